@@ -1,0 +1,1 @@
+"""The service's side of control: the admin socket, metrics."""

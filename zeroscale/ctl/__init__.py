@@ -1,0 +1,1 @@
+"""The operator's tool, `zeroscalectl`: a program of its own."""

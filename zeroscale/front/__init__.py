@@ -1,0 +1,1 @@
+"""A client's connection, from accept to hand-over."""
