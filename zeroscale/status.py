@@ -29,6 +29,7 @@ class ServerView:
     :ivar since: when it entered that status.
     :ivar estimate: how long a start takes, from past ones; None before one is known.
     :ivar reason: why it failed, why it does not stop, or None; a sentence fit for players.
+    :ivar detail: the same for the operator, with exit code and last output.
     :ivar retry_at: `failed` only: when the next login may start it again; None means not until told otherwise.
     :ivar unstoppable: `stopping` only: it has ignored SIGTERM for the stop time-out; joiners are kicked.
     :ivar waiting: how many players are held for it.
@@ -41,6 +42,7 @@ class ServerView:
     since: float
     estimate: float | None = None
     reason: str | None = None
+    detail: str | None = None
     retry_at: float | None = None
     unstoppable: bool = False
     waiting: int = 0

@@ -1,0 +1,144 @@
+"""The one crossing between Deferreds and asyncio: a plugin, plain asyncio, seen from the Twisted side.
+
+Knows how to call a plugin's methods and nothing of when: that is the lifecycle's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from zeroscale.errors import PluginError
+from zeroscale.status import Status
+
+T = TypeVar("T")
+
+
+def from_coroutine(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Runs an asyncio coroutine as a task of the running loop; cancelling the Deferred cancels the task.
+
+    Only to be called once the reactor runs: before, there is no running loop, and RuntimeError is raised.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        coroutine.close()
+        raise
+    return Deferred.fromFuture(loop.create_task(coroutine))
+
+
+class BridgedPlugin:
+    """One constructed plugin `Server`, its coroutines as Deferreds.
+
+    What goes wrong in a plugin comes out as `PluginError` with one line: a plugin's author may raise anything.
+    Methods that the plugin does not have say so by their `can_...` attribute.
+    """
+
+    def __init__(self, plugin: Any) -> None:
+        self._plugin = plugin
+        self.can_signal = callable(getattr(plugin, "signal", None))
+        self.can_wait = callable(getattr(plugin, "wait", None))
+        self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
+        self.can_send = callable(getattr(plugin, "send", None))
+        self.can_ask_players = callable(getattr(plugin, "players", None))
+
+    def start(self) -> Deferred[None]:
+        """The plugin's `start()`; never to be cancelled, that would orphan a server."""
+        return self._call("start")
+
+    def stop(self) -> Deferred[None]:
+        """The plugin's `stop()`; never to be cancelled."""
+        return self._call("stop")
+
+    def pause(self) -> Deferred[None]:
+        """The plugin's `pause()`."""
+        return self._call("pause")
+
+    def resume(self) -> Deferred[None]:
+        """The plugin's `resume()`."""
+        return self._call("resume")
+
+    def send(self, line: str) -> Deferred[None]:
+        """One line to the server's console."""
+        return self._call("send", line)
+
+    def wait(self) -> Deferred[int | None]:
+        """Fires when the server is gone, with its exit code where that can be known."""
+        return self._call("wait")
+
+    def players(self) -> Deferred[int | None]:
+        """How many are on, as the plugin knows it; None where it does not."""
+        if not self.can_ask_players:
+            return succeed(None)
+        return self._call("players")
+
+    def adopt(self) -> Deferred[bool]:
+        """Whether a server that an earlier zeroscale started still lives, and is now this plugin's."""
+        if not callable(getattr(self._plugin, "adopt", None)):
+            return succeed(False)
+        return self._call("adopt")
+
+    def signal(self, signal_number: int) -> None:
+        """Sends a signal to the server's processes.
+
+        :raises PluginError: it could not be sent.
+        """
+        try:
+            result = self._plugin.signal(signal_number)
+        except Exception as error:
+            raise PluginError(_in_one_line("signal", error)) from error
+        if inspect.iscoroutine(result):
+            result.close()
+            raise PluginError(f"{type(self._plugin).__module__}: signal() must be a plain method, not async")
+
+    def fake_status(self) -> bytes | None:
+        """What a client is sent that comes while the server does not run; None: nothing, it is held.
+
+        :raises PluginError: the plugin raised, or did not return bytes.
+        """
+        function = getattr(self._plugin, "fake_status", None)
+        if function is None:
+            return None
+        try:
+            said = function()
+        except Exception as error:
+            raise PluginError(_in_one_line("fake_status", error)) from error
+        if said is not None and not isinstance(said, bytes | bytearray):
+            raise PluginError(f"fake_status() returned {type(said).__name__}, not bytes")
+        return bytes(said) if said else None
+
+    def on_output(self, take_line: Callable[[str], None]) -> None:
+        """Has each line of the server's output given to `take_line`, where the plugin can."""
+        if hasattr(self._plugin, "on_output"):
+            self._plugin.on_output = take_line
+
+    @property
+    def claims_running(self) -> bool:
+        """The plugin's own `status` says running, or says nothing."""
+        return getattr(self._plugin, "status", Status.running) is Status.running
+
+    def _call(self, name: str, *arguments: Any) -> Deferred[Any]:
+        try:
+            called = getattr(self._plugin, name)(*arguments)
+            deferred: Deferred[Any] = from_coroutine(called) if inspect.iscoroutine(called) else succeed(called)
+        except Exception as error:
+            return fail(PluginError(_in_one_line(name, error)))
+
+        def explain(failure: Any) -> None:
+            error = failure.value
+            if isinstance(error, PluginError) or not isinstance(error, Exception):
+                failure.raiseException()
+            if isinstance(error, asyncio.CancelledError):
+                failure.raiseException()
+            raise PluginError(_in_one_line(name, error)) from error
+
+        return deferred.addErrback(explain)
+
+
+def _in_one_line(method: str, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return said if isinstance(error, PluginError) else f"{method}() raised {type(error).__name__}: {said}".rstrip(": ")

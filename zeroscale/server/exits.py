@@ -1,0 +1,43 @@
+"""What the end of a server's process means, in words. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+CLEAN_EXIT_CODES = frozenset({0, 130, 143})
+"""After a `stop`, SIGINT and SIGTERM: all three save the world first (PROTOCOL.md section 9)."""
+
+LINES_QUOTED = 5
+"""How much of a server's last output a log line quotes: a stack trace's head says more than its tail's tail."""
+
+_WORDS = {
+    1: "an error",
+    126: "its command could not be run",
+    127: "its command was not found",
+    137: "killed, often for want of memory",
+}
+
+
+def is_clean(code: int | None) -> bool:
+    """Whether a server that ended with `code` ended as servers should; an unknowable code is taken for clean."""
+    return code is None or code in CLEAN_EXIT_CODES
+
+
+def in_words(code: int | None) -> str:
+    """An exit code as a person reads it, like "exit code 137: killed, often for want of memory"."""
+    if code is None:
+        return "exit code unknown"
+    words = _WORDS.get(code)
+    if words is None and code > 128:
+        try:
+            words = f"ended by {signal.Signals(code - 128).name}"
+        except ValueError:
+            words = None
+    return f"exit code {code}" + (f": {words}" if words else "")
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """The last lines of a server's output as the end of a sentence; empty where it said nothing."""
+    said = [line.strip() for line in lines if line.strip()][-LINES_QUOTED:]
+    return "; its last output: " + " | ".join(said) if said else ""

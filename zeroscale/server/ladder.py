@@ -1,0 +1,59 @@
+"""How a server is stopped that does not stop: which rung comes when. Pure.
+
+Seconds from the first request to stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Rung(Enum):
+    """One step of the ladder."""
+
+    terminate = "SIGTERM"
+    unanswered = "SIGTERM is unanswered"
+    kill = "SIGKILL"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rung, and when it is reached."""
+
+    after: float
+    rung: Rung
+
+
+def ladder(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[Step, ...]:
+    """The steps after the plugin's own stop, in their order.
+
+    :param stop_timeout: how long the plugin's own stop has, and SIGTERM after it.
+    :param kill_timeout: how long SIGTERM has before SIGKILL; None: there is no SIGKILL, the operator did not ask.
+    :param hurried: somebody cannot wait: SIGTERM comes at once, everything else as long after it as ever.
+    """
+    terminate_at = 0.0 if hurried else stop_timeout
+    steps = [Step(terminate_at, Rung.terminate), Step(terminate_at + stop_timeout, Rung.unanswered)]
+    if kill_timeout is not None:
+        steps.append(Step(terminate_at + kill_timeout, Rung.kill))
+    return tuple(sorted(steps, key=lambda step: step.after))
+
+
+def back_off(crashes: int, maximum: int) -> float | None:
+    """How long after its latest crash a server may be started again.
+
+    The first retry is free: the usual crash is a one-off, and the player who comes next should get in.
+
+    :param crashes: how many in a row, this one counted.
+    :param maximum: at how many it stays down.
+    :returns: seconds, or None: not until told otherwise.
+    """
+    if crashes >= maximum:
+        return None
+    if crashes <= 1:
+        return 0.0
+    return min(FIRST_BACK_OFF * 2.0 ** (crashes - 2), LONGEST_BACK_OFF)
+
+
+FIRST_BACK_OFF = 10.0
+LONGEST_BACK_OFF = 600.0

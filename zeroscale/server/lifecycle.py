@@ -1,0 +1,613 @@
+"""One real server's life: the only place that calls its plugin, and the only one that writes its status.
+
+Where each input leads is in `transitions`; when it may sleep in `idle`; how it is stopped that does not stop in
+`ladder`. Here is what is done, on a clock, a probe and a plugin that are handed in. It knows no socket, no client
+and no protocol.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from zeroscale.errors import PluginError, ServerUnavailable, ZeroscaleError
+from zeroscale.server import exits, idle
+from zeroscale.server.ladder import Rung, Step, back_off, ladder
+from zeroscale.server.parts import Answer, Parts, Policy, Readiness
+from zeroscale.server.transitions import Effects, Inputs, Machine
+from zeroscale.status import ServerView, Status
+
+LINES_KEPT = 20
+"""Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
+
+LONGEST_LINE = 500
+"""Of a kept line, in characters."""
+
+LONGEST_START = 4.0
+"""How many start time-outs a start may last that goes on talking: a mod pack of an hour is not one, a loop is."""
+
+LONGEST_RESUME = 60.0
+"""Seconds: a resumed server answers within milliseconds, or it is not well."""
+
+WARN_AGAIN = 60.0
+"""Seconds between two warnings, at least, about a server that does not stop."""
+
+MIRROR_EVERY = 180.0
+"""Seconds between two looks at a running server's own status for keeping it."""
+
+
+class Visit:
+    """One player's stay, from the decision to let it in until it is gone. It keeps the server up."""
+
+    def __init__(self, lifecycle: Lifecycle, visits_of: int, joined_at: float) -> None:
+        self._lifecycle: Lifecycle | None = lifecycle
+        self._visits_of = visits_of
+        self._joined_at = joined_at
+
+    def end(self) -> None:
+        """The player is gone. To be called once; more often does nothing."""
+        lifecycle, self._lifecycle = self._lifecycle, None
+        if lifecycle is not None:
+            lifecycle._left(self._visits_of, self._joined_at)
+
+
+class Lifecycle(Effects):
+    """A server, from asleep to asleep.
+
+    :param name: its name.
+    :param policy: how it is to be treated.
+    :param parts: what it works with.
+    """
+
+    def __init__(self, name: str, policy: Policy, parts: Parts) -> None:
+        self.name = name
+        self._policy = policy
+        self._parts = parts
+        self._clock = parts.clock
+        self._log = parts.logger
+        self._status = Status.stopped
+        self._since = self._clock.seconds()
+        self._reason: str | None = None
+        self._detail: str | None = None
+        self._retry_at: float | None = None
+        self._unstoppable = False
+        self._wanted = False
+        self._closing = False
+        self._waiters: list[Deferred[Visit]] = []
+        self._closers: list[Deferred[None]] = []
+        self._watchers: list[Callable[[ServerView], None]] = []
+        self._plugin = parts.construct()
+        self._worn_out = False
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._timer: IDelayedCall | None = None
+        self._task: Deferred[None] | None = None
+        self._start_call: Deferred[None] | None = None
+        self._pause_call: Deferred[None] | None = None
+        self._gone_call: Deferred[int | None] | None = None
+        self._readiness: Readiness | None = None
+        self._began = 0.0
+        self._adopted = False
+        self._condemned: tuple[str, str] | None = None
+        self._steps: list[Step] = []
+        self._visits_of = 0
+        self._attendance = idle.Attendance.begin(0.0)
+        self._mirrored_at = float("-inf")
+        self._idle_timer: IDelayedCall | None = None
+        self._idle_task: Deferred[str | None] | None = None
+        self._warned_busy = False
+        self._machine: Inputs = Machine(self)
+
+    # What others ask
+
+    @property
+    def view(self) -> ServerView:
+        """The server as it is now."""
+        return ServerView(
+            name=self.name,
+            status=self._status,
+            since=self._since,
+            estimate=self._parts.records.estimate,
+            reason=self._reason,
+            detail=self._detail,
+            retry_at=self._retry_at,
+            unstoppable=self._unstoppable,
+            waiting=len(self._waiters),
+            players=self._attendance.players,
+            mirrored=self._parts.mirror.current,
+        )
+
+    def watch(self, changed: Callable[[ServerView], None]) -> None:
+        """Has `changed` called with the new view at every change of status."""
+        self._watchers.append(changed)
+
+    async def open(self) -> None:
+        """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
+        try:
+            found = await self._plugin.adopt()
+        except PluginError as error:
+            self._log.warning("Could not look for a server of ours that still runs: %s", error)
+            return
+        if found:
+            self._machine.found()
+
+    def wake(self, who: str) -> None:
+        """Somebody wants in; starts the server where it does not run and may be started.
+
+        :param who: for the log.
+        """
+        if self._closing or (self._status is Status.failed and not self._may_retry()):
+            return
+        if self._status in (Status.stopped, Status.failed, Status.paused):
+            self._log.debug("Woken by %s", who)
+        self._machine.wake()
+
+    def admit(self) -> Deferred[Visit]:
+        """Waits until the server is ready, and counts one more player from that moment on.
+
+        :returns: fires with the visit, in the order of the calls; fails with `ServerUnavailable` as soon as it is
+            certain that the server will not become ready. May be cancelled.
+        """
+        if self._status is Status.running and not self._closing:
+            return succeed(self._joined())
+        waiter: Deferred[Visit] = Deferred(self._waiters.remove)
+        if self._closing:
+            waiter.errback(Failure(ServerUnavailable("the proxy is shutting down")))
+        elif self._status is Status.failed or self._unstoppable:
+            waiter.errback(Failure(ServerUnavailable(self._reason or "the server cannot be started")))
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def unreachable(self, reason: str) -> None:
+        """A running server did not take a connection. Where nobody can see its process, that is its end."""
+        if self._status is Status.running:
+            if self._plugin.can_wait:
+                self._log.warning("The server did not take a connection: %s", reason)
+            else:
+                self._machine.crashed("it does not answer any more", reason)
+
+    def fake_status(self) -> bytes | None:
+        """What the plugin would have a client sent that comes while the server does not run."""
+        try:
+            return self._plugin.fake_status()
+        except PluginError as error:
+            self._log.error("%s", error)
+            return None
+
+    def close(self) -> Deferred[None]:
+        """Our own end: no more starts, those who wait are told; fires when the server is gone."""
+        self._closing = True
+        self._wanted = False
+        self._fail_waiters("the proxy is shutting down")
+        closed: Deferred[None] = Deferred()
+        self._closers.append(closed)
+        self._machine.sleep()
+        self._tell_closers()
+        return closed
+
+    def hurry(self) -> None:
+        """Somebody cannot wait for a stop: SIGTERM comes at once."""
+        if self._status is Status.stopping and self._steps and self._steps[0].rung is Rung.terminate:
+            self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
+            self._began = self._clock.seconds()
+            self._await_step()
+
+    # What the machine's transitions do
+
+    def start(self) -> None:
+        self._began = self._clock.seconds()
+        self._lines.clear()
+        self._adopted = False
+        self._enter(Status.starting)
+        if self._worn_out:
+            # A plugin's own guards may wedge it: the seed's start() returns silently while its status is stale.
+            try:
+                self._plugin = self._parts.construct()
+            except ZeroscaleError as error:
+                self._machine.crashed("it could not be started", str(error))
+                return
+            self._worn_out = False
+        self._log.info("Starting %s", self.name)
+        self._readiness = self._parts.readiness()
+        self._plugin.on_output(self._output)
+        self._set_timer(self._policy.start_timeout)
+        self._work(self._start(), self._machine.ready)
+
+    def take_over(self) -> None:
+        self._began = self._clock.seconds()
+        self._enter(Status.starting)
+        self._readiness = self._parts.readiness()
+        self._plugin.on_output(self._output)
+        self._set_timer(self._policy.start_timeout)
+        self._work(self._watch_found(), self._machine.ready)
+
+    def thaw(self) -> None:
+        self._began = self._clock.seconds()
+        self._enter(Status.starting)
+        self._log.info("Resuming %s", self.name)
+        self._readiness = self._parts.readiness()
+        self._set_timer(min(self._policy.start_timeout, LONGEST_RESUME))
+        self._work(self._resume(), self._machine.ready)
+
+    def run(self) -> None:
+        now = self._clock.seconds()
+        seconds = now - self._began
+        if not self._adopted:
+            self._parts.records.started(seconds)
+        self._adopted = True  # a later resume of this very process is no start either
+        self._visits_of += 1
+        self._attendance = idle.Attendance.begin(now)
+        self._warned_busy = False
+        self._enter(Status.running)
+        self._log.info("%s is online, after %.1f s", self.name, seconds)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(self._joined())
+        self._schedule_sleep()
+
+    def freeze(self) -> None:
+        self._enter(Status.paused)
+        self._log.info("Pausing %s", self.name)
+        self._set_timer(self._policy.pause_stop_after)
+        call = self._pause_call = self._plugin.pause()
+
+        def failed(failure: Failure) -> None:
+            self._log.error("%s cannot be paused, and is stopped: %s", self.name, failure.getErrorMessage())
+            self._machine.sleep()
+
+        _shield(call).addErrback(failed)
+
+    def stop(self) -> None:
+        thaw_first = self._status is Status.paused
+        self._enter(Status.stopping)
+        self._log.info("Stopping %s", self.name)
+        self._began = self._clock.seconds()
+        self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout))
+        self._await_step()
+        self._work(self._ask_to_stop(thaw_first), self._asked_to_stop)
+
+    def give_up_starting(self) -> None:
+        reason = f"it was not ready within {self._clock.seconds() - self._began:.0f} s"
+        condemned = (reason, reason + exits.last_words(self._lines))
+        self._log.error("%s: %s", self.name, condemned[1])
+        self.stop()
+        self._condemned = condemned
+        self._fail_waiters(reason)
+
+    def climb(self) -> None:
+        rung = self._steps.pop(0).rung if self._steps else Rung.unanswered
+        seconds = self._clock.seconds() - self._began
+        if rung is Rung.unanswered:
+            self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self.name, seconds)
+            self._unstoppable = True
+            self._reason = "it does not stop"
+            self._fail_waiters("the server does not stop; its operator has to look after it")
+        elif not self._plugin.can_signal:
+            self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self.name, seconds)
+        elif rung is Rung.terminate:
+            self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self.name, seconds)
+            self._send_signal(signal.SIGTERM)
+        else:
+            self._log.error("%s ignores SIGTERM: sending SIGKILL, as was asked; data may be lost", self.name)
+            self._send_signal(signal.SIGKILL)
+        self._await_step()
+
+    def remember(self) -> None:
+        if not self._wanted:
+            self._log.debug("Will start %s again once it has stopped", self.name)
+        self._wanted = True
+
+    def rest(self) -> None:
+        wanted = self._wanted or bool(self._waiters)
+        self._enter(Status.stopped)
+        self._log.info("%s is offline", self.name)
+        self._parts.records.cleared()
+        if wanted and not self._closing:
+            self._machine.wake()
+        self._tell_closers()
+
+    def fail(self, reason: str, detail: str) -> None:
+        self._worn_out = True
+        crashes = self._parts.records.crashed(detail)
+        wait = back_off(crashes, self._policy.max_crashes)
+        self._enter(Status.failed)
+        self._reason = reason
+        self._detail = detail
+        self._retry_at = None if wait is None else self._clock.seconds() + wait
+        self._log.error("%s failed: %s", self.name, detail)
+        if wait is None:
+            self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self.name, crashes)
+        elif wait > 0:
+            self._log.info("%s may be started again in %.0f s", self.name, wait)
+        self._fail_waiters(reason)
+        self._tell_closers()
+
+    def forgive(self) -> None:
+        self._parts.records.cleared()
+        self._enter(Status.stopped)
+
+    # Starting
+
+    async def _start(self) -> None:
+        if await self._plugin.adopt():
+            self._adopted = True
+            self._log.info("Found %s running, started by an earlier zeroscale; taking it over", self.name)
+        else:
+            obstacle = self._parts.obstacle()
+            if obstacle is None and await self._parts.probe.connects():
+                obstacle = "something else already answers on the server's port: stop it, or give another server_port"
+            if obstacle is not None:
+                raise PluginError(obstacle)
+            self._start_call = self._plugin.start()
+            await _shield(self._start_call)
+            self._start_call = None
+        self._await_end()
+        await self._first_answer()
+
+    async def _watch_found(self) -> None:
+        self._adopted = True
+        self._log.info("Found %s running, started by an earlier zeroscale; taking it over", self.name)
+        self._await_end()
+        await self._first_answer()
+
+    async def _resume(self) -> None:
+        if self._pause_call is not None:
+            await _shield(self._pause_call)
+        await _shield(self._plugin.resume())
+        await self._first_answer()
+
+    async def _first_answer(self) -> None:
+        assert self._readiness is not None
+        self._keep_status(await self._readiness.run())
+
+    def _output(self, line: str) -> None:
+        self._lines.append(line[:LONGEST_LINE])
+        if self._status is not Status.starting:
+            return
+        self._log.debug("| %s", line[:LONGEST_LINE])
+        now = self._clock.seconds()
+        if self._timer is not None and self._timer.active():
+            end = min(now + self._policy.start_timeout, self._began + LONGEST_START * self._policy.start_timeout)
+            if end > self._timer.getTime():
+                self._timer.reset(end - now)
+        if self._readiness is not None and self._policy.ready_line is not None and self._policy.ready_line.search(line):
+            self._readiness.hurry()
+
+    def _await_end(self) -> None:
+        if not self._plugin.can_wait or self._gone_call is not None:
+            return
+        call = self._gone_call = self._plugin.wait()
+
+        def gone(code: int | None) -> None:
+            if self._gone_call is call:
+                self._gone(code, exits.in_words(code), exits.last_words(self._lines))
+
+        def failed(failure: Failure) -> None:
+            if self._gone_call is call and not failure.check(CancelledError):
+                self._gone(None, failure.getErrorMessage(), "", clean=False)
+
+        call.addCallbacks(gone, failed)
+
+    def _gone(self, code: int | None, words: str, quoted: str, *, clean: bool | None = None) -> None:
+        clean = exits.is_clean(code) if clean is None else clean
+        if self._status is Status.stopping:
+            if not clean:
+                self._log.warning("%s ended badly while stopping: %s%s", self.name, words, quoted)
+            if self._condemned is not None:
+                self._machine.crashed(*self._condemned)
+            else:
+                self._machine.ended()
+        elif self._status is Status.running and clean:
+            self._log.info("%s ended by itself (%s)", self.name, words)
+            self._machine.ended()
+        else:
+            when = {Status.starting: "while it started", Status.paused: "while it was paused"}
+            reason = f"it ended {when.get(self._status, 'while it ran')}"
+            self._machine.crashed(reason, f"{reason} ({words}){quoted}")
+
+    # Stopping
+
+    async def _ask_to_stop(self, thaw_first: bool) -> None:
+        if self._start_call is not None and not self._plugin.can_signal:
+            # Until its start() has returned, such a plugin's stop() may well do nothing.
+            try:
+                await _shield(self._start_call)
+            except ZeroscaleError as error:
+                self._log.warning("%s had not been started: %s", self.name, error)
+        if thaw_first:
+            if self._pause_call is not None:
+                await _shield(self._pause_call)
+            await _shield(self._plugin.resume())
+        await _shield(self._plugin.stop())
+
+    def _asked_to_stop(self) -> None:
+        if self._gone_call is None:
+            self._gone(None, "", "")
+
+    def _await_step(self) -> None:
+        if self._steps:
+            self._set_timer(max(0.0, self._began + self._steps[0].after - self._clock.seconds()))
+        else:
+            self._set_timer(max(self._policy.stop_timeout, WARN_AGAIN))
+
+    def _send_signal(self, signal_number: signal.Signals) -> None:
+        try:
+            self._plugin.signal(signal_number)
+        except PluginError as error:
+            self._log.error("%s: %s could not be sent: %s", self.name, signal_number.name, error)
+
+    # Running
+
+    def _joined(self) -> Visit:
+        if self._idle_timer is not None or self._idle_task is not None:
+            self._log.debug("Cancelling the stop of %s", self.name)
+        self._cancel_idle()
+        self._attendance = self._attendance.joined()
+        self._log.debug("Total clients: %d", self._attendance.players)
+        return Visit(self, self._visits_of, self._clock.seconds())
+
+    def _left(self, visits_of: int, joined_at: float) -> None:
+        if visits_of != self._visits_of:
+            return
+        self._attendance = self._attendance.left(self._clock.seconds(), joined_at, self._policy.idle)
+        self._log.debug("Lost connection, total clients: %d", self._attendance.players)
+        if self._status is Status.running:
+            self._schedule_sleep()
+
+    def _schedule_sleep(self) -> None:
+        at = idle.sleep_at(self._attendance, self._policy.idle)
+        if at is None:
+            return
+        seconds = max(0.0, at - self._clock.seconds())
+        self._log.debug("Scheduling the stop of %s in %.0f s", self.name, seconds)
+        self._idle_timer = self._clock.callLater(seconds, self._idle)
+
+    def _idle(self) -> None:
+        self._idle_timer = None
+        quiet = self._clock.seconds() - self._attendance.quiet_since
+        self._log.debug("No clients online for %.0f seconds", quiet)
+        task: Deferred[str | None] = Deferred.fromCoroutine(self._somebody_there())
+        self._idle_task = task
+
+        def decide(busy: str | None) -> None:
+            self._idle_task = None
+            if busy is None:
+                if self._policy.pauses and self._plugin.can_pause:
+                    self._machine.pause()
+                else:
+                    self._machine.sleep()
+                return
+            if not self._warned_busy:
+                self._log.warning("%s is not stopped: %s", self.name, busy)
+            self._warned_busy = True
+            self._attendance = self._attendance.busy(self._clock.seconds(), self._policy.idle)
+            self._schedule_sleep()
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
+                decide("it could not be asked who is on")
+
+        task.addCallbacks(decide, failed)
+
+    async def _somebody_there(self) -> str | None:
+        """Why it must not be stopped though nobody is relayed, or None."""
+        try:
+            players = await self._plugin.players()
+            if players is None and self._policy.asks:
+                answer = await self._parts.probe.ask()
+                self._keep_status(answer)
+                players = answer.players
+        except ZeroscaleError as error:
+            return f"it does not say who is on ({error})"
+        return f"{players} on it that did not come through here" if players else None
+
+    def _keep_status(self, answer: Answer) -> None:
+        now = self._clock.seconds()
+        fresh_start = self._status is Status.starting
+        if answer.status is not None and (fresh_start or now - self._mirrored_at >= MIRROR_EVERY):
+            self._mirrored_at = now
+            self._parts.mirror.store(answer.status)
+
+    # Common to all states
+
+    def _enter(self, status: Status) -> None:
+        self._status = status
+        self._since = self._clock.seconds()
+        self._reason = None
+        self._detail = None
+        self._retry_at = None
+        self._unstoppable = False
+        self._wanted = False
+        self._condemned = None
+        self._set_timer(None)
+        self._cancel_idle()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        if status in (Status.stopped, Status.failed):
+            self._readiness = None
+            self._start_call = None
+            self._pause_call = None
+            self._steps = []
+            gone, self._gone_call = self._gone_call, None
+            if gone is not None:
+                gone.cancel()
+        view = self.view
+        for changed in self._watchers:
+            changed(view)
+
+    def _work(self, work: Coroutine[Any, Any, None], done: Callable[[], None]) -> None:
+        """Does a state's work; leaving the state cancels it. What it ends with is an input for the machine."""
+        # Set before the callbacks are added: they may leave the state, at once.
+        self._task = Deferred.fromCoroutine(work)
+        self._task.addCallbacks(lambda _: done(), self._task_failed)
+
+    def _task_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(ZeroscaleError):
+            self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
+        message = failure.getErrorMessage()
+        if self._status is Status.stopping:
+            if self._gone_call is not None:
+                self._log.error("%s was asked to stop and could not: %s", self.name, message)
+                return
+            self._machine.crashed("it could not be stopped", message)
+        else:
+            self._machine.crashed("it could not be started", message)
+
+    def _set_timer(self, seconds: float | None) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if seconds is not None:
+            self._timer = self._clock.callLater(seconds, self._machine.deadline)
+
+    def _cancel_idle(self) -> None:
+        timer, self._idle_timer = self._idle_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        task, self._idle_task = self._idle_task, None
+        if task is not None:
+            task.cancel()
+
+    def _may_retry(self) -> bool:
+        return self._retry_at is not None and self._clock.seconds() >= self._retry_at
+
+    def _fail_waiters(self, reason: str) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.errback(Failure(ServerUnavailable(reason)))
+
+    def _tell_closers(self) -> None:
+        if self._status in (Status.stopped, Status.failed):
+            closers, self._closers = self._closers, []
+            for closer in closers:
+                closer.callback(None)
+
+
+T = TypeVar("T")
+
+
+def _shield(call: Deferred[T]) -> Deferred[T]:
+    """Fires as `call` does; cancelling it leaves `call` alone, and what that says later is not asked for any more."""
+    shielded: Deferred[T] = Deferred()
+
+    def fired(result: T) -> T:
+        if not shielded.called:
+            shielded.callback(result)
+        return result
+
+    def failed(failure: Failure) -> None:
+        if not shielded.called:
+            shielded.errback(failure)
+
+    call.addCallbacks(fired, failed)
+    return shielded

@@ -1,0 +1,126 @@
+"""What a lifecycle works with: its policy, and its collaborators as interfaces named for what is asked of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from zeroscale.server.idle import IdlePolicy
+
+
+class Plugin(Protocol):
+    """What the lifecycle asks of a plugin; `bridge.BridgedPlugin` says what each of these means."""
+
+    can_signal: bool
+    can_wait: bool
+    can_pause: bool
+
+    def start(self) -> Deferred[None]: ...
+    def stop(self) -> Deferred[None]: ...
+    def pause(self) -> Deferred[None]: ...
+    def resume(self) -> Deferred[None]: ...
+    def wait(self) -> Deferred[int | None]: ...
+    def players(self) -> Deferred[int | None]: ...
+    def adopt(self) -> Deferred[bool]: ...
+    def signal(self, signal_number: int) -> None: ...
+    def fake_status(self) -> bytes | None: ...
+    def on_output(self, take_line: Callable[[str], None]) -> None: ...
+
+
+class Answer(Protocol):
+    """What a real server said of itself."""
+
+    @property
+    def status(self) -> Mapping[str, object] | None: ...
+    @property
+    def players(self) -> int | None: ...
+
+
+class Probe(Protocol):
+    """Asking the real server."""
+
+    def connects(self) -> Deferred[bool]: ...
+    def ask(self) -> Deferred[Answer]: ...
+
+
+class Readiness(Protocol):
+    """Waiting for the real server to answer for the first time."""
+
+    def run(self) -> Deferred[Answer]: ...
+    def hurry(self) -> None: ...
+
+
+class Records(Protocol):
+    """What is remembered of past starts and crashes."""
+
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def crashes(self) -> int: ...
+    def started(self, seconds: float) -> None: ...
+    def crashed(self, reason: str) -> int: ...
+    def cleared(self) -> None: ...
+
+
+class Mirror(Protocol):
+    """The real server's last status."""
+
+    @property
+    def current(self) -> Mapping[str, object] | None: ...
+    def store(self, status: Mapping[str, object]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one server is to be treated. Durations are seconds.
+
+    :ivar idle: when it may sleep.
+    :ivar pauses: an idle server is frozen where its plugin can, not stopped.
+    :ivar pause_stop_after: how long it stays frozen before it is stopped after all; None: for ever.
+    :ivar start_timeout: how long a start may take without a word from the server.
+    :ivar stop_timeout: how long each rung of the ladder may take.
+    :ivar kill_timeout: how long SIGTERM has before SIGKILL; None: never.
+    :ivar max_crashes: after how many in a row it stays down.
+    :ivar asks: whether the server can say who is on, so that it is asked before it is stopped.
+    :ivar ready_line: a line of output that matches means that it answers now.
+    """
+
+    idle: IdlePolicy
+    pauses: bool = False
+    pause_stop_after: float | None = None
+    start_timeout: float
+    stop_timeout: float
+    kill_timeout: float | None
+    max_crashes: int
+    asks: bool
+    ready_line: re.Pattern[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a lifecycle works with.
+
+    :ivar clock: monotonic.
+    :ivar construct: makes a new plugin.
+    :ivar probe: asks the server.
+    :ivar readiness: makes a new wait for its first answer.
+    :ivar records: of past starts and crashes.
+    :ivar mirror: of its last status.
+    :ivar obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
+    :ivar logger: where its story is told.
+    """
+
+    clock: IReactorTime
+    construct: Callable[[], Plugin]
+    probe: Probe
+    readiness: Callable[[], Readiness]
+    records: Records
+    mirror: Mirror
+    obstacle: Callable[[], str | None]
+    logger: logging.Logger
