@@ -1,0 +1,44 @@
+"""What the marks of the tests mean."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+
+import pytest
+
+PEERS_ARE_REQUIRED = os.environ.get("ZEROSCALE_PEERS") == "required"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.peers("redis-server")` skips where that program is not installed."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    for mark in item.iter_markers("peers"):
+        missing = [program for program in mark.args if shutil.which(program, path=path) is None]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With ZEROSCALE_PEERS=required, a test with peers that could not run has failed."""
+    report = yield
+    if PEERS_ARE_REQUIRED and report.skipped and item.get_closest_marker("peers"):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same, for files that skip all of themselves."""
+    report = yield
+    if PEERS_ARE_REQUIRED and report.skipped:
+        _fail(report)
+    return report
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"ZEROSCALE_PEERS=required, but this could not run: {reason}"

@@ -1,0 +1,66 @@
+"""Stands in for `zeroscale.service` in the processes of test_cli.py and test_tap.py.
+
+What it does is said by the plugin's name, so that one command line makes one behaviour. It says on its log
+what is asked of it; the tests wait for those lines.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from zeroscale.config import Config
+from zeroscale.errors import ConfigError
+
+logger = logging.getLogger("fake")
+
+
+def check(config: Config) -> None:
+    if config.servers[0].plugin == "unknown":
+        raise ConfigError("no plugin is called 'unknown'\ndid you mean 'generic'?")
+
+
+def make_service(config: Config, reactor: IReactorTime) -> FakeProxy:
+    return FakeProxy(config, reactor)
+
+
+class FakeProxy:
+    def __init__(self, config: Config, reactor: IReactorTime) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._does = config.servers[0].plugin
+        self.fatal: Deferred[None] = Deferred()
+        self._stopping: Deferred[None] = Deferred()
+
+    def start(self) -> Deferred[None]:
+        logger.warning("directories: %s %s", self._config.servers[0].directory, self._config.state_directory)
+        if self._does == "busy":
+            return fail(ConfigError("port 25565 is taken"))
+        if self._does == "broken":
+            return fail(ZeroDivisionError("a defect"))
+        if self._does == "busy_later":
+            starting: Deferred[None] = Deferred()
+            self._reactor.callLater(0, starting.errback, ConfigError("port 25565 is taken"))
+            return starting
+        if self._does == "dies":
+            self._reactor.callLater(0, self.fatal.errback, ConfigError("the relay's thread ended"))
+        # from within the loop, and so after the signal handlers are in place
+        self._reactor.callLater(0, logger.warning, "started")
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        logger.warning("stop")
+        if self._does not in ("hurried", "stubborn"):
+            self._reactor.callLater(0, self._stopped)
+        return self._stopping
+
+    def hurry(self) -> None:
+        logger.warning("hurry")
+        if self._does == "hurried":
+            self._reactor.callLater(0, self._stopped)
+
+    def _stopped(self) -> None:
+        logger.warning("stopped")
+        self._stopping.callback(None)

@@ -1,0 +1,105 @@
+"""Processes under test: started, waited for by what they say, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+DEADLINE = 30.0
+"""Seconds after which a process that has not said or done what it should is given up."""
+
+
+class Program:
+    """One child process, whose output is read all the time, line by line.
+
+    :ivar lines: what it has said so far and the test has looked at, stdout and stderr as one.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.lines: list[str] = []
+        self._unread: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE)
+
+    def wait_for(self, text: str) -> str:
+        """Waits for a line with `text` in it, and returns it."""
+        while True:
+            try:
+                line = self._unread.get(timeout=DEADLINE)
+            except queue.Empty:
+                raise AssertionError(f"no line with {text!r} in {DEADLINE:g} s, but:\n{self.output}") from None
+            if line is None:
+                raise AssertionError(f"it ended without a line with {text!r}, but:\n{self.output}")
+            self.lines.append(line)
+            if text in line:
+                return line
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Waits until it has ended and all that it said is in `lines`; returns its exit code."""
+        code = self.process.wait(DEADLINE)
+        while (line := self._unread.get(timeout=DEADLINE)) is not None:
+            self.lines.append(line)
+        return code
+
+    @property
+    def output(self) -> str:
+        """All of `lines`."""
+        return "\n".join(self.lines)
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self._unread.put(line.rstrip("\n"))
+        self._unread.put(None)
+
+
+def python(*words: str) -> list[str]:
+    """A command line for this interpreter, which turns every warning into a line on stderr."""
+    return [sys.executable, "-W", "default", *words]
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

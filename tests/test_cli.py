@@ -1,0 +1,137 @@
+"""The `zeroscale` command as a process: its exit codes, its signals, and one line for every mistake."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Program, python
+
+from zeroscale.version import VERSION
+
+HERE = Path(__file__).parent
+WITH_A_FAKE = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import fake_service
+sys.modules["zeroscale.service"] = fake_service
+from zeroscale.cli import main
+sys.exit(main())
+"""
+PORTS = ["25565", "25575"]
+
+
+def zeroscale(*words: str) -> Program:
+    return Program(python("-m", "zeroscale", *words))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> list[str]:
+    return ["--state_directory", str(tmp_path)]
+
+
+@pytest.fixture
+def faked(request: pytest.FixtureRequest, state: list[str]) -> Iterator[Program]:
+    """The command with a service that does what its parameter says."""
+    with Program(python("-c", WITH_A_FAKE, request.param, *PORTS, "--info", *state)) as program:
+        yield program
+
+
+@pytest.mark.parametrize("faked", ["good"], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_stops_it_and_waits(faked: Program, number: signal.Signals) -> None:
+    faked.wait_for("WARNING:fake:started")
+    faked.signal(number)
+    faked.wait_for(f"INFO:zeroscale.running:{number.name}: stopping")
+    assert faked.wait() == 0
+    assert faked.lines[-2:] == ["WARNING:fake:stop", "WARNING:fake:stopped"]
+
+
+@pytest.mark.parametrize("faked", ["hurried"], indirect=True)
+def test_a_second_signal_hurries(faked: Program) -> None:
+    faked.wait_for("started")
+    faked.signal(signal.SIGTERM)
+    faked.wait_for("WARNING:fake:stop")
+    faked.signal(signal.SIGTERM)
+    faked.wait_for("WARNING:fake:hurry")
+    assert faked.wait() == 0
+    assert "Traceback" not in faked.output
+
+
+@pytest.mark.parametrize("faked", ["stubborn"], indirect=True)
+def test_a_third_signal_ends_it_and_says_which_server_is_left(faked: Program) -> None:
+    faked.wait_for("started")
+    faked.signal(signal.SIGINT)
+    faked.wait_for("WARNING:fake:stop")
+    faked.signal(signal.SIGINT)
+    faked.wait_for("WARNING:fake:hurry")
+    faked.signal(signal.SIGTERM)
+    assert faked.wait() == 1
+    assert "CRITICAL" in faked.lines[-1] and "stubborn-25575" in faked.lines[-1]
+
+
+@pytest.mark.parametrize("faked", ["good"], indirect=True)
+def test_sighup_changes_nothing(faked: Program) -> None:
+    faked.wait_for("started")
+    faked.signal(signal.SIGHUP)
+    faked.wait_for("SIGHUP is ignored")
+    faked.signal(signal.SIGTERM)
+    assert faked.wait() == 0
+
+
+@pytest.mark.parametrize("faked", ["busy", "busy_later"], indirect=True)
+def test_a_start_that_fails_is_one_line(faked: Program) -> None:
+    faked.wait_for("zeroscale: error: port 25565 is taken")
+    assert faked.wait() == 1
+    assert "Traceback" not in faked.output
+    assert faked.lines[-1] == "WARNING:fake:stopped", "what had been started already is stopped"
+
+
+@pytest.mark.parametrize("faked", ["dies"], indirect=True)
+def test_a_death_of_what_it_cannot_live_without_stops_the_servers(faked: Program) -> None:
+    faked.wait_for("zeroscale: error: the relay's thread ended")
+    assert faked.wait() == 1
+    assert faked.lines[-1] == "WARNING:fake:stopped"
+
+
+@pytest.mark.parametrize("faked", ["unknown"], indirect=True)
+def test_what_check_finds_is_one_line(faked: Program) -> None:
+    assert faked.wait() == 1
+    assert faked.lines == ["zeroscale: error: no plugin is called 'unknown'; did you mean 'generic'?"]
+
+
+@pytest.mark.parametrize("faked", ["broken"], indirect=True)
+def test_a_defect_of_ours_is_not_hidden(faked: Program) -> None:
+    faked.wait_for("zeroscale: error: a defect")
+    faked.wait_for("ZeroDivisionError")
+    assert faked.wait() == 1
+
+
+@pytest.mark.parametrize("words", [[], ["generic", "0", "25575"], ["generic", "25565", "25575", "--no-such-option"]])
+def test_a_command_line_that_makes_no_sense(words: list[str]) -> None:
+    with zeroscale(*words) as program:
+        assert program.wait() == 2
+    assert len(program.lines) == 1 and program.lines[0].startswith("zeroscale: error: ")
+
+
+def test_version_and_help() -> None:
+    with zeroscale("--version") as program:
+        assert program.wait() == 0
+    assert program.lines == [f"zeroscale {VERSION}"]
+    with zeroscale("--help") as program:
+        assert program.wait() == 0
+    assert program.lines[0].startswith("usage: zeroscale ")
+
+
+@pytest.mark.parametrize("name", ["zeroscale", "zeroscalectl"])
+def test_the_installed_command(name: str) -> None:
+    command = shutil.which(name, path=str(Path(sys.executable).parent))
+    if command is None:
+        pytest.skip(f"{name} is not installed for this interpreter: pip install .")
+    with Program([command, "--version"]) as program:
+        assert program.wait() == 0
+    assert program.lines == [f"{name} {VERSION}"]

@@ -1,0 +1,184 @@
+"""The command line: the seed's, word for word, and what was added to it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.config import ServerConfig
+from zeroscale.errors import ConfigError
+from zeroscale.options import parse, server_name
+
+SEED = ["minecraft", "25565", "25575"]
+
+
+def server(*words: str) -> ServerConfig:
+    return parse([*SEED, *words]).config.servers[0]
+
+
+def mistake(*words: str) -> str:
+    with pytest.raises(ConfigError) as raised:
+        parse(words)
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_seeds_defaults() -> None:
+    invocation = parse(SEED)
+    only = invocation.config.servers[0]
+    assert invocation.log_level == logging.WARNING
+    assert (only.plugin, only.listen, only.server_port) == ("minecraft", ("25565",), 25575)
+    assert (only.idle_shutdown, only.server_host, only.join) == (15.0, "127.0.0.1", "hold")
+    assert (only.start_timeout, only.stop_timeout, only.kill_timeout) == (300.0, 150.0, None)
+    assert (only.plugin_positional, only.plugin_keywords) == ((), {})
+    assert only.directory == Path.cwd()
+    assert only.name == "minecraft-25575"
+
+
+@pytest.mark.parametrize("words", [["-t", "900"], ["--idle_shutdown", "900"], ["--idle-shutdown=900"], ["-t900"]])
+def test_idle_shutdown(words: list[str]) -> None:
+    assert server(*words).idle_shutdown == 900.0
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        (["--info"], logging.INFO),
+        (["-i"], logging.INFO),
+        (["--debug"], logging.DEBUG),
+        (["-d"], logging.DEBUG),
+        (["-di"], logging.DEBUG),
+        (["-i", "-d"], logging.DEBUG),
+    ],
+)
+def test_log_level(words: list[str], level: int) -> None:
+    assert parse([*SEED, *words]).log_level == level
+    assert parse([*words, *SEED]).log_level == level
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-a", "-Xmx4G"],
+        ["-a-Xmx4G"],
+        ["--plugin_argument", "-Xmx4G"],
+        ["--plugin-argument", "-Xmx4G"],
+        ["--plugin_argument=-Xmx4G"],
+        ["-ia", "-Xmx4G"],
+        ["-dia-Xmx4G"],
+    ],
+)
+def test_a_plugin_argument_may_begin_with_a_dash(words: list[str]) -> None:
+    assert server(*words).plugin_positional == ("-Xmx4G",)
+
+
+@pytest.mark.parametrize("value", ["--", "-a", "-h", "--help", "--debug", "-", "", "--foo=bar", "25565"])
+def test_the_word_after_a_is_its_value_whatever_it_is(value: str) -> None:
+    assert server("-a", value, "-a", "last").plugin_positional == (value, "last")
+
+
+@given(values=st.lists(st.text().filter(lambda text: "=" not in text), min_size=2))
+def test_any_values_reach_the_plugin_in_order(values: list[str]) -> None:
+    words = [word for value in values for word in ("-a", value)]
+    assert server(*words).plugin_positional == tuple(values)
+    assert parse([*words, *SEED]).config.servers[0].plugin_positional == tuple(values)
+
+
+def test_name_and_value_is_a_keyword_where_the_name_can_be_one() -> None:
+    told = server(
+        "-a", "memory=4G", "-a", "--foo=bar", "-a", "a b=c", "-a", "1x=y", "-a", "if=/dev/zero", "-a", "e=a=b"
+    )
+    assert told.plugin_keywords == {"memory": "4G", "e": "a=b"}
+    assert told.plugin_positional == ("--foo=bar", "a b=c", "1x=y", "if=/dev/zero")
+
+
+def test_a_single_positional_with_spaces_is_split_as_a_shell_would() -> None:
+    told = server("-a", "java -Dname='a b' -jar server.jar", "-a", "memory=4G 5G")
+    assert told.plugin_positional == ("java", "-Dname=a b", "-jar", "server.jar")
+    assert told.plugin_keywords == {"memory": "4G 5G"}
+    assert server("-a", "one word", "-a", "another").plugin_positional == ("one word", "another")
+    assert "quotation" in mistake(*SEED, "-a", "java 'unbalanced")
+
+
+def test_everything_beyond_the_seed() -> None:
+    words = "-H ::1 --join kick --hold-limit 20 --wake_after answer --start_timeout 1 --stop-timeout 2 --kill-timeout 3"
+    told = server(*words.split())
+    assert (told.server_host, told.join, told.hold_limit, told.wake_after) == ("::1", "kick", 20.0, "answer")
+    assert (told.start_timeout, told.stop_timeout, told.kill_timeout) == (1.0, 2.0, 3.0)
+    assert parse([*SEED, "--relay", "transport"]).config.relay == "transport"
+
+
+def test_paths_are_absolute_and_start_from_the_directory_given(tmp_path: Path) -> None:
+    told = parse([*SEED, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
+    assert told.servers[0].working_directory == tmp_path / "world"
+    assert told.state_directory == tmp_path / "state"
+    assert parse(SEED, directory=tmp_path).config.servers[0].working_directory == tmp_path
+    assert parse([*SEED, "-w", "/srv"], directory=tmp_path).config.servers[0].working_directory == Path("/srv")
+
+
+@pytest.mark.parametrize(("user", "expected"), [(0, "/var/lib/zeroscale"), (1000, "/home/steve/states/zeroscale")])
+def test_the_state_directory_depends_on_the_user(monkeypatch: pytest.MonkeyPatch, user: int, expected: str) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/steve/states")
+    assert parse(SEED).config.state_directory == Path(expected)
+
+
+def test_an_endpoint_string_may_stand_for_the_port() -> None:
+    assert parse(["generic", "unix:/run/game.sock", "25575"]).config.servers[0].listen == ("unix:/run/game.sock",)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "server_plugin, listen_port, server_port"),
+        (["minecraft", "25565"], "server_port"),
+        (["minecraft", "0", "25575"], "listen_port 0"),
+        (["minecraft", "65536", "25575"], "listen_port 65536"),
+        (["minecraft", "here", "25575"], "'here'"),
+        (["minecraft", "25565", "65536"], "server_port 65536"),
+        (["minecraft", "25565", "-1"], "'-1'"),
+        (["minecraft", "25565", "9" * 5000], "not a port"),
+        (["minecraft", "25565", "25565"], "both 25565"),
+        ([*SEED, "-t", "soon"], "'soon'"),
+        ([*SEED, "-t", "nan"], "'nan'"),
+        ([*SEED, "-t", "-5"], "idle_shutdown -5"),
+        ([*SEED, "-a"], "-a: a value must follow"),
+        ([*SEED, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
+        ([*SEED, "--idle", "5"], "--idle"),
+        ([*SEED, "--join", "maybe"], "maybe"),
+        ([*SEED, "another"], "another"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(words: list[str], named: str) -> None:
+    assert named in mistake(*words)
+
+
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(["--help"])
+    assert raised.value.code == 0
+    told = capsys.readouterr().out
+    for option in ("idle_shutdown", "working_directory", "plugin_argument", "info", "debug", "server_host", "join"):
+        assert f"--{option}" in told
+    for option in ("start_timeout", "stop_timeout", "state_directory", "version", "hold_limit", "wake_after"):
+        assert f"--{option}" in told
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(["--version"])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out.startswith("zeroscale ")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "name"),
+    [("minecraft", "minecraft-1"), ("my.plugins.terraria", "terraria-1"), ("a/b c", "a-b-c-1"), ("...", "server-1")],
+)
+def test_a_servers_name_is_fit_for_a_file(plugin: str, name: str) -> None:
+    assert server_name(plugin, 1) == name

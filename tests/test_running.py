@@ -1,0 +1,90 @@
+"""What the foreground and the daemon share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import pytest
+from processes import Program, python
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+
+from zeroscale.running import Interrupts, install_reactor, one_line
+
+
+class CountingProxy:
+    def __init__(self) -> None:
+        self.hurried = 0
+        self.fatal: Deferred[None] = Deferred()
+
+    def start(self) -> Deferred[None]:
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+
+class LeftEarly(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_interrupts_stop_then_hurry_then_leave(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy, stopped = CountingProxy(), list[signal.Signals]()
+    loop = asyncio.new_event_loop()
+    interrupts = Interrupts(loop, stopped.append, proxy, ["survival", "creative"])
+    loop.close()
+
+    def leave(code: int) -> None:
+        raise LeftEarly(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    interrupts.interrupt(signal.SIGINT)
+    assert (stopped, proxy.hurried) == ([signal.SIGINT], 0)
+    interrupts.interrupt(signal.SIGTERM)
+    assert (stopped, proxy.hurried) == ([signal.SIGINT], 1)
+    with caplog.at_level(logging.CRITICAL), pytest.raises(LeftEarly) as left:
+        interrupts.interrupt(signal.SIGTERM)
+    assert left.value.args == (1,)
+    assert "survival, creative" in caplog.text
+
+
+def test_the_installed_reactor_is_taken_where_it_is_asyncios() -> None:
+    installed: object = install_reactor()
+    assert installed is reactor
+
+
+def test_the_reactors_loop_is_asyncios_current_one() -> None:
+    code = (
+        "import asyncio; from zeroscale.running import install_reactor; reactor = install_reactor()\n"
+        "same = []\n"
+        "loop = asyncio.get_event_loop()\n"
+        "reactor.callLater(0, lambda: (same.append(asyncio.get_running_loop() is loop), reactor.stop()))\n"
+        "reactor.run(); print(same)"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0
+    assert program.lines == ["[True]"]
+
+
+def test_another_reactor_is_refused() -> None:
+    code = (
+        "from twisted.internet import selectreactor; selectreactor.install()\n"
+        "from zeroscale.errors import ConfigError; from zeroscale.running import install_reactor\n"
+        "try: install_reactor()\n"
+        "except ConfigError as error: print(error)"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0
+    assert "SelectReactor is installed already" in program.lines[0]
+
+
+@pytest.mark.parametrize(("text", "line"), [("one", "one"), ("one\n\n  two\n", "one; two"), ("", "")])
+def test_one_line(text: str, line: str) -> None:
+    assert one_line(text) == line

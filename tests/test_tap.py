@@ -1,0 +1,194 @@
+"""`twistd zeroscale` as a process: in the foreground and as a daemon, its files, its signals, its mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import DEADLINE, Program, python
+
+HERE = Path(__file__).parent
+TWISTD = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import fake_service
+sys.modules["zeroscale.service"] = fake_service
+from twisted.scripts.twistd import run
+run()
+"""
+PORTS = ["25565", "25575"]
+
+
+def twistd(directory: Path, *words: str) -> Program:
+    return Program(python("-c", TWISTD, *words), directory)
+
+
+class Daemon:
+    """A daemon that twistd left in a directory, known by its pid file and its log file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.pid = int((directory / "twistd.pid").read_text())
+        self._log = directory / "twistd.log"
+
+    def wait_for(self, text: str) -> None:
+        self._until(lambda: text in self.log, f"{text!r} in the log")
+
+    def wait(self) -> None:
+        self._until(lambda: not _lives(self.pid), "its end")
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def _until(self, condition: object, what: str) -> None:
+        assert callable(condition)
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.log}"
+            time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    pid_file = tmp_path / "twistd.pid"
+    if pid_file.exists() and _lives(pid := int(pid_file.read_text())):
+        os.kill(pid, signal.SIGKILL)
+
+
+def daemon(directory: Path, *words: str) -> Daemon:
+    with twistd(directory, "zeroscale", *words) as starter:
+        assert starter.wait() == 0, starter.output
+    return Daemon(directory)
+
+
+def test_twistd_lists_it(directory: Path) -> None:
+    with twistd(directory, "--help") as program:
+        assert program.wait() == 0
+    assert any(line.split()[:1] == ["zeroscale"] for line in program.lines)
+
+
+def test_its_help_is_ours(directory: Path) -> None:
+    with twistd(directory, "zeroscale", "--help") as program:
+        assert program.wait() == 0
+    assert program.lines[0].startswith("usage: twistd zeroscale ")
+
+
+def test_in_the_foreground(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "good", *PORTS, "--info") as program:
+        assert program.wait_for("WARNING:fake:started")
+        program.signal(signal.SIGTERM)
+        assert program.wait() == -signal.SIGTERM, "twistd's own way to end"
+    said = program.output
+    assert "[-] INFO:zeroscale.running:SIGTERM: stopping" in said
+    assert said.index("WARNING:fake:stop\n") < said.index("WARNING:fake:stopped\n") < said.index("Server Shut Down")
+    assert "Traceback" not in said
+    assert not (directory / "twistd.pid").exists()
+
+
+def test_a_second_signal_hurries(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "hurried", *PORTS) as program:
+        program.wait_for("started")
+        program.signal(signal.SIGTERM)
+        program.wait_for("WARNING:fake:stop")
+        program.signal(signal.SIGTERM)
+        program.wait_for("WARNING:fake:hurry")
+        assert program.wait() == -signal.SIGTERM
+    assert "Traceback" not in program.output
+
+
+def test_as_a_daemon(directory: Path) -> None:
+    running = daemon(directory, "good", *PORTS, "--state-directory", "state")
+    running.wait_for("WARNING:fake:started")
+    assert f"directories: {directory} {directory}/state" in running.log
+    os.kill(running.pid, signal.SIGTERM)
+    running.wait()
+    assert "WARNING:fake:stopped" in running.log
+    assert "Traceback" not in running.log
+    assert not (directory / "twistd.pid").exists()
+
+
+def test_the_daemons_log_is_rotated_by_twistds_own_signal(directory: Path) -> None:
+    running = daemon(directory, "good", *PORTS)
+    running.wait_for("started")
+    os.kill(running.pid, signal.SIGUSR1)
+    deadline = time.monotonic() + DEADLINE
+    while not (directory / "twistd.log.1").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGTERM)
+    running.wait()
+    assert "started" in (directory / "twistd.log.1").read_text()
+    assert "stopped" in running.log and "started" not in running.log
+
+
+def test_a_stale_pid_file_is_no_hindrance(directory: Path) -> None:
+    with Program(python("-c", "pass")) as ended:
+        ended.wait()
+    (directory / "twistd.pid").write_text(str(ended.process.pid))
+    running = daemon(directory, "good", *PORTS)
+    running.wait_for("started")
+    assert running.pid != ended.process.pid
+
+
+def test_paths_start_from_twistds_rundir(directory: Path) -> None:
+    (directory / "run").mkdir()
+    with twistd(directory, "-n", "--rundir", "run", "zeroscale", "good", *PORTS, "--state_directory", "s") as program:
+        assert program.wait_for("directories:").endswith(f" {directory}/run {directory}/run/s")
+
+
+def test_a_busy_port_is_told_to_who_started_the_daemon(directory: Path) -> None:
+    with twistd(directory, "zeroscale", "busy", *PORTS) as starter:
+        assert starter.wait() == 1
+    assert "port 25565 is taken" in starter.output
+    assert "Traceback" not in starter.output
+    assert "CRITICAL:zeroscale.tap:port 25565 is taken" in (directory / "twistd.log").read_text()
+    assert not (directory / "twistd.pid").exists()
+
+
+@pytest.mark.parametrize("does", ["busy", "busy_later", "dies"])
+def test_a_failure_in_the_foreground_is_one_line_and_an_exit_code(directory: Path, does: str) -> None:
+    with twistd(directory, "-n", "zeroscale", does, *PORTS) as program:
+        assert program.wait() == 1
+    assert program.output.count("CRITICAL:zeroscale.tap:") == 1
+    assert "WARNING:fake:stopped" in program.output
+    assert "Traceback" not in program.output
+    assert not (directory / "twistd.pid").exists()
+
+
+def test_what_check_finds_is_one_line(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "unknown", *PORTS) as program:
+        assert program.wait() == 1
+    assert program.lines == ["twistd zeroscale: error: no plugin is called 'unknown'; did you mean 'generic'?"]
+
+
+def test_another_reactor_is_a_usage_error_with_the_mend_in_it(directory: Path) -> None:
+    with twistd(directory, "-n", "-r", "select", "zeroscale", "good", *PORTS) as program:
+        assert program.wait() == 1
+    assert "SelectReactor" in program.lines[-1] and "--reactor=asyncio" in program.lines[-1]
+    assert "Traceback" not in program.output
+
+
+def test_the_asyncio_reactor_may_be_asked_for(directory: Path) -> None:
+    with twistd(directory, "-n", "-r", "asyncio", "zeroscale", "good", *PORTS) as program:
+        program.wait_for("started")
+        program.signal(signal.SIGINT)
+        assert program.wait() == -signal.SIGINT
+
+
+def test_a_mistake_in_the_command_line(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "generic", "0", "25575") as program:
+        assert program.wait() == 1
+    assert program.lines[-1].endswith("listen_port 0 is not a port: 1 to 65535")

@@ -1,0 +1,7 @@
+"""Tells twistd of `twistd zeroscale`. It imports nothing of ours, so that listing plugins costs nothing."""
+
+from twisted.application.service import ServiceMaker
+
+zeroscale = ServiceMaker(
+    "zeroscale", "zeroscale.tap", "A scale-to-zero proxy: the server sleeps while nobody plays.", "zeroscale"
+)

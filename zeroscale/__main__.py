@@ -1,0 +1,8 @@
+"""`python -m zeroscale` is the `zeroscale` command."""
+
+import sys
+
+from zeroscale.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

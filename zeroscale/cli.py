@@ -1,0 +1,102 @@
+"""The `zeroscale` command: installs the reactor, runs the service in the foreground, ends with a clean exit code.
+
+It must not import, before the reactor is installed, anything that imports the global one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from zeroscale import logs, options
+from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor, one_line
+
+if TYPE_CHECKING:
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a proxy until it is told to end.
+
+    :param argv: the words after the program's name; None: the process's own.
+    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a command line that makes no sense.
+    """
+    try:
+        invocation = options.parse(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:
+        _complain(str(error))
+        return EXIT_USAGE
+    logs.to_stderr(invocation.log_level)
+    reactor = install_reactor()
+    from zeroscale import service  # what it is made of imports the global reactor
+
+    try:
+        service.check(invocation.config)
+        proxy = service.make_service(invocation.config, reactor)
+    except ZeroscaleError as error:
+        _complain(str(error))
+        return EXIT_FAILED
+    foreground = Foreground(proxy, reactor)
+    names = [server.name for server in invocation.config.servers]
+    interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names)
+    reactor.callWhenRunning(interrupts.install)
+    reactor.callWhenRunning(foreground.begin)
+    reactor.run(installSignalHandlers=False)
+    return foreground.exit_code
+
+
+class Foreground:
+    """One run of a proxy in a process of its own.
+
+    :ivar exit_code: what the process is to end with, once the reactor has stopped.
+    """
+
+    def __init__(self, proxy: Proxy, reactor: AsyncioSelectorReactor) -> None:
+        self.exit_code = EXIT_CLEAN
+        self._proxy = proxy
+        self._reactor = reactor
+        self._told_to_end: Deferred[None] = Deferred()
+
+    def begin(self) -> None:
+        """Starts the proxy; the reactor is stopped when all is over."""
+        life = Deferred.fromCoroutine(self._live())
+        life.addErrback(self._fail)
+        life.addBoth(lambda _: self._reactor.stop())
+
+    def end(self) -> None:
+        """Stops the proxy, once it has started; said twice, it means nothing more."""
+        if not self._told_to_end.called:
+            self._told_to_end.callback(None)
+
+    async def _live(self) -> None:
+        try:
+            await self._proxy.start()
+        except ZeroscaleError as error:
+            self._fail(Failure(error))
+        else:
+            self._proxy.fatal.addErrback(self._die)
+            await self._told_to_end
+        await self._proxy.stop()
+
+    def _die(self, failure: Failure) -> None:
+        self._fail(failure)
+        self.end()
+
+    def _fail(self, failure: Failure) -> None:
+        self.exit_code = EXIT_FAILED
+        _complain(failure.getErrorMessage())
+        if not failure.check(ZeroscaleError):
+            logger.critical("this is a defect of zeroscale itself", exc_info=failure.value)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"zeroscale: error: {one_line(text)}\n")

@@ -1,0 +1,268 @@
+"""THE command line, for `zeroscale` and `twistd zeroscale` alike: words in, a validated configuration out.
+
+Nothing here starts anything, reads a file or knows a plugin. argparse alone would refuse `-a -Xmx4G` and
+`--idle-shutdown`; so plugin arguments are taken out and option names are normalised before it sees the words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import logging
+import math
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from zeroscale import config
+from zeroscale.errors import ConfigError
+from zeroscale.version import VERSION
+
+PLUGIN_ARGUMENT = "--plugin_argument"
+SHORT_FLAGS = "hid"
+"""The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
+
+DESCRIPTION = "Let a server sleep until somebody joins it, and stop it when everybody has left."
+EPILOG = """\
+Each -a NAME=VALUE is a keyword of the plugin's constructor, any other value is positional; a single
+positional value with spaces in it is split as a shell would split it. Option names may be written with
+hyphens instead of underscores. Examples:
+
+  zeroscale demo 25565 25575 --info
+  zeroscale minecraft 25565 25575 -w /srv/survival -a memory=4G -t 900
+  zeroscale generic 6379 6380 -a 'redis-server --port 6380'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the command line said.
+
+    :ivar config: the proxy to run; all paths in it are absolute.
+    :ivar log_level: the threshold of the log, as stdlib logging numbers it.
+    """
+
+    config: config.Config
+    log_level: int
+
+
+def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
+    """Reads a command line.
+
+    :param argv: the words after the program's name.
+    :param prog: the program's name in the help text.
+    :param directory: what relative paths start from; None is the current directory.
+    :raises ConfigError: the words make no sense; its text is one line.
+    :raises SystemExit: `--help` or `--version` was asked for, and has been printed.
+    """
+    words, plugin_arguments = _take_plugin_arguments(argv)
+    told = build_parser(prog).parse_args(words)
+    base = (directory or Path()).absolute()
+    positional, keywords = _sort_plugin_arguments(plugin_arguments)
+    server = config.ServerConfig(
+        name=server_name(told.server_plugin, told.server_port),
+        plugin=told.server_plugin,
+        listen=(told.listen_port,),
+        server_host=told.server_host,
+        server_port=told.server_port,
+        plugin_positional=positional,
+        plugin_keywords=keywords,
+        working_directory=base / (told.working_directory or "."),
+        idle_shutdown=told.idle_shutdown,
+        join=told.join,
+        hold_limit=told.hold_limit,
+        wake_after=told.wake_after,
+        start_timeout=told.start_timeout,
+        stop_timeout=told.stop_timeout,
+        kill_timeout=told.kill_timeout,
+    )
+    state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
+    proxy = config.Config(servers=(server,), state_directory=base / state_directory, relay=told.relay)
+    log_level = logging.DEBUG if told.debug else logging.INFO if told.info else logging.WARNING
+    return Invocation(config=proxy, log_level=log_level)
+
+
+def server_name(plugin: str, server_port: int) -> str:
+    """The name, on disk and in the log, of a server that the command line describes.
+
+    A dotted path gives its last part; what is not a letter, digit, underscore or hyphen becomes a hyphen.
+    """
+    last = plugin.strip(".").rpartition(".")[2]
+    return f"{re.sub('[^A-Za-z0-9_-]', '-', last) or 'server'}-{server_port}"
+
+
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """The parser behind `parse()`; its mistakes are raised as `ConfigError`."""
+    parser = _Parser(
+        prog=prog,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("server_plugin", help="the kind of server: minecraft, generic, demo, or a plugin's dotted path")
+    parser.add_argument(
+        "listen_port", type=_listen, help="the port that clients connect to, or a Twisted endpoint string"
+    )
+    parser.add_argument("server_port", type=_port, help="the port that the real server listens on")
+
+    seed = parser.add_argument_group("the server")
+    seed.add_argument(
+        "--idle_shutdown",
+        "-t",
+        type=_seconds,
+        default=config.DEFAULT_IDLE_SHUTDOWN,
+        metavar="SECONDS",
+        help="stop the server when nobody has been on it for so long (default: %(default)g)",
+    )
+    seed.add_argument(
+        "--working_directory", "-w", metavar="DIRECTORY", help="where the real server runs (default: here)"
+    )
+    seed.add_argument(
+        PLUGIN_ARGUMENT,
+        "-a",
+        metavar="VALUE",
+        help="a value for the plugin's constructor; may be given often; the next word is its value, whatever it is",
+    )
+    seed.add_argument(
+        "--server_host", "-H", default="127.0.0.1", metavar="HOST", help="where it listens (default: %(default)s)"
+    )
+    seed.add_argument(
+        "--start_timeout",
+        type=_seconds,
+        default=config.DEFAULT_START_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a start may take without a sign of life (default: %(default)g)",
+    )
+    seed.add_argument(
+        "--stop_timeout",
+        type=_seconds,
+        default=config.DEFAULT_STOP_TIMEOUT,
+        metavar="SECONDS",
+        help="how long to wait for its own stop, and then again after SIGTERM (default: %(default)g)",
+    )
+    seed.add_argument(
+        "--kill_timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="SIGKILL it when SIGTERM has gone unanswered for so long, which may lose data (default: never)",
+    )
+
+    players = parser.add_argument_group("players who join while it sleeps")
+    players.add_argument(
+        "--join",
+        choices=("hold", "kick"),
+        default="hold",
+        help="let them wait in the login screen, or tell them to come again (default: %(default)s)",
+    )
+    players.add_argument(
+        "--hold_limit", type=_seconds, metavar="SECONDS", help="how long they wait at most (default: START_TIMEOUT)"
+    )
+    players.add_argument(
+        "--wake_after",
+        choices=("login", "answer"),
+        default="login",
+        help="wake at the login, or once the client has answered a question of ours (default: %(default)s)",
+    )
+
+    ours = parser.add_argument_group("the proxy")
+    ours.add_argument("--info", "-i", action="store_true", help="log what happens")
+    ours.add_argument("--debug", "-d", action="store_true", help="log everything (default: warnings and errors)")
+    ours.add_argument(
+        "--state_directory",
+        metavar="DIRECTORY",
+        help="what must outlive the proxy is kept here (default: /var/lib/zeroscale as root, "
+        "else ~/.local/state/zeroscale)",
+    )
+    ours.add_argument(
+        "--relay",
+        choices=("auto", "splice", "transport"),
+        default="auto",
+        help="which relay moves the bytes; there is no need to choose but in tests (default: %(default)s)",
+    )
+    ours.add_argument("--version", action="version", version=f"zeroscale {VERSION}")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; '{self.prog} --help' tells more")
+
+
+def _take_plugin_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits the words into those for argparse, with option names normalised, and the plugin's arguments.
+
+    They do not go through argparse: it takes values that begin with a dash for options, and loses a `--`.
+    """
+    words: list[str] = []
+    plugin_arguments: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            words += [word, *rest]
+        elif word.startswith("--"):
+            name, equals, value = word.partition("=")
+            name = "--" + name[2:].replace("-", "_")
+            if name != PLUGIN_ARGUMENT:
+                words.append(name + equals + value)
+            else:
+                plugin_arguments.append(value if equals else _value_after(rest))
+        elif cluster := re.fullmatch(f"-([{SHORT_FLAGS}]*)a(.*)", word, re.DOTALL):
+            flags, value = cluster.groups()
+            if flags:
+                words.append("-" + flags)
+            plugin_arguments.append(value or _value_after(rest))
+        else:
+            words.append(word)
+    return words, plugin_arguments
+
+
+def _value_after(rest: Iterator[str]) -> str:
+    for value in rest:
+        return value
+    raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: a value must follow")
+
+
+def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    positional: list[str] = []
+    keywords: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or not name.isidentifier() or keyword.iskeyword(name):
+            positional.append(argument)
+        elif name in keywords:
+            raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: {name} is given twice")
+        else:
+            keywords[name] = value
+    if len(positional) == 1 and len(positional[0].split()) > 1:
+        try:
+            positional = shlex.split(positional[0])
+        except ValueError as error:
+            raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: {positional[0]!r}: {error}") from None
+    return tuple(positional), keywords
+
+
+def _listen(text: str) -> str:
+    if re.fullmatch("[0-9]+", text) or ":" in text:
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a port nor an endpoint string such as 'tcp:25565'")
+
+
+def _port(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to {config.HIGHEST_PORT}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if math.isfinite(seconds):
+        return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
