@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import wire
+from zeroscale.protocols import versions, wire
 from zeroscale.protocols.base import Component
 
 LARGEST_STATUS = 1 << 18
@@ -25,12 +25,6 @@ LARGEST_LOGIN = 3 * 262144 + 1024
 LONGEST_REASON = 262144
 LONGEST_IDENTIFIER = 32767
 STATUS, LOGIN = 1, 2
-
-MODERN_HOLD = 393
-"""The first protocol with Login Plugin Requests (1.13)."""
-
-BINARY_UUID = 735
-"""The first protocol whose Login Success carries its UUID as 16 bytes (1.16)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +156,8 @@ class LoginClient:
     """
 
     def __init__(self, host: str, port: int, protocol: int, name: str, uuid: str | None = None) -> None:
-        self._protocol = newest_if_unknown(protocol)
-        self._request = handshake(host, port, protocol, LOGIN) + login_start(self._protocol, name, uuid)
+        self._layout = versions.layout_of(protocol)
+        self._request = handshake(host, port, protocol, LOGIN) + login_start(self._layout, name, uuid)
         self._received = bytearray()
         self._threshold = -1
         self._over = False
@@ -189,7 +183,9 @@ class LoginClient:
         if self._over:
             self._received.clear()
             return None
-        if self._protocol < MODERN_HOLD:  # such clients ignore empty frames, which keep them waiting (PROTOCOL.md 4e)
+        if (
+            self._layout < versions.LOGIN_PLUGIN_REQUEST
+        ):  # such clients ignore empty frames, which keep them waiting (PROTOCOL.md 4e)
             empty = len(self._received) - len(self._received.lstrip(b"\x00"))
             del self._received[:empty]
         cut = wire.take_frame(self._received, 0, LARGEST_LOGIN)
@@ -228,7 +224,7 @@ class LoginClient:
                 return EncryptionRequested()
             case 0x02:
                 self._over = True
-                if self._protocol < BINARY_UUID:
+                if self._layout < versions.BINARY_UUID:
                     fields.string(36)
                 else:
                     fields.uuid()
@@ -261,16 +257,15 @@ def handshake(host: str, port: int, protocol: int, intent: int) -> bytes:
     return wire.frame(0x00, wire.varint(protocol), wire.string(host), port.to_bytes(2, "big"), wire.varint(intent))
 
 
-def login_start(protocol: int, name: str, uuid: str | None = None) -> bytes:
-    """The login start's frame, in the layout of `protocol` (PROTOCOL.md 3)."""
-    identity = bytes.fromhex(uuid or offline_uuid(name))
+def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
+    """The login start's frame, in the layout of that protocol number (PROTOCOL.md 3)."""
     fields = [wire.string(name)]
-    if protocol in (759, 760):
+    if versions.SIGNATURE <= layout < versions.NO_SIGNATURE:
         fields.append(b"\x00")
-    if 760 <= protocol <= 763:
+    if versions.OPTIONAL_UUID <= layout < versions.UUID:
         fields.append(b"\x01")
-    if protocol >= 760:
-        fields.append(identity)
+    if layout >= versions.OPTIONAL_UUID:
+        fields.append(bytes.fromhex(uuid or offline_uuid(name)))
     return wire.frame(0x00, *fields)
 
 
@@ -280,11 +275,6 @@ def offline_uuid(name: str) -> str:
     digest[6] = digest[6] & 0x0F | 0x30
     digest[8] = digest[8] & 0x3F | 0x80
     return digest.hex()
-
-
-def newest_if_unknown(protocol: int) -> int:
-    """-1 ("I do not know yet") and the numbers of snapshots have the newest layouts; all others are what they say."""
-    return wire.LARGEST_FRAME if protocol < 0 else protocol
 
 
 def _json(raw: str) -> object:

@@ -151,7 +151,7 @@ class Fields:
 
 def utf16_length(text: str) -> int:
     """How many UTF-16 units `text` has."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def varint(number: int) -> bytes:

@@ -1,0 +1,38 @@
+"""What a client says of itself before anything is proven: the host it came by, its name; and what it may be instead."""
+
+from __future__ import annotations
+
+from zeroscale.errors import ProtocolError
+
+LONGEST_NAME = 16
+
+_STRANGERS = (
+    (b"\x16\x03", "TLS"),
+    (b"SSH-", "SSH"),
+    (b"\x03\x00\x00", "RDP"),
+    (b"PROXY ", "a PROXY protocol header"),
+    (b"\r\n\r\n\x00\r\nQUIT\n", "a PROXY protocol header"),
+    *((verb, "HTTP") for verb in (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI ")),
+)
+
+
+def routing_host(host: str) -> str:
+    """The host as it decides where to go (PROTOCOL.md 6): without what mods and proxies append, in lower case."""
+    return host.partition("\x00")[0].partition("///")[0].rstrip(".").lower()
+
+
+def check_name(name: str) -> str:
+    """Returns a player's name if it could be one (PROTOCOL.md 3).
+
+    :raises ProtocolError: it is empty, longer than 16 characters, or has one that is not printable ASCII.
+    """
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise ProtocolError(f"a player's name of {len(name)} characters")
+    if not all("!" <= character <= "~" for character in name):
+        raise ProtocolError("a player's name with characters that no name has")
+    return name
+
+
+def stranger(data: bytes | bytearray) -> str | None:
+    """The name of the well-known protocol that a connection's first bytes look like, if they do."""
+    return next((name for start, name in _STRANGERS if data.startswith(start)), None)

@@ -1,0 +1,267 @@
+"""Text components: read from text with colour codes, and flattened for whoever cannot show them.
+
+A component is what JSON makes of it (`base.Component`). Nothing here raises for a component that is damaged, too deep
+or too strange: what cannot be shown is left out, because a server's words ought to reach the player anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zeroscale.protocols.base import Component
+
+SECTION = "\u00a7"
+DEEPEST = 64
+"""Levels of nesting that are read; the game's own limit is 255 (PROTOCOL.md 1), which nobody comes near."""
+
+COLORS = {
+    "0": "black",
+    "1": "dark_blue",
+    "2": "dark_green",
+    "3": "dark_aqua",
+    "4": "dark_red",
+    "5": "dark_purple",
+    "6": "gold",
+    "7": "gray",
+    "8": "dark_gray",
+    "9": "blue",
+    "a": "green",
+    "b": "aqua",
+    "c": "red",
+    "d": "light_purple",
+    "e": "yellow",
+    "f": "white",
+}
+"""The sixteen colours by their code."""
+
+FORMATS = {"k": "obfuscated", "l": "bold", "m": "strikethrough", "n": "underlined", "o": "italic"}
+"""The five formats by their code. `r` resets both."""
+
+RGB = {
+    "black": (0x00, 0x00, 0x00),
+    "dark_blue": (0x00, 0x00, 0xAA),
+    "dark_green": (0x00, 0xAA, 0x00),
+    "dark_aqua": (0x00, 0xAA, 0xAA),
+    "dark_red": (0xAA, 0x00, 0x00),
+    "dark_purple": (0xAA, 0x00, 0xAA),
+    "gold": (0xFF, 0xAA, 0x00),
+    "gray": (0xAA, 0xAA, 0xAA),
+    "dark_gray": (0x55, 0x55, 0x55),
+    "blue": (0x55, 0x55, 0xFF),
+    "green": (0x55, 0xFF, 0x55),
+    "aqua": (0x55, 0xFF, 0xFF),
+    "red": (0xFF, 0x55, 0x55),
+    "light_purple": (0xFF, 0x55, 0xFF),
+    "yellow": (0xFF, 0xFF, 0x55),
+    "white": (0xFF, 0xFF, 0xFF),
+}
+"""What the sixteen colours look like, for a terminal."""
+
+_CODES = {name: code for code, name in (COLORS | FORMATS).items()}
+_IN_OURS = re.compile(r"&&|&#[0-9a-f]{6}|[&\u00a7][0-9a-fk-or]", re.IGNORECASE)
+_IN_THEIRS = re.compile(r"\u00a7(.?)", re.DOTALL)
+_UNSHOWN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_ARGUMENT = re.compile(r"%(?:(\d{1,3})\$)?s|%%")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a run of text looks.
+
+    :ivar color: one of the sixteen names, or `#rrggbb`; None is the reader's own.
+    """
+
+    color: str | None = None
+    bold: bool = False
+    italic: bool = False
+    underlined: bool = False
+    strikethrough: bool = False
+    obfuscated: bool = False
+
+
+def parse(text: str) -> Component:
+    """Makes a component of text with colour codes.
+
+    Codes are `&0`-`&f`, `&k`-`&o`, `&r`, `&#rrggbb`, and the same letters after a section sign. As in the game, a
+    colour ends the formats before it. `&&` is a literal `&`; an `&` that begins no code is one as well.
+    """
+    found: list[tuple[str, Style]] = []
+    style = Style()
+    literal = ""
+    position = 0
+    for match in _IN_OURS.finditer(text):
+        literal += text[position : match.start()]
+        position = match.end()
+        code = match[0]
+        if code == "&&":
+            literal += "&"
+            continue
+        if literal:
+            found.append((literal, style))
+            literal = ""
+        style = Style(color=code[1:].lower()) if code[1] == "#" else _coded(style, Style(), code[1])
+    literal += text[position:]
+    if literal:
+        found.append((literal, style))
+    if not found:
+        return ""
+    if len(found) == 1 and found[0][1] == Style():
+        return found[0][0]
+    return {"text": "", "extra": [_component(part, style) for part, style in found]}
+
+
+def runs(component: Component) -> list[tuple[str, Style]]:
+    """The text and how each part of it looks, styles inherited and section-sign codes resolved.
+
+    Control characters are dropped, newlines kept: the text is fit for a terminal. What the client would translate is
+    shown as its fallback, else as its key with its arguments in parentheses.
+    """
+    return [(shown, style) for text, style in _walk(component, Style(), 0) if (shown := _UNSHOWN.sub("", text))]
+
+
+def plain(component: Component) -> str:
+    """The text alone."""
+    return "".join(text for text, _ in runs(component))
+
+
+def section_text(component: Component) -> str:
+    """The text with section-sign codes, as clients before 1.7 read it; a colour becomes the nearest of the sixteen."""
+    pieces: list[str] = []
+    before = Style()
+    for text, style in runs(component):
+        if style != before:
+            color = _CODES[_nearest(style.color)] if style.color else "r"
+            formats = [code for code, name in FORMATS.items() if getattr(style, name)]
+            pieces.extend(f"{SECTION}{code}" for code in (color, *formats))
+            before = style
+        pieces.append(text)
+    return "".join(pieces)
+
+
+def clean(component: Component) -> Component:
+    """The same component, fit to be sent: no empty lists, which clients refuse, and not too deep (PROTOCOL.md 1)."""
+    return _clean(component, 0)
+
+
+def _clean(component: object, depth: int) -> Component:
+    if depth > DEEPEST:
+        return ""
+    if isinstance(component, Mapping):
+        lists = {key: _children(component[key], depth) for key in ("extra", "with") if key in component}
+        return {key: value for key, value in {**component, **lists}.items() if key not in lists or value}
+    if isinstance(component, list | tuple):
+        return _children(component, depth) or ""
+    return _literal(component)
+
+
+def _children(value: object, depth: int) -> list[Component]:
+    return [_clean(child, depth + 1) for child in value] if isinstance(value, list | tuple) else []
+
+
+def _component(text: str, style: Style) -> dict[str, object]:
+    component: dict[str, object] = {"text": text}
+    if style.color is not None:
+        component["color"] = style.color
+    return component | {name: True for name in FORMATS.values() if getattr(style, name)}
+
+
+def _coded(style: Style, base: Style, code: str) -> Style:
+    """What `style` becomes after a code's letter, where `r` leads back to `base`."""
+    code = code.lower()
+    if code in COLORS:
+        return Style(color=COLORS[code])
+    if code in FORMATS:
+        formats: dict[str, Any] = {FORMATS[code]: True}
+        return replace(style, **formats)
+    return base if code == "r" else style
+
+
+def _walk(component: object, inherited: Style, depth: int) -> Iterator[tuple[str, Style]]:
+    if depth > DEEPEST:
+        return
+    if isinstance(component, Mapping):
+        style = _styled(component, inherited)
+        yield from _own_text(component, style, depth)
+        children = component.get("extra")
+    elif isinstance(component, list | tuple):  # the first is the parent of the others
+        first, *children = component or ("",)
+        yield from _walk(first, inherited, depth + 1)
+        style = _styled(first, inherited) if isinstance(first, Mapping) else inherited
+    else:
+        yield from _resolved(_literal(component), inherited)
+        return
+    if isinstance(children, list | tuple):
+        for child in children:
+            yield from _walk(child, style, depth + 1)
+
+
+def _own_text(component: Mapping[str, object], style: Style, depth: int) -> Iterator[tuple[str, Style]]:
+    key = component.get("translate")
+    if "text" in component or key is None:
+        yield from _resolved(_literal(component.get("text", component.get("keybind", ""))), style)
+        return
+    given = component.get("with")
+    arguments = [list(_walk(each, style, depth + 1)) for each in given] if isinstance(given, list | tuple) else []
+    fallback = component.get("fallback")
+    if fallback is None:
+        yield from _resolved(_literal(key), style)
+        for index, argument in enumerate(arguments):
+            yield (", " if index else " (", style)
+            yield from argument
+        if arguments:
+            yield (")", style)
+        return
+    text = _literal(fallback)
+    position = following = 0
+    for match in _ARGUMENT.finditer(text):
+        yield from _resolved(text[position : match.start()], style)
+        position = match.end()
+        if match[0] == "%%":
+            yield ("%", style)
+            continue
+        index = int(match[1]) - 1 if match[1] else following
+        following += not match[1]
+        if 0 <= index < len(arguments):
+            yield from arguments[index]
+    yield from _resolved(text[position:], style)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _styled(component: Mapping[str, object], inherited: Style) -> Style:
+    changes: dict[str, Any] = {name: component[name] for name in FORMATS.values() if type(component.get(name)) is bool}
+    color = component.get("color")
+    if isinstance(color, str) and (color in RGB or re.fullmatch("#[0-9a-fA-F]{6}", color)):
+        changes["color"] = color.lower()
+    elif color == "reset":
+        changes["color"] = None
+    return replace(inherited, **changes) if changes else inherited
+
+
+def _resolved(text: str, base: Style) -> Iterator[tuple[str, Style]]:
+    """Splits text at its section-sign codes; a code that is none is dropped with its letter, as the game does."""
+    style = base
+    position = 0
+    for match in _IN_THEIRS.finditer(text):
+        if match.start() > position:
+            yield text[position : match.start()], style
+        position = match.end()
+        style = _coded(style, base, match[1])
+    if position < len(text):
+        yield text[position:], style
+
+
+def _nearest(color: str) -> str:
+    if color in RGB:
+        return color
+    wanted = bytes.fromhex(color[1:])
+    return min(RGB, key=lambda name: sum((one - other) ** 2 for one, other in zip(RGB[name], wanted, strict=True)))

@@ -1,0 +1,270 @@
+"""Minecraft before 1.7: `FE` pings and `02` logins, answered in their own format (PROTOCOL.md 2).
+
+Nothing here can be held: these clients have no packet that would keep them waiting.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import Enum
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols import component
+from zeroscale.protocols.base import Component, Event, LoginRequested, StatusReply, StatusRequested
+from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host
+
+QUIET = 0.3
+"""Seconds. A ping that may be whole is taken as whole after them: real clients send it in one piece."""
+
+PING, LOGIN = 0xFE, 0x02
+
+PING_HOST = b"\xfe\x01\xfa\x00\x0b" + "MC|PingHost".encode("utf-16-be")
+"""How the ping of 1.6, and of 1.7+ clients as their last try, begins."""
+
+LONGEST_HOST = 255
+LONGEST_OLD_USERNAME = LONGEST_NAME + 1 + LONGEST_HOST + 6
+"""1.2 sends "name;host:port"."""
+
+LONGEST_TAIL = 1024
+"""Bytes kept after a login until it is handed over. A client waits for an answer there and sends none."""
+
+LONGEST_TEXT = 256
+"""UTF-16 units of a reply or a kick."""
+
+LONGEST_BETA_TEXT = 100
+
+UNKNOWN_PROTOCOL = 127
+"""What servers answer with: the client then shows the version's text, in place of the numbers of players."""
+
+
+class Dialect(Enum):
+    """Whose format a reply has to have."""
+
+    beta = "Beta 1.8 to 1.3"
+    release = "1.4 to 1.6"
+
+
+class LegacyConversation:
+    """A client of before 1.7; it is fed from its first byte, `FE` or `02`. Implements `base.Conversation`."""
+
+    status_ends = True
+    full = False
+    unanswered = 0
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._dialect = Dialect.release
+        self._protocol = -1
+        self._login_ends: int | None = None
+        self._over = False
+
+    def opened(self) -> Sequence[Event]:
+        """Nothing yet: the client speaks first."""
+        return ()
+
+    def receive(self, data: bytes) -> Sequence[Event]:
+        """See `base.Conversation.receive`.
+
+        :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
+        """
+        if not data:
+            return ()
+        self._kept += data
+        try:
+            return self._parse()
+        except ProtocolError:
+            self._over = True
+            self._kept.clear()
+            raise
+
+    @property
+    def quiet_timeout(self) -> float | None:
+        """After `FE`, `FE 01` and `FE 01 FA` either more comes at once, or that was all."""
+        return QUIET if self._may_be_whole else None
+
+    def silence(self) -> Sequence[Event]:
+        """What has come was all, if it can have been."""
+        if not self._may_be_whole:
+            return ()
+        self._over = True
+        self._dialect = Dialect.beta if len(self._kept) == 1 else Dialect.release
+        return (StatusRequested(protocol=-1, host="", port=0),)
+
+    @property
+    def kept(self) -> bytes:
+        """All that the client sent."""
+        return bytes(self._kept)
+
+    def status(self, reply: StatusReply) -> bytes:
+        """The reply to a ping, which is a kick whose reason has fields."""
+        if self._dialect is Dialect.beta:
+            numbers = f"{component.SECTION}{reply.online}{component.SECTION}{reply.maximum}"
+            motd = _one_line(component.plain(reply.description)).replace(component.SECTION, "")
+            return _packet(_cut(motd, LONGEST_BETA_TEXT - len(numbers)) + numbers, LONGEST_BETA_TEXT)
+        protocol = reply.protocol
+        if protocol is None:
+            protocol = UNKNOWN_PROTOCOL if self._protocol < 0 else self._protocol
+        version = _cut(_one_line(component.section_text(reply.version_name)), LONGEST_TEXT // 4)
+        motd = _one_line(component.section_text(reply.description))
+        head = f"{component.SECTION}1\x00{protocol}\x00{version}\x00"
+        tail = f"\x00{reply.online}\x00{reply.maximum}"
+        return _packet(head + _cut(motd, LONGEST_TEXT - _units(head + tail)) + tail, LONGEST_TEXT)
+
+    def pong(self) -> bytes:
+        """Nothing: latency is measured by the status reply."""
+        return b""
+
+    def kick(self, reason: Component) -> bytes:
+        """A kick with the reason in one line; nothing for who is not logging in."""
+        if self._login_ends is None:
+            return b""
+        longest = LONGEST_BETA_TEXT if self._dialect is Dialect.beta else LONGEST_TEXT
+        return _packet(_one_line(component.section_text(reason)), longest)
+
+    def hold(self) -> Sequence[Event]:
+        """From now on nothing may come; it is the caller who knows that `patience` was 0.
+
+        :raises ProtocolError: something came already.
+        """
+        self._over = True
+        if self._login_ends is not None and len(self._kept) > self._login_ends:
+            raise ProtocolError("more after the login, before it was answered")
+        return ()
+
+    def keepalive(self) -> bytes:
+        """Nothing keeps these clients waiting."""
+        return b""
+
+    @property
+    def _may_be_whole(self) -> bool:
+        return not self._over and self._kept in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
+
+    def _parse(self) -> Sequence[Event]:
+        if self._over:
+            raise ProtocolError("more after the last packet that may come")
+        if self._login_ends is not None:
+            if len(self._kept) - self._login_ends > LONGEST_TAIL:
+                raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
+            return ()
+        reader = _Reader(self._kept)
+        try:
+            if self._kept[0] == PING:
+                return (self._parse_ping(reader),)
+            return (self._parse_login(reader),)
+        except _NotYet:
+            return ()
+
+    def _parse_ping(self, reader: _Reader) -> Event:
+        reader.literal(PING_HOST)
+        length = reader.unsigned_short()
+        protocol = reader.byte()
+        host = reader.string(LONGEST_HOST)
+        port = reader.port()
+        if length != 7 + 2 * _units(host):
+            raise ProtocolError("a legacy ping whose lengths do not fit")
+        if reader.position < len(self._kept):
+            raise ProtocolError("more after a legacy ping")
+        self._over = True
+        self._protocol = protocol
+        return StatusRequested(protocol, routing_host(host), port)
+
+    def _parse_login(self, reader: _Reader) -> Event:
+        reader.literal(bytes([LOGIN]))
+        # The second byte is a protocol number since 1.3, the lowest of which is 39 (PROTOCOL.md 10); before, it is the
+        # high half of a name's length.
+        if reader.peek() <= LONGEST_OLD_USERNAME >> 8:
+            self._dialect = Dialect.beta
+            name, _, address = reader.string(LONGEST_OLD_USERNAME).partition(";")
+            host, _, digits = address.rpartition(":")
+            port = int(digits) if digits.isascii() and digits.isdecimal() and int(digits[:6]) <= 0xFFFF else 0
+            if port == 0:
+                host = address
+        else:
+            self._protocol = reader.byte()
+            name = reader.string(LONGEST_NAME)
+            host = reader.string(LONGEST_HOST)
+            port = reader.port()
+        self._login_ends = reader.position
+        return LoginRequested(
+            protocol=self._protocol,
+            host=routing_host(host),
+            port=port,
+            name=check_name(name),
+            uuid=None,
+            transfer=False,
+            patience=0.0,
+        )
+
+
+class _NotYet(Exception):
+    """The rest has not come yet."""
+
+
+class _Reader:
+    """Big-endian fields, bounded; raises `_NotYet` where they end too soon."""
+
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
+        self.position = 0
+
+    def literal(self, expected: bytes) -> None:
+        """Exactly these bytes; told as soon as one differs."""
+        found = self._data[self.position : self.position + len(expected)]
+        if not expected.startswith(found):
+            raise ProtocolError("a legacy ping that is none")
+        self._take(len(expected))
+
+    def peek(self) -> int:
+        byte = self.byte()
+        self.position -= 1
+        return byte
+
+    def byte(self) -> int:
+        return self._take(1)[0]
+
+    def unsigned_short(self) -> int:
+        return int.from_bytes(self._take(2), "big")
+
+    def port(self) -> int:
+        """A port, as 32 bits."""
+        port = int.from_bytes(self._take(4), "big")
+        if port > 0xFFFF:
+            raise ProtocolError("a port above 65535")
+        return port
+
+    def string(self, longest: int) -> str:
+        """UTF-16 text of at most `longest` units."""
+        units = self.unsigned_short()
+        if units > longest:
+            raise ProtocolError(f"a string of {units} characters where at most {longest} are allowed")
+        try:
+            return self._take(2 * units).decode("utf-16-be")
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"a string that is none: {error.reason}") from None
+
+    def _take(self, count: int) -> bytes:
+        if self.position + count > len(self._data):
+            raise _NotYet
+        self.position += count
+        return bytes(self._data[self.position - count : self.position])
+
+
+def _packet(text: str, longest: int) -> bytes:
+    """The kick packet: FF, the number of UTF-16 units, the text."""
+    raw = _cut(text, longest).encode("utf-16-be", "replace")
+    return struct.pack(">BH", 0xFF, len(raw) // 2) + raw
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.split("\n") if line.strip())
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-be", "replace")) // 2
+
+
+def _cut(text: str, longest: int) -> str:
+    """At most `longest` UTF-16 units of `text`, and no half of a character or of a colour code at the end."""
+    cut = text.encode("utf-16-be", "replace")[: 2 * max(longest, 0)].decode("utf-16-be", "ignore")
+    return cut if cut == text else cut.removesuffix(component.SECTION)

@@ -1,0 +1,115 @@
+"""A Minecraft port: tells by the first bytes whether a client is of 1.7 and later or older, and leaves the rest to
+`modern` or `legacy` (PROTOCOL.md 2, "Telling them apart").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zeroscale.protocols import legacy
+from zeroscale.protocols.base import Component, Conversation, Event, StatusReply
+from zeroscale.protocols.modern import ModernConversation
+
+
+class MinecraftConversation:
+    """Any client of Minecraft, from Beta 1.8 to the newest. Implements `base.Conversation`.
+
+    :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
+    :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
+    :param transfer_as_login: show the real server a transfer as an ordinary login.
+    :param hold_channel: the channel of the Login Plugin Requests.
+    """
+
+    full = False
+
+    def __init__(
+        self,
+        *,
+        forwarding: bool = False,
+        legacy_hold: bool = False,
+        transfer_as_login: bool = False,
+        hold_channel: str = "zeroscale:hold",
+    ) -> None:
+        self._modern = ModernConversation(
+            forwarding=forwarding,
+            legacy_hold=legacy_hold,
+            transfer_as_login=transfer_as_login,
+            hold_channel=hold_channel,
+        )
+        self._inner: Conversation | None = None
+        self._undecided = b""
+
+    def opened(self) -> Sequence[Event]:
+        """Nothing yet: the client speaks first."""
+        return ()
+
+    def receive(self, data: bytes) -> Sequence[Event]:
+        """See `base.Conversation.receive`.
+
+        :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
+        """
+        if self._inner is None:
+            data = self._undecided + data
+            self._inner = self._choose(data)
+            self._undecided = data if self._inner is None else b""
+        return () if self._inner is None else self._inner.receive(data)
+
+    @property
+    def quiet_timeout(self) -> float | None:
+        """A lone `FE`, or `FE 01`, is a whole ping or the beginning of something else: only time tells."""
+        if self._inner is not None:
+            return self._inner.quiet_timeout
+        return legacy.QUIET if self._undecided else None
+
+    def silence(self) -> Sequence[Event]:
+        """What has come was all, if it can have been."""
+        if self._inner is None and self._undecided:
+            self._inner = legacy.LegacyConversation()
+            self._inner.receive(self._undecided)
+        return () if self._inner is None else self._inner.silence()
+
+    @property
+    def kept(self) -> bytes:
+        """See `base.Conversation.kept`."""
+        return self._undecided if self._inner is None else self._inner.kept
+
+    def status(self, reply: StatusReply) -> bytes:
+        """See `base.Conversation.status`."""
+        return b"" if self._inner is None else self._inner.status(reply)
+
+    @property
+    def status_ends(self) -> bool:
+        """True before 1.7."""
+        return self._inner is not None and self._inner.status_ends
+
+    def pong(self) -> bytes:
+        """See `base.Conversation.pong`."""
+        return b"" if self._inner is None else self._inner.pong()
+
+    def kick(self, reason: Component) -> bytes:
+        """See `base.Conversation.kick`; nothing for who is not logging in."""
+        return b"" if self._inner is None else self._inner.kick(reason)
+
+    def hold(self) -> Sequence[Event]:
+        """See `base.Conversation.hold`.
+
+        :raises ProtocolError: the client sent more than its login.
+        """
+        return () if self._inner is None else self._inner.hold()
+
+    def keepalive(self) -> bytes:
+        """See `base.Conversation.keepalive`."""
+        return b"" if self._inner is None else self._inner.keepalive()
+
+    @property
+    def unanswered(self) -> int:
+        """See `base.Conversation.unanswered`."""
+        return 0 if self._inner is None else self._inner.unanswered
+
+    def _choose(self, data: bytes) -> Conversation | None:
+        """`02` opens no modern handshake, which has at least 7 bytes; `FE 01` does, of 254 bytes, if `00` follows."""
+        if data[:1] == bytes([legacy.LOGIN]):
+            return legacy.LegacyConversation()
+        if data in (b"", legacy.PING_HOST[:1], legacy.PING_HOST[:2]):
+            return None
+        return legacy.LegacyConversation() if data.startswith(legacy.PING_HOST[:3]) else self._modern

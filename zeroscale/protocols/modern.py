@@ -1,0 +1,277 @@
+"""Minecraft since 1.7, from the handshake until the player is handed over: status, ping, login, hold (PROTOCOL.md 1-4).
+
+Reads just enough to know who asks for what, and keeps every byte for the real server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols import versions, wire
+from zeroscale.protocols.base import (
+    Component,
+    Event,
+    LoginRequested,
+    PingRequested,
+    StatusReply,
+    StatusRequested,
+)
+from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host, stranger
+from zeroscale.protocols.hold import Hold
+from zeroscale.protocols.replies import encode_kick, encode_status
+
+LARGEST_HANDSHAKE = 1024
+"""Bytes: 255 characters of 3 bytes each and a mod's marker are about 800 (PROTOCOL.md 6)."""
+
+LARGEST_FORWARDING_HANDSHAKE = 32768 + 1024
+"""Bytes: with BungeeCord's IP forwarding the host carries the player's skin as well."""
+
+LARGEST_STATUS_FRAME = 9
+"""Bytes: a ping is an id and 64 bits."""
+
+LARGEST_LOGIN_START = 2048
+"""Bytes: name, UUID, and the key and signature of 1.19-1.19.2, which are about 820 together (PROTOCOL.md 3)."""
+
+LONGEST_TAIL = 4096
+"""Bytes kept after the login start until it is handed over or held: a client waits for an answer there."""
+
+STATUS, LOGIN, TRANSFER = 1, 2, 3
+
+
+class _State(Enum):
+    """What is to come next."""
+
+    handshake = auto()
+    status = auto()
+    nothing = auto()
+    login_start = auto()
+    tail = auto()
+    answers = auto()
+
+
+class ModernConversation:
+    """A client of 1.7 or later. Implements `base.Conversation`.
+
+    :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
+    :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
+    :param transfer_as_login: show the real server a transfer as an ordinary login.
+    :param hold_channel: the channel of the Login Plugin Requests.
+    """
+
+    quiet_timeout: float | None = None
+    status_ends = False
+    full = False
+
+    def __init__(
+        self,
+        *,
+        forwarding: bool = False,
+        legacy_hold: bool = False,
+        transfer_as_login: bool = False,
+        hold_channel: str = "zeroscale:hold",
+    ) -> None:
+        self._handshake_bound = LARGEST_FORWARDING_HANDSHAKE if forwarding else LARGEST_HANDSHAKE
+        self._legacy_hold = legacy_hold
+        self._transfer_as_login = transfer_as_login
+        self._hold_channel = hold_channel
+        self._state = _State.handshake
+        self._kept = bytearray()
+        self._read = 0
+        self._protocol = -1
+        self._host = ""
+        self._port = 0
+        self._intent_at = 0
+        self._transfer = False
+        self._status_seen = False
+        self._token = b""
+        self._hold: Hold | None = None
+
+    def opened(self) -> Sequence[Event]:
+        """Nothing yet: the client speaks first."""
+        return ()
+
+    def receive(self, data: bytes) -> Sequence[Event]:
+        """See `base.Conversation.receive`.
+
+        :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
+        """
+        try:
+            if self._hold is not None and self._state is _State.answers:
+                return self._hold.receive(data)
+            self._kept += data
+            return self._take_packets()
+        except ProtocolError:
+            self._state = _State.nothing
+            self._kept.clear()
+            self._read = 0
+            self._transfer = False
+            raise
+
+    def silence(self) -> Sequence[Event]:
+        """Means nothing here: who has begun a frame must end it, in the time that a handshake may take."""
+        return ()
+
+    @property
+    def kept(self) -> bytes:
+        """What the client sent up to the hold, byte for byte; but for a transfer's intent, if that was asked for."""
+        if not (self._transfer and self._transfer_as_login):
+            return bytes(self._kept)
+        kept = bytearray(self._kept)
+        kept[self._intent_at] = LOGIN
+        return bytes(kept)
+
+    def status(self, reply: StatusReply) -> bytes:
+        """The Status Response (PROTOCOL.md 1); see `replies.encode_status` for what makes it cheap."""
+        return encode_status(reply, self._protocol)
+
+    def pong(self) -> bytes:
+        """The Pong with the client's own token."""
+        return wire.frame(0x01, self._token)
+
+    def kick(self, reason: Component) -> bytes:
+        """The login's Disconnect; nothing for who is not logging in."""
+        return b"" if self._hold is None else encode_kick(reason)
+
+    def hold(self) -> Sequence[Event]:
+        """From now on only answers to `keepalive()` may come.
+
+        :raises ProtocolError: something came already.
+        """
+        if len(self._kept) > self._read:
+            raise ProtocolError("a packet after the login start, before it was answered")
+        self._state = _State.answers
+        return ()
+
+    def keepalive(self) -> bytes:
+        """A Login Plugin Request (1.13 and later), an empty frame (before, with `legacy_hold`), or nothing."""
+        return b"" if self._hold is None else self._hold.keepalive()
+
+    @property
+    def unanswered(self) -> int:
+        """How many Login Plugin Requests are still to be answered."""
+        return 0 if self._hold is None else self._hold.unanswered
+
+    def _take_packets(self) -> list[Event]:
+        events: list[Event] = []
+        while len(self._kept) > self._read:
+            match self._state:
+                case _State.handshake:
+                    progress = self._take_handshake()
+                case _State.status:
+                    progress = self._take_status_packet(events)
+                case _State.login_start:
+                    progress = self._take_login_start(events)
+                case _State.tail:
+                    if len(self._kept) - self._read > LONGEST_TAIL:
+                        raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login start was answered")
+                    progress = False
+                case _:
+                    raise ProtocolError("more after the last packet that may come")
+            if not progress:
+                break
+        return events
+
+    def _take_frame(self, bound: int) -> bytes | None:
+        cut = wire.take_frame(self._kept, self._read, bound)
+        if cut is None:
+            return None
+        body, self._read = cut
+        return body
+
+    def _take_handshake(self) -> bool:
+        try:
+            return self._take_plain_handshake()
+        except ProtocolError as error:
+            guess = stranger(self._kept)
+            if guess is None:
+                raise
+            raise ProtocolError(f"this is {guess}, not Minecraft ({error})") from None
+
+    def _take_plain_handshake(self) -> bool:
+        body = self._take_frame(self._handshake_bound)
+        if body is None:
+            self._refuse_early()
+            return False
+        fields = wire.Fields(body)
+        packet_id = fields.varint()
+        if packet_id != 0:
+            raise ProtocolError(f"packet {packet_id:#04x} in place of a handshake")
+        self._protocol = fields.varint()
+        host = fields.string(self._handshake_bound)
+        self._port = fields.unsigned_short()
+        if len(fields) != 1:  # an intent fits one byte; so transfer_as_login has one byte to change
+            raise ProtocolError(f"a handshake that ends in {len(fields)} bytes, not in one")
+        intent = fields.varint()
+        if intent not in (STATUS, LOGIN, TRANSFER):
+            raise ProtocolError(f"a handshake with intent {intent}")
+        self._intent_at = self._read - 1
+        self._transfer = intent == TRANSFER
+        self._state = _State.status if intent == STATUS else _State.login_start
+        self._host = routing_host(host)
+        return True
+
+    def _refuse_early(self) -> None:
+        """A stranger's first bytes may announce a frame that never gets whole; its id says enough."""
+        prefix = next((index for index, byte in enumerate(self._kept) if byte < 0x80), len(self._kept))
+        if len(self._kept) > prefix + 1 and self._kept[prefix + 1] != 0:
+            raise ProtocolError(f"packet {self._kept[prefix + 1]:#04x} in place of a handshake")
+
+    def _take_status_packet(self, events: list[Event]) -> bool:
+        body = self._take_frame(LARGEST_STATUS_FRAME)
+        if body is None:
+            return False
+        if body == b"\x00":
+            if self._status_seen:
+                raise ProtocolError("a second status request")
+            self._status_seen = True
+            events.append(StatusRequested(self._protocol, self._host, self._port))
+        elif len(body) == LARGEST_STATUS_FRAME and body[0] == 0x01:
+            self._token = body[1:]
+            self._state = _State.nothing
+            events.append(PingRequested())
+        else:
+            raise ProtocolError(f"packet {body[0]:#04x} of {len(body)} bytes in place of a status request or a ping")
+        return True
+
+    def _take_login_start(self, events: list[Event]) -> bool:
+        body = self._take_frame(LARGEST_LOGIN_START)
+        if body is None:
+            return False
+        fields = wire.Fields(body)
+        packet_id = fields.varint()
+        if packet_id != 0:
+            raise ProtocolError(f"packet {packet_id:#04x} in place of a login start")
+        name = check_name(fields.string(LONGEST_NAME))
+        self._hold = Hold(self._protocol, legacy_hold=self._legacy_hold, channel=self._hold_channel)
+        self._state = _State.tail
+        events.append(
+            LoginRequested(
+                protocol=self._protocol,
+                host=self._host,
+                port=self._port,
+                name=name,
+                uuid=_claimed_uuid(fields, versions.layout_of(self._protocol)),
+                transfer=self._transfer,
+                patience=self._hold.patience,
+            )
+        )
+        return True
+
+
+def _claimed_uuid(fields: wire.Fields, layout: int) -> str | None:
+    """The UUID in the rest of a Login Start (PROTOCOL.md 3).
+
+    None where it has none, and also where it does not fit its version: the real server judges that, not we.
+    """
+    try:
+        if layout in (versions.SIGNATURE, versions.OPTIONAL_UUID) and fields.boolean():
+            fields.long()
+            fields.byte_array(LARGEST_LOGIN_START)
+            fields.byte_array(LARGEST_LOGIN_START)
+        if layout >= versions.UUID or (layout >= versions.OPTIONAL_UUID and fields.boolean()):
+            return fields.uuid()
+    except ProtocolError:
+        return None
+    return None
