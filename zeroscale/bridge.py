@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError
-from zeroscale.status import Status
 
 T = TypeVar("T")
 
@@ -45,6 +44,21 @@ class BridgedPlugin:
         self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
         self.can_send = callable(getattr(plugin, "send", None))
         self.can_ask_players = callable(getattr(plugin, "players", None))
+
+    @property
+    def module(self) -> str:
+        """Where it is from, for the log."""
+        return type(self._plugin).__module__
+
+    @property
+    def speaks_minecraft(self) -> bool:
+        """Its clients speak Minecraft's protocol; else a TCP connection is all that is known of them."""
+        return getattr(self._plugin, "protocol", None) == "minecraft"
+
+    @property
+    def ready_line(self) -> str | None:
+        """A regular expression; the line of output that it matches says that the server answers now."""
+        return getattr(self._plugin, "ready_line", None)
 
     def start(self) -> Deferred[None]:
         """The plugin's `start()`; never to be cancelled, that would orphan a server."""
@@ -115,11 +129,6 @@ class BridgedPlugin:
         """Has each line of the server's output given to `take_line`, where the plugin can."""
         if hasattr(self._plugin, "on_output"):
             self._plugin.on_output = take_line
-
-    @property
-    def claims_running(self) -> bool:
-        """The plugin's own `status` says running, or says nothing."""
-        return getattr(self._plugin, "status", Status.running) is Status.running
 
     def _call(self, name: str, *arguments: Any) -> Deferred[Any]:
         try:

@@ -79,10 +79,11 @@ class Lifecycle(Effects):
         self._unstoppable = False
         self._wanted = False
         self._closing = False
+        self._opened = False
         self._waiters: list[Deferred[Visit]] = []
         self._closers: list[Deferred[None]] = []
         self._watchers: list[Callable[[ServerView], None]] = []
-        self._plugin = parts.construct()
+        self._plugin = parts.plugin
         self._worn_out = False
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._timer: IDelayedCall | None = None
@@ -132,9 +133,12 @@ class Lifecycle(Effects):
             found = await self._plugin.adopt()
         except PluginError as error:
             self._log.warning("Could not look for a server of ours that still runs: %s", error)
-            return
-        if found:
+            found = False
+        self._opened = True
+        if found and not self._closing:
             self._machine.found()
+        elif self._waiters or self._wanted:
+            self._machine.wake()
 
     def wake(self, who: str) -> None:
         """Somebody wants in; starts the server where it does not run and may be started.
@@ -145,7 +149,10 @@ class Lifecycle(Effects):
             return
         if self._status in (Status.stopped, Status.failed, Status.paused):
             self._log.debug("Woken by %s", who)
-        self._machine.wake()
+        if self._opened:
+            self._machine.wake()
+        else:
+            self._wanted = True
 
     def admit(self) -> Deferred[Visit]:
         """Waits until the server is ready, and counts one more player from that moment on.
@@ -504,7 +511,7 @@ class Lifecycle(Effects):
                 answer = await self._parts.probe.ask()
                 self._keep_status(answer)
                 players = answer.players
-        except ZeroscaleError as error:
+        except (ZeroscaleError, TimeoutError) as error:
             return f"it does not say who is on ({error})"
         return f"{players} on it that did not come through here" if players else None
 

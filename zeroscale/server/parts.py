@@ -107,7 +107,8 @@ class Parts:
     """What a lifecycle works with.
 
     :ivar clock: monotonic.
-    :ivar construct: makes a new plugin.
+    :ivar plugin: the first plugin.
+    :ivar construct: makes a new one, in the place of one that failed.
     :ivar probe: asks the server.
     :ivar readiness: makes a new wait for its first answer.
     :ivar records: of past starts and crashes.
@@ -117,6 +118,7 @@ class Parts:
     """
 
     clock: IReactorTime
+    plugin: Plugin
     construct: Callable[[], Plugin]
     probe: Probe
     readiness: Callable[[], Readiness]

@@ -1,0 +1,87 @@
+"""Who is connected and has not logged in yet: bounded, in all and for each address.
+
+At a bound the oldest one that has been silent goes, never the newcomer: whoever fills the table with half-open
+connections pushes out only his own kind. It knows no transport: what is kept is whatever the caller gives.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+IPV6_PREFIX = 64
+"""Who has one IPv6 address usually has the whole /64."""
+
+
+class Newcomers(Generic[T]):
+    """The bounded table.
+
+    :param per_address: how many one address may have; loopback and `trusted` ones have no such bound.
+    :param total: how many there may be in all.
+    :param trusted: networks behind which tunnels and proxies put everybody.
+    """
+
+    def __init__(self, per_address: int, total: int, trusted: Sequence[Network] = ()) -> None:
+        self._per_address = per_address
+        self._total = total
+        self._trusted = tuple(trusted)
+        # Dictionaries, for their order: the oldest is first, and taking any one out is cheap.
+        self._all: dict[T, str | None] = {}
+        self._of: dict[str, dict[T, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, newcomer: T, address: str) -> T | None:
+        """Takes one in; returns the one that has to go for it, already taken out, or None.
+
+        :param address: its peer's address, as `normalised()` makes it; anything else has no bound of its own.
+        """
+        key = self._key(address)
+        evicted: T | None = None
+        if key is not None and len(self._of.get(key, ())) >= self._per_address:
+            evicted = next(iter(self._of[key]))
+        elif len(self._all) >= self._total:
+            evicted = next(iter(self._all))
+        if evicted is not None:
+            self.remove(evicted)
+        self._all[newcomer] = key
+        if key is not None:
+            self._of.setdefault(key, {})[newcomer] = None
+        return evicted
+
+    def remove(self, newcomer: T) -> None:
+        """It has logged in, or is gone. Removing one that is not there does nothing."""
+        key = self._all.pop(newcomer, None)
+        if key is not None:
+            of = self._of[key]
+            del of[newcomer]
+            if not of:
+                del self._of[key]
+
+    def _key(self, address: str) -> str | None:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        if parsed.is_loopback or any(parsed in network for network in self._trusted):
+            return None
+        if parsed.version == 6:
+            return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+        return str(parsed)
+
+
+def normalised(address: str) -> str:
+    """An address as bans and networks know it: an IPv4 one is never written as `::ffff:...`, scopes are cut."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 6 and parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)

@@ -1,0 +1,257 @@
+"""The composition root: a configuration in, one running proxy out. Nobody imports it but those who run it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
+
+from zeroscale import listening
+from zeroscale.bridge import BridgedPlugin
+from zeroscale.config import Config, LimitsConfig, ServerConfig
+from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.front.connection import Client, House, Listener, Place
+from zeroscale.front.newcomers import Newcomers
+from zeroscale.front.session import Policy as SessionPolicy
+from zeroscale.front.texts import Texts
+from zeroscale.plugins import construct, find_plugin
+from zeroscale.protocols.base import Conversation
+from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.relay import Relays, raise_descriptor_limit
+from zeroscale.server.gamefiles import GameFiles, session_lock_held
+from zeroscale.server.idle import IdlePolicy
+from zeroscale.server.lifecycle import Lifecycle
+from zeroscale.server.mirror import Mirror
+from zeroscale.server.parts import Parts, Policy
+from zeroscale.server.probe import GenericProbe, MinecraftProbe, Readiness
+from zeroscale.server.records import Records
+from zeroscale.server.storage import server_directory
+
+logger = logging.getLogger(__name__)
+
+DRAIN = 5.0
+"""Seconds that relayed connections have to end by themselves once their server is gone."""
+
+
+def check(config: Config, reactor: Any = None) -> None:
+    """Judges what needs Twisted or a plugin to be judged, and starts nothing.
+
+    :param reactor: the one that is to run it; None: the installed one.
+    :raises ZeroscaleError: it cannot be run; the message names what to change.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    for server in config.servers:
+        if not server.directory.is_dir():
+            raise ConfigError(f"working directory {str(server.directory)!r} does not exist")
+        for where in server.listen:
+            listening.check(reactor, where)
+        Texts(server.texts, status_protocol=server.status_protocol)
+        _constructor(server, config)()
+
+
+def make_service(config: Config, reactor: Any) -> ProxyService:
+    """A proxy, not started yet.
+
+    :raises ZeroscaleError: it cannot be made; see `check`.
+    """
+    return ProxyService(config, reactor)
+
+
+class Hosted:
+    """One server: its life, and how clients reach it.
+
+    :ivar config: what it was told.
+    :ivar lifecycle: its life.
+    """
+
+    def __init__(self, config: ServerConfig, whole: Config, house: House, reactor: Any) -> None:
+        self.config = config
+        self._house = house
+        self._ports: list[IListeningPort] = []
+        make_plugin = _constructor(config, whole)
+        plugin = make_plugin()
+        self._minecraft = plugin.speaks_minecraft
+        directory = server_directory(whole.state_directory, config.name)
+        files = GameFiles(config.directory)
+        self._records = Records(directory, config.directory if self._minecraft else None)
+        probe: MinecraftProbe | GenericProbe
+        if self._minecraft:
+            probe = MinecraftProbe(
+                reactor, config.server_host, config.server_port, status_disabled=lambda: not files.enable_status
+            )
+        else:
+            probe = GenericProbe(reactor, config.server_host, config.server_port)
+        self.lifecycle = Lifecycle(
+            config.name,
+            Policy(
+                idle=IdlePolicy(config.idle_shutdown, short_visits=self._minecraft),
+                start_timeout=config.start_timeout,
+                stop_timeout=config.stop_timeout,
+                kill_timeout=config.kill_timeout,
+                max_crashes=config.max_crashes,
+                asks=self._minecraft,
+                ready_line=_pattern(config, plugin.ready_line),
+            ),
+            Parts(
+                clock=reactor,
+                plugin=plugin,
+                construct=make_plugin,
+                probe=probe,
+                readiness=lambda: Readiness(
+                    reactor, probe, status_disabled=lambda: self._minecraft and not files.enable_status
+                ),
+                records=self._records,
+                mirror=Mirror(directory, files.fallback_status if self._minecraft else lambda: None),
+                obstacle=lambda: _obstacle(files) if self._minecraft else None,
+                logger=logging.getLogger(plugin.module),
+            ),
+        )
+        self.place = Place(
+            self.lifecycle,
+            Texts(config.texts, status_protocol=config.status_protocol),
+            SessionPolicy(
+                holds=config.join == "hold",
+                hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
+                wake_on_answer=config.wake_after == "answer",
+            ),
+            config.server_host,
+            config.server_port,
+        )
+
+    async def listen(self, reactor: Any) -> None:
+        """Takes the server's locks and listens.
+
+        :raises ZeroscaleError: somebody else has them, or a port.
+        """
+        self._records.open()
+        factory = Listener(self._house, self._conversation, lambda _: self.place)
+        for where in self.config.listen:
+            self._ports.extend(await listening.listen(reactor, where, factory))
+
+    async def deafen(self) -> None:
+        """Stops listening."""
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    def release(self) -> None:
+        """Gives the server's locks back."""
+        self._records.close()
+
+    def _conversation(self) -> Conversation:
+        if not self._minecraft:
+            return GenericConversation()
+        return MinecraftConversation(
+            forwarding=self.config.forwarding,
+            legacy_hold=self.config.legacy_hold,
+            transfer_as_login=self.config.transfer_as_login,
+        )
+
+
+class ProxyService:
+    """A whole proxy.
+
+    :ivar fatal: fails when something died without which it cannot go on.
+    """
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.fatal: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._relays = Relays(reactor, config.relay, self._relay_crashed)
+        self._house = House(
+            reactor=reactor,
+            relays=self._relays,
+            newcomers=_newcomers(config.limits),
+            handshake_timeout=config.limits.handshake_timeout,
+        )
+        self._hosted = [Hosted(server, config, self._house, reactor) for server in config.servers]
+        self._relaying = False
+
+    def start(self) -> Deferred[None]:
+        """Listens, and takes over servers that still run.
+
+        May be called before the reactor runs: what can fail has then failed by the time this returns.
+
+        :returns: fails with `ZeroscaleError`; then `stop()` tidies up.
+        """
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        _, limit = raise_descriptor_limit()
+        logger.debug("Up to %d descriptors may be open", limit)
+        self._relays.start()
+        self._relaying = True
+        for hosted in self._hosted:
+            await hosted.listen(self._reactor)
+        runs: Deferred[None] = Deferred()
+        self._reactor.callWhenRunning(runs.callback, None)
+        await runs
+        for hosted in self._hosted:
+            await hosted.lifecycle.open()
+
+    def stop(self) -> Deferred[None]:
+        """Our own end: no new clients, servers stopped and waited for, then what is still relayed."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for hosted in self._hosted:
+            await hosted.deafen()
+        await gatherResults([hosted.lifecycle.close() for hosted in self._hosted])
+        if self._relaying:
+            await self._relays.stop(DRAIN)
+        for hosted in self._hosted:
+            hosted.release()
+
+    def hurry(self) -> None:
+        """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
+        for hosted in self._hosted:
+            hosted.lifecycle.hurry()
+
+    def _relay_crashed(self, failure: Failure) -> None:
+        logger.critical("The relay has died, and every connection with it: %s", failure.getTraceback())
+        if not self.fatal.called:
+            self.fatal.errback(ZeroscaleError(f"the relay has died: {failure.getErrorMessage()}"))
+
+
+def _constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlugin]:
+    plugin_class = find_plugin(server.plugin)
+    offered: Mapping[str, object] = {
+        "working_directory": str(server.directory),
+        "server_host": server.server_host,
+        "server_port": server.server_port,
+        "state_directory": server_directory(config.state_directory, server.name),
+    }
+
+    def make() -> BridgedPlugin:
+        return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
+
+    return make
+
+
+def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
+    if ready_line is None:
+        return None
+    try:
+        return re.compile(ready_line)
+    except re.error as error:
+        raise ConfigError(f"server {server.name!r}: ready_line is no regular expression: {error}") from None
+
+
+def _obstacle(files: GameFiles) -> str | None:
+    if session_lock_held(files.level_directory):
+        lock = files.level_directory / "session.lock"
+        return f"another process has this world open (it holds {lock}): stop that server first"
+    return None
+
+
+def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
+    trusted = [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
+    return Newcomers(limits.per_address, limits.total, trusted)
