@@ -1,0 +1,289 @@
+"""A Minecraft directory's own files: what its operator has already said there. Read when they change, never written.
+
+A file that is missing or nonsense says nothing; it is never an error here.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import logging
+import os
+import re
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from zeroscale.server.storage import read_bounded
+
+logger = logging.getLogger(__name__)
+
+LARGEST_PROPERTIES = 256 * 1024
+"""Bytes; the game's own are under 3 KiB."""
+
+LARGEST_ICON = 20 * 1024
+"""Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 it leaves a sixth of the status's 32767
+characters (PROTOCOL.md 1) to the rest."""
+
+ICON_SIDE = 64
+"""Pixels: old clients take nothing else (PROTOCOL.md 1)."""
+
+DEFAULT_RCON_PORT = 25575
+DEFAULT_LEVEL_NAME = "world"
+DEFAULT_MAX_TICK_TIME = 60000
+
+T = TypeVar("T")
+
+_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.?))", re.DOTALL)
+_LINE_END = re.compile(r"\r\n|[\r\n]")
+_PAIR = re.compile(r"((?:[^\\ \t\f=:]|\\.)*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+_FLOCK = "hhqqi" if sys.platform == "linux" else "qqihh"
+"""struct flock: type, whence, start, length, pid on Linux; start, length, pid, type, whence on macOS and the BSDs."""
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Reads a file in the format of `java.util.Properties`; a file that cannot be read has none.
+
+    The game reads UTF-8 where it can, and Latin-1 otherwise; so does this.
+
+    :returns: the values by their keys, in the file's order.
+    """
+    try:
+        content = read_bounded(path, LARGEST_PROPERTIES)
+    except (OSError, ValueError) as error:
+        logger.warning("Cannot read %s: %s", path, error)
+        return {}
+    if content is None:
+        return {}
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return parse_properties(text)
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """The properties that `text` spells, as `java.util.Properties.load` reads them (its documentation)."""
+    properties: dict[str, str] = {}
+    for line in _logical_lines(text):
+        pair = _PAIR.fullmatch(line)
+        if pair is not None:
+            properties[_unescaped(pair[1])] = _unescaped(pair[2])
+    return properties
+
+
+class _Cached(Generic[T]):
+    """One file's meaning, worked out again only when the file is another one."""
+
+    def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
+        self.path = path
+        self._read = read
+        self._known: tuple[tuple[int, int, int] | None, T] | None = None
+
+    def get(self) -> T:
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            stamp = None
+        if self._known is None or self._known[0] != stamp:
+            self._known = (stamp, self._read(self.path))
+        return self._known[1]
+
+
+class GameFiles:
+    """The files of one Minecraft server.
+
+    :param directory: its working directory; need not exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._properties = _Cached(directory / "server.properties", read_properties)
+        self._eula = _Cached(directory / "eula.txt", read_properties)
+        self._icon = _Cached(directory / "server-icon.png", _read_icon)
+        self._status: tuple[tuple[object, ...], Mapping[str, object] | None] | None = None
+
+    @property
+    def properties_file(self) -> Path:
+        """server.properties, for messages that name it."""
+        return self._properties.path
+
+    @property
+    def eula_file(self) -> Path:
+        """eula.txt, for messages that name it."""
+        return self._eula.path
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """server.properties; empty when there is none."""
+        return self._properties.get()
+
+    @property
+    def server_port(self) -> int | None:
+        """`server-port`; None where it does not say one."""
+        return self._integer("server-port", 1, 65535)
+
+    @property
+    def motd(self) -> str | None:
+        """`motd`, section-sign codes included."""
+        return self.properties.get("motd")
+
+    @property
+    def max_players(self) -> int | None:
+        """`max-players`."""
+        return self._integer("max-players", 0, 2**31 - 1)
+
+    @property
+    def enable_status(self) -> bool:
+        """`enable-status`: whether it answers the server list at all."""
+        return self._boolean("enable-status", default=True)
+
+    @property
+    def max_tick_time(self) -> int:
+        """`max-tick-time`: milliseconds after which its watchdog takes a silent server for hung; -1: it has none."""
+        value = self._integer("max-tick-time", -1, 2**63 - 1)
+        return DEFAULT_MAX_TICK_TIME if value is None else value
+
+    @property
+    def enable_rcon(self) -> bool:
+        """Whether RCON can be used: `enable-rcon`, and a password, without which the game leaves it off."""
+        return self._boolean("enable-rcon", default=False) and bool(self.rcon_password)
+
+    @property
+    def rcon_port(self) -> int:
+        """`rcon.port`."""
+        return self._integer("rcon.port", 1, 65535) or DEFAULT_RCON_PORT
+
+    @property
+    def rcon_password(self) -> str:
+        """`rcon.password`; a secret."""
+        return self.properties.get("rcon.password", "")
+
+    @property
+    def level_name(self) -> str:
+        """`level-name`: the world's directory in the working directory."""
+        return self.properties.get("level-name") or DEFAULT_LEVEL_NAME
+
+    @property
+    def level_directory(self) -> Path:
+        """The world's directory."""
+        return self.directory / self.level_name
+
+    @property
+    def icon(self) -> str | None:
+        """server-icon.png as a data URL; None where there is none that a client would draw."""
+        return self._icon.get()
+
+    @property
+    def eula_accepted(self) -> bool | None:
+        """Whether eula.txt says so; None where there is no such file (older and other servers have none)."""
+        agreement = self._eula.get()
+        if not agreement and not self.eula_file.exists():
+            return None
+        return agreement.get("eula", "").strip().lower() == "true"
+
+    def fallback_status(self) -> Mapping[str, object] | None:
+        """What these files tell of the server's status; None where they tell nothing. The same object until they do."""
+        motd, most, icon = self.motd, self.max_players, self.icon
+        told = (motd, most, icon)
+        if self._status is None or self._status[0] != told:
+            status: dict[str, object] = {}
+            if motd is not None:
+                status["description"] = motd
+            if most is not None:
+                status["players"] = {"max": most, "online": 0}
+            if icon is not None:
+                status["favicon"] = icon
+            self._status = (told, status or None)
+        return self._status[1]
+
+    def _boolean(self, name: str, *, default: bool) -> bool:
+        value = self.properties.get(name)
+        return default if value is None else value.strip().lower() == "true"  # as Java's Boolean.valueOf
+
+    def _integer(self, name: str, low: int, high: int) -> int | None:
+        value = self.properties.get(name, "").strip()
+        if not value.isascii() or not value.removeprefix("-").isdigit() or len(value) > 20:
+            return None
+        number = int(value)
+        return number if low <= number <= high else None
+
+
+def session_lock_held(level_directory: Path) -> bool:
+    """Whether another process has this world open; see `session_lock_holder`."""
+    return session_lock_holder(level_directory) is not None
+
+
+def session_lock_holder(level_directory: Path) -> int | None:
+    """The id of the process that holds the world's session.lock, without touching the lock.
+
+    The game locks the file with Java's `FileChannel.tryLock`, which is a POSIX record lock.
+
+    :returns: None when nobody holds it; 0 when its holder has no id here (another container's process).
+    """
+    try:
+        descriptor = os.open(level_directory / "session.lock", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if sys.platform == "linux":
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, holder = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        else:
+            asked = struct.pack(_FLOCK, 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
+            _, _, holder, kind, _ = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else max(holder, 0)
+
+
+def _logical_lines(text: str) -> list[str]:
+    """The lines that say something, those that go on after a backslash joined."""
+    lines = []
+    begun = ""
+    going_on = False
+    for natural in _LINE_END.split(text):
+        line = natural.lstrip(" \t\f")
+        if not going_on and (not line or line[0] in "#!"):
+            continue
+        going_on = (len(line) - len(line.rstrip("\\"))) % 2 == 1
+        begun += line[:-1] if going_on else line
+        if not going_on:
+            lines.append(begun)
+            begun = ""
+    if begun:
+        lines.append(begun)
+    return lines
+
+
+def _unescaped(escaped: str) -> str:
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), escaped)
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # what Java writes as a surrogate pair
+
+
+def _read_icon(path: Path) -> str | None:
+    """:returns: the PNG as a data URL; None where there is none, or none that every client would draw."""
+    try:
+        content = read_bounded(path, LARGEST_ICON)
+    except (OSError, ValueError) as error:
+        logger.warning("%s is not shown: %s", path, error)
+        return None
+    if content is None:
+        return None
+    if not content.startswith(_PNG) or len(content) < len(_PNG) + 8:
+        logger.warning("%s is not shown: it is no PNG image", path)
+        return None
+    width, height = struct.unpack_from(">II", content, len(_PNG))
+    if (width, height) != (ICON_SIDE, ICON_SIDE):
+        logger.warning(
+            "%s is not shown: it is %dx%d, and clients draw %dx%d only", path, width, height, ICON_SIDE, ICON_SIDE
+        )
+        return None
+    return "data:image/png;base64," + base64.b64encode(content).decode()

@@ -1,0 +1,178 @@
+"""What must outlive us, for one server: how long its starts took, how often in a row it crashed, and the locks.
+
+A file that cannot be understood costs its content and one warning, a disk that cannot be written one error: never
+the start, never the proxy. It does not know why a server starts or crashes.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from zeroscale.errors import StateError
+from zeroscale.server.storage import Lock, read_bounded, write_atomically
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the file's format; another one's content is not guessed at."""
+
+STARTS_KEPT = 20
+"""Enough for a median that follows a growing world, and forgets the slow first start that generated it."""
+
+LONGEST_START = 86400.0
+"""Seconds; what is longer was a suspended machine, not a start."""
+
+LONGEST_REASON = 2000
+"""Characters: a sentence and the last lines of a server's output."""
+
+LARGEST_FILE = 64 * 1024
+"""Bytes; ours are a few hundred."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_START)]
+
+
+class _Record(msgspec.Struct, kw_only=True):
+    version: int = VERSION
+    starts: Annotated[list[Seconds], msgspec.Meta(max_length=STARTS_KEPT)] = []
+    crashes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)] | None = None
+
+
+class Records:
+    """One server's records. Before `open()` and after `close()` nothing is written.
+
+    :param directory: the server's own (`storage.server_directory`); made when there is none.
+    :param world: a directory that only one zeroscale may use at a time, whatever its state directory is: where the
+        server's world is. None where servers may share their working directory.
+    """
+
+    def __init__(self, directory: Path, world: Path | None = None) -> None:
+        self._directory = directory
+        self._file = directory / "record.json"
+        self._lock = Lock(directory / "lock")
+        self._world_lock = Lock(world / ".zeroscale.lock") if world is not None else None
+        self._record = _Record()
+        self._reported: set[int | None] = set()
+
+    def open(self) -> None:
+        """Takes the locks and reads what is there.
+
+        :raises StateError: another zeroscale runs this server or this world, or the directory cannot be used.
+        """
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.take()
+        except OSError as error:
+            raise StateError(
+                f"cannot use {self._directory}: {error.strerror}; give another place with --state_directory"
+            ) from None
+        try:
+            self._lock_world()
+        except StateError:
+            self._lock.release()
+            raise
+        self._read()
+
+    def close(self) -> None:
+        """Gives the locks back."""
+        if self._world_lock is not None:
+            self._world_lock.release()
+        self._lock.release()
+
+    @property
+    def estimate(self) -> float | None:
+        """How long a start takes: the median of past ones, in seconds. None before there was one."""
+        return statistics.median(self._record.starts) if self._record.starts else None
+
+    @property
+    def crashes(self) -> int:
+        """How often in a row it crashed."""
+        return self._record.crashes
+
+    @property
+    def reason(self) -> str | None:
+        """Why it crashed last; None once it has started since."""
+        return self._record.reason
+
+    def started(self, seconds: float) -> None:
+        """It became ready: remembers how long that took, and forgets the crashes before it.
+
+        :param seconds: from the start to the first answer.
+        """
+        starts = [*self._record.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
+        self._write(_Record(starts=starts))
+
+    def crashed(self, reason: str) -> int:
+        """Counts one more crash.
+
+        :param reason: why.
+        :returns: how many in a row.
+        """
+        crashes = self._record.crashes + 1
+        self._write(_Record(starts=self._record.starts, crashes=crashes, reason=_bounded(reason)))
+        return crashes
+
+    def cleared(self) -> None:
+        """Forgets the crashes."""
+        if self._record.crashes or self._record.reason is not None:
+            self._write(_Record(starts=self._record.starts))
+
+    def _lock_world(self) -> None:
+        if self._world_lock is None:
+            return
+        try:
+            self._world_lock.take()
+        except OSError as error:
+            logger.warning(
+                "Cannot lock %s (%s): nothing but its own session.lock keeps a second zeroscale from this world",
+                self._world_lock.path,
+                error.strerror,
+            )
+
+    def _read(self) -> None:
+        try:
+            content = read_bounded(self._file, LARGEST_FILE)
+            if content is not None:
+                self._record = _decoded(content)
+        except OSError as error:
+            logger.warning("Cannot read %s (%s): past start times are forgotten", self._file, error.strerror)
+        except ValueError as error:
+            logger.warning("%s is damaged (%s): kept aside as %s.damaged", self._file, error, self._file.name)
+            try:
+                self._file.replace(self._file.with_name(f"{self._file.name}.damaged"))
+            except OSError as aside:
+                logger.warning("Cannot keep %s aside: %s", self._file, aside.strerror)
+
+    def _write(self, record: _Record) -> None:
+        self._record = record
+        if not self._lock.held:
+            return
+        try:
+            write_atomically(self._file, msgspec.json.encode(record))
+        except OSError as error:
+            if error.errno not in self._reported:
+                self._reported.add(error.errno)
+                logger.error("Cannot write %s: %s; it is kept in memory only", self._file, error.strerror)
+        else:
+            self._reported.clear()
+
+
+def _decoded(content: bytes) -> _Record:
+    """:raises ValueError: it is none of ours (`msgspec.DecodeError` is a ValueError)."""
+    try:
+        record = msgspec.json.decode(content, type=_Record)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if record.version != VERSION:
+        raise ValueError(f"its format is {record.version}, not {VERSION}")
+    return record
+
+
+def _bounded(reason: str) -> str:
+    """Fit for the file: neither too long nor with what UTF-8 cannot say."""
+    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
