@@ -34,7 +34,7 @@ from zeroscale.protocols.base import (
     StatusRequested,
 )
 from zeroscale.relay import Report
-from zeroscale.status import ServerView
+from zeroscale.status import ServerView, Status
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Texts(Protocol):
     """What players read."""
 
     def status(self, view: ServerView, now: float) -> StatusReply: ...
-    def kick(self, view: ServerView, now: float, player: str, reason: str | None = None) -> Component: ...
+    def kick(self, view: ServerView, now: float, player: str) -> Component: ...
+    def held_too_long(self, view: ServerView, now: float, player: str) -> Component: ...
 
 
 class Relays(Protocol):
@@ -271,9 +272,10 @@ class Client(TwistedProtocol):
                     self._work(self._join(place, event, decision))
             case session.Refuse(wakes=wakes):
                 if not self._speak_for(place):
+                    words = self._refusal(place)
                     if wakes:
                         place.server.wake(self._who)
-                    self._kick(place, "kicked")
+                    self._kick("kicked", words)
             case session.Wake():
                 place.server.wake(self._who)
             case session.Ignore():
@@ -331,12 +333,12 @@ class Client(TwistedProtocol):
                 return
             finally:
                 visit.end()
-        self._kick(place, "kicked", "the server does not take connections")
+        self._kick("kicked", self._refusal(place), "the server does not take connections")
 
     async def _held(self, place: Place, wakes: bool, limit: float) -> Visit | None:
         """Waits for the server; returns None where the client was told that it waits in vain."""
         if place.server.view.waiting >= MOST_HELD:
-            self._kick(place, "kicked", "too many are waiting already")
+            self._kick("kicked", "Too many players are waiting for this server already.")
             return None
         if wakes:
             place.server.wake(self._who)
@@ -345,10 +347,13 @@ class Client(TwistedProtocol):
         try:
             visit: Visit = await waiting
         except ServerUnavailable as problem:
-            self._kick(place, "kicked", str(problem))
+            view = place.server.view
+            told = view.status is Status.failed or view.unstoppable
+            self._kick("kicked", self._refusal(place) if told else f"Sorry: {problem}.", str(problem))
             return None
         except DeferredTimeoutError:
-            self._kick(place, "held too long")
+            words = place.texts.held_too_long(place.server.view, self._clock.seconds(), self._player)
+            self._kick("held too long", words)
             return None
         finally:
             self._end_hold()
@@ -407,8 +412,7 @@ class Client(TwistedProtocol):
         except RelayError as problem:
             backend.abort()
             logger.error("Cannot relay %s: %s", self.peer, problem)
-            assert self._place is not None
-            self._kick(self._place, "kicked", "the proxy is full")
+            self._kick("kicked", "Sorry: this proxy is full.", str(problem))
             return
         finally:
             backend.on_lost = None
@@ -429,10 +433,12 @@ class Client(TwistedProtocol):
 
     # Endings
 
-    def _kick(self, place: Place, outcome: str, reason: str | None = None) -> None:
-        words = place.texts.kick(place.server.view, self._clock.seconds(), self._player, reason)
+    def _refusal(self, place: Place) -> Component:
+        return place.texts.kick(place.server.view, self._clock.seconds(), self._player)
+
+    def _kick(self, outcome: str, words: Component, detail: str = "") -> None:
         self.transport.write(self._conversation.kick(words))
-        self._close(outcome, reason or "")
+        self._close(outcome, detail)
 
     def _close(self, outcome: str, detail: str = "") -> None:
         """Ends the connection in peace: what was written reaches the client before the end does."""
