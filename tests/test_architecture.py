@@ -1,0 +1,251 @@
+"""The house's rules that one module alone cannot keep: who may know whom, and a test file for every module.
+
+`ROOMS` is the table "Who may know whom" of the architecture, as data.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from processes import Program, python
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "zeroscale"
+TESTS = ROOT / "tests"
+
+CLOCKS = ("time", "datetime", "sched")
+FILES = ("os", "pathlib", "io", "shutil", "tempfile", "glob")
+NETWORK = ("asyncio", "socket", "select", "selectors", "ssl", "subprocess", "threading", "twisted")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Modules with one set of rules.
+
+    :ivar modules: theirs, below `zeroscale`; a package stands for all in it. The longest match of all rooms counts.
+    :ivar may: which of ours they may import, besides each other; `zeroscale` is what the package itself offers.
+    :ivar outside: which third-party packages they may import; None: any.
+    :ivar never: what they must not import though it is stdlib, or part of a package that they may import.
+    """
+
+    modules: tuple[str, ...]
+    may: tuple[str, ...]
+    outside: tuple[str, ...] | None = ()
+    never: tuple[str, ...] = ()
+
+
+EVERYTHING = tuple(sorted(path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()))
+
+ROOMS = [
+    Room(("__init__",), ("errors", "status", "version")),
+    Room(("version",), ()),
+    Room(("errors", "status", "access"), ()),
+    Room(("protocols",), ("errors", "status"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(
+        ("protocols.wire",),
+        ("errors", "status", "protocols"),
+        outside=("quarry",),
+        never=(*NETWORK, *CLOCKS, *FILES, "logging"),
+    ),
+    Room(
+        ("front", "server.idle"),
+        ("errors", "status", "access", "protocols.base"),
+        never=(*NETWORK, *CLOCKS, *FILES),
+    ),
+    Room(
+        ("front.texts", "front.templates"),
+        ("front", "errors", "status", "access", "protocols.base", "protocols.component"),
+        never=(*NETWORK, *CLOCKS, *FILES),
+    ),
+    Room(("server",), ()),
+    Room(("relay",), ("errors",), outside=("twisted", "zope")),
+    Room(
+        ("plugins",),
+        ("zeroscale", "status", "errors", "server.gamefiles", "server.rcon"),
+        outside=None,
+        never=("twisted",),
+    ),
+    Room(("plugins.demo_server",), ("zeroscale", "version"), outside=("twisted", "quarry")),
+    Room(
+        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
+        ("errors", "status", "access"),
+        outside=("msgspec",),
+    ),
+    Room(("server.probe",), ("protocols", "server.rcon", "errors"), outside=("twisted", "zope")),
+    Room(
+        ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits"),
+        ("status", "errors", "server.idle"),
+        outside=("automat", "twisted"),
+        never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
+    ),
+    Room(
+        ("front.connection", "front.backend"),
+        ("front", "protocols", "relay", "errors", "status"),
+        outside=("twisted", "zope"),
+    ),
+    Room(("config",), ("errors",), outside=("msgspec",)),
+    Room(("control",), ("config", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")),
+    Room(("ctl",), ("protocols", "config", "server.gamefiles", "service", "status", "errors", "version")),
+    Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
+    Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
+    Room(("cli", "tap", "options", "service", "running", "logs", "__main__"), EVERYTHING, outside=("twisted",)),
+]
+
+REACTOR_IMPORTERS = {"running", "service"}
+"""Who may import the global reactor: those who install or run it."""
+
+QUARRY_IMPORTERS = {"protocols.wire", "plugins.demo_server"}
+
+WITHOUT_A_TEST_FILE = {
+    "errors": "names only",
+    "status": "values only",
+    "version": "one constant",
+    "protocols.base": "a contract; its keepers are tested",
+    "plugins.demo_server": "a program of its own, run by test_demo.py",
+}
+WITHOUT_A_MODULE = {
+    "test_architecture.py": "is about all of them",
+}
+WINGS_WITHOUT_MODULES = {"peers", "fixtures"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module below `zeroscale` by its dotted name; a package by the name of its folder."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1]) if len(parts) > 1 and parts[-1] == "__init__" else ".".join(parts)
+        found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, wherever in it, each as deep as it names a module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative imports hide who is known"
+            for alias in node.names:
+                deeper = f"{node.module}.{alias.name}"
+                ours = deeper.removeprefix("zeroscale.") in MODULES if deeper.startswith("zeroscale.") else False
+                theirs = deeper == "twisted.internet.reactor"
+                yield deeper if ours or theirs else node.module
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def room_of(module: str) -> Room:
+    matches = [(len(each), room) for room in ROOMS for each in room.modules if within(module, each)]
+    assert matches, f"{module} stands in no room: give it one here and in the architecture"
+    return max(matches, key=lambda match: match[0])[1]
+
+
+def broken_rules(module: str, path: Path) -> Iterator[str]:
+    room = room_of(module)
+    for imported in imports(path):
+        if any(within(imported, each) for each in room.never):
+            yield f"{module} must never import {imported}"
+        elif within(imported, "zeroscale"):
+            ours = imported.removeprefix("zeroscale.")
+            if not any(within(ours, each) for each in (*room.modules, *room.may)):
+                yield f"{module} may not know {ours}"
+        else:
+            package = imported.partition(".")[0]
+            known = package in sys.stdlib_module_names or room.outside is None or package in room.outside
+            if not known:
+                yield f"{module} may not use {package}"
+
+
+def test_there_is_something_to_hold() -> None:
+    assert {"cli", "protocols.base", "front"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_who_may_know_whom(module: str) -> None:
+    assert list(broken_rules(module, MODULES[module])) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("protocols.generic", "import time", "protocols.generic must never import time"),
+        ("protocols.generic", "from twisted.internet import defer", "must never import twisted.internet"),
+        ("relay.loop", "def f():\n    from zeroscale import config", "relay.loop may not know config"),
+        ("relay.loop", "from zeroscale.config import Config", "relay.loop may not know config"),
+        ("front.session", "import msgspec", "front.session may not use msgspec"),
+        ("server.lifecycle", "from twisted.internet import reactor", "must never import twisted.internet.reactor"),
+    ],
+)
+def test_a_broken_rule_is_seen(tmp_path: Path, module: str, source: str, complaint: str) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(source)
+    [found] = broken_rules(module, path)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("imported", "importers"), [("twisted.internet.reactor", REACTOR_IMPORTERS), ("quarry", QUARRY_IMPORTERS)]
+)
+def test_who_imports_what_has_consequences(imported: str, importers: set[str]) -> None:
+    found = {module for module, path in MODULES.items() if any(within(each, imported) for each in imports(path))}
+    assert found <= importers
+
+
+def test_the_relay_knows_no_game() -> None:
+    knowing = [path.name for path in (PACKAGE / "relay").glob("*.py") if "minecraft" in path.read_text().lower()]
+    assert knowing == []
+
+
+@pytest.mark.parametrize("package", ["zeroscale.protocols", "zeroscale.ctl"])
+def test_importing_it_installs_no_reactor(package: str) -> None:
+    wing = package.removeprefix("zeroscale.")
+    names = [f"zeroscale.{name}" for name in MODULES if within(name, wing)]
+    assert len(names) > 1
+    code = f"import {', '.join(names)}\nimport sys\nprint('twisted.internet.reactor' in sys.modules)"
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == ["False"]
+
+
+def test_twistds_plugin_imports_nothing_of_ours() -> None:
+    found = set(imports(ROOT / "twisted" / "plugins" / "zeroscale_plugin.py"))
+    assert found == {"twisted.application.service"}
+    assert not (ROOT / "twisted" / "plugins" / "__init__.py").exists(), "Twisted would look nowhere else for plugins"
+
+
+def expected_test(module: str) -> str:
+    *wing, name = module.split(".")
+    return "/".join([*wing, f"test_{name.strip('_')}.py"])
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    expected = {
+        expected_test(module)
+        for module, path in MODULES.items()
+        if path.name != "__init__.py" and module not in WITHOUT_A_TEST_FILE
+    }
+    assert sorted(name for name in expected if not (TESTS / name).exists()) == []
+
+
+def test_every_test_file_has_a_module() -> None:
+    expected = {expected_test(module) for module in MODULES}
+    found = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    strange = {str(path) for path in found if path.parts[0] not in WINGS_WITHOUT_MODULES and str(path) not in expected}
+    assert sorted(strange - set(WITHOUT_A_MODULE)) == []
+
+
+def test_the_exceptions_are_still_needed() -> None:
+    assert [name for name in WITHOUT_A_TEST_FILE if (TESTS / expected_test(name)).exists()] == []
+    assert [name for name in WITHOUT_A_MODULE if not (TESTS / name).exists()] == []
