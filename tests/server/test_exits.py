@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.server import exits
+
+
+@pytest.mark.parametrize("code", [0, 130, 143, None])
+def test_ends_that_save_the_world_are_clean(code: int | None) -> None:
+    assert exits.is_clean(code)
+
+
+@pytest.mark.parametrize("code", [1, 2, 126, 127, 134, 137, 139])
+def test_all_others_are_crashes(code: int) -> None:
+    assert not exits.is_clean(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, "exit code unknown"),
+        (3, "exit code 3"),
+        (1, "exit code 1: an error"),
+        (127, "exit code 127: its command was not found"),
+        (137, "exit code 137: killed, often for want of memory"),
+        (139, "exit code 139: ended by SIGSEGV"),
+        (255, "exit code 255"),
+    ],
+)
+def test_an_exit_code_is_said_in_words(code: int | None, words: str) -> None:
+    assert exits.in_words(code) == words
+
+
+def test_the_last_lines_of_output_are_quoted_without_the_empty_ones() -> None:
+    assert exits.last_words(["one", " ", "two"]) == "; its last output: one | two"
+    assert exits.last_words([str(number) for number in range(9)]) == "; its last output: 4 | 5 | 6 | 7 | 8"
+    assert exits.last_words([" ", ""]) == ""
