@@ -6,8 +6,8 @@
 //
 // Prints "Server listening on port P" once it listens. Ends with 0 on `stop` on its stdin, 143 on SIGTERM,
 // 130 on SIGINT. With --record, appends a JSON line to FILE for all that a connection shows the server: its
-// bytes as they come (hex, the first 64 KiB of each connection), the packets its own parser makes of them,
-// and the first moment at which the server itself says something.
+// bytes as they come (hex, the first 64 KiB of each connection), the packets its own parser makes of them, and
+// the first moment at which the server itself says something; and one for its own start and for its exit code.
 
 const fs = require('fs')
 const readline = require('readline')
@@ -125,6 +125,11 @@ function serveMinecraftProtocol () {
 function fail (error) {
   console.error(error)
   process.exit(1)
+}
+
+if (options.record) {
+  record({ event: 'started' })
+  process.on('exit', (code) => record({ event: 'exited', code }))
 }
 
 function start () {

@@ -1,0 +1,23 @@
+"""The fixtures of the tests with real peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from peers.scene import HERE, House
+
+
+@pytest.fixture(scope="session")
+def npm_packages() -> None:
+    """The npm packages of package.json are installed."""
+    if not (HERE / "node_modules" / "minecraft-protocol").is_dir():
+        pytest.skip(f"the npm packages are not installed: run `npm ci` in {HERE}")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house that the tests of one module share."""
+    house = House(tmp_path_factory.mktemp("house"))
+    yield house
+    house.close()

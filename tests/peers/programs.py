@@ -1,0 +1,155 @@
+"""Programs in processes of their own, watched line by line with deadlines, and what the kernel knows of them."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+DEADLINE = 20.0
+"""Seconds; what a busy machine with two cores needs for a Node start, several times over."""
+
+
+class Program:
+    """A child process whose output is collected line by line, both streams in one list."""
+
+    def __init__(self, command: Sequence[str | Path], directory: Path):
+        self.lines: list[str] = []
+        self._more = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._more:
+                self.lines.append(line.rstrip("\n"))
+                self._more.notify_all()
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+
+    def wait_for(self, pattern: str, within: float = DEADLINE, after: int = 0) -> int:
+        """Waits for a line that matches; returns the index just behind it, to be given as the next `after`."""
+        deadline = time.monotonic() + within
+        at = after
+        with self._more:
+            while True:
+                while at < len(self.lines):
+                    at += 1
+                    if re.search(pattern, self.lines[at - 1]):
+                        return at
+                left = deadline - time.monotonic()
+                if left <= 0 or self._ended:
+                    why = "ended" if self._ended else f"{within:g} s passed"
+                    raise AssertionError(f"{why} without a line that matches {pattern!r}; it said:\n{self.text()}")
+                self._more.wait(left)
+
+    def text(self) -> str:
+        """All that it has said."""
+        return "\n".join(self.lines)
+
+    def tell(self, line: str) -> None:
+        """Types a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def wait(self, within: float = DEADLINE) -> int:
+        """Waits for its end; returns its exit code."""
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {within:g} s; it said:\n{self.text()}") from None
+        self._reader.join(within)
+        return code
+
+    def terminate(self, within: float = DEADLINE) -> int:
+        """Sends SIGTERM; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(within)
+
+    def discard(self) -> None:
+        """Ends it, whatever it takes, and lets go of its pipes."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.discard()
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, within: float = DEADLINE, program: Program | None = None
+) -> None:
+    """Asks again and again until it is so.
+
+    :raises AssertionError: it was not so in time; the text ends with what the program has said.
+    """
+    deadline = time.monotonic() + within
+    while not condition():
+        said = f"; it said:\n{program.text()}" if program else ""
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}{said}"
+        time.sleep(0.02)
+
+
+def answers(port: int) -> bool:
+    """Whether something on this machine listens there, as the kernel's table has it: asked without a connection."""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == "0A" and local.endswith(wanted):
+                return True
+    return False
+
+
+def processes_in(directory: Path) -> list[int]:
+    """The processes, zombies aside, whose current directory is this one or one in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                current = (entry / "cwd").readlink()
+            except OSError:  # gone meanwhile, a zombie, or not ours
+                continue
+            if current.is_relative_to(directory):
+                found.append(int(entry.name))
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,167 @@
+"""What the open internet sends to a public port: a sleeping proxy stays asleep, quiet, small, and open to players."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import resource
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from peers.programs import free_port
+from peers.scene import ROOT, House, Proxy
+
+pytestmark = [pytest.mark.slow]
+
+MEBIBYTE = 1 << 20
+MESSAGES = 20_000
+WARM_UP = 2_000
+"""Messages after which memory is looked at first: until then caches and the allocator's pools fill."""
+
+AT_ONCE = 300
+PATIENT = 0.03
+"""The part of the messages whose sender does not close behind them, but waits until it is thrown out."""
+
+HALF_OPEN = 1000
+SOURCES = 200
+
+STRANGERS = (
+    b"",
+    b"GET / HTTP/1.1\r\nHost: example.net\r\nUser-Agent: scanner\r\n\r\n",
+    b"SSH-2.0-Go\r\n",
+    bytes.fromhex("16030101fc010001f80303") + bytes(range(64)),  # a TLS client
+    bytes.fromhex("030000130ee000000000000100080003000000"),  # a remote desktop client
+    b"*1\r\n$4\r\nPING\r\n",
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 25565\r\n",
+    bytes.fromhex("0d0a0d0a000d0a515549540a20000000"),
+    b"\xff" * 12,
+    b"\x80" * 12,
+)
+
+
+def test_no_first_message_disturbs_the_sleep(house: House) -> None:
+    proxy = house.proxy("minecraft", "messages", ["sleep 600"], free_port(), log="--info")
+    messages = first_messages(random.Random(20_000))
+    deliver(proxy, messages[:WARM_UP])
+    before = proxy.resident_bytes()
+    deliver(proxy, messages[WARM_UP:])
+    grown = proxy.resident_bytes() - before
+    proxy.assert_asleep()
+    assert grown < 4 * MEBIBYTE, f"{grown / MEBIBYTE:.1f} MiB more after {MESSAGES} messages"
+    proxy.end()
+    assert [line for line in proxy.lines if line.startswith(("ERROR", "CRITICAL"))] == []
+    told = [line for line in proxy.lines if "127.0.0.1:" in line]
+    assert len(told) <= MESSAGES
+
+
+@pytest.mark.peers("node")
+@pytest.mark.usefixtures("npm_packages")
+def test_a_player_gets_in_past_a_thousand_half_open_handshakes(house: House) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HALF_OPEN + 200
+    assert hard == resource.RLIM_INFINITY or hard >= wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    proxy, _ = house.minecraft("minecraft-protocol", "1.12.2", "half-open", idle_shutdown=60)
+    first = house.player("1.12.2", proxy.port, "First")
+    first.wait_for_event("joined")
+    before = proxy.resident_bytes()
+    half_a_handshake = captured("login")[0][:5]
+    with ExitStack() as stack:
+        crowd = []
+        for number in range(HALF_OPEN):
+            source = f"127.0.1.{1 + number % SOURCES}"
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 10, (source, 0)))
+            one.sendall(half_a_handshake)
+            crowd.append(one)
+        second = house.player("1.12.2", proxy.port, "Second")
+        connected, joined = second.wait_for_event("connected"), second.wait_for_event("joined")
+        grown = proxy.resident_bytes() - before
+        left = sum(is_open(one) for one in crowd)
+    assert joined["at"] - connected["at"] < 1
+    assert left > HALF_OPEN * 0.9, "it was not put to the test"
+    assert grown < 20 * MEBIBYTE, f"{grown / MEBIBYTE:.1f} MiB more"
+    for player in (first, second):
+        player.leave()
+    proxy.end()
+
+
+def captured(kind: str) -> list[bytes]:
+    """The first bytes of real clients, of those that ask for the status or of those that log in."""
+    entries = json.loads((ROOT / "tests" / "fixtures" / "first_bytes.json").read_text())
+    return [bytes.fromhex(entry["bytes"]) for entry in entries if entry["expected"]["event"] == kind]
+
+
+def first_messages(chance: random.Random) -> list[bytes]:
+    """Random ones, and real ones mutated; none of them a whole login."""
+    whole = [*captured("status"), *STRANGERS]
+    logins = [login for login in captured("login") if login[0] not in (0x02, 0xFE)]
+    messages = []
+    for number in range(MESSAGES):
+        if number % 4 == 0:
+            messages.append(chance.randbytes(chance.choice((1, 2, 3, 8, 40, 300, 3000))))
+        elif number % 4 == 1:
+            login = chance.choice(logins)
+            name = login[0] + 4  # the login follows the handshake; cut before its name ends it cannot be whole
+            messages.append(mutated(chance, login[: chance.randrange(1, name)]))
+        else:
+            messages.append(mutated(chance, chance.choice(whole)))
+    return messages
+
+
+def mutated(chance: random.Random, message: bytes) -> bytes:
+    """The message with up to three mistakes in it."""
+    data = bytearray(message)
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(len(data) + 1)
+        match chance.randrange(5):
+            case 0:
+                data[at : at + 1] = chance.randbytes(1)
+            case 1:
+                data[at:at] = chance.randbytes(chance.randrange(1, 9))
+            case 2:
+                del data[at : at + chance.randrange(1, 9)]
+            case 3:
+                data += data[:at]
+            case 4:
+                data[at : at + 1] = chance.choice((b"\x00", b"\x7f", b"\x80", b"\xff", b"\xfe\x01"))
+    return bytes(data)
+
+
+def deliver(proxy: Proxy, messages: Sequence[bytes]) -> None:
+    """Sends each through a connection of its own, and waits until the proxy has closed every one of them."""
+    chance = random.Random(len(messages))
+
+    async def one(message: bytes, places: asyncio.Semaphore) -> None:
+        async with places:
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            try:
+                writer.write(message)
+                if chance.random() > PATIENT:
+                    writer.write_eof()
+                await asyncio.wait_for(reader.read(-1), 20)
+            except ConnectionError:
+                pass  # it may be thrown out while it still speaks
+            finally:
+                writer.transport.abort()
+
+    async def everything() -> None:
+        places = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(one(message, places) for message in messages))
+
+    with ThreadPoolExecutor(1) as thread:  # this one has the reactor's loop already
+        thread.submit(lambda: asyncio.run(everything())).result()
+
+
+def is_open(client: socket.socket) -> bool:
+    """Whether the other side still is there."""
+    client.setblocking(False)
+    try:
+        return bool(client.recv(1))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
