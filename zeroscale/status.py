@@ -48,3 +48,17 @@ class ServerView:
     waiting: int = 0
     players: int = 0
     mirrored: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said of itself.
+
+    :ivar status: its status as decoded JSON; None where it has no such thing, or has it off.
+    :ivar players: how many are on; None where it does not say.
+    :ivar player_names: some of them.
+    """
+
+    status: Mapping[str, object] | None = None
+    players: int | None = None
+    player_names: tuple[str, ...] = ()

@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 from zeroscale.errors import PluginError, ServerUnavailable, ZeroscaleError
 from zeroscale.server import exits, idle
 from zeroscale.server.ladder import Rung, Step, back_off, ladder
-from zeroscale.server.parts import Answer, Parts, Policy, Readiness
+from zeroscale.server.parts import Parts, Policy, Readiness
 from zeroscale.server.transitions import Effects, Inputs, Machine
-from zeroscale.status import ServerView, Status
+from zeroscale.status import Answer, ServerView, Status
 
 LINES_KEPT = 20
 """Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
@@ -539,6 +539,9 @@ class Lifecycle(Effects):
         if task is not None:
             task.cancel()
         if status in (Status.stopped, Status.failed):
+            # Whoever was relayed to a server that is gone does not count for the next one.
+            self._visits_of += 1
+            self._attendance = idle.Attendance.begin(self._since)
             self._readiness = None
             self._start_call = None
             self._pause_call = None

@@ -54,6 +54,7 @@ class Mirror:
         self._read = False
         self._merged: tuple[Mapping[str, object], object, Mapping[str, object]] | None = None
         self._reported: set[int | None] = set()
+        self._refused: str | None = None
 
     @property
     def current(self) -> Mapping[str, object] | None:
@@ -76,7 +77,9 @@ class Mirror:
         try:
             kept = replayable(status)
         except ValueError as error:
-            logger.warning("The server's status is not kept: %s", error)
+            if self._refused != str(error):
+                self._refused = str(error)
+                logger.warning("The server's status is not kept: %s", error)
             return
         if self._read and kept == self._stored:
             return

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.server.idle import IdlePolicy
+from zeroscale.status import Answer
 
 
 class Plugin(Protocol):
@@ -31,15 +32,6 @@ class Plugin(Protocol):
     def signal(self, signal_number: int) -> None: ...
     def fake_status(self) -> bytes | None: ...
     def on_output(self, take_line: Callable[[str], None]) -> None: ...
-
-
-class Answer(Protocol):
-    """What a real server said of itself."""
-
-    @property
-    def status(self) -> Mapping[str, object] | None: ...
-    @property
-    def players(self) -> int | None: ...
 
 
 class Probe(Protocol):

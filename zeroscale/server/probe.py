@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 from typing import Protocol as Interface
 
@@ -22,6 +21,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft_client import StatusClient, StatusReceived
+from zeroscale.status import Answer
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +54,6 @@ Velocity and BungeeCord echo one they know, and would have us keep our own numbe
 
 NAMES_READ = 100
 """Of a status's sample; vanilla sends 12 at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server said of itself.
-
-    :ivar status: its status as decoded JSON; None where it has no such thing, or has it off.
-    :ivar players: how many are on; None where it does not say.
-    :ivar player_names: some of them.
-    """
-
-    status: Mapping[str, object] | None = None
-    players: int | None = None
-    player_names: tuple[str, ...] = ()
 
 
 class NoReply(BackendError):
