@@ -1,0 +1,37 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from zeroscale.ctl.arguments import add_address, add_protocol, seconds
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(exit_on_error=False)
+    add_address(made)
+    add_protocol(made, "the newest")
+    return made
+
+
+def test_they_are_converted() -> None:
+    told = parser().parse_args(["localhost:1", "--protocol", "1.8.9"])
+    assert (told.address.port, told.protocol) == (1, 47)
+    assert parser().parse_args(["localhost"]).protocol is None
+
+
+@pytest.mark.parametrize(
+    ("words", "named"), [(["a b"], "is not an address"), (["localhost", "--protocol", "1.8.99"], "did you mean 1.8")]
+)
+def test_argparse_tells_why(words: list[str], named: str) -> None:
+    with pytest.raises(argparse.ArgumentError, match=named):
+        parser().parse_args(words)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])
+def test_no_seconds(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
+        seconds(text)
+    assert seconds("0.5") == 0.5

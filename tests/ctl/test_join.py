@@ -1,0 +1,162 @@
+"""`zeroscalectl join`."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from zeroscale.ctl.join import Progress, attempt, player_name
+from zeroscale.ctl.link import Address
+from zeroscale.ctl.main import main
+from zeroscale.errors import BackendError, ProtocolError
+from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft_client import Disconnected, EncryptionRequested, LoginSucceeded
+
+Serve = Callable[..., Address]
+Scene = Callable[[socket.socket], None]
+
+SUCCESS = wire.frame(2, bytes(16), wire.string("Steve"), b"\x00")
+KICK = wire.frame(0, wire.string('{"text": "Come again", "color": "red"}'))
+ENCRYPTION = wire.frame(1, wire.string(""), b"\x00", b"\x00")
+
+
+def says(*frames: bytes) -> Scene:
+    def answer(connection: socket.socket) -> None:
+        login = connection.recv(1000)
+        assert b"Steve" in login or connection.recv(1000)
+        for frame in frames:
+            connection.sendall(frame)
+
+    return answer
+
+
+def ignored(now: float) -> None:
+    pass
+
+
+def try_to_join(address: Address, timeout: float = 5.0) -> object:
+    return attempt(address, 769, "Steve", timeout, ignored)
+
+
+@pytest.mark.parametrize(
+    ("frame", "outcome"),
+    [
+        (SUCCESS, LoginSucceeded("Steve")),
+        (KICK, Disconnected({"text": "Come again", "color": "red"})),
+        (ENCRYPTION, EncryptionRequested()),
+    ],
+)
+def test_the_outcome(serve: Serve, frame: bytes, outcome: object) -> None:
+    assert try_to_join(serve(says(frame))) == outcome
+    assert try_to_join(serve(says(*(frame[index : index + 1] for index in range(len(frame)))))) == outcome
+
+
+def test_questions_of_a_hold_are_answered(serve: Serve) -> None:
+    answers: list[bytes] = []
+
+    def hold(connection: socket.socket) -> None:
+        connection.recv(1000)
+        for number in (1, 2, 3):
+            connection.sendall(wire.frame(4, wire.varint(number), wire.string("zeroscale:hold"), b""))
+            answers.append(connection.recv(4, socket.MSG_WAITALL))
+        connection.sendall(SUCCESS)
+
+    assert try_to_join(serve(hold)) == LoginSucceeded("Steve")
+    assert answers == [b"\x03\x02\x01\x00", b"\x03\x02\x02\x00", b"\x03\x02\x03\x00"]
+
+
+def test_compression_is_understood(serve: Serve) -> None:
+    uncompressed = wire.varint(len(SUCCESS)) + b"\x00" + SUCCESS[1:]
+    assert try_to_join(serve(says(wire.frame(3, wire.varint(256)), uncompressed))) == LoginSucceeded("Steve")
+
+
+def test_silence_ends_as_it_would_for_the_game(serve: Serve) -> None:
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(100):
+            pass
+
+    with pytest.raises(BackendError, match=r"silent for 0\.1 s"):
+        try_to_join(serve(silent), timeout=0.1)
+
+
+def test_closed_without_a_word(serve: Serve) -> None:
+    with pytest.raises(BackendError, match="without a word"):
+        try_to_join(serve(says()))
+
+
+def test_no_minecraft_at_all(serve: Serve) -> None:
+    with pytest.raises(ProtocolError):
+        try_to_join(serve(lambda connection: connection.sendall(b"220 mail.example.org ESMTP\r\n" * 20)))
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "text"),
+    [
+        (SUCCESS, 0, "let in after 0.0 s as Steve\n"),
+        (KICK, 1, "kicked after 0.0 s: Come again\n"),
+        (ENCRYPTION, 0, "the real server answered after 0.0 s: it checks accounts"),
+    ],
+)
+def test_the_command(serve: Serve, capsys: pytest.CaptureFixture[str], frame: bytes, code: int, text: str) -> None:
+    assert main(["join", str(serve(says(frame))), "--name", "Steve", "--protocol", "1.21.4"]) == code
+    assert capsys.readouterr().out.startswith(text)
+
+
+def test_it_speaks_the_version_that_the_status_names(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    logins: list[bytes] = []
+
+    def status(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(wire.frame(0, wire.string(json.dumps({"version": {"protocol": 47}}))))
+
+    def login(connection: socket.socket) -> None:
+        logins.append(connection.recv(1000))
+        connection.sendall(wire.frame(2, wire.string("0" * 36), wire.string("Steve")))
+
+    assert main(["join", str(serve(status, login))]) == 0
+    assert logins[0][1:3] == b"\x00\x2f", "a handshake of protocol 47"
+
+
+def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["join", str(serve(lambda _: None)), "--protocol", "47"]) == 3
+    assert capsys.readouterr().err.startswith("zeroscalectl: error: ")
+
+
+@pytest.mark.parametrize("name", ["", "a" * 17, "two words", "\u00e9lan"])
+def test_names_that_no_server_takes(name: str) -> None:
+    with pytest.raises(ValueError, match="not a player's name"):
+        player_name(name)
+    assert player_name("Steve_16letters_") == "Steve_16letters_"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_is_one_line() -> None:
+    stream = Terminal()
+    progress = Progress(stream, 100.0)
+    for now in (100.5, 101.0, 101.2, 102.0):
+        progress.at(now)
+    progress.end()
+    assert stream.getvalue() == "\rheld for 1 s\rheld for 2 s\n"
+
+
+def test_progress_in_a_file_is_a_line_now_and_then() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, 100.0)
+    for now in range(100, 125):
+        progress.at(float(now))
+    progress.end()
+    assert stream.getvalue() == "held for 10 s\nheld for 20 s\n"
+
+
+def test_no_progress_no_line() -> None:
+    stream = Terminal()
+    Progress(stream, 100.0).end()
+    assert stream.getvalue() == ""

@@ -1,0 +1,41 @@
+"""`zeroscalectl`, put together."""
+
+from __future__ import annotations
+
+import pytest
+from processes import Program, python
+
+from zeroscale.ctl import ping
+from zeroscale.ctl.main import main
+from zeroscale.errors import ConfigError
+from zeroscale.version import VERSION
+
+
+def test_as_a_process() -> None:
+    with Program(python("-m", "zeroscale.ctl.main", "--version")) as program:
+        assert program.wait() == 0
+    assert program.lines == [f"zeroscalectl {VERSION}"]
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["ping"], ["ping", "a b"], ["join", "localhost", "--name", "a b"]])
+def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(words)
+    assert raised.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+    assert raised.value.code == 0
+    assert "exit codes: 0 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ConfigError("no"), 1)])
+def test_how_it_ends(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int) -> None:
+    def ask(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ping, "ask", ask)
+    assert main(["ping", "localhost"]) == code

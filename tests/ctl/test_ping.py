@@ -1,0 +1,150 @@
+"""`zeroscalectl ping`."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from zeroscale.ctl.link import Address
+from zeroscale.ctl.main import main
+from zeroscale.ctl.ping import Answer, ask, show
+from zeroscale.errors import BackendError, ProtocolError
+from zeroscale.protocols import wire
+
+Serve = Callable[..., Address]
+
+STATUS: dict[str, object] = {
+    "version": {"name": "Paper 1.21.4", "protocol": 769},
+    "players": {"max": 20, "online": 2, "sample": [{"name": "\u00a7aSteve", "id": ""}, {"name": "Alex", "id": ""}]},
+    "description": {"text": "Asleep", "color": "gold", "extra": [{"text": "\nJoin to wake it"}]},
+}
+
+
+def receive(connection: socket.socket, ending: bytes) -> bytes:
+    data = b""
+    while not data.endswith(ending):
+        data += connection.recv(1000)
+    return data
+
+
+def status(raw: str) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        asked = receive(connection, b"\x01\x00")
+        assert asked.endswith(b"\x01\x01\x00"), "a handshake with intent 1, then the request"
+        connection.sendall(wire.frame(0, wire.string(raw)))
+
+    return answer
+
+
+def status_and_pong(raw: str) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        status(raw)(connection)
+        connection.sendall(connection.recv(10, socket.MSG_WAITALL))
+
+    return answer
+
+
+def test_asked_and_answered(serve: Serve) -> None:
+    raw = json.dumps(STATUS)
+    answer = ask(serve(status_and_pong(raw)), 769, 5)
+    assert (answer.status, answer.raw) == (STATUS, raw)
+    assert answer.latency is not None and 0 < answer.latency < 5
+
+
+def test_a_server_that_answers_no_ping_is_shown_all_the_same(serve: Serve) -> None:
+    answer = ask(serve(status(json.dumps(STATUS))), 769, 5)
+    assert (answer.status, answer.latency) == (STATUS, None)
+
+
+def test_one_that_says_nothing(serve: Serve) -> None:
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(100):
+            pass
+
+    with pytest.raises(BackendError, match="no answer in time"):
+        ask(serve(silent), 769, 0.1)
+
+
+def test_one_that_drips(serve: Serve) -> None:
+    """The time-out is for all of it, so that a byte now and then does not keep us."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.settimeout(0.02)
+        data: bytes | None = b"-"
+        connection.sendall(b"\xff\xff\x01")
+        while data != b"":
+            connection.sendall(b"\x00")
+            try:
+                data = connection.recv(100)
+            except TimeoutError:
+                data = None
+            except ConnectionError:
+                return
+
+    with pytest.raises(BackendError, match="no answer in time"):
+        ask(serve(drip), 769, 0.3)
+
+
+def test_one_that_closes(serve: Serve) -> None:
+    with pytest.raises(BackendError, match="closed without an answer"):
+        ask(serve(lambda connection: receive(connection, b"\x01\x00") and None), 769, 5)
+
+
+def test_one_that_speaks_something_else(serve: Serve) -> None:
+    with pytest.raises(ProtocolError):
+        ask(serve(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n" * 20)), 769, 5)
+
+
+def test_shown_as_text() -> None:
+    assert list(show(Answer(STATUS, "", 0.0123), colour=False)) == [
+        "Asleep\nJoin to wake it",
+        "",
+        "Version  Paper 1.21.4 (protocol 769)",
+        "Players  2 of 20",
+        "         Steve",
+        "         Alex",
+        "Latency  12.3 ms",
+    ]
+
+
+def test_shown_in_colour() -> None:
+    shown = "\n".join(show(Answer(STATUS, "", 0.0123), colour=True))
+    assert "\033[38;2;255;170;0mAsleep\033[0m" in shown
+    assert "\033[38;2;85;255;85mSteve\033[0m" in shown
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"version": None, "players": [], "description": None},
+        {"version": {"name": 7, "protocol": "\033[2J"}, "players": {"online": {}, "sample": "no list"}},
+        {"players": {"sample": [None, {"name": ["\033[2J"]}]}},
+    ],
+)
+def test_an_odd_status_is_shown_as_far_as_it_goes(odd: dict[str, object]) -> None:
+    shown = "\n".join(show(Answer(odd, "", None), colour=True))
+    assert "Latency  none" in shown
+    assert "\033[2J" not in shown
+
+
+def test_the_command(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", str(serve(status_and_pong(json.dumps(STATUS))))]) == 0
+    assert "Join to wake it" in capsys.readouterr().out
+
+
+def test_json_is_the_reply_as_it_came(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = '{"description" : "\u009b2J",\t"unknown": [1.0]}'
+    assert main(["ping", "--json", str(serve(status_and_pong(raw)))]) == 0
+    printed = capsys.readouterr().out
+    assert printed == raw.replace("\u009b", "\\u009b") + "\n"
+    assert json.loads(printed) == json.loads(raw)
+
+
+def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", str(serve(lambda _: None))]) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("zeroscalectl: error: 127.0.0.1:") and error.count("\n") == 1

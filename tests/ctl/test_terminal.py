@@ -1,0 +1,47 @@
+"""Components on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from zeroscale.ctl.terminal import render, wants_colour
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "wanted"),
+    [
+        (Terminal(), {"TERM": "xterm"}, True),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm"}, False),
+    ],
+)
+def test_when_colours_are_wanted(stream: io.StringIO, environment: dict[str, str], wanted: bool) -> None:
+    assert wants_colour(stream, environment) is wanted
+
+
+def test_plain() -> None:
+    assert render({"text": "\u00a76gold", "bold": True, "extra": [" and ", "more"]}, colour=False) == "gold and more"
+
+
+def test_in_colour() -> None:
+    assert render("\u00a7cred", colour=True) == "\033[38;2;255;85;85mred\033[0m"
+    assert render({"text": "x", "color": "#010203", "bold": True}, colour=True) == "\033[1;38;2;1;2;3mx\033[0m"
+    assert render("as it is", colour=True) == "as it is"
+
+
+def test_a_colour_ends_with_its_line() -> None:
+    assert render("\u00a7lone\ntwo", colour=True) == "\033[1mone\033[0m\n\033[1mtwo\033[0m"
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_stranger_cannot_command_the_terminal(colour: bool) -> None:
+    assert "\033[2J" not in render("\033[2Jgone", colour)

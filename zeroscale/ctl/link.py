@@ -1,0 +1,108 @@
+"""A plain blocking connection to a game server, for commands that ask one thing and end."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from types import TracebackType
+
+from zeroscale.errors import BackendError
+
+DEFAULT_PORT = 25565
+READ_SIZE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Reads HOST, HOST:PORT, an IPv6 address, or [IPv6 address]:PORT; the port is the game's own where none is named.
+
+    :raises ValueError: it is none of these.
+    """
+    bracketed = re.fullmatch(r"\[([^\[\]]+)\](?::(\d{1,5}))?", text)
+    plain = re.fullmatch(r"([^:\[\]\s]+)(?::(\d{1,5}))?", text)
+    if match := bracketed or plain:
+        host, port = match[1], int(match[2] or DEFAULT_PORT)
+    elif _is_ipv6(text):
+        host, port = text, DEFAULT_PORT
+    else:
+        raise ValueError(f"{text!r} is not an address: say HOST or HOST:PORT, or [::1]:25565")
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{port} is not a port: 1 to 65535")
+    return Address(host, port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Link:
+    """One connection; a context manager, which closes it."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        """Connects.
+
+        :param timeout: how many seconds that may take, and each `send()`.
+        :raises BackendError: nobody is there.
+        """
+        self._address = address
+        self._timeout = timeout
+        try:
+            self._socket = socket.create_connection((address.host, address.port), timeout)
+        except (OSError, UnicodeError) as error:  # the latter: a name that no resolver takes
+            raise self._failure(error) from None
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Sends all of it.
+
+        :raises BackendError: the connection is gone.
+        """
+        try:
+            self._socket.settimeout(self._timeout)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def receive(self, patience: float) -> bytes | None:
+        """What came; `b""` when the server has closed; None when nothing came for `patience` seconds.
+
+        :raises BackendError: the connection is gone.
+        """
+        try:
+            self._socket.settimeout(max(patience, 0.001))  # 0 would make it non-blocking
+            return self._socket.recv(READ_SIZE)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: OSError | UnicodeError) -> BackendError:
+        if isinstance(error, TimeoutError):
+            reason = f"no answer in {self._timeout:g} s"
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+        return BackendError(f"{self._address}: {reason}")
