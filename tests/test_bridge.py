@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import CancelledError, Deferred
+
+from zeroscale.bridge import BridgedPlugin, from_coroutine
+from zeroscale.errors import PluginError
+
+
+class Minimal:
+    """What the seed's template has, and no more."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+        self.said.append("started")
+
+    async def stop(self) -> None:
+        self.said.append("stopped")
+
+    def fake_status(self) -> bytes | None:
+        return b"asleep"
+
+
+class Whole(Minimal):
+    """All that a plugin may have."""
+
+    protocol = "minecraft"
+    ready_line = "Done"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_output: Callable[[str], None] | None = None
+        self.signals: list[int] = []
+
+    async def wait(self) -> int | None:
+        await asyncio.Event().wait()
+        return 0
+
+    async def players(self) -> int | None:
+        return 3
+
+    async def adopt(self) -> bool:
+        return True
+
+    async def pause(self) -> None: ...
+
+    async def resume(self) -> None: ...
+
+    async def send(self, line: str) -> None:
+        self.said.append(line)
+
+    def signal(self, number: int) -> None:
+        self.signals.append(number)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_seeds_minimum_is_enough() -> None:
+    plugin = Minimal()
+    bridged = BridgedPlugin(plugin)
+    await bridged.start()
+    await bridged.stop()
+    assert plugin.said == ["started", "stopped"]
+    assert bridged.fake_status() == b"asleep"
+    assert not (bridged.can_signal or bridged.can_wait or bridged.can_pause)
+    assert not bridged.speaks_minecraft
+    assert bridged.ready_line is None
+    assert await bridged.players() is None
+    assert await bridged.adopt() is False
+    bridged.on_output(print)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_plugin_may_have_is_used() -> None:
+    plugin = Whole()
+    bridged = BridgedPlugin(plugin)
+    assert bridged.can_signal
+    assert bridged.can_wait
+    assert bridged.can_pause
+    assert bridged.speaks_minecraft
+    assert bridged.ready_line == "Done"
+    assert await bridged.players() == 3
+    assert await bridged.adopt() is True
+    await bridged.send("save-all")
+    assert plugin.said == ["save-all"]
+    bridged.signal(signal.SIGTERM)
+    assert plugin.signals == [signal.SIGTERM]
+    bridged.on_output(plugin.said.append)
+    assert plugin.on_output is not None
+    waiting = bridged.wait()
+    waiting.cancel()
+    with pytest.raises((CancelledError, asyncio.CancelledError)):
+        await waiting
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatever_a_plugin_raises_is_one_line() -> None:
+    class Broken(Minimal):
+        async def start(self) -> None:
+            raise RuntimeError("two\nlines")
+
+        async def stop(self) -> None:
+            raise PluginError("the mend")
+
+        def fake_status(self) -> bytes | None:
+            raise KeyError("no such thing")
+
+    bridged = BridgedPlugin(Broken())
+    with pytest.raises(PluginError, match=r"^start\(\) raised RuntimeError: two lines$"):
+        await bridged.start()
+    with pytest.raises(PluginError, match=r"^the mend$"):
+        await bridged.stop()
+    with pytest.raises(PluginError, match="fake_status"):
+        bridged.fake_status()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_with_plain_methods_works_too() -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def start(self) -> None:
+            self.said.append("started")
+
+        def stop(self) -> None:
+            raise ValueError("no")
+
+    plugin = Plain()
+    bridged = BridgedPlugin(plugin)
+    await bridged.start()
+    assert plugin.said == ["started"]
+    assert bridged.fake_status() is None
+    with pytest.raises(PluginError, match="ValueError"):
+        await bridged.stop()
+
+
+@pytest.mark.parametrize("said", ["text", 5])
+def test_a_fake_status_that_is_no_bytes_is_an_error(said: object) -> None:
+    plugin = Minimal()
+    plugin.fake_status = lambda: said  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
+    with pytest.raises(PluginError, match="not bytes"):
+        BridgedPlugin(plugin).fake_status()
+
+
+def test_an_empty_fake_status_is_none() -> None:
+    plugin = Minimal()
+    plugin.fake_status = lambda: b""  # type: ignore[method-assign]
+    assert BridgedPlugin(plugin).fake_status() is None
+
+
+def test_an_asynchronous_signal_is_refused_and_not_forgotten() -> None:
+    class Wrong(Minimal):
+        async def signal(self, number: int) -> None: ...
+
+    with pytest.raises(PluginError, match="plain method"):
+        BridgedPlugin(Wrong()).signal(signal.SIGTERM)
+
+
+def test_where_no_loop_runs_a_coroutine_is_refused_and_not_left_unawaited() -> None:
+    async def never() -> None: ...
+
+    with ThreadPoolExecutor(1) as elsewhere, pytest.raises(RuntimeError, match="no running event loop"):
+        elsewhere.submit(from_coroutine, never()).result()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_result_crosses_over() -> None:
+    async def seven() -> int:
+        return 7
+
+    crossing: Deferred[int] = from_coroutine(seven())
+    assert await crossing == 7
