@@ -23,6 +23,7 @@ PING_HOST = b"\xfe\x01\xfa\x00\x0b" + "MC|PingHost".encode("utf-16-be")
 """How the ping of 1.6, and of 1.7+ clients as their last try, begins."""
 
 LONGEST_HOST = 255
+LARGEST_PING = len(PING_HOST) + 2 + 1 + 2 + 2 * LONGEST_HOST + 4
 LONGEST_OLD_USERNAME = LONGEST_NAME + 1 + LONGEST_HOST + 6
 """1.2 sends "name;host:port"."""
 
@@ -56,6 +57,7 @@ class LegacyConversation:
         self._kept = bytearray()
         self._dialect = Dialect.release
         self._protocol = -1
+        self._unreadable = False
         self._login_ends: int | None = None
         self._over = False
 
@@ -80,7 +82,7 @@ class LegacyConversation:
 
     @property
     def quiet_timeout(self) -> float | None:
-        """After `FE`, `FE 01` and `FE 01 FA` either more comes at once, or that was all."""
+        """After `FE`, `FE 01`, `FE 01 FA`, and what we cannot read behind that, more comes at once or not at all."""
         return QUIET if self._may_be_whole else None
 
     def silence(self) -> Sequence[Event]:
@@ -138,38 +140,47 @@ class LegacyConversation:
 
     @property
     def _may_be_whole(self) -> bool:
-        return not self._over and self._kept in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
+        if self._over:
+            return False
+        return self._unreadable or self._kept in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
 
     def _parse(self) -> Sequence[Event]:
         if self._over:
             raise ProtocolError("more after the last packet that may come")
-        if self._login_ends is not None:
-            if len(self._kept) - self._login_ends > LONGEST_TAIL:
-                raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
-            return ()
+        events: Sequence[Event] = ()
+        if self._login_ends is None:
+            try:
+                events = self._parse_ping() if self._kept[0] == PING else self._parse_login()
+            except _NotYet:
+                return ()
+        if self._login_ends is not None and len(self._kept) - self._login_ends > LONGEST_TAIL:
+            raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
+        return events
+
+    def _parse_ping(self) -> Sequence[Event]:
+        """A ping is answered even if we cannot read what it says of itself: some tools get that wrong."""
+        if len(self._kept) > LARGEST_PING:
+            raise ProtocolError(f"a legacy ping of more than {LARGEST_PING} bytes")
         reader = _Reader(self._kept)
         try:
-            if self._kept[0] == PING:
-                return (self._parse_ping(reader),)
-            return (self._parse_login(reader),)
-        except _NotYet:
+            reader.literal(PING_HOST)
+            length = reader.unsigned_short()
+            protocol = reader.byte()
+            host = reader.string(LONGEST_HOST)
+            port = reader.port()
+            if length != 7 + 2 * _units(host):
+                raise ProtocolError("a legacy ping whose lengths do not fit")
+        except ProtocolError:
+            self._unreadable = True
             return ()
-
-    def _parse_ping(self, reader: _Reader) -> Event:
-        reader.literal(PING_HOST)
-        length = reader.unsigned_short()
-        protocol = reader.byte()
-        host = reader.string(LONGEST_HOST)
-        port = reader.port()
-        if length != 7 + 2 * _units(host):
-            raise ProtocolError("a legacy ping whose lengths do not fit")
         if reader.position < len(self._kept):
             raise ProtocolError("more after a legacy ping")
         self._over = True
         self._protocol = protocol
-        return StatusRequested(protocol, routing_host(host), port)
+        return (StatusRequested(protocol, routing_host(host), port),)
 
-    def _parse_login(self, reader: _Reader) -> Event:
+    def _parse_login(self) -> Sequence[Event]:
+        reader = _Reader(self._kept)
         reader.literal(bytes([LOGIN]))
         # The second byte is a protocol number since 1.3, the lowest of which is 39 (PROTOCOL.md 10); before, it is the
         # high half of a name's length.
@@ -186,14 +197,16 @@ class LegacyConversation:
             host = reader.string(LONGEST_HOST)
             port = reader.port()
         self._login_ends = reader.position
-        return LoginRequested(
-            protocol=self._protocol,
-            host=routing_host(host),
-            port=port,
-            name=check_name(name),
-            uuid=None,
-            transfer=False,
-            patience=0.0,
+        return (
+            LoginRequested(
+                protocol=self._protocol,
+                host=routing_host(host),
+                port=port,
+                name=check_name(name),
+                uuid=None,
+                transfer=False,
+                patience=0.0,
+            ),
         )
 
 

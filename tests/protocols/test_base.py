@@ -1,0 +1,38 @@
+"""The contract: every conversation keeps it, as far as a type checker and a fresh one can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from zeroscale.protocols.base import Conversation, StatusReply
+from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.legacy import LegacyConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.modern import ModernConversation
+
+CONVERSATIONS: list[Callable[[], Conversation]] = [
+    GenericConversation,
+    LegacyConversation,
+    MinecraftConversation,
+    ModernConversation,
+]
+
+
+@pytest.mark.parametrize("make", CONVERSATIONS)
+def test_a_fresh_conversation_can_be_asked_anything(make: Callable[[], Conversation]) -> None:
+    conversation = make()
+    conversation.opened()
+    assert not conversation.receive(b"")
+    assert conversation.quiet_timeout is None
+    assert not conversation.silence()
+    assert conversation.kept == b""
+    assert not conversation.full
+    assert isinstance(conversation.status(StatusReply("", 0, 0, "")), bytes)
+    assert isinstance(conversation.status_ends, bool)
+    assert isinstance(conversation.pong(), bytes)
+    assert conversation.kick("no") == b""
+    assert not conversation.hold()
+    assert conversation.keepalive() == b""
+    assert conversation.unanswered == 0

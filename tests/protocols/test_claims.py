@@ -1,0 +1,64 @@
+"""Hosts as they are typed, decorated and tunnelled; names; and strangers."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.claims import check_name, routing_host, stranger
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "mc.example.com",
+        "MC.Example.COM",
+        "mc.example.com.",
+        "mc.example.com\x00FML\x00",
+        "mc.example.com\x00FML2\x00",
+        "mc.example.com.\x00FML3\x00",
+        "mc.example.com\x00FORGE10",
+        "mc.example.com\x00203.0.113.7\x000123456789abcdef0123456789abcdef",
+        'mc.example.com\x00203.0.113.7\x000123456789abcdef0123456789abcdef\x00[{"name":"textures"}]',
+        "mc.example.com///203.0.113.7:40000///1700000000",
+        "mc.example.com.///203.0.113.7:40000///1700000000\x00FML\x00",
+    ],
+)
+def test_decorations_do_not_change_where_a_host_leads(host: str) -> None:
+    assert routing_host(host) == "mc.example.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("", ""), ("...", ""), ("\x00FML\x00", ""), ("::1", "::1"), ("a/b", "a/b")]
+)
+def test_odd_hosts_lead_somewhere_too(host: str, expected: str) -> None:
+    assert routing_host(host) == expected
+
+
+@pytest.mark.parametrize("name", ["A", "Notch", ".Bedrock_Player1", "!~" * 8])
+def test_names_that_could_be(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a" * 17, "a b", "a\x00", "a\x7f", "\u00e9", "a\n"])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(ProtocolError, match="name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", "TLS"),
+        (b"GET / HTTP/1.1\r\n", "HTTP"),
+        (b"CONNECT a:1 HTTP/1.1\r\n", "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+        (b"\x03\x00\x00\x13\x0e\xe0", "RDP"),
+        (b"PROXY TCP4 1.2.3.4 ", "a PROXY protocol header"),
+        (b"\r\n\r\n\x00\r\nQUIT\n\x21\x11", "a PROXY protocol header"),
+        (b"\x10\x00\x2f\x09127.0.0.1", None),
+        (b"", None),
+    ],
+)
+def test_strangers_are_known_by_their_first_bytes(data: bytes, name: str | None) -> None:
+    assert stranger(data) == name

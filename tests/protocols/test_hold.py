@@ -1,0 +1,115 @@
+"""A held client: how long, kept alive by what, and what it may say."""
+
+from __future__ import annotations
+
+import pytest
+from quarry.types.buffer import Buffer1_7
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.base import HoldAnswered
+from zeroscale.protocols.hold import MOST_OUTSTANDING, Hold
+
+
+def request_id(request: bytes) -> int:
+    """The id of a Login Plugin Request."""
+    buffer = Buffer1_7(request).unpack_packet(Buffer1_7)
+    assert buffer.unpack_varint() == 4
+    number: int = buffer.unpack_varint()
+    return number
+
+
+def answer(number: int, after: bytes = b"\x00", packet_id: int = 2) -> bytes:
+    """A Login Plugin Response."""
+    packed: bytes = Buffer1_7.pack_packet(Buffer1_7.pack_varint(packet_id) + Buffer1_7.pack_varint(number) + after)
+    return packed
+
+
+def modern() -> Hold:
+    """A held client of 1.21.4."""
+    return Hold(769, legacy_hold=False, channel="zeroscale:hold")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "legacy_hold", "patience", "keepalive"),
+    [
+        (4, False, 17.0, b""),
+        (5, True, None, b"\x00"),
+        (47, False, 27.0, b""),
+        (340, True, None, b"\x00"),
+        (350, True, 27.0, b""),  # a snapshot of 1.13: neither empty frames nor our requests are sure to work
+        (385, False, 27.0, b""),
+    ],
+)
+def test_who_waits_in_silence(protocol: int, legacy_hold: bool, patience: float | None, keepalive: bytes) -> None:
+    hold = Hold(protocol, legacy_hold=legacy_hold, channel="a:b")
+    assert (hold.patience, hold.keepalive(), hold.unanswered) == (patience, keepalive, 0)
+    with pytest.raises(ProtocolError):
+        hold.receive(answer(0))
+
+
+@pytest.mark.parametrize("protocol", [393, 769, 777, 5000, -1])
+def test_who_can_wait_any_length(protocol: int) -> None:
+    hold = Hold(protocol, legacy_hold=True, channel="a:b")
+    assert hold.patience is None
+    hold.receive(answer(request_id(hold.keepalive())))
+
+
+def test_every_request_has_an_id_of_its_own_and_answers_come_in_any_order_and_pieces() -> None:
+    hold = modern()
+    ids = [request_id(hold.keepalive()) for _ in range(5)]
+    assert len(set(ids)) == 5
+    assert hold.unanswered == 5
+    data = b"".join(answer(number) for number in reversed(ids))
+    events = [event for index in range(len(data)) for event in hold.receive(data[index : index + 1])]
+    assert events == [HoldAnswered()] * 5
+    assert hold.unanswered == 0
+
+
+def test_a_mod_may_think_that_it_understood() -> None:
+    hold = modern()
+    assert list(hold.receive(answer(request_id(hold.keepalive()), b"\x01data"))) == [HoldAnswered()]
+
+
+@pytest.mark.parametrize(
+    ("after", "packet_id"),
+    [(b"\x00x", 2), (b"", 2), (b"\x02", 2), (b"\x00", 0), (b"\x00", 3), (b"\x01" + bytes(2000), 2)],
+)
+def test_what_is_no_answer(after: bytes, packet_id: int) -> None:
+    hold = modern()
+    with pytest.raises(ProtocolError):
+        hold.receive(answer(request_id(hold.keepalive()), after, packet_id))
+
+
+def test_an_answer_to_something_we_never_asked() -> None:
+    hold = modern()
+    number = request_id(hold.keepalive())
+    with pytest.raises(ProtocolError, match="not open"):
+        hold.receive(answer(number + 1))
+
+
+def test_an_answer_given_twice() -> None:
+    hold = modern()
+    number = request_id(hold.keepalive())
+    hold.keepalive()
+    hold.receive(answer(number))
+    with pytest.raises(ProtocolError, match="not open"):
+        hold.receive(answer(number))
+
+
+def test_a_byte_more_than_the_last_answer() -> None:
+    hold = modern()
+    with pytest.raises(ProtocolError, match="not asked"):
+        hold.receive(answer(request_id(hold.keepalive())) + b"\x05")
+
+
+def test_a_byte_before_the_first_request() -> None:
+    with pytest.raises(ProtocolError, match="not asked"):
+        modern().receive(b"\x07")
+
+
+def test_a_client_that_never_answers_is_not_asked_forever() -> None:
+    hold = modern()
+    for _ in range(MOST_OUTSTANDING):
+        assert hold.keepalive()
+    assert hold.keepalive() == b""
+    assert hold.unanswered == MOST_OUTSTANDING

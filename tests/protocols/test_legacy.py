@@ -1,0 +1,208 @@
+"""Before 1.7. The `02` logins are built from their published layouts: see tests/fixtures/README.md."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.base import LoginRequested, StatusReply, StatusRequested
+from zeroscale.protocols.component import parse
+from zeroscale.protocols.legacy import LegacyConversation
+
+S = "\u00a7"
+
+
+def string16(text: str) -> bytes:
+    """A string as clients before 1.7 write it."""
+    return struct.pack(">H", len(text)) + text.encode("utf-16-be")
+
+
+def ping16(host: str = "mc.example.com", port: int = 25565, protocol: int = 78, excess: int = 0) -> bytes:
+    """The ping of 1.6."""
+    head = b"\xfe\x01\xfa" + string16("MC|PingHost") + struct.pack(">HB", 7 + 2 * len(host) + excess, protocol)
+    return head + string16(host) + struct.pack(">i", port)
+
+
+def login16(name: str = "Steve", host: str = "mc.example.com", port: int = 25565, protocol: int = 61) -> bytes:
+    """The login of 1.3 to 1.6."""
+    return struct.pack(">BB", 2, protocol) + string16(name) + string16(host) + struct.pack(">i", port)
+
+
+def text_of(packet: bytes) -> str:
+    """The text of a kick packet, whose length is checked."""
+    packet_id, units = struct.unpack(">BH", packet[:3])
+    assert packet_id == 0xFF
+    assert len(packet) == 3 + 2 * units
+    return packet[3:].decode("utf-16-be")
+
+
+def asked(data: bytes) -> LegacyConversation:
+    """A conversation that was pinged with `data`."""
+    conversation = LegacyConversation()
+    if not conversation.receive(data):
+        assert conversation.silence()
+    return conversation
+
+
+@pytest.mark.parametrize("size", [None, 1, 2])
+def test_a_ping_of_1_6_says_who_asks_for_what(feed: Any, size: int | None) -> None:
+    conversation = LegacyConversation()
+    data = ping16("MC.Example.com.", 4711, 74)
+    assert feed(conversation, data, size) == [StatusRequested(74, "mc.example.com", 4711)]
+    assert conversation.kept == data
+    assert (conversation.quiet_timeout, conversation.silence()) == (None, ())
+    assert conversation.status_ends
+    assert conversation.pong() + conversation.keepalive() + conversation.kick("no") == b""
+
+
+@pytest.mark.parametrize("data", [b"\xfe", b"\xfe\x01", b"\xfe\x01\xfa"])
+def test_a_short_ping_is_whole_once_it_is_quiet(feed: Any, data: bytes) -> None:
+    conversation = LegacyConversation()
+    assert feed(conversation, data, 1) == []
+    before = conversation.quiet_timeout
+    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
+    assert (before, conversation.quiet_timeout) == (0.3, None)
+    assert not conversation.silence()
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"\x01")
+
+
+def test_half_a_ping_of_1_6_is_not_answered_however_quiet_it_is() -> None:
+    conversation = LegacyConversation()
+    conversation.receive(ping16()[:20])
+    assert (conversation.quiet_timeout, conversation.silence()) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "data", [ping16(excess=1), ping16(port=70000), ping16(port=-1), b"\xfe\x01\xfa\x00\x0bMC|PingHost\x00\x05"]
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_ping_that_cannot_be_read_is_answered_nevertheless(feed: Any, data: bytes, size: int | None) -> None:
+    conversation = LegacyConversation()
+    assert feed(conversation, data, size) == []
+    assert conversation.quiet_timeout == 0.3
+    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
+
+
+@pytest.mark.parametrize("data", [ping16() + b"x", b"\xfe\x01\xfa" + bytes(600), b"\xfe\x01\xfa\x00\x0b" + b"M" * 600])
+@pytest.mark.parametrize("size", [None, 1])
+def test_more_than_a_ping_is_refused(feed: Any, data: bytes, size: int | None) -> None:
+    conversation = LegacyConversation()
+    with pytest.raises(ProtocolError):
+        feed(conversation, data, size)
+    assert conversation.kept == b""
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"\xfe")
+
+
+@pytest.mark.parametrize(
+    ("data", "protocol", "host", "port"),
+    [
+        (login16(), 61, "mc.example.com", 25565),
+        (login16(host="MC.example.com."), 61, "mc.example.com", 25565),
+        (b"\x02" + string16("Steve"), -1, "", 0),
+        (b"\x02" + string16("Steve;mc.example.com:25565"), -1, "mc.example.com", 25565),
+        (b"\x02" + string16("Steve;" + "h" * 200 + ":25565"), -1, "h" * 200, 25565),
+        (b"\x02" + string16("Steve;mc.example.com"), -1, "mc.example.com", 0),
+        (b"\x02" + string16("Steve;mc.example.com:99999999"), -1, "mc.example.com:99999999", 0),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_login_of_every_layout(feed: Any, data: bytes, protocol: int, host: str, port: int, size: int | None) -> None:
+    conversation = LegacyConversation()
+    expected = LoginRequested(
+        protocol=protocol, host=host, port=port, name="Steve", uuid=None, transfer=False, patience=0.0
+    )
+    assert feed(conversation, data, size) == [expected]
+    assert feed(conversation, b"more", size) == []
+    assert conversation.kept == data + b"more"
+    assert conversation.quiet_timeout is None
+    with pytest.raises(ProtocolError):
+        conversation.hold()
+
+
+def test_nothing_more_may_come_from_one_that_was_told_to_wait() -> None:
+    conversation = LegacyConversation()
+    conversation.receive(login16())
+    conversation.hold()
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        login16(name=""),
+        login16(name="a" * 17),
+        login16(name="a b"),
+        login16(port=70000),
+        b"\x02\x3d" + struct.pack(">H", 1) + b"\xd8\x00",
+        b"\x02" + string16("a;" + "h" * 300),
+        b"\x02\x00\x00",
+        login16() + bytes(1025),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_what_is_no_login(feed: Any, data: bytes, size: int | None) -> None:
+    with pytest.raises(ProtocolError):
+        feed(LegacyConversation(), data, size)
+
+
+REPLY = StatusReply(description=parse("&6Gold\n&lbold & more"), online=3, maximum=20, version_name="&a1.21")
+
+
+def test_beta_gets_plain_text_in_one_line() -> None:
+    reply = StatusReply(description=f"{S}6Gold\n{S}l  bold\x00", online=3, maximum=20, version_name="x")
+    assert text_of(asked(b"\xfe").status(reply)) == f"Gold bold{S}3{S}20"
+
+
+@pytest.mark.parametrize(
+    ("ping", "protocol"),
+    [(b"\xfe\x01", 127), (b"\xfe\x01\xfa", 127), (ping16(protocol=78), 78), (ping16(protocol=127), 127)],
+)
+def test_1_4_and_later_get_fields_and_colours(ping: bytes, protocol: int) -> None:
+    fields = text_of(asked(ping).status(REPLY)).split("\x00")
+    assert fields == [f"{S}1", str(protocol), "&a1.21", f"{S}6Gold {S}6{S}lbold & more", "3", "20"]
+
+
+def test_a_number_of_its_own_is_shown() -> None:
+    reply = StatusReply(description="x", online=0, maximum=1, version_name="y", protocol=61)
+    assert text_of(asked(ping16()).status(reply)) == f"{S}1\x0061\x00y\x00x\x000\x001"
+
+
+@given(
+    kind=st.sampled_from([b"\xfe", b"\xfe\x01"]),
+    motd=st.text(),
+    version=st.text(),
+    online=st.integers(0, 2**31),
+    maximum=st.integers(0, 2**31),
+)
+def test_a_reply_can_be_split_and_is_short_whatever_is_in_it(
+    kind: bytes, motd: str, version: str, online: int, maximum: int
+) -> None:
+    reply = StatusReply(description=motd * 20, online=online, maximum=maximum, version_name=version * 20)
+    text = text_of(asked(kind).status(reply))
+    if kind == b"\xfe":
+        assert len(text.encode("utf-16-be")) <= 2 * 100
+        assert text.split(S)[1:] == [str(online), str(maximum)]
+    else:
+        assert len(text.encode("utf-16-be")) <= 2 * 256
+        fields = text.split("\x00")
+        assert len(fields) == 6
+        assert (fields[0], fields[4], fields[5]) == (f"{S}1", str(online), str(maximum))
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(("login", "longest"), [(login16(), 256), (b"\x02" + string16("Steve"), 100)])
+def test_a_kick_is_one_line_and_no_longer_than_the_client_reads(login: bytes, longest: int) -> None:
+    conversation = LegacyConversation()
+    conversation.receive(login)
+    assert text_of(conversation.kick(parse("&cStarting\nabout 40 s"))) == f"{S}cStarting about 40 s"
+    assert len(text_of(conversation.kick("x" * 1000))) == longest
+    assert text_of(conversation.kick("\U0001f600" * 1000)) == "\U0001f600" * (longest // 2)
+    assert text_of(conversation.kick("x" * (longest - 1) + f"{S}cRed")) == "x" * (longest - 1)

@@ -1,0 +1,276 @@
+"""1.7 and later: handshakes, status, ping, login, and the way from there into a hold."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from quarry.types.buffer import Buffer1_7
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.base import HoldAnswered, LoginRequested, PingRequested, StatusReply, StatusRequested
+from zeroscale.protocols.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
+
+UUID = "0123456789abcdef0123456789abcdef"
+REPLY = StatusReply(description="asleep", online=0, maximum=20, version_name="1.21.4")
+
+
+def pack(packet_id: int, *fields: bytes) -> bytes:
+    """A frame as quarry packs it."""
+    packed: bytes = Buffer1_7.pack_packet(Buffer1_7.pack_varint(packet_id) + b"".join(fields))
+    return packed
+
+
+def handshake(intent: int, protocol: int = 769, host: str = "mc.example.com", port: int = 25565) -> bytes:
+    """A handshake as quarry packs it."""
+    return pack(
+        0,
+        Buffer1_7.pack_varint(protocol),
+        Buffer1_7.pack_string(host),
+        Buffer1_7.pack("H", port),
+        Buffer1_7.pack_varint(intent),
+    )
+
+
+def login(protocol: int, *after: bytes, name: str = "Steve", intent: int = 2) -> bytes:
+    """A handshake and a login start."""
+    return handshake(intent, protocol) + pack(0, Buffer1_7.pack_string(name), *after)
+
+
+STATUS_REQUEST = pack(0)
+PING = pack(1, struct.pack(">q", -2))
+IDENTITY = bytes.fromhex(UUID)
+SIGNATURE = b"\x01" + struct.pack(">q", 5) + b"\x03key" + b"\x04sign"
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_status_and_a_ping(feed: Any, size: int | None) -> None:
+    conversation = ModernConversation()
+    data = handshake(1, 47, "MC.Example.com.", 4711) + STATUS_REQUEST + PING
+    assert feed(conversation, data, size) == [StatusRequested(47, "mc.example.com", 4711), PingRequested()]
+    assert conversation.kept == data
+    assert conversation.pong() == PING
+    assert not conversation.status_ends
+    assert conversation.kick("no") == b""
+
+
+def test_a_ping_without_a_status_request_is_answered(feed: Any) -> None:
+    conversation = ModernConversation()
+    assert feed(conversation, handshake(1) + PING) == [PingRequested()]
+    assert conversation.pong() == PING
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        STATUS_REQUEST * 2,
+        STATUS_REQUEST + PING * 2,
+        PING + STATUS_REQUEST,
+        pack(0, b"x"),
+        pack(1, bytes(7)),
+        pack(2),
+        b"\x0a",
+        b"\x00",
+    ],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_what_else_a_status_client_may_not_send(feed: Any, after: bytes, size: int | None) -> None:
+    conversation = ModernConversation()
+    with pytest.raises(ProtocolError):
+        feed(conversation, handshake(1) + after, size)
+    assert conversation.kept == b""
+    with pytest.raises(ProtocolError):
+        conversation.receive(STATUS_REQUEST)
+
+
+LAYOUTS = [
+    (4, (), None, 17.0),
+    (5, (), None, 17.0),
+    (47, (), None, 27.0),
+    (340, (), None, 27.0),
+    (385, (), None, 27.0),
+    (393, (), None, None),
+    (758, (), None, None),
+    (759, (b"\x00",), None, None),
+    (759, (SIGNATURE,), None, None),
+    (760, (b"\x00", b"\x00"), None, None),
+    (760, (b"\x00", b"\x01", IDENTITY), UUID, None),
+    (760, (SIGNATURE, b"\x01", IDENTITY), UUID, None),
+    (761, (b"\x00",), None, None),
+    (763, (b"\x01", IDENTITY), UUID, None),
+    (764, (IDENTITY,), UUID, None),
+    (777, (IDENTITY,), UUID, None),
+    (778, (IDENTITY, b"something new"), UUID, None),
+    (0x40000000 + 400, (IDENTITY,), UUID, None),
+    (-1, (IDENTITY,), UUID, None),
+    (-1, (), None, None),  # what does not fit its version is for the real server to judge
+    (764, (b"short",), None, None),
+    (760, (b"\x07",), None, None),
+]
+
+
+@pytest.mark.parametrize(("protocol", "after", "uuid", "patience"), LAYOUTS)
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_login_of_every_layout(
+    feed: Any, protocol: int, after: tuple[bytes, ...], uuid: str | None, patience: float | None, size: int | None
+) -> None:
+    conversation = ModernConversation()
+    data = login(protocol, *after)
+    expected = LoginRequested(
+        protocol=protocol,
+        host="mc.example.com",
+        port=25565,
+        name="Steve",
+        uuid=uuid,
+        transfer=False,
+        patience=patience,
+    )
+    assert feed(conversation, data, size) == [expected]
+    assert conversation.kept == data
+
+
+@pytest.mark.parametrize("name", ["", "a" * 17, "a b", "\u00e9"])
+def test_a_name_that_nobody_has_is_no_login(feed: Any, name: str) -> None:
+    with pytest.raises(ProtocolError):
+        feed(ModernConversation(), login(47, name=name))
+
+
+@pytest.mark.parametrize("frame", [pack(1, b"\x05Steve"), pack(0), pack(0, b"\x05Stev"), pack(0, bytes(3000))])
+def test_what_is_no_login_start(feed: Any, frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        feed(ModernConversation(), handshake(2) + frame)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (handshake(0), "intent 0"),
+        (handshake(4), "intent 4"),
+        (handshake(300), "2 bytes"),
+        (pack(0, handshake(1)[2:] + b"\x00"), "2 bytes"),
+        (pack(0, b"\x2f\x01a\x63\xdd"), "0 bytes"),
+        (pack(0x10, handshake(1)[2:]), "0x10"),
+        (pack(0, b"\x2f\x05a"), "ends inside"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "TLS"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+        (b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03", "RDP"),
+        (b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", "PROXY"),
+        (b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00", "PROXY"),
+        (b"\xff\xff\xff\xff\xff", "3 bytes"),
+        (b"\x00", "empty"),
+    ],
+)
+def test_a_stranger_is_told_at_once(data: bytes, why: str) -> None:
+    conversation = ModernConversation()
+    with pytest.raises(ProtocolError, match=why):
+        conversation.receive(data)
+    assert conversation.kept == b""
+
+
+def test_a_stranger_is_told_before_his_frame_is_whole() -> None:
+    conversation = ModernConversation()
+    conversation.receive(b"\x80\x02")
+    with pytest.raises(ProtocolError, match="0x47"):
+        conversation.receive(b"G")
+
+
+def test_a_handshake_has_a_bound_and_forwarding_has_a_higher_one(feed: Any) -> None:
+    forwarded = handshake(2, host="mc.example.com\x00203.0.113.7\x00" + UUID + "\x00" + "x" * 20000)
+    with pytest.raises(ProtocolError, match=f"at most {LARGEST_HANDSHAKE}"):
+        ModernConversation().receive(forwarded[:3])
+    conversation = ModernConversation(forwarding=True)
+    (event,) = feed(conversation, forwarded + pack(0, b"\x05Steve", IDENTITY), 1000)
+    assert event.host == "mc.example.com"
+    longest = handshake(1, host="\u20ac" * 255 + "\x00FML\x00")
+    assert feed(ModernConversation(), longest + STATUS_REQUEST)[0].host == "\u20ac" * 255
+
+
+@pytest.mark.parametrize("as_login", [False, True])
+def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) -> None:
+    conversation = ModernConversation(transfer_as_login=as_login)
+    data = login(769, IDENTITY, intent=3)
+    (event,) = feed(conversation, data)
+    assert event.transfer
+    assert conversation.kept == (login(769, IDENTITY, intent=2) if as_login else data)
+
+
+def test_no_other_intent_is_ever_changed(feed: Any) -> None:
+    for data in (login(769, IDENTITY), handshake(1) + STATUS_REQUEST):
+        conversation = ModernConversation(transfer_as_login=True)
+        feed(conversation, data)
+        assert conversation.kept == data
+
+
+def test_what_follows_a_login_is_kept_for_a_server_that_runs(feed: Any) -> None:
+    conversation = ModernConversation()
+    data = login(47) + b"more"
+    assert len(feed(conversation, data)) == 1
+    assert feed(conversation, b" and more", 1) == []
+    assert conversation.kept == data + b" and more"
+
+
+def test_what_follows_a_login_has_a_bound(feed: Any) -> None:
+    conversation = ModernConversation()
+    feed(conversation, login(47) + bytes(LONGEST_TAIL))
+    with pytest.raises(ProtocolError, match=str(LONGEST_TAIL)):
+        conversation.receive(b"x")
+    with pytest.raises(ProtocolError, match=str(LONGEST_TAIL)):
+        ModernConversation().receive(login(47) + bytes(LONGEST_TAIL + 1))
+
+
+@pytest.mark.parametrize("protocol", [47, 769])
+def test_what_follows_a_login_is_judged_at_once_when_it_is_held(feed: Any, protocol: int) -> None:
+    conversation = ModernConversation()
+    feed(conversation, login(protocol, IDENTITY) + b"\x07")
+    with pytest.raises(ProtocolError, match="before it was answered"):
+        conversation.hold()
+
+
+def test_a_held_player_answers_and_none_of_it_is_kept(feed: Any) -> None:
+    conversation = ModernConversation(hold_channel="a:b")
+    data = login(769, IDENTITY)
+    feed(conversation, data)
+    assert not conversation.hold()
+    request = Buffer1_7(conversation.keepalive()).unpack_packet(Buffer1_7)
+    assert request.unpack_varint() == 4
+    request_id = request.unpack_varint()
+    assert (request.unpack_string(), request.read()) == ("a:b", b"")
+    assert conversation.unanswered == 1
+    answer = pack(2, Buffer1_7.pack_varint(request_id), b"\x00")
+    assert feed(conversation, answer, 1) == [HoldAnswered()]
+    assert conversation.unanswered == 0
+    assert conversation.kept == data
+    with pytest.raises(ProtocolError):
+        conversation.receive(answer)
+    assert conversation.kept == b""
+
+
+def test_a_player_can_be_kicked_before_and_during_the_hold(feed: Any) -> None:
+    conversation = ModernConversation()
+    feed(conversation, login(47))
+    before = conversation.kick({"text": "full"})
+    conversation.hold()
+    assert conversation.kick({"text": "full"}) == before == pack(0, Buffer1_7.pack_string('{"text":"full"}'))
+
+
+def test_a_held_player_of_old_may_say_nothing(feed: Any) -> None:
+    conversation = ModernConversation()
+    feed(conversation, login(47))
+    conversation.hold()
+    assert conversation.keepalive() == b""
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"\x01")
+
+
+def test_the_status_shows_the_clients_own_number_unless_told_otherwise(feed: Any) -> None:
+    conversation = ModernConversation()
+    feed(conversation, handshake(1, 762) + STATUS_REQUEST)
+    for reply, expected in (
+        (REPLY, 762),
+        (StatusReply(description="", online=0, maximum=1, version_name="", protocol=5), 5),
+    ):
+        buffer = Buffer1_7(conversation.status(reply)).unpack_packet(Buffer1_7)
+        assert buffer.unpack_varint() == 0
+        assert buffer.unpack_json()["version"]["protocol"] == expected
