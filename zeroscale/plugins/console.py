@@ -1,0 +1,234 @@
+"""A server's console as two files that outlive us: output that is appended to a file, input through a FIFO.
+
+A pipe would break with us, and some servers die of that. Knows bytes and lines; when to look for new ones is the
+caller's to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import shutil
+import stat
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from zeroscale.errors import PluginError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_LINE = 8192
+"""Bytes of one line that are looked at; the rest of a longer one is passed over."""
+
+READ_SIZE = 256 * 1024
+"""Bytes read at one look: some milliseconds of work at most."""
+
+LARGEST_FILE = 8 * 1024 * 1024
+"""Bytes of output after which the file is copied aside and emptied, and how far behind we may fall before we skip."""
+
+KEPT_LINES = 50
+KEPT_CHARACTERS = 500
+"""The last lines of output, for messages: some screens of text, and a bound on each."""
+
+LONGEST_INPUT = 4096
+"""PIPE_BUF: a line of at most so many bytes enters a pipe whole or not at all (pipe(7))."""
+
+# ECMA-48 control sequences, operating system commands (to BEL or ST), and what is left of the C0 and C1 controls.
+_CONTROLS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
+
+
+def readable(line: bytes) -> str:
+    """One line of output as text, without colours, cursor movements and other controls."""
+    return _CONTROLS.sub("", line.decode("utf-8", errors="replace"))
+
+
+class OutputFile:
+    """The file that a server's output is appended to, and how far we have read it.
+
+    :ivar last_lines: the last lines, oldest first, bounded in number and length.
+    :ivar on_line: called with every line.
+    """
+
+    def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
+        self.path = path
+        self.on_line = on_line
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._descriptor: int | None = None
+        self._offset = 0
+        self._partial = b""
+        self._overlong = False
+
+    def rotate(self) -> None:
+        """Puts the last run's output aside; only while no server lives.
+
+        :raises OSError: the directory cannot be written.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self.path.replace(self._older)
+
+    def open(self, *, from_end: int | None = None) -> None:
+        """Starts reading: from the beginning, or so many bytes before the end.
+
+        :raises OSError: it cannot be opened or made.
+        """
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(self._descriptor).st_size
+        self._offset = 0 if from_end is None else max(0, size - from_end)
+        self._partial = b""
+        self._overlong = self._offset > 0  # likely inside a line
+        self.last_lines.clear()
+
+    def open_for_child(self) -> int:
+        """A descriptor of its own for the server to write to; appending, so that emptying the file is safe.
+
+        :raises OSError: it cannot be opened.
+        """
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def read(self) -> int:
+        """Reads some of what is new and reports its whole lines; returns how many bytes it read, 0 at the end.
+
+        :raises OSError: the disk fails.
+        """
+        if self._descriptor is None:
+            return 0
+        size = os.fstat(self._descriptor).st_size
+        if size < self._offset:  # somebody emptied it: a script's `> /dev/stderr` does
+            self._offset = 0
+            self._partial = b""
+        if size - self._offset > LARGEST_FILE:
+            logger.debug("%s: passed over %d bytes of output", self.path, size - READ_SIZE - self._offset)
+            self._offset = size - READ_SIZE
+            self._partial = b""
+            self._overlong = True  # we are likely inside a line
+        data = os.pread(self._descriptor, READ_SIZE, self._offset)
+        self._offset += len(data)
+        self._feed(data)
+        if not data and self._offset > LARGEST_FILE:
+            self._empty()
+        return len(data)
+
+    def finish(self) -> None:
+        """Reads all that is left, an unended last line as well, and closes. The server must be gone.
+
+        :raises OSError: the disk fails.
+        """
+        try:
+            while self.read():
+                pass
+            if self._partial:
+                self._feed(b"\n")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stops reading."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def _older(self) -> Path:
+        return self.path.with_name(self.path.name + ".1")
+
+    def _empty(self) -> None:
+        # As logrotate's copytruncate: what the server writes between the two calls is lost, microseconds of it.
+        shutil.copyfile(self.path, self._older)
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        self._offset = 0
+
+    def _feed(self, data: bytes) -> None:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            if not self._overlong:
+                self._report((self._partial + line)[:LONGEST_LINE])
+            self._partial = b""
+            self._overlong = False
+        if self._overlong:
+            return
+        self._partial += rest
+        if len(self._partial) > LONGEST_LINE:
+            self._report(self._partial[:LONGEST_LINE])
+            self._partial = b""
+            self._overlong = True
+
+    def _report(self, line: bytes) -> None:
+        text = readable(line)
+        self.last_lines.append(text[:KEPT_CHARACTERS])
+        self.on_line(text)
+
+
+class InputFifo:
+    """The FIFO that is a server's standard input."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def make(self) -> None:
+        """Makes a fresh one: an old one keeps unread bytes, and a stale `stop` in it would end the next server.
+
+        :raises OSError: the directory cannot be written, or its file system has no FIFOs.
+        """
+        self.remove()
+        os.mkfifo(self.path, 0o600)
+        self.open()
+
+    def open(self) -> None:
+        """Opens the one that is there, to write.
+
+        Read-write, so that this neither waits for a reader nor breaks without one; a description of our own, since
+        some servers (Node) make theirs non-blocking and others do not.
+
+        :raises OSError: there is none, or it is no FIFO.
+        """
+        descriptor = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "no FIFO", str(self.path))
+        self._descriptor = descriptor
+
+    def open_for_child(self) -> int:
+        """A descriptor of its own for the server to read from; read-write, so that it never sees an end.
+
+        :raises OSError: it cannot be opened.
+        """
+        return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+
+    def send(self, line: str) -> None:
+        """Writes one line, whole or not at all.
+
+        :raises PluginError: it cannot be written now, with the reason.
+        """
+        data = line.encode("utf-8", errors="replace") + b"\n"
+        if len(data) > LONGEST_INPUT or data.count(b"\n") > 1 or b"\r" in data:
+            raise PluginError(f"a console line must be one line of at most {LONGEST_INPUT - 1} bytes")
+        if self._descriptor is None:
+            raise PluginError(f"the server's console takes no input: {self.path} is not open")
+        try:
+            os.write(self._descriptor, data)
+        except BlockingIOError:
+            raise PluginError("the server does not read its console: its input is full") from None
+        except OSError as error:
+            raise PluginError(f"the server's console takes no input: {error}") from error
+
+    def close(self) -> None:
+        """Stops writing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def remove(self) -> None:
+        """Closes it and takes it away.
+
+        :raises OSError: the directory cannot be written.
+        """
+        self.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,335 @@
+"""A server as a child process that can outlive us, and be taken over by the next zeroscale.
+
+Brings together its console (`console`), its processes (`process_group`) and what is written down of it
+(`process_record`), and looks at them at the right times. Plain asyncio. Knows no plugin, no game and no idle time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import process_table
+from zeroscale.plugins.console import READ_SIZE, InputFifo, OutputFile
+from zeroscale.plugins.process_group import ProcessGroup
+from zeroscale.plugins.process_record import ProcessRecord, load_record
+from zeroscale.plugins.spawn import spawn
+
+logger = logging.getLogger(__name__)
+
+STARTING_INTERVAL = 0.05
+RUNNING_INTERVAL = 1.0
+"""Seconds between looks at the output file, before and after the ready line (epoll refuses files)."""
+
+QUIET_AFTER = 30.0
+"""Seconds without output after which even a starting server is looked at in the slower rhythm."""
+
+STARTING_AT_MOST = 900.0
+"""Seconds after which a server that never prints the expected ready line counts as started here."""
+
+EXIT_INTERVAL = 0.25
+"""Seconds between looks at a process where the kernel has no pidfds (before Linux 5.3, macOS)."""
+
+
+class ServerProcess:
+    """One server's process, with all that it starts: they are signalled together, and gone only when all are.
+
+    :ivar ready: the line of output that said it is ready, or None.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        ready_line: str | None = None,
+    ) -> None:
+        """Starts nothing.
+
+        :param state_directory: this server's own directory; it exists.
+        :param on_line: called with each line of output, without colours and other controls.
+        :param ready_line: a regular expression; the first line in which it is found is `ready`.
+        """
+        self.ready: str | None = None
+        self._on_line = on_line
+        self._ready_line = re.compile(ready_line) if ready_line else None
+        self._group = ProcessGroup(state_directory / "alive")
+        self._output = OutputFile(state_directory / "console.log", self._line)
+        self._input = InputFifo(state_directory / "stdin")
+        self._record_path = state_directory / "process.json"
+        self._record: ProcessRecord | None = None
+        self._exit_code: int | None = None
+        self._gone: asyncio.Future[int | None] | None = None
+        self._pidfd: int | None = None
+        self._exit_timer: asyncio.Handle | None = None
+        self._output_timer: asyncio.TimerHandle | None = None
+        self._last_output = self._began = 0.0
+        self._paused = False
+        self._muted = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether any process of the server lives, as far as it has been seen."""
+        return self._gone is not None and not self._gone.done()
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its first process, also after that has ended; None where it is not known."""
+        return self._record.pid if self._record else None
+
+    @property
+    def last_lines(self) -> Sequence[str]:
+        """The last lines of its output, oldest first, bounded in number and length."""
+        return tuple(self._output.last_lines)
+
+    async def start(
+        self, argv: Sequence[str], *, working_directory: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts the server; returns once its program runs. For the parameters see `spawn.spawn`.
+
+        :raises PluginError: it cannot be started, or one that was started earlier still lives.
+        """
+        if self.alive or self._group.find(load_record(self._record_path)):
+            raise PluginError(f"an earlier start of this server still lives; {self._record_path} names its process")
+        try:
+            with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
+                lock = self._group.take_lock()
+                always.callback(os.close, lock)  # the server keeps it: ours would outlive it
+                self._record_path.unlink(missing_ok=True)
+                self._output.rotate()
+                self._output.open()
+                on_failure.callback(self._output.close)
+                self._input.make()
+                on_failure.callback(self._input.remove)
+                output = self._output.open_for_child()
+                always.callback(os.close, output)
+                input_ = self._input.open_for_child()
+                always.callback(os.close, input_)
+                child = spawn(
+                    argv,
+                    working_directory=working_directory,
+                    environment=environment or {},
+                    standard_input=input_,
+                    standard_output=output,
+                    kept=(lock,),
+                )
+                on_failure.pop_all()
+        except OSError as error:
+            raise PluginError(f"cannot keep the server's console and record: {error}") from error
+        found = process_table.facts(child.pid)
+        self._record = ProcessRecord(
+            pid=child.pid,
+            start_time=found.start_time if found else None,
+            boot_id=process_table.boot_id(),
+            argv=tuple(argv),
+        )
+        self._group.started(child, self._record)
+        self._save_record()
+        self._begin()
+
+    async def adopt(self) -> bool:
+        """Takes over a server that an earlier zeroscale started from the same state directory, if it still lives.
+
+        One that was paused is resumed. Its exit code cannot be known.
+
+        :raises PluginError: one lives, but the system does not let us find it.
+        """
+        if self.alive:
+            return True
+        record = load_record(self._record_path)
+        if not self._group.find(record):
+            return False
+        self._record = record
+        members = self._group.members()
+        logger.debug("adopting process %s", ", ".join(map(str, members)))
+        try:
+            self._input.open()
+        except OSError as error:
+            logger.warning("the adopted server's console takes no input: %s", error)
+        try:
+            self._output.open(from_end=READ_SIZE)
+        except OSError as error:
+            logger.warning("the adopted server's output cannot be read: %s", error)
+        if any(found.stopped for found in map(process_table.facts, members) if found):
+            self._group.signal(signal.SIGCONT)
+        self._begin(adopted=True)
+        return True
+
+    async def wait(self) -> int | None:
+        """Waits until every process of the server is gone.
+
+        :returns: the exit code of its first process, 128 plus the signal's number if a signal ended it; None where
+            that cannot be known (an adopted server), or if there was none.
+        """
+        if self._gone is None:
+            return None
+        return await asyncio.shield(self._gone)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to every process of the server; to none if all are gone. A paused server is resumed for it.
+
+        :raises PluginError: the system does not let us.
+        """
+        if not self.alive:
+            return
+        self._group.signal(number)
+        if self._paused and number not in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
+            self.resume()  # a stopped process takes nothing but SIGKILL
+
+    def pause(self) -> None:
+        """Stops every process of the server where it stands, and our looking at its output.
+
+        :raises PluginError: the system does not let us.
+        """
+        self.signal(signal.SIGSTOP)
+        self._paused = True
+        self._stop_reading()
+
+    def resume(self) -> None:
+        """Lets them go on.
+
+        :raises PluginError: the system does not let us.
+        """
+        was_paused, self._paused = self._paused, False
+        self.signal(signal.SIGCONT)
+        if was_paused and self.alive:
+            self._look_at_output()
+
+    def send(self, line: str) -> None:
+        """Types one line into the server's console.
+
+        :raises PluginError: it cannot be written now, with the reason.
+        """
+        self._input.send(line)
+
+    def let_go(self) -> None:
+        """Forgets the server and leaves it running, for the next zeroscale to adopt. `wait()` is cancelled."""
+        self._stop_watching()
+        self._stop_reading()
+        self._output.close()
+        self._input.close()
+        self._group.forget(running=True)
+        if self._gone is not None:
+            self._gone.cancel()
+
+    def _begin(self, *, adopted: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        self._exit_code = None
+        self._paused = False
+        self._gone = loop.create_future()
+        self._began = self._last_output = loop.time()
+        self.ready = self._record.ready if self._record else None
+        if adopted:
+            self._muted = True  # what it said to another zeroscale is no news, but for its being ready
+            self._read_output()
+            self._muted = False
+            if self.ready is not None:
+                self._tell(self.ready)
+        self._look_at_output()
+        self._look_at_processes()
+
+    def _save_record(self) -> None:
+        if self._record is None:
+            return
+        try:
+            self._record.save(self._record_path)
+        except OSError as error:
+            logger.warning("the server's process cannot be written down, its lock alone has to do: %s", error)
+
+    def _look_at_processes(self) -> None:
+        """Is one left? Then wait for its end, and look again: what it started meanwhile is found then."""
+        if not self.alive:
+            return
+        self._stop_watching()
+        # Twice: a process that forks and ends while the table is read could hide its child once.
+        members = self._group.members() or self._group.members()
+        if self._exit_code is None:
+            self._exit_code = self._group.exit_code()
+        if not members:
+            self._finish()
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            self._pidfd = os.pidfd_open(members[0])
+        except ProcessLookupError:
+            self._exit_timer = loop.call_soon(self._look_at_processes)
+        except (AttributeError, OSError):
+            self._exit_timer = loop.call_later(EXIT_INTERVAL, self._look_at_processes)
+        else:
+            loop.add_reader(self._pidfd, self._look_at_processes)
+
+    def _stop_watching(self) -> None:
+        if self._exit_timer is not None:
+            self._exit_timer.cancel()
+            self._exit_timer = None
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _finish(self) -> None:
+        self._stop_reading()
+        try:
+            self._output.finish()
+        except OSError as error:
+            logger.warning("the server's last output cannot be read: %s", error)
+        try:
+            self._input.remove()
+            self._record_path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("what the server left cannot be cleared away: %s", error)
+        self._group.forget()
+        if self._gone is not None:
+            self._gone.set_result(self._exit_code)
+
+    def _look_at_output(self) -> None:
+        loop = asyncio.get_running_loop()
+        read = self._read_output()
+        now = loop.time()
+        if read:
+            self._last_output = now
+        starting = (
+            self.ready is None
+            and self._ready_line is not None
+            and now - self._began < STARTING_AT_MOST
+            and now - self._last_output < QUIET_AFTER
+        )
+        interval = 0 if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
+        if read >= 0:
+            self._output_timer = loop.call_later(interval, self._look_at_output)
+
+    def _read_output(self) -> int:
+        try:
+            return self._output.read()
+        except OSError as error:
+            logger.warning("the server's output cannot be read any more: %s", error)
+            return -1
+
+    def _stop_reading(self) -> None:
+        if self._output_timer is not None:
+            self._output_timer.cancel()
+            self._output_timer = None
+
+    def _line(self, line: str) -> None:
+        if self.ready is None and self._ready_line is not None and self._ready_line.search(line):
+            self.ready = line
+            if self._record is not None:
+                self._record = self._record.with_ready(line)
+                self._save_record()
+        if not self._muted:
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        if self._on_line is None:
+            return
+        try:
+            self._on_line(line)
+        except Exception:
+            logger.exception("a line of the server's output could not be handled")
