@@ -1,0 +1,214 @@
+"""Linux, plain TCP and Unix stream sockets: the kernel moves the bytes, driven by a thread of its own.
+
+This is the reactor's side: it takes pairs of transports and reports their ends. What the thread does stands in `loop`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, ITransport
+from twisted.python.failure import Failure
+
+from zeroscale.errors import RelayError
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Ending, Outcome, Reactor, Report, close
+from zeroscale.relay.loop import Loop
+from zeroscale.relay.pair import Pair
+from zeroscale.relay.pipes import Pipes
+from zeroscale.relay.sockets import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What a live pair is in the reactor."""
+
+    client: ITransport
+    backend: ITransport
+    report: Ending
+
+
+class SpliceRelay:
+    """The `base.Relay` for what is a bare stream socket of the kernel's on both sides.
+
+    :param on_crash: called in the reactor's thread when the relay's thread has died of an error; all pairs have been
+        aborted and reported by then, and no more are taken.
+    :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
+    """
+
+    name = "splice"
+    flushes = True
+
+    def __init__(
+        self, reactor: Reactor, on_crash: Callable[[Failure], None], half_closed_limit: float = HALF_CLOSED_LIMIT
+    ) -> None:
+        self._reactor = reactor
+        self._on_crash = on_crash
+        self._half_closed_limit = half_closed_limit
+        self._pipes = Pipes()
+        self._loop: Loop | None = None
+        self._thread: threading.Thread | None = None
+        self._live: dict[Pair, _Live] = {}
+        self._to_backend = 0
+        self._to_client = 0
+        self._total = 0
+        self._refusal = "it has not been started"
+        self._draining: IDelayedCall | None = None
+        self._stopped: list[Deferred[None]] = []
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        :raises RelayError: this is not Linux, or there are no descriptors or no thread to be had.
+        """
+        if sys.platform != "linux":
+            raise RelayError("the splice relay needs Linux: let the relay be chosen automatically")
+        try:
+            self._pipes.reserve()
+            self._loop = Loop(self, self._pipes, self._half_closed_limit)
+            self._thread = threading.Thread(target=self._run, name="zeroscale-relay", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError) as error:
+            raise RelayError(f"the relay cannot start: {error}") from error
+        self._refusal = ""
+
+    def carries(self, client: ITransport, backend: ITransport) -> bool:
+        """Whether both are bare stream sockets, with no TLS and no wrapper above them."""
+        return _is_bare(client) and _is_bare(backend)
+
+    def add(
+        self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
+    ) -> Deferred[Report]:
+        """See `base.Relay.add`."""
+        if self._refusal or self._loop is None:
+            return fail(RelayError(f"the relay takes no connection: {self._refusal}"))
+        if not self.carries(client, backend):
+            return fail(RelayError("the splice relay can only carry bare stream sockets that are connected"))
+        sockets = _socket_of(client), _socket_of(backend)
+        try:
+            self._pipes.reserve()
+        except OSError as error:
+            return fail(RelayError(f"the relay takes no more connections: {error.strerror}"))
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it is dead already; the first splice will tell how
+                prepare(sock)
+        loop, pair = self._loop, Pair(sockets[0], sockets[1], early, client_finished)
+        report = Ending(lambda: self._abort(pair))
+        self._live[pair] = _Live(client, backend, report)
+        self._total += 1
+        loop.admit(pair)
+        return report
+
+    def counters(self) -> Counters:
+        """See `base.Relay.counters`."""
+        live = list(self._live)
+        return Counters(
+            self._to_backend + sum(pair.to_backend.moved for pair in live),
+            self._to_client + sum(pair.to_client.moved for pair in live),
+            len(live),
+            self._total,
+        )
+
+    def stop(self, drain: float) -> Deferred[None]:
+        """See `base.Relay.stop`."""
+        if self._loop is None:
+            return succeed(None)
+        self._refusal = "it is being stopped"
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        if self._draining is not None and self._draining.active():
+            self._draining.cancel()
+        if not self._live:
+            self._loop.quit()
+        elif drain > 0:
+            self._draining = self._reactor.callLater(drain, self._abort_all)
+        else:
+            self._abort_all()
+        return stopped
+
+    def ended(self, pair: Pair, outcome: Outcome) -> None:
+        """`loop.Listener`: called in the relay's thread."""
+        self._reactor.callFromThread(self._report, pair, outcome)
+
+    def refused(self, pair: Pair, error: OSError) -> None:
+        """`loop.Listener`: called in the relay's thread."""
+        self._reactor.callFromThread(self._return, pair, error)
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.run()
+        except BaseException:  # whatever it is, the reactor must hear of it: nobody else is left to notice
+            self._reactor.callFromThread(self._crashed, Failure())
+        else:
+            self._reactor.callFromThread(self._finished)
+
+    def _abort(self, pair: Pair) -> None:
+        if self._loop is not None:
+            self._loop.abort(pair)
+
+    def _abort_all(self) -> None:
+        for pair in self._live:
+            self._abort(pair)
+
+    def _report(self, pair: Pair, outcome: Outcome) -> None:
+        live = self._live.pop(pair)
+        report = Report(pair.to_backend.moved, pair.to_client.moved, outcome)
+        self._to_backend += report.to_backend
+        self._to_client += report.to_client
+        live.report.callback(report)
+        close(live.client, outcome)
+        close(live.backend, outcome)
+        self._quit_when_empty()
+
+    def _return(self, pair: Pair, error: OSError) -> None:
+        live = self._live.pop(pair)
+        self._total -= 1
+        live.report.errback(Failure(RelayError(f"the relay takes no more connections: {error.strerror}")))
+        self._quit_when_empty()
+
+    def _quit_when_empty(self) -> None:
+        if self._stopped and not self._live and self._loop is not None:
+            self._loop.quit()
+
+    def _crashed(self, failure: Failure) -> None:
+        self._refusal = "its thread has died"
+        self._free()
+        for pair in list(self._live):
+            self._report(pair, Outcome.aborted)
+        self._on_crash(failure)
+        self._tell_stopped()
+
+    def _finished(self) -> None:
+        self._free()
+        self._tell_stopped()
+
+    def _free(self) -> None:
+        """Nobody uses a descriptor any more: the thread's last deed was to have us called."""
+        if self._thread is not None and self._loop is not None:
+            self._thread.join()
+            self._loop.close()
+            self._pipes.close()
+            self._loop = None
+        if self._draining is not None and self._draining.active():
+            self._draining.cancel()
+
+    def _tell_stopped(self) -> None:
+        stopped, self._stopped = self._stopped, []
+        for deferred in stopped:
+            deferred.callback(None)
+
+
+def _is_bare(transport: ITransport) -> bool:
+    return isinstance(transport, tcp.Connection) and not transport.TLS and bool(transport.connected)
+
+
+def _socket_of(transport: ITransport) -> socket.socket:
+    assert isinstance(transport, tcp.Connection)
+    return transport.getHandle()
