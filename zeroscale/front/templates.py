@@ -1,8 +1,8 @@
 """The little language of the texts that an operator may write. Pure.
 
-`{name}` is replaced by a value; `[...]` with a placeholder in it is left out when that has no value; `&a` is a colour
-or a style, as a section sign is. `{{`, `[[`, `]]` and `&&` are the characters themselves, brackets without a
-placeholder in them too. Values are never read as codes.
+`{name}` is replaced by a value; `[...]` with a placeholder in it is left out when that has no value; `&a` and the like
+are colours and styles (`protocols.component.parse`). `{{`, `[[`, `]]` and `&&` are the characters themselves, brackets
+without a placeholder in them too. Values are never read as codes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from zeroscale.errors import ConfigError
 from zeroscale.protocols.base import Component
+from zeroscale.protocols.component import parse, section_text
 
 LONGEST_TEXT = 2000
 """Characters; a MOTD shows about 120, a kick fills a screen with this."""
@@ -22,7 +23,7 @@ DEEPEST = 32
 """Levels of a component."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\[|\]|\{(?P<name>[^{}]*)\}")
-_CODE = re.compile(r"&(&|[0-9a-fk-or])", re.IGNORECASE)
+_AMPERSAND = re.compile(r"&&|&#[0-9a-f]{6}|&[0-9a-fk-or]|&", re.IGNORECASE)
 _FILLED_KEYS = frozenset({"text", "fallback"})
 _SIBLING_KEYS = frozenset({"extra", "with"})
 _ABSENT = frozenset({"", "0"})
@@ -38,6 +39,14 @@ class _Group:
     parts: tuple[str | _Placeholder, ...]
 
 
+_Parts = tuple[str | _Placeholder | _Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    parts: _Parts
+
+
 class Template:
     """One text.
 
@@ -48,23 +57,20 @@ class Template:
     """
 
     def __init__(self, text: str, name: str, allowed: Set[str]) -> None:
-        if len(text) > LONGEST_TEXT:
-            raise ConfigError(f"texts.{name} has {len(text)} characters: at most {LONGEST_TEXT}")
-        self._parts = _parse(text, name, allowed)
+        self._parts = _parse(_AMPERSAND.sub(_unambiguous, text), name, allowed)
 
-    def fill(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-        """The text with section signs.
+    def fill(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> Component:
+        """The text as a component.
 
-        :param values: of the placeholders; an empty one (or 0) has none, and takes its group away.
+        :param values: of the placeholders, without section signs; an empty one (or 0) has none, and takes its group
+            away.
         :param unknown: what an empty one is called outside a group.
         """
-        filled = []
-        for part in self._parts:
-            if not isinstance(part, _Group):
-                filled.append(_value(part, values, unknown))
-            elif all(isinstance(inner, str) or values[inner.name] not in _ABSENT for inner in part.parts):
-                filled.extend(_value(inner, values, unknown) for inner in part.parts)
-        return "".join(filled)
+        return parse(_joined(self._parts, {name: value.replace("&", "&&") for name, value in values.items()}, unknown))
+
+    def line(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+        """The same with section-sign codes."""
+        return section_text(self.fill(values, unknown))
 
 
 class ComponentTemplate:
@@ -86,7 +92,9 @@ class ComponentTemplate:
         return filled
 
 
-def _parse(text: str, name: str, allowed: Set[str]) -> tuple[str | _Placeholder | _Group, ...]:
+def _parse(text: str, name: str, allowed: Set[str]) -> _Parts:
+    if len(text) > LONGEST_TEXT:
+        raise ConfigError(f"texts.{name} has {len(text)} characters: at most {LONGEST_TEXT}")
     parts: list[str | _Placeholder | _Group] = []
     group: list[str | _Placeholder] | None = None
     position = 0
@@ -103,7 +111,7 @@ def _parse(text: str, name: str, allowed: Set[str]) -> tuple[str | _Placeholder 
             parts.extend(["[", *inner, end])
 
     for found in _TOKEN.finditer(text):
-        add(_coded(text[position : found.start()]))
+        add(text[position : found.start()])
         position = found.end()
         token = found[0]
         if found["name"] is not None:
@@ -118,14 +126,10 @@ def _parse(text: str, name: str, allowed: Set[str]) -> tuple[str | _Placeholder 
             end_group("]")
         else:
             add(token)
-    add(_coded(text[position:]))
+    add(text[position:])
     if group is not None:
         end_group("")
     return tuple(part for part in parts if part != "")
-
-
-def _coded(text: str) -> str:
-    return _CODE.sub(lambda found: "&" if found[1] == "&" else f"\u00a7{found[1].lower()}", text)
 
 
 def _placeholder(placeholder: str, name: str, allowed: Set[str]) -> _Placeholder:
@@ -138,10 +142,25 @@ def _placeholder(placeholder: str, name: str, allowed: Set[str]) -> _Placeholder
     raise ConfigError(f"texts.{name} has no placeholder {{{placeholder}}}: {known}")
 
 
+def _joined(parts: _Parts, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+    filled = []
+    for part in parts:
+        if not isinstance(part, _Group):
+            filled.append(_value(part, values, unknown))
+        elif all(isinstance(inner, str) or values[inner.name] not in _ABSENT for inner in part.parts):
+            filled.extend(_value(inner, values, unknown) for inner in part.parts)
+    return "".join(filled)
+
+
 def _value(part: str | _Placeholder, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
     if isinstance(part, str):
         return part
     return values[part.name] or unknown.get(part.name, "")
+
+
+def _unambiguous(found: re.Match[str]) -> str:
+    """An `&` that begins no code must not begin one with the value that follows it."""
+    return "&&" if found[0] == "&" else found[0]
 
 
 def _compiled(value: object, name: str, allowed: Set[str], levels: int) -> object:
@@ -149,7 +168,7 @@ def _compiled(value: object, name: str, allowed: Set[str], levels: int) -> objec
         raise ConfigError(f"texts.{name} is nested more than {DEEPEST} deep")
     match value:
         case str():
-            return Template(value.replace("&", "&&"), name, allowed)
+            return _Leaf(_parse(value, name, allowed))
         case Mapping():
             compiled = {}
             for key, inner in value.items():
@@ -167,8 +186,8 @@ def _compiled(value: object, name: str, allowed: Set[str], levels: int) -> objec
 
 def _filled(value: object, values: Mapping[str, str], unknown: Mapping[str, str]) -> object:
     match value:
-        case Template():
-            return value.fill(values, unknown)
+        case _Leaf():
+            return _joined(value.parts, values, unknown)
         case dict():
             return {key: _filled(inner, values, unknown) for key, inner in value.items()}
         case list():

@@ -24,7 +24,7 @@ DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "sleeping": "&3zZz &7Asleep. &fJoin to wake it[&7 ({estimate})]",
     "sleeping_hover": (
         "&7Nobody was playing, so the server went to sleep.",
-        "&7Join, and it wakes up[ within {estimate}].",
+        "&7Join, and it wakes up[ in {estimate}].",
     ),
     "sleeping_kick": "&3The server was asleep.\n&7It is waking up now: please join again in {estimate}.",
     "starting": "&eWaking up[&7, ready in {remaining}]",
@@ -40,11 +40,11 @@ DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "stuck_hover": ("&7The server was told to stop, and does not.", "&7Its operator has to look after it."),
     "stuck_kick": "&6The server is stuck while shutting down.\n&7Please try again later, or tell its operator.",
     "failed": "&cSomething went wrong. &fJoin to try again[ in {remaining}]",
-    "failed_hover": ("&7The server had a problem.", "[&7It says: {reason}]"),
-    "failed_kick": "&cThe server had a problem.\n[&7It says: {reason}\n]&fPlease join again in {remaining}.",
+    "failed_hover": ("&7The server had a problem.", "[&7Reason: {reason}]"),
+    "failed_kick": "&cThe server had a problem.\n[&7Reason: {reason}\n]&fPlease join again in {remaining}.",
     "given_up": "&cOut of order. &7Its operator has to look after it",
-    "given_up_hover": ("&7The server failed again and again.", "[&7It says: {reason}]"),
-    "given_up_kick": "&cThe server is out of order.\n[&7It says: {reason}\n]&fPlease tell its operator.",
+    "given_up_hover": ("&7The server failed again and again.", "[&7Reason: {reason}]"),
+    "given_up_kick": "&cThe server is out of order.\n[&7Reason: {reason}\n]&fPlease tell its operator.",
     "paused": "&bPaused. &fJoin to play on",
     "paused_hover": ("&7Nobody was playing, so the server is paused.", "&7Join, and it goes on at once."),
     "paused_kick": "&bThe server was paused.\n&7It goes on now: please join again.",
@@ -61,7 +61,7 @@ it failed, how many wait for it."""
 
 IN_KICKS = EVERYWHERE | {"player"}
 
-UNKNOWN = {"estimate": "a moment", "remaining": "a moment", "reason": "nothing"}
+UNKNOWN = {"estimate": "a little while", "remaining": "a little while", "reason": "not known"}
 """What stands where nothing is known, outside a group."""
 
 DEFAULT_MAXIMUM = 20
@@ -148,7 +148,7 @@ class Texts:
         protocol = version.get("protocol") if self._mirrors_protocol else None
         maximum = _object(mirrored, "players").get("max")
         icon = mirrored.get("favicon")
-        hover = [template.fill(one_line, UNKNOWN) for template in self._hovers[f"{state}_hover"]]
+        hover = [template.line(one_line, UNKNOWN) for template in self._hovers[f"{state}_hover"]]
         return StatusReply(
             description=self._motd(ours, mirrored.get("description")),
             online=view.players,

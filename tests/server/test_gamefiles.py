@@ -1,0 +1,242 @@
+"""A Minecraft directory as its operator left it: whole, half, strange or not there."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeroscale.server.gamefiles import (
+    GameFiles,
+    parse_properties,
+    read_properties,
+    session_lock_held,
+    session_lock_holder,
+)
+
+VANILLA = """#Minecraft server properties
+#Mon Nov 23 20:04:11 UTC 2026
+enable-rcon=true
+enable-status=false
+level-name=my world
+max-players=40
+max-tick-time=-1
+motd=\\u00A7aA Minecraft\\: Server\\u00A7r\\nsecond line
+rcon.password=se\\=cret
+rcon.port=25999
+server-port=25575
+"""
+
+LOCK = """
+import fcntl, sys
+file = open(sys.argv[1], "wb")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def icon(side: int = 64, extra: bytes = b"") -> bytes:
+    """The head of a PNG, which is all that is looked at."""
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII5s", 13, b"IHDR", side, side, b"\x08\x06\x00\x00\x00") + extra
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=b", {"a": "b"}),
+        ("a = b ", {"a": "b "}),
+        ("a:b\nc d\n e\t=\tf", {"a": "b", "c": "d", "e": "f"}),
+        ("a\nb=\n", {"a": "", "b": ""}),
+        ("=x", {"": "x"}),
+        ("# a=b\n ! c=d\n#end \\\ne=f", {"e": "f"}),
+        ("a=one, \\\n   two\\\r\n\tthree", {"a": "one, twothree"}),
+        ("a=x\\\\\nb=y", {"a": "x\\", "b": "y"}),
+        ("a=x\\\\\\\n  y", {"a": "x\\y"}),
+        ("a\\=b\\ c\\:d=e", {"a=b c:d": "e"}),
+        ("a=\\t\\n\\r\\f\\q\\=\\#", {"a": "\t\n\r\fq=#"}),
+        ("a=\\u00a7c\\u00A7", {"a": "\u00a7c\u00a7"}),
+        ("a=\\uD83D\\uDE00", {"a": "\U0001f600"}),
+        ("a=\\uD83D!", {"a": "\ufffd!"}),
+        ("a=\\u12", {"a": "u12"}),
+        ("a==b", {"a": "=b"}),
+        ("a=1\na=2", {"a": "2"}),
+        ("a=x\\", {"a": "x"}),
+        ("a=b\rc=d\r\ne=f", {"a": "b", "c": "d", "e": "f"}),
+        ("a=\x0b\x85b", {"a": "\x0b\x85b"}),
+        ("", {}),
+        ("\n\n \t\f\n", {}),
+    ],
+)
+def test_java_s_properties(text: str, expected: dict[str, str]) -> None:
+    assert parse_properties(text) == expected
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.sampled_from(" \t\f\n\r\\=:#!u0aé\U0001f600")))
+def test_any_text_is_some_properties(text: str) -> None:
+    parse_properties(text)
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\{char}" if char in " \t\f\n\r\\=:#!" else char for char in text).replace("\\\n", "\\n")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(alphabet="ab =:#!\\"), st.text(alphabet="ab =:#!\\\n")))
+def test_what_java_writes_is_read(properties: dict[str, str]) -> None:
+    text = "\n".join(f"{escaped(key)}={escaped(value)}" for key, value in properties.items() if key)
+    assert parse_properties(text) == {key: value for key, value in properties.items() if key}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_both_encodings_of_the_game(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "server.properties").write_bytes("motd=\u00a7aGr\u00fc\u00dfe".encode(encoding))
+    assert read_properties(tmp_path / "server.properties") == {"motd": "\u00a7aGr\u00fc\u00dfe"}
+
+
+def test_a_whole_directory(tmp_path: Path) -> None:
+    (tmp_path / "server.properties").write_text(VANILLA)
+    files = GameFiles(tmp_path)
+    assert files.server_port == 25575
+    assert files.motd == "\u00a7aA Minecraft: Server\u00a7r\nsecond line"
+    assert files.max_players == 40
+    assert files.enable_status is False
+    assert files.max_tick_time == -1
+    assert files.enable_rcon is True
+    assert files.rcon_port == 25999
+    assert files.rcon_password == "se=cret"
+    assert files.level_directory == tmp_path / "my world"
+
+
+def test_no_directory_at_all(tmp_path: Path) -> None:
+    files = GameFiles(tmp_path / "missing")
+    assert files.properties == {}
+    assert files.server_port is None
+    assert files.motd is None
+    assert files.max_players is None
+    assert files.enable_status is True
+    assert files.max_tick_time == 60000
+    assert files.enable_rcon is False
+    assert files.rcon_port == 25575
+    assert files.level_name == "world"
+    assert files.icon is None
+    assert files.eula_accepted is None
+    assert files.fallback_status() is None
+    assert session_lock_held(files.level_directory) is False
+
+
+@pytest.mark.parametrize("value", ["", "x", "0", "65536", "-1", "1.5", "\u0661", "9" * 5000])
+def test_a_port_that_is_none_says_nothing(tmp_path: Path, value: str) -> None:
+    (tmp_path / "server.properties").write_text(f"server-port={value}")
+    assert GameFiles(tmp_path).server_port is None
+
+
+def test_rcon_without_a_password_is_off(tmp_path: Path) -> None:
+    (tmp_path / "server.properties").write_text("enable-rcon=true\nrcon.password=\n")
+    assert GameFiles(tmp_path).enable_rcon is False
+
+
+def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "server.properties"
+    files = GameFiles(tmp_path)
+    seen = [files.motd]
+    path.write_text("motd=one")
+    seen.append(files.motd)
+    with monkeypatch.context() as patch:
+        patch.delattr("zeroscale.server.gamefiles.read_bounded")
+        seen.append(files.motd)
+    path.write_text("motd=two")
+    os.utime(path, ns=(1, 1))
+    seen.append(files.motd)
+    path.unlink()
+    seen.append(files.motd)
+    assert seen == [None, "one", "one", "two", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [("eula=true", True), ("#By\neula = TRUE \n", True), ("eula=false", False), ("", False), ("eula=yes", False)],
+)
+def test_the_eula(tmp_path: Path, text: str, accepted: bool) -> None:
+    (tmp_path / "eula.txt").write_text(text)
+    files = GameFiles(tmp_path)
+    assert files.eula_accepted is accepted
+    assert files.eula_file == tmp_path / "eula.txt"
+
+
+def test_an_icon_is_a_data_url(tmp_path: Path) -> None:
+    (tmp_path / "server-icon.png").write_bytes(icon())
+    shown = GameFiles(tmp_path).icon
+    assert shown is not None
+    assert base64.b64decode(shown.removeprefix("data:image/png;base64,")) == icon()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (icon(32), "it is 32x32"),
+        (b"GIF89a", "no PNG"),
+        (icon()[:20], "no PNG"),
+        (b"", "no PNG"),
+        (icon(extra=b"x" * 30000), "longer than"),
+    ],
+)
+def test_an_icon_that_no_client_draws_is_named_once(
+    tmp_path: Path, content: bytes, complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "server-icon.png").write_bytes(content)
+    files = GameFiles(tmp_path)
+    assert files.icon is None
+    assert files.icon is None
+    [warning] = caplog.records
+    assert complaint in warning.getMessage()
+
+
+def test_the_fallback_status_tells_what_the_files_tell(tmp_path: Path) -> None:
+    (tmp_path / "server.properties").write_text("motd=Hello\nmax-players=7\n")
+    files = GameFiles(tmp_path)
+    status = files.fallback_status()
+    assert status == {"description": "Hello", "players": {"max": 7, "online": 0}}
+    assert files.fallback_status() is status
+    (tmp_path / "server-icon.png").write_bytes(icon())
+    assert files.fallback_status() == {**status, "favicon": files.icon}
+
+
+@pytest.mark.parametrize("name", ["server.properties", "server-icon.png", "eula.txt"])
+def test_things_that_are_no_files_say_nothing(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    files = GameFiles(tmp_path)
+    assert (files.motd, files.icon) == (None, None)
+    assert files.eula_accepted is not True
+
+
+def test_a_world_that_another_process_has_open(tmp_path: Path) -> None:
+    lock = tmp_path / "session.lock"
+    assert session_lock_holder(tmp_path) is None
+    lock.write_bytes("\u2603".encode())
+    assert session_lock_holder(tmp_path) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        for _ in range(2):  # asking does not disturb it
+            assert session_lock_holder(tmp_path) == holder.pid
+            assert session_lock_held(tmp_path) is True
+        holder.kill()
+    assert session_lock_held(tmp_path) is False
+
+
+def test_a_session_lock_that_is_a_fifo_blocks_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "session.lock")
+    assert session_lock_held(tmp_path) is False

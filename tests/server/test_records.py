@@ -1,0 +1,208 @@
+"""What is remembered of a server's starts and crashes, and that its files can be in any state."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeroscale.errors import StateError
+from zeroscale.server import records
+from zeroscale.server.records import Records
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "survival"
+
+
+def reopened(directory: Path) -> Records:
+    """What the next proxy finds."""
+    found = Records(directory)
+    found.open()
+    found.close()
+    return found
+
+
+def test_nothing_is_known_before_the_first_start(directory: Path) -> None:
+    fresh = Records(directory)
+    fresh.open()
+    assert (fresh.estimate, fresh.crashes, fresh.reason) == (None, 0, None)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    fresh.close()
+
+
+def test_the_estimate_is_the_median_and_outlives_us(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    for seconds in (300.0, 40.0, 42.0):
+        first.started(seconds)
+    assert first.estimate == 42.0
+    first.close()
+    assert reopened(directory).estimate == 42.0
+
+
+def test_old_starts_are_forgotten(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    first.started(1000.0)
+    for _ in range(records.STARTS_KEPT):
+        first.started(10.0)
+    first.close()
+    assert json.loads((directory / "record.json").read_bytes())["starts"] == [10.0] * records.STARTS_KEPT
+
+
+def test_crashes_count_in_a_row_until_a_start(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    assert first.crashed("it ended with exit code 1") == 1
+    assert first.crashed("it ended with exit code 2") == 2
+    first.close()
+    second = reopened(directory)
+    assert (second.crashes, second.reason) == (2, "it ended with exit code 2")
+    second.open()
+    second.started(3.0)
+    second.close()
+    third = reopened(directory)
+    assert (third.crashes, third.reason, third.estimate) == (0, None, 3.0)
+
+
+def test_crashes_are_cleared_and_starts_kept(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    first.started(3.0)
+    first.crashed("why")
+    first.cleared()
+    first.close()
+    second = reopened(directory)
+    assert (second.crashes, second.reason, second.estimate) == (0, None, 3.0)
+
+
+def test_a_reason_of_any_kind_can_be_kept(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    first.crashed("\ud800" + "x" * 10000)
+    first.close()
+    kept = reopened(directory)
+    assert kept.crashes == 1
+    assert kept.reason == "?" + "x" * (records.LONGEST_REASON - 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 100,
+        b"not JSON",
+        b"[]",
+        b'{"version": 1',
+        b'{"version": 2, "starts": [1.0]}',
+        b'{"version": "1"}',
+        b'{"version": 1, "starts": [-1]}',
+        b'{"version": 1, "starts": "many"}',
+        b'{"version": 1, "starts": [1e99]}',
+        b'{"version": 1, "crashes": -1}',
+        b'{"version": 1, "reason": "\xff"}',
+        b'{"x":' + b"[" * 10000,
+        b" " * (records.LARGEST_FILE + 1),
+    ],
+)
+def test_a_damaged_file_costs_its_content_and_one_warning(
+    directory: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_bytes(content)
+    (directory / "record.json.damaged").write_bytes(b"an earlier one")
+    found = Records(directory)
+    found.open()
+    assert (found.estimate, found.crashes) == (None, 0)
+    [warning] = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert "record.json is damaged" in warning.getMessage()
+    assert (directory / "record.json.damaged").read_bytes() == content
+    found.started(5.0)
+    found.close()
+    assert reopened(directory).estimate == 5.0
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_any_content_at_all_lets_us_start(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    (directory / "record.json").write_bytes(content)
+    assert reopened(directory).estimate is None
+
+
+def test_a_full_disk_costs_one_line_and_nothing_else(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Records(directory)
+    first.open()
+    failing = errno.ENOSPC
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(failing, "refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "write_atomically", refuse)
+        first.started(7.0)
+        first.crashed("why")
+        assert len(caplog.records) == 1
+        failing = errno.EACCES
+        first.crashed("why")
+        assert len(caplog.records) == 2
+    assert (first.estimate, first.crashes) == (7.0, 2)
+    first.crashed("why")
+    first.close()
+    assert reopened(directory).crashes == 3
+
+
+def test_nothing_is_written_once_the_lock_is_given_back(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    first.close()
+    first.started(7.0)
+    assert not (directory / "record.json").exists()
+
+
+def test_one_server_has_one_proxy(directory: Path) -> None:
+    first = Records(directory)
+    first.open()
+    with pytest.raises(StateError, match=f"zeroscale holds {directory / 'lock'}"):
+        Records(directory).open()
+    first.close()
+    reopened(directory)
+
+
+def test_one_world_has_one_proxy_whatever_its_state_directory(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    world.mkdir()
+    first = Records(tmp_path / "one", world)
+    first.open()
+    second = Records(tmp_path / "two", world)
+    with pytest.raises(StateError, match=r"\.zeroscale\.lock"):
+        second.open()
+    first.close()
+    second.open()
+    second.close()
+    assert list(world.iterdir()) == []
+
+
+def test_a_world_that_cannot_be_locked_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Records(tmp_path / "state", tmp_path / "missing")
+    first.open()
+    first.started(1.0)
+    first.close()
+    [warning] = caplog.records
+    assert "second zeroscale" in warning.getMessage()
+
+
+def test_a_state_directory_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StateError, match="--state_directory"):
+        Records(tmp_path / "file" / "survival").open()
