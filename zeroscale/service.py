@@ -21,6 +21,7 @@ from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
 from zeroscale.plugins import construct, find_plugin
+from zeroscale.protocols import wire
 from zeroscale.protocols.base import Conversation
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
@@ -70,6 +71,7 @@ class Hosted:
 
     :ivar config: what it was told.
     :ivar lifecycle: its life.
+    :ivar speaks_minecraft: its clients speak Minecraft's protocol.
     """
 
     def __init__(self, config: ServerConfig, whole: Config, house: House, reactor: Any) -> None:
@@ -78,12 +80,12 @@ class Hosted:
         self._ports: list[IListeningPort] = []
         make_plugin = _constructor(config, whole)
         plugin = make_plugin()
-        self._minecraft = plugin.speaks_minecraft
+        self.speaks_minecraft = plugin.speaks_minecraft
         directory = server_directory(whole.state_directory, config.name)
         files = GameFiles(config.directory)
-        self._records = Records(directory, config.directory if self._minecraft else None)
+        self._records = Records(directory, config.directory if self.speaks_minecraft else None)
         probe: MinecraftProbe | GenericProbe
-        if self._minecraft:
+        if self.speaks_minecraft:
             probe = MinecraftProbe(
                 reactor, config.server_host, config.server_port, status_disabled=lambda: not files.enable_status
             )
@@ -92,12 +94,12 @@ class Hosted:
         self.lifecycle = Lifecycle(
             config.name,
             Policy(
-                idle=IdlePolicy(config.idle_shutdown, short_visits=self._minecraft),
+                idle=IdlePolicy(config.idle_shutdown, short_visits=self.speaks_minecraft),
                 start_timeout=config.start_timeout,
                 stop_timeout=config.stop_timeout,
                 kill_timeout=config.kill_timeout,
                 max_crashes=config.max_crashes,
-                asks=self._minecraft,
+                asks=self.speaks_minecraft,
                 ready_line=_pattern(config, plugin.ready_line),
             ),
             Parts(
@@ -106,11 +108,11 @@ class Hosted:
                 construct=make_plugin,
                 probe=probe,
                 readiness=lambda: Readiness(
-                    reactor, probe, status_disabled=lambda: self._minecraft and not files.enable_status
+                    reactor, probe, status_disabled=lambda: self.speaks_minecraft and not files.enable_status
                 ),
                 records=self._records,
-                mirror=Mirror(directory, files.fallback_status if self._minecraft else lambda: None),
-                obstacle=lambda: _obstacle(files) if self._minecraft else None,
+                mirror=Mirror(directory, files.fallback_status if self.speaks_minecraft else lambda: None),
+                obstacle=lambda: _obstacle(files) if self.speaks_minecraft else None,
                 logger=logging.getLogger(plugin.module),
             ),
         )
@@ -147,7 +149,7 @@ class Hosted:
         self._records.close()
 
     def _conversation(self) -> Conversation:
-        if not self._minecraft:
+        if not self.speaks_minecraft:
             return GenericConversation()
         return MinecraftConversation(
             forwarding=self.config.forwarding,
@@ -191,8 +193,11 @@ class ProxyService:
         self._relaying = True
         for hosted in self._hosted:
             await hosted.listen(self._reactor)
+        if any(hosted.speaks_minecraft for hosted in self._hosted):
+            wire.preload()
         runs: Deferred[None] = Deferred()
-        self._reactor.callWhenRunning(runs.callback, None)
+        # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
+        self._reactor.callLater(0, runs.callback, None)
         await runs
         for hosted in self._hosted:
             await hosted.lifecycle.open()

@@ -1,0 +1,272 @@
+"""A whole zeroscale as a process of its own, with plugins written by others: the seed's template above all."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from peers.programs import Program, free_port, processes_in, wait_until
+
+IMPORTS = """\
+import asyncio
+import logging
+import sys
+
+from zeroscale import Status
+
+logger = logging.getLogger(__name__)
+"""
+
+# As printed in the seed, but for the lines between its two "Whatever" comments' places, and `fake_status()`'s.
+TEMPLATE = """
+class Server():
+    def __init__(self,
+            # Any other parameters, will come from --plugin_argument params
+            port,
+            working_directory: str = None):
+
+        self.working_directory = working_directory
+
+        self.status = Status.stopped
+        self.port = port
+
+    async def start(self):
+        if self.status is not Status.stopped:
+            return
+
+        logger.info('Starting server')
+        self.status = Status.starting
+
+        {start}
+
+        logger.info('Server online')
+        self.status = Status.running
+
+    async def stop(self):
+        if self.status is not Status.running:
+            return
+
+        logger.info('Stopping server')
+        self.status = Status.stopping
+
+        self.process.terminate()
+        await self.process.wait()
+
+        logger.info('Server offline')
+        self.status = Status.stopped
+
+    def fake_status(self) -> bytes:
+        return {said}  # Some bytes for when a client tries to connect and the server is not online
+"""
+
+START = """self.process = await asyncio.create_subprocess_exec(
+            sys.executable, 'echo.py', self.port, cwd=self.working_directory)
+"""
+
+ECHO = """\
+import socketserver
+import sys
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(b"hello ")
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer.daemon_threads = True
+with socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Echo) as server:
+    server.serve_forever()
+"""
+
+
+class Scene:
+    """A zeroscale with somebody's plugin."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.server_port = free_port()
+        self.programs: list[Program] = []
+        (directory / "echo.py").write_text(ECHO)
+
+    def plugin(self, source: str) -> None:
+        (self.directory / "somebody").mkdir(exist_ok=True)
+        (self.directory / "somebody" / "plugin.py").write_text(source)
+
+    def template(self, start: str = START, said: str = "") -> None:
+        self.plugin(IMPORTS + "\n" + TEMPLATE.replace("{start}", start).replace("{said}", said))
+
+    def run(self, *options: str, listens: bool = True) -> Program:
+        state = ["--state_directory", str(self.directory / "state"), "-w", str(self.directory)]
+        where = [str(self.port), str(self.server_port)]
+        command = [sys.executable, "-m", "zeroscale", *state, "--debug", *options, "somebody.plugin", *where]
+        program = Program(command, self.directory)
+        self.programs.append(program)
+        if listens:
+            program.wait_for(r"Listening on \('0\.0\.0\.0'")
+        return program
+
+    def servers(self) -> list[int]:
+        ours = {program.process.pid for program in self.programs}
+        return [pid for pid in processes_in(self.directory) if pid not in ours]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    for program in scene.programs:
+        program.discard()
+    assert scene.servers() == []
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def test_the_seeds_template_runs_word_for_word(scene: Scene) -> None:
+    scene.template()
+    proxy = scene.run("-t", "1", "-a", str(scene.server_port))
+    assert scene.servers() == []
+    for _ in range(2):
+        with scene.connect() as client:
+            client.sendall(b"world")
+            assert receive(client, 11) == b"hello world"
+            assert len(scene.servers()) == 1
+        wait_until(lambda: not scene.servers(), "it is stopped", program=proxy)
+    # "Server online" is the plugin's own line; each of the others is ours, in the order of the seed's example.
+    at = 0
+    for pattern in (
+        r"^DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
+        r"^DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
+        r"^DEBUG:zeroscale\.\S+:New connection .*server is stopped",
+        r"^INFO:somebody\.plugin:Starting server",
+        r"^INFO:somebody\.plugin:Server online",
+        r"^INFO:somebody\.plugin:.* is online",
+        r"^DEBUG:.*[Tt]otal clients: 1",
+        r"^DEBUG:.*[Ll]ost connection, total clients: 0",
+        r"^DEBUG:.*Scheduling the stop",
+        r"^DEBUG:.*No clients online for 1 seconds",
+        r"^INFO:somebody\.plugin:Stopping server",
+        r"^INFO:somebody\.plugin:Server offline",
+        r"^INFO:somebody\.plugin:.* is offline",
+    ):
+        at = proxy.wait_for(pattern, after=at)
+    assert proxy.terminate() == 0
+    assert "Traceback" not in proxy.text()
+
+
+def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Scene) -> None:
+    scene.template(said="b'asleep, come again'")
+    proxy = scene.run("-t", "1", "-a", str(scene.server_port))
+    with scene.connect() as client:
+        assert receive(client, 100) == b"asleep, come again"
+    proxy.wait_for("is online")
+    with scene.connect() as client:
+        assert receive(client, 6) == b"hello "
+    assert proxy.terminate() == 0
+
+
+def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a_fresh_server(scene: Scene) -> None:
+    broken = "import pathlib; marker = pathlib.Path(self.working_directory, 'marker')\n"
+    broken += "        if not marker.exists(): marker.touch(); raise OSError('out of luck')\n        " + START
+    scene.template(start=broken)
+    proxy = scene.run("-a", str(scene.server_port))
+    with scene.connect() as client:
+        assert receive(client, 1) == b""
+    proxy.wait_for(r"ERROR:somebody\.plugin:.*start.. raised OSError: out of luck")
+    with scene.connect() as client:
+        assert receive(client, 6) == b"hello "
+    assert proxy.terminate() == 0
+    assert "Traceback" not in proxy.text()
+
+
+def test_the_client_after_a_crash_gets_a_fresh_server(scene: Scene) -> None:
+    scene.template()
+    proxy = scene.run("-a", str(scene.server_port))
+    with scene.connect() as client:
+        assert receive(client, 6) == b"hello "
+        (server,) = scene.servers()
+        kill(server)
+        assert receive(client, 1) == b""
+    with scene.connect() as client:
+        client.sendall(b"again")
+        assert receive(client, 11) == b"hello again"
+        (fresh,) = scene.servers()
+        assert fresh != server
+    assert proxy.terminate() == 0
+
+
+def test_a_plugin_that_raises_in_its_constructor_is_one_line_and_no_traceback(scene: Scene) -> None:
+    methods = "    async def start(self): ...\n    async def stop(self): ...\n"
+    scene.plugin(f"class Server:\n    def __init__(self):\n        raise ValueError('no\\nluck')\n{methods}")
+    proxy = scene.run(listens=False)
+    assert proxy.wait() == 1
+    (line,) = proxy.lines
+    assert line.startswith("zeroscale: error: ")
+    assert "ValueError: no luck" in line
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "failed"])
+def test_a_signal_ends_it_cleanly_from_every_state(
+    scene: Scene, state: str, number: signal.Signals, signals: int
+) -> None:
+    # Starting: it never listens. Stopping: it takes its time. Both end at SIGTERM.
+    slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))\n"
+    (scene.directory / "echo.py").write_text("import sys\n" + (slow if state == "stopping" else "") + ECHO)
+    if state == "starting":
+        (scene.directory / "echo.py").write_text("import signal\nsignal.pause()\n")
+    start = "raise OSError('no')" if state == "failed" else START
+    scene.template(start=start)
+    proxy = scene.run("-t", "0" if state == "stopping" else "60", "-a", str(scene.server_port))
+    marks = {"starting": "Starting", "running": "total clients: 0", "stopping": "Stopping server", "failed": "failed:"}
+    if state in marks:
+        with scene.connect() as client:
+            if state in ("running", "stopping"):
+                receive(client, 6)
+                if state == "stopping":
+                    wait_until(lambda: bool(scene.servers()), "it runs")
+            elif state == "starting":
+                wait_until(lambda: bool(scene.servers()), "it runs")
+        proxy.wait_for(marks[state])
+    proxy.process.send_signal(number)
+    if signals == 2:
+        proxy.wait_for(f"{number.name}: ")
+        if proxy.process.poll() is None:
+            proxy.process.send_signal(number)
+    assert proxy.wait() == 0
+    assert scene.servers() == []
+    assert "Traceback" not in proxy.text()
+
+
+def kill(pid: int) -> None:
+    import os
+
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if "Z" in Path(f"/proc/{pid}/stat").read_text().split(")")[1]:
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.01)
