@@ -206,7 +206,7 @@ class LoginClient:
             raise ProtocolError(f"a compressed frame of {size} bytes where at most {LARGEST_LOGIN} are allowed")
         inflater = zlib.decompressobj()
         try:
-            inflated = inflater.decompress(fields.rest(), size)
+            inflated = inflater.decompress(fields.rest(), size + 1)  # one more would show that it lied
         except zlib.error as error:
             raise ProtocolError(f"a compressed frame that is none: {error}") from None
         if len(inflated) != size:

@@ -1,0 +1,151 @@
+"""Text with colour codes into components, and components into text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.protocols.base import Component
+from zeroscale.protocols.component import DEEPEST, Style, clean, parse, plain, runs, section_text
+
+S = "\u00a7"
+GOLD, RED = Style(color="gold"), Style(color="red")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("Salt & Pepper", "Salt & Pepper"),
+        ("&&6 is gold", "&6 is gold"),
+        ("&&&6x", {"text": "", "extra": [{"text": "&"}, {"text": "x", "color": "gold"}]}),
+        ("&6Gold", {"text": "", "extra": [{"text": "Gold", "color": "gold"}]}),
+        (f"{S}6Gold", {"text": "", "extra": [{"text": "Gold", "color": "gold"}]}),
+        ("&#FF8000x", {"text": "", "extra": [{"text": "x", "color": "#ff8000"}]}),
+        ("&#FF80x", "&#FF80x"),
+        (
+            "&l&6a&Lb&rc",  # a colour ends the formats before it
+            {
+                "text": "",
+                "extra": [{"text": "a", "color": "gold"}, {"text": "b", "color": "gold", "bold": True}, {"text": "c"}],
+            },
+        ),
+        ("x&", "x&"),
+        ("&6", ""),
+    ],
+)
+def test_codes_become_a_component(text: str, expected: Component) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("component", "expected"),
+    [
+        ("plain", [("plain", Style())]),
+        (f"{S}6Gold{S}rplain", [("Gold", GOLD), ("plain", Style())]),
+        (
+            {"text": "a", "color": "gold", "extra": ["b", {"text": "c", "color": "red"}]},
+            [("a", GOLD), ("b", GOLD), ("c", RED)],
+        ),
+        ([{"text": "a", "color": "gold"}, "b"], [("a", GOLD), ("b", GOLD)]),
+        ({"text": f"a{S}cb{S}rc", "color": "gold"}, [("a", GOLD), ("b", RED), ("c", GOLD)]),
+        (
+            {"text": "a", "bold": True, "extra": [{"text": "b", "bold": False}]},
+            [("a", Style(bold=True)), ("b", Style())],
+        ),
+        ({"text": "a", "color": "#12aBcD"}, [("a", Style(color="#12abcd"))]),
+        ({"text": "a", "color": "gold", "extra": [{"text": "b", "color": "reset"}]}, [("a", GOLD), ("b", Style())]),
+        ({"text": "a", "color": "nonsense", "bold": "yes"}, [("a", Style())]),
+        ({"text": 5, "extra": [True, 1.5, None]}, [("5", Style()), ("true", Style()), ("1.5", Style())]),
+        ({"keybind": "key.jump"}, [("key.jump", Style())]),
+        ([], []),
+        ({}, []),
+        ("a\x1b[31mb\x07\nc\x9b", [("a[31mb\nc", Style())]),
+    ],
+)
+def test_runs_show_what_the_client_would(component: Component, expected: list[tuple[str, Style]]) -> None:
+    assert runs(component) == expected
+
+
+@pytest.mark.parametrize(
+    ("component", "expected"),
+    [
+        ({"translate": "disconnect.timeout"}, "disconnect.timeout"),
+        ({"translate": "a.b", "with": ["x", {"text": "y"}]}, "a.b (x, y)"),
+        ({"translate": "a.b", "fallback": "%s of %s%%, %1$s", "with": ["1", 2]}, "1 of 2%, 1"),
+        ({"translate": "a.b", "fallback": "%5$s and %s", "with": []}, " and "),
+        ({"translate": "a.b", "fallback": "Gone", "extra": ["!"]}, "Gone!"),
+    ],
+)
+def test_what_the_client_would_translate(component: Component, expected: str) -> None:
+    assert plain(component) == expected
+
+
+@pytest.mark.parametrize(
+    ("component", "expected"),
+    [
+        ("plain", "plain"),
+        (parse("&6Gold &lbold&r plain"), f"{S}6Gold {S}6{S}lbold{S}r plain"),
+        (parse("&#ffaa01x"), f"{S}6x"),
+        (parse("&#000001x"), f"{S}0x"),
+        ({"text": "x", "bold": True, "italic": True}, f"{S}r{S}l{S}ox"),
+    ],
+)
+def test_section_signs_for_clients_of_old(component: Component, expected: str) -> None:
+    assert section_text(component) == expected
+
+
+def test_clean_drops_what_clients_refuse() -> None:
+    component = {"text": "a", "extra": [], "with": [], "hover": [], "next": {"extra": []}}
+    assert clean(component) == {"text": "a", "hover": [], "next": {"extra": []}}
+    assert clean({"text": "a", "extra": [{"text": "b", "extra": []}, []]}) == {
+        "text": "a",
+        "extra": [{"text": "b"}, ""],
+    }
+    assert clean({"text": "a", "extra": 5}) == {"text": "a"}
+    assert clean([]) == ""
+
+
+def nested(depth: int) -> Component:
+    """A component that is as deep as that."""
+    component: Component = {"text": "bottom"}
+    for _ in range(depth):
+        component = {"text": "x", "extra": [component]}
+    return component
+
+
+def test_depth_is_bounded() -> None:
+    assert plain(nested(DEEPEST - 1)).endswith("bottom")
+    for depth in (DEEPEST + 1, 900, 100_000):
+        assert plain(nested(depth)) == "x" * (DEEPEST + 1)
+        json.dumps(clean(nested(depth)))
+
+
+ANY_COMPONENT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["text", "extra", "with", "translate", "fallback", "color", "bold"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(ANY_COMPONENT)
+def test_nothing_that_json_can_say_is_too_strange(component: Any) -> None:
+    for function in (plain, section_text, clean, runs):
+        function(component)
+
+
+@given(st.text(alphabet="ab&#0f6lLrR \n" + S, max_size=30))
+def test_text_means_the_same_to_both_ages(text: str) -> None:
+    component = parse(text)
+    shown = "".join(part for part, _ in runs(component))
+    assert plain(parse(section_text(component).replace("&", "&&"))) == shown

@@ -1,0 +1,236 @@
+"""A Minecraft port as a whole: real clients' first bytes, told apart however they are cut; everything else refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.base import Event, LoginRequested, Opened, PingRequested, StatusReply, StatusRequested
+from zeroscale.protocols.legacy import LegacyConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft_client import LoginClient, StatusClient
+from zeroscale.protocols.modern import LARGEST_HANDSHAKE, LARGEST_LOGIN_START, LONGEST_TAIL
+
+CAPTURED = json.loads((Path(__file__).parent.parent / "fixtures" / "first_bytes.json").read_text())
+SENT = [bytes.fromhex(each["bytes"]) for each in CAPTURED]
+REPLY = StatusReply(description="asleep", online=0, maximum=20, version_name="1.21.4")
+
+MOST_KEPT = LARGEST_HANDSHAKE + LARGEST_LOGIN_START + 6 + LONGEST_TAIL
+"""Bytes: the longest handshake and login start with their lengths, and what may follow."""
+
+
+def converse(conversation: MinecraftConversation, pieces: list[bytes]) -> list[Event]:
+    """Feeds pieces, with the silence that follows them; whatever is kept is checked on the way."""
+    events: list[Event] = []
+    for piece in pieces:
+        events.extend(conversation.receive(piece))
+        assert len(conversation.kept) <= MOST_KEPT
+    if conversation.quiet_timeout is not None:
+        events.extend(conversation.silence())
+    return events
+
+
+@pytest.mark.parametrize("captured", CAPTURED, ids=lambda each: f"{each['client']}: {each['what']}")
+@pytest.mark.parametrize("size", [1000, 1, 2, 3, 7])
+def test_every_captured_client_is_understood(captured: dict[str, Any], size: int) -> None:
+    data = bytes.fromhex(captured["bytes"])
+    conversation = MinecraftConversation()
+    (event,) = converse(conversation, [data[at : at + size] for at in range(0, len(data), size)])
+    expected = captured["expected"]
+    match event:
+        case LoginRequested():
+            assert expected["event"] == "login"
+            assert event.name == expected["name"]
+            if "uuid" in expected:
+                assert event.uuid == expected["uuid"]
+            assert (event.uuid is not None) == (event.protocol >= 760)
+            assert event.patience == (None if event.protocol >= 393 else 27.0 if event.protocol > 5 else 17.0)
+            assert conversation.kick("no")
+        case StatusRequested():
+            assert expected["event"] == "status"
+            assert conversation.status(REPLY)
+        case _:
+            assert expected["event"] == "ping"
+            assert event == PingRequested()
+            assert conversation.pong() == data[-10:]
+    if isinstance(event, LoginRequested | StatusRequested):
+        assert (event.protocol, event.host, event.port) == (expected["protocol"], expected["host"], expected["port"])
+    assert conversation.kept == data
+
+
+def modern_status_of_254_bytes() -> bytes:
+    """A modern handshake whose first bytes are `FE 01`, as a ping of 1.4 would be."""
+    client = StatusClient("h" * (254 - 8), 25565, 769)
+    assert client.request().startswith(b"\xfe\x01\x00")
+    return client.request()
+
+
+@pytest.mark.parametrize("size", [None, 1, 2])
+def test_a_modern_handshake_may_begin_like_a_legacy_ping(feed: Any, size: int | None) -> None:
+    data = modern_status_of_254_bytes()
+    conversation = MinecraftConversation()
+    assert feed(conversation, data, size) == [StatusRequested(769, "h" * 246, 25565)]
+    assert not conversation.status_ends
+    assert conversation.kept == data
+
+
+def test_only_time_tells_a_lone_fe_from_the_rest() -> None:
+    conversation = MinecraftConversation()
+    timeouts = [conversation.quiet_timeout]
+    for byte in (b"\xfe", b"\x01", b"\x00"):
+        assert not conversation.receive(byte)
+        timeouts.append(conversation.quiet_timeout)
+    assert timeouts == [None, 0.3, 0.3, None]
+    assert not conversation.silence()
+
+
+def test_fe_and_another_length_is_modern(feed: Any) -> None:
+    client = StatusClient("h" * (382 - 8), 25565, 769)
+    assert client.request().startswith(b"\xfe\x02\x00")
+    assert len(feed(MinecraftConversation(), client.request(), 1)) == 1
+
+
+def test_fe_01_and_neither_is_refused_at_once() -> None:
+    with pytest.raises(ProtocolError):
+        MinecraftConversation().receive(b"\xfe\x01\x05")
+
+
+def test_the_legacy_dialects_end_with_their_status(feed: Any) -> None:
+    conversation = MinecraftConversation()
+    feed(conversation, b"\xfe\x01\xfa")
+    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
+    assert conversation.status_ends
+    assert conversation.status(REPLY).startswith(b"\xff")
+    assert conversation.pong() == b""
+
+
+def test_a_legacy_login_cannot_be_held(feed: Any) -> None:
+    conversation = MinecraftConversation()
+    name = "Steve".encode("utf-16-be")
+    (event,) = feed(conversation, b"\x02\x00\x05" + name, 1)
+    assert (event.name, event.patience) == ("Steve", 0.0)
+    assert conversation.kick("starting").startswith(b"\xff\x00\x08")
+
+
+def test_a_login_is_held_and_let_go() -> None:
+    conversation = MinecraftConversation(hold_channel="a:b")
+    client = LoginClient("mc.example.com", 25565, 769, "Steve")
+    conversation.receive(client.request())
+    conversation.hold()
+    for _ in range(3):
+        for question in client.receive(conversation.keepalive()):
+            assert conversation.unanswered == 1
+            conversation.receive(question.answer)  # type: ignore[union-attr]  # nothing else can come here
+    assert conversation.unanswered == 0
+    assert conversation.kept == client.request()
+
+
+def test_options_reach_who_reads_them() -> None:
+    conversation = MinecraftConversation(legacy_hold=True)
+    (event,) = conversation.receive(LoginClient("a", 1, 340, "Steve").request())
+    assert isinstance(event, LoginRequested)
+    assert event.patience is None
+    conversation.hold()
+    assert conversation.keepalive() == b"\x00"
+    forwarding = MinecraftConversation(forwarding=True)
+    assert forwarding.receive(LoginClient("a" * 20000, 1, 340, "Steve").request())
+    as_login = MinecraftConversation(transfer_as_login=True)
+    request = LoginClient("a", 1, 769, "Steve").request()
+    as_login.receive(request.replace(b"\x00\x01\x02", b"\x00\x01\x03"))
+    assert as_login.kept == request
+
+
+STARTS = st.sampled_from([*SENT, modern_status_of_254_bytes(), b"\x02\x00\x05\x00S", b"\x02\x3d\x00\x05", b""])
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_split_of_any_bytes(data: st.DataObject) -> None:
+    start = data.draw(STARTS)
+    whole = start[: data.draw(st.integers(0, len(start)))] + data.draw(st.binary(max_size=300))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    conversation = MinecraftConversation()
+    try:
+        events = converse(conversation, pieces)
+    except ProtocolError:
+        return
+    assert conversation.kept == whole
+    again = MinecraftConversation()
+    assert converse(again, [whole]) == events
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200), st.integers(1, 9), st.integers(0, 5), st.booleans())
+def test_any_bytes_from_a_held_client(said: bytes, size: int, asked: int, old: bool) -> None:
+    conversation = MinecraftConversation()
+    client = LoginClient("a", 1, 340 if old else 769, "Steve")
+    conversation.receive(client.request())
+    conversation.hold()
+    for _ in range(asked):
+        conversation.keepalive()
+    try:
+        for at in range(0, len(said), size):
+            conversation.receive(said[at : at + size])
+            assert conversation.kept == client.request()
+    except ProtocolError:
+        assert conversation.kept == b""
+
+
+def mutated(chance: random.Random) -> bytes:
+    """A captured first message with something wrong in it, or noise."""
+    data = bytearray(chance.choice(SENT))
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(data) + 1)
+        match chance.randrange(6):
+            case 0:
+                data[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del data[at : at + chance.randrange(8)]
+            case 2:
+                data[at:at] = chance.randbytes(chance.randrange(16))
+            case 3:
+                data[at:at] = chance.choice(SENT)
+            case 4:
+                data[at : at + 1] = bytes([chance.choice([0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF])]) * chance.randint(1, 5)
+            case _:
+                data = bytearray(chance.randbytes(chance.randrange(1, 80)))
+    return bytes(data)
+
+
+def test_20000_mutated_first_messages_and_nothing_but_protocol_errors() -> None:
+    chance = random.Random(20261123)
+    refused = 0
+    for _ in range(20_000):
+        data = mutated(chance)
+        cut = chance.randrange(len(data) + 1)
+        conversation = MinecraftConversation()
+        try:
+            events = converse(conversation, [data[:cut], data[cut:]])
+        except ProtocolError as error:
+            refused += 1
+            assert "\n" not in str(error)
+            assert len(str(error)) < 200
+            assert conversation.kept == b""
+            continue
+        assert not any(isinstance(event, Opened) for event in events)
+        conversation.status(REPLY)
+        conversation.pong()
+        conversation.kick("no")
+    assert 5_000 < refused < 20_000
+
+
+def test_the_legacy_conversation_is_given_every_byte() -> None:
+    conversation = MinecraftConversation()
+    conversation.receive(b"\xfe")
+    conversation.silence()
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"\x01")
+    assert isinstance(conversation._inner, LegacyConversation)

@@ -1,0 +1,235 @@
+"""The client's half: against replies that quarry packs, against our own other half, and against whatever else."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tracemalloc
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quarry.types.buffer import Buffer1_7
+from quarry.types.uuid import UUID
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.base import StatusReply
+from zeroscale.protocols.component import parse
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft_client import (
+    LARGEST_LOGIN,
+    LARGEST_STATUS,
+    CompressionSet,
+    CookieRequested,
+    Disconnected,
+    EncryptionRequested,
+    LoginClient,
+    LoginSucceeded,
+    PluginRequested,
+    PongReceived,
+    StatusClient,
+    StatusReceived,
+    login_start,
+    offline_uuid,
+)
+
+VARINT = Buffer1_7.pack_varint
+STRING = Buffer1_7.pack_string
+OFFLINE = "b50ad385829d3141a2167e7d7539ba7f"
+"""What every server in offline mode gives to Notch."""
+
+
+def compressed(body: bytes, claimed: int) -> bytes:
+    """Set Compression, and a frame that claims to be that big once it is inflated."""
+    body = VARINT(claimed) + body
+    return pack(3, VARINT(0)) + bytes(VARINT(len(body))) + body
+
+
+def pack(packet_id: int, *fields: bytes, threshold: int = -1) -> bytes:
+    """A packet as quarry packs it."""
+    packed: bytes = Buffer1_7.pack_packet(VARINT(packet_id) + b"".join(fields), threshold)
+    return packed
+
+
+def fed(client: StatusClient | LoginClient, data: bytes, size: int | None) -> list[Any]:
+    """Feeds `data` in pieces of `size`."""
+    size = size or max(1, len(data))
+    return [event for at in range(0, len(data), size) for event in client.receive(data[at : at + size])]
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_our_status_is_read_by_our_client(size: int | None) -> None:
+    client = StatusClient("MC.example.com", 4711, 769)
+    server = MinecraftConversation()
+    (asked,) = server.receive(client.request())
+    reply = server.status(StatusReply(parse("&6asleep"), 0, 20, "1.21.4"))
+    (received,) = fed(client, reply, size)
+    assert isinstance(received, StatusReceived)
+    assert received.status["description"] == {"text": "", "extra": [{"text": "asleep", "color": "gold"}]}
+    assert json.loads(received.raw) == received.status
+    server.receive(client.ping(-(2**63)))
+    assert fed(client, server.pong(), size) == [PongReceived(-(2**63))]
+    assert repr(asked) == "StatusRequested(protocol=769, host='mc.example.com', port=4711)"
+
+
+def test_a_status_and_a_pong_may_come_in_one_piece() -> None:
+    client = StatusClient("a", 1)
+    events = client.receive(pack(0, STRING('{"a": 1}')) + pack(1, struct.pack(">q", 7)))
+    assert events == [StatusReceived({"a": 1}, '{"a": 1}'), PongReceived(7)]
+
+
+def test_a_status_may_be_as_long_as_the_game_allows() -> None:  # which is more than quarry can pack
+    text = json.dumps({"description": "\u20ac" * 32000}, ensure_ascii=False)
+    raw = text.encode()
+    body = b"\x00" + VARINT(len(raw)) + raw
+    (event,) = StatusClient("a", 1).receive(VARINT(len(body)) + body)
+    assert isinstance(event, StatusReceived)
+    assert event.raw == text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pack(0, STRING("[]")),
+        pack(0, STRING("{")),
+        pack(0, STRING("[" * 20000)),
+        pack(0, STRING("{}"), b"x"),
+        pack(0),
+        pack(1, b"short"),
+        pack(1, bytes(9)),
+        pack(2),
+        b"\x00",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(100),
+        VARINT(LARGEST_STATUS + 1),
+        b"\xff\xff\xff\xff",
+        pack(0, STRING('{"a": ' + "1" * 5000 + "}")),  # more digits than Python converts
+    ],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_what_is_no_status(reply: bytes, size: int | None) -> None:
+    with pytest.raises(ProtocolError):
+        fed(StatusClient("a", 1), reply, size)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "identity"),
+    [(5, b""), (340, b""), (735, b"binary"), (758, b"binary"), (777, b"binary"), (-1, b"binary")],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_login_that_succeeds(protocol: int, identity: bytes, size: int | None) -> None:
+    uuid = UUID.from_hex(OFFLINE)
+    who = uuid.to_bytes() if identity else STRING(str(uuid))
+    data = pack(2, who, STRING("Steve")) + b"whatever \xff\xff\xff\xff follows"
+    assert fed(LoginClient("a", 1, protocol, "Steve"), data, size) == [LoginSucceeded("Steve")]
+
+
+@pytest.mark.parametrize("threshold", [0, 64, 256])
+@pytest.mark.parametrize("size", [None, 1])
+def test_compression_is_understood_both_ways(threshold: int, size: int | None) -> None:
+    client = LoginClient("a", 1, 769, "Steve")
+    data = pack(3, VARINT(threshold))
+    data += pack(4, VARINT(9), STRING("a:b"), bytes(300), threshold=threshold)
+    data += pack(0, STRING('{"text":"' + "no" * 200 + '"}'), threshold=threshold)
+    compressed, asked, refused = fed(client, data, size)
+    assert compressed == CompressionSet(threshold)
+    assert (asked.message_id, asked.channel) == (9, "a:b")
+    answer = Buffer1_7(asked.answer).unpack_packet(Buffer1_7, threshold)
+    assert answer.read() == b"\x02\x09\x00"
+    assert refused == Disconnected({"text": "no" * 200})
+
+
+def test_a_negative_threshold_compresses_nothing() -> None:
+    client = LoginClient("a", 1, 769, "Steve")
+    assert client.receive(pack(3, VARINT(-1)) + pack(1)) == [CompressionSet(-1), EncryptionRequested()]
+
+
+def test_questions_get_the_answers_of_one_who_knows_nothing() -> None:
+    client = LoginClient("a", 1, 769, "Steve")
+    plugin, cookie = client.receive(pack(4, VARINT(-7), STRING("a:b"), b"data") + pack(5, STRING("c:d")))
+    assert plugin == PluginRequested(-7, "a:b", pack(2, VARINT(-7), b"\x00"))
+    assert cookie == CookieRequested("c:d", pack(4, STRING("c:d"), b"\x00"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ('{"text":"no"}', {"text": "no"}),
+        ('"no"', "no"),
+        ('["no"]', ["no"]),
+        ("no JSON", "no JSON"),
+        ("5", "5"),
+        ("[" * 20000, "[" * 20000),
+    ],
+)
+def test_a_refusal_is_a_component(raw: str, reason: Any) -> None:
+    assert LoginClient("a", 1, 769, "Steve").receive(pack(0, STRING(raw))) == [Disconnected(reason)]
+
+
+def test_our_kick_is_read_by_our_client() -> None:
+    client = LoginClient("a", 1, 769, "Steve")
+    server = MinecraftConversation()
+    server.receive(client.request())
+    assert client.receive(server.kick("starting")) == [Disconnected({"text": "starting"})]
+
+
+def test_empty_frames_are_skipped_by_clients_that_skip_them() -> None:
+    assert fed(LoginClient("a", 1, 340, "Steve"), b"\x00\x00" + pack(1) + b"\x00", 1) == [EncryptionRequested()]
+    with pytest.raises(ProtocolError):
+        LoginClient("a", 1, 393, "Steve").receive(b"\x00")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        compressed(zlib.compress(bytes(LARGEST_LOGIN + 1)), LARGEST_LOGIN + 1),
+        compressed(zlib.compress(b"x"), -1),
+        compressed(zlib.compress(bytes(9)), 10),
+        compressed(b"not zlib", 10),
+        compressed(b"", 10),
+        compressed(b"", 0),
+        pack(9),
+        pack(2, b"\x05short"),
+        VARINT(LARGEST_LOGIN + 1),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 7])
+def test_what_is_no_login(data: bytes, size: int | None) -> None:
+    with pytest.raises(ProtocolError):
+        fed(LoginClient("a", 1, 769, "Steve"), data, size)
+
+
+def test_a_frame_is_never_inflated_beyond_what_it_says() -> None:
+    bomb = zlib.compress(b"\x01" + bytes(100_000_000), 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError, match="not as long as it says"):
+            LoginClient("a", 1, 769, "Steve").receive(compressed(bomb, 5))
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(bomb) < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("protocol", [4, 47, 340, 758, 759, 760, 761, 763, 764, 777, 778, -1])
+def test_our_login_is_understood_by_our_other_half(protocol: int) -> None:
+    client = LoginClient("MC.example.com", 25565, protocol, "Notch")
+    (event,) = MinecraftConversation().receive(client.request())
+    uuid = OFFLINE if protocol >= 760 or protocol < 0 else None
+    assert event.uuid == uuid  # type: ignore[union-attr]  # a LoginRequested: the name says so
+    assert event.name == "Notch"  # type: ignore[union-attr]
+
+
+def test_offline_uuids_are_those_of_offline_servers() -> None:
+    assert offline_uuid("Notch") == UUID.from_offline_player("Notch").to_hex(with_dashes=False) == OFFLINE
+    given_uuid = "0123456789abcdef0123456789abcdef"
+    assert login_start(769, "Steve", given_uuid).endswith(bytes.fromhex(given_uuid))
+
+
+@given(st.binary(max_size=200), st.integers(1, 50), st.sampled_from([5, 340, 769]))
+def test_whatever_a_server_sends(data: bytes, size: int, protocol: int) -> None:
+    for client in (StatusClient("a", 1), LoginClient("a", 1, protocol, "Steve")):
+        try:
+            fed(client, data, size)
+        except ProtocolError as error:
+            assert len(str(error)) < 200

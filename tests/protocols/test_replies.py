@@ -1,0 +1,157 @@
+"""Status and kick, as clients since 1.7 read them: ours read by mcstatus and quarry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcstatus.responses import JavaStatusResponse
+from quarry.types.buffer import Buffer1_7
+
+from zeroscale.protocols import replies
+from zeroscale.protocols.base import StatusReply
+from zeroscale.protocols.component import parse
+from zeroscale.protocols.replies import LONGEST_JSON, encode_kick, encode_status
+
+ICON = "data:image/png;base64,iVBORw0KGgo="
+
+
+def decoded(packet: bytes) -> Any:
+    """The JSON of a packet 0x00, whose size is checked."""
+    buffer = Buffer1_7(packet)
+    assert buffer.unpack_varint() == len(buffer)
+    assert buffer.unpack_varint() == 0
+    assert buffer.unpack_varint() == len(buffer)
+    text = buffer.read().decode()
+    assert len(text.encode("utf-16-le")) <= 2 * LONGEST_JSON
+    return json.loads(text)
+
+
+def test_mcstatus_reads_our_status() -> None:
+    reply = StatusReply(
+        description=parse("&6Asleep\n&ljoin to wake"),
+        online=0,
+        maximum=20,
+        version_name="Paper 1.21.4",
+        sample=["\u00a7aIt sleeps", "two\nlines"],
+        favicon=ICON,
+        extra={"enforcesSecureChat": True, "preventsChatReports": True},
+    )
+    status = JavaStatusResponse.build(decoded(encode_status(reply, 769)), 0)
+    assert status.motd.to_plain() == "Asleep\njoin to wake"
+    assert (status.version.name, status.version.protocol) == ("Paper 1.21.4", 769)
+    assert (status.players.online, status.players.max) == (0, 20)
+    assert status.players.sample is not None
+    assert [player.name for player in status.players.sample] == ["\u00a7aIt sleeps", "two", "lines"]
+    assert {player.uuid for player in status.players.sample} == {replies.NOBODY}
+    assert status.icon == ICON
+    assert status.enforces_secure_chat is True
+    assert status.raw["preventsChatReports"] is True  # type: ignore[typeddict-item]  # a mod's key
+
+
+def test_only_what_there_is_is_said() -> None:
+    assert decoded(encode_status(StatusReply("asleep", 0, 20, "1.8.9"), 47)) == {
+        "version": {"name": "1.8.9", "protocol": 47},
+        "players": {"max": 20, "online": 0},
+        "description": "asleep",
+    }
+
+
+def test_extra_keys_are_replayed_but_none_of_ours_is_replaced() -> None:
+    forge = {"fmlNetworkVersion": 3, "channels": [], "mods": [{"modId": "a", "modmarker": "1"}]}
+    extra = {"forgeData": forge, "version": "theirs", "players": None, "description": "theirs", "favicon": "theirs"}
+    status = decoded(encode_status(StatusReply("ours", 0, 20, "1.20.1", extra=extra), 763))
+    assert status["forgeData"] == forge
+    assert status["description"] == "ours"
+    assert "favicon" not in status
+    with_icon = decoded(encode_status(StatusReply("ours", 0, 20, "1.20.1", extra=extra, favicon=ICON), 763))
+    assert with_icon["favicon"] == ICON
+
+
+def test_empty_lists_that_clients_refuse_are_left_out() -> None:
+    description = {"text": "a", "extra": []}
+    assert decoded(encode_status(StatusReply(description, 0, 20, "x"), 47))["description"] == {"text": "a"}
+
+
+BIG = "x" * 20000
+WIDE = "\u20ac" * 20000
+
+
+@pytest.mark.parametrize(
+    ("reply", "keys", "sample"),
+    [
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=BIG, extra={"k": "x"}), {"favicon", "k"}, True),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=WIDE, extra={"k": "x"}), {"favicon", "k"}, True),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=BIG, extra={"k": BIG}), {"k"}, True),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=ICON, extra={"k": BIG + BIG}), set(), True),
+        (StatusReply("a", 0, 1, "v", [BIG, BIG], favicon=ICON, extra={"k": "x"}), set(), False),
+        (StatusReply(BIG + BIG, 0, 1, BIG + BIG, ["s"]), set(), False),
+        (StatusReply("\U0001f600" * 20000, 0, 1, "v", ["s"]), set(), False),
+        (StatusReply("a", 0, 1, "v", ["s"], extra={"k": object()}), set(), True),
+    ],
+)
+def test_what_is_too_big_is_left_out_in_order(reply: StatusReply, keys: set[str], sample: bool) -> None:
+    status = decoded(encode_status(reply, 47))
+    assert set(status) - {"version", "players", "description"} == keys
+    assert ("sample" in status["players"]) is sample
+    assert str(status["description"])[0] == str(reply.description)[0]
+
+
+def test_a_description_too_deep_for_json_is_shown_as_text() -> None:
+    hover: dict[str, object] = {}
+    for _ in range(5000):
+        hover = {"x": hover}
+    status = decoded(encode_status(StatusReply({"text": "deep", "hoverEvent": hover}, 0, 1, "v"), 47))
+    assert status["description"] == "deep"
+
+
+def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reply() -> StatusReply:
+        return StatusReply(parse("&6once"), 0, 1, "v", ["s"], extra={"k": ["v"]})
+
+    first = encode_status(reply(), 47)
+    with monkeypatch.context() as patch:
+        patch.setattr(replies, "_fitting_json", lambda *_: pytest.fail("encoded again"))
+        assert encode_status(reply(), 47) is first
+    assert encode_status(reply(), 48) != first
+    other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
+    assert decoded(encode_status(other, 47))["description"] == parse("&6twice")
+
+
+def test_the_memory_of_replies_is_bounded() -> None:
+    for number in range(200):
+        encode_status(StatusReply(str(number), 0, 1, "v"), number)
+    assert len(replies._recent) <= 32
+
+
+@given(st.text(), st.text(), st.integers(), st.integers(), st.lists(st.text(), max_size=4), st.integers())
+def test_any_text_makes_a_status(
+    description: str, version: str, online: int, maximum: int, sample: list[str], protocol: int
+) -> None:
+    status = decoded(encode_status(StatusReply(description, online, maximum, version, sample), protocol))
+    assert status["description"] == description
+    assert status["version"] == {"name": version, "protocol": protocol}
+    lines = [line for entry in sample for line in entry.split("\n")]
+    assert [entry["name"] for entry in status["players"].get("sample", [])] == lines
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("no", {"text": "no"}),
+        ({"text": "no", "extra": []}, {"text": "no"}),
+        (["a", {"text": "b"}], ["a", {"text": "b"}]),
+        (parse("&cStarting\nabout 40 s"), {"text": "", "extra": [{"text": "Starting\nabout 40 s", "color": "red"}]}),
+        ("x" * 40000, {"text": "x" * 1000}),
+        ({"text": "x", "value": object()}, {"text": "x"}),
+    ],
+)
+def test_a_kick_is_read_by_quarry(reason: Any, expected: Any) -> None:
+    packet = encode_kick(reason)
+    assert decoded(packet) == expected
+    buffer = Buffer1_7(packet).unpack_packet(Buffer1_7)
+    assert buffer.unpack_varint() == 0
+    assert buffer.unpack_chat().value == expected
