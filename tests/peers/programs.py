@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -129,18 +130,34 @@ def answers(port: int) -> bool:
     return False
 
 
-def processes_in(directory: Path) -> list[int]:
+def processes_in(directory: Path) -> set[int]:
     """The processes, zombies aside, whose current directory is this one or one in it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                current = (entry / "cwd").readlink()
-            except OSError:  # gone meanwhile, a zombie, or not ours
-                continue
-            if current.is_relative_to(directory):
-                found.append(int(entry.name))
+    found = set()
+    for entry in _processes():
+        with suppress(OSError):  # gone meanwhile, a zombie, or not ours
+            if (entry / "cwd").readlink().is_relative_to(directory):
+                found.add(int(entry.name))
     return found
+
+
+def descendants(pid: int) -> set[int]:
+    """The process's children, their children, and so on."""
+    children: dict[int, list[int]] = {}
+    for entry in _processes():
+        with suppress(OSError):  # gone meanwhile
+            _, _, after_name = (entry / "stat").read_text().rpartition(")")
+            children.setdefault(int(after_name.split()[1]), []).append(int(entry.name))
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        new = children.get(todo.pop(), [])
+        found.update(new)
+        todo += new
+    return found
+
+
+def _processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def free_port() -> int:

@@ -13,10 +13,11 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from peers.programs import DEADLINE, Program, answers, free_port, processes_in, wait_until
+from peers.programs import DEADLINE, Program, answers, descendants, free_port, processes_in, wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -58,13 +59,13 @@ class Proxy(Program):
         wait_until(lambda: self.process.poll() is not None or answers(port), "the proxy listens", program=self)
         assert self.process.poll() is None, self.text()
 
-    def server_processes(self) -> list[int]:
-        """The processes in the server's working directory: the server, and whatever it started."""
-        return processes_in(self.directory)
+    def server_processes(self) -> set[int]:
+        """The server and whatever it started: what runs in its working directory, or descends from the proxy."""
+        return processes_in(self.directory) | descendants(self.process.pid)
 
     def assert_asleep(self) -> None:
         """Nothing runs behind it."""
-        assert self.server_processes() == []
+        assert self.server_processes() == set()
         assert not answers(self.server_port)
 
     def wait_until_asleep(self, within: float = DEADLINE) -> None:
@@ -93,9 +94,11 @@ class Proxy(Program):
 
     def discard(self) -> None:
         """Also ends what a test that failed left behind it."""
+        left = self.server_processes()
         super().discard()
-        for pid in self.server_processes():
-            os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Player(Program):
