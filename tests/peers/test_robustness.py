@@ -9,7 +9,7 @@ import resource
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from peers.programs import free_port
@@ -141,10 +141,10 @@ def deliver(proxy: Proxy, messages: Sequence[bytes]) -> None:
             try:
                 writer.write(message)
                 if chance.random() > PATIENT:
-                    writer.write_eof()
-                await asyncio.wait_for(reader.read(-1), 20)
-            except ConnectionError:
-                pass  # it may be thrown out while it still speaks
+                    with suppress(OSError):
+                        writer.write_eof()
+                with suppress(ConnectionError):  # it may be thrown out while it still speaks
+                    await asyncio.wait_for(reader.read(-1), 20)
             finally:
                 writer.transport.abort()
 
