@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quarry.net.client import ClientFactory, ClientProtocol
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import Event, LoginRequested, Opened, PingRequested, StatusReply, StatusRequested
+from zeroscale.protocols.base import (
+    Event,
+    HoldAnswered,
+    LoginRequested,
+    Opened,
+    PingRequested,
+    StatusReply,
+    StatusRequested,
+)
 from zeroscale.protocols.legacy import LegacyConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.protocols.minecraft_client import LoginClient, StatusClient
@@ -63,6 +77,88 @@ def test_every_captured_client_is_understood(captured: dict[str, Any], size: int
     if isinstance(event, LoginRequested | StatusRequested):
         assert (event.protocol, event.host, event.port) == (expected["protocol"], expected["host"], expected["port"])
     assert conversation.kept == data
+
+
+class RecordingClient(ClientProtocol):  # type: ignore[misc]  # quarry has no types
+    """quarry's client; notes what it understood."""
+
+    def setup(self) -> None:
+        self.understood: list[object] = []
+
+    def status_response(self, data: object) -> None:
+        self.understood.append(data)
+
+    def packet_login_plugin_request(self, buff: Any) -> None:
+        self.understood.append("asked")
+        super().packet_login_plugin_request(buff)
+
+    def packet_login_disconnect(self, buff: Any) -> None:
+        self.understood.append(buff.unpack_chat().value)
+
+    def protocol_error(self, err: Exception) -> None:
+        raise err
+
+
+class Destination:
+    """Where quarry's client believes it connected to."""
+
+    @staticmethod
+    def getDestination() -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 25565)
+
+
+class ConnectedTransport(StringTransport):
+    """A transport in memory that knows its connector, as a TCP client's does."""
+
+    connector = Destination
+
+
+@pytest.fixture
+def quarry_client() -> Iterator[Callable[[str, int], tuple[RecordingClient, StringTransport]]]:
+    """Makes quarry's own client, connected in memory, its first bytes sent."""
+    clients: list[RecordingClient] = []
+
+    def connect(mode: str, protocol: int) -> tuple[RecordingClient, StringTransport]:
+        factory = ClientFactory()
+        factory.protocol = RecordingClient
+        factory.protocol_mode_next = mode
+        factory.force_protocol_version = protocol
+        client = factory.buildProtocol(Destination.getDestination())
+        clients.append(client)
+        transport = ConnectedTransport()  # type: ignore[no-untyped-call]  # Twisted's
+        client.makeConnection(transport)
+        return client, transport
+
+    yield connect
+    for client in clients:
+        client.connectionLost(Failure(ConnectionDone()))
+
+
+def test_quarrys_client_reads_our_status(quarry_client: Any, feed: Any) -> None:
+    client, transport = quarry_client("status", 47)
+    conversation = MinecraftConversation()
+    (event,) = feed(conversation, transport.value())
+    client.dataReceived(conversation.status(REPLY))
+    (status,) = client.understood
+    assert status["description"] == "asleep"
+    assert (event.host, event.port) == ("127.0.0.1", 25565)
+
+
+@pytest.mark.parametrize("protocol", [4, 5, 47, 107, 340, 404, 498, 578, 754, 758, 759, 760])
+def test_quarrys_client_is_held_and_kicked(quarry_client: Any, feed: Any, protocol: int) -> None:
+    client, transport = quarry_client("login", protocol)
+    conversation = MinecraftConversation()
+    (event,) = feed(conversation, transport.value())
+    assert (event.protocol, event.name) == (protocol, client.factory.profile.display_name)
+    conversation.hold()
+    expected: list[object] = []
+    for _ in range(3 if protocol >= 393 else 0):
+        transport.clear()
+        client.dataReceived(conversation.keepalive())
+        assert list(conversation.receive(transport.value())) == [HoldAnswered()]
+        expected.append("asked")
+    client.dataReceived(conversation.kick("starting"))
+    assert client.understood == [*expected, {"text": "starting"}]
 
 
 def modern_status_of_254_bytes() -> bytes:

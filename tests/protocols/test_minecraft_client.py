@@ -6,13 +6,19 @@ import json
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quarry.net.server import ServerFactory, ServerProtocol
 from quarry.types.buffer import Buffer1_7
 from quarry.types.uuid import UUID
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.base import StatusReply
@@ -57,6 +63,61 @@ def fed(client: StatusClient | LoginClient, data: bytes, size: int | None) -> li
     """Feeds `data` in pieces of `size`."""
     size = size or max(1, len(data))
     return [event for at in range(0, len(data), size) for event in client.receive(data[at : at + size])]
+
+
+@pytest.fixture
+def quarry_server() -> Iterator[Callable[[bool], tuple[ServerProtocol, StringTransport]]]:
+    """Makes quarry's own server, connected in memory."""
+    servers: list[ServerProtocol] = []
+
+    def connect(online_mode: bool = False) -> tuple[ServerProtocol, StringTransport]:
+        factory = ServerFactory()
+        factory.online_mode = online_mode
+        factory.motd = "awake"
+        server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+        servers.append(server)
+        transport = StringTransport()
+        server.makeConnection(transport)
+        return server, transport
+
+    yield connect
+    for server in servers:
+        server.connectionLost(Failure(ConnectionDone()))
+
+
+def test_quarrys_server_answers_our_status(quarry_server: Any) -> None:
+    server, transport = quarry_server()
+    client = StatusClient("mc.example.com", 4711, 47)
+    server.dataReceived(client.request())
+    (received,) = client.receive(transport.value())
+    assert received.status["description"] == {"text": "awake"}  # type: ignore[union-attr]  # a StatusReceived
+    transport.clear()
+    server.dataReceived(client.ping(5))
+    assert client.receive(transport.value()) == [PongReceived(5)]
+    assert (server.connect_host, server.connect_port) == ("mc.example.com", 4711)
+
+
+@pytest.mark.parametrize("protocol", [4, 5, 47, 340, 404, 578, 754, 758, 759, 760])
+def test_quarrys_server_lets_us_in(quarry_server: Any, protocol: int) -> None:
+    server, transport = quarry_server()
+    client = LoginClient("mc.example.com", 25565, protocol, "Notch")
+    server.dataReceived(client.request())
+    events = client.receive(transport.value())
+    assert events == [*([CompressionSet(256)] if protocol >= 47 else []), LoginSucceeded("Notch")]
+
+
+def test_quarrys_server_in_online_mode_asks_for_encryption(quarry_server: Any) -> None:
+    server, transport = quarry_server(online_mode=True)
+    client = LoginClient("mc.example.com", 25565, 754, "Notch")
+    server.dataReceived(client.request())
+    assert client.receive(transport.value()) == [EncryptionRequested()]
+
+
+def test_quarrys_server_does_not_let_us_in(quarry_server: Any) -> None:
+    server, transport = quarry_server()
+    client = LoginClient("mc.example.com", 25565, 9999, "Notch")
+    server.dataReceived(client.request())
+    assert client.receive(transport.value()) == [Disconnected({"text": "Unknown protocol version"})]
 
 
 @pytest.mark.parametrize("size", [None, 1])

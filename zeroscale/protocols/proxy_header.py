@@ -1,0 +1,166 @@
+"""The PROXY protocol, versions 1 and 2, both ways: who the client behind a proxy really is (PROTOCOL.md 7).
+
+Written after the specification, haproxy.org's proxy-protocol.txt, sections 2.1 and 2.2. Whose headers may be believed
+is not known here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+from zeroscale.errors import ProtocolError
+
+Version = Literal["v1", "v2"]
+
+LONGEST_V1 = 107
+"""Bytes of a line, its CR LF included: the specification's own worst case."""
+
+LARGEST_V2 = 2048
+"""Bytes after the 16 fixed ones. Addresses are at most 216; a proxy may add a TLS client's name, or more of its own."""
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+FIXED = 16
+V1_START = b"PROXY "
+
+LOCAL, PROXY = 0x20, 0x21
+UNSPECIFIED, TCP4, TCP6 = 0x00, 0x11, 0x21
+IPV4_BYTES, IPV6_BYTES = 12, 36
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of a TCP connection.
+
+    :ivar host: an IPv4 or IPv6 address; where we read it, an IPv4 address in IPv6's clothes is an IPv4 address.
+    :ivar port: 0 to 65535.
+    """
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """What a header says.
+
+    :ivar source: the client; None where the proxy speaks for itself (LOCAL), or does not know (UNKNOWN).
+    :ivar destination: what the client connected to; None as above.
+    """
+
+    source: Endpoint | None
+    destination: Endpoint | None
+
+
+def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
+    """A header for a connection that we make for `source`.
+
+    :raises ValueError: an address that is none, or a port out of range.
+    """
+    ends = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (source, destination)]
+    # One family is all a header has: an IPv4 end of a pair with an IPv6 one is written as a mapped address.
+    if any(end.version == 6 for end in ends):
+        ends = [end if end.version == 6 else ipaddress.ip_address(f"::ffff:{end}") for end in ends]
+    four = ends[0].version == 4
+    if not all(0 <= end.port <= 0xFFFF for end in (source, destination)):
+        raise ValueError("a port out of range")
+    if version == "v1":
+        family = "TCP4" if four else "TCP6"
+        return f"PROXY {family} {ends[0]} {ends[1]} {source.port} {destination.port}\r\n".encode("ascii")
+    addresses = ends[0].packed + ends[1].packed + struct.pack(">HH", source.port, destination.port)
+    return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if four else TCP6, len(addresses)) + addresses
+
+
+def local_header() -> bytes:
+    """The v2 header of a connection that we make for ourselves, such as a readiness probe."""
+    return SIGNATURE + struct.pack(">BBH", LOCAL, UNSPECIFIED, 0)
+
+
+class ProxyHeaderParser:
+    """Reads one header from a connection's first bytes, however they are cut."""
+
+    def __init__(self) -> None:
+        self._received = b""
+
+    def receive(self, data: bytes) -> tuple[ProxyHeader, bytes] | None:
+        """Takes the next bytes. After a header was returned, it takes no more.
+
+        :returns: the header and what came after it; None while there is not enough.
+        :raises ProtocolError: there is no header, or one that breaks the rules or our bounds.
+        """
+        self._received += data
+        received = self._received
+        if received.startswith(SIGNATURE):
+            return _parse_v2(received)
+        if received.startswith(V1_START):
+            return _parse_v1(received)
+        if SIGNATURE.startswith(received) or V1_START.startswith(received):
+            return None
+        raise ProtocolError("no PROXY protocol header where one is required")
+
+
+def _parse_v1(received: bytes) -> tuple[ProxyHeader, bytes] | None:
+    line, end, rest = received[:LONGEST_V1].partition(b"\r\n")
+    if not end:
+        if len(received) >= LONGEST_V1:
+            raise ProtocolError(f"a PROXY v1 header longer than {LONGEST_V1} bytes")
+        return None
+    rest += received[LONGEST_V1:]
+    words = line.split(b" ")
+    if words[1] == b"UNKNOWN":  # whatever else it says is to be ignored
+        return ProxyHeader(None, None), rest
+    families = {b"TCP4": 4, b"TCP6": 6}
+    if len(words) != 6 or words[1] not in families:
+        raise ProtocolError("a PROXY v1 header that is none")
+    source, destination = (
+        Endpoint(_address(host, families[words[1]]), _port(port))
+        for host, port in zip(words[2:4], words[4:], strict=True)
+    )
+    return ProxyHeader(source, destination), rest
+
+
+def _address(word: bytes, version: int) -> str:
+    try:
+        address = ipaddress.ip_address(word.decode("ascii"))
+    except ValueError:
+        address = None
+    if address is None or address.version != version or b"%" in word:
+        raise ProtocolError("a PROXY v1 header with an address that is none")
+    return _normalised(address)
+
+
+def _normalised(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Bans and networks are written for the IPv4 address itself, not for `::ffff:` before it."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _port(word: bytes) -> int:
+    if not (word.isdigit() and len(word) <= 5 and int(word) <= 0xFFFF):
+        raise ProtocolError("a PROXY v1 header with a port that is none")
+    return int(word)
+
+
+def _parse_v2(received: bytes) -> tuple[ProxyHeader, bytes] | None:
+    if len(received) < FIXED:
+        return None
+    command, family, length = struct.unpack_from(">BBH", received, len(SIGNATURE))
+    if command not in (LOCAL, PROXY):
+        raise ProtocolError(f"a PROXY v2 header with version and command {command:#04x}")
+    if length > LARGEST_V2:
+        raise ProtocolError(f"a PROXY v2 header of {length} bytes where at most {LARGEST_V2} are allowed")
+    if len(received) < FIXED + length:
+        return None
+    body, rest = received[FIXED : FIXED + length], received[FIXED + length :]
+    if command == LOCAL or family not in (TCP4, TCP6):  # of families that we do not know, nothing is used
+        return ProxyHeader(None, None), rest
+    size, width = (IPV4_BYTES, 4) if family == TCP4 else (IPV6_BYTES, 16)
+    if length < size:
+        raise ProtocolError(f"a PROXY v2 header of {length} bytes where its addresses have {size}")
+    ports = struct.unpack_from(">HH", body, 2 * width)
+    source, destination = (
+        Endpoint(_normalised(ipaddress.ip_address(body[at : at + width])), port)
+        for at, port in zip((0, width), ports, strict=True)
+    )
+    return ProxyHeader(source, destination), rest
