@@ -1,0 +1,65 @@
+"""Plugins are plain asyncio, and so are their tests: an `async def` test here runs on the reactor's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from plugins.watching import DEADLINE, Bench
+from twisted.internet.defer import Deferred
+
+from zeroscale.plugins import process
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A server's own directory."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def bench(state: Path) -> Bench:
+    """Where `ServerProcess`es are made."""
+    return Bench(state)
+
+
+@pytest.fixture(autouse=True)
+def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A running server's output is looked at every second; tests have no time for that."""
+    monkeypatch.setattr(process, "RUNNING_INTERVAL", 0.02)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs an asyncio test, with a deadline, and clears its bench."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    wanted = inspect.signature(test).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+    bench = pyfuncitem.funcargs.get("bench")
+
+    async def run() -> None:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await test(**arguments)
+        finally:
+            if isinstance(bench, Bench):
+                async with asyncio.timeout(DEADLINE):
+                    await bench.clear()
+
+    finished: Deferred[None] = Deferred()
+
+    def begin() -> None:
+        Deferred.fromFuture(asyncio.get_running_loop().create_task(run())).chainDeferred(finished)
+
+    from twisted.internet import reactor  # not before pytest has installed the right one
+
+    reactor.callLater(0, begin)
+    pytest_twisted.blockon(finished)
+    return True

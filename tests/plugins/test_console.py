@@ -1,0 +1,226 @@
+"""Output through a file that others may empty, and input through a FIFO that may be full."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import console
+from zeroscale.plugins.console import InputFifo, OutputFile, readable
+
+
+class Reader:
+    """A file of output, and the lines that came of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines: list[str] = []
+        self.file = OutputFile(path, self.lines.append)
+        self.file.open()
+        self._writing = self.file.open_for_child()
+
+    def write(self, data: bytes) -> None:
+        os.write(self._writing, data)
+
+    def read(self) -> list[str]:
+        """The new lines."""
+        self.lines.clear()
+        while self.file.read():
+            pass
+        return list(self.lines)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path / "console.log")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"plain", "plain"),
+        (b"\x1b[0;33m[WARN]\x1b[m careful\x1b[K", "[WARN] careful"),
+        (b"\x1b]0;a title\x07after", "after"),
+        (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        (b"> \r\x1b[2KDone (3.2s)!\r", "> Done (3.2s)!"),
+        (b"a\tb\x00\x07\x7f\xc2\x9b31m", "a\tb31m"),
+        (b"not \xff utf-8", "not \ufffd utf-8"),
+        ("Gr\u00fc\u00dfe \u00a7a".encode(), "Gr\u00fc\u00dfe \u00a7a"),
+    ],
+)
+def test_lines_are_made_readable(line: bytes, text: str) -> None:
+    assert readable(line) == text
+
+
+def test_lines_come_whole_however_they_were_written(reader: Reader) -> None:
+    text = "first\n\nGr\u00fc\u00dfe\r\nlast\n".encode()
+    for index in range(len(text)):
+        reader.write(text[index : index + 1])
+        reader.file.read()
+    assert reader.lines == ["first", "", "Gr\u00fc\u00dfe", "last"]
+
+
+def test_an_unended_line_waits_for_its_end(reader: Reader) -> None:
+    reader.write(b"begun")
+    assert reader.read() == []
+    reader.write(b" and ended\nnext")
+    assert reader.read() == ["begun and ended"]
+    reader.file.finish()
+    assert reader.lines == ["begun and ended", "next"]
+
+
+def test_a_long_line_is_cut(reader: Reader) -> None:
+    reader.write(b"x" * 100_000 + b"\nnext\n")
+    cut, following = reader.read()
+    assert cut == "x" * console.LONGEST_LINE
+    assert following == "next"
+    assert reader.file.last_lines[0] == "x" * console.KEPT_CHARACTERS
+
+
+def test_a_line_without_end_is_told_once_and_not_kept(reader: Reader) -> None:
+    told = []
+    for _ in range(100):
+        reader.write(b"x" * 5000)
+        told += reader.read()
+    assert told == ["x" * console.LONGEST_LINE]
+    reader.write(b"\nnext\n")
+    assert reader.read() == ["next"]
+
+
+def test_only_the_last_lines_are_kept(reader: Reader) -> None:
+    reader.write(b"".join(b"%d\n" % number for number in range(1000)))
+    reader.read()
+    assert list(reader.file.last_lines) == [str(number) for number in range(950, 1000)]
+
+
+def test_somebody_empties_the_file(reader: Reader) -> None:
+    reader.write(b"before, and more of it\nhalf a li")
+    reader.read()
+    os.truncate(reader.file.path, 0)
+    reader.write(b"after\n")
+    assert reader.read() == ["after"]
+
+
+def test_a_script_that_writes_to_dev_stderr_empties_the_file(reader: Reader) -> None:
+    reader.write(b"before, and more of it\n")
+    reader.read()
+    reader.file.path.write_bytes(b"x\n")  # as `> /dev/stderr` does: truncated, and written from the beginning
+    reader.write(b"after\n")
+    assert reader.read() == ["x", "after"]
+
+
+def test_somebody_takes_the_file_away(reader: Reader) -> None:
+    reader.file.path.unlink()
+    reader.write(b"still heard\n")
+    assert reader.read() == ["still heard"]
+
+
+def test_a_large_file_is_put_aside_and_nothing_of_it_is_lost(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LARGEST_FILE", 1000)
+    told = []
+    for number in range(100):
+        reader.write(b"%050d\n" % number)
+        told += reader.read()
+        assert reader.file.path.stat().st_size <= 1051
+    assert told == [f"{number:050}" for number in range(100)]
+    older = (tmp_path / "console.log.1").read_text().splitlines()
+    newer = reader.file.path.read_text().splitlines()
+    assert older + newer == told[-len(older + newer) :]
+
+
+def test_who_is_far_behind_skips(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(console, "READ_SIZE", 1000)
+    reader.write(b"".join(b"%09d\n" % number for number in range(2000)))
+    assert reader.read() == [f"{number:09}" for number in range(1901, 2000)], "and the line it fell into is not told"
+    assert reader.file.path.stat().st_size == 0
+
+
+def test_reading_from_near_the_end_begins_with_a_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    path.write_text("".join(f"line {number}\n" for number in range(100)))
+    lines: list[str] = []
+    file = OutputFile(path, lines.append)
+    file.open(from_end=20)
+    file.finish()
+    assert lines == ["line 98", "line 99"]
+    lines.clear()
+    file.open(from_end=1_000_000)
+    file.finish()
+    assert len(lines) == 100
+
+
+def test_rotation_keeps_one_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    file = OutputFile(path, print)
+    file.rotate()
+    for run in ("one", "two"):
+        path.write_text(run)
+        file.rotate()
+    assert not path.exists()
+    assert (tmp_path / "console.log.1").read_text() == "two"
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> InputFifo:
+    fifo = InputFifo(tmp_path / "stdin")
+    fifo.make()
+    return fifo
+
+
+def test_a_line_reaches_the_server(fifo: InputFifo) -> None:
+    child = fifo.open_for_child()
+    fifo.send("say h\u00e9")
+    assert os.read(child, 100) == "say h\u00e9\n".encode()
+    os.close(child)
+    fifo.remove()
+    assert not fifo.path.exists()
+
+
+def test_a_fresh_one_has_nothing_in_it(fifo: InputFifo) -> None:
+    fifo.send("stop")
+    fifo.make()
+    child = fifo.open_for_child()
+    os.set_blocking(child, False)
+    with pytest.raises(BlockingIOError):
+        os.read(child, 100)
+    os.close(child)
+    fifo.remove()
+
+
+@pytest.mark.parametrize("line", ["two\nlines", "a\rb", "x" * 4096])
+def test_what_is_not_one_line_is_refused(fifo: InputFifo, line: str) -> None:
+    with pytest.raises(PluginError, match="one line of at most 4095 bytes"):
+        fifo.send(line)
+    fifo.send("x" * 4095)
+    fifo.remove()
+
+
+def test_a_full_one_takes_whole_lines_only(fifo: InputFifo) -> None:
+    sent = 0
+    with pytest.raises(PluginError, match="does not read its console"):
+        while True:
+            fifo.send("x" * 1000)
+            sent += 1
+    child = fifo.open_for_child()
+    received = b""
+    while len(received) < sent * 1001:
+        received += os.read(child, 65536)
+    assert received == (b"x" * 1000 + b"\n") * sent
+    os.close(child)
+    fifo.remove()
+
+
+def test_one_that_is_not_there(tmp_path: Path) -> None:
+    fifo = InputFifo(tmp_path / "stdin")
+    with pytest.raises(OSError, match="No such file"):
+        fifo.open()
+    with pytest.raises(PluginError, match="takes no input"):
+        fifo.send("stop")
+    (tmp_path / "stdin").write_text("no FIFO")
+    with pytest.raises(OSError, match="no FIFO"):
+        fifo.open()

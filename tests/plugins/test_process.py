@@ -1,0 +1,437 @@
+"""A real process, from its start to its end, also when whoever started it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plugins.watching import Bench, children, stranger, until
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import process as module
+from zeroscale.plugins import process_table
+from zeroscale.plugins.process import ServerProcess
+
+ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
+"""A server in shell: says it is ready, repeats what it is told, and ends on `stop`."""
+
+
+async def start(process: ServerProcess, script: str, directory: Path | None = None) -> None:
+    await process.start(["sh", "-c", script], working_directory=directory or Path("/"))
+
+
+def exists(process_id: int) -> bool:
+    return process_table.is_live(process_id)
+
+
+async def test_a_server_talks_listens_and_ends(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    assert process.alive
+    process.send("hello")
+    await bench.output.line_with("got hello")
+    process.send("stop")
+    assert await process.wait() == 0
+    assert bench.output.lines == ["ready", "got hello", "got stop"]
+    assert process.last_lines == ("ready", "got hello", "got stop")
+    assert not process.alive
+
+
+async def test_its_working_directory_arguments_and_environment(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    monkeypatch.setenv("WATCHDOG_USEC", "1")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("KEPT", "ours")
+    process = bench.process()
+    await process.start(
+        ["sh", "-c", 'echo "$PWD|$1|$NOTIFY_SOCKET$WATCHDOG_USEC$LISTEN_FDS|$KEPT|$GIVEN"', "sh", "a word"],
+        working_directory=tmp_path,
+        environment={"GIVEN": "too"},
+    )
+    await process.wait()
+    assert bench.output.lines == [f"{tmp_path}|a word||ours|too"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
+async def test_exit_codes(bench: Bench, script: str, code: int) -> None:
+    process = bench.process()
+    await start(process, script)
+    assert await process.wait() == code
+    assert await process.wait() == code, "whoever asks later learns it as well"
+
+
+async def test_the_last_words_come_before_the_end_is_known(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, "seq 1 20000; printf 'no end of line'")
+    await process.wait()
+    assert len(bench.output.lines) == 20001
+    assert bench.output.lines[-2:] == ["20000", "no end of line"]
+
+
+async def test_it_starts_again_afresh(bench: Bench) -> None:
+    process = bench.process(ready_line="ready")
+    for _ in range(3):
+        bench.output.lines.clear()
+        await start(process, ECHO)
+        await bench.output.line_with("ready")
+        assert process.ready == "ready"
+        process.send("stop")
+        assert await process.wait() == 0
+        assert process.last_lines == ("ready", "got stop")
+    assert (bench.state / "console.log.1").read_text() == "ready\ngot stop\n"
+
+
+async def test_a_stale_stop_does_not_end_the_next_server(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, "echo ready; sleep 60")
+    process.send("stop")  # never read
+    process.signal(signal.SIGKILL)
+    assert await process.wait() == 137
+    bench.output.lines.clear()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    process.send("hello")
+    await bench.output.line_with("got hello")
+    assert "got stop" not in bench.output.lines
+
+
+async def test_nothing_is_left_after_cycles(bench: Bench) -> None:
+    process = bench.process()
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    await start(process, "true")
+    await process.wait()
+    before = descriptors(), children()
+    for _ in range(20):
+        await start(process, "true")
+        await process.wait()
+    assert (descriptors(), children()) == before
+    assert {path.name for path in bench.state.iterdir()} == {"alive", "console.log", "console.log.1"}
+
+
+async def test_what_is_kept_is_for_its_owner_alone(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    for name in ("console.log", "stdin", "alive"):
+        assert stat.S_IMODE((bench.state / name).stat().st_mode) == 0o600
+
+
+async def test_two_at_once_are_refused(bench: Bench) -> None:
+    process, another = bench.process(), bench.process()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    with pytest.raises(PluginError, match="still lives"):
+        await start(process, ECHO)
+    with pytest.raises(PluginError, match="still lives"):
+        await start(another, ECHO)
+    process.send("still there")
+    await bench.output.line_with("got still there")
+
+
+async def test_a_full_input_is_an_error_and_no_wait(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, "sleep 60")
+    with pytest.raises(PluginError, match="does not read its console"):
+        for _ in range(10000):
+            process.send("x" * 1000)
+
+
+async def test_a_server_that_makes_its_input_non_blocking_does_not_change_ours(bench: Bench) -> None:
+    process = bench.process()
+    code = (
+        "import os, sys; os.set_blocking(0, False); print('ready', flush=True); import select;"
+        "select.select([0], [], []); print(os.read(0, 100))"
+    )
+    await process.start([sys.executable, "-c", code], working_directory=Path("/"))
+    await bench.output.line_with("ready")
+    process.send("hello")
+    await bench.output.line_with("b'hello\\n'")
+
+
+# Groups.
+
+
+async def test_a_script_s_child_is_not_orphaned_by_its_end(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, "sh -c 'echo child $$; exec sleep 60' & wait")
+    child = int((await bench.output.line_with("child")).split()[1])
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)  # the script alone
+    ending = asyncio.ensure_future(process.wait())
+    await until(lambda: not exists(process.pid or 0))
+    await asyncio.sleep(0)
+    assert process.alive and not ending.done() and exists(child)
+    process.signal(signal.SIGTERM)
+    assert await ending == 137
+    assert not exists(child)
+
+
+@pytest.mark.parametrize(
+    "script", ["exec bash -c 'set -m; sleep 60 & echo child $!; wait'", "setsid sleep 60 & echo child $!; wait"]
+)
+async def test_a_signal_reaches_those_in_groups_and_sessions_of_their_own(bench: Bench, script: str) -> None:
+    process = bench.process()
+    await start(process, script)
+    child = int((await bench.output.line_with("child")).split()[1])
+    await until(lambda: os.getpgid(child) == child)
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == 143
+    assert not exists(child)
+
+
+async def test_a_server_in_a_session_of_its_own_is_still_there(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, "setsid sleep 60 & echo child $!")  # the script ends at once
+    child = int((await bench.output.line_with("child")).split()[1])
+    await until(lambda: not exists(process.pid or 0))
+    assert process.alive
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == 0, "the script's own"
+    assert not exists(child)
+
+
+async def test_a_server_that_replaces_itself_is_still_the_same(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, f"exec sh -c '{ECHO}'")
+    await bench.output.line_with("ready")
+    process.send("stop")
+    assert await process.wait() == 0
+
+
+async def test_pause_and_resume(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    assert process.pid is not None
+    process.pause()
+    await until(lambda: (found := process_table.facts(process.pid or 0)) and found.stopped)
+    process.send("hello")
+    process.resume()
+    await bench.output.line_with("got hello")
+
+
+async def test_a_paused_server_takes_its_sigterm(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    process.pause()
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == 143
+
+
+async def test_a_signal_to_nobody_goes_nowhere(bench: Bench) -> None:
+    process = bench.process()
+    process.signal(signal.SIGTERM)
+    await start(process, "true")
+    await process.wait()
+    process.signal(signal.SIGTERM)
+    assert await bench.process().wait() is None
+
+
+async def test_where_there_are_no_pidfds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.setattr(module, "EXIT_INTERVAL", 0.01)
+    process = bench.process()
+    await start(process, "sleep 60 & wait")
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == 143
+
+
+async def test_where_there_is_no_proc(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_table, "PROC", Path("/nowhere"))
+    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.setattr(module, "EXIT_INTERVAL", 0.01)
+    process = bench.process()
+    await start(process, "trap 'wait; exit 3' TERM; sleep 60 & echo child $!; wait")
+    child = int((await bench.output.line_with("child")).split()[1])
+    with pytest.raises(PluginError, match="stop it by hand"):
+        await bench.process().adopt()
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == 3
+    monkeypatch.undo()
+    assert not exists(child)
+
+
+# The output's rhythm.
+
+
+async def test_the_ready_line_is_seen_soon_and_slows_the_watch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RUNNING_INTERVAL", 1000.0)  # after the ready line there is no look any more
+    process = bench.process(ready_line="Done")
+    await start(process, "echo begin; sleep 0.2; echo Done; read -r line; echo after; read -r line")
+    await bench.output.line_with("Done")
+    assert process.ready == "Done"
+    process.send("go on")
+    await until(lambda: "after" in (bench.state / "console.log").read_text())
+    assert bench.output.lines[-1] == "Done"
+    process.send("end")
+    await process.wait()
+    assert bench.output.lines[-1] == "after"
+
+
+async def test_a_line_that_cannot_be_handled_does_not_end_the_watch(
+    state: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(line: str) -> None:
+        bench.output(line)
+        raise ValueError(line)
+
+    process = ServerProcess(state, on_line=refuse)
+    await start(process, "echo one; echo two")
+    await process.wait()
+    assert bench.output.lines == ["one", "two"]
+    assert caplog.text.count("could not be handled") == 2
+
+
+# Outliving us.
+
+OTHER_ZEROSCALE = """
+import asyncio, sys
+from pathlib import Path
+from zeroscale.plugins.process import ServerProcess
+async def main():
+    process = ServerProcess(Path(sys.argv[1]), ready_line="ready")
+    await process.start(["sh", "-c", sys.argv[2]], working_directory=Path("/"))
+    while sys.argv[3:] and process.ready is None: await asyncio.sleep(0.01)
+    if process.ready is None: Path(sys.argv[1], "process.json").unlink()
+    print("started", flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+def kill_a_zeroscale(state: Path, script: str, *, ready: bool = True) -> None:
+    """One starts a server from this directory, and is killed; not `ready`: before it wrote anything down."""
+    words = [sys.executable, "-c", OTHER_ZEROSCALE, str(state), script, *(["ready"] if ready else [])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "started\n"
+        other.kill()
+
+
+async def test_a_server_outlives_us_and_is_adopted(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, ECHO)
+    process = bench.process(ready_line="ready")
+    with pytest.raises(PluginError, match="still lives"):
+        await start(process, "true")
+    assert await process.adopt()
+    assert process.alive
+    assert bench.output.lines == ["ready"], "the one line of the past that matters"
+    process.send("hello")
+    await bench.output.line_with("got hello")
+    process.send("stop")
+    assert await process.wait() is None, "not our child: its exit code is unknowable"
+    assert await bench.process().adopt() is False
+
+
+async def test_an_adopted_server_gets_signals(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, f"sleep 60 & {ECHO}")
+    process = bench.process()
+    assert await process.adopt()
+    members = process_table.session_members({process.pid or 0})
+    assert len(members) == 2
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert not any(map(exists, members))
+
+
+@pytest.mark.parametrize("script", [ECHO, f"setsid sh -c '{ECHO}'; true", f"sh -c '{ECHO}' & sh -c '{ECHO}'; wait"])
+async def test_a_server_that_nobody_wrote_down_is_found_by_its_lock(bench: Bench, script: str) -> None:
+    kill_a_zeroscale(bench.state, script, ready=False)
+    process = bench.process()
+    with pytest.raises(PluginError, match="still lives"):
+        await start(process, "true")
+    assert await process.adopt()
+    process.signal(signal.SIGTERM)
+    assert await process.wait() is None
+    assert not process_table.lock_holders(bench.state / "alive")
+
+
+async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, "echo ready; sleep 60 & wait")
+    script = json.loads((bench.state / "process.json").read_text())["pid"]
+    os.kill(script, signal.SIGKILL)
+    await until(lambda: not exists(script))
+    process = bench.process()
+    assert await process.adopt()
+    [child] = process_table.session_members({script})
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert not exists(child)
+
+
+async def test_a_paused_server_is_resumed_by_who_adopts_it(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, ECHO)
+    process_id = json.loads((bench.state / "process.json").read_text())["pid"]
+    os.kill(process_id, signal.SIGSTOP)
+    await until(lambda: (found := process_table.facts(process_id)) and found.stopped)
+    process = bench.process()
+    assert await process.adopt()
+    process.send("hello")
+    await bench.output.line_with("got hello")
+
+
+@pytest.mark.parametrize("change", [{"start_time": 1}, {"boot_id": "another"}, {"start_time": None}, {"boot_id": None}])
+async def test_a_number_that_belongs_to_something_else_is_never_touched(
+    bench: Bench, change: dict[str, object]
+) -> None:
+    with stranger("sleep", "60") as other:
+        found = process_table.facts(other.pid)
+        assert found is not None
+        record: dict[str, object] = {
+            "version": 1,
+            "pid": other.pid,
+            "start_time": found.start_time,
+            "boot_id": process_table.boot_id(),
+            "argv": ["sleep", "60"],
+            "ready": None,
+        }
+        (bench.state / "process.json").write_text(json.dumps(record | change))
+        process = bench.process()
+        assert await process.adopt() is False
+        await start(process, ECHO)
+        process.signal(signal.SIGTERM)
+        await process.wait()
+        assert other.poll() is None
+
+
+async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench) -> None:
+    with (bench.state / "alive").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(PluginError, match="stop it by hand"):
+            await bench.process().adopt()
+        with pytest.raises(PluginError, match="stop it by hand"):
+            await start(bench.process(), "true")
+
+
+async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    await bench.output.line_with("ready")
+    waiting = asyncio.ensure_future(process.wait())
+    await asyncio.sleep(0)
+    process.let_go()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not process.alive
+    another = bench.process()
+    assert await another.adopt()
+    another.send("stop")
+    await another.wait()
+    assert process.pid in children(), "nobody waits for it any more"
+    os.waitid(os.P_PID, process.pid, os.WEXITED)

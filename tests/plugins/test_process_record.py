@@ -1,0 +1,59 @@
+"""What is written down of a server, and what becomes of a damaged record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from zeroscale.plugins.process_record import ProcessRecord, load_record
+
+RECORD = ProcessRecord(pid=4711, start_time=12, boot_id="b", argv=("java", "-jar", "server.jar"))
+
+
+def test_a_record_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "process.json"
+    for record in (RECORD, RECORD.with_ready("Done"), ProcessRecord(2, None, None, ())):
+        record.save(path)
+        loaded = load_record(path)
+        assert loaded is not None
+        assert (loaded.pid, loaded.start_time, loaded.boot_id, list(loaded.argv), loaded.ready) == (
+            record.pid,
+            record.start_time,
+            record.boot_id,
+            list(record.argv),
+            record.ready,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
+
+
+def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load_record(tmp_path / "process.json") is None
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b'{"version": 2}',
+        b'{"version": 1}',
+        json.dumps({"version": 1, "pid": 1, "start_time": 1, "boot_id": "b", "argv": [], "ready": None}).encode(),
+        json.dumps({"version": 1, "pid": -5, "start_time": 1, "boot_id": "b", "argv": [], "ready": None}).encode(),
+        json.dumps({"version": 1, "pid": "7", "start_time": 1, "boot_id": "b", "argv": [], "ready": None}).encode(),
+        json.dumps({"version": 1, "pid": 7, "start_time": 1.5, "boot_id": "b", "argv": [], "ready": None}).encode(),
+        json.dumps({"version": 1, "pid": 7, "start_time": 1, "boot_id": "b", "argv": [1], "ready": None}).encode(),
+    ],
+)
+def test_a_damaged_record_is_none_and_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    path = tmp_path / "process.json"
+    path.write_bytes(content)
+    assert load_record(path) is None
+    assert len(caplog.records) == 1
+    assert str(path) in caplog.text

@@ -1,0 +1,110 @@
+"""What a program is started with, and why one is not started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plugins.watching import children
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.spawn import spawn
+
+
+def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
+    """What a program says; it must end well."""
+    read, write = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY)
+    try:
+        child = spawn(
+            argv, working_directory=directory, environment={}, standard_input=null, standard_output=write, kept=kept
+        )
+    finally:
+        os.close(write)
+        os.close(null)
+    with os.fdopen(read) as output:
+        said = output.read()
+    assert child.wait() == 0
+    return said
+
+
+def why_not(argv: list[str], directory: Path) -> str:
+    with pytest.raises(PluginError) as raised:
+        run(argv, directory)
+    said = str(raised.value)
+    assert "\n" not in said
+    return said
+
+
+def test_no_descriptor_of_ours_but_those_it_is_given(tmp_path: Path) -> None:
+    with (tmp_path / "inheritable").open("w") as inheritable, (tmp_path / "kept").open("w") as kept:
+        os.set_inheritable(inheritable.fileno(), True)
+        code = "import os; print(*(n for n in range(3, 1000) if os.path.exists(f'/proc/self/fd/{n}')))"
+        assert run([sys.executable, "-c", code], tmp_path, (kept.fileno(),)) == f"{kept.fileno()}\n"
+
+
+def test_a_session_of_its_own_and_one_output(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.getsid(0) == os.getpgid(0) == os.getpid(), flush=True); sys.stderr.write('error')"
+    assert run([sys.executable, "-c", code], tmp_path) == "True\nerror"
+
+
+def test_no_signal_is_ignored_though_we_ignore_some(tmp_path: Path) -> None:
+    ours = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
+    try:
+        said = run(["grep", "-E", "^SigIgn", "/proc/self/status"], tmp_path)
+        assert [signal.getsignal(number) for number in ours] == [signal.SIG_IGN] * 3, "ours stay as they were"
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    assert int(said.split()[1], 16) == 0
+
+
+def test_there_is_no_such_program(tmp_path: Path) -> None:
+    assert why_not(["no-such-program"], tmp_path).startswith("there is no 'no-such-program' in PATH: install it")
+    assert why_not(["/no/such/program"], tmp_path) == "cannot start /no/such/program: there is no such file"
+    assert why_not(["./start.sh"], tmp_path) == f"cannot start {tmp_path / 'start.sh'}: there is no such file"
+
+
+def test_it_is_here_but_not_in_path(tmp_path: Path) -> None:
+    (tmp_path / "start.sh").write_text("#!/bin/sh\n")
+    assert why_not(["start.sh"], tmp_path).endswith(f"for the one in {tmp_path} write ./start.sh")
+
+
+def test_it_is_not_executable(tmp_path: Path) -> None:
+    script = tmp_path / "start.sh"
+    script.write_text("#!/bin/sh\n")
+    assert why_not(["./start.sh"], tmp_path).endswith(f"executable? (chmod +x {script})")
+    assert "may not run" in why_not(["./"], tmp_path), "a directory"
+
+
+def test_its_interpreter_is_missing(tmp_path: Path) -> None:
+    script = tmp_path / "start.sh"
+    script.write_text("#!/no/such/shell\n")
+    script.chmod(0o755)
+    assert "the interpreter that its first line names does not exist" in why_not(["./start.sh"], tmp_path)
+    script.write_text("echo no first line\n")
+    assert "is no program" in why_not(["./start.sh"], tmp_path)
+
+
+def test_the_working_directory(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert why_not(["true"], missing) == f"the working directory {missing} does not exist"
+    missing.write_text("")
+    assert why_not(["true"], missing) == f"the working directory {missing} is no directory"
+
+
+def test_nonsense(tmp_path: Path) -> None:
+    assert why_not([], tmp_path) == "cannot start the server: its command is empty"
+    assert "null byte" in why_not(["true", "a\0b"], tmp_path)
+    assert "Argument list too long" in why_not(["true", "x" * 10_000_000], tmp_path)
+
+
+def test_no_child_is_left_by_a_failure(tmp_path: Path) -> None:
+    before = children()
+    why_not(["no-such-program"], tmp_path)
+    assert children() == before
+    assert not subprocess._active  # type: ignore[attr-defined] # where Popen keeps children nobody waited for

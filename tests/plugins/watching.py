@@ -1,0 +1,94 @@
+"""Waiting for what a server says or does: by events, with a deadline, never for a fixed time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from zeroscale.plugins.process import ServerProcess
+
+DEADLINE = 20.0
+"""Seconds after which what has not come is given up."""
+
+GLANCE = 0.01
+"""Seconds between looks at what has no event of its own."""
+
+
+class Output:
+    """Lines as they come."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._waiting: list[tuple[str, asyncio.Future[str]]] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        for text, future in self._waiting:
+            if text in line and not future.done():
+                future.set_result(line)
+
+    async def line_with(self, text: str) -> str:
+        """The first line with this in it, said already or to come."""
+        for line in self.lines:
+            if text in line:
+                return line
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append((text, future))
+        try:
+            return await asyncio.wait_for(future, DEADLINE)
+        except TimeoutError:
+            raise AssertionError(f"no line with {text!r}, but {self.lines}") from None
+
+
+class Bench:
+    """Servers under test: made in one state directory, as successive zeroscales would, and none left behind."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.output = Output()
+        self._processes: list[ServerProcess] = []
+
+    def process(self, ready_line: str | None = None) -> ServerProcess:
+        """One that says its lines to `output`."""
+        process = ServerProcess(self.state, on_line=self.output, ready_line=ready_line)
+        self._processes.append(process)
+        return process
+
+    async def clear(self) -> None:
+        """Ends what still lives."""
+        for process in self._processes:
+            if process.alive:
+                process.signal(signal.SIGKILL)
+                await process.wait()
+        last = ServerProcess(self.state)
+        if await last.adopt():
+            last.signal(signal.SIGKILL)
+            await last.wait()
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Waits until something is true that nobody announces."""
+    async with asyncio.timeout(DEADLINE):
+        while not true():  # noqa: ASYNC110 # of other processes there are no events
+            await asyncio.sleep(GLANCE)
+
+
+@contextlib.contextmanager
+def stranger(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a session of its own that no server of ours knows; ended in the end."""
+    with subprocess.Popen(argv, start_new_session=True, stderr=subprocess.DEVNULL) as child:
+        try:
+            yield child
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def children() -> set[int]:
+    """The children of this process, alive or not waited for."""
+    return {int(child) for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()}
