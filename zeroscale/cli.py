@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -51,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     reactor.callWhenRunning(interrupts.install)
     reactor.callWhenRunning(foreground.begin)
     reactor.run(installSignalHandlers=False)
+    # All is down. Python takes its handlers away on its way out, and one signal more would then spoil the exit code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     return foreground.exit_code
 
 
