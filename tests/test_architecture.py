@@ -84,7 +84,7 @@ ROOMS = [
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
     Room(
-        ("front.connection", "front.backend"),
+        ("front.connection", "front.joining", "front.hold", "front.place", "front.backend"),
         ("front", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
@@ -105,6 +105,7 @@ WITHOUT_A_TEST_FILE = {
     "errors": "names only",
     "status": "values only",
     "version": "one constant",
+    "front.place": "contracts, and one of values",
     "protocols.base": "a contract; its keepers are tested",
     "plugins.demo_server": "a program of its own, run by test_demo.py",
 }

@@ -1,7 +1,7 @@
 """Who is connected and has not logged in yet: bounded, in all and for each address.
 
-At a bound the oldest one that has been silent goes, never the newcomer: whoever fills the table with half-open
-connections pushes out only his own kind. It knows no transport: what is kept is whatever the caller gives.
+At a bound the oldest goes, never the newcomer: it has had the most time and said the least, and whoever fills the table
+with half-open connections pushes out his own kind. It knows no transport: what is kept is whatever the caller gives.
 """
 
 from __future__ import annotations
@@ -71,9 +71,20 @@ class Newcomers(Generic[T]):
             return None
         if parsed.is_loopback or any(parsed in network for network in self._trusted):
             return None
-        if parsed.version == 6:
-            return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
-        return str(parsed)
+        return household(address)
+
+
+def household(address: str) -> str:
+    """What all the connections of one peer have in common: its IPv4 address, or the network of its IPv6 one.
+
+    :param address: as `normalised()` makes it; anything else is returned as it is.
+    """
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
+    except ValueError:
+        return address
 
 
 def normalised(address: str) -> str:

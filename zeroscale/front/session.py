@@ -1,13 +1,13 @@
 """What to do with a client: (event, server view, policy, now) -> a decision. Pure.
 
-Nothing is sent, started or awaited here; `connection` does what is decided.
+Nothing is sent, started or awaited here; `connection` and `joining` do what is decided.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zeroscale.protocols.base import Event, HoldAnswered, LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.base import LoginRequested, Opened, PingRequested, StatusRequested
 from zeroscale.status import ServerView, Status
 
 
@@ -47,19 +47,14 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Have the client wait until the server is ready.
+    """Wake the server, and have the client wait until it is ready.
 
-    :ivar wakes: wake the server now.
     :ivar limit: after how many seconds it is told to come again.
+    :ivar once_answered: wake only once the client has answered a request of ours, if it is one that can be asked.
     """
 
-    wakes: bool
     limit: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Wake the server; the client is held already."""
+    once_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +62,42 @@ class Refuse:
     """Tell the client why it cannot come in, and close.
 
     :ivar wakes: wake the server all the same.
+    :ivar once_answered: as in `Hold`; the client is told then, too.
     """
 
     wakes: bool
+    once_answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
-    """Nothing to do."""
+Question = StatusRequested | PingRequested | LoginRequested | Opened
+Entry = Relay | Hold | Refuse
+Decision = AnswerStatus | AnswerPing | PassStatus | Entry
 
 
-Decision = AnswerStatus | AnswerPing | PassStatus | Relay | Hold | Wake | Refuse | Ignore
-
-
-def decide(event: Event, view: ServerView, policy: Policy, now: float) -> Decision:
+def decide(event: Question, view: ServerView, policy: Policy, now: float) -> Decision:
     """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds."""
     match event:
         case StatusRequested():
             return PassStatus() if view.status is Status.running else AnswerStatus()
         case PingRequested():
             return AnswerPing()
-        case HoldAnswered():
-            return Wake() if policy.wake_on_answer else Ignore()
-        case LoginRequested():
-            return _let_in(view, policy, now, event.patience)
-        case Opened():
-            return _let_in(view, policy, now, patience=None, answers=False)
+        case LoginRequested() | Opened():
+            return enter(event, view, policy, now)
 
 
-def _let_in(
-    view: ServerView, policy: Policy, now: float, patience: float | None, *, answers: bool = True
-) -> Relay | Hold | Refuse:
-    """A client that wants in.
-
-    :param patience: how long its protocol lets it be held in silence; None: as long as we like.
-    :param answers: a client with no `patience` answers the requests that keep it alive.
-    """
+def enter(event: LoginRequested | Opened, view: ServerView, policy: Policy, now: float) -> Entry:
+    """`decide()`, for who wants in."""
     if view.status is Status.running:
         return Relay()
     if view.status is Status.failed and not may_retry(view, now):
         return Refuse(wakes=False)
-    if view.unstoppable:
-        return Refuse(wakes=True)
-    if not policy.holds or patience == 0:
-        return Refuse(wakes=True)
+    # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
+    patience = event.patience if isinstance(event, LoginRequested) else None
+    once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and patience is None
+    if view.unstoppable or not policy.holds or patience == 0:
+        return Refuse(wakes=True, once_answered=once_answered)
     limit = policy.hold_limit if patience is None else min(policy.hold_limit, patience)
-    answers = answers and patience is None
-    return Hold(wakes=not (policy.wake_on_answer and answers), limit=limit)
+    return Hold(limit, once_answered)
 
 
 def may_retry(view: ServerView, now: float) -> bool:

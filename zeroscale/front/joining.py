@@ -1,0 +1,255 @@
+"""One client's way into its server: held until it is ready, let through, relayed; or told why not.
+
+How it ends is returned, and done by `connection`. It knows no bytes but those to hand over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import deferLater
+
+from zeroscale.errors import BackendError, RelayError, ServerUnavailable
+from zeroscale.front import session
+from zeroscale.front.backend import Backend, connect
+from zeroscale.front.hold import Hold
+from zeroscale.front.place import Place, Relays, Visit
+from zeroscale.protocols.base import Component, Conversation, LoginRequested, Opened
+from zeroscale.status import Status
+
+CONNECT_ATTEMPTS = 3
+RECONNECT_AFTER = 0.5
+"""A running server that does not take a connection is tried again: its end may be known a moment later."""
+
+MOST_HELD = 1000
+"""Clients held for one server: what more would be is no rush of players."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The client is to be told why it cannot come in, and the connection closed.
+
+    :ivar outcome: the word for the log.
+    :ivar words: what it is told.
+    :ivar detail: more for the log.
+    :ivar warns: the operator has to know.
+    """
+
+    outcome: str
+    words: Component
+    detail: str = ""
+    warns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The connection is to be cut off."""
+
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """It was relayed, and is closed already."""
+
+    outcome: str
+    detail: str
+
+
+Ending = Told | Dropped | Relayed
+
+
+class Joiner(Protocol):
+    """The client, as far as it is needed here.
+
+    :ivar transport: its connection.
+    :ivar conversation: what it has said.
+    :ivar player: the name it claims, or nothing.
+    :ivar who: its name and address, for the log.
+    :ivar finished_sending: its end of sending has been read.
+    """
+
+    transport: Any
+    conversation: Conversation
+    player: str
+    finished_sending: bool
+
+    @property
+    def who(self) -> str: ...
+
+    def tell(self, what: str) -> None:
+        """A line of its story, for the log."""
+        ...
+
+    def logged_in(self) -> None:
+        """It is no newcomer any more."""
+        ...
+
+    def fell_silent(self) -> None:
+        """It answers no more."""
+        ...
+
+
+class Joining:
+    """The way of one client.
+
+    :param joiner: the client.
+    :param place: the server.
+    :param reactor: clock and connector.
+    :param relays: who moves the bytes.
+    :ivar relaying: both connections are the relays', and not to be touched.
+    """
+
+    def __init__(self, joiner: Joiner, place: Place, reactor: Any, relays: Relays) -> None:
+        self._joiner = joiner
+        self._place = place
+        self._reactor = reactor
+        self._relays = relays
+        self._began = reactor.seconds()
+        self._hold = Hold(joiner.conversation, joiner.transport.write, reactor, joiner.fell_silent)
+        self.relaying = False
+
+    def heard(self, *, answered: bool) -> None:
+        """The client has sent something; see `Hold.heard`."""
+        self._hold.heard(answered=answered)
+
+    async def join(self, event: LoginRequested | Opened, entry: session.Entry) -> Ending:
+        """Lets a player in.
+
+        :param entry: what was decided about `event`; if the server is lost meanwhile it is decided anew.
+        :raises ProtocolError: it did not wait for an answer to its login.
+        """
+        for attempt in range(CONNECT_ATTEMPTS):
+            if attempt:
+                await deferLater(self._reactor, RECONNECT_AFTER)
+                entry = session.enter(event, self._place.server.view, self._place.policy, self._reactor.seconds())
+            try:
+                match entry:
+                    case session.Relay():
+                        self._joiner.logged_in()
+                        visit = await self._place.server.admit()
+                    case session.Hold(limit=limit, once_answered=once_answered):
+                        if self._place.server.view.waiting >= MOST_HELD:
+                            return Told("kicked", "Too many players are waiting for this server already.")
+                        visit = await self._held(limit, once_answered)
+                    case session.Refuse(wakes=wakes, once_answered=once_answered):
+                        return await self._refused(wakes, once_answered)
+            except ServerUnavailable as problem:
+                return self._in_vain(problem)
+            except DeferredTimeoutError:
+                return Told("held too long", self._words_after_waiting())
+            try:
+                return await self._let_through()
+            except BackendError as problem:
+                self._place.server.unreachable(str(problem))
+            finally:
+                visit.end()
+        return Told("kicked", self._words(), "the server does not take connections")
+
+    async def pass_status(self) -> Relayed | None:
+        """Lets the server answer for itself; None where it did not take the connection."""
+        try:
+            await self._relayed()
+            return Relayed("status", "answered by the server itself")
+        except BackendError as problem:
+            self._place.server.unreachable(str(problem))
+        except RelayError:
+            pass
+        return None
+
+    async def _held(self, limit: float, once_answered: bool) -> Visit:
+        """Holds the client until the server is ready.
+
+        :raises ServerUnavailable: it will not become ready.
+        :raises DeferredTimeoutError: it did not, for as long as the client may wait.
+        """
+        self._joiner.tell(f"Holding {self._joiner.who}")
+        self._hold.begin(at_once=once_answered)
+        try:
+            if once_answered:
+                await self._hold.first_answer()
+            self._joiner.logged_in()
+            self._place.server.wake(self._joiner.who)
+            left = self._began + limit - self._reactor.seconds()
+            waiting: Deferred[Visit] = self._place.server.admit()
+            return await waiting.addTimeout(max(0.0, left), self._reactor)
+        finally:
+            self._hold.end()
+
+    async def _refused(self, wakes: bool, once_answered: bool) -> Told:
+        if once_answered:
+            self._hold.begin(at_once=True)
+            try:
+                await self._hold.first_answer()
+            finally:
+                self._hold.end()
+        self._joiner.logged_in()
+        words = self._words()
+        if wakes:
+            self._place.server.wake(self._joiner.who)
+        return Told("kicked", words)
+
+    def _in_vain(self, problem: ServerUnavailable) -> Told:
+        view = self._place.server.view
+        has_text = view.status is Status.failed or view.unstoppable
+        return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem))
+
+    async def _let_through(self) -> Ending:
+        """:raises BackendError: the server does not take the connection after all."""
+        if not await self._hold.drained():
+            return Dropped("silent", "a held client did not answer the last request")
+        try:
+            return await self._relayed()
+        except RelayError as problem:
+            return Told("full", "Sorry: this proxy is full.", str(problem), warns=True)
+
+    async def _relayed(self) -> Relayed:
+        """Connects, hands both connections over, and waits until both have ended.
+
+        :raises BackendError: the server does not take the connection, or has left at once.
+        :raises RelayError: there is no room.
+        """
+        backend = await connect(self._reactor, self._place.host, self._place.port)
+        joiner = self._joiner
+        self.relaying = True
+        try:
+            report = await self._relays.hand_over(
+                joiner.transport,
+                backend.transport,
+                joiner.conversation.kept,
+                client_finished=joiner.finished_sending,
+            )
+        except CancelledError:
+            self.relaying = False
+            backend.abort()
+            raise
+        except RelayError as problem:
+            self.relaying = False
+            if await self._was_lost(backend):
+                raise BackendError("it closed the connection at once") from problem
+            raise
+        return Relayed(
+            report.outcome.value, f"{report.to_backend} bytes to the server, {report.to_client} to the client"
+        )
+
+    async def _was_lost(self, backend: Backend) -> bool:
+        """Whether it was the server that left; and drops its connection.
+
+        The relay hears first of a connection's end, in the same turn of the reactor. If it was the client's, we are
+        cancelled here.
+        """
+        try:
+            await deferLater(self._reactor, 0)
+            return backend.lost
+        finally:
+            backend.abort()
+
+    def _words(self) -> Component:
+        return self._place.texts.kick(self._place.server.view, self._reactor.seconds(), self._joiner.player)
+
+    def _words_after_waiting(self) -> Component:
+        return self._place.texts.held_too_long(self._place.server.view, self._reactor.seconds(), self._joiner.player)

@@ -1,0 +1,95 @@
+"""One server as its clients reach it, and what the front asks of the rest of the house. Contracts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from zeroscale.front.session import Policy
+from zeroscale.protocols.base import Component, StatusReply
+from zeroscale.relay import Report
+from zeroscale.status import ServerView
+
+
+class Visit(Protocol):
+    """One player's stay, which keeps the server up."""
+
+    def end(self) -> None:
+        """The player is gone."""
+        ...
+
+
+class Server(Protocol):
+    """What the front asks of a server's life."""
+
+    @property
+    def view(self) -> ServerView:
+        """The server as it is now."""
+        ...
+
+    def wake(self, who: str) -> None:
+        """Somebody wants in. Does nothing where it runs already, or may not be started.
+
+        :param who: for the log.
+        """
+        ...
+
+    def admit(self) -> Deferred[Any]:
+        """Waits until it is ready, and counts one more player from then on.
+
+        :returns: fires with a `Visit`, in the order of the calls, whose end is the caller's to tell; fails with
+            `ServerUnavailable`. May be cancelled.
+        """
+        ...
+
+    def unreachable(self, reason: str) -> None:
+        """It runs, as far as is known, and did not take a connection."""
+        ...
+
+    def fake_status(self) -> bytes | None:
+        """What its plugin would have a client sent that comes while it does not run; None: nothing."""
+        ...
+
+
+class Texts(Protocol):
+    """What players read. `now` is a reading of the clock that the view's times are of."""
+
+    def status(self, view: ServerView, now: float) -> StatusReply:
+        """What the server list shows."""
+        ...
+
+    def kick(self, view: ServerView, now: float, player: str) -> Component:
+        """What a player reads who cannot join now."""
+        ...
+
+    def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
+        """What a player reads who has waited for as long as it can or may."""
+        ...
+
+
+class Relays(Protocol):
+    """Who moves the bytes once joined."""
+
+    def hand_over(self, client: Any, backend: Any, early: bytes, *, client_finished: bool = False) -> Deferred[Report]:
+        """See `relay.Relays.hand_over`: whose the two transports are, and what cancelling means."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One server as clients reach it.
+
+    :ivar server: its life.
+    :ivar texts: what its players read.
+    :ivar policy: how its players are treated.
+    :ivar host: where it listens.
+    :ivar port: the port there.
+    """
+
+    server: Server
+    texts: Texts
+    policy: Policy
+    host: str
+    port: int
