@@ -182,7 +182,7 @@ def test_what_is_no_status(reply: bytes, size: int | None) -> None:
 def test_a_login_that_succeeds(protocol: int, identity: bytes, size: int | None) -> None:
     uuid = UUID.from_hex(OFFLINE)
     who = uuid.to_bytes() if identity else STRING(str(uuid))
-    data = pack(2, who, STRING("Steve")) + b"whatever \xff\xff\xff\xff follows"
+    data = pack(2, who, STRING("Steve")) + b"\xff\xff\xff\xff whatever follows"
     assert fed(LoginClient("a", 1, protocol, "Steve"), data, size) == [LoginSucceeded("Steve")]
 
 
@@ -196,6 +196,7 @@ def test_compression_is_understood_both_ways(threshold: int, size: int | None) -
     compressed, asked, refused = fed(client, data, size)
     assert compressed == CompressionSet(threshold)
     assert (asked.message_id, asked.channel) == (9, "a:b")
+    assert (asked.answer[1] == 0) == (threshold > 3)  # a server refuses what is compressed, or not, against the rule
     answer = Buffer1_7(asked.answer).unpack_packet(Buffer1_7, threshold)
     assert answer.read() == b"\x02\x09\x00"
     assert refused == Disconnected({"text": "no" * 200})

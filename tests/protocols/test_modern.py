@@ -196,6 +196,13 @@ def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) 
     assert conversation.kept == (login(769, IDENTITY, intent=2) if as_login else data)
 
 
+def test_a_transfer_that_breaks_the_rules_leaves_nothing(feed: Any) -> None:
+    conversation = ModernConversation(transfer_as_login=True)
+    with pytest.raises(ProtocolError):
+        feed(conversation, handshake(3) + pack(1))
+    assert conversation.kept == b""
+
+
 def test_no_other_intent_is_ever_changed(feed: Any) -> None:
     for data in (login(769, IDENTITY), handshake(1) + STATUS_REQUEST):
         conversation = ModernConversation(transfer_as_login=True)

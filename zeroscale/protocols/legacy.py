@@ -102,7 +102,7 @@ class LegacyConversation:
         """The reply to a ping, which is a kick whose reason has fields."""
         if self._dialect is Dialect.beta:
             numbers = f"{component.SECTION}{reply.online}{component.SECTION}{reply.maximum}"
-            motd = _one_line(component.plain(reply.description)).replace(component.SECTION, "")
+            motd = _one_line(component.plain(reply.description))
             return _packet(_cut(motd, LONGEST_BETA_TEXT - len(numbers)) + numbers, LONGEST_BETA_TEXT)
         protocol = reply.protocol
         if protocol is None:
