@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from plugins.watching import DEADLINE, Bench
+from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 
 from zeroscale.plugins import process
@@ -49,8 +49,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             async with asyncio.timeout(DEADLINE):
                 await test(**arguments)
         finally:
-            if isinstance(bench, Bench):
-                async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(DEADLINE):
+                await kill_servers()
+                if isinstance(bench, Bench):
                     await bench.clear()
 
     finished: Deferred[None] = Deferred()

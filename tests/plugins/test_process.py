@@ -434,4 +434,4 @@ async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
     another.send("stop")
     await another.wait()
     assert process.pid in children(), "nobody waits for it any more"
-    os.waitid(os.P_PID, process.pid, os.WEXITED)
+    os.waitid(os.P_PID, process.pid, os.WEXITED)  # noqa: ASYNC222 # it has ended

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from zeroscale.errors import PluginError
+from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.process import ServerProcess
 
 DEADLINE = 20.0
@@ -17,6 +19,23 @@ DEADLINE = 20.0
 
 GLANCE = 0.01
 """Seconds between looks at what has no event of its own."""
+
+
+_servers: list[ProcessServer] = []
+
+
+def kill_at_end(server: ProcessServer) -> None:
+    """Ends this server when the test has, if it still lives then."""
+    _servers.append(server)
+
+
+async def kill_servers() -> None:
+    """Ends what `kill_at_end` was told of."""
+    while _servers:
+        server = _servers.pop()
+        server.signal(signal.SIGKILL)
+        with contextlib.suppress(PluginError, asyncio.CancelledError):  # why it ended, or that it was let go
+            await server.wait()
 
 
 class Output:

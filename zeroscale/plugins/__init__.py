@@ -65,9 +65,11 @@ def construct(
     for keyword in keywords:
         if keyword not in named and not takes_any:
             valid = sorted(named - offered.keys())
+            close = difflib.get_close_matches(keyword, valid, n=1)
             raise ConfigError(
-                f"{where} has no argument {keyword!r}{_perhaps(keyword, valid)}; "
-                + (f"it takes {', '.join(valid)}" if valid else "it takes none")
+                f"{where} has no argument {keyword!r}: "
+                + (f"did you mean {close[0]!r}? It takes " if close else "it takes ")
+                + (", ".join(valid) or "none")
             )
     try:
         given = signature.bind_partial(*positional, **keywords).arguments.keys()

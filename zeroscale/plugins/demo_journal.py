@@ -25,7 +25,7 @@ class JournalReport:
     :ivar saves: how many saves were finished.
     :ivar cut_saves: how many saves were begun and not finished.
     :ivar damaged: a record is torn, or its checksum is wrong.
-    :ivar overlapped: two servers have had it open at the same time.
+    :ivar overlapped: two servers have had it open at the same time, or a whole record is missing.
     :ivar closed: the last record is the end of a save: the last server stopped as servers should.
     """
 
@@ -70,6 +70,10 @@ class Journal:
     def end_save(self) -> None:
         """The save is whole; the journal is closed."""
         self._write("saved")
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Closes the journal as it is: what is left of a server that was killed."""
         os.close(self._descriptor)
 
     def _lock(self) -> bool:

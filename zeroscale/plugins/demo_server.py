@@ -32,8 +32,8 @@ from zope.interface import implementer
 
 from zeroscale.plugins.demo_journal import SAVE_PARTS, Journal
 
-MAXIMUM_BEFORE_LOGIN = 64 * 1024
-"""Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), with room for the rest."""
+MAXIMUM_BEFORE_LOGIN = 128 * 1024
+"""Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), and Twisted reads 64 KiB at once."""
 
 SILENT_SECONDS = 30.0
 """After which a client that says nothing is closed, as the real server does."""
@@ -146,6 +146,7 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
         elif self._server.echoes:
             self._name = name
             self._echoing = True
+            self.recv_buff.discard()  # what came with the login is no packet any more
             self.connection_timer.stop()
             self._server.say(f"{name} joined the game")
             self._server.players += 1
@@ -160,6 +161,8 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             )
 
     def readConnectionLost(self) -> None:
+        if self._echoing:
+            self.transport.unregisterProducer()  # else a paused one would keep the connection
         self.transport.loseConnection()  # once all is sent back
 
     def writeConnectionLost(self) -> None:

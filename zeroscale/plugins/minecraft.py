@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from zeroscale.errors import PluginError
@@ -175,9 +176,9 @@ class Server(ProcessServer):
     # Where it would listen.
 
     def _check_port_of(self, words: Sequence[str]) -> None:
-        arguments = list(words[words.index("-jar") + 1 :] if "-jar" in words else words[1:])
+        arguments = words[words.index("-jar") + 1 :] if "-jar" in words else words[1:]
         pattern = SHORT_PORT_OPTION if "-jar" in words else PORT_OPTION
-        for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        for word, following in pairwise([*arguments, ""]):
             option = pattern.fullmatch(word)
             if option is None:
                 continue

@@ -1,0 +1,155 @@
+"""What plugins share that run their server as a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from plugins.watching import Output, kill_at_end
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.base import ProcessServer
+from zeroscale.status import Status
+
+SCRIPT = 'echo "Done $GIVEN"; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
+
+
+class Server(ProcessServer):
+    """A server in shell."""
+
+    ready_line = "^Done"
+
+    def __init__(self, state: Path, script: str = SCRIPT, working_directory: Path | None = None) -> None:
+        super().__init__(working_directory=working_directory, state_directory=state)
+        self.script = script
+        self.output = Output()
+        self.on_output = self.output
+        kill_at_end(self)
+
+    def command(self) -> Sequence[str]:
+        return ["sh", "-c", self.script]
+
+    def environment(self) -> Mapping[str, str]:
+        return {"GIVEN": "in time"}
+
+    def ask_to_stop(self) -> None:
+        self.send("stop")
+
+    def explain_end(self, exit_code: int | None) -> str | None:
+        return "it was told to" if exit_code == 7 else None
+
+
+def status(server: Server) -> Status:
+    """Its status now, whatever it was a line before."""
+    return server.status
+
+
+async def test_its_life(state: Path, tmp_path: Path) -> None:
+    server = Server(state, working_directory=tmp_path)
+    assert status(server) is Status.stopped
+    assert server.fake_status() == b""
+    for _ in range(2):
+        await server.start()
+        assert status(server) is Status.running
+        ended = asyncio.ensure_future(server.wait())
+        await server.output.line_with("Done in time")
+        server.send("hello")
+        await server.output.line_with("got hello")
+        await server.stop()
+        assert status(server) is Status.stopped
+        assert await ended == 0
+        assert list(server.last_lines) == ["Done in time", "got hello", "got stop"]
+
+
+async def test_a_stop_of_what_does_not_run(state: Path) -> None:
+    await Server(state).stop()
+
+
+async def test_a_start_that_fails(state: Path, tmp_path: Path) -> None:
+    server = Server(state, working_directory=tmp_path / "missing")
+    with pytest.raises(PluginError, match=r"working directory .*/missing does not exist"):
+        await server.start()
+    assert status(server) is Status.stopped
+
+
+async def test_an_end_by_itself_is_explained_where_it_can_be(state: Path) -> None:
+    server = Server(state, "exit 7")
+    await server.start()
+    with pytest.raises(PluginError, match="it was told to"):
+        await server.wait()
+    server.script = "exit 8"
+    await server.start()
+    assert await server.wait() == 8
+
+
+async def test_an_end_that_was_asked_for_needs_no_explanation(state: Path) -> None:
+    server = Server(state, "trap 'exit 7' TERM; echo Done; while :; do sleep 0.01; done")
+    await server.start()
+    await server.output.line_with("Done")
+    server.signal(signal.SIGTERM)
+    assert await server.wait() == 7
+
+
+async def test_pause_and_resume(state: Path) -> None:
+    server = Server(state)
+    await server.start()
+    await server.output.line_with("Done")
+    await server.pause()
+    assert status(server) is Status.paused
+    server.send("hello")
+    await server.resume()
+    assert status(server) is Status.running
+    await server.output.line_with("got hello")
+    await server.stop()
+
+
+async def test_who_listens_after_adoption_learns_that_it_is_ready(state: Path) -> None:
+    first = Server(state)
+    await first.start()
+    await first.output.line_with("Done")
+    first.let_go()
+    second = Server(state)
+    second.on_output = None
+    assert await second.adopt()
+    assert status(second) is Status.running
+    second.on_output = second.output
+    await second.output.line_with("Done in time")
+    await second.stop()
+    assert second.output.lines == ["Done in time", "got stop"]
+
+
+async def test_a_ready_line_that_was_heard_is_not_told_again(state: Path) -> None:
+    first = Server(state)
+    await first.start()
+    await first.output.line_with("Done")
+    first.let_go()
+    second = Server(state)
+    assert await second.adopt()
+    second.on_output = second.output
+    await second.stop()
+    assert second.output.lines == ["Done in time", "got stop"]
+
+
+async def test_there_is_nothing_to_adopt(state: Path) -> None:
+    server = Server(state)
+    assert not await server.adopt()
+    assert status(server) is Status.stopped
+
+
+async def test_a_console_that_takes_no_input_is_said_at_once(state: Path) -> None:
+    server = Server(state, "echo Done; sleep 60")
+    await server.start()
+    await server.output.line_with("Done")
+    with pytest.raises(PluginError, match="does not read its console"):
+        for _ in range(1000):
+            server.send("x" * 4000)
+    with pytest.raises(PluginError, match="does not read its console"):
+        while True:  # whatever room is left, until not even a short line fits
+            server.send("stop")
+    with pytest.raises(PluginError, match="does not read its console"):
+        await server.stop()
+    server.signal(signal.SIGTERM)
+    assert await server.wait() == 143

@@ -1,0 +1,103 @@
+"""Any command line."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from plugins.watching import Output, kill_at_end
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.generic import Server, signal_number
+
+
+def make(state: Path, *words: str, **keywords: str) -> tuple[Server, Output]:
+    server = Server(*words, state_directory=state, **keywords)
+    output = Output()
+    server.on_output = output
+    kill_at_end(server)
+    return server, output
+
+
+def trap(name: str) -> str:
+    """A server in shell that says which signal it got, and ends well."""
+    return f"trap 'echo got {name}; exit 0' {name}; echo ready; while :; do sleep 0.01; done"
+
+
+def test_it_speaks_any_protocol(state: Path) -> None:
+    server, _ = make(state, "true")
+    assert not hasattr(server, "protocol")
+    assert server.ready_line is None
+    assert server.fake_status() == b""
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
+async def test_it_is_stopped_by_the_signal_of_choice(state: Path, name: str) -> None:
+    server, output = make(state, "sh", "-c", trap(name), stop_signal=name)
+    await server.start()
+    await output.line_with("ready")
+    await server.stop()
+    assert output.lines[-1] == f"got {name}"
+
+
+async def test_by_sigterm_where_none_is_chosen(state: Path) -> None:
+    server, output = make(state, "sh", "-c", trap("TERM"))
+    await server.start()
+    await output.line_with("ready")
+    await server.stop()
+    assert await server.wait() == 0
+    assert output.lines[-1] == "got TERM"
+
+
+async def test_the_command_as_one_string_and_the_directory_it_runs_in(state: Path, tmp_path: Path) -> None:
+    server, output = make(state, command="sh -c 'echo \"$PWD\"'", working_directory=str(tmp_path))
+    await server.start()
+    assert await server.wait() == 0
+    assert output.lines == [str(tmp_path)]
+
+
+async def test_a_crash_is_its_exit_code(state: Path) -> None:
+    server, _ = make(state, "sh", "-c", "exit 3")
+    await server.start()
+    assert await server.wait() == 3
+
+
+async def test_a_program_that_is_not_there(state: Path) -> None:
+    server, _ = make(state, "no-such-program")
+    with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
+        await server.start()
+
+
+@pytest.mark.parametrize(
+    ("words", "keywords", "said"),
+    [
+        ((), {}, "no command to run: give it with -a"),
+        ((), {"command": "  "}, "no command to run"),
+        (("a",), {"command": "b"}, "given twice"),
+        ((), {"command": "a 'b"}, "cannot be split into words: No closing quotation"),
+        (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is no signal"),
+        (("a",), {"stop_signal": "999"}, "stop_signal='999' is no signal"),
+        (("a",), {"ready_line": "("}, "ready_line='(' is no regular expression"),
+    ],
+)
+def test_values_that_cannot_be_understood(
+    state: Path, words: tuple[str, ...], keywords: dict[str, str], said: str
+) -> None:
+    with pytest.raises(PluginError) as raised:
+        make(state, *words, **keywords)
+    assert said in str(raised.value)
+
+
+async def test_a_ready_line_of_the_users_own(state: Path) -> None:
+    server, output = make(state, "sh", "-c", trap("TERM"), ready_line="^rea")
+    assert server.ready_line == "^rea"
+    assert Server.ready_line is None
+    await server.start()
+    await output.line_with("ready")
+    await server.stop()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "INT", "sigint", " int ", "2", 2])
+def test_signals_by_name_and_number(name: str | int) -> None:
+    assert signal_number(name) is signal.SIGINT

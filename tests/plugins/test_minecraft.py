@@ -1,0 +1,326 @@
+"""A Minecraft server's command line for what is in its directory, and the usual reasons why there can be none."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from plugins.watching import Output, kill_at_end
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.minecraft import Server
+
+FAKE_JAVA = """#!/bin/sh
+echo "arguments: $*"
+echo '[12:00:00] [Server thread/INFO]: Done (1.234s)! For help, type "help"'
+while read -r line; do
+    echo "[12:00:01] [Server thread/INFO]: got $line"
+    [ "$line" = stop ] && exit 0
+done
+"""
+
+MakeServer = Callable[..., Server]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """The server's directory."""
+    path = tmp_path / "server"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `java` that comes first in PATH, and behaves as a server."""
+    path = tmp_path / "bin" / "java"
+    path.parent.mkdir()
+    executable(path, FAKE_JAVA)
+    monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+    return path
+
+
+@pytest.fixture
+def make(directory: Path, state: Path, java: Path) -> MakeServer:
+    """Makes the plugin as the core does."""
+
+    def make(*words: str, **keywords: str) -> Server:
+        server = Server(*words, server_port=25575, state_directory=state, working_directory=str(directory), **keywords)
+        kill_at_end(server)
+        return server
+
+    return make
+
+
+def executable(path: Path, content: str) -> None:
+    path.write_text(content)
+    path.chmod(0o755)
+
+
+def listen(server: Server) -> Output:
+    output = Output()
+    server.on_output = output
+    return output
+
+
+def why_not(server: Server) -> str:
+    with pytest.raises(PluginError) as raised:
+        server.check()
+    said = str(raised.value)
+    assert "\n" not in said
+    return said
+
+
+async def test_a_whole_life_by_default(make: MakeServer, directory: Path) -> None:
+    (directory / "server.jar").touch()
+    server = make()
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done (1.234s)!")
+    await server.stop()
+    assert await server.wait() == 0
+    assert output.lines[0] == "arguments: -jar server.jar nogui --port 25575"
+    assert output.lines[-1].endswith("got stop")
+
+
+async def test_an_adopted_server_is_stopped_through_its_console(make: MakeServer, directory: Path) -> None:
+    (directory / "server.jar").touch()
+    first = make()
+    first_output = listen(first)
+    await first.start()
+    await first_output.line_with("Done")
+    first.let_go()
+    second = make()
+    output = listen(second)
+    assert await second.adopt()
+    await second.stop()
+    assert output.lines[-1].endswith("got stop")
+    assert await second.wait() is None
+
+
+def test_what_it_is_for_the_core(make: MakeServer) -> None:
+    server = make()
+    assert server.protocol == "minecraft"
+    assert server.fake_status() == b""
+
+
+@pytest.mark.parametrize(
+    ("files", "keywords", "command"),
+    [
+        (["server.jar", "other.jar", "run.sh"], {}, "java -jar server.jar"),
+        (["server.jar"], {"memory": "4G"}, "java -Xmx4G -jar server.jar"),
+        (["a.jar", "b.jar"], {"jar": "b.jar"}, "java -jar b.jar"),
+        (["paper-1.21.4-100.jar"], {}, "java -jar paper-1.21.4-100.jar"),
+        (["paper-1.21.4-100.jar", "run.sh"], {}, "sh run.sh"),
+    ],
+)
+def test_the_command_for_what_is_there(
+    make: MakeServer, directory: Path, files: list[str], keywords: dict[str, str], command: str
+) -> None:
+    for name in files:
+        (directory / name).write_text('java "$@"')
+    assert " ".join(make(**keywords).command()) == f"{command} nogui --port 25575"
+
+
+def test_a_java_of_choice(make: MakeServer, directory: Path, tmp_path: Path) -> None:
+    (directory / "server.jar").touch()
+    executable(directory / "java21", FAKE_JAVA)
+    assert make(java="./java21").command()[0] == "./java21"
+    assert "java=/no/java: there is no such program" in why_not(make(java="/no/java"))
+    assert "java=java99: there is no such program" in why_not(make(java="java99"))
+
+
+def test_no_java(make: MakeServer, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "server.jar").touch()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert why_not(make()).startswith("there is no java in PATH: install")
+
+
+def test_no_jar(make: MakeServer, directory: Path) -> None:
+    assert why_not(make()) == f"there is no server.jar in {directory}: put the server there, or say with -w where it is"
+    assert why_not(make(jar="mine.jar")) == f"there is no {directory}/mine.jar, nor any other jar"
+
+
+def test_several_jars(make: MakeServer, directory: Path) -> None:
+    (directory / "b 1.jar").touch()
+    (directory / "a.jar").touch()
+    assert why_not(make()) == (
+        f"there is no server.jar in {directory}; say which it is, as with -a jar=a.jar (there is a.jar, b 1.jar)"
+    )
+    for number in range(20):
+        (directory / f"c{number:02}.jar").touch()
+    assert why_not(make(jar="d.jar")).endswith("c06.jar, c07.jar, ...)")
+
+
+def test_no_directory(make: MakeServer, directory: Path) -> None:
+    directory.rmdir()
+    assert why_not(make()) == f"the working directory {directory} does not exist"
+
+
+# run.sh
+
+
+async def test_a_start_script_gets_the_arguments(make: MakeServer, directory: Path) -> None:
+    executable(directory / "run.sh", '#!/bin/sh\njava @user_jvm_args.txt "$@"\n')
+    server = make()
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    assert output.lines[0] == "arguments: @user_jvm_args.txt nogui --port 25575"
+    await server.stop()
+    assert await server.wait() == 0
+
+
+def test_a_start_script_that_passes_no_arguments_on(make: MakeServer, directory: Path) -> None:
+    executable(directory / "run.sh", "#!/bin/sh\njava -jar forge.jar\n")
+    server = make()
+    assert server.command() == ("./run.sh", "nogui", "--port", "25575")
+    (directory / "server.properties").write_text("server-port=25565\n")
+    assert "server-port=25565 must be 25575" in why_not(server)
+
+
+def test_a_start_script_has_its_memory_and_java_in_it(make: MakeServer, directory: Path) -> None:
+    executable(directory / "run.sh", '#!/bin/sh\njava "$@"\n')
+    assert why_not(make(memory="4G")).endswith(f"write the line -Xmx4G into {directory}/user_jvm_args.txt")
+    assert "java= is not for" in why_not(make(java="java"))
+
+
+# A command of the user's own.
+
+
+@pytest.mark.parametrize(
+    ("words", "properties", "wrong"),
+    [
+        ("java -jar paper.jar nogui", "server-port=25575\n", None),
+        ("java -jar paper.jar nogui", "#Minecraft\nmotd=A\nserver-port=25565\n", "line 3 of {}: server-port=25565"),
+        ("java -jar paper.jar", "server-port : 1\nserver-port = 2", "line 2 of {}: server-port=2 must be 25575"),
+        ("java -jar paper.jar", "motd=A\n", "{} has no server-port, which means 25565: add the line server-port=25575"),
+        ("java -jar paper.jar", None, None),
+        ("java -jar paper.jar --port 25575", "server-port=25565\n", None),
+        ("java -jar paper.jar -p 25575 nogui", "server-port=25565\n", None),
+        ("java -jar paper.jar --port=25575", "server-port=25565\n", None),
+        ("java -jar paper.jar --server-port 25565", None, "says port 25565"),
+        ("java -jar paper.jar --port", None, "says port , and"),
+        ("java -p modules -jar paper.jar", "server-port=25575\n", None),
+        ("ssh -p 22 host ./start", "server-port=25575\n", None),
+    ],
+)
+def test_its_port_must_be_the_one_we_were_told(
+    make: MakeServer, directory: Path, words: str, properties: str | None, wrong: str | None
+) -> None:
+    path = directory / "server.properties"
+    if properties is not None:
+        path.write_text(properties)
+    server = make(*words.split())
+    if wrong is None:
+        assert list(server.command()) == words.split()
+    else:
+        assert wrong.format(path) in why_not(server)
+
+
+def test_25565_is_what_no_port_means(state: Path, directory: Path) -> None:
+    (directory / "server.properties").write_text("motd=A\n")
+    server = Server("./start", server_port=25565, state_directory=state, working_directory=directory)
+    assert server.command() == ("./start",)
+
+
+@pytest.mark.parametrize("keywords", [{"jar": "a.jar"}, {"java": "java"}, {"memory": "4G"}])
+def test_a_command_and_parts_of_one_contradict_each_other(make: MakeServer, keywords: dict[str, str]) -> None:
+    with pytest.raises(PluginError, match="give only the command"):
+        make("java", "-jar", "server.jar", **keywords)
+
+
+@pytest.mark.parametrize("memory", ["4 GB", "4GB", "", "0", "-1G", "4g;rm", "lots"])
+def test_memory_that_java_would_not_understand(make: MakeServer, memory: str) -> None:
+    with pytest.raises(PluginError, match="is no size that Java knows"):
+        make(memory=memory)
+
+
+# The EULA.
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("#By changing\n#Tue\neula=false\n", "line 3 of {}: eula=false must be eula=true"),
+        ("eula=yes\n", "line 1 of {}: eula=false must be eula=true"),
+        ("# nothing\n", "{} needs the line eula=true"),
+    ],
+)
+@pytest.mark.parametrize("words", [(), ("./start.sh",)])
+def test_an_eula_that_is_not_accepted(
+    make: MakeServer, directory: Path, text: str, where: str, words: tuple[str, ...]
+) -> None:
+    (directory / "server.jar").touch()
+    path = directory / "eula.txt"
+    path.write_text(text)
+    assert why_not(make(*words)) == f"the Minecraft EULA has not been accepted: {where.format(path)}"
+
+
+@pytest.mark.parametrize("text", ["eula=true", "eula = TRUE \n"])
+def test_an_eula_that_is_accepted(make: MakeServer, directory: Path, text: str) -> None:
+    (directory / "server.jar").touch()
+    (directory / "eula.txt").write_text(text)
+    make().check()
+
+
+def test_an_eula_accepted_on_the_command_line(make: MakeServer, directory: Path) -> None:
+    (directory / "eula.txt").write_text("eula=false")
+    make("java", "-Dcom.mojang.eula.agree=true", "-jar", "paper.jar").check()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo eula=false > eula.txt; exit 0", "EULA has not been accepted: line 1 of {}/eula.txt"),
+        (
+            "echo 'Error: java.lang.UnsupportedClassVersionError: net/minecraft/bundler/Main has been compiled by a "
+            "more recent version of the Java Runtime (class file version 65.0), this version'; exit 1",
+            "needs Java 21 or newer",
+        ),
+        ("echo '[12:00:00] [Server thread/WARN]: **** FAILED TO BIND TO PORT!'; exit 0", "not listen on port 25575"),
+        ("echo 'Invalid maximum heap size: -Xmx400G'; exit 1", "memory it was told to take: Invalid maximum heap"),
+    ],
+)
+async def test_the_usual_reasons_of_an_end_before_ready(
+    make: MakeServer, directory: Path, java: Path, script: str, reason: str
+) -> None:
+    (directory / "server.jar").touch()
+    executable(java, f"#!/bin/sh\n{script}\n")
+    server = make()
+    await server.start()
+    with pytest.raises(PluginError) as raised:
+        await server.wait()
+    assert reason.format(directory) in str(raised.value)
+
+
+async def test_an_end_for_no_known_reason_is_its_code(make: MakeServer, directory: Path, java: Path) -> None:
+    (directory / "server.jar").touch()
+    executable(java, "#!/bin/sh\necho 'Error: Unable to access jarfile'; exit 1\n")
+    server = make()
+    await server.start()
+    assert await server.wait() == 1
+    assert list(server.last_lines) == ["Error: Unable to access jarfile"]
+
+
+async def test_once_ready_an_end_is_only_its_code(make: MakeServer, directory: Path, java: Path) -> None:
+    (directory / "server.jar").touch()
+    executable(java, "#!/bin/sh\necho 'FAILED TO BIND TO PORT'; echo 'Done (1,5s)! For help'; exit 9\n")
+    server = make()
+    await server.start()
+    assert await server.wait() == 9
+
+
+async def test_sigterm_reaches_the_java_of_a_start_script(make: MakeServer, directory: Path, java: Path) -> None:
+    executable(directory / "run.sh", '#!/bin/sh\njava "$@"\n')
+    executable(java, "#!/bin/sh\ntrap 'echo saved; exit 143' TERM\necho 'Done (1s)!'\nwhile :; do sleep 0.01; done\n")
+    server = make()
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    server.signal(signal.SIGTERM)
+    assert await server.wait() == 143
+    assert "saved" in output.lines

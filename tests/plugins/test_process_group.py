@@ -1,0 +1,111 @@
+"""Which processes are the server's, and which only look so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import process_table
+from zeroscale.plugins.process_group import ProcessGroup
+from zeroscale.plugins.process_record import ProcessRecord
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A server that stays until it is killed."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> ProcessGroup:
+    return ProcessGroup(tmp_path / "alive")
+
+
+def record_of(child: subprocess.Popen[bytes]) -> ProcessRecord:
+    found = process_table.facts(child.pid)
+    assert found is not None
+    return ProcessRecord(child.pid, found.start_time, process_table.boot_id(), ("sleep", "60"))
+
+
+def other_start(record: ProcessRecord) -> ProcessRecord:
+    """The same number, of an earlier process."""
+    return ProcessRecord(record.pid, (record.start_time or 0) - 1, record.boot_id, record.argv)
+
+
+def test_the_lock_is_had_once(group: ProcessGroup, tmp_path: Path) -> None:
+    lock = group.take_lock()
+    with pytest.raises(PluginError, match="still lives: it holds"):
+        ProcessGroup(tmp_path / "alive").take_lock()
+    os.close(lock)
+    os.close(group.take_lock())
+
+
+def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        ProcessGroup(tmp_path / "missing" / "alive").take_lock()
+
+
+def test_nothing_was_ever_started(group: ProcessGroup) -> None:
+    assert not group.find(None)
+    assert group.members() == []
+    assert group.exit_code() is None
+    group.signal(signal.SIGTERM)
+    group.forget()
+
+
+def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+    group.started(child, record_of(child))
+    assert group.members() == [child.pid]
+    assert group.exit_code() is None
+    group.signal(signal.SIGTERM)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert group.members() == []
+    assert group.exit_code() == 143
+    group.forget()
+    assert child.returncode == -signal.SIGTERM
+
+
+def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+    assert group.find(record_of(child))
+    assert group.members() == [child.pid]
+    assert group.exit_code() is None, "no child of whoever finds it"
+
+
+def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+    later = record_of(child)
+    assert not group.find(other_start(later))
+    group.started(child, other_start(later))  # as if ours had ended, and the number been given again
+    assert group.members() == []
+    group.signal(signal.SIGKILL)
+    assert process_table.is_live(child.pid)
+
+
+def test_somebody_else_has_waited_for_it(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+    group.started(child, record_of(child))
+    child.kill()
+    child.wait()
+    assert group.exit_code() is None
+    assert group.members() == []
+    group.forget()
+
+
+def test_a_signal_that_the_system_refuses(
+    group: ProcessGroup, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_group: int, _number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    group.started(child, record_of(child))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "killpg", refuse)
+        with pytest.raises(PluginError, match="cannot send SIGTERM to the server: Operation not permitted"):
+            group.signal(signal.SIGTERM)
+    group.signal(signal.SIGTERM)
