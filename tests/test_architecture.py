@@ -70,7 +70,11 @@ ROOMS = [
         outside=None,
         never=("twisted",),
     ),
-    Room(("plugins.demo_server",), ("zeroscale", "version"), outside=("twisted", "quarry")),
+    Room(
+        ("plugins.demo_server",),
+        ("zeroscale", "version", "plugins.demo_journal"),
+        outside=("twisted", "quarry", "zope"),
+    ),
     Room(
         ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
         ("errors", "status", "access"),
@@ -96,8 +100,8 @@ ROOMS = [
     Room(("cli", "tap", "options", "service", "running", "logs", "__main__"), EVERYTHING, outside=("twisted",)),
 ]
 
-REACTOR_IMPORTERS = {"running", "service"}
-"""Who may import the global reactor: those who install or run it."""
+REACTOR_IMPORTERS = {"running", "service", "plugins.demo_server"}
+"""Who may import the global reactor: those who install or run it, and a program of its own."""
 
 QUARRY_IMPORTERS = {"protocols.wire", "plugins.demo_server"}
 

@@ -33,7 +33,7 @@ from zope.interface import implementer
 from zeroscale.plugins.demo_journal import SAVE_PARTS, Journal
 
 MAXIMUM_BEFORE_LOGIN = 128 * 1024
-"""Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), and Twisted reads 64 KiB at once."""
+"""Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), and Twisted reads 64 KiB."""
 
 SILENT_SECONDS = 30.0
 """After which a client that says nothing is closed, as the real server does."""
