@@ -42,6 +42,7 @@ class BridgedPlugin:
         self.can_signal = callable(getattr(plugin, "signal", None))
         self.can_wait = callable(getattr(plugin, "wait", None))
         self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
+        self.can_adopt = callable(getattr(plugin, "adopt", None))
         self.can_send = callable(getattr(plugin, "send", None))
         self.can_ask_players = callable(getattr(plugin, "players", None))
 
@@ -77,7 +78,9 @@ class BridgedPlugin:
         return self._call("resume")
 
     def send(self, line: str) -> Deferred[None]:
-        """One line to the server's console."""
+        """One line to the server's console; fails with `PluginError` where it has none."""
+        if not self.can_send:
+            return fail(PluginError("this server has no console that can be written to"))
         return self._call("send", line)
 
     def wait(self) -> Deferred[int | None]:
@@ -92,9 +95,7 @@ class BridgedPlugin:
 
     def adopt(self) -> Deferred[bool]:
         """Whether a server that an earlier zeroscale started still lives, and is now this plugin's."""
-        if not callable(getattr(self._plugin, "adopt", None)):
-            return succeed(False)
-        return self._call("adopt")
+        return self._call("adopt") if self.can_adopt else succeed(False)
 
     def signal(self, signal_number: int) -> None:
         """Sends a signal to the server's processes.

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 logger = logging.getLogger(__name__)
+
+
+LONGEST_LINE = 4096
+"""Characters of one line typed on our console; a longer one is cut in several."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,11 +56,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names)
     reactor.callWhenRunning(interrupts.install)
     reactor.callWhenRunning(foreground.begin)
+    if invocation.console:
+        reactor.callWhenRunning(Console(reactor, foreground.end, proxy.command).start)
     reactor.run(installSignalHandlers=False)
     # All is down. Python takes its handlers away on its way out, and one signal more would then spoil the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     return foreground.exit_code
+
+
+class Console:
+    """What is typed on our standard input: `stop` ends us, anything else is for the server. Panels know no other way.
+
+    Read in a thread: on a terminal, a reactor that reads its input would leave its output non-blocking as well.
+
+    :param reactor: whose thread `stop` and `command` are called in.
+    """
+
+    def __init__(
+        self, reactor: AsyncioSelectorReactor, stop: Callable[[], None], command: Callable[[str], None]
+    ) -> None:
+        self._reactor = reactor
+        self._stop = stop
+        self._command = command
+
+    def start(self) -> None:
+        """Begins to read. The end of the input is no end of ours: a daemon's input is empty."""
+        threading.Thread(target=self._read, name="console", daemon=True).start()
+
+    def _read(self) -> None:
+        while line := sys.stdin.readline(LONGEST_LINE):
+            self._reactor.callFromThread(self.typed, line.strip())
+
+    def typed(self, line: str) -> None:
+        """One line has been typed."""
+        if line == "stop":
+            logger.info("Told to stop")
+            self._stop()
+        elif line:
+            self._command(line)
 
 
 class Foreground:

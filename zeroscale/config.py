@@ -18,11 +18,15 @@ from zeroscale.errors import ConfigError
 Join = Literal["hold", "kick"]
 WakeAfter = Literal["login", "answer"]
 StatusProtocol = Literal["client", "mirror"]
+IdleAction = Literal["stop", "pause", "pause+stop"]
+OnExit = Literal["stop", "leave"]
 RelayChoice = Literal["auto", "splice", "transport"]
 
 DEFAULT_IDLE_SHUTDOWN = 15.0
 DEFAULT_START_TIMEOUT = 300.0
 DEFAULT_STOP_TIMEOUT = 150.0
+DEFAULT_PAUSE_STOP_AFTER = 1800.0
+DEFAULT_MAX_CRASHES = 5
 HIGHEST_PORT = 65535
 LONGEST_DURATION = 366 * 86400.0
 """A year of seconds: what is longer is a mistake in the unit."""
@@ -40,6 +44,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar plugin_keywords: keyword values of the plugin's constructor.
     :ivar working_directory: where the real server runs; None is where we run.
     :ivar idle_shutdown: how long nobody must have been there before it is stopped.
+    :ivar minimum_online_time: how long it stays up at least, once it is ready.
+    :ivar idle_action: what becomes of an idle server.
+    :ivar pause_stop_after: how long a server stays paused before `pause+stop` stops it.
+    :ivar on_exit: what becomes of a running server when we end.
     :ivar join: whether a joining player waits or is told to come again.
     :ivar hold_limit: how long a player is held at most; None is the start timeout.
     :ivar wake_after: whether a login wakes at once, or only once the client has answered a request of ours.
@@ -63,13 +71,17 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     plugin_keywords: Mapping[str, Any] = {}
     working_directory: Path | None = None
     idle_shutdown: float = DEFAULT_IDLE_SHUTDOWN
+    minimum_online_time: float = 0.0
+    idle_action: IdleAction = "stop"
+    pause_stop_after: float = DEFAULT_PAUSE_STOP_AFTER
+    on_exit: OnExit = "stop"
     join: Join = "hold"
     hold_limit: float | None = None
     wake_after: WakeAfter = "login"
     start_timeout: float = DEFAULT_START_TIMEOUT
     stop_timeout: float = DEFAULT_STOP_TIMEOUT
     kill_timeout: float | None = None
-    max_crashes: int = 5
+    max_crashes: int = DEFAULT_MAX_CRASHES
     status_protocol: StatusProtocol = "client"
     legacy_hold: bool = False
     transfer_as_login: bool = False
@@ -94,6 +106,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
                 )
         durations = {
             "idle_shutdown": self.idle_shutdown,
+            "minimum_online_time": self.minimum_online_time,
+            "pause_stop_after": self.pause_stop_after,
             "start_timeout": self.start_timeout,
             "stop_timeout": self.stop_timeout,
             "hold_limit": self.hold_limit,

@@ -44,10 +44,12 @@ class Invocation:
 
     :ivar config: the proxy to run; all paths in it are absolute.
     :ivar log_level: the threshold of the log, as stdlib logging numbers it.
+    :ivar console: what is typed on our standard input is for us and the server.
     """
 
     config: config.Config
     log_level: int
+    console: bool = False
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -74,6 +76,11 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         working_directory=base / (told.working_directory or "."),
         idle_shutdown=told.idle_shutdown,
         join=told.join,
+        minimum_online_time=told.minimum_online_time,
+        idle_action=told.idle_action,
+        pause_stop_after=told.pause_stop_after,
+        on_exit=told.on_exit,
+        max_crashes=told.max_crashes,
         hold_limit=told.hold_limit,
         wake_after=told.wake_after,
         start_timeout=told.start_timeout,
@@ -83,7 +90,7 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
     state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
     proxy = config.Config(servers=(server,), state_directory=base / state_directory, relay=told.relay)
     log_level = logging.DEBUG if told.debug else logging.INFO if told.info else logging.WARNING
-    return Invocation(config=proxy, log_level=log_level)
+    return Invocation(config=proxy, log_level=log_level, console=told.console)
 
 
 def server_name(plugin: str, server_port: int) -> str:
@@ -152,6 +159,40 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         help="SIGKILL it when SIGTERM has gone unanswered for so long, which may lose data (default: never)",
     )
 
+    seed.add_argument(
+        "--max_crashes",
+        type=_count,
+        default=config.DEFAULT_MAX_CRASHES,
+        metavar="N",
+        help="after so many crashes in a row it stays down (default: %(default)s)",
+    )
+    seed.add_argument(
+        "--minimum_online_time",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="keep it up for so long at least, once it is ready (default: %(default)g)",
+    )
+    seed.add_argument(
+        "--idle_action",
+        choices=("stop", "pause", "pause+stop"),
+        default="stop",
+        help="stop an idle server, freeze it, or freeze it first and stop it later (default: %(default)s)",
+    )
+    seed.add_argument(
+        "--pause_stop_after",
+        type=_seconds,
+        default=config.DEFAULT_PAUSE_STOP_AFTER,
+        metavar="SECONDS",
+        help="how long pause+stop leaves it frozen (default: %(default)g)",
+    )
+    seed.add_argument(
+        "--on_exit",
+        choices=("stop", "leave"),
+        default="stop",
+        help="stop it when the proxy ends, or leave it for the next proxy to take over (default: %(default)s)",
+    )
+
     players = parser.add_argument_group("players who join while it sleeps")
     players.add_argument(
         "--join",
@@ -177,6 +218,11 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         metavar="DIRECTORY",
         help="what must outlive the proxy is kept here (default: /var/lib/zeroscale as root, "
         "else ~/.local/state/zeroscale)",
+    )
+    ours.add_argument(
+        "--console",
+        action="store_true",
+        help="'stop' typed here ends the proxy, every other line goes to the server's console",
     )
     ours.add_argument(
         "--relay",
@@ -256,6 +302,12 @@ def _port(text: str) -> int:
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to {config.HIGHEST_PORT}")
+
+
+def _count(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
 
 
 def _seconds(text: str) -> float:

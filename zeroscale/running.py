@@ -42,6 +42,10 @@ class Proxy(Protocol):
         """Makes a running `stop()` quicker, as far as no data is lost by it."""
         ...
 
+    def command(self, line: str) -> None:
+        """One line for the consoles of the servers."""
+        ...
+
     @property
     def fatal(self) -> Deferred[None]:
         """Fails when something died without which the proxy cannot go on."""

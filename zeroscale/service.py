@@ -28,6 +28,7 @@ from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.server.gamefiles import GameFiles, session_lock_held
 from zeroscale.server.idle import IdlePolicy
+from zeroscale.server.keepfiles import KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.mirror import Mirror
 from zeroscale.server.parts import Parts, Policy
@@ -82,7 +83,8 @@ class Hosted:
         plugin = make_plugin()
         self.speaks_minecraft = plugin.speaks_minecraft
         directory = server_directory(whole.state_directory, config.name)
-        files = GameFiles(config.directory)
+        files = self._files = GameFiles(config.directory)
+        keep_files = KeepFiles(config.directory)
         self._records = Records(directory, config.directory if self.speaks_minecraft else None)
         probe: MinecraftProbe | GenericProbe
         if self.speaks_minecraft:
@@ -94,7 +96,9 @@ class Hosted:
         self.lifecycle = Lifecycle(
             config.name,
             Policy(
-                idle=IdlePolicy(config.idle_shutdown, short_visits=self.speaks_minecraft),
+                idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, short_visits=self.speaks_minecraft),
+                pauses=config.idle_action != "stop",
+                pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,
                 start_timeout=config.start_timeout,
                 stop_timeout=config.stop_timeout,
                 kill_timeout=config.kill_timeout,
@@ -112,6 +116,8 @@ class Hosted:
                 ),
                 records=self._records,
                 mirror=Mirror(directory, files.fallback_status if self.speaks_minecraft else lambda: None),
+                kept_awake=keep_files.kept_awake,
+                lockout=keep_files.lockout,
                 obstacle=lambda: _obstacle(files) if self.speaks_minecraft else None,
                 logger=logging.getLogger(plugin.module),
             ),
@@ -135,8 +141,23 @@ class Hosted:
         """
         self._records.open()
         factory = Listener(self._house, self._conversation, lambda _: self.place)
+        self._warn_of_pausing()
         for where in self.config.listen:
             self._ports.extend(await listening.listen(reactor, where, factory))
+
+    def close(self) -> Deferred[None]:
+        """Has the server stopped, or left as it is, as was asked; fires when that is done."""
+        return self.lifecycle.close(leave=self.config.on_exit == "leave")
+
+    def _warn_of_pausing(self) -> None:
+        tick_time = self._files.max_tick_time
+        if self.speaks_minecraft and self.config.idle_action != "stop" and tick_time > 0:
+            logger.warning(
+                "%s says max-tick-time=%d: the server's own watchdog ends it when it is resumed after a pause; "
+                "write max-tick-time=-1 there",
+                self._files.properties_file,
+                tick_time,
+            )
 
     async def deafen(self) -> None:
         """Stops listening."""
@@ -209,9 +230,10 @@ class ProxyService:
     async def _stop(self) -> None:
         for hosted in self._hosted:
             await hosted.deafen()
-        await gatherResults([hosted.lifecycle.close() for hosted in self._hosted])
+        await gatherResults([hosted.close() for hosted in self._hosted])
         if self._relaying:
-            await self._relays.stop(DRAIN)
+            left = all(hosted.config.on_exit == "leave" for hosted in self._hosted)
+            await self._relays.stop(0.0 if left else DRAIN)
         for hosted in self._hosted:
             hosted.release()
 
@@ -219,6 +241,13 @@ class ProxyService:
         """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
         for hosted in self._hosted:
             hosted.lifecycle.hurry()
+
+    def command(self, line: str) -> None:
+        """One line for the consoles of the servers that run."""
+        for hosted in self._hosted:
+            hosted.lifecycle.send(line).addErrback(
+                lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage())
+            )
 
     def _relay_crashed(self, failure: Failure) -> None:
         logger.critical("The relay has died, and every connection with it: %s", failure.getTraceback())

@@ -32,6 +32,7 @@ class ServerView:
     :ivar detail: the same for the operator, with exit code and last output.
     :ivar retry_at: `failed` only: when the next login may start it again; None means not until told otherwise.
     :ivar unstoppable: `stopping` only: it has ignored SIGTERM for the stop time-out; joiners are kicked.
+    :ivar lockout: why nobody may wake it now, in the operator's words; None: anybody may.
     :ivar waiting: how many players are held for it.
     :ivar players: how many players are relayed to it.
     :ivar mirrored: its last real status reply, decoded; None until one has been seen. Never changed in place.
@@ -45,6 +46,7 @@ class ServerView:
     detail: str | None = None
     retry_at: float | None = None
     unstoppable: bool = False
+    lockout: str | None = None
     waiting: int = 0
     players: int = 0
     mirrored: Mapping[str, object] | None = None

@@ -61,6 +61,8 @@ class Options(usage.Options):
             self.invocation = parse(options or (), PROGRAM, directory)
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
+        if self.invocation.console:
+            raise usage.UsageError("--console is for the 'zeroscale' command: a daemon has no input")
 
 
 def makeService(options: Options) -> DaemonService:

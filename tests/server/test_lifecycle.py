@@ -28,6 +28,7 @@ class FakePlugin:
     can_signal = True
     can_wait = True
     can_pause = True
+    can_adopt = True
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -69,6 +70,10 @@ class FakePlugin:
     def wait(self) -> Deferred[int | None]:
         self.waiting = Deferred()
         return self.waiting
+
+    def send(self, line: str) -> Deferred[None]:
+        self.calls.append(f"send {line}")
+        return succeed(None)
 
     def players(self) -> Deferred[int | None]:
         return succeed(self.online)
@@ -184,6 +189,8 @@ class Scene:
         self.readinesses: list[FakeReadiness] = []
         self.slow_start = False
         self.obstacle: str | None = None
+        self.kept_awake: str | None = None
+        self.lockout: str | None = None
         self.most_alive = 0
         policy = Policy(
             idle=IdlePolicy(idle),
@@ -205,6 +212,8 @@ class Scene:
             records=self.records,
             mirror=self.mirror,
             obstacle=lambda: self.obstacle,
+            kept_awake=lambda: self.kept_awake,
+            lockout=lambda: self.lockout,
             logger=LOGGER,
         )
         self.life = Lifecycle("test", policy, parts)
@@ -463,6 +472,26 @@ def test_crashes_in_a_row_wait_longer_and_then_stay_down() -> None:
     assert scene.status() is Status.failed
 
 
+def test_a_server_that_crashes_soon_after_each_start_stays_down_in_the_end() -> None:
+    scene = Scene(max_crashes=3)
+    for _ in range(3):
+        scene.clock.advance(600.0)
+        scene.running()
+        scene.clock.advance(10.0)
+        scene.plugin.end(1)
+    assert scene.life.view.retry_at is None
+
+
+def test_a_crash_after_an_hour_is_not_one_more_of_those_before() -> None:
+    scene = Scene(max_crashes=2)
+    for _ in range(5):
+        scene.running()
+        scene.admitted()
+        scene.clock.advance(3600.0)
+        scene.plugin.end(1)
+        assert scene.life.view.retry_at is not None
+
+
 def test_who_wants_in_while_it_has_failed_is_told_why() -> None:
     scene = Scene().running()
     scene.plugin.end(1)
@@ -539,6 +568,48 @@ def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_proce
     scene = Scene().running()
     scene.life.unreachable("connection refused")
     assert scene.status() is Status.running
+
+
+def test_what_keeps_it_awake_spares_it_the_question_too() -> None:
+    scene = Scene(idle=60.0).running()
+    scene.kept_awake = "a file is there"
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.running
+    assert scene.probe.asked == 0
+    scene.kept_awake = None
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.stopping
+
+
+def test_nobody_wakes_it_while_it_is_held_down_and_who_wants_in_is_told_why() -> None:
+    scene = Scene()
+    scene.lockout = "a backup"
+    scene.life.wake("somebody")
+    assert scene.status() is Status.stopped
+    assert scene.waiter() == ["a backup"]
+    assert scene.life.view.lockout == "a backup"
+    scene.lockout = None
+    scene.life.wake("somebody")
+    assert scene.status() is Status.starting
+
+
+def test_who_waits_for_a_stop_is_told_when_it_is_held_down_meanwhile() -> None:
+    scene = Scene().stopping()
+    scene.life.wake("somebody")
+    said = scene.waiter()
+    scene.lockout = "a backup"
+    scene.plugin.end(0)
+    assert scene.status() is Status.stopped
+    assert said == ["a backup"]
+
+
+def test_a_line_is_typed_on_its_console_only_while_there_is_one() -> None:
+    scene = Scene()
+    said: list[str] = []
+    scene.life.send("say hello").addErrback(lambda failure: said.append(failure.getErrorMessage()))
+    assert said == ["test does not run"]
+    scene.running().life.send("say hello")
+    assert scene.plugin.calls[-1] == "send say hello"
 
 
 # Stopping
@@ -708,6 +779,40 @@ def _end_and_expect(scene: Scene, closed: Deferred[None]) -> None:
     scene.plugin.end(0)
     assert ended == [None]
     assert scene.status() is Status.stopped
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "paused"])
+def test_a_server_that_is_to_be_left_is_neither_stopped_nor_watched_any_more(state: str) -> None:
+    scene = Scene(pauses=True)
+    scene.life.wake("somebody")
+    if state != "starting":
+        scene.become_ready()
+    if state == "paused":
+        scene.clock.advance(60.0)
+    assert scene.life.close(leave=True).called
+    assert scene.plugin.alive
+    assert "stop" not in scene.plugin.calls
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_a_start_on_its_way_is_waited_for_before_it_is_left() -> None:
+    scene = Scene()
+    scene.slow_start = True
+    scene.life.wake("somebody")
+    closed = scene.life.close(leave=True)
+    ended: list[None] = []
+    closed.addCallback(ended.append)
+    assert ended == []
+    assert scene.plugin.starting is not None
+    scene.plugin.starting.callback(None)
+    assert ended == [None]
+
+
+def test_a_server_that_nobody_could_take_over_is_stopped_though_it_was_to_be_left() -> None:
+    scene = Scene()
+    scene.plugin.can_adopt = False
+    scene.running().life.close(leave=True)
+    assert scene.status() is Status.stopping
 
 
 def test_who_waits_at_our_end_is_told() -> None:

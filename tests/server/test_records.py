@@ -57,7 +57,7 @@ def test_old_starts_are_forgotten(directory: Path) -> None:
     assert json.loads((directory / "record.json").read_bytes())["starts"] == [10.0] * records.STARTS_KEPT
 
 
-def test_crashes_count_in_a_row_until_a_start(directory: Path) -> None:
+def test_crashes_count_in_a_row_over_starts_between_them(directory: Path) -> None:
     first = Records(directory)
     first.open()
     assert first.crashed("it ended with exit code 1") == 1
@@ -69,7 +69,7 @@ def test_crashes_count_in_a_row_until_a_start(directory: Path) -> None:
     second.started(3.0)
     second.close()
     third = reopened(directory)
-    assert (third.crashes, third.reason, third.estimate) == (0, None, 3.0)
+    assert (third.crashes, third.reason, third.estimate) == (2, "it ended with exit code 2", 3.0)
 
 
 def test_crashes_are_cleared_and_starts_kept(directory: Path) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -31,6 +31,9 @@ LONGEST_LINE = 500
 
 LONGEST_START = 4.0
 """How many start time-outs a start may last that goes on talking: a mod pack of an hour is not one, a loop is."""
+
+HEALTHY_AFTER = 60.0
+"""Seconds: a server that ran so long was well, and its crash is not one more of those before."""
 
 LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or it is not well."""
@@ -118,6 +121,7 @@ class Lifecycle(Effects):
             detail=self._detail,
             retry_at=self._retry_at,
             unstoppable=self._unstoppable,
+            lockout=self._parts.lockout(),
             waiting=len(self._waiters),
             players=self._attendance.players,
             mirrored=self._parts.mirror.current,
@@ -145,7 +149,9 @@ class Lifecycle(Effects):
 
         :param who: for the log.
         """
-        if self._closing or (self._status is Status.failed and not self._may_retry()):
+        if self._closing or self._parts.lockout() is not None:
+            return
+        if self._status is Status.failed and not self._may_retry():
             return
         if self._status in (Status.stopped, Status.failed, Status.paused):
             self._log.debug("Woken by %s", who)
@@ -165,6 +171,8 @@ class Lifecycle(Effects):
         waiter: Deferred[Visit] = Deferred(self._waiters.remove)
         if self._closing:
             waiter.errback(Failure(ServerUnavailable("the proxy is shutting down")))
+        elif (lockout := self._parts.lockout()) is not None:
+            waiter.errback(Failure(ServerUnavailable(lockout)))
         elif self._status is Status.failed or self._unstoppable:
             waiter.errback(Failure(ServerUnavailable(self._reason or "the server cannot be started")))
         else:
@@ -187,11 +195,28 @@ class Lifecycle(Effects):
             self._log.error("%s", error)
             return None
 
-    def close(self) -> Deferred[None]:
-        """Our own end: no more starts, those who wait are told; fires when the server is gone."""
+    def send(self, line: str) -> Deferred[None]:
+        """Types one line on the server's console.
+
+        :returns: fails with `PluginError` where the server does not run, or has no console.
+        """
+        if self._status in (Status.stopped, Status.failed):
+            return fail(PluginError(f"{self.name} does not run"))
+        return self._plugin.send(line)
+
+    def close(self, *, leave: bool = False) -> Deferred[None]:
+        """Our own end: no more starts, those who wait are told.
+
+        :param leave: leave a server that runs as it is, for the next zeroscale to take over.
+        :returns: fires when the server is gone, or left.
+        """
         self._closing = True
         self._wanted = False
         self._fail_waiters("the proxy is shutting down")
+        if leave and self._status in (Status.starting, Status.running, Status.paused):
+            if self._plugin.can_adopt:
+                return self._leave()
+            self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
         closed: Deferred[None] = Deferred()
         self._closers.append(closed)
         self._machine.sleep()
@@ -315,12 +340,17 @@ class Lifecycle(Effects):
         self._enter(Status.stopped)
         self._log.info("%s is offline", self.name)
         self._parts.records.cleared()
-        if wanted and not self._closing:
+        lockout = self._parts.lockout()
+        if lockout is not None:
+            self._fail_waiters(lockout)
+        elif wanted and not self._closing:
             self._machine.wake()
         self._tell_closers()
 
     def fail(self, reason: str, detail: str) -> None:
         self._worn_out = True
+        if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
+            self._parts.records.cleared()
         crashes = self._parts.records.crashed(detail)
         wait = back_off(crashes, self._policy.max_crashes)
         self._enter(Status.failed)
@@ -505,6 +535,9 @@ class Lifecycle(Effects):
 
     async def _somebody_there(self) -> str | None:
         """Why it must not be stopped though nobody is relayed, or None."""
+        kept_awake = self._parts.kept_awake()
+        if kept_awake is not None:
+            return kept_awake
         try:
             players = await self._plugin.players()
             if players is None and self._policy.asks:
@@ -524,6 +557,20 @@ class Lifecycle(Effects):
 
     # Common to all states
 
+    def _leave(self) -> Deferred[None]:
+        self._log.info("Leaving %s running, for the next zeroscale to take over", self.name)
+        self._let_go()
+        # A start() that has not returned is on its way to a server that would be lost.
+        return succeed(None) if self._start_call is None else _shield(self._start_call).addErrback(lambda _: None)
+
+    def _let_go(self) -> None:
+        """Leaves off everything that a state has us do."""
+        self._set_timer(None)
+        self._cancel_idle()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
     def _enter(self, status: Status) -> None:
         self._status = status
         self._since = self._clock.seconds()
@@ -533,11 +580,7 @@ class Lifecycle(Effects):
         self._unstoppable = False
         self._wanted = False
         self._condemned = None
-        self._set_timer(None)
-        self._cancel_idle()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        self._let_go()
         if status in (Status.stopped, Status.failed):
             # Whoever was relayed to a server that is gone does not count for the next one.
             self._visits_of += 1

@@ -21,12 +21,14 @@ class Plugin(Protocol):
     can_signal: bool
     can_wait: bool
     can_pause: bool
+    can_adopt: bool
 
     def start(self) -> Deferred[None]: ...
     def stop(self) -> Deferred[None]: ...
     def pause(self) -> Deferred[None]: ...
     def resume(self) -> Deferred[None]: ...
     def wait(self) -> Deferred[int | None]: ...
+    def send(self, line: str) -> Deferred[None]: ...
     def players(self) -> Deferred[int | None]: ...
     def adopt(self) -> Deferred[bool]: ...
     def signal(self, signal_number: int) -> None: ...
@@ -105,6 +107,8 @@ class Parts:
     :ivar readiness: makes a new wait for its first answer.
     :ivar records: of past starts and crashes.
     :ivar mirror: of its last status.
+    :ivar kept_awake: what the operator keeps it up with, though it is idle; None: nothing.
+    :ivar lockout: the operator's words for why nobody may wake it now; None: anybody may.
     :ivar obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
     :ivar logger: where its story is told.
     """
@@ -118,3 +122,5 @@ class Parts:
     mirror: Mirror
     obstacle: Callable[[], str | None]
     logger: logging.Logger
+    kept_awake: Callable[[], str | None] = lambda: None
+    lockout: Callable[[], str | None] = lambda: None

@@ -96,16 +96,16 @@ class Records:
 
     @property
     def reason(self) -> str | None:
-        """Why it crashed last; None once it has started since."""
+        """Why it crashed last; None once that was forgotten."""
         return self._record.reason
 
     def started(self, seconds: float) -> None:
-        """It became ready: remembers how long that took, and forgets the crashes before it.
+        """It became ready: remembers how long that took. Crashes before it count on: it may crash again and again.
 
         :param seconds: from the start to the first answer.
         """
         starts = [*self._record.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
-        self._write(_Record(starts=starts))
+        self._write(_Record(starts=starts, crashes=self._record.crashes, reason=self._record.reason))
 
     def crashed(self, reason: str) -> int:
         """Counts one more crash.

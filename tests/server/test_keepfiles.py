@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeroscale.server.keepfiles import DEFAULT_TEXT, KEEP_ASLEEP, KEEP_AWAKE, LONGEST_TEXT, KeepFiles
+
+
+def test_without_the_files_nothing_is_held(tmp_path: Path) -> None:
+    files = KeepFiles(tmp_path)
+    assert files.kept_awake() is None
+    assert files.lockout() is None
+
+
+def test_a_server_is_held_up_while_the_file_is_there(tmp_path: Path) -> None:
+    files = KeepFiles(tmp_path)
+    (tmp_path / KEEP_AWAKE).touch()
+    assert KEEP_AWAKE in str(files.kept_awake())
+    (tmp_path / KEEP_AWAKE).unlink()
+    assert files.kept_awake() is None
+
+
+def test_a_server_is_held_down_with_the_words_in_the_file(tmp_path: Path) -> None:
+    files = KeepFiles(tmp_path)
+    (tmp_path / KEEP_ASLEEP).write_text("  Backup until 5 o'clock.\n")
+    assert files.lockout() == "Backup until 5 o'clock."
+    (tmp_path / KEEP_ASLEEP).write_text("")
+    assert files.lockout() == DEFAULT_TEXT
+    (tmp_path / KEEP_ASLEEP).unlink()
+    assert files.lockout() is None
+
+
+def test_a_file_that_is_no_text_for_players_holds_down_all_the_same(tmp_path: Path) -> None:
+    files = KeepFiles(tmp_path)
+    (tmp_path / KEEP_ASLEEP).write_bytes(b"x" * (LONGEST_TEXT + 1))
+    assert files.lockout() == DEFAULT_TEXT
+    (tmp_path / KEEP_ASLEEP).write_bytes(b"\xff caf\xe9")
+    assert files.lockout() == "\ufffd caf\ufffd"
+    (tmp_path / KEEP_ASLEEP).unlink()
+    (tmp_path / KEEP_ASLEEP).mkdir()
+    assert files.lockout() == DEFAULT_TEXT
