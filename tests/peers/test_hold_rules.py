@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from peers.programs import wait_until
@@ -20,6 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtur
 VERSION, PROTOCOL_NUMBER = "1.20.1", 763
 START_DELAY = 35.0
 """Seconds; longer than it takes until a client that answers nothing is given up."""
+
+AT_ONCE = 4.0
+"""Seconds in which a misdeed must be noticed: fewer than there are between two requests."""
 
 
 class HeldClient:
@@ -58,15 +63,14 @@ class HeldClient:
         """Answers as the game does: not understood."""
         self.send(b"\x02" + varint(message) + b"\x00")
 
-    def wait_until_closed(self) -> None:
-        """Reads until the proxy has closed the connection."""
-        try:
+    def wait_until_closed(self) -> float:
+        """Reads until the proxy has closed the connection; returns how many seconds that took."""
+        began = time.monotonic()
+        with suppress(ConnectionError):
             while self._socket.recv(4096):
                 pass
-        except ConnectionResetError:
-            pass
-        finally:
-            self.close()
+        self.close()
+        return time.monotonic() - began
 
     def close(self) -> None:
         """Leaves."""
@@ -153,7 +157,9 @@ def misdeeds(scene: tuple[Proxy, Record]) -> Iterator[dict[str, Future[str]]]:
     def commit(misdeed: Callable[[HeldClient], None]) -> str:
         client = HeldClient(proxy.port, misdeed.__name__[:16])
         misdeed(client)
-        client.wait_until_closed()
+        seconds = client.wait_until_closed()
+        if misdeed is not never_answers:  # so it was not for its silence that it was closed
+            assert seconds < AT_ONCE, f"closed after {seconds:.1f} s"
         return client.local
 
     with ThreadPoolExecutor(len(MISDEEDS)) as pool:
