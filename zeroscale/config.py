@@ -17,6 +17,7 @@ from zeroscale.errors import ConfigError
 
 Join = Literal["hold", "kick"]
 WakeAfter = Literal["login", "answer"]
+Motd = Literal["beside", "replace"]
 StatusProtocol = Literal["client", "mirror"]
 IdleAction = Literal["stop", "pause", "pause+stop"]
 OnExit = Literal["stop", "leave"]
@@ -56,6 +57,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar kill_timeout: how long after an unanswered SIGTERM comes SIGKILL; None is never.
     :ivar max_crashes: after how many crashes in a row it stays down until told otherwise.
     :ivar status_protocol: whose protocol number the sleeping status shows.
+    :ivar motd: whether our text stands beside the mirrored MOTD's first line, or in its place.
     :ivar legacy_hold: keep 1.7-1.12 clients alive with empty frames (PROTOCOL.md 4e), beyond their own limit.
     :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
     :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
@@ -83,6 +85,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kill_timeout: float | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
     status_protocol: StatusProtocol = "client"
+    motd: Motd = "beside"
     legacy_hold: bool = False
     transfer_as_login: bool = False
     forwarding: bool = False

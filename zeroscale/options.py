@@ -82,6 +82,12 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         on_exit=told.on_exit,
         max_crashes=told.max_crashes,
         hold_limit=told.hold_limit,
+        status_protocol=told.status_protocol,
+        motd=told.motd,
+        legacy_hold=told.legacy_hold,
+        transfer_as_login=told.transfer_as_login,
+        forwarding=told.forwarding,
+        texts=_texts(told.text),
         wake_after=told.wake_after,
         start_timeout=told.start_timeout,
         stop_timeout=told.stop_timeout,
@@ -210,6 +216,40 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         help="wake at the login, or once the client has answered a question of ours (default: %(default)s)",
     )
 
+    players.add_argument(
+        "--status_protocol",
+        choices=("client", "mirror"),
+        default="client",
+        help="asleep, show each client its own version as the server's, or the real server's last one "
+        "(default: %(default)s)",
+    )
+    players.add_argument(
+        "--motd",
+        choices=("beside", "replace"),
+        default="beside",
+        help="show our text beside the real server's MOTD, or in its place (default: %(default)s)",
+    )
+    players.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="what players read, such as sleeping='&3Asleep'; may be given often; README.md lists the names",
+    )
+    players.add_argument(
+        "--legacy_hold",
+        action="store_true",
+        help="hold clients of 1.7 to 1.12 beyond their own 20 or 30 s, with empty frames",
+    )
+    players.add_argument(
+        "--transfer_as_login",
+        action="store_true",
+        help="let the real server take players whom another server has transferred here for ordinary ones",
+    )
+    players.add_argument(
+        "--forwarding", action="store_true", help="accept the long handshakes of BungeeCord's IP forwarding"
+    )
+
     ours = parser.add_argument_group("the proxy")
     ours.add_argument("--info", "-i", action="store_true", help="log what happens")
     ours.add_argument("--debug", "-d", action="store_true", help="log everything (default: warnings and errors)")
@@ -290,6 +330,16 @@ def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[tuple[str, ...], d
         except ValueError as error:
             raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: {positional[0]!r}: {error}") from None
     return tuple(positional), keywords
+
+
+def _texts(arguments: Sequence[str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"argument --text: {argument!r} is not NAME=TEXT")
+        texts[name] = text.replace("\\n", "\n")
+    return texts
 
 
 def _listen(text: str) -> str:

@@ -55,7 +55,7 @@ def check(config: Config, reactor: Any = None) -> None:
             raise ConfigError(f"working directory {str(server.directory)!r} does not exist")
         for where in server.listen:
             listening.check(reactor, where)
-        Texts(server.texts, status_protocol=server.status_protocol)
+        _texts(server)
         _constructor(server, config)()
 
 
@@ -124,7 +124,7 @@ class Hosted:
         )
         self.place = Place(
             self.lifecycle,
-            Texts(config.texts, status_protocol=config.status_protocol),
+            _texts(config),
             SessionPolicy(
                 holds=config.join == "hold",
                 hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
@@ -268,6 +268,10 @@ def _constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPl
         return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
 
     return make
+
+
+def _texts(server: ServerConfig) -> Texts:
+    return Texts(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
 def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:

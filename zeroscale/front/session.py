@@ -89,7 +89,7 @@ def enter(event: LoginRequested | Opened, view: ServerView, policy: Policy, now:
     """`decide()`, for who wants in."""
     if view.status is Status.running:
         return Relay()
-    if view.status is Status.failed and not may_retry(view, now):
+    if view.lockout is not None or (view.status is Status.failed and not may_retry(view, now)):
         return Refuse(wakes=False)
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
     patience = event.patience if isinstance(event, LoginRequested) else None

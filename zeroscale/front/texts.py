@@ -48,6 +48,9 @@ DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "paused": "&bPaused. &fJoin to play on",
     "paused_hover": ("&7Nobody was playing, so the server is paused.", "&7Join, and it goes on at once."),
     "paused_kick": "&bThe server was paused.\n&7It goes on now: please join again.",
+    "locked_out": "&6{reason}",
+    "locked_out_hover": ("&7The operator keeps the server down for now.",),
+    "locked_out_kick": "&6{reason}",
     "unreachable": "&eNot answering right now",
     "unreachable_hover": ("&7The server is running and does not answer.",),
     "unreachable_kick": "&eThe server does not answer right now.\n&7Please join again in a moment.",
@@ -186,6 +189,8 @@ def about(seconds: float) -> str:
 
 
 def _state(view: ServerView) -> str:
+    if _locked_out(view):
+        return "locked_out"
     match view.status:
         case Status.stopped:
             return "sleeping"
@@ -196,6 +201,10 @@ def _state(view: ServerView) -> str:
         case Status.running:
             return "unreachable"
     return view.status.name
+
+
+def _locked_out(view: ServerView) -> bool:
+    return view.lockout is not None and view.status in (Status.stopped, Status.failed, Status.paused)
 
 
 def _values(view: ServerView, state: str, now: float) -> dict[str, str]:
@@ -209,7 +218,7 @@ def _values(view: ServerView, state: str, now: float) -> dict[str, str]:
         "state": state.replace("_", " "),
         "estimate": about(view.estimate) if view.estimate is not None else "",
         "remaining": about(remaining),
-        "reason": _fit(view.reason or ""),
+        "reason": _fit((view.lockout if _locked_out(view) else view.reason) or ""),
         "waiting": str(view.waiting),
     }
 
