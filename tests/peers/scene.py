@@ -153,7 +153,7 @@ class Record:
         for line in lines[begun + 1 :]:
             if "connection" in line:
                 connections.setdefault(line["connection"], []).append(line)
-        logins = [Login.of(events) for events in connections.values()]
+        logins = [Login(events) for events in connections.values()]
         return [login for login in logins if login.sent and login.intent != 1]
 
 
@@ -161,33 +161,53 @@ class Login:
     """One connection that meant to join, as the server saw it.
 
     :ivar intent: the handshake's; None if it sent none.
+    :ivar name: the player's name; None if it sent none.
     :ivar sent: what it sent before the server's first answer.
     :ivar packets: all the packets it ever sent, in the server's parser's words.
     """
 
-    def __init__(self, intent: int | None, sent: bytes, packets: list[str]):
-        self.intent = intent
-        self.sent = sent
-        self.packets = packets
+    def __init__(self, events: list[dict[str, Any]]):
+        kinds = [event["event"] for event in events]
+        answered = kinds.index("first_reply") if "first_reply" in kinds else len(events)
+        self.intent: int | None = _first(events, "intent")
+        self.name: str | None = _first(events, "player")
+        self.sent = b"".join(bytes.fromhex(event["hex"]) for event in events[:answered] if "hex" in event)
+        self.packets = [event["name"] for event in events if event["event"] == "packet"]
 
-    @classmethod
-    def of(cls, events: list[dict[str, Any]]) -> Login:
-        """Sums up the recorded lines of one connection."""
-        names = [event["event"] for event in events]
-        answered = names.index("first_reply") if "first_reply" in names else len(names)
-        sent = b"".join(bytes.fromhex(event["hex"]) for event in events[:answered] if event["event"] == "bytes")
-        packets = [event["name"] for event in events if event["event"] == "packet"]
-        intents = [event["intent"] for event in events if event.get("intent") is not None]
-        return cls(intents[0] if intents else None, sent, packets)
+    def frames(self) -> int:
+        """How many frames it sent before the server's first answer.
+
+        :raises AssertionError: they do not end where the last of them ends.
+        """
+        rest, frames = self.sent, 0
+        while rest:
+            header = next(at for at, byte in enumerate(rest) if byte < 0x80) + 1
+            length = sum((byte & 0x7F) << (7 * at) for at, byte in enumerate(rest[:header]))
+            assert len(rest) >= header + length, f"half a frame: {self.sent.hex()}"
+            rest = rest[header + length :]
+            frames += 1
+        return frames
+
+
+def _first(events: list[dict[str, Any]], key: str) -> Any:
+    return next((event[key] for event in events if key in event), None)
 
 
 def server_command(
-    engine: str, version: str, port: int, *, start_delay: float = 0, record: Path | None = None
+    engine: str,
+    version: str,
+    port: int,
+    *,
+    start_delay: float = 0,
+    stop_delay: float = 0,
+    record: Path | None = None,
 ) -> list[str]:
     """The command line of a real server."""
     command = ["node", str(HERE / "server.js"), "--engine", engine, "--version", version, "--port", str(port)]
     if start_delay:
         command += ["--start-delay", f"{start_delay:g}"]
+    if stop_delay:
+        command += ["--stop-delay", f"{stop_delay:g}"]
     if record:
         command += ["--record", str(record)]
     return command
@@ -220,12 +240,14 @@ class House:
         )
 
     def minecraft(
-        self, engine: str, version: str, name: str, *, start_delay: float = 0, **told: Any
+        self, engine: str, version: str, name: str, *, start_delay: float = 0, stop_delay: float = 0, **told: Any
     ) -> tuple[Proxy, Record]:
         """Starts a proxy in front of a real Minecraft server, whose account of itself it also returns."""
         record = Record(self.directory / f"{name}.record")
         server_port = free_port()
-        command = server_command(engine, version, server_port, start_delay=start_delay, record=record.path)
+        command = server_command(
+            engine, version, server_port, start_delay=start_delay, stop_delay=stop_delay, record=record.path
+        )
         return self.proxy("minecraft", name, [" ".join(command)], server_port, **told), record
 
     def player(self, version: str, port: int, name: str = "Steve", *arguments: str) -> Player:

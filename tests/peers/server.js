@@ -2,12 +2,13 @@
 // A real Minecraft server in offline mode, on loopback, for zeroscale to start and stop.
 //
 //   node server.js --engine flying-squid|minecraft-protocol --version V --port P
-//                  [--start-delay SECONDS] [--record FILE]
+//                  [--start-delay SECONDS] [--stop-delay SECONDS] [--record FILE]
 //
-// Prints "Server listening on port P" once it listens. Ends with 0 on `stop` on its stdin, 143 on SIGTERM,
-// 130 on SIGINT. With --record, appends a JSON line to FILE for all that a connection shows the server: its
-// bytes as they come (hex, the first 64 KiB of each connection), the packets its own parser makes of them, and
-// the first moment at which the server itself says something; and one for its own start and for its exit code.
+// Prints "Server listening on port P" once it listens. Ends with 0 on `stop` on its stdin, 143 on SIGTERM, 130 on
+// SIGINT; with --stop-delay (minecraft-protocol only) so long after it was told to. With --record, appends a JSON
+// line to FILE for all that a connection shows the server: its bytes as they come (hex, the first 64 KiB of each
+// connection), the packets its own parser makes of them, and the first moment at which the server itself says
+// something; and one for its own start and for its exit code.
 
 const fs = require('fs')
 const readline = require('readline')
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
     version: { type: 'string' },
     port: { type: 'string' },
     'start-delay': { type: 'string', default: '0' },
+    'stop-delay': { type: 'string', default: '0' },
     record: { type: 'string' }
   }
 })
@@ -41,7 +43,8 @@ function recordConnection (client) {
   })
   client.on('packet', (data, meta) => {
     const intent = meta.name === 'set_protocol' ? data.nextState : undefined
-    record({ connection, event: 'packet', state: meta.state, name: meta.name, intent })
+    const player = meta.name === 'login_start' ? data.username : undefined
+    record({ connection, event: 'packet', state: meta.state, name: meta.name, intent, player })
   })
   client.framer.once('data', () => record({ connection, event: 'first_reply' }))
   client.on('end', () => record({ connection, event: 'closed', bytes }))
@@ -111,9 +114,10 @@ function serveMinecraftProtocol () {
 
   const end = (code) => {
     console.log('Stopping the server')
-    server.on('close', () => process.exit(code))
+    const last = Number(options['stop-delay']) * 1000
+    server.on('close', () => setTimeout(() => process.exit(code), last))
     server.close()
-    setTimeout(() => process.exit(code), 2000) // a client that does not close its half
+    setTimeout(() => process.exit(code), last + 2000) // a client that does not close its half
   }
   readline.createInterface({ input: process.stdin }).on('line', (line) => {
     if (line.trim() === 'stop') end(0)

@@ -18,10 +18,12 @@ MEBIBYTE = random.Random(4).randbytes(1 << 20)
 
 
 @pytest.mark.peers("redis-server")
-def test_redis_whose_client_speaks_first(house: House) -> None:
+@pytest.mark.parametrize("relay", ["splice", "transport"])
+def test_redis_whose_client_speaks_first(relay: str, house: House) -> None:
     server_port = free_port()
     told = f"--port {server_port} --bind 127.0.0.1 --appendonly no"
-    proxy = house.proxy("generic", "redis", [f"redis-server {told} --save ''"], server_port)
+    command = f"redis-server {told} --save ''"
+    proxy = house.proxy("generic", f"redis-{relay}", [command], server_port, options=["--relay", relay])
     proxy.assert_asleep()
     # All of it at once, while the server does not even run: what does not fit waits in the client.
     with socket.create_connection(("127.0.0.1", proxy.port), 20) as client:

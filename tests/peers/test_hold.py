@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from peers.scene import NEWEST_VERSION, House, Login
+from peers.scene import NEWEST_VERSION, House
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -61,7 +61,7 @@ def waits_and_plays(house: House, version: str) -> None:
     (login,) = record.logins()
     assert login.packets[:2] == ["set_protocol", "login_start"]
     assert "login_plugin_response" not in login.packets
-    assert number_of_frames(login) == 2
+    assert login.frames() == 2
     proxy.end()
 
 
@@ -86,25 +86,8 @@ def is_kicked_and_comes_again(house: House, version: str) -> None:
     second.leave()
     proxy.wait_until_asleep(40)
     (login,) = record.logins()
-    assert number_of_frames(login) == 2
+    assert login.frames() == 2
     proxy.end()
-
-
-def number_of_frames(login: Login) -> int:
-    """How many whole frames the server saw before it answered, nothing being left over."""
-    sent, frames = login.sent, 0
-    while sent:
-        length, at = 0, 0
-        while True:
-            byte = sent[at]
-            length |= (byte & 0x7F) << (7 * at)
-            at += 1
-            if byte < 0x80:
-                break
-        assert len(sent) >= at + length, f"half a frame: {login.sent.hex()}"
-        sent = sent[at + length :]
-        frames += 1
-    return frames
 
 
 def said(reason: str) -> str:
