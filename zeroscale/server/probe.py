@@ -40,7 +40,7 @@ QUESTION_EVERY = 5.0
 GRACE = 0.02
 """Seconds that a question asked before the ready line has to be answered after it: an answer takes 1 ms."""
 
-RETRIES_AFTER_LINE = (0.05, 0.1, 0.25, 0.6, 1.0)
+RETRIES_AFTER_LINE = (0.01, 0.04, 0.1, 0.25, 0.6, 1.0)
 """Seconds between questions after the ready line that were closed without a reply. Vanilla closes them so where the
 status is off, but also from its line until its first status has been made (its handshake handler asks for both):
 milliseconds, perhaps a slow tick. Two seconds later it is off."""
@@ -205,13 +205,14 @@ class Readiness:
             if self._status_disabled():
                 return await self._line()
             asked_at = self._clock.seconds()
+            asked_early = not self._ready_line
             try:
                 answer = await self._ask()
             except (BackendError, TimeoutError) as error:
                 self._problem = str(error)
                 delay: float | None = max(asked_at + QUESTION_EVERY - self._clock.seconds(), CONNECT_EVERY)
                 if self._ready_line and isinstance(error, NoReply):
-                    delay = next(retries, None)
+                    delay = 0.0 if asked_early else next(retries, None)
             else:
                 if answer is not None:
                     return answer
