@@ -273,6 +273,8 @@ class Loop:
     def _settle(self, pair: Pair) -> None:
         """Draws the consequences of whatever happened to the pair."""
         for end in (pair.client, pair.backend, pair.client):
+            if end.gone and end.incoming.waiting:
+                self._pump(end.incoming)  # which fails: epoll will not tell that it takes nothing any more
             if end.gone or end.outgoing.ended:
                 self._pump(end.outgoing)
         if pair.outcome is not None:

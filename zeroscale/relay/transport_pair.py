@@ -9,7 +9,7 @@ from typing import cast
 from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
@@ -46,6 +46,19 @@ def _bottom(transport: object) -> tcp.Connection | None:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport if isinstance(transport, tcp.Connection) else None
+
+
+@implementer(IPushProducer)
+class _Throttle:
+    """One transport as the producer of the other. A transport whose consumer is lost closes at once, and not as the
+    reset of the other should be passed on: this one leaves that to the pair."""
+
+    def __init__(self, carried: Carried) -> None:
+        self.pauseProducing = carried.pauseProducing
+        self.resumeProducing = carried.resumeProducing
+
+    def stopProducing(self) -> None:
+        """The consumer is lost, of which the pair hears by itself."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -147,7 +160,7 @@ class TransportPair:
             with contextlib.suppress(OSError):  # it is dead already, which its transport tells next
                 prepare(side.connection.getHandle())
             side.seize()
-            side.carried.registerProducer(side.other.carried, True)
+            side.carried.registerProducer(_Throttle(side.other.carried), True)
 
     def start(self, early: bytes, client_finished: bool) -> None:
         """Begins to move bytes, the early ones first."""
