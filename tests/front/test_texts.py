@@ -1,0 +1,294 @@
+"""What players read in each state of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from zeroscale.errors import ConfigError
+from zeroscale.front.icon import ICON
+from zeroscale.front.texts import DEFAULTS, Texts, about
+from zeroscale.protocols.component import plain, runs
+from zeroscale.status import ServerView, Status
+
+NOW = 1000.0
+
+MIRRORED: Mapping[str, object] = {
+    "version": {"name": "Paper 1.21.4", "protocol": 769},
+    "description": "\u00a76A real server\n\u00a77with two lines",
+    "players": {"max": 40, "online": 0},
+    "favicon": "data:image/png;base64,iVBORw0KGgo=",
+    "forgeData": {"mods": []},
+    "enforcesSecureChat": True,
+    "somethingNew": [1],
+}
+
+VIEWS = {
+    "sleeping": ServerView("survival", Status.stopped, NOW - 50),
+    "starting": ServerView("survival", Status.starting, NOW - 50),
+    "stopping": ServerView("survival", Status.stopping, NOW - 50),
+    "stuck": ServerView("survival", Status.stopping, NOW - 50, unstoppable=True, reason="it does not stop"),
+    "failed": ServerView("survival", Status.failed, NOW - 50, reason="its port is taken", retry_at=NOW + 30),
+    "given_up": ServerView("survival", Status.failed, NOW - 50, reason="its port is taken"),
+    "paused": ServerView("survival", Status.paused, NOW - 50),
+    "unreachable": ServerView("survival", Status.running, NOW - 50, players=3),
+}
+
+
+def motd(texts: Texts, view: ServerView, now: float = NOW) -> str:
+    return plain(texts.status(view, now).description)
+
+
+def hover(texts: Texts, view: ServerView, now: float = NOW) -> str:
+    return "\n".join(plain(line) for line in texts.status(view, now).sample)
+
+
+def kick(texts: Texts, view: ServerView, now: float = NOW) -> str:
+    return plain(texts.kick(view, now, "Notch"))
+
+
+@pytest.mark.parametrize("state", VIEWS)
+@pytest.mark.parametrize("estimate", [None, 42.0])
+@pytest.mark.parametrize("waiting", [0, 3])
+@pytest.mark.parametrize("mirrored", [None, MIRRORED])
+def test_every_state_has_texts_that_are_whole(
+    state: str, estimate: float | None, waiting: int, mirrored: Mapping[str, object] | None
+) -> None:
+    view = replace(VIEWS[state], estimate=estimate, waiting=waiting, mirrored=mirrored)
+    texts = Texts()
+    lines = motd(texts, view).split("\n")
+    assert len(lines) == (1 if mirrored is None else 2)
+    everything = "\n".join([*lines, hover(texts, view), kick(texts, view)])
+    assert all(line.strip() == line != "" for line in everything.split("\n"))
+    assert not set("{}[]&\u00a7") & set(everything)
+    assert max(len(line) for line in lines) <= 60
+    reply = texts.status(view, NOW)
+    assert len(reply.sample) in (1, 2)
+    assert not any("\n" in line for line in reply.sample)
+    assert reply.online == view.players
+
+
+@pytest.mark.parametrize("state", VIEWS)
+def test_each_state_has_its_own_words(state: str) -> None:
+    texts = Texts()
+    others = [view for name, view in VIEWS.items() if name != state]
+    assert motd(texts, VIEWS[state]) not in [motd(texts, other) for other in others]
+    assert kick(texts, VIEWS[state]) not in [kick(texts, other) for other in others]
+
+
+def test_asleep_it_says_that_joining_wakes_it() -> None:
+    assert motd(Texts(), VIEWS["sleeping"]) == "zZz Asleep. Join to wake it"
+    assert "asleep" in kick(Texts(), VIEWS["sleeping"])
+
+
+def test_no_estimate_is_quoted_before_one_is_known() -> None:
+    texts = Texts()
+    for state in ("sleeping", "starting"):
+        unknown, known = VIEWS[state], replace(VIEWS[state], estimate=100.0)
+        assert "about" not in motd(texts, unknown) + hover(texts, unknown) + kick(texts, unknown)
+        assert "about" in motd(texts, known)
+        assert "about" in hover(texts, known)
+        assert "about" in kick(texts, known)
+
+
+def test_while_starting_the_remaining_time_counts_down_and_then_is_not_quoted() -> None:
+    texts = Texts()
+    view = replace(VIEWS["starting"], since=NOW, estimate=60.0)
+    said = [motd(texts, view, NOW + passed) for passed in (0, 22, 56, 60, 600)]
+    assert said == [
+        "Waking up, ready in about 60 s",
+        "Waking up, ready in about 40 s",
+        "Waking up, ready in a few seconds",
+        "Waking up",
+        "Waking up",
+    ]
+
+
+def test_a_failure_says_why_and_when_to_come_again() -> None:
+    texts = Texts()
+    assert "in about 30 s" in motd(texts, VIEWS["failed"])
+    assert "in about 30 s" in kick(texts, VIEWS["failed"])
+    assert motd(texts, VIEWS["failed"], NOW + 31) == "Something went wrong. Join to try again"
+    for state in ("failed", "given_up"):
+        assert "its port is taken" in hover(texts, VIEWS[state])
+        assert "its port is taken" in kick(texts, VIEWS[state])
+    assert "again" not in motd(texts, VIEWS["given_up"])
+
+
+def test_who_waits_is_counted() -> None:
+    assert "3" in hover(Texts(), replace(VIEWS["starting"], waiting=3))
+    assert "waiting" not in hover(Texts(), VIEWS["starting"])
+
+
+def test_who_was_held_too_long_reads_about_the_hold_unless_something_happened() -> None:
+    texts = Texts()
+    held = plain(texts.held_too_long(replace(VIEWS["starting"], estimate=90.0), NOW, "Notch"))
+    assert "longer" in held
+    assert "about 40 s" in held
+    assert plain(texts.held_too_long(VIEWS["given_up"], NOW, "Notch")) == kick(texts, VIEWS["given_up"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, ""),
+        (0, ""),
+        (0.1, "a few seconds"),
+        (7.4, "a few seconds"),
+        (7.5, "about 10 s"),
+        (12, "about 10 s"),
+        (17, "about 15 s"),
+        (27.4, "about 25 s"),
+        (27.5, "about 30 s"),
+        (42, "about 40 s"),
+        (94, "about 90 s"),
+        (95, "about 2 min"),
+        (150.1, "about 3 min"),
+        (5399, "about 90 min"),
+        (5400, "about 2 h"),
+        (86400, "about 24 h"),
+    ],
+)
+def test_durations_are_said_as_one_says_them(seconds: float, said: str) -> None:
+    assert about(seconds) == said
+
+
+def test_beside_the_mirrored_motd() -> None:
+    reply = Texts().status(replace(VIEWS["sleeping"], mirrored=MIRRORED), NOW)
+    assert plain(reply.description) == "A real server\nzZz Asleep. Join to wake it"
+    styles = {text.strip(): style for text, style in runs(reply.description)}
+    assert styles["A real server"].color == "gold"
+    assert styles["zZz"].color == "dark_aqua"
+
+
+def test_in_place_of_the_mirrored_motd() -> None:
+    texts = Texts({"sleeping": "one\ntwo"}, motd="replace")
+    assert motd(texts, replace(VIEWS["sleeping"], mirrored=MIRRORED)) == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("description", "first"),
+    [
+        ("one line", "one line"),
+        ("\nsecond", ""),
+        ({"text": "one\ntwo", "extra": ["three"]}, "one"),
+        ({"text": "", "extra": [{"text": "on", "bold": True}, "e\ntw", "o"]}, "one"),
+        ({"text": "", "extra": [{"text": "", "extra": ["one", "\n"]}, "two"]}, "one"),
+        (["one", {"text": "\ntwo"}, "three"], "one"),
+        ({"extra": ["one"]}, "one"),
+        ({"text": "\n", "extra": ["two"]}, ""),
+        ({"text": "one", "extra": [7, None]}, "one"),
+    ],
+)
+def test_of_a_mirrored_motd_the_first_line(description: object, first: str) -> None:
+    texts = Texts({"sleeping": "ours\nand more"})
+    assert motd(texts, replace(VIEWS["sleeping"], mirrored={"description": description})) == f"{first}\nours"
+
+
+@pytest.mark.parametrize("description", ["", {}, [], None, 7])
+def test_an_empty_mirrored_motd_leaves_both_lines_to_ours(description: object) -> None:
+    texts = Texts({"sleeping": "ours\nand more"})
+    assert motd(texts, replace(VIEWS["sleeping"], mirrored={"description": description})) == "ours\nand more"
+
+
+def test_the_mirrored_status_is_never_changed() -> None:
+    description = {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
+    view = replace(VIEWS["sleeping"], mirrored={"description": description})
+    Texts().status(view, NOW)
+    assert description == {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
+
+
+def test_all_else_is_as_it_was_last_seen() -> None:
+    reply = Texts().status(replace(VIEWS["sleeping"], mirrored=MIRRORED), NOW)
+    assert (reply.online, reply.maximum) == (0, 40)
+    assert reply.version_name == "Paper 1.21.4"
+    assert reply.favicon == MIRRORED["favicon"]
+    assert reply.extra == {"forgeData": {"mods": []}, "enforcesSecureChat": True, "somethingNew": [1]}
+    assert reply.protocol is None
+
+
+def test_before_it_was_ever_seen() -> None:
+    reply = Texts().status(VIEWS["sleeping"], NOW)
+    assert (reply.online, reply.maximum, reply.version_name, reply.favicon) == (0, 20, "zeroscale", ICON)
+    assert reply.protocol is None
+    assert reply.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "protocol"), [(MIRRORED, 769), (None, None), ({}, None), ({"version": {"protocol": "x"}}, None)]
+)
+def test_the_mirrored_protocol_where_it_is_asked_for(
+    mirrored: Mapping[str, object] | None, protocol: int | None
+) -> None:
+    reply = Texts(status_protocol="mirror").status(replace(VIEWS["sleeping"], mirrored=mirrored), NOW)
+    assert reply.protocol == protocol
+
+
+def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
+    texts = Texts()
+    view = replace(VIEWS["starting"], since=NOW, estimate=60.0, mirrored=MIRRORED)
+    reply = texts.status(view, NOW)
+    assert texts.status(replace(view), NOW + 2) is reply
+    for other, now in [
+        (view, NOW + 22),
+        (replace(view, waiting=1), NOW),
+        (replace(view, mirrored=dict(MIRRORED) | {"description": "new"}), NOW),
+        (replace(view, status=Status.stopped), NOW),
+    ]:
+        assert texts.status(view, NOW) == reply
+        assert texts.status(other, now) != reply
+
+
+def test_the_operator_s_own_words() -> None:
+    texts = Texts(
+        {
+            "sleeping": "&a{server} is {state}[, wakes in {estimate}]",
+            "sleeping_hover": ["one", "[{reason}]", "&btwo"],
+            "starting_hover": "three\nfour",
+            "stopping_hover": "",
+            "starting_kick": [{"text": "Hello {player}"}, " of {waiting}"],
+        }
+    )
+    assert motd(texts, VIEWS["sleeping"]) == "survival is sleeping"
+    assert texts.status(VIEWS["sleeping"], NOW).sample == ("one", "\u00a7btwo")
+    assert texts.status(VIEWS["starting"], NOW).sample == ("three", "four")
+    assert texts.status(VIEWS["stopping"], NOW).sample == ()
+    assert texts.kick(VIEWS["starting"], NOW, "Notch") == [{"text": "Hello Notch"}, " of 0"]
+    assert kick(texts, VIEWS["paused"]) == kick(Texts(), VIEWS["paused"])
+
+
+def test_what_others_say_has_no_codes_and_no_more_lines() -> None:
+    texts = Texts(
+        {"failed": "{reason}", "failed_hover": "{reason}", "failed_kick": "{player}: {reason}"}, motd="replace"
+    )
+    view = replace(VIEWS["failed"], reason="\u00a7cexit &4code\x1b[31m 1\nlast line\r" + "x" * 1000)
+    assert motd(texts, view).startswith("cexit &4code[31m 1 last linexxx")
+    assert len(motd(texts, view)) == 300
+    assert "\n" not in hover(texts, view)
+    assert plain(texts.kick(view, NOW, "&4\u00a74{server}")).startswith("&44{server}: cexit &4code[31m 1\nlast line")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        ({"slepping": "x"}, "no text 'slepping': did you mean 'sleeping'"),
+        ({"motd": "x"}, "no text 'motd'"),
+        ({"sleeping": "{estimat}"}, "texts.sleeping has no placeholder {estimat}: did you mean {estimate}"),
+        ({"sleeping": "{player}"}, "texts.sleeping has no placeholder {player}"),
+        ({"sleeping_hover": ["ok", "{player}"]}, "texts.sleeping_hover has no placeholder {player}"),
+        ({"sleeping": 7}, "texts.sleeping is 7: a text or a JSON component"),
+        ({"sleeping": None}, "texts.sleeping is None"),
+        ({"sleeping_hover": {"text": "x"}}, "texts.sleeping_hover is .*: a text or a list of texts"),
+        ({"sleeping_hover": ["a\nb"]}, "texts.sleeping_hover has 'a.nb': each line"),
+        ({"sleeping_hover": [["a"]]}, "texts.sleeping_hover has"),
+    ],
+)
+def test_mistakes_name_the_text(overrides: Mapping[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        Texts(overrides)
+
+
+def test_every_default_is_one_that_an_operator_could_write() -> None:
+    Texts({name: list(text) if isinstance(text, tuple) else text for name, text in DEFAULTS.items()})
