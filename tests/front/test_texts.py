@@ -217,7 +217,14 @@ def test_before_it_was_ever_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mirrored", "protocol"), [(MIRRORED, 769), (None, None), ({}, None), ({"version": {"protocol": "x"}}, None)]
+    ("mirrored", "protocol"),
+    [
+        (MIRRORED, 769),
+        (None, None),
+        ({}, None),
+        ({"version": {"protocol": "x"}}, None),
+        ({"version": {"protocol": -1}}, None),  # a server that echoes what the probe sent
+    ],
 )
 def test_the_mirrored_protocol_where_it_is_asked_for(
     mirrored: Mapping[str, object] | None, protocol: int | None

@@ -158,7 +158,7 @@ class Texts:
             maximum=maximum if isinstance(maximum, int) else DEFAULT_MAXIMUM,
             version_name=str(version.get("name", DEFAULT_VERSION)),
             sample=tuple(line for line in hover if line),
-            protocol=protocol if isinstance(protocol, int) else None,
+            protocol=protocol if isinstance(protocol, int) and protocol >= 0 else None,
             favicon=icon if isinstance(icon, str) else ICON,
             extra={key: value for key, value in mirrored.items() if key not in _OTHER_KEYS},
         )
