@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.task import Clock
 
 from zeroscale.errors import BackendError, PluginError
@@ -547,6 +548,39 @@ def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:
     scene.admitted()
     assert scene.probe.questions[0].called
     assert scene.status() is Status.running
+
+
+@pytest.mark.parametrize("end", ["a player joins", "it is stopped"])
+def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene().running()
+    question: Deferred[Answer] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
+    scene.probe.ask = lambda: question  # type: ignore[method-assign] # as Twisted's endpoints do
+    scene.clock.advance(60.0)
+    if end == "a player joins":
+        scene.admitted()
+    else:
+        scene.life.close()
+    assert question.called
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    scene.clock.advance(0.0)
+    assert len(scene.clock.getDelayedCalls()) == (0 if end == "a player joins" else 1), "its ladder's next step"
+
+
+def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.probe.connects = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
+    connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
+    scene.plugin.can_wait = False
+    scene.life.wake("somebody")
+    closed = scene.life.close()
+    assert connecting.called
+    assert scene.status() is Status.stopping
+    scene.plugin.stopped()
+    assert closed.called
+    assert scene.status() is Status.stopped
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_plugin_that_knows_who_is_on_is_asked_instead() -> None:

@@ -513,6 +513,8 @@ class Lifecycle(Effects):
         self._idle_task = task
 
         def decide(busy: str | None) -> None:
+            if self._idle_task is not task:
+                return
             self._idle_task = None
             if busy is None:
                 if self._policy.pauses and self._plugin.can_pause:
@@ -527,7 +529,7 @@ class Lifecycle(Effects):
             self._schedule_sleep()
 
         def failed(failure: Failure) -> None:
-            if not failure.check(CancelledError):
+            if self._idle_task is task:
                 self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
                 decide("it could not be asked who is on")
 
@@ -599,8 +601,18 @@ class Lifecycle(Effects):
     def _work(self, work: Coroutine[Any, Any, None], done: Callable[[], None]) -> None:
         """Does a state's work; leaving the state cancels it. What it ends with is an input for the machine."""
         # Set before the callbacks are added: they may leave the state, at once.
-        self._task = Deferred.fromCoroutine(work)
-        self._task.addCallbacks(lambda _: done(), self._task_failed)
+        task = self._task = Deferred.fromCoroutine(work)
+
+        # What was cancelled may end with anything: Twisted's connectors have an error of their own for it.
+        def succeeded(_: None) -> None:
+            if self._task is task:
+                done()
+
+        def failed(failure: Failure) -> None:
+            if self._task is task:
+                self._task_failed(failure)
+
+        task.addCallbacks(succeeded, failed)
 
     def _task_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
