@@ -472,6 +472,16 @@ def test_a_connect_that_hangs_ends_in_time() -> None:
     assert answers == []
 
 
+@pytest.mark.parametrize("question", ["connects", "ask"])
+def test_a_connect_that_is_called_back_is_a_cancelled_question(question: str) -> None:
+    memory = MemoryReactorClock()
+    asked: Deferred[object] = getattr(MinecraftProbe(memory, "192.0.2.1", 25565), question)()
+    failures: list[Failure] = []
+    asked.addErrback(failures.append)
+    asked.cancel()
+    assert failures[0].check(CancelledError)
+
+
 @ensureDeferred
 async def test_any_tcp_server() -> None:
     async with listening(send(b"")) as server:

@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -141,7 +141,7 @@ class MinecraftProbe:
     async def _ask(self) -> Answer:
         question = _Question(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
         try:
-            await self._endpoint.connect(Factory.forProtocol(lambda: question))
+            await _connect(self._endpoint, lambda: question)
         except (ConnectError, OSError) as error:
             raise BackendError(f"{self._host}:{self._port} does not accept connections: {error}") from error
         try:
@@ -327,10 +327,17 @@ class _Question(Protocol):
 
 async def _connects(endpoint: IStreamClientEndpoint) -> bool:
     try:
-        await endpoint.connect(Factory.forProtocol(_Hello))
+        await _connect(endpoint, _Hello)
     except (ConnectError, OSError):  # OSError: a name that does not resolve
         return False
     return True
+
+
+async def _connect(endpoint: IStreamClientEndpoint, make: Callable[[], Protocol]) -> None:
+    try:
+        await endpoint.connect(Factory.forProtocol(make))
+    except ConnectingCancelledError:  # no CancelledError, though nothing else has happened
+        raise CancelledError from None
 
 
 def _endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
