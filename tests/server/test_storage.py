@@ -6,12 +6,15 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from zeroscale.errors import ConfigError, StateError
-from zeroscale.server.storage import Lock, read_bounded, server_directory, write_atomically
+from zeroscale.server import storage
+from zeroscale.server.storage import KeptFile, Lock, read_bounded, server_directory, write_atomically
 
 HOLDER = """
 import sys
@@ -110,6 +113,54 @@ def test_reading_a_fifo_neither_blocks_nor_succeeds(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ValueError, match="not a regular file"):
         read_bounded(tmp_path / "fifo", 4)
+
+
+def test_a_kept_file_has_the_latest_content(tmp_path: Path) -> None:
+    kept = KeptFile(tmp_path / "file")
+    for number in range(100):
+        kept.write(b"%d" % number)
+    kept.flush()
+    assert (tmp_path / "file").read_bytes() == b"99"
+    assert [thread.name for thread in threading.enumerate() if "writes" in thread.name] == []
+
+
+def test_writing_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    let_go = threading.Event()
+
+    def slow(_: Path, content: bytes) -> None:
+        assert let_go.wait(10)
+        written.append(content)
+
+    monkeypatch.setattr(storage, "write_atomically", slow)
+    kept = KeptFile(tmp_path / "file")
+    for content in (b"first", b"skipped", b"last"):
+        kept.write(content)
+        while kept._next == b"first":  # taken up by the thread
+            time.sleep(0.001)
+    assert written == []
+    let_go.set()
+    kept.flush()
+    assert written == [b"first", b"last"]
+
+
+def test_each_kind_of_refusal_is_one_line_until_the_disk_takes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = KeptFile(tmp_path / "file")
+    lines = []
+    for failing in (errno.ENOSPC, errno.ENOSPC, errno.EACCES, errno.ENOSPC, None, errno.ENOSPC):
+
+        def write(path: Path, content: bytes, code: int | None = failing) -> None:
+            if code is not None:
+                raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(storage, "write_atomically", write)
+        kept.write(b"content")
+        kept.flush()
+        lines.append(len(caplog.records))
+    assert lines == [1, 1, 2, 2, 2, 3]
+    assert "No space left on device" in caplog.text
 
 
 def test_a_lock_names_its_holder(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.server.storage import read_bounded, write_atomically
+from zeroscale.server.storage import KeptFile, read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,11 @@ class Mirror:
 
     def __init__(self, directory: Path, fallback: Callable[[], Mapping[str, object] | None]) -> None:
         self._file = directory / "status.json"
+        self._kept = KeptFile(self._file)
         self._fallback = fallback
         self._stored: Mapping[str, object] | None = None
         self._read = False
         self._merged: tuple[Mapping[str, object], object, Mapping[str, object]] | None = None
-        self._reported: set[int | None] = set()
         self._refused: str | None = None
 
     @property
@@ -62,15 +62,19 @@ class Mirror:
         if not self._read:
             self._read = True
             self._stored = self._load()
+        if self._stored is not None and "favicon" in self._stored:
+            return self._stored
         fallback = self._fallback()
         if self._stored is None:
             return fallback
-        if fallback is None or "favicon" in self._stored or "favicon" not in fallback:
+        if fallback is None or "favicon" not in fallback:
             return self._stored
         return self._with_icon(self._stored, fallback["favicon"])
 
     def store(self, status: Mapping[str, object]) -> None:
         """Keeps a status that the real server has just sent. One that cannot be kept costs a warning.
+
+        It is shown from now on; the disk has it a moment later.
 
         :param status: the decoded JSON object.
         """
@@ -85,14 +89,11 @@ class Mirror:
             return
         self._read = True
         self._stored = kept
-        try:
-            write_atomically(self._file, msgspec.json.encode(_File(version=VERSION, status=kept)))
-        except OSError as error:
-            if error.errno not in self._reported:
-                self._reported.add(error.errno)
-                logger.error("Cannot write %s: %s; it is kept in memory only", self._file, error.strerror)
-        else:
-            self._reported.clear()
+        self._kept.write(msgspec.json.encode(_File(version=VERSION, status=kept)))
+
+    def flush(self) -> None:
+        """Waits until all is written."""
+        self._kept.flush()
 
     def _load(self) -> Mapping[str, object] | None:
         try:

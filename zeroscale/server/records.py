@@ -1,7 +1,7 @@
 """What must outlive us, for one server: how long its starts took, how often in a row it crashed, and the locks.
 
 A file that cannot be understood costs its content and one warning, a disk that cannot be written one error: never
-the start, never the proxy. It does not know why a server starts or crashes.
+the start, never the proxy. Nobody waits for the disk. It does not know why a server starts or crashes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from zeroscale.errors import StateError
-from zeroscale.server.storage import Lock, read_bounded, write_atomically
+from zeroscale.server.storage import KeptFile, Lock, read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,10 @@ class Records:
     def __init__(self, directory: Path, world: Path | None = None) -> None:
         self._directory = directory
         self._file = directory / "record.json"
+        self._kept = KeptFile(self._file)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / ".zeroscale.lock") if world is not None else None
         self._record = _Record()
-        self._reported: set[int | None] = set()
 
     def open(self) -> None:
         """Takes the locks and reads what is there.
@@ -79,7 +79,8 @@ class Records:
         self._read()
 
     def close(self) -> None:
-        """Gives the locks back."""
+        """Waits until all is written, and gives the locks back."""
+        self._kept.flush()
         if self._world_lock is not None:
             self._world_lock.release()
         self._lock.release()
@@ -150,16 +151,8 @@ class Records:
 
     def _write(self, record: _Record) -> None:
         self._record = record
-        if not self._lock.held:
-            return
-        try:
-            write_atomically(self._file, msgspec.json.encode(record))
-        except OSError as error:
-            if error.errno not in self._reported:
-                self._reported.add(error.errno)
-                logger.error("Cannot write %s: %s; it is kept in memory only", self._file, error.strerror)
-        else:
-            self._reported.clear()
+        if self._lock.held:
+            self._kept.write(msgspec.json.encode(record))
 
 
 def _decoded(content: bytes) -> _Record:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 from zeroscale.errors import ConfigError, StateError
+
+logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]{0,99}")
 """Of a server: one path component that is neither hidden nor an option, on every file system (255 bytes)."""
@@ -75,6 +79,53 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     if len(content) > limit:
         raise ValueError(f"it is longer than {limit} bytes")
     return content
+
+
+class KeptFile:
+    """A small file that is written often enough that nobody should wait for the disk, 20 ms and more a time.
+
+    A disk that refuses costs one line in the log for each kind of refusal, and nothing else.
+
+    :param path: the file; its directory is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._next: bytes | None = None
+        self._writer: threading.Thread | None = None
+        self._reported: set[int | None] = set()
+
+    def write(self, content: bytes) -> None:
+        """Has the file replaced (`write_atomically`) in a thread, that ends with it; the latest content counts."""
+        with self._lock:
+            self._next = content
+            if self._writer is None:
+                # Not a daemon: Python's own end waits for the disk.
+                self._writer = threading.Thread(target=self._write, name=f"writes {self.path.name}")
+                self._writer.start()
+
+    def flush(self) -> None:
+        """Waits until all is written."""
+        writer = self._writer
+        if writer is not None:
+            writer.join()
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                content, self._next = self._next, None
+                if content is None:
+                    self._writer = None
+                    return
+            try:
+                write_atomically(self.path, content)
+            except OSError as error:
+                if error.errno not in self._reported:
+                    self._reported.add(error.errno)
+                    logger.error("Cannot write %s: %s; it is kept in memory only", self.path, error.strerror)
+            else:
+                self._reported.clear()
 
 
 class Lock:
