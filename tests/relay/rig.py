@@ -136,6 +136,13 @@ class Pair:
         self.client.close()
         self.backend.close()
 
+    async def close(self) -> None:
+        """Ends what was not handed over, or handed back."""
+        for ours in (self.to_client, self.to_backend):
+            if ours.reason is None:
+                ours.transport.abortConnection()
+        await self.gone()
+
 
 def within(deferred: Deferred[Any]) -> Deferred[Any]:
     """The Deferred, with the deadline."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import resource
+import select
 import socket
 import struct
 import sys
@@ -57,6 +58,13 @@ def unacknowledged(sock: socket.socket) -> int:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
     except OSError:
         return 0
+
+
+def has_died(sock: socket.socket) -> bool:
+    """Whether a reset or a time-out waits to be noticed on it; until then, what it owed stays unacknowledged."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def vanished(sock: socket.socket) -> bool:

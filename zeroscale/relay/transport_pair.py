@@ -19,7 +19,7 @@ from zeroscale.errors import RelayError
 from zeroscale.relay.base import LINGER_INTERVAL, Ending, Outcome, Reactor, Report, close
 from zeroscale.relay.endings import Linger, Silence
 from zeroscale.relay.flush import flushed
-from zeroscale.relay.sockets import prepare, unacknowledged, vanished
+from zeroscale.relay.sockets import has_died, prepare, unacknowledged, vanished
 
 
 class Carried(Structural):
@@ -271,7 +271,8 @@ class TransportPair:
             self._flushing = Deferred.fromCoroutine(flushed(other.connection))
             self._flushing.addCallbacks(self._note_flushed, self._forgive)
         owed = other.unacknowledged()
-        if (self._flushed and owed == 0) or self._linger.is_over(self._reactor.seconds(), -owed):
+        done = (self._flushed and owed == 0) or has_died(other.connection.getHandle())
+        if done or self._linger.is_over(self._reactor.seconds(), -owed):
             self.end(self._outcome)
         else:
             self._looking = self._reactor.callLater(LINGER_INTERVAL, self._look_again, other)
