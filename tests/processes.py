@@ -35,7 +35,8 @@ class Program:
         self.process = subprocess.Popen(
             command,
             cwd=directory,
-            env={**os.environ, **(environment or {})},
+            # so that it imports the package that is installed, as the tests do, and not the one in the checkout
+            env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
