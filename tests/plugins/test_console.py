@@ -132,12 +132,34 @@ def test_a_large_file_is_put_aside_and_nothing_of_it_is_lost(
     assert older + newer == told[-len(older + newer) :]
 
 
-def test_who_is_far_behind_skips(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_far_behind_skips_and_the_file_stays_small(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "LARGEST_FILE", 10_000)
     monkeypatch.setattr(console, "READ_SIZE", 1000)
     reader.write(b"".join(b"%09d\n" % number for number in range(2000)))
     assert reader.read() == [f"{number:09}" for number in range(1901, 2000)], "and the line it fell into is not told"
     assert reader.file.path.stat().st_size == 0
+    older = reader.file.path.with_name("console.log.1").read_text().splitlines()
+    assert older == [f"{number:09}" for number in range(900, 2000)]
+
+
+def test_a_file_that_grows_as_fast_as_it_is_read_is_emptied_all_the_same(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(console, "READ_SIZE", 1000)
+    largest = 0
+    for _ in range(1000):
+        reader.write(b"x" * 1199 + b"\n")
+        reader.file.read()
+        largest = max(largest, reader.file.path.stat().st_size)
+    assert largest < 100_000
+
+
+def test_at_the_end_only_the_end_is_read(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "READ_AT_END", 100)
+    reader.write(b"".join(b"%09d\n" % number for number in range(2000)))
+    reader.file.finish()
+    assert reader.lines == [f"{number:09}" for number in range(1991, 2000)]
 
 
 def test_reading_from_near_the_end_begins_with_a_whole_line(tmp_path: Path) -> None:

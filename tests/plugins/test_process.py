@@ -410,13 +410,57 @@ async def test_a_number_that_belongs_to_something_else_is_never_touched(
         assert other.poll() is None
 
 
-async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench) -> None:
+async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIND_INTERVAL", 0.001)
     with (bench.state / "alive").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(PluginError, match="stop it by hand"):
             await bench.process().adopt()
         with pytest.raises(PluginError, match="stop it by hand"):
             await start(bench.process(), "true")
+
+
+async def test_who_hides_for_a_moment_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_a_zeroscale(bench.state, ECHO, ready=False)
+    answers = [[], [], process_table.lock_holders(bench.state / "alive")]
+    monkeypatch.setattr(process_table, "lock_holders", lambda _path: answers.pop(0))
+    process = bench.process()
+    assert await process.adopt()
+    monkeypatch.undo()
+    process.signal(signal.SIGKILL)
+    await process.wait()
+
+
+async def test_it_is_not_gone_before_its_lock_is_free(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EXIT_INTERVAL", 0.001)
+    process = bench.process()
+    await start(process, ECHO)
+    looks = []
+
+    def hide(_what: object) -> list[int]:
+        looks.append(process.alive)
+        return []
+
+    monkeypatch.setattr(process_table, "session_members", hide)
+    monkeypatch.setattr(process_table, "lock_holders", hide)
+    process._look_at_processes()
+    with pytest.raises(PluginError, match="cannot send SIGTERM to the server: its processes cannot be found"):
+        process.signal(signal.SIGTERM)
+    process.send("stop")
+    assert await process.wait() == 0
+    assert all(looks)
+
+
+async def test_an_end_that_nobody_announced_is_found_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_AGAIN", 0.01)
+    real = os.pidfd_open
+    monkeypatch.setattr(os, "pidfd_open", lambda _process_id: real(os.getpid()))  # as if the number were another's
+    process = bench.process()
+    await start(process, ECHO)
+    process.send("stop")
+    assert await process.wait() == 0
 
 
 async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
@@ -435,3 +479,40 @@ async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
     await another.wait()
     assert process.pid in children(), "nobody waits for it any more"
     os.waitid(os.P_PID, process.pid, os.WEXITED)  # noqa: ASYNC222 # it has ended
+
+
+AT_EVERY_MOMENT = """
+import asyncio, sys
+from pathlib import Path
+from zeroscale.plugins.process import ServerProcess
+async def main():
+    process = ServerProcess(Path(sys.argv[1]))
+    print("begins", flush=True)
+    await process.start(["sh", "-c", sys.argv[2]], working_directory=Path("/"))
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_whenever_we_are_killed_there_is_one_server(bench: Bench, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    script = f"exec 9>>{world}; flock -n 9 || echo two; while read -r line; do exit 0; done"
+    adopted = 0
+    for moment in range(20):
+        words = [sys.executable, "-c", AT_EVERY_MOMENT, str(bench.state), script]
+        with stranger(*words) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"begins\n"
+            await asyncio.sleep(moment * 0.0003)  # a start takes some 3 ms
+            other.kill()
+            other.wait()
+            process = bench.process()
+            if await process.adopt():
+                adopted += 1
+            else:
+                await start(process, script)
+            process.send("end")
+            await process.wait()
+    assert bench.output.lines == []
+    assert adopted, "or the moments were not the right ones"

@@ -100,7 +100,7 @@ async def until(true: Callable[[], object]) -> None:
 @contextlib.contextmanager
 def stranger(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process with a session of its own that no server of ours knows; ended in the end."""
-    with subprocess.Popen(argv, start_new_session=True, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:
             yield child
         finally:

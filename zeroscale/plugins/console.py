@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import re
-import shutil
 import stat
 from collections import deque
 from collections.abc import Callable
@@ -24,8 +23,11 @@ logger = logging.getLogger(__name__)
 LONGEST_LINE = 8192
 """Bytes of one line that are looked at; the rest of a longer one is passed over."""
 
-READ_SIZE = 256 * 1024
-"""Bytes read at one look: some milliseconds of work at most."""
+READ_SIZE = 64 * 1024
+"""Bytes read at one look: a few milliseconds of work at most."""
+
+READ_AT_END = 256 * 1024
+"""Bytes read of what a server has left unread at its end."""
 
 LARGEST_FILE = 8 * 1024 * 1024
 """Bytes of output after which the file is copied aside and emptied, and how far behind we may fall before we skip."""
@@ -103,23 +105,24 @@ class OutputFile:
             self._offset = 0
             self._partial = b""
         if size - self._offset > LARGEST_FILE:
-            logger.debug("%s: passed over %d bytes of output", self.path, size - READ_SIZE - self._offset)
-            self._offset = size - READ_SIZE
-            self._partial = b""
-            self._overlong = True  # we are likely inside a line
+            self._pass_over(size - READ_SIZE)
         data = os.pread(self._descriptor, READ_SIZE, self._offset)
         self._offset += len(data)
-        self._feed(data)
-        if not data and self._offset > LARGEST_FILE:
+        if size > LARGEST_FILE and self._offset >= size:
             self._empty()
+        self._feed(data)
         return len(data)
 
     def finish(self) -> None:
-        """Reads all that is left, an unended last line as well, and closes. The server must be gone.
+        """Reads what is left, an unended last line as well, and closes. The server must be gone.
 
         :raises OSError: the disk fails.
         """
         try:
+            if self._descriptor is not None:
+                end = os.fstat(self._descriptor).st_size
+                if end - self._offset > READ_AT_END:
+                    self._pass_over(end - READ_AT_END)
             while self.read():
                 pass
             if self._partial:
@@ -137,10 +140,23 @@ class OutputFile:
     def _older(self) -> Path:
         return self.path.with_name(self.path.name + ".1")
 
+    def _pass_over(self, offset: int) -> None:
+        logger.debug("%s: passed over %d bytes of output", self.path, offset - self._offset)
+        self._offset = offset
+        self._partial = b""
+        self._overlong = True  # likely inside a line
+
     def _empty(self) -> None:
-        # As logrotate's copytruncate: what the server writes between the two calls is lost, microseconds of it.
-        shutil.copyfile(self.path, self._older)
+        """Puts the end of the file aside and empties it, as logrotate's copytruncate does.
+
+        What the server writes meanwhile is lost. The copy has a bound: the writer may be as fast as the copy is.
+        """
         assert self._descriptor is not None
+        at = max(0, self._offset - LARGEST_FILE - READ_SIZE)
+        with self._older.open("wb") as older:
+            while at < self._offset and (data := os.pread(self._descriptor, READ_SIZE, at)):
+                older.write(data)
+                at += len(data)
         os.ftruncate(self._descriptor, 0)
         self._offset = 0
 

@@ -28,6 +28,9 @@ STARTING_INTERVAL = 0.05
 RUNNING_INTERVAL = 1.0
 """Seconds between looks at the output file, before and after the ready line (epoll refuses files)."""
 
+BEHIND_INTERVAL = 0.01
+"""Seconds between looks at an output that comes faster than we read: a bound on the time that it takes from others."""
+
 QUIET_AFTER = 30.0
 """Seconds without output after which even a starting server is looked at in the slower rhythm."""
 
@@ -35,7 +38,16 @@ STARTING_AT_MOST = 900.0
 """Seconds after which a server that never prints the expected ready line counts as started here."""
 
 EXIT_INTERVAL = 0.25
-"""Seconds between looks at a process where the kernel has no pidfds (before Linux 5.3, macOS)."""
+"""Seconds between looks at the processes where nothing announces their end: the kernel has no pidfds (before Linux
+5.3, macOS), or somebody has the lock who cannot be found."""
+
+LOOK_AGAIN = 10.0
+"""Seconds between looks at the processes where their end is announced: between our finding a process and our asking
+for its end, its number may have been given to another."""
+
+FIND_ATTEMPTS = 20
+FIND_INTERVAL = 0.05
+"""How often, and how many seconds apart, we look for who has the lock."""
 
 
 class ServerProcess:
@@ -68,7 +80,7 @@ class ServerProcess:
         self._exit_code: int | None = None
         self._gone: asyncio.Future[int | None] | None = None
         self._pidfd: int | None = None
-        self._exit_timer: asyncio.Handle | None = None
+        self._exit_timer: asyncio.TimerHandle | None = None
         self._output_timer: asyncio.TimerHandle | None = None
         self._last_output = self._began = 0.0
         self._paused = False
@@ -96,7 +108,7 @@ class ServerProcess:
 
         :raises PluginError: it cannot be started, or one that was started earlier still lives.
         """
-        if self.alive or self._group.find(load_record(self._record_path)):
+        if self.alive or await self._find(load_record(self._record_path)):
             raise PluginError(f"an earlier start of this server still lives; {self._record_path} names its process")
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
@@ -144,7 +156,7 @@ class ServerProcess:
         if self.alive:
             return True
         record = load_record(self._record_path)
-        if not self._group.find(record):
+        if not await self._find(record):
             return False
         self._record = record
         members = self._group.members()
@@ -219,6 +231,14 @@ class ServerProcess:
         if self._gone is not None:
             self._gone.cancel()
 
+    async def _find(self, record: ProcessRecord | None) -> bool:
+        for _attempt in range(FIND_ATTEMPTS - 1):
+            try:
+                return self._group.find(record)
+            except PluginError:
+                await asyncio.sleep(FIND_INTERVAL)
+        return self._group.find(record)
+
     def _begin(self, *, adopted: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self._exit_code = None
@@ -252,18 +272,18 @@ class ServerProcess:
         members = self._group.members() or self._group.members()
         if self._exit_code is None:
             self._exit_code = self._group.exit_code()
-        if not members:
+        if not members and not self._group.lock_is_held():
             self._finish()
             return
         loop = asyncio.get_running_loop()
-        try:
-            self._pidfd = os.pidfd_open(members[0])
-        except ProcessLookupError:
-            self._exit_timer = loop.call_soon(self._look_at_processes)
-        except (AttributeError, OSError):
-            self._exit_timer = loop.call_later(EXIT_INTERVAL, self._look_at_processes)
-        else:
-            loop.add_reader(self._pidfd, self._look_at_processes)
+        announced = False
+        if members:
+            # No pidfd: the system has none, or the process has ended meanwhile.
+            with contextlib.suppress(AttributeError, OSError):
+                self._pidfd = os.pidfd_open(members[0])
+                loop.add_reader(self._pidfd, self._look_at_processes)
+                announced = True
+        self._exit_timer = loop.call_later(LOOK_AGAIN if announced else EXIT_INTERVAL, self._look_at_processes)
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
@@ -301,7 +321,7 @@ class ServerProcess:
             and now - self._began < STARTING_AT_MOST
             and now - self._last_output < QUIET_AFTER
         )
-        interval = 0 if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
+        interval = BEHIND_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
         if read >= 0:
             self._output_timer = loop.call_later(interval, self._look_at_output)
 

@@ -62,7 +62,7 @@ class ProcessGroup:
         Only what certainly is its own counts: the recorded process with the recorded start time and boot, and who
         holds the lock.
 
-        :raises PluginError: one lives, but the system does not let us find it.
+        :raises PluginError: one lives, but cannot be found (now: a process that is just replacing itself may hide).
         """
         self._child = None
         self._sessions = {}
@@ -71,7 +71,7 @@ class ProcessGroup:
             self._sessions[record.pid] = record.start_time
             return True
         holders = self._lock_holders()
-        if not holders and self._lock_is_held():
+        if not holders and self.lock_is_held():
             raise PluginError(
                 f"an earlier start of this server still lives and holds {self._lock_path}, but its processes cannot "
                 "be found: stop it by hand"
@@ -79,6 +79,20 @@ class ProcessGroup:
         if record and any(_session(process_id) == record.pid for process_id in holders):
             self._sessions[record.pid] = record.start_time
         return bool(holders)
+
+    def lock_is_held(self) -> bool:
+        """Whether any process of any start has the lock, found or not."""
+        try:
+            probe = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who only ask do not see each other
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(probe)
+        return False
 
     def members(self) -> list[int]:
         """Every live process of the server, its first one before the others."""
@@ -90,7 +104,7 @@ class ProcessGroup:
     def signal(self, number: int) -> None:
         """Sends a signal to every process of the server; to none if all are gone.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: the system does not let us, or hides them.
         """
         refused: OSError | None = None
         reached = False
@@ -102,8 +116,9 @@ class ProcessGroup:
                 continue
             except OSError as error:
                 refused = error
-        if refused and not reached:
-            raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {refused.strerror}")
+        if not reached and (refused or self.lock_is_held()):
+            why = refused.strerror if refused else "its processes cannot be found"
+            raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {why}")
 
     def exit_code(self) -> int | None:
         """The exit code of the first process, 128 plus the signal's number if a signal ended it.
@@ -133,21 +148,8 @@ class ProcessGroup:
         self._child = None
         self._sessions = {}
 
-    def _lock_is_held(self) -> bool:
-        try:
-            probe = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who only ask do not see each other
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(probe)
-        return False
-
     def _lock_holders(self) -> list[int]:
-        if not self._lock_is_held():  # far cheaper than looking at every descriptor of every process
+        if not self.lock_is_held():  # far cheaper than looking at every descriptor of every process
             return []
         holders = list(filter(process_table.is_live, process_table.lock_holders(self._lock_path)))
         for process_id in holders:
