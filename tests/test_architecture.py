@@ -113,6 +113,7 @@ WITHOUT_A_TEST_FILE = {
     "plugins.demo_server": "a program of its own, run by test_demo.py",
 }
 WITHOUT_A_MODULE = {
+    "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "test_architecture.py": "is about all of them",
     "test_readme.py": "is about what README.md says",
 }

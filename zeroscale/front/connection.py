@@ -179,8 +179,7 @@ class Client(TwistedProtocol):
 
     def fell_silent(self) -> None:
         """It is held, and answers no more."""
-        self._drop("silent", "a held client stopped answering")
-        self._give_up()
+        self._cut_off("silent", "a held client stopped answering")
 
     def tell(self, what: str) -> None:
         """A line of its story, if the log will be told of its end."""
@@ -198,8 +197,7 @@ class Client(TwistedProtocol):
                 elif self._outcome is None:
                     self._decide(event)
         except ProtocolError as problem:
-            self._drop("refused", str(problem))
-            self._give_up()
+            self._cut_off("refused", str(problem))
         if self._outcome is not None:
             return
         if self.conversation.full:
@@ -312,6 +310,11 @@ class Client(TwistedProtocol):
         self._end(outcome, detail)
         self.transport.abortConnection()
 
+    def _cut_off(self, outcome: str, detail: str) -> None:
+        """Drops the connection, whatever is just being done for it."""
+        self._drop(outcome, detail)
+        self._give_up()
+
     def _left(self) -> None:
         self._end("status" if self._answered_status else "left")
 
@@ -362,7 +365,7 @@ class Client(TwistedProtocol):
 
     def _set_bound(self, seconds: float | None, reached: Callable[[], object] = lambda: None) -> None:
         _cancel(self._bound)
-        if seconds is not None and not self._gone:
+        if seconds is not None:
             self._bound = self._clock.callLater(seconds, reached)
 
     def _cancel_timers(self) -> None:

@@ -18,6 +18,7 @@ from zeroscale.front.backend import Backend, connect
 from zeroscale.front.hold import Hold
 from zeroscale.front.place import Place, Relays, Visit
 from zeroscale.protocols.base import Component, Conversation, LoginRequested, Opened
+from zeroscale.relay import Report
 from zeroscale.status import Status
 
 CONNECT_ATTEMPTS = 3
@@ -214,27 +215,33 @@ class Joining:
         :raises RelayError: there is no room.
         """
         backend = await connect(self._reactor, self._place.host, self._place.port)
-        joiner = self._joiner
-        self.relaying = True
         try:
-            report = await self._relays.hand_over(
-                joiner.transport,
-                backend.transport,
-                joiner.conversation.kept,
-                client_finished=joiner.finished_sending,
-            )
+            report = await self._hand_over(backend)
         except CancelledError:
-            self.relaying = False
             backend.abort()
             raise
         except RelayError as problem:
-            self.relaying = False
+            if not self._joiner.conversation.full:
+                self._joiner.transport.resumeProducing()
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
         return Relayed(
             report.outcome.value, f"{report.to_backend} bytes to the server, {report.to_client} to the client"
         )
+
+    async def _hand_over(self, backend: Backend) -> Report:
+        joiner = self._joiner
+        self.relaying = True
+        try:
+            return await self._relays.hand_over(
+                joiner.transport,
+                backend.transport,
+                joiner.conversation.kept,
+                client_finished=joiner.finished_sending,
+            )
+        finally:
+            self.relaying = False
 
     async def _was_lost(self, backend: Backend) -> bool:
         """Whether it was the server that left; and drops its connection.

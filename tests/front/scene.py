@@ -1,0 +1,609 @@
+"""A front without a socket: clients on transports in memory, real conversations, and everything behind it pretended.
+
+The transports do what Twisted's do, and complain about what must not be done to them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from quarry.types.buffer import Buffer1_7
+from twisted.internet import error
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from zeroscale.errors import RelayError, ServerUnavailable
+from zeroscale.front.connection import Client, House, Listener, Place
+from zeroscale.front.newcomers import Network, Newcomers
+from zeroscale.front.session import Policy
+from zeroscale.protocols.base import Component, Conversation, StatusReply
+from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.relay import Outcome, Report
+from zeroscale.relay.base import Ending
+from zeroscale.status import ServerView, Status
+
+BACKEND = ("127.0.0.1", 25575)
+HANDSHAKE_TIMEOUT = 5.0
+
+
+class Transport:
+    """One connection, as the protocol's transport (in Twisted's spelling) and as its peer (in ours).
+
+    :ivar received: what the peer has been sent.
+    :ivar finished: the peer has seen our end of sending.
+    :ivar closed: the connection is gone.
+    :ivar reset: it was reset, by us.
+    :ivar taken: a relay has it; nobody else may touch it.
+    :ivar blocked: the peer takes nothing.
+    """
+
+    def __init__(self, reactor: MemoryReactorClock, peer: object = None) -> None:
+        self._reactor = reactor
+        self._address = peer
+        self._unread: list[bytes | None] = []
+        self._unsent = b""
+        self._disconnecting = False
+        self._write_disconnecting = False
+        self._aborting = False
+        self.protocol: Any = None
+        self.reading = True
+        self.received = b""
+        self.finished = False
+        self.closed = False
+        self.reset = False
+        self.taken = False
+        self.blocked = False
+
+    # As Twisted's
+
+    def getPeer(self) -> Any:
+        return self._address
+
+    def getHost(self) -> Any:
+        return IPv4Address("TCP", "198.51.100.1", 25565)
+
+    def write(self, data: bytes) -> None:
+        self._touched()
+        assert isinstance(data, bytes)
+        if not self.closed and not self.finished:
+            self._unsent += data
+            self._soon(self._flush)
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+    def pauseProducing(self) -> None:
+        self._touched()
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self._touched()
+        if not self.closed and not self._disconnecting:
+            self.reading = True
+            self._soon(self._read)
+
+    def loseWriteConnection(self) -> None:
+        self._touched()
+        self._write_disconnecting = True
+        self._soon(self._flush)
+
+    def loseConnection(self) -> None:
+        self._touched()
+        if self.closed or self._disconnecting:
+            return
+        self.reading = False
+        if self.finished:
+            self._close(error.ConnectionDone())  # at once, as Twisted's does
+        else:
+            self._disconnecting = True
+            self._soon(self._flush)
+
+    def abortConnection(self) -> None:
+        self._touched()
+        if not self.closed and not self._aborting:
+            self._aborting = True
+            self.reset = True
+            self._reactor.callLater(0, self._close, error.ConnectionAborted())
+
+    # The peer's side
+
+    def send(self, data: bytes) -> None:
+        """The peer sends; what is not read waits."""
+        self._unread.append(data)
+        self._read()
+
+    def finish(self) -> None:
+        """The peer has no more to say."""
+        self._unread.append(None)
+        self._read()
+
+    def vanish(self) -> None:
+        """The peer resets the connection; a relay that has it, or nobody who reads it, does not hear of it here."""
+        if not self.taken and not self.closed:
+            self._close(error.ConnectionLost())
+
+    def unblock(self) -> None:
+        """The peer takes what it is sent again."""
+        self.blocked = False
+        self._flush()
+
+    @property
+    def open(self) -> bool:
+        """Neither closed nor half-closed, as far as the peer can see."""
+        return not self.closed and not self.finished
+
+    def dead(self) -> bool:
+        """Whether it is closed, or about to be without any doing of the peer's."""
+        return self.closed or self._aborting or (self._disconnecting and not self.blocked)
+
+    def _touched(self) -> None:
+        assert not self.taken, "a transport that the relay has was touched"
+
+    def _soon(self, what: Callable[[], None]) -> None:
+        self._reactor.callLater(0, what)
+
+    def _flush(self) -> None:
+        if self.closed or self._aborting or self.blocked:
+            return
+        self.received += self._unsent
+        self._unsent = b""
+        if self._disconnecting:
+            self._close(error.ConnectionDone())
+        elif self._write_disconnecting and not self.finished:
+            self.finished = True
+            self.protocol.writeConnectionLost()
+
+    def _read(self) -> None:
+        while self._unread and self.reading and not self.closed and not self._aborting and not self.taken:
+            data = self._unread[0]
+            if data is None:
+                self.reading = False  # the end stays to be read again
+                self.protocol.readConnectionLost()
+                return
+            del self._unread[0]
+            self.protocol.dataReceived(data)
+
+    def _close(self, reason: Exception) -> None:
+        if not self.closed:
+            self.closed = True
+            self.reading = False
+            self.protocol.connectionLost(Failure(reason))
+
+
+@dataclass
+class Visit:
+    """A player's stay; ended once, or the test fails."""
+
+    ended: bool = False
+
+    def end(self) -> None:
+        assert not self.ended, "a visit was ended twice"
+        self.ended = True
+
+
+@dataclass
+class Server:
+    """A server that does what it is told: `become()` sets its status, and tells those who wait."""
+
+    status: Status = Status.stopped
+    retry_at: float | None = None
+    unstoppable: bool = False
+    mirrored: dict[str, object] | None = None
+    wakes_to: Status = Status.starting
+    fake: bytes | None = None
+    crowd: int = 0
+    closing: bool = False
+    woken: list[str] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+    waiters: list[Deferred[Visit]] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def view(self) -> ServerView:
+        return ServerView(
+            name="survival",
+            status=self.status,
+            since=0.0,
+            retry_at=self.retry_at,
+            unstoppable=self.unstoppable,
+            waiting=len(self.waiters) + self.crowd,
+            mirrored=self.mirrored,
+        )
+
+    @property
+    def players(self) -> int:
+        """Visits that have not ended."""
+        return sum(not visit.ended for visit in self.visits)
+
+    def wake(self, who: str) -> None:
+        self.woken.append(who)
+        if self.status in (Status.stopped, Status.failed, Status.paused):
+            self.become(self.wakes_to)
+
+    def admit(self) -> Deferred[Visit]:
+        if self.closing:
+            waiter: Deferred[Visit] = Deferred()
+            waiter.errback(ServerUnavailable("the proxy is shutting down"))
+            return waiter
+        if self.status is Status.running:
+            return succeed(self._visit())
+        waiter = Deferred(self.waiters.remove)
+        if self.status is Status.failed or self.unstoppable:
+            waiter.errback(ServerUnavailable("it ended while it started"))
+        else:
+            self.waiters.append(waiter)
+        return waiter
+
+    def unreachable(self, reason: str) -> None:
+        self.complaints.append(reason)
+
+    def fake_status(self) -> bytes | None:
+        return self.fake
+
+    def become(self, status: Status) -> None:
+        """Enters a status."""
+        self.status = status
+        if status is Status.running:
+            waiters, self.waiters = self.waiters, []
+            for waiter in waiters:
+                waiter.callback(self._visit())
+        elif status is Status.failed:
+            self.refuse("it ended while it started")
+
+    def refuse(self, reason: str) -> None:
+        """Tells all who wait that they wait in vain."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter.errback(ServerUnavailable(reason))
+
+    def _visit(self) -> Visit:
+        self.visits.append(Visit())
+        return self.visits[-1]
+
+
+class Texts:
+    """Texts that say what they were asked for."""
+
+    def status(self, view: ServerView, now: float) -> StatusReply:
+        return StatusReply(description=f"MOTD {view.status.value}", online=0, maximum=20, version_name="zeroscale")
+
+    def kick(self, view: ServerView, now: float, player: str) -> Component:
+        return f"kick {view.status.value} {player}"
+
+    def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
+        return f"too long {view.status.value} {player}"
+
+
+class Handover:
+    """One pair as a relay has it: flushing first, then relaying, then reported."""
+
+    def __init__(self, client: Transport, backend: Transport, early: bytes, client_finished: bool) -> None:
+        self.client = client
+        self.backend = backend
+        self.early = early
+        self.client_finished = client_finished
+        self.flushing: Deferred[None] = Deferred()
+        self.report = Ending(lambda: setattr(self, "aborted", True))
+        self.aborted = False
+        self.ended = False
+
+    async def run(self) -> Report:
+        for transport in (self.client, self.backend):
+            transport.pauseProducing()
+            transport.taken = True
+        try:
+            await self.flushing
+        except BaseException:
+            self._let_go()
+            raise
+        return await self.report
+
+    def end(self, outcome: Outcome = Outcome.closed) -> None:
+        """The pair has ended."""
+        self._let_go()
+        for transport in (self.client, self.backend):
+            if outcome is Outcome.closed:
+                transport.loseConnection()
+            else:
+                transport.abortConnection()
+        if not self.flushing.called:
+            self.flushing.callback(None)
+        self.report.callback(Report(len(self.early), 7, outcome))
+
+    def refuse(self, reason: str = "no descriptors left") -> None:
+        """It is not taken."""
+        self.flushing.errback(RelayError(reason))
+
+    def lose_client(self) -> None:
+        """The client resets while its transport is flushed: the relay hears of it first."""
+        self.refuse("the connection was lost before it could be relayed")
+        self.client.vanish()
+
+    def lose_backend(self) -> None:
+        """The server does."""
+        self.refuse("the connection was lost before it could be relayed")
+        self.backend.vanish()
+
+    def _let_go(self) -> None:
+        self.client.taken = self.backend.taken = False
+        self.ended = True
+
+
+class Relays:
+    """Relays that wait to be told."""
+
+    def __init__(self) -> None:
+        self.handovers: list[Handover] = []
+        self.at_once = True
+
+    def hand_over(self, client: Any, backend: Any, early: bytes, *, client_finished: bool = False) -> Deferred[Report]:
+        handover = Handover(client, backend, early, client_finished)
+        self.handovers.append(handover)
+        deferred = Deferred.fromCoroutine(handover.run())
+        if self.at_once:
+            handover.flushing.callback(None)
+        return deferred
+
+    @property
+    def live(self) -> list[Handover]:
+        """Pairs that have not ended."""
+        return [handover for handover in self.handovers if not handover.ended]
+
+
+class Attempt:
+    """One of our attempts to connect to the real server."""
+
+    def __init__(self, reactor: MemoryReactorClock, index: int) -> None:
+        self._reactor = reactor
+        self.host, self.port, self._factory = reactor.tcpClients[index][:3]
+        self._connector = reactor.connectors[index]
+        self.transport: Any = None
+        self.over = False
+
+    @property
+    def cancelled(self) -> bool:
+        """We have given it up."""
+        return bool(self._connector.stoppedConnecting)
+
+    @property
+    def open(self) -> bool:
+        """It still waits for an answer."""
+        return not self.over and not self.cancelled
+
+    def accept(self) -> Transport:
+        """The server takes it."""
+        self.over = True
+        transport = self.transport = Transport(self._reactor)
+        protocol = self._factory.buildProtocol(IPv4Address("TCP", self.host, self.port))
+        assert protocol is not None
+        transport.protocol = protocol
+        protocol.makeConnection(self.transport)
+        return transport
+
+    def refuse(self, reason: Exception | None = None) -> None:
+        """The server does not."""
+        self.over = True
+        problem = reason or error.ConnectionRefusedError(111, "Connection refused")
+        self._factory.clientConnectionFailed(self._connector, Failure(problem))
+
+
+class Scene:
+    """A house with one server.
+
+    :ivar lines: what the log was told at INFO and above.
+    """
+
+    def __init__(
+        self,
+        *,
+        generic: bool = False,
+        policy: Policy | None = None,
+        per_address: int = 64,
+        total: int = 1000,
+        trusted: tuple[Network, ...] = (),
+        route: Callable[[str, Place], Place | None] = lambda host, place: place,
+        **conversation: Any,
+    ) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.server = Server()
+        self.relays = Relays()
+        self.policy = policy or Policy(holds=True, hold_limit=300.0)
+        self.place = Place(self.server, Texts(), self.policy, *BACKEND)
+        newcomers: Newcomers[Client] = Newcomers(per_address, total, trusted)
+        self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
+        self._conversation = conversation
+        self._generic = generic
+        self.listener = Listener(self.house, self._converse, lambda host: route(host, self.place))
+        self.clients: list[Transport] = []
+        self.lines: list[str] = []
+        self._attempts: list[Attempt] = []
+
+    def _converse(self) -> Conversation:
+        return GenericConversation() if self._generic else MinecraftConversation(**self._conversation)
+
+    def connect(self, host: str = "203.0.113.7") -> Transport:
+        """A new client."""
+        address = (IPv6Address if ":" in host else IPv4Address)("TCP", host, 40000 + len(self.clients))
+        transport = Transport(self.reactor, address)
+        self.clients.append(transport)
+        transport.protocol = self.listener.buildProtocol(address)
+        transport.protocol.makeConnection(transport)
+        return transport
+
+    def player(self, name: str = "Steve", protocol: int = 769, **options: Any) -> Transport:
+        """A new client that wants to join."""
+        client = self.connect(**options)
+        client.send(login(name, protocol))
+        self.settle()
+        return client
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, in steps: what happens at one time is not told that it is later."""
+        end = self.reactor.seconds() + seconds
+        while True:
+            self.settle()
+            due = [call.getTime() for call in self.reactor.getDelayedCalls()]
+            if not due or min(due) > end:
+                break
+            self.reactor.advance(max(0.0, min(due) - self.reactor.seconds()))
+        self.reactor.advance(max(0.0, end - self.reactor.seconds()))
+        self.settle()
+
+    def settle(self) -> None:
+        """What is due now happens."""
+        while any(call.getTime() <= self.reactor.seconds() for call in self.reactor.getDelayedCalls()):
+            self.reactor.advance(0)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Our attempts to connect to the real server."""
+        for index in range(len(self._attempts), len(self.reactor.tcpClients)):
+            self._attempts.append(Attempt(self.reactor, index))
+        return self._attempts
+
+    def accept(self) -> Transport:
+        """The real server takes the one attempt that waits."""
+        (attempt,) = [attempt for attempt in self.attempts if attempt.open]
+        transport = attempt.accept()
+        self.settle()
+        return transport
+
+    def refuse(self) -> None:
+        """The real server refuses the one attempt that waits."""
+        (attempt,) = [attempt for attempt in self.attempts if attempt.open]
+        attempt.refuse()
+        self.settle()
+
+    def become(self, status: Status) -> None:
+        """The server enters a status."""
+        self.server.become(status)
+        self.settle()
+
+    @property
+    def timers(self) -> list[Any]:
+        """What is still to happen, but for the log's summing up."""
+        own = self.house.outcomes
+        return [call for call in self.reactor.getDelayedCalls() if getattr(call.func, "__self__", None) is not own]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How connections ended."""
+        return dict(self.house.outcomes.counts)
+
+    def assert_over(self, client: Transport, outcome: str) -> None:
+        """The connection is gone, was told of in one line, and nothing of it is left."""
+        self.settle()
+        assert client.closed
+        assert self.outcomes == {outcome: 1}
+        assert [f": {outcome} after " in line for line in self.lines] == [True], self.lines
+        self.assert_nothing_left()
+
+    def assert_log(self, begins: str) -> None:
+        """The log was told one line, and it begins so."""
+        (line,) = self.lines
+        assert line.startswith(begins)
+
+    def assert_nothing_left(self) -> None:
+        """No timer, no waiter, no visit, no connection to the server, no newcomer."""
+        assert [attempt for attempt in self.attempts if attempt.open] == []
+        backends = [attempt.transport for attempt in self.attempts if attempt.transport is not None]
+        assert all(backend.dead() for backend in backends)
+        self.settle()
+        assert self.timers == []
+        assert self.server.waiters == []
+        assert self.server.players == 0
+        assert len(self.house.newcomers) == 0
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+
+@contextmanager
+def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
+    """Collects what the front logs."""
+    logger = logging.getLogger("zeroscale.front")
+    handler = _Lines(lines)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def packet(packet_id: int, *fields: bytes) -> bytes:
+    """A frame."""
+    framed: bytes = Buffer1_7.pack_packet(Buffer1_7.pack_varint(packet_id) + b"".join(fields))
+    return framed
+
+
+def handshake(intent: int, protocol: int = 769, host: str = "play.example.org") -> bytes:
+    """How every client since 1.7 begins."""
+    fields = [Buffer1_7.pack_varint(protocol), Buffer1_7.pack_string(host), Buffer1_7.pack("H", 25565)]
+    return packet(0, *fields, Buffer1_7.pack_varint(intent))
+
+
+def status(protocol: int = 769, host: str = "play.example.org") -> bytes:
+    """What the server list sends first."""
+    return handshake(1, protocol, host) + packet(0)
+
+
+def ping(token: int = 0x1122334455667788) -> bytes:
+    """What it sends then."""
+    return packet(1, Buffer1_7.pack("Q", token))
+
+
+def login(name: str = "Steve", protocol: int = 769, host: str = "play.example.org", intent: int = 2) -> bytes:
+    """What a player sends who joins."""
+    uuid = bytes(16) if protocol >= 764 else b""
+    return handshake(intent, protocol, host) + packet(0, Buffer1_7.pack_string(name), uuid)
+
+
+def answer(number: int) -> bytes:
+    """The answer to a request of ours: "not understood"."""
+    return packet(2, Buffer1_7.pack_varint(number), b"\x00")
+
+
+def packets(data: bytes) -> list[tuple[int, bytes]]:
+    """The frames in what a client was sent: each its id and the rest."""
+    found = []
+    buffer = Buffer1_7(data)
+    while len(buffer):
+        body = buffer.unpack_packet(Buffer1_7)
+        found.append((body.unpack_varint(), body.read()))
+    return found
+
+
+def requests(data: bytes) -> list[int]:
+    """The ids of the requests that keep a held client alive."""
+    return [Buffer1_7(rest).unpack_varint() for packet_id, rest in packets(data) if packet_id == 4]
+
+
+def legacy_login(name: str = "Notch") -> bytes:
+    """A login of 1.5.2."""
+    host = "play.example.org"
+    name_field = len(name).to_bytes(2, "big") + name.encode("utf-16-be")
+    host_field = len(host).to_bytes(2, "big") + host.encode("utf-16-be")
+    return b"\x02\x3d" + name_field + host_field + (25565).to_bytes(4, "big")
+
+
+def legacy_text(data: bytes) -> str:
+    """What a client of before 1.7 was told."""
+    assert data[:1] == b"\xff"
+    assert len(data) == 3 + 2 * int.from_bytes(data[1:3], "big")
+    return data[3:].decode("utf-16-be")

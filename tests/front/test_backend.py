@@ -1,0 +1,224 @@
+"""Connecting to the real server: taken, refused, given up; and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IResolutionReceiver
+from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from zeroscale.errors import BackendError, RelayError
+from zeroscale.front.backend import CONNECT_TIMEOUT, Backend, connect
+
+
+class Names:
+    """A resolver that is told when."""
+
+    def __init__(self) -> None:
+        self.receiver: Any = None
+
+    def resolveHostName(self, receiver: IResolutionReceiver, name: str, portNumber: int = 0, **options: object) -> None:
+        self.receiver = receiver
+        self.port = portNumber
+
+    def found(self, *addresses: str) -> None:
+        for address in addresses:
+            self.receiver.addressResolved(IPv4Address("TCP", address, self.port))
+        self.receiver.resolutionComplete()
+
+
+class Scene:
+    """One attempt to connect."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.names = Names()
+        names: Any = self.names
+        self.reactor.installNameResolver(names)
+        self.results: list[object] = []
+        self.connecting = Deferred.fromCoroutine(connect(self.reactor, host, 25575))
+        self.connecting.addBoth(self.results.append)
+
+    @property
+    def factory(self) -> Any:
+        return self.reactor.tcpClients[-1][2]
+
+    def accept(self) -> StringTransport:
+        transport = StringTransport()
+        self.factory.buildProtocol(None).makeConnection(transport)
+        return transport
+
+    def refuse(self, problem: Exception) -> None:
+        self.factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(problem))
+
+    def failed(self, kind: type[Exception]) -> str:
+        (failure,) = self.results
+        assert isinstance(failure, Failure)
+        failure.trap(kind)
+        return failure.getErrorMessage()
+
+
+def connected(transport: Any) -> Backend:
+    """A connection that stands."""
+    backend: Any = Backend()
+    backend.makeConnection(transport)
+    assert isinstance(backend, Backend)
+    return backend
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_is_connected_to_at_once_and_not_read(host: str) -> None:
+    scene = Scene(host)
+    assert scene.reactor.tcpClients[0][:2] == (host, 25575)
+    assert scene.names.receiver is None, "looking up an address would take a thread"
+    transport = scene.accept()
+    (backend,) = scene.results
+    assert isinstance(backend, Backend)
+    assert transport.producerState == "paused"
+
+
+def test_a_name_is_looked_up() -> None:
+    scene = Scene("minecraft.internal")
+    scene.names.found("192.0.2.1")
+    assert scene.reactor.tcpClients[0][:2] == ("192.0.2.1", 25575)
+    scene.accept()
+    assert isinstance(scene.results[0], Backend)
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (error.ConnectionRefusedError(111, "Connection refused"), "Connection was refused by other side: 111: Connec"),
+        (error.NoRouteError(113, "No route to host"), "No route to host"),
+        (error.TCPTimedOutError(110, "timed out"), "timed out"),
+        (error.TimeoutError("User timeout"), "User timeout caused connection failure"),
+    ],
+)
+def test_a_server_that_does_not_take_it(problem: Exception, said: str) -> None:
+    scene = Scene()
+    scene.refuse(problem)
+    message = scene.failed(BackendError)
+    assert message.startswith("127.0.0.1:25575: ")
+    assert said in message
+
+
+def test_a_server_that_says_nothing_has_a_time() -> None:
+    scene = Scene()
+    assert scene.reactor.tcpClients[0][3] == CONNECT_TIMEOUT
+
+
+def test_a_name_that_there_is_not() -> None:
+    scene = Scene("nowhere.internal")
+    scene.names.found()
+    assert "no results for hostname lookup" in scene.failed(BackendError)
+
+
+def test_a_name_that_is_none() -> None:
+    scene = Scene("no name")
+    assert "invalid hostname" in scene.failed(BackendError)
+
+
+def test_no_descriptor_is_not_the_servers_fault() -> None:
+    scene = Scene()
+    scene.refuse(error.ConnectBindError(24, "Too many open files"))
+    assert "Too many open files" in scene.failed(RelayError)
+
+
+def test_given_up_while_connecting() -> None:
+    scene = Scene()
+    scene.connecting.cancel()
+    scene.failed(CancelledError)
+    assert scene.reactor.connectors[0].stoppedConnecting
+    assert scene.reactor.getDelayedCalls() == []
+
+
+def test_given_up_while_the_name_is_looked_up() -> None:
+    scene = Scene("minecraft.internal")
+    scene.connecting.cancel()
+    scene.failed(CancelledError)
+    scene.names.found("192.0.2.1")
+    assert scene.reactor.tcpClients == []
+
+
+def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: Deferred[Backend] = Deferred(lambda _: late.callback(backend))
+    backend = connected(StringTransport())
+    monkeypatch.setattr(
+        "zeroscale.front.backend._endpoint",
+        lambda *_: type("Late", (), {"connect": lambda self, factory: late})(),
+    )
+    scene = Scene()
+    scene.connecting.cancel()
+    scene.failed(CancelledError)
+    assert backend.transport.disconnected
+
+
+def test_a_lost_connection_is_not_dropped_again() -> None:
+    transport = StringTransport()
+    backend = connected(transport)
+    backend.readConnectionLost()
+    backend.writeConnectionLost()
+    assert not transport.disconnecting
+    backend.connectionLost()
+    backend.abort()
+    assert not transport.disconnecting
+
+
+# With the kernel's sockets
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        yield listener
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.socket) -> None:
+    from twisted.internet import reactor
+
+    backend = await connect(reactor, *listener.getsockname())
+    server, _ = listener.accept()
+    with server:
+        server.sendall(b"SSH-2.0\r\n")
+        server.shutdown(socket.SHUT_WR)
+        kept = b""
+        while not kept:
+            await deferLater(reactor, 0.001)
+            with contextlib.suppress(BlockingIOError):
+                kept = backend.transport.getHandle().recv(100, socket.MSG_PEEK)
+        assert kept == b"SSH-2.0\r\n"
+        before = backend.lost
+        backend.abort()
+        await deferLater(reactor, 0)
+        assert (before, backend.lost) == (False, True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_listens(listener: socket.socket) -> None:
+    from twisted.internet import reactor
+
+    address = listener.getsockname()
+    listener.close()
+    with pytest.raises(BackendError, match="refused"):
+        await connect(reactor, *address)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_of_this_machine(listener: socket.socket) -> None:
+    from twisted.internet import reactor
+
+    backend = await connect(reactor, "localhost", listener.getsockname()[1])
+    listener.accept()[0].close()
+    backend.abort()

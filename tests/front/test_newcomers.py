@@ -1,0 +1,102 @@
+"""Who has not logged in yet: bounded, and whose connections are counted together."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.front.newcomers import Newcomers, household, normalised
+
+
+def test_the_oldest_of_an_address_goes() -> None:
+    newcomers: Newcomers[str] = Newcomers(per_address=2, total=10)
+    assert newcomers.add("a1", "203.0.113.1") is None
+    assert newcomers.add("b1", "203.0.113.2") is None
+    assert newcomers.add("a2", "203.0.113.1") is None
+    assert newcomers.add("a3", "203.0.113.1") == "a1"
+    assert newcomers.add("a4", "203.0.113.1") == "a2"
+    assert len(newcomers) == 3
+
+
+def test_the_oldest_of_all_goes() -> None:
+    newcomers: Newcomers[int] = Newcomers(per_address=10, total=2)
+    assert newcomers.add(1, "203.0.113.1") is None
+    assert newcomers.add(2, "203.0.113.2") is None
+    assert newcomers.add(3, "203.0.113.3") == 1
+    assert len(newcomers) == 2
+
+
+def test_who_has_logged_in_takes_no_room() -> None:
+    newcomers: Newcomers[int] = Newcomers(per_address=1, total=1)
+    newcomers.add(1, "203.0.113.1")
+    newcomers.remove(1)
+    newcomers.remove(1)
+    assert len(newcomers) == 0
+    assert newcomers.add(2, "203.0.113.1") is None
+
+
+def test_an_ipv6_peer_has_its_whole_network() -> None:
+    newcomers: Newcomers[int] = Newcomers(per_address=1, total=10)
+    newcomers.add(1, "2001:db8:1:2::1")
+    assert newcomers.add(2, "2001:db8:1:2:ffff::2") == 1
+    assert newcomers.add(3, "2001:db8:1:3::1") is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "2001:db8::7", "local"])
+def test_who_stands_for_many_has_no_bound_of_its_own(address: str) -> None:
+    trusted = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32")]
+    newcomers: Newcomers[int] = Newcomers(per_address=1, total=3, trusted=trusted)
+    assert [newcomers.add(number, address) for number in range(4)] == [None, None, None, 0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["203.0.113.1", "203.0.113.2", "::1"]), st.integers(0, 30)),
+        max_size=100,
+    )
+)
+def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
+    newcomers: Newcomers[int] = Newcomers(per_address=3, total=5)
+    there: dict[int, str] = {}
+    for comes, address, who in steps:
+        if comes and who not in there:
+            evicted = newcomers.add(who, address)
+            assert evicted != who
+            if evicted is not None:
+                of_address = [each for each in there if there[each] == address]
+                bound = address != "::1" and len(of_address) == 3
+                assert evicted == (of_address if bound else list(there))[0]
+                del there[evicted]
+            there[who] = address
+        elif not comes:
+            newcomers.remove(who)
+            there.pop(who, None)
+        assert len(newcomers) == len(there) <= 5
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::FFFF:cb00:7107", "203.0.113.7"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("local", "local"),
+        ("", ""),
+    ],
+)
+def test_normalised(address: str, expected: str) -> None:
+    assert normalised(address) == expected
+    assert normalised(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("local", "local"), ("a:b", "a:b")],
+)
+def test_household(address: str, expected: str) -> None:
+    assert household(address) == expected

@@ -1,0 +1,102 @@
+"""What is decided about a client, over every status of its server."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.front.session import (
+    AnswerPing,
+    AnswerStatus,
+    Decision,
+    Hold,
+    PassStatus,
+    Policy,
+    Question,
+    Refuse,
+    Relay,
+    decide,
+    may_retry,
+)
+from zeroscale.protocols.base import LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.status import ServerView, Status
+
+NOW = 1000.0
+HOLDING = Policy(holds=True, hold_limit=300.0)
+KICKING = Policy(holds=False, hold_limit=300.0)
+ANSWERING = Policy(holds=True, hold_limit=300.0, wake_on_answer=True)
+STATUS = StatusRequested(protocol=769, host="play.example.org", port=25565)
+
+
+def login(patience: float | None = None) -> LoginRequested:
+    """A player of some version."""
+    return LoginRequested(
+        protocol=769, host="play.example.org", port=25565, name="Steve", uuid=None, transfer=False, patience=patience
+    )
+
+
+def view(status: Status, retry_at: float | None = None, *, unstoppable: bool = False) -> ServerView:
+    """A server."""
+    return ServerView(name="survival", status=status, since=0.0, retry_at=retry_at, unstoppable=unstoppable)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_the_servers_own_while_it_runs(status: Status) -> None:
+    expected = PassStatus() if status is Status.running else AnswerStatus()
+    assert decide(STATUS, view(status), HOLDING, NOW) == expected
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_ping_is_ours(status: Status) -> None:
+    assert decide(PingRequested(), view(status), HOLDING, NOW) == AnswerPing()
+
+
+@pytest.mark.parametrize("question", [STATUS, PingRequested()])
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("policy", [KICKING, ANSWERING])
+def test_no_ping_ever_wakes(question: Question, status: Status, policy: Policy) -> None:
+    assert not isinstance(decide(question, view(status, NOW), policy, NOW), Relay | Hold | Refuse)
+
+
+@pytest.mark.parametrize("client", [login(), login(0.0), login(27.0), Opened()])
+@pytest.mark.parametrize("policy", [HOLDING, KICKING, ANSWERING])
+def test_who_wants_in_is_let_in_while_it_runs(client: Question, policy: Policy) -> None:
+    assert decide(client, view(Status.running), policy, NOW) == Relay()
+
+
+@pytest.mark.parametrize("status", [Status.stopped, Status.starting, Status.stopping, Status.paused])
+@pytest.mark.parametrize(
+    ("client", "policy", "expected"),
+    [
+        (login(), HOLDING, Hold(300.0)),
+        (login(27.0), HOLDING, Hold(27.0)),
+        (login(400.0), HOLDING, Hold(300.0)),
+        (Opened(), HOLDING, Hold(300.0)),
+        (login(0.0), HOLDING, Refuse(wakes=True)),
+        (login(), KICKING, Refuse(wakes=True)),
+        (Opened(), KICKING, Refuse(wakes=True)),
+        (login(), ANSWERING, Hold(300.0, once_answered=True)),
+        (login(27.0), ANSWERING, Hold(27.0)),
+        (login(0.0), ANSWERING, Refuse(wakes=True)),
+        (Opened(), ANSWERING, Hold(300.0)),
+        (login(), Policy(False, 300.0, True), Refuse(wakes=True, once_answered=True)),
+        (login(27.0), Policy(False, 300.0, True), Refuse(wakes=True)),
+    ],
+)
+def test_who_wants_in_while_it_does_not_run(
+    status: Status, client: Question, policy: Policy, expected: Decision
+) -> None:
+    assert decide(client, view(status), policy, NOW) == expected
+
+
+def test_a_server_that_does_not_stop_is_wanted_again_but_not_waited_for() -> None:
+    stuck = view(Status.stopping, unstoppable=True)
+    assert decide(login(), stuck, HOLDING, NOW) == Refuse(wakes=True)
+    assert decide(login(), stuck, ANSWERING, NOW) == Refuse(wakes=True, once_answered=True)
+
+
+@pytest.mark.parametrize(("retry_at", "again"), [(None, False), (NOW + 0.1, False), (NOW, True), (NOW - 100, True)])
+def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, again: bool) -> None:
+    failed = view(Status.failed, retry_at)
+    assert may_retry(failed, NOW) is again
+    assert decide(login(), failed, HOLDING, NOW) == (Hold(300.0) if again else Refuse(wakes=False))
+    assert decide(Opened(), failed, KICKING, NOW) == Refuse(wakes=again)

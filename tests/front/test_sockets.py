@@ -1,0 +1,408 @@
+"""The front with the kernel's sockets, the real relay and the real reactor: what transports in memory cannot show."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from front.scene import Server, Texts, answer, logged, login, packets, ping, requests, status
+from twisted.internet import reactor as global_reactor
+from twisted.internet.task import deferLater
+
+from zeroscale.front import hold
+from zeroscale.front.connection import LINGER, Client, House, Listener, Place
+from zeroscale.front.newcomers import Newcomers
+from zeroscale.front.session import Policy
+from zeroscale.listening import listen
+from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.relay import Relays
+from zeroscale.status import Status
+
+reactor: Any = global_reactor
+
+DEADLINE = 10.0
+"""Seconds after which what has not happened will not; less than what our own time-outs, LINGER included, add up to."""
+
+
+async def until(what: Callable[[], object]) -> None:
+    """Lets the reactor run until something is true."""
+    begun = reactor.seconds()
+    while not what():
+        assert reactor.seconds() - begun < DEADLINE, "it does not happen"
+        await deferLater(reactor, 0.002)
+
+
+class Peer:
+    """A client of ours, or the real server's end of a connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self.received = b""
+        self.ended = False
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of it."""
+        while data:
+            try:
+                data = data[self.socket.send(data) :]
+            except BlockingIOError:
+                await deferLater(reactor, 0.001)
+
+    def push(self, data: bytes) -> int:
+        """Sends what the kernel takes now; how much that was."""
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    def finish(self) -> None:
+        """Says that there is no more."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def poll(self) -> None:
+        """Receives what has come."""
+        try:
+            while not self.ended:
+                data = self.socket.recv(65536)
+                self.received += data
+                self.ended = not data
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+
+    async def receive(self, enough: Callable[[], object]) -> None:
+        """Receives until it is enough."""
+
+        def got() -> object:
+            self.poll()
+            return enough()
+
+        await until(got)
+
+    async def receive_all(self) -> bytes:
+        """Receives to the end, which is an orderly one."""
+        await self.receive(lambda: self.ended)
+        return self.received
+
+
+class Scene:
+    """A front that listens, and the real server's port."""
+
+    def __init__(self, backend: socket.socket, *, generic: bool) -> None:
+        self.server = Server()
+        self.relays = Relays(reactor, "auto")
+        newcomers: Newcomers[Client] = Newcomers(64, 1000)
+        self.house = House(reactor, self.relays, newcomers, 5.0)
+        self.place = Place(self.server, Texts(), Policy(holds=True, hold_limit=300.0), *backend.getsockname())
+        converse = GenericConversation if generic else MinecraftConversation
+        self.listener = _Recording(self.house, converse, lambda host: self.place)
+        self.backend = backend
+        self.ports: list[Any] = []
+        self.peers: list[Peer] = []
+        self.lines: list[str] = []
+
+    @property
+    def clients(self) -> list[Client]:
+        """The front's side of each connection."""
+        return self.listener.clients
+
+    async def listen(self, where: str) -> None:
+        self.ports += await listen(reactor, where, self.listener)
+
+    def connect(self) -> Peer:
+        """A new client."""
+        return self.add(socket.create_connection(("127.0.0.1", self.ports[0].getHost().port)))
+
+    def add(self, connection: socket.socket) -> Peer:
+        self.peers.append(Peer(connection))
+        return self.peers[-1]
+
+    async def accept(self) -> Peer:
+        """The real server's end of the next connection."""
+        self.backend.setblocking(False)
+        found: list[socket.socket] = []
+
+        def accepted() -> list[socket.socket]:
+            try:
+                found.append(self.backend.accept()[0])
+            except BlockingIOError:
+                return []
+            return found
+
+        await until(accepted)
+        return self.add(found[0])
+
+    async def over(self, outcome: str) -> None:
+        """Every connection has ended, with one outcome."""
+        await until(lambda: all(client._gone for client in self.clients))
+        assert set(self.house.outcomes.counts) == {outcome}
+        assert self.server.waiters == []
+        assert self.server.players == 0
+
+
+class _Recording(Listener):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.clients: list[Client] = []
+
+    def buildProtocol(self, addr: Any) -> Client:
+        self.clients.append(super().buildProtocol(addr))
+        return self.clients[-1]
+
+
+@asynccontextmanager
+async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = False) -> AsyncIterator[Scene]:
+    """A front that listens; at the end nothing of it is left in the reactor."""
+    before = {*reactor.getReaders(), *reactor.getWriters()}
+    with ExitStack() as stack:
+        scene = Scene(stack.enter_context(socket.create_server(("127.0.0.1", 0))), generic=generic)
+        stack.enter_context(logged(scene.lines))
+        scene.relays.start()
+        try:
+            await scene.listen(where)
+            yield scene
+        finally:
+            for port in scene.ports:
+                await port.stopListening()
+            for peer in scene.peers:
+                peer.socket.close()
+            await until(lambda: all(client._gone for client in scene.clients))
+            await scene.relays.stop(0)
+    left = {*reactor.getReaders(), *reactor.getWriters()} - before
+    assert left == set()
+    assert not [line for line in scene.lines if "fault" in line]
+
+
+@pytest_twisted.ensureDeferred
+async def test_status_and_ping_and_the_end_comes_with_the_clients() -> None:
+    async with front() as scene:
+        peer = scene.connect()
+        await peer.send(status() + ping())
+        assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
+        assert not scene.clients[0]._gone, "we have said our last word, and it has not"
+        begun = reactor.seconds()
+        peer.socket.close()
+        await scene.over("status")
+        assert reactor.seconds() - begun < LINGER / 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_kick_arrives_though_the_client_sends_on() -> None:
+    async with front() as scene:
+        scene.server.status = Status.failed
+        for count in range(1, 11):
+            peer = scene.connect()
+            await peer.send(login())
+            await until(lambda: scene.house.outcomes.counts.total() == count)  # noqa: B023  # awaited at once
+            for _ in range(5):
+                peer.push(b"x" * 200_000)
+                await deferLater(reactor, 0)
+            assert packets(await peer.receive_all()) == [(0, b'\x1c{"text":"kick failed Steve"}')]
+            peer.socket.close()
+        await scene.over("kicked")
+
+
+@pytest.mark.parametrize("how", ["finish", "close", "reset"])
+@pytest_twisted.ensureDeferred
+async def test_a_player_who_gives_up_is_noticed_at_once(how: str) -> None:
+    async with front() as scene:
+        peer = scene.connect()
+        await peer.send(login())
+        await until(lambda: scene.server.waiters)
+        if how == "finish":
+            peer.finish()
+        else:
+            if how == "reset":
+                peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            peer.socket.close()
+        await scene.over("left")
+        assert scene.server.status is Status.starting
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_player_who_gives_up_while_the_server_is_connected_to_leaves_nothing() -> None:
+    async with front() as scene:
+        # A full backlog takes no more: the attempt stays open.
+        scene.backend.listen(0)
+        filling = [scene.add(socket.socket()) for _ in range(3)]
+        for peer in filling:
+            peer.socket.connect_ex(scene.backend.getsockname())
+        scene.server.status = Status.running
+        peer = scene.connect()
+        await peer.send(login())
+        await until(lambda: scene.server.players)
+        peer.socket.close()
+        await scene.over("left")
+
+
+@pytest_twisted.ensureDeferred
+async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "KEEPALIVE_EVERY", 0.01)
+    monkeypatch.setattr(hold, "MOST_UNANSWERED", 1000)
+    async with front() as scene:
+        peer = scene.connect()
+        await peer.send(login())
+        await peer.receive(lambda: len(requests(peer.received)) >= 2)
+        monkeypatch.setattr(hold, "KEEPALIVE_EVERY", 60.0)
+        scene.server.become(Status.running)
+        await peer.receive(lambda: len(requests(peer.received)) == scene.clients[0].conversation.unanswered)
+        for number in requests(peer.received):
+            await peer.send(answer(number))
+        backend = await scene.accept()
+        await backend.receive(lambda: len(backend.received) >= len(login()))
+        assert backend.received == login()
+        before = peer.received
+        await backend.send(b"Encryption Request")
+        await peer.receive(lambda: peer.received == before + b"Encryption Request")
+        await peer.send(b"Encryption Response")
+        await backend.receive(lambda: backend.received == login() + b"Encryption Response")
+        backend.finish()
+        assert (await peer.receive_all()).endswith(b"Encryption Request")
+        peer.finish()
+        assert await backend.receive_all()
+        await scene.over("closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_that_a_generic_client_said_is_the_servers_and_its_end_too() -> None:
+    async with front(generic=True) as scene:
+        peer = scene.connect()
+        await peer.send(b"early")
+        peer.finish()
+        await until(lambda: scene.clients and scene.clients[0].finished_sending)
+        scene.server.become(Status.running)
+        backend = await scene.accept()
+        assert await backend.receive_all() == b"early"
+        await backend.send(b"late answer")
+        backend.finish()
+        assert await peer.receive_all() == b"late answer"
+        await scene.over("closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> None:
+    sent = bytes(range(251)) * 40_000
+    async with front(generic=True) as scene:
+        peer = scene.connect()
+        pushed = peer.push(sent)
+        await until(lambda: scene.clients and scene.clients[0].conversation.full)
+        for _ in range(20):
+            await deferLater(reactor, 0)
+            pushed += peer.push(sent[pushed:])
+        assert len(scene.clients[0].conversation.kept) <= 2 * 65536
+        assert pushed < len(sent)
+        scene.server.become(Status.running)
+        backend = await scene.accept()
+        while pushed < len(sent):
+            pushed += peer.push(sent[pushed:])
+            backend.poll()
+            await deferLater(reactor, 0)
+        peer.finish()
+        assert await backend.receive_all() == sent
+        backend.finish()
+        await scene.over("closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_player_of_a_full_proxy_is_told_and_the_server_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with front() as scene:
+        scene.server.status = Status.running
+        await scene.relays.stop(0)
+        peer = scene.connect()
+        await peer.send(login())
+        backend = await scene.accept()
+        assert b"Sorry: this proxy is full." in await peer.receive_all()
+        assert scene.server.complaints == []
+        with pytest.raises(ConnectionResetError):
+            await backend.receive_all()
+        peer.socket.close()
+        await scene.over("full")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    async with front(f"unix:{tmp_path / 'socket'}") as scene:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(tmp_path / "socket"))
+        peer = scene.add(connection)
+        await peer.send(status() + ping())
+        assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
+        peer.socket.close()
+        await scene.over("status")
+        assert scene.lines[0].startswith("local: status after ")
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A key and a certificate that nobody trusts."""
+    pytest.importorskip("OpenSSL", reason="TLS needs twisted[tls]")
+    directory = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout key.pem -out cert.pem"
+    try:
+        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl to make a certificate with")
+    yield directory
+
+
+async def over_tls(scene: Scene, said: bytes) -> Peer:
+    """A client that speaks through TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", scene.ports[0].getHost().port))
+    plain.setblocking(False)
+    connection = context.wrap_socket(plain, do_handshake_on_connect=False)
+    peer = scene.add(connection)
+
+    def shaken() -> bool:
+        try:
+            connection.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    await until(shaken)
+    await peer.send(said)
+    return peer
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted does
+@pytest_twisted.ensureDeferred
+async def test_a_kick_arrives_through_tls(certificate: Path) -> None:
+    where = f"ssl:0:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem:interface=127.0.0.1"
+    async with front(where) as scene:
+        scene.server.status = Status.failed
+        peer = await over_tls(scene, login())
+        assert packets(await peer.receive_all()) == [(0, b'\x1c{"text":"kick failed Steve"}')]
+        peer.socket.close()
+        await scene.over("kicked")
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest_twisted.ensureDeferred
+async def test_a_player_is_relayed_through_tls(certificate: Path) -> None:
+    where = f"ssl:0:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem:interface=127.0.0.1"
+    async with front(where) as scene:
+        peer = await over_tls(scene, login())
+        await until(lambda: scene.server.waiters)
+        scene.server.become(Status.running)
+        backend = await scene.accept()
+        await backend.receive(lambda: backend.received == login())
+        await backend.send(b"Encryption Request")
+        await peer.receive(lambda: peer.received == b"Encryption Request")
+        peer.socket.close()
+        backend.socket.close()
+        await until(lambda: all(client._gone for client in scene.clients))
+        assert scene.server.players == 0
