@@ -61,7 +61,7 @@ def test_placeholders_and_groups(text: str, full: str | None, empty: str | None)
         ("&Lbold", "\u00a7r\u00a7lbold"),
         ("Tom & Jerry", "Tom & Jerry"),
         ("R&&D", "R&D"),
-        ("&{name}", "&survival"),
+        ("&{estimate}", "&about 40 s"),
         ("&&{name}", "&survival"),
     ],
 )

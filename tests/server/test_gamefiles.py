@@ -58,6 +58,8 @@ def icon(side: int = 64, extra: bytes = b"") -> bytes:
         ("=x", {"": "x"}),
         ("# a=b\n ! c=d\n#end \\\ne=f", {"e": "f"}),
         ("a=one, \\\n   two\\\r\n\tthree", {"a": "one, twothree"}),
+        ("a=one \\\n# two\n! three", {"a": "one # two"}),
+        ("a=one \\\n\nb=two", {"a": "one ", "b": "two"}),
         ("a=x\\\\\nb=y", {"a": "x\\", "b": "y"}),
         ("a=x\\\\\\\n  y", {"a": "x\\y"}),
         ("a\\=b\\ c\\:d=e", {"a=b c:d": "e"}),

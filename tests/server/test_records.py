@@ -159,6 +159,7 @@ def test_nothing_is_written_once_the_lock_is_given_back(directory: Path) -> None
     first.open()
     first.close()
     first.started(7.0)
+    first.close()
     assert not (directory / "record.json").exists()
 
 

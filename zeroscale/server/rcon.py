@@ -25,7 +25,7 @@ LARGEST_REQUEST = 1460
 """Bytes in all: what the game reads at once."""
 
 PIECE = 4096
-"""Where the game splits a long reply: UTF-16 units of it; some other servers count bytes."""
+"""Where the game splits a long reply: UTF-16 units of it, which are never fewer bytes."""
 
 LARGEST_PACKET = 3 * PIECE + 10
 """Bytes after the length: a piece whose every unit takes three bytes, the two numbers before it, two zeros after."""
@@ -149,11 +149,10 @@ class RconClient:
         self._reply_size += len(payload)
         if self._reply_size > LARGEST_REPLY:
             raise ProtocolError(f"an RCON reply of more than {LARGEST_REPLY} bytes")
-        text = payload.decode("utf-8", "replace")
-        self._reply.append(text)
+        self._reply.append(payload.decode("utf-8", "replace"))
         if self._marker is not None:
             return None
-        if len(payload) < PIECE and len(text.encode("utf-16-le")) // 2 < PIECE:
+        if len(payload) < PIECE:
             return self._whole()
         self._marker = self._next_id()
         return MoreNeeded(_packet(self._marker, MARKER, ""))
