@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import re
 import socket
 from typing import Any
 
@@ -25,6 +26,10 @@ BACKLOG = 1024
 """Connections that the kernel keeps for us; a restart of ours, or a scan, must not cost a player a refusal."""
 
 FAMILIES = ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0"))
+
+HIGHEST_PORT = 65535
+
+PORT_OF_AN_ENDPOINT = re.compile(r"\w+:(?:port=)?(\d+)(?::|$)", re.ASCII)
 
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
@@ -52,7 +57,7 @@ async def listen(reactor: Any, where: str, factory: Factory) -> list[IListeningP
             ports = [await endpoint.listen(factory)]
         except error.CannotListenError as problem:
             raise ConfigError(f"cannot listen on {where!r}: {_said(problem.socketError)}") from None
-        except (OSError, OverflowError, ValueError) as problem:
+        except (OSError, ValueError) as problem:
             raise ConfigError(f"cannot listen on {where!r}: {_said(problem)}") from None
     for port in ports:
         logger.debug("Listening on %s", _described(port))
@@ -64,6 +69,10 @@ def _is_port(where: str) -> bool:
 
 
 def _endpoint(reactor: Any, where: str) -> IStreamServerEndpoint:
+    port = PORT_OF_AN_ENDPOINT.match(where)
+    if port and int(port[1][:6]) > HIGHEST_PORT:
+        # Twisted's own complaint leaves a socket open.
+        raise ConfigError(f"cannot listen on {where!r}: {port[1]} is not a port, which is at most {HIGHEST_PORT}")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, where)
     except Exception as problem:  # endpoints are plugins, of any author; and reading a TLS key may raise anything
