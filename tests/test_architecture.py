@@ -80,7 +80,7 @@ ROOMS = [
         ("errors", "status", "access"),
         outside=("msgspec",),
     ),
-    Room(("server.probe",), ("protocols", "server.rcon", "errors"), outside=("twisted", "zope")),
+    Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
         ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits"),
         ("status", "errors", "server.idle"),
@@ -109,13 +109,16 @@ WITHOUT_A_TEST_FILE = {
     "errors": "names only",
     "status": "values only",
     "version": "one constant",
+    "ctl.exits": "numbers only",
     "front.place": "contracts, and one of values",
+    "server.parts": "contracts, and values",
     "plugins.demo_server": "a program of its own, run by test_demo.py",
 }
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "test_architecture.py": "is about all of them",
     "test_readme.py": "is about what README.md says",
+    "front/test_sockets.py": "is about all of the front, on real sockets",
 }
 WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures"}
 

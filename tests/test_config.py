@@ -1,0 +1,105 @@
+"""What a proxy is told: which values are refused, and where state is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeroscale.config import (
+    LONGEST_DURATION,
+    Config,
+    LimitsConfig,
+    ServerConfig,
+    default_state_directory,
+    is_loopback_name,
+)
+from zeroscale.errors import ConfigError
+
+
+def server(**values: Any) -> ServerConfig:
+    told = {"name": "survival", "plugin": "minecraft", "listen": ("25565",), "server_port": 25575}
+    return ServerConfig(**{**told, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"server_port": 0}, "server_port 0"),
+        ({"server_port": 65536}, "server_port 65536"),
+        ({"listen": ()}, "listens nowhere"),
+        ({"listen": ("25565", "0")}, "listen_port 0"),
+        ({"listen": ("65536",)}, "listen_port 65536"),
+        ({"listen": ("25575",)}, "both 25575"),
+        ({"listen": ("25575",), "server_host": "::1"}, "both 25575"),
+        ({"max_crashes": 0}, "max_crashes 0"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        server(**values)
+
+
+@pytest.mark.parametrize("name", ["idle_shutdown", "start_timeout", "stop_timeout", "hold_limit", "kill_timeout"])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), LONGEST_DURATION + 1])
+def test_a_duration_that_is_none_is_named(name: str, seconds: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        server(**{name: seconds})
+    assert getattr(server(**{name: 0.0}), name) == 0.0
+
+
+def test_the_same_port_on_another_host_is_another_port() -> None:
+    assert server(listen=("25575",), server_host="192.0.2.1").listen == ("25575",)
+
+
+def test_the_directory_is_absolute() -> None:
+    assert server().directory == Path.cwd()
+    assert server(working_directory=Path("world")).directory == Path.cwd() / "world"
+
+
+def test_it_is_frozen() -> None:
+    config = Config(servers=(server(),), state_directory=Path("/var/lib/zeroscale"))
+    with pytest.raises(AttributeError):
+        config.relay = "splice"  # type: ignore[misc]  # what is tried
+    with pytest.raises(AttributeError):
+        config.servers[0].idle_shutdown = 1.0  # type: ignore[misc]  # what is tried
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "192.0.2.1", "10.1.2.3/8", "::1", "fd00::/8"])
+def test_trusted_networks(network: str) -> None:
+    assert LimitsConfig(trusted=(network,)).trusted == (network,)
+
+
+@pytest.mark.parametrize("network", ["example.org", "10.0.0.0/33", ""])
+def test_a_trusted_network_that_is_none_is_named(network: str) -> None:
+    with pytest.raises(ConfigError, match="is no address and no network"):
+        LimitsConfig(trusted=(network,))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("192.0.2.1", False),
+        ("a.b", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback_name(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("environment", "user", "directory"),
+    [
+        ({"HOME": "/root", "XDG_STATE_HOME": "/x"}, 0, "/var/lib/zeroscale"),
+        ({"HOME": "/home/steve"}, 1000, "/home/steve/.local/state/zeroscale"),
+        ({"HOME": "/home/steve", "XDG_STATE_HOME": "/states"}, 1000, "/states/zeroscale"),
+        ({"HOME": "/home/steve", "XDG_STATE_HOME": "relative"}, 1000, "/home/steve/.local/state/zeroscale"),
+    ],
+)
+def test_where_state_is_kept(environment: dict[str, str], user: int, directory: str) -> None:
+    assert default_state_directory(environment, user) == Path(directory)
