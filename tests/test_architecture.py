@@ -82,7 +82,7 @@ ROOMS = [
     ),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
-        ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits"),
+        ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits", "server.vigil"),
         ("status", "errors", "server.idle"),
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
@@ -118,7 +118,6 @@ WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "test_architecture.py": "is about all of them",
     "test_readme.py": "is about what README.md says",
-    "front/test_sockets.py": "is about all of the front, on real sockets",
 }
 WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures"}
 

@@ -26,7 +26,7 @@ from zeroscale.protocols.base import Conversation
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays, raise_descriptor_limit
-from zeroscale.server.gamefiles import GameFiles, session_lock_held
+from zeroscale.server.gamefiles import GameFiles, session_lock_holder
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.keepfiles import KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
@@ -86,6 +86,7 @@ class Hosted:
         files = self._files = GameFiles(config.directory)
         keep_files = KeepFiles(config.directory)
         self._records = Records(directory, config.directory if self.speaks_minecraft else None)
+        self._mirror = Mirror(directory, files.fallback_status if self.speaks_minecraft else lambda: None)
         probe: MinecraftProbe | GenericProbe
         if self.speaks_minecraft:
             probe = MinecraftProbe(
@@ -115,7 +116,7 @@ class Hosted:
                     reactor, probe, status_disabled=lambda: self.speaks_minecraft and not files.enable_status
                 ),
                 records=self._records,
-                mirror=Mirror(directory, files.fallback_status if self.speaks_minecraft else lambda: None),
+                mirror=self._mirror,
                 kept_awake=keep_files.kept_awake,
                 lockout=keep_files.lockout,
                 obstacle=lambda: _obstacle(files) if self.speaks_minecraft else None,
@@ -167,6 +168,7 @@ class Hosted:
 
     def release(self) -> None:
         """Gives the server's locks back."""
+        self._mirror.flush()
         self._records.close()
 
     def _conversation(self) -> Conversation:
@@ -284,10 +286,11 @@ def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | 
 
 
 def _obstacle(files: GameFiles) -> str | None:
-    if session_lock_held(files.level_directory):
-        lock = files.level_directory / "session.lock"
-        return f"another process has this world open (it holds {lock}): stop that server first"
-    return None
+    holder = session_lock_holder(files.level_directory)
+    if holder is None:
+        return None
+    who = f"process {holder}" if holder else "another process"
+    return f"{who} has this world open (it holds {files.level_directory / 'session.lock'}): stop that server first"
 
 
 def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:

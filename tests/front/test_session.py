@@ -100,3 +100,13 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
     assert may_retry(failed, NOW) is again
     assert decide(login(), failed, HOLDING, NOW) == (Hold(300.0) if again else Refuse(wakes=False))
     assert decide(Opened(), failed, KICKING, NOW) == Refuse(wakes=again)
+
+
+@pytest.mark.parametrize("status", [Status.stopped, Status.starting, Status.stopping, Status.paused])
+def test_nobody_wakes_a_server_that_is_held_down(status: Status) -> None:
+    held_down = view(status, lockout="a backup")
+    assert decide(login(), held_down, HOLDING, NOW) == Refuse(wakes=False)
+
+
+def test_who_comes_while_it_runs_is_let_in_though_it_is_to_be_held_down() -> None:
+    assert decide(login(), view(Status.running, lockout="a backup"), HOLDING, NOW) == Relay()

@@ -16,8 +16,9 @@ from twisted.internet.task import Clock
 
 from zeroscale.errors import BackendError, PluginError
 from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.lifecycle import Lifecycle, Visit
+from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.parts import Parts, Policy
+from zeroscale.server.vigil import Visit
 from zeroscale.status import Answer, ServerView, Status
 
 LOGGER = logging.getLogger("tests.lifecycle")
@@ -129,6 +130,8 @@ class FakeProbe:
 
 
 class FakeReadiness:
+    problem: str | None = None
+
     def __init__(self) -> None:
         self.ran: Deferred[Answer] = Deferred()
         self.hurried = 0

@@ -196,7 +196,7 @@ class Joining:
 
     def _in_vain(self, problem: ServerUnavailable) -> Told:
         view = self._place.server.view
-        has_text = view.status is Status.failed or view.unstoppable
+        has_text = view.status is Status.failed or view.unstoppable or view.lockout is not None
         return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem))
 
     async def _let_through(self) -> Ending:

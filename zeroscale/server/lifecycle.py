@@ -1,6 +1,6 @@
 """One real server's life: the only place that calls its plugin, and the only one that writes its status.
 
-Where each input leads is in `transitions`; when it may sleep in `idle`; how it is stopped that does not stop in
+Where each input leads is in `transitions`; who keeps it up in `vigil`; how it is stopped that does not stop in
 `ladder`. Here is what is done, on a clock, a probe and a plugin that are handed in. It knows no socket, no client
 and no protocol.
 """
@@ -17,10 +17,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError, ServerUnavailable, ZeroscaleError
-from zeroscale.server import exits, idle
+from zeroscale.server import exits
 from zeroscale.server.ladder import Rung, Step, back_off, ladder
 from zeroscale.server.parts import Parts, Policy, Readiness
 from zeroscale.server.transitions import Effects, Inputs, Machine
+from zeroscale.server.vigil import Vigil, Visit
 from zeroscale.status import Answer, ServerView, Status
 
 LINES_KEPT = 20
@@ -43,21 +44,6 @@ WARN_AGAIN = 60.0
 
 MIRROR_EVERY = 180.0
 """Seconds between two looks at a running server's own status for keeping it."""
-
-
-class Visit:
-    """One player's stay, from the decision to let it in until it is gone. It keeps the server up."""
-
-    def __init__(self, lifecycle: Lifecycle, visits_of: int, joined_at: float) -> None:
-        self._lifecycle: Lifecycle | None = lifecycle
-        self._visits_of = visits_of
-        self._joined_at = joined_at
-
-    def end(self) -> None:
-        """The player is gone. To be called once; more often does nothing."""
-        lifecycle, self._lifecycle = self._lifecycle, None
-        if lifecycle is not None:
-            lifecycle._left(self._visits_of, self._joined_at)
 
 
 class Lifecycle(Effects):
@@ -99,12 +85,8 @@ class Lifecycle(Effects):
         self._adopted = False
         self._condemned: tuple[str, str] | None = None
         self._steps: list[Step] = []
-        self._visits_of = 0
-        self._attendance = idle.Attendance.begin(0.0)
         self._mirrored_at = float("-inf")
-        self._idle_timer: IDelayedCall | None = None
-        self._idle_task: Deferred[str | None] | None = None
-        self._warned_busy = False
+        self._vigil = Vigil(name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, parts.logger)
         self._machine: Inputs = Machine(self)
 
     # What others ask
@@ -123,7 +105,7 @@ class Lifecycle(Effects):
             unstoppable=self._unstoppable,
             lockout=self._parts.lockout(),
             waiting=len(self._waiters),
-            players=self._attendance.players,
+            players=self._vigil.players,
             mirrored=self._parts.mirror.current,
         )
 
@@ -167,7 +149,7 @@ class Lifecycle(Effects):
             certain that the server will not become ready. May be cancelled.
         """
         if self._status is Status.running and not self._closing:
-            return succeed(self._joined())
+            return succeed(self._vigil.join())
         waiter: Deferred[Visit] = Deferred(self._waiters.remove)
         if self._closing:
             waiter.errback(Failure(ServerUnavailable("the proxy is shutting down")))
@@ -273,15 +255,13 @@ class Lifecycle(Effects):
         if not self._adopted:
             self._parts.records.started(seconds)
         self._adopted = True  # a later resume of this very process is no start either
-        self._visits_of += 1
-        self._attendance = idle.Attendance.begin(now)
-        self._warned_busy = False
         self._enter(Status.running)
+        self._vigil.begin()
         self._log.info("%s is online, after %.1f s", self.name, seconds)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter.callback(self._joined())
-        self._schedule_sleep()
+            waiter.callback(self._vigil.join())
+        self._vigil.watch()
 
     def freeze(self) -> None:
         self._enter(Status.paused)
@@ -306,7 +286,8 @@ class Lifecycle(Effects):
 
     def give_up_starting(self) -> None:
         reason = f"it was not ready within {self._clock.seconds() - self._began:.0f} s"
-        condemned = (reason, reason + exits.last_words(self._lines))
+        problem = self._readiness.problem if self._readiness is not None else None
+        condemned = (reason, reason + (f": {problem}" if problem else "") + exits.last_words(self._lines))
         self._log.error("%s: %s", self.name, condemned[1])
         self.stop()
         self._condemned = condemned
@@ -481,59 +462,11 @@ class Lifecycle(Effects):
 
     # Running
 
-    def _joined(self) -> Visit:
-        if self._idle_timer is not None or self._idle_task is not None:
-            self._log.debug("Cancelling the stop of %s", self.name)
-        self._cancel_idle()
-        self._attendance = self._attendance.joined()
-        self._log.debug("Total clients: %d", self._attendance.players)
-        return Visit(self, self._visits_of, self._clock.seconds())
-
-    def _left(self, visits_of: int, joined_at: float) -> None:
-        if visits_of != self._visits_of:
-            return
-        self._attendance = self._attendance.left(self._clock.seconds(), joined_at, self._policy.idle)
-        self._log.debug("Lost connection, total clients: %d", self._attendance.players)
-        if self._status is Status.running:
-            self._schedule_sleep()
-
-    def _schedule_sleep(self) -> None:
-        at = idle.sleep_at(self._attendance, self._policy.idle)
-        if at is None:
-            return
-        seconds = max(0.0, at - self._clock.seconds())
-        self._log.debug("Scheduling the stop of %s in %.0f s", self.name, seconds)
-        self._idle_timer = self._clock.callLater(seconds, self._idle)
-
-    def _idle(self) -> None:
-        self._idle_timer = None
-        quiet = self._clock.seconds() - self._attendance.quiet_since
-        self._log.debug("No clients online for %.0f seconds", quiet)
-        task: Deferred[str | None] = Deferred.fromCoroutine(self._somebody_there())
-        self._idle_task = task
-
-        def decide(busy: str | None) -> None:
-            if self._idle_task is not task:
-                return
-            self._idle_task = None
-            if busy is None:
-                if self._policy.pauses and self._plugin.can_pause:
-                    self._machine.pause()
-                else:
-                    self._machine.sleep()
-                return
-            if not self._warned_busy:
-                self._log.warning("%s is not stopped: %s", self.name, busy)
-            self._warned_busy = True
-            self._attendance = self._attendance.busy(self._clock.seconds(), self._policy.idle)
-            self._schedule_sleep()
-
-        def failed(failure: Failure) -> None:
-            if self._idle_task is task:
-                self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
-                decide("it could not be asked who is on")
-
-        task.addCallbacks(decide, failed)
+    def _may_sleep(self) -> None:
+        if self._policy.pauses and self._plugin.can_pause:
+            self._machine.pause()
+        else:
+            self._machine.sleep()
 
     async def _somebody_there(self) -> str | None:
         """Why it must not be stopped though nobody is relayed, or None."""
@@ -568,7 +501,7 @@ class Lifecycle(Effects):
     def _let_go(self) -> None:
         """Leaves off everything that a state has us do."""
         self._set_timer(None)
-        self._cancel_idle()
+        self._vigil.rest()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -584,9 +517,7 @@ class Lifecycle(Effects):
         self._condemned = None
         self._let_go()
         if status in (Status.stopped, Status.failed):
-            # Whoever was relayed to a server that is gone does not count for the next one.
-            self._visits_of += 1
-            self._attendance = idle.Attendance.begin(self._since)
+            self._vigil.forget()
             self._readiness = None
             self._start_call = None
             self._pause_call = None
@@ -634,14 +565,6 @@ class Lifecycle(Effects):
             timer.cancel()
         if seconds is not None:
             self._timer = self._clock.callLater(seconds, self._machine.deadline)
-
-    def _cancel_idle(self) -> None:
-        timer, self._idle_timer = self._idle_timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        task, self._idle_task = self._idle_task, None
-        if task is not None:
-            task.cancel()
 
     def _may_retry(self) -> bool:
         return self._retry_at is not None and self._clock.seconds() >= self._retry_at
