@@ -34,9 +34,13 @@ def login(patience: float | None = None) -> LoginRequested:
     )
 
 
-def view(status: Status, retry_at: float | None = None, *, unstoppable: bool = False) -> ServerView:
+def view(
+    status: Status, retry_at: float | None = None, *, unstoppable: bool = False, lockout: str | None = None
+) -> ServerView:
     """A server."""
-    return ServerView(name="survival", status=status, since=0.0, retry_at=retry_at, unstoppable=unstoppable)
+    return ServerView(
+        name="survival", status=status, since=0.0, retry_at=retry_at, unstoppable=unstoppable, lockout=lockout
+    )
 
 
 @pytest.mark.parametrize("status", Status)
@@ -102,7 +106,7 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
     assert decide(Opened(), failed, KICKING, NOW) == Refuse(wakes=again)
 
 
-@pytest.mark.parametrize("status", [Status.stopped, Status.starting, Status.stopping, Status.paused])
+@pytest.mark.parametrize("status", [Status.stopped, Status.stopping, Status.paused, Status.failed])
 def test_nobody_wakes_a_server_that_is_held_down(status: Status) -> None:
     held_down = view(status, lockout="a backup")
     assert decide(login(), held_down, HOLDING, NOW) == Refuse(wakes=False)
@@ -110,3 +114,4 @@ def test_nobody_wakes_a_server_that_is_held_down(status: Status) -> None:
 
 def test_who_comes_while_it_runs_is_let_in_though_it_is_to_be_held_down() -> None:
     assert decide(login(), view(Status.running, lockout="a backup"), HOLDING, NOW) == Relay()
+    assert decide(login(), view(Status.starting, lockout="a backup"), HOLDING, NOW) == Hold(300.0)

@@ -89,7 +89,8 @@ def enter(event: LoginRequested | Opened, view: ServerView, policy: Policy, now:
     """`decide()`, for who wants in."""
     if view.status is Status.running:
         return Relay()
-    if view.lockout is not None or (view.status is Status.failed and not may_retry(view, now)):
+    held_down = view.lockout is not None and view.status is not Status.starting
+    if held_down or (view.status is Status.failed and not may_retry(view, now)):
         return Refuse(wakes=False)
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
     patience = event.patience if isinstance(event, LoginRequested) else None

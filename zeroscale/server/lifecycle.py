@@ -153,7 +153,7 @@ class Lifecycle(Effects):
         waiter: Deferred[Visit] = Deferred(self._waiters.remove)
         if self._closing:
             waiter.errback(Failure(ServerUnavailable("the proxy is shutting down")))
-        elif (lockout := self._parts.lockout()) is not None:
+        elif self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
             waiter.errback(Failure(ServerUnavailable(lockout)))
         elif self._status is Status.failed or self._unstoppable:
             waiter.errback(Failure(ServerUnavailable(self._reason or "the server cannot be started")))
