@@ -44,7 +44,7 @@ EVERYTHING = tuple(sorted(path.stem for path in PACKAGE.iterdir() if path.suffix
 ROOMS = [
     Room(("__init__",), ("errors", "status", "version")),
     Room(("version",), ()),
-    Room(("errors", "status", "access"), ()),
+    Room(("errors", "status"), ()),
     Room(("protocols",), ("errors", "status"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("protocols.wire",),
@@ -54,12 +54,12 @@ ROOMS = [
     ),
     Room(
         ("front", "server.idle"),
-        ("errors", "status", "access", "protocols.base"),
+        ("errors", "status", "protocols.base"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
         ("front.texts", "front.templates"),
-        ("front", "errors", "status", "access", "protocols.base", "protocols.component"),
+        ("front", "errors", "status", "protocols.base", "protocols.component"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(("server",), ()),
@@ -77,7 +77,7 @@ ROOMS = [
     ),
     Room(
         ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
-        ("errors", "status", "access"),
+        ("errors", "status"),
         outside=("msgspec",),
     ),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
