@@ -61,6 +61,9 @@ class FakeProxy:
         if self._does == "hurried":
             self._reactor.callLater(0, self._stopped)
 
+    def command(self, line: str) -> None:
+        logger.warning("command %r", line)
+
     def _stopped(self) -> None:
         logger.warning("stopped")
         self._stopping.callback(None)

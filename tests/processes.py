@@ -37,7 +37,7 @@ class Program:
             cwd=directory,
             # so that it imports the package that is installed, as the tests do, and not the one in the checkout
             env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,6 +56,8 @@ class Program:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def wait_for(self, text: str) -> str:
         """Waits for a line with `text` in it, and returns it."""
@@ -69,6 +71,12 @@ class Program:
             self.lines.append(line)
             if text in line:
                 return line
+
+    def tell(self, line: str) -> None:
+        """Types a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""

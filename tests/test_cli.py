@@ -83,6 +83,41 @@ def test_sighup_changes_nothing(faked: Program) -> None:
     assert faked.wait() == 0
 
 
+def test_what_is_typed_is_for_the_server_but_stop_is_for_us(state: list[str]) -> None:
+    with Program(python("-c", WITH_A_FAKE, "good", *PORTS, "--console", *state)) as program:
+        program.wait_for("started")
+        program.tell("  say hello  ")
+        program.wait_for("WARNING:fake:command 'say hello'")
+        program.tell("")
+        program.tell("x" * 5000)
+        assert len(program.wait_for("WARNING:fake:command 'xxx")) < 4200
+        program.tell("stop")
+        assert program.wait() == 0
+    assert program.lines[-1] == "WARNING:fake:stopped"
+
+
+def test_the_end_of_the_input_is_no_end_of_ours(state: list[str]) -> None:
+    with Program(python("-c", WITH_A_FAKE, "good", *PORTS, "--console", *state)) as program:
+        program.wait_for("started")
+        assert program.process.stdin is not None
+        program.process.stdin.close()
+        program.signal(signal.SIGHUP)
+        program.wait_for("SIGHUP is ignored")
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
+@pytest.mark.parametrize("faked", ["good"], indirect=True)
+def test_without_being_told_so_nobody_reads_what_is_typed(faked: Program) -> None:
+    faked.wait_for("started")
+    faked.tell("stop")
+    faked.signal(signal.SIGHUP)
+    faked.wait_for("SIGHUP is ignored")
+    assert "WARNING:fake:stop" not in faked.lines
+    faked.signal(signal.SIGTERM)
+    assert faked.wait() == 0
+
+
 @pytest.mark.parametrize("faked", ["busy", "busy_later"], indirect=True)
 def test_a_start_that_fails_is_one_line(faked: Program) -> None:
     faked.wait_for("zeroscale: error: port 25565 is taken")

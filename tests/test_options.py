@@ -182,3 +182,22 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_a_servers_name_is_fit_for_a_file(plugin: str, name: str) -> None:
     assert server_name(plugin, 1) == name
+
+
+def test_texts() -> None:
+    assert server("--text", "sleeping=&6Zzz = zzz", "--text", r"sleeping_hover=one\ntwo").texts == {
+        "sleeping": "&6Zzz = zzz",
+        "sleeping_hover": "one\ntwo",
+    }
+    assert "NAME=TEXT" in mistake(*SEED, "--text", "sleeping")
+    assert "NAME=TEXT" in mistake(*SEED, "--text", "=text")
+
+
+def test_what_an_operator_may_want() -> None:
+    words = "--idle_action pause+stop --pause-stop-after 5 --on_exit leave --max-crashes 2 --motd replace"
+    told = server(*words.split())
+    assert (told.idle_action, told.pause_stop_after, told.on_exit) == ("pause+stop", 5.0, "leave")
+    assert (told.max_crashes, told.motd) == (2, "replace")
+    assert server("--minimum_online_time", "60").minimum_online_time == 60.0
+    assert parse([*SEED, "--console"]).console and not parse(SEED).console
+    assert "'many'" in mistake(*SEED, "--max_crashes", "many")

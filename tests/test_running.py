@@ -28,6 +28,9 @@ class CountingProxy:
     def hurry(self) -> None:
         self.hurried += 1
 
+    def command(self, line: str) -> None:
+        raise AssertionError("no signal types anything")
+
 
 class LeftEarly(BaseException):
     """Stands for the end of the process."""

@@ -192,3 +192,9 @@ def test_a_mistake_in_the_command_line(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "generic", "0", "25575") as program:
         assert program.wait() == 1
     assert program.lines[-1].endswith("listen_port 0 is not a port: 1 to 65535")
+
+
+def test_a_daemon_has_no_console(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "good", *PORTS, "--console") as program:
+        assert program.wait() == 1
+    assert "--console" in program.lines[-1]
