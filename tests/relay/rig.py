@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor as global_reactor
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.threads import deferToThread
+from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from zeroscale.relay import Relays, Report
@@ -105,22 +105,26 @@ class Ours(Protocol):
         self.lost.callback(None)
 
 
-def adopt(sock: socket.socket) -> Ours:
-    """Makes the socket a transport of Twisted's."""
+Wrap = Callable[[Factory[Ours]], Factory[Any]]
+
+
+def adopt(sock: socket.socket, wrap: Wrap | None = None) -> Ours:
+    """Makes the socket a transport of Twisted's; `wrap` wraps the factory of its protocol, as TLS does."""
     protocol = Ours()
+    factory = Factory.forProtocol(lambda: protocol)
     sock.setblocking(False)
-    reactor.adoptStreamConnection(sock.fileno(), sock.family, Factory.forProtocol(lambda: protocol))
+    wrapped: Any = wrap(factory) if wrap else factory
+    reactor.adoptStreamConnection(sock.fileno(), sock.family, wrapped)
     sock.close()
-    assert isinstance(protocol.transport, tcp.Connection)
     return protocol
 
 
 class Pair:
     """A client and a backend, each a raw socket of the test's, and the proxy's transports to them."""
 
-    def __init__(self, connect: Connect = tcp_pair, buffers: int = 0) -> None:
+    def __init__(self, connect: Connect = tcp_pair, buffers: int = 0, wrap: Wrap | None = None) -> None:
         self.client, ours = connect(buffers)
-        self.to_client = adopt(ours)
+        self.to_client = adopt(ours, wrap)
         self.backend, ours = connect(buffers)
         self.to_backend = adopt(ours)
 
@@ -326,9 +330,11 @@ class Player:
         return False
 
 
-def play(sock: socket.socket, script: Script) -> Deferred[Played]:
-    """Plays it in a thread."""
-    return within(deferToThread(Player(sock, script)))
+def play(sock: socket.socket, script: Script, threads: ThreadPool | None = None) -> Deferred[Played]:
+    """Plays it in a thread, of the reactor's few or of a pool's."""
+    player = Player(sock, script)
+    pool = reactor.getThreadPool() if threads is None else threads
+    return within(deferToThreadPool(reactor, pool, player))
 
 
 def descriptors() -> int:

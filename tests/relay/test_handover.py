@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import errno
+import gc
+import hashlib
+import os
+import random
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any, ParamSpec, cast
 
+import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from relay import rig
 from relay.rig import (
     Connect,
     Finale,
     Pair,
     Played,
     Script,
+    later,
     play,
+    reactor,
+    receive,
+    reset,
+    send,
     tcp_pair,
     unix_pair,
     until,
     within,
 )
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+from twisted.python.threadpool import ThreadPool
 
+from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report
+from zeroscale.relay.pipes import MOST_SPARE
 
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.004])
 SIZES = st.one_of(st.integers(1, 600), st.integers(1, 150_000))
@@ -44,12 +67,18 @@ class Early(bytes):
         return f"Early({len(self)})"
 
 
-CONDITIONS = given(
-    script=st.fixed_dictionaries({"client": SCRIPTS, "backend": SCRIPTS}),
-    early=st.sampled_from([0, 50, 70_000]).map(Early),
-    buffers=st.sampled_from([0, 4096, 30_000]),
-)
-CONVERSATIONS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+P = ParamSpec("P")
+
+
+def any_conversation(function: Callable[P, Deferred[None]]) -> Callable[P, None]:
+    """Has hypothesis make up scripts. Its annotations know no tests that return a Deferred."""
+    quiet = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    made_up = given(
+        script=st.fixed_dictionaries({"client": SCRIPTS, "backend": SCRIPTS}),
+        early=st.sampled_from([0, 50, 70_000]).map(Early),
+        buffers=st.sampled_from([0, 4096, 30_000]),
+    )
+    return cast(Callable[P, None], quiet(made_up(cast(Any, function))))
 
 
 def pairs_of(relays: Relays) -> int:
@@ -87,6 +116,24 @@ def check(
     assert other.ended or other.error in (errno.ECONNRESET, errno.EPIPE)
 
 
+async def talk(
+    pair: Pair,
+    report: Deferred[Report],
+    script: dict[str, Script],
+    early: bytes,
+    threads: ThreadPool | None = None,
+    *,
+    loses: bool = False,
+    orderly: bool = False,
+) -> None:
+    """Plays both scripts on a pair that is relayed, and checks what came of it."""
+    peers = {"client": pair.client, "backend": pair.backend}
+    played = await gatherResults([play(peers[name], script[name], threads) for name in peers], consumeErrors=True)
+    said = await within(report)
+    await pair.gone()
+    check(script, early, dict(zip(peers, played, strict=True)), said, loses=loses, orderly=orderly)
+
+
 async def converse(
     relays: Relays,
     connect: Connect,
@@ -97,22 +144,18 @@ async def converse(
     loses: bool = False,
     orderly: bool = False,
 ) -> None:
-    pair = Pair(connect, buffers)
+    """Relays one pair, and has it play both scripts as soon as the relay has it."""
     total = pairs_of(relays)
+    pair = Pair(connect, buffers)
     report = pair.hand_over(relays, early)
     await until(lambda: pairs_of(relays) > total)
-    peers = {"client": pair.client, "backend": pair.backend}
-    played = await gatherResults([play(peers[name], script[name]) for name in peers], consumeErrors=True)
-    said = await within(report)
-    await pair.gone()
-    check(script, early, dict(zip(peers, played, strict=True)), said, loses=loses, orderly=orderly)
+    await talk(pair, report, script, early, loses=loses, orderly=orderly)
 
 
 # One function each: pytest-twisted wraps a function under hypothesis anew for every parameter.
 
 
-@CONVERSATIONS
-@CONDITIONS
+@any_conversation
 @pytest_twisted.ensureDeferred
 async def test_any_conversation_spliced(
     splicing: Relays, script: dict[str, Script], early: bytes, buffers: int
@@ -120,8 +163,7 @@ async def test_any_conversation_spliced(
     await converse(splicing, tcp_pair, script, early, buffers)
 
 
-@CONVERSATIONS
-@CONDITIONS
+@any_conversation
 @pytest_twisted.ensureDeferred
 async def test_any_conversation_spliced_between_unix_sockets(
     splicing: Relays, script: dict[str, Script], early: bytes, buffers: int
@@ -129,10 +171,262 @@ async def test_any_conversation_spliced_between_unix_sockets(
     await converse(splicing, unix_pair, script, early, buffers, orderly=True)
 
 
-@CONVERSATIONS
-@CONDITIONS
+@any_conversation
 @pytest_twisted.ensureDeferred
 async def test_any_conversation_through_transports(
     transporting: Relays, script: dict[str, Script], early: bytes, buffers: int
 ) -> None:
     await converse(transporting, tcp_pair, script, early, buffers, loses=True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_early_bytes_beyond_every_buffer_go_first(relays: Relays) -> None:
+    pair = Pair(buffers=4096)
+    early = os.urandom(1_000_000)
+    report = pair.hand_over(relays, early)
+    sending = send(pair.client, b"then this")
+    assert await receive(pair.backend, len(early) + 9) == early + b"then this"
+    await sending
+    pair.client.close()
+    pair.backend.close()
+    assert await within(report) == Report(len(early) + 9, 0, Outcome.closed)
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_that_speaks_first_is_heard(relays: Relays) -> None:
+    pair = Pair()
+    pair.backend.sendall(b"220 welcome\r\n")
+    await later()
+    report = pair.hand_over(relays)
+    assert await receive(pair.client, 13) == b"220 welcome\r\n"
+    assert pair.to_backend.heard == b""
+    pair.backend.close()
+    assert await receive(pair.client) == b""
+    pair.client.close()
+    assert await within(report) == Report(0, 13, Outcome.closed)
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_written_before_the_hand_over_goes_before_what_the_backend_sends(relays: Relays) -> None:
+    pair = Pair(buffers=4096)
+    ours = os.urandom(500_000)
+    pair.to_client.transport.write(ours)
+    pair.backend.sendall(b"from the backend")
+    report = pair.hand_over(relays)
+    assert await receive(pair.client, len(ours) + 16) == ours + b"from the backend"
+    pair.client.close()
+    pair.backend.close()
+    assert (await within(report)).outcome is Outcome.closed
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_whose_end_was_read_already_is_passed_on(relays: Relays) -> None:
+    pair = Pair()
+    pair.client.sendall(b"all I have")
+    pair.client.shutdown(socket.SHUT_WR)
+    pair.to_client.transport.resumeProducing()
+    await until(lambda: pair.to_client.finished)
+    report = pair.hand_over(relays, pair.to_client.heard, client_finished=True)
+    assert await receive(pair.backend) == b"all I have"
+    pair.backend.sendall(b"answer")
+    pair.backend.close()
+    assert await receive(pair.client) == b"answer"
+    assert await within(report) == Report(10, 6, Outcome.closed)
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_kick_before_a_reset_is_read(relays: Relays) -> None:
+    """A server that kicks closes with bytes of the client's unread, which is a reset behind the text."""
+    pair = Pair()
+    report = pair.hand_over(relays)
+    pair.client.sendall(b"never read")
+    await until(lambda: sum(each.to_backend for each in relays.counters().values()) == 10)
+    pair.backend.sendall(b"You are banned")
+    pair.backend.close()
+    assert await receive(pair.client, 14) == b"You are banned"
+    with pytest.raises(ConnectionResetError):
+        await receive(pair.client, 1)
+    assert (await within(report)).outcome is Outcome.backend_reset
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled_before_the_relay_has_them_both_are_the_callers_again(splicing: Relays) -> None:
+    pair = Pair(buffers=4096)
+    unwritten = os.urandom(500_000)
+    pair.to_client.transport.write(unwritten)
+    report = pair.hand_over(splicing, b"early")
+    await later()
+    report.cancel()
+    with pytest.raises(CancelledError):
+        await report
+    assert splicing.counters()["splice"].total == 0
+    pair.to_client.transport.write(b"Goodbye")
+    pair.to_client.transport.loseConnection()
+    pair.to_backend.transport.loseConnection()
+    assert await receive(pair.client) == unwritten + b"Goodbye"
+    assert await receive(pair.backend) == b""
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelled_later_the_pair_is_aborted_and_reports(relays: Relays) -> None:
+    pair = Pair()
+    report = pair.hand_over(relays, b"early")
+    assert await receive(pair.backend, 5) == b"early"
+    report.cancel()
+    assert await within(report) == Report(5, 0, Outcome.aborted)
+    with pytest.raises(ConnectionResetError):
+        await receive(pair.backend)
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_lost_while_it_is_flushed_fails_the_hand_over(splicing: Relays) -> None:
+    pair = Pair(buffers=4096)
+    pair.to_client.transport.write(b"x" * 500_000)
+    report = pair.hand_over(splicing)
+    reset(pair.client)
+    with pytest.raises(RelayError):
+        await within(report)
+    await pair.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_relay_is_chosen_by_what_the_transports_are() -> None:
+    for forced, chosen in [("auto", "splice"), ("splice", "splice"), ("transport", "transport")]:
+        relays = Relays(reactor, forced)
+        relays.start()
+        pair = Pair()
+        report = pair.hand_over(relays, b"early")
+        assert await receive(pair.backend, 5) == b"early"
+        assert {name for name, counters in relays.counters().items() if counters.total} == {chosen}
+        await within(relays.stop(0))
+        await report
+        await pair.gone()
+
+
+def test_there_is_no_other_relay() -> None:
+    with pytest.raises(RelayError, match="teleport"):
+        Relays(reactor, "teleport")
+
+
+def test_elsewhere_the_automatic_choice_does_without_splice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert list(Relays(reactor).counters()) == ["transport"]
+
+
+# Loads. What they hold is held small by the properties above, and here in earnest.
+
+
+def pump(sock: socket.socket, size: int, seed: int) -> tuple[str, str]:
+    """Sends `size` bytes of a seed's and receives as many, at once; the digests of both."""
+    block = random.Random(seed).randbytes(1 << 20)
+    sent, received = hashlib.sha256(), hashlib.sha256()
+
+    def work() -> None:
+        for number in range(size >> 20):
+            data = number.to_bytes(8, "big") + block[8:]
+            sent.update(data)
+            sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=work)
+    sender.start()
+    sock.settimeout(120)
+    while data := sock.recv(1 << 20):
+        received.update(data)
+    sender.join()
+    return sent.hexdigest(), received.hexdigest()
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_a_gibibyte_both_ways_at_once(relays: Relays) -> None:
+    pair = Pair()
+    report = pair.hand_over(relays)
+    work = [deferToThread(pump, sock, 1 << 30, seed) for seed, sock in enumerate((pair.client, pair.backend))]
+    (client_sent, client_received), (backend_sent, backend_received) = await gatherResults(work)
+    assert (client_received, backend_received) == (backend_sent, client_sent)
+    assert await report == Report(1 << 30, 1 << 30, Outcome.closed)
+    await pair.gone()
+
+
+def mixed_script(number: int, *, volume: int) -> Script:
+    """One of many speeds, from a trickle to as fast as it goes, with as many ways to leave."""
+    choice = random.Random(number)
+    pause = choice.choice([0.0, 0.0, 0.002, 0.01])
+    writes = tuple((pause, choice.randrange(1, volume)) for _ in range(choice.randrange(1, 30)))
+    reads = ((choice.choice([0.0, 0.0, 0.001, 0.02]), choice.choice([512, 4096, 65536])),)
+    finale = choice.choice([Finale.finish] * 6 + list(Finale))
+    return Script(writes, reads, finale, number)
+
+
+async def crowd(relays: Relays, count: int, *, volume: int, first: int = 0) -> None:
+    """So many conversations at once."""
+    total = pairs_of(relays)
+    pairs = [Pair(buffers=(0, 4096, 30_000)[number % 3]) for number in range(count)]
+    reports = [pair.hand_over(relays, b"early") for pair in pairs]
+    await until(lambda: pairs_of(relays) == total + count)
+    scripts = [
+        {
+            name: mixed_script(2 * (first + number) + side, volume=volume)
+            for side, name in enumerate(("client", "backend"))
+        }
+        for number in range(count)
+    ]
+    threads = ThreadPool(0, 2 * count, name="peers")
+    threads.start()
+    try:
+        talks = [
+            Deferred.fromCoroutine(talk(pair, report, script, b"early", threads, loses=True))
+            for pair, report, script in zip(pairs, reports, scripts, strict=True)
+        ]
+        await gatherResults(talks, consumeErrors=True)
+    finally:
+        threads.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_forty_connections_of_mixed_speeds(relays: Relays) -> None:
+    await crowd(relays, 40, volume=8000)
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_five_hundred_connections_of_mixed_speeds(relays: Relays, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig, "DEADLINE", 300.0)
+    await crowd(relays, 500, volume=60_000)
+
+
+def resident() -> int:
+    """KiB of memory that this process has."""
+    return int(re.findall(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_soak(relays: Relays) -> None:
+    """Connections come and go; descriptors, threads and memory are where they were.
+
+    For a minute; ZEROSCALE_SOAK_SECONDS says how long else.
+    """
+    for number in range(3):
+        await crowd(relays, 20, volume=20_000, first=number * 20)
+    gc.collect()
+    descriptors, threads, memory = rig.descriptors(), threading.active_count(), resident()
+    until = monotonic() + float(os.environ.get("ZEROSCALE_SOAK_SECONDS", "60"))
+    number = 3
+    while monotonic() < until:
+        await crowd(relays, 20, volume=20_000, first=number * 20)
+        number += 1
+    gc.collect()
+    assert all(each.live == 0 for each in relays.counters().values())
+    # Pipes may be kept for the next stall, up to a bound.
+    assert rig.descriptors() <= descriptors + 2 * MOST_SPARE
+    assert threading.active_count() <= threads
+    assert resident() < memory + 8 * 1024

@@ -1,0 +1,339 @@
+"""The reactor's side of the splice relay: reports, refusals, crashes, and its own end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from processes import Program, python
+from relay.rig import Pair, descriptors, later, reactor, receive, reset, send, until, within
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+
+from zeroscale.errors import RelayError
+from zeroscale.relay import Counters, Outcome, Report
+from zeroscale.relay.loop import Loop
+from zeroscale.relay.splice import SpliceRelay
+
+
+def add(relay: SpliceRelay, pair: Pair, early: bytes = b"") -> Any:
+    return within(relay.add(pair.to_client.transport, pair.to_backend.transport, early))
+
+
+def ignore(failure: Failure) -> None:
+    """For relays that do not crash."""
+
+
+async def made(on_crash: Callable[[Failure], None] = ignore) -> SpliceRelay:
+    relay = SpliceRelay(reactor, on_crash)
+    relay.start()
+    return relay
+
+
+def relay_threads() -> int:
+    return sum(thread.name == "zeroscale-relay" for thread in threading.enumerate())
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_counters_know_live_and_ended_pairs() -> None:
+    relay = await made()
+    pair, other = Pair(), Pair()
+    report, other_report = add(relay, pair, b"early"), add(relay, other)
+    await send(pair.backend, b"hello")
+    assert await receive(pair.client, 5) == b"hello"
+    await send(other.client, b"ping")
+    assert await receive(other.backend, 4) == b"ping"
+    await until(lambda: relay.counters() == Counters(9, 5, 2, 2))
+    pair.client.close()
+    pair.backend.close()
+    assert (await report).to_backend == 5
+    assert relay.counters() == Counters(9, 5, 1, 2)
+    stopped = relay.stop(0)
+    assert (await other_report).outcome is Outcome.aborted
+    await within(stopped)
+    assert relay.counters() == Counters(9, 5, 0, 2)
+    await pair.gone()
+    await other.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_transports_are_closed_after_the_report_as_the_pair_ended() -> None:
+    relay = await made()
+    orderly, broken = Pair(), Pair()
+    reports = add(relay, orderly), add(relay, broken)
+    heard: list[object] = []
+    reports[0].addCallback(lambda report: heard.append((orderly.to_client.reason, orderly.to_backend.reason)))
+    orderly.client.close()
+    orderly.backend.close()
+    reset(broken.client)
+    await until(lambda: len(heard) == 1)
+    assert heard == [(None, None)]
+    await reports[1]
+    await orderly.gone()
+    with pytest.raises(ConnectionResetError):
+        await receive(broken.backend, 1)
+    await broken.gone()
+    for ours, aborted in [
+        (orderly.to_client, False),
+        (orderly.to_backend, False),
+        (broken.to_client, True),
+        (broken.to_backend, True),
+    ]:
+        assert ours.reason is not None
+        assert bool(ours.reason.check(ConnectionAborted)) is aborted
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_lets_live_pairs_end_by_themselves() -> None:
+    relay = await made()
+    pair, refused = Pair(), Pair()
+    report = add(relay, pair)
+    stopped = relay.stop(60)
+    with pytest.raises(RelayError, match="being stopped"):
+        await add(relay, refused)
+    await send(pair.client, b"last words")
+    pair.client.close()
+    assert await receive(pair.backend) == b"last words"
+    assert not stopped.called
+    pair.backend.close()
+    assert await report == Report(10, 0, Outcome.closed)
+    await within(stopped)
+    assert relay_threads() == 0
+    await pair.gone()
+    await refused.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_aborts_what_has_not_ended_in_time() -> None:
+    relay = await made()
+    pair = Pair()
+    report = add(relay, pair)
+    await within(relay.stop(0.05))
+    assert (await report).outcome is Outcome.aborted
+    with pytest.raises(ConnectionResetError):
+        await receive(pair.client)
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_stop_may_be_shorter() -> None:
+    relay = await made()
+    pair = Pair()
+    report = add(relay, pair)
+    patient = relay.stop(1000)
+    await within(relay.stop(0))
+    await within(patient)
+    assert (await report).outcome is Outcome.aborted
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopped_before_it_was_started_or_twice_it_is_stopped() -> None:
+    relay = SpliceRelay(reactor, ignore)
+    await within(relay.stop(0))
+    relay = await made()
+    await within(relay.stop(0))
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_cancelling_the_report_aborts_the_pair_and_still_reports() -> None:
+    relay = await made()
+    pair = Pair()
+    report = relay.add(pair.to_client.transport, pair.to_backend.transport, b"early")
+    report.cancel()
+    report.cancel()
+    assert await within(report) == Report(5, 0, Outcome.aborted)
+    await pair.gone()
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crash_of_the_thread_is_told_and_nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    crashes: list[Failure] = []
+    before = descriptors()
+    relay = await made(crashes.append)
+    pair, refused, stalled = Pair(buffers=4096), Pair(), Pair(buffers=4096)
+    report, stalled_report = add(relay, pair, b"early"), add(relay, stalled)
+    assert await receive(pair.backend, 5) == b"early"
+    monkeypatch.setattr(Loop, "_settle", lambda loop, pair: 1 / 0)
+    pair.client.close()
+    assert await report == Report(5, 0, Outcome.aborted)
+    assert (await stalled_report).outcome is Outcome.aborted
+    await until(lambda: bool(crashes))
+    assert crashes[0].check(ZeroDivisionError)
+    assert len(crashes) == 1
+    with pytest.raises(RelayError, match="died"):
+        await add(relay, refused)
+    with pytest.raises(ConnectionResetError):
+        await receive(stalled.client)
+    await within(relay.stop(10))
+    for each in (pair, stalled):
+        await each.gone()
+    await refused.close()
+    assert relay_threads() == 0
+    await until(lambda: descriptors() == before)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crash_while_stopping_ends_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    crashes: list[Failure] = []
+    relay = await made(crashes.append)
+    pair = Pair()
+    report = add(relay, pair)
+    stopped = relay.stop(1000)
+    monkeypatch.setattr(Loop, "_settle", lambda loop, pair: 1 / 0)
+    pair.client.close()
+    assert (await report).outcome is Outcome.aborted
+    await within(stopped)
+    assert len(crashes) == 1
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lost_or_wrapped_transport_is_refused() -> None:
+    relay = await made()
+    pair = Pair()
+    pair.to_client.transport.abortConnection()
+    await within(pair.to_client.lost)
+    with pytest.raises(RelayError, match="connected"):
+        await add(relay, pair)
+    await pair.close()
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_epoll_takes_no_more_the_pair_is_the_callers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = await made()
+    pair, other = Pair(), Pair()
+
+    def refuse(loop: Loop, pair: Any) -> None:
+        loop._forget(pair)
+        loop._listener.refused(pair, OSError(28, "No space left on device"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_admit", refuse)
+        with pytest.raises(RelayError, match="No space left"):
+            await add(relay, pair)
+    assert relay.counters() == Counters(0, 0, 0, 0)
+    pair.to_client.transport.write(b"sorry")
+    pair.to_client.transport.loseConnection()
+    assert await receive(pair.client) == b"sorry"
+    await pair.close()
+    await other.close()
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_elsewhere_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(RelayError, match="Linux"):
+        SpliceRelay(reactor, ignore).start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_hot_path_leaves_nothing_behind() -> None:
+    """Descriptors and threads are where they were, whatever became of the pairs."""
+    await later()
+    threads, before = threading.active_count(), descriptors()
+    relay = await made()
+    for ending in ("client", "backend", "both", "cancelled"):
+        pairs = [Pair(buffers=4096) for _ in range(5)]
+        reports = [add(relay, pair, b"e" * 100_000) for pair in pairs]
+        for pair, report in zip(pairs, reports, strict=True):
+            if ending == "client":
+                pair.client.close()
+                assert len(await receive(pair.backend)) == 100_000
+                pair.backend.close()
+            elif ending == "backend":
+                reset(pair.backend)
+            elif ending == "both":
+                pair.client.close()
+                pair.backend.close()
+            else:
+                report.cancel()
+            await report
+            await pair.gone()
+    await within(relay.stop(0))
+    assert descriptors() == before
+    assert relay_threads() == 0
+    assert threading.active_count() <= threads + 1
+
+
+OUT_OF_DESCRIPTORS = """
+import os, resource, socket, sys
+from twisted.internet import asyncioreactor
+asyncioreactor.install()
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from relay.rig import Pair, later, receive, send, until, within
+from zeroscale.errors import RelayError
+from zeroscale.relay import Relays
+
+async def main():
+    relays = Relays(reactor, "splice")
+    relays.start()
+    live = [Pair(buffers=4096) for _ in range(3)]
+    reports = [pair.hand_over(relays) for pair in live]
+    newcomer = Pair()
+    await until(lambda: relays.counters()["splice"].live == 3)
+    held = []
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        pass
+    # A stalled pair takes the last pipe, the next one has its leftovers in memory.
+    data = os.urandom(300_000)
+    sending = [send(pair.client, data) for pair in live[:2]]
+    await until(lambda: relays.counters()["splice"].to_backend > 0)
+    await later(0.2)
+    try:
+        await newcomer.hand_over(relays, b"early")
+        print("taken")
+    except RelayError as error:
+        print(error)
+    newcomer.to_client.transport.write(b"sorry")
+    print((await receive(newcomer.client, 5)).decode())
+    await send(live[2].client, b"ping")
+    print((await receive(live[2].backend, 4)).decode())
+    print([await receive(pair.backend, len(data)) == data for pair in live[:2]])
+    for number in held:
+        os.close(number)
+    await relays.stop(0)
+    print([(await report).outcome.value for report in reports])
+    for pair in live:
+        await pair.gone()
+    await newcomer.close()
+
+def done(result):
+    if result is not None:
+        result.printTraceback(sys.stdout)
+    reactor.stop()
+
+def begin():
+    Deferred.fromCoroutine(main()).addBoth(done)
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+reactor.callWhenRunning(begin)
+reactor.run()
+"""
+
+
+def test_without_descriptors_newcomers_are_refused_and_players_play_on() -> None:
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with Program(python("-c", OUT_OF_DESCRIPTORS), environment=environment) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == [
+        "the relay takes no more connections: Too many open files",
+        "sorry",
+        "ping",
+        "[True, True]",
+        "['aborted', 'aborted', 'aborted']",
+    ]
