@@ -28,6 +28,10 @@ async def start(process: ServerProcess, script: str, directory: Path | None = No
     await process.start(["sh", "-c", script], working_directory=directory or Path("/"))
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def exists(process_id: int) -> bool:
     return process_table.is_live(process_id)
 
@@ -94,6 +98,36 @@ async def test_it_starts_again_afresh(bench: Bench) -> None:
     assert (bench.state / "console.log.1").read_text() == "ready\ngot stop\n"
 
 
+async def test_who_stops_waiting_does_not_end_the_wait_of_others(bench: Bench) -> None:
+    process = bench.process()
+    await start(process, ECHO)
+    one, other = asyncio.ensure_future(process.wait()), asyncio.ensure_future(process.wait())
+    await asyncio.sleep(0)
+    one.cancel()
+    process.send("stop")
+    assert await other == 0
+    assert await process.wait() == 0
+
+
+async def test_a_start_that_fails_leaves_nothing(bench: Bench) -> None:
+    process = bench.process()
+    before = descriptors()
+    with pytest.raises(PluginError, match="no such file"):
+        await process.start(["/no/such/program"], working_directory=Path("/"))
+    assert descriptors() == before
+    assert {path.name for path in bench.state.iterdir()} == {"alive", "console.log"}
+    assert not process.alive
+    await start(process, "true")
+    assert await process.wait() == 0
+
+
+async def test_a_directory_that_is_gone_is_said(bench: Bench) -> None:
+    bench.state.rmdir()
+    with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*No such file"):
+        await start(bench.process(), "true")
+    bench.state.mkdir()
+
+
 async def test_a_stale_stop_does_not_end_the_next_server(bench: Bench) -> None:
     process = bench.process()
     await start(process, "echo ready; sleep 60")
@@ -110,10 +144,6 @@ async def test_a_stale_stop_does_not_end_the_next_server(bench: Bench) -> None:
 
 async def test_nothing_is_left_after_cycles(bench: Bench) -> None:
     process = bench.process()
-
-    def descriptors() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
     await start(process, "true")
     await process.wait()
     before = descriptors(), children()
@@ -221,8 +251,14 @@ async def test_pause_and_resume(bench: Bench) -> None:
     process.pause()
     await until(lambda: (found := process_table.facts(process.pid or 0)) and found.stopped)
     process.send("hello")
+    with (bench.state / "console.log").open("a") as console:
+        console.write("nobody looks\n")
+    for _ in range(5):
+        await asyncio.sleep(module.RUNNING_INTERVAL)
+    assert bench.output.lines == ["ready"]
     process.resume()
     await bench.output.line_with("got hello")
+    assert bench.output.lines == ["ready", "nobody looks", "got hello"]
 
 
 async def test_a_paused_server_takes_its_sigterm(bench: Bench) -> None:
@@ -337,6 +373,20 @@ async def test_a_server_outlives_us_and_is_adopted(bench: Bench) -> None:
     process.send("stop")
     assert await process.wait() is None, "not our child: its exit code is unknowable"
     assert await bench.process().adopt() is False
+
+
+async def test_that_it_is_ready_is_known_however_much_it_has_said_since(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, "echo ready; read -r line; seq 1 30000; " + ECHO.removeprefix("echo ready; "))
+    with (bench.state / "stdin").open("w") as fifo:
+        fifo.write("go on\n")
+    await until(lambda: (bench.state / "console.log").read_text().endswith("\n30000\n"))
+    process = bench.process(ready_line="ready")
+    assert await process.adopt()
+    assert process.ready == "ready"
+    assert bench.output.lines == ["ready"]
+    assert process.last_lines[-1] == "30000"
+    process.send("stop")
+    await process.wait()
 
 
 async def test_an_adopted_server_gets_signals(bench: Bench) -> None:

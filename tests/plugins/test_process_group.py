@@ -73,6 +73,17 @@ def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[byte
     assert child.returncode == -signal.SIGTERM
 
 
+def test_who_inherited_the_lock_is_a_member_in_whatever_session(group: ProcessGroup, tmp_path: Path) -> None:
+    lock = group.take_lock()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=[lock]) as holder:
+        os.close(lock)
+        assert group.members() == [holder.pid]
+        assert ProcessGroup(tmp_path / "alive").find(None)
+        holder.kill()
+    assert group.members() == []
+    assert not group.find(None)
+
+
 def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     assert group.find(record_of(child))
     assert group.members() == [child.pid]

@@ -14,7 +14,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.process import ServerProcess
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which what has not come is given up."""
 
 GLANCE = 0.01
