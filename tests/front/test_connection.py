@@ -47,11 +47,19 @@ def test_the_server_list_is_answered_and_nothing_woken(scene: Scene, state: Stat
     client.send(ping())
     scene.settle()
     assert client.received.endswith(PONG)
-    assert client.finished
-    client.finish()
+    assert not client.reset
     scene.assert_over(client, "status")
     assert scene.server.woken == []
     assert scene.attempts == []
+
+
+def test_a_client_that_does_not_read_its_pong_is_not_waited_for_for_ever(scene: Scene) -> None:
+    client = scene.connect()
+    client.blocked = True
+    client.send(status() + ping())
+    scene.advance(LINGER + 0.1)
+    assert client.reset
+    scene.assert_over(client, "status")
 
 
 def test_a_client_without_a_ping_is_let_go_in_time(scene: Scene) -> None:
@@ -271,9 +279,8 @@ def test_a_running_server_that_does_not_take_it_is_answered_for(awake: Scene, pi
     client.send(status() + (ping() if pings else b""))
     awake.refuse()
     assert b"MOTD running" in client.received
-    assert client.received.endswith(PONG) == pings == client.finished
+    assert client.received.endswith(PONG) == pings == client.closed
     assert awake.server.complaints == ["127.0.0.1:25575: Connection was refused by other side: 111: Connection refused"]
-    client.send(b"" if pings else ping())
     client.finish()
     awake.assert_over(client, "status")
 
@@ -324,6 +331,17 @@ def test_a_generic_client_is_answered_with_what_the_plugin_has_for_it(generic: S
     assert generic.server.woken == ["203.0.113.7:40000"]
     client.send(b"hello?")
     assert client.finished
+    client.finish()
+    generic.assert_over(client, "answered")
+
+
+def test_a_generic_client_is_answered_and_does_not_wake_what_may_not_be_started(generic: Scene) -> None:
+    generic.server.fake = b"out of order\n"
+    generic.server.status = Status.failed
+    client = generic.connect()
+    generic.settle()
+    assert client.received == b"out of order\n"
+    assert generic.server.woken == []
     client.finish()
     generic.assert_over(client, "answered")
 

@@ -182,15 +182,25 @@ async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = Fal
 
 
 @pytest_twisted.ensureDeferred
-async def test_status_and_ping_and_the_end_comes_with_the_clients() -> None:
+async def test_status_and_ping() -> None:
     async with front() as scene:
         peer = scene.connect()
         await peer.send(status() + ping())
         assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
+        await scene.over("status")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_was_told_our_last_word_is_gone_as_soon_as_it_closes() -> None:
+    async with front() as scene:
+        scene.server.status = Status.failed
+        peer = scene.connect()
+        await peer.send(login())
+        assert b"kick failed Steve" in await peer.receive_all()
         assert not scene.clients[0]._gone, "we have said our last word, and it has not"
         begun = reactor.seconds()
         peer.socket.close()
-        await scene.over("status")
+        await scene.over("kicked")
         assert reactor.seconds() - begun < LINGER / 2
 
 

@@ -152,8 +152,7 @@ class Client(TwistedProtocol):
         # A Minecraft client that says no more has left; it never half-closes.
         self._left()
         self._give_up()
-        self._set_bound(LINGER, self.transport.abortConnection)
-        self.transport.loseConnection()
+        self._hang_up()
 
     def writeConnectionLost(self) -> None:
         """We have said our last word; what the client still sends is read and dropped until it closes too."""
@@ -228,7 +227,7 @@ class Client(TwistedProtocol):
                 self._half_closes = isinstance(event, Opened)
                 self.player = event.name if isinstance(event, LoginRequested) else ""
                 self._set_bound(None)
-                if isinstance(entry, session.Relay) or not self._speak_for(place):
+                if isinstance(entry, session.Relay) or not self._speak_for(place, entry):
                     self._joining = Joining(self, place, self._clock, self._house.relays)
                     self._work(self._join(self._joining, event, entry))
 
@@ -253,15 +252,18 @@ class Client(TwistedProtocol):
             self._set_bound(self._house.handshake_timeout, lambda: self._close("status"))
 
     def _answer_ping(self) -> None:
+        # Nothing may come after a ping: to wait for the client's end would cost a third of the whole answer.
         self.transport.write(self.conversation.pong())
-        self._close("status" if self._answered_status else "ping")
+        self._end("status" if self._answered_status else "ping")
+        self._hang_up()
 
-    def _speak_for(self, place: Place) -> bool:
+    def _speak_for(self, place: Place, entry: session.Hold | session.Refuse) -> bool:
         """Sends a client whose protocol we do not speak what the plugin has for it, where it has something."""
         said = place.server.fake_status() if self._half_closes else None
         if said is None:
             return False
-        place.server.wake(self.who)
+        if isinstance(entry, session.Hold) or entry.wakes:
+            place.server.wake(self.who)
         self.transport.write(said)
         self.tell(f"Answered {self.peer} in the server's place")
         self._close("answered")
@@ -296,15 +298,20 @@ class Client(TwistedProtocol):
         self._close(outcome, detail, warns=warns)
 
     def _close(self, outcome: str, detail: str = "", *, warns: bool = False) -> None:
-        """Ends the connection in peace: what was written reaches the client before the end does."""
+        """Ends the connection in peace: what was written reaches the client, whatever it is sending."""
         self._end(outcome, detail, warns=warns)
-        self._set_bound(LINGER, self.transport.abortConnection)
         self.transport.resumeProducing()
         if INegotiated.providedBy(self.transport):
-            self.transport.loseConnection()  # TLS says goodbye both ways, and has no half-close
+            self._hang_up()  # TLS says goodbye both ways, and has no half-close
         else:
             # Closing with bytes unread would reset the connection, and the client would never see what it was told.
+            self._set_bound(LINGER, self.transport.abortConnection)
             self.transport.loseWriteConnection()
+
+    def _hang_up(self) -> None:
+        """Closes once all is written, to a client that sends no more."""
+        self._set_bound(LINGER, self.transport.abortConnection)
+        self.transport.loseConnection()
 
     def _drop(self, outcome: str, detail: str) -> None:
         self._end(outcome, detail)
