@@ -252,7 +252,7 @@ class Client(TwistedProtocol):
             self._set_bound(self._house.handshake_timeout, lambda: self._close("status"))
 
     def _answer_ping(self) -> None:
-        # Nothing may come after a ping: to wait for the client's end would cost a third of the whole answer.
+        # Nothing may come after a ping: to wait for the client's end costs an eighth of the answer.
         self.transport.write(self.conversation.pong())
         self._end("status" if self._answered_status else "ping")
         self._hang_up()
