@@ -1,0 +1,113 @@
+"""A server that starts in no time, speaks as much Minecraft as is asked of it, and writes down when what happened.
+
+A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
+line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socketserver
+import sys
+import threading
+import time
+from pathlib import Path
+
+STATUS = {"version": {"name": "small", "protocol": 767}, "players": {"max": 20, "online": 0}, "description": "small"}
+
+
+class Record:
+    """What happened, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(self, event: str) -> None:
+        """It happens now."""
+        line = json.dumps({"event": event, "at": time.monotonic()})
+        os.write(self._descriptor, f"{line}\n".encode())
+
+
+class Client(socketserver.BaseRequestHandler):
+    """One connection."""
+
+    server: Server
+
+    def handle(self) -> None:
+        received = self.request.recv(65536)
+        if not received:
+            return  # it only looked whether somebody is there
+        login = received[received[0]] == 2  # the last byte of a handshake of less than 128 bytes
+        if login:
+            self.server.record.note("login")
+            self.request.sendall(frame(0, json.dumps({"text": "You have woken the zeroscale demo server"})))
+        else:
+            self.server.record.note("question" if self.server.ready else "early question")
+            if self.server.ready:
+                self.request.sendall(frame(0, json.dumps(STATUS)))
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """All connections."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+    ready = False
+    record: Record
+
+
+def frame(packet: int, text: str) -> bytes:
+    """A packet that has one text in it."""
+    encoded = text.encode()
+    body = bytes([packet]) + varint(len(encoded)) + encoded
+    return varint(len(body)) + body
+
+
+def varint(number: int) -> bytes:
+    """A number in the protocol's form."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def say(text: str) -> None:
+    """One line of output."""
+    sys.stdout.write(f"[Server thread/INFO]: {text}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Runs it until it reads `stop`, or gets SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("record", type=Path)
+    parser.add_argument("--start", type=float, default=0.0, help="seconds; its port is bound after a third of them")
+    options = parser.parse_args()
+    record = Record(options.record)
+    record.note("started")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    say("Starting minecraft server")
+    time.sleep(options.start / 3)
+    with Server(("127.0.0.1", options.port), Client) as server:
+        server.record = record
+        record.note("bound")
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        time.sleep(options.start * 2 / 3)
+        server.ready = True
+        record.note("ready")
+        say('Done (0.1s)! For help, type "help"')
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                break
+        record.note("stopped")
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
