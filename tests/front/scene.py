@@ -16,6 +16,7 @@ from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
@@ -511,7 +512,8 @@ class Scene:
         assert line.startswith(begins)
 
     def assert_nothing_left(self) -> None:
-        """No timer, no waiter, no visit, no connection to the server, no newcomer."""
+        """No timer, no waiter, no visit, no connection to the server, no newcomer, no failure."""
+        assert not any("that nobody handled" in line for line in self.lines), self.lines
         assert [attempt for attempt in self.attempts if attempt.open] == []
         backends = [attempt.transport for attempt in self.attempts if attempt.transport is not None]
         assert all(backend.dead() for backend in backends)
@@ -533,15 +535,23 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
-    """Collects what the front logs."""
+    """Collects what the front logs, and as a fault what Twisted has to say of failures that nobody handled."""
     logger = logging.getLogger("zeroscale.front")
     handler = _Lines(lines)
     before = logger.level
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.error:
+            lines.append(f"A fault that nobody handled: {formatEvent(event)}")
+
     logger.addHandler(handler)
     logger.setLevel(level)
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
     try:
         yield
     finally:
+        globalLogPublisher.removeObserver(observer)
         logger.removeHandler(handler)
         logger.setLevel(before)
 

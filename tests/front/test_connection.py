@@ -132,7 +132,7 @@ def test_half_a_handshake_is_given_its_time(scene: Scene, said: bytes) -> None:
     scene.advance(0.2)
     assert client.reset
     assert scene.server.woken == []
-    scene.assert_over(client, "too slow")
+    scene.assert_over(client, "too-slow")
 
 
 def test_a_slow_trickle_is_given_no_more(scene: Scene) -> None:
@@ -140,7 +140,7 @@ def test_a_slow_trickle_is_given_no_more(scene: Scene) -> None:
     for byte in login()[:10]:
         client.send(bytes([byte]))
         scene.advance(0.6)
-    scene.assert_over(client, "too slow")
+    scene.assert_over(client, "too-slow")
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
@@ -416,7 +416,7 @@ def test_a_host_that_nobody_knows(make_scene: MakeScene) -> None:
     client = scene.connect()
     client.send(status(host="Elsewhere.Example.Org."))
     assert hosts == ["elsewhere.example.org"]
-    scene.assert_over(client, "unknown host")
+    scene.assert_over(client, "unknown-host")
     assert "'elsewhere.example.org'" in scene.lines[0]
 
 
@@ -461,7 +461,7 @@ def test_the_oldest_of_an_address_makes_room(make_scene: MakeScene) -> None:
     third = scene.connect()
     scene.settle()
     assert [client.closed for client in (first, second, other, third)] == [True, False, False, False]
-    scene.assert_log("203.0.113.7:40000: crowded out")
+    scene.assert_log("203.0.113.7:40000: crowded-out")
     third.send(login())
     scene.settle()
     assert scene.server.woken == ["Steve (203.0.113.7:40003)"]
@@ -494,7 +494,7 @@ def test_a_status_that_is_passed_on_still_takes_room(make_scene: MakeScene, at_o
     scene.settle()
     assert client.closed and not late.closed
     late.vanish()
-    assert scene.outcomes == {"crowded out": 1, "left": 1}
+    assert scene.outcomes == {"crowded-out": 1, "left": 1}
     scene.assert_nothing_left()
 
 

@@ -238,7 +238,7 @@ def test_how_long_a_client_is_held(scene: Scene, protocol: int, patience: float)
     scene.advance(1)
     assert b"too long starting Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held too long")
+    scene.assert_over(client, "held-too-long")
     assert scene.server.status is Status.starting
 
 
@@ -248,7 +248,7 @@ def test_the_operators_limit(make_scene: MakeScene) -> None:
     assert scene.server.woken
     assert b"too long starting Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held too long")
+    scene.assert_over(client, "held-too-long")
 
 
 def test_an_older_client_is_held_in_silence(scene: Scene) -> None:
@@ -338,7 +338,7 @@ def test_a_scanner_makes_room_for_a_player(make_scene: MakeScene) -> None:
     scene.settle()
     assert scanner.closed and not player.closed
     player.vanish()
-    assert scene.outcomes == {"crowded out": 1, "left": 1}
+    assert scene.outcomes == {"crowded-out": 1, "left": 1}
     scene.assert_nothing_left()
 
 
@@ -498,7 +498,7 @@ def test_a_held_client_may_be_held_again_within_its_limit(make_scene: MakeScene)
     scene.advance(0.2)
     assert b"too long stopping Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held too long")
+    scene.assert_over(client, "held-too-long")
 
 
 def test_a_server_that_is_found_to_have_failed(make_scene: MakeScene) -> None:

@@ -167,7 +167,7 @@ class Client(TwistedProtocol):
 
     def give_way(self) -> None:
         """There are too many that have not logged in, and this is the one that goes."""
-        self._end("crowded out")
+        self._end("crowded-out")
         self._give_up()
         if self._joining is None or not self._joining.relaying:
             self.transport.abortConnection()
@@ -236,7 +236,7 @@ class Client(TwistedProtocol):
             host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
             self._place = self._route(host)
             if self._place is None:
-                self._drop("unknown host", repr(host[:LONGEST_HOST]))
+                self._drop("unknown-host", repr(host[:LONGEST_HOST]))
             else:
                 self.tell(f"New connection from {self.peer}, server is {self._place.server.view.status.value}")
         return self._place
@@ -338,7 +338,7 @@ class Client(TwistedProtocol):
         self._house.outcomes.tell(household(self.host), outcome, line, level)
 
     def _too_slow(self) -> None:
-        self._drop("too slow", "no whole handshake")
+        self._drop("too-slow", "no whole handshake")
 
     # Tasks and timers
 

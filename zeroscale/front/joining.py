@@ -142,7 +142,7 @@ class Joining:
             except ServerUnavailable as problem:
                 return self._in_vain(problem)
             except DeferredTimeoutError:
-                return Told("held too long", self._words_after_waiting())
+                return Told("held-too-long", self._words_after_waiting())
             try:
                 return await self._let_through()
             except BackendError as problem:
