@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from twisted.internet.protocol import Factory
 from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, STDLibLogObserver, globalLogBeginner
 from twisted.python import log as twisted_log
 
@@ -24,7 +25,8 @@ class TwistedLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Logs one line; a record that cannot be formatted is reported as stdlib logging does, never raised."""
         try:
-            twisted_log.msg(self.format(record))
+            # the name of the connection that is served just then would stand before the line
+            twisted_log.msg(self.format(record), system="-")
         except Exception:
             self.handleError(record)
 
@@ -39,6 +41,7 @@ def to_stderr(level: int) -> None:
 
 def to_twisted(level: int) -> None:
     """Lines of `level` and above go into Twisted's log."""
+    Factory.noisy = False  # a factory comes and goes with every question to the real server
     logging.getLogger().addHandler(TwistedLogHandler())
     _set_level(level)
 
