@@ -425,6 +425,38 @@ async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> 
     assert not exists(child)
 
 
+@pytest.mark.parametrize("script", ["{} & sleep 60 & wait", "setsid sh -c '{} & wait' & wait"])
+async def test_who_has_closed_the_lock_is_known_by_its_session(bench: Bench, tmp_path: Path, script: str) -> None:
+    closer = tmp_path / "closer.py"  # it closes what it inherited, as sudo and many daemons do
+    closer.write_text("import os, time\nos.closerange(3, 1000)\nprint('closed', os.getpid())\ntime.sleep(60)\n")
+    kill_a_zeroscale(bench.state, "echo ready; " + script.format(f"{sys.executable} -u {closer}"))
+    first = json.loads((bench.state / "process.json").read_text())["pid"]
+    await until(lambda: "closed" in (bench.state / "console.log").read_text())
+    [line] = [line for line in (bench.state / "console.log").read_text().splitlines() if "closed" in line]
+    closed = int(line.split()[1])
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: not exists(first))
+    process = bench.process()
+    assert await process.adopt()
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert not exists(closed)
+
+
+async def test_an_orphan_that_nobody_wrote_down_is_reached(bench: Bench) -> None:
+    kill_a_zeroscale(bench.state, "sleep 60 & wait", ready=False)
+    await until(lambda: len(process_table.lock_holders(bench.state / "alive")) == 2)
+    script, child = sorted(process_table.lock_holders(bench.state / "alive"))
+    os.kill(script, signal.SIGKILL)
+    await until(lambda: not exists(script))
+    process = bench.process()
+    assert await process.adopt()
+    assert process.pid is None
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert not exists(child)
+
+
 async def test_a_paused_server_is_resumed_by_who_adopts_it(bench: Bench) -> None:
     kill_a_zeroscale(bench.state, ECHO)
     process_id = json.loads((bench.state / "process.json").read_text())["pid"]
@@ -566,3 +598,22 @@ async def test_whenever_we_are_killed_there_is_one_server(bench: Bench, tmp_path
             await process.wait()
     assert bench.output.lines == []
     assert adopted, "or the moments were not the right ones"
+
+
+async def test_no_second_server_runs_in_its_directory_whoever_starts_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    first = bench.process(world=tmp_path)
+    await first.start(["sleep", "60"], working_directory=tmp_path)
+    second = ServerProcess(tmp_path / "another", world=tmp_path)
+    with pytest.raises(PluginError, match=rf"\(pid {first.pid}\) runs in this directory already"):
+        await second.start(["sleep", "60"], working_directory=tmp_path)
+    first.let_go()
+    with pytest.raises(PluginError, match="runs in this directory already"):
+        await second.start(["sleep", "60"], working_directory=tmp_path)
+    adopting = bench.process(world=tmp_path)
+    assert await adopting.adopt()
+    adopting.signal(signal.SIGKILL)
+    await adopting.wait()
+    with pytest.raises(PluginError, match="there is no"):
+        await second.start(["no such program"], working_directory=tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["another", "state"]

@@ -19,10 +19,12 @@ class ProcessServer:
     """A server that is a command line.
 
     :cvar ready_line: a regular expression of the line of output that says it is ready; None: none does.
+    :cvar alone: no second server may run in its working directory.
     :ivar status: where this plugin believes its server to be.
     """
 
     ready_line: str | None = None
+    alone = False
 
     def __init__(self, *, working_directory: str | Path | None, state_directory: str | Path) -> None:
         """Starts nothing.
@@ -35,7 +37,12 @@ class ProcessServer:
         self._ready_untold: str | None = None
         self.working_directory = Path(working_directory or ".").absolute()
         self._asked_to_end = False
-        self._process = ServerProcess(Path(state_directory), on_line=self._line, ready_line=self.ready_line)
+        self._process = ServerProcess(
+            Path(state_directory),
+            on_line=self._line,
+            ready_line=self.ready_line,
+            world=self.working_directory if self.alone else None,
+        )
 
     def command(self) -> Sequence[str]:
         """The command line, made anew for every start.

@@ -19,6 +19,7 @@ class Server(ProcessServer):
     """The demo server."""
 
     protocol = "minecraft"
+    alone = True
     ready_line = r"Done \([0-9.,]+s\)!"
 
     def __init__(

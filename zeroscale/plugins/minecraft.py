@@ -36,6 +36,7 @@ class Server(ProcessServer):
     """A Minecraft server."""
 
     protocol = "minecraft"
+    alone = True
     ready_line = r"Done \([0-9.,]+s\)!"  # PROTOCOL.md section 9
 
     def __init__(

@@ -21,6 +21,7 @@ from zeroscale.plugins.console import READ_SIZE, InputFifo, OutputFile
 from zeroscale.plugins.process_group import ProcessGroup
 from zeroscale.plugins.process_record import ProcessRecord, load_record
 from zeroscale.plugins.spawn import spawn
+from zeroscale.plugins.world_lock import WorldLock
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +63,20 @@ class ServerProcess:
         *,
         on_line: Callable[[str], None] | None = None,
         ready_line: str | None = None,
+        world: Path | None = None,
     ) -> None:
         """Starts nothing.
 
         :param state_directory: this server's own directory; it exists.
         :param on_line: called with each line of output, without colours and other controls.
         :param ready_line: a regular expression; the first line in which it is found is `ready`.
+        :param world: a directory in which no other zeroscale's server may run.
         """
         self.ready: str | None = None
         self._on_line = on_line
         self._ready_line = re.compile(ready_line) if ready_line else None
         self._group = ProcessGroup(state_directory / "alive")
+        self._world_lock = WorldLock(world) if world else None
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
         self._record_path = state_directory / "process.json"
@@ -112,8 +116,13 @@ class ServerProcess:
             raise PluginError(f"an earlier start of this server still lives; {self._record_path} names its process")
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
-                lock = self._group.take_lock()
-                always.callback(os.close, lock)  # the server keeps it: ours would outlive it
+                # The server keeps its locks: ours would outlive it.
+                locks = [self._group.take_lock()]
+                always.callback(os.close, locks[0])
+                if self._world_lock is not None and (world_lock := self._world_lock.take()) is not None:
+                    locks.append(world_lock)
+                    always.callback(self._world_lock.remove)  # does nothing once the server has it
+                    always.callback(os.close, world_lock)
                 self._record_path.unlink(missing_ok=True)
                 self._output.rotate()
                 self._output.open()
@@ -130,7 +139,7 @@ class ServerProcess:
                     environment=environment or {},
                     standard_input=input_,
                     standard_output=output,
-                    kept=(lock,),
+                    kept=locks,
                 )
                 on_failure.pop_all()
         except OSError as error:
@@ -306,6 +315,8 @@ class ServerProcess:
         except OSError as error:
             logger.warning("what the server left cannot be cleared away: %s", error)
         self._group.forget()
+        if self._world_lock is not None:
+            self._world_lock.remove()
         if self._gone is not None:
             self._gone.set_result(self._exit_code)
 

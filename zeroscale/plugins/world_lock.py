@@ -1,0 +1,91 @@
+"""A lock on the directory in which only one server may run, held by the server itself, whoever has started it.
+
+It tells of a server whose proxy is gone also to a proxy with another state directory, and that from its first moment
+on: before it has opened its world, or bound its port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import process_table
+
+logger = logging.getLogger(__name__)
+
+NAME = ".zeroscale.server"
+
+
+class WorldLock:
+    """The lock on one directory.
+
+    :param directory: where the server runs.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / NAME
+
+    def take(self) -> int | None:
+        """Takes it for a server that is about to be started.
+
+        :returns: a descriptor that the server is to inherit, and the caller then to close; None where the directory
+            takes no lock, which is said.
+        :raises PluginError: another server has it.
+        """
+        while True:
+            try:
+                descriptor = self._locked()
+            except OSError as error:
+                logger.warning(
+                    "cannot lock %s (%s): a second zeroscale is not kept from it", self._path, error.strerror
+                )
+                return None
+            if self._is_there(descriptor):
+                return descriptor
+            os.close(descriptor)  # whoever had it has removed it between our opening and our locking it
+
+    def remove(self) -> None:
+        """Takes its file away, unless a server has it."""
+        with contextlib.suppress(OSError):  # it is not there, or not ours: an empty file harms nobody
+            descriptor = self._open(os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_there(descriptor):
+                    self._path.unlink()
+            finally:
+                os.close(descriptor)
+
+    def _locked(self) -> int:
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise PluginError(self._who_has_it()) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _open(self, flags: int = os.O_RDWR | os.O_CREAT) -> int:
+        further = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            return os.open(self._path, flags | further, 0o644)
+        except PermissionError:
+            return os.open(self._path, os.O_RDONLY | further)  # another user's file can be locked all the same
+
+    def _is_there(self, descriptor: int) -> bool:
+        try:
+            named = self._path.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, os.fstat(descriptor))
+
+    def _who_has_it(self) -> str:
+        holders = process_table.lock_holders(self._path)
+        which = f" (pid {', '.join(map(str, holders))})" if holders else ""
+        return f"another zeroscale's server{which} runs in this directory already: it holds {self._path}"
