@@ -19,6 +19,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins import process as module
 from zeroscale.plugins import process_table
 from zeroscale.plugins.process import ServerProcess
+from zeroscale.plugins.world_lock import WorldLock
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
 """A server in shell: says it is ready, repeats what it is told, and ends on `stop`."""
@@ -340,6 +341,7 @@ OTHER_ZEROSCALE = """
 import asyncio, sys
 from pathlib import Path
 from zeroscale.plugins.process import ServerProcess
+from zeroscale.plugins.world_lock import WorldLock
 async def main():
     process = ServerProcess(Path(sys.argv[1]), ready_line="ready")
     await process.start(["sh", "-c", sys.argv[2]], working_directory=Path("/"))
@@ -567,6 +569,7 @@ AT_EVERY_MOMENT = """
 import asyncio, sys
 from pathlib import Path
 from zeroscale.plugins.process import ServerProcess
+from zeroscale.plugins.world_lock import WorldLock
 async def main():
     process = ServerProcess(Path(sys.argv[1]))
     print("begins", flush=True)
@@ -616,4 +619,4 @@ async def test_no_second_server_runs_in_its_directory_whoever_starts_it(bench: B
     await adopting.wait()
     with pytest.raises(PluginError, match="there is no"):
         await second.start(["no such program"], working_directory=tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["another", "state"]
+    assert not WorldLock(tmp_path).path.exists()

@@ -24,10 +24,11 @@ class WorldLock:
     """The lock on one directory.
 
     :param directory: where the server runs.
+    :ivar path: its file.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / NAME
+        self.path = directory / NAME
 
     def take(self) -> int | None:
         """Takes it for a server that is about to be started.
@@ -40,9 +41,7 @@ class WorldLock:
             try:
                 descriptor = self._locked()
             except OSError as error:
-                logger.warning(
-                    "cannot lock %s (%s): a second zeroscale is not kept from it", self._path, error.strerror
-                )
+                logger.warning("cannot lock %s (%s): a second zeroscale is not kept from it", self.path, error.strerror)
                 return None
             if self._is_there(descriptor):
                 return descriptor
@@ -55,7 +54,7 @@ class WorldLock:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_there(descriptor):
-                    self._path.unlink()
+                    self.path.unlink()
             finally:
                 os.close(descriptor)
 
@@ -74,18 +73,18 @@ class WorldLock:
     def _open(self, flags: int = os.O_RDWR | os.O_CREAT) -> int:
         further = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            return os.open(self._path, flags | further, 0o644)
+            return os.open(self.path, flags | further, 0o644)
         except PermissionError:
-            return os.open(self._path, os.O_RDONLY | further)  # another user's file can be locked all the same
+            return os.open(self.path, os.O_RDONLY | further)  # another user's file can be locked all the same
 
     def _is_there(self, descriptor: int) -> bool:
         try:
-            named = self._path.stat(follow_symlinks=False)
+            named = self.path.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
         return os.path.samestat(named, os.fstat(descriptor))
 
     def _who_has_it(self) -> str:
-        holders = process_table.lock_holders(self._path)
+        holders = process_table.lock_holders(self.path)
         which = f" (pid {', '.join(map(str, holders))})" if holders else ""
-        return f"another zeroscale's server{which} runs in this directory already: it holds {self._path}"
+        return f"another zeroscale's server{which} runs in this directory already: it holds {self.path}"
