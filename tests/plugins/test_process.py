@@ -341,7 +341,6 @@ OTHER_ZEROSCALE = """
 import asyncio, sys
 from pathlib import Path
 from zeroscale.plugins.process import ServerProcess
-from zeroscale.plugins.world_lock import WorldLock
 async def main():
     process = ServerProcess(Path(sys.argv[1]), ready_line="ready")
     await process.start(["sh", "-c", sys.argv[2]], working_directory=Path("/"))
@@ -569,7 +568,6 @@ AT_EVERY_MOMENT = """
 import asyncio, sys
 from pathlib import Path
 from zeroscale.plugins.process import ServerProcess
-from zeroscale.plugins.world_lock import WorldLock
 async def main():
     process = ServerProcess(Path(sys.argv[1]))
     print("begins", flush=True)
