@@ -21,6 +21,7 @@ class Server(ProcessServer):
     """A server in shell."""
 
     ready_line = "^Done"
+    interpreter = "sh"
 
     def __init__(self, state: Path, script: str = SCRIPT, working_directory: Path | None = None) -> None:
         super().__init__(working_directory=working_directory, state_directory=state)
@@ -30,7 +31,7 @@ class Server(ProcessServer):
         kill_at_end(self)
 
     def command(self) -> Sequence[str]:
-        return ["sh", "-c", self.script]
+        return [self.interpreter, "-c", self.script]
 
     def environment(self) -> Mapping[str, str]:
         return {"GIVEN": "in time"}
@@ -75,6 +76,14 @@ async def test_a_start_that_fails(state: Path, tmp_path: Path) -> None:
     assert status(server) is Status.stopped
 
 
+async def test_a_program_that_cannot_be_started(state: Path) -> None:
+    server = Server(state)
+    server.interpreter = "no-such-shell"
+    with pytest.raises(PluginError, match="no 'no-such-shell' in PATH"):
+        await server.start()
+    assert status(server) is Status.stopped
+
+
 async def test_an_end_by_itself_is_explained_where_it_can_be(state: Path) -> None:
     server = Server(state, "exit 7")
     await server.start()
@@ -91,6 +100,10 @@ async def test_an_end_that_was_asked_for_needs_no_explanation(state: Path) -> No
     await server.output.line_with("Done")
     server.signal(signal.SIGTERM)
     assert await server.wait() == 7
+    server.script = "exit 7"
+    await server.start()
+    with pytest.raises(PluginError, match="it was told to"):
+        await server.wait()
 
 
 async def test_pause_and_resume(state: Path) -> None:

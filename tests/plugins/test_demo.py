@@ -169,16 +169,18 @@ GARBAGE = [
     handshake(47, 9),
     handshake(47, 2) + packet(7),
     handshake(47, 1) + b"\xff\xff\xff\xff\x07" + bytes(140_000),
+    handshake(47, 2) + packet(0, varint(3), b"\xff\xff\xff"),
     packet(0, varint(47), varint(-5)),
 ]
 
 
 async def test_garbage_is_closed_and_harms_nobody(demo: Demo) -> None:
-    await demo.ready()
+    server = await demo.ready()
     for garbage in GARBAGE:
         with contextlib.suppress(ConnectionResetError):
             assert await demo.ask(garbage) == b""
     assert await demo.ask(login(47))
+    await server.stop()
     assert not any("Traceback" in line or "rror" in line for line in demo.output.lines)
 
 
@@ -203,8 +205,9 @@ async def test_echo_sends_every_byte_back(demo: Demo) -> None:
     await demo.output.line_with("Steve joined the game")
     status = await JavaServer("127.0.0.1", demo.port, timeout=10).async_status()
     assert status.players.online == 1
+    writer.write(sent)
     writer.write_eof()
-    assert await reader.read() == b""
+    assert await reader.read() == sent, "also what was on its way when we had no more to say"
     writer.close()
     await writer.wait_closed()
     await demo.output.line_with("Steve left the game")

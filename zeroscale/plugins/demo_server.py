@@ -161,8 +161,6 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             )
 
     def readConnectionLost(self) -> None:
-        if self._echoing:
-            self.transport.unregisterProducer()  # else a paused one would keep the connection
         self.transport.loseConnection()  # once all is sent back
 
     def writeConnectionLost(self) -> None:
