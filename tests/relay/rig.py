@@ -260,12 +260,21 @@ class Player:
                 finished = self._finish()
             if played.error or sock.fileno() < 0 or (finished and played.ended):
                 return played
-            wanted = select.POLLOUT if played.sent < until else 0
-            if now >= read_at and not played.ended:
-                wanted |= select.POLLIN
+            wanted, wake_at = 0, deadline
+            if played.sent < until:
+                wanted = select.POLLOUT
+            elif self._writes:
+                wake_at = write_at
+            elif not finished:
+                wake_at = now + 0.005
+            if not played.ended:
+                if now >= read_at:
+                    wanted |= select.POLLIN
+                else:
+                    wake_at = min(wake_at, read_at)
             poll = select.poll()
             poll.register(sock, wanted)
-            happened = dict(poll.poll(1)).get(sock.fileno(), 0)
+            happened = dict(poll.poll(max(0.0, wake_at - now) * 1000)).get(sock.fileno(), 0)
             if happened & select.POLLERR:
                 self._receive_the_rest()
                 played.error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET

@@ -361,7 +361,7 @@ def mixed_script(number: int, *, volume: int) -> Script:
     choice = random.Random(number)
     pause = choice.choice([0.0, 0.0, 0.002, 0.01])
     writes = tuple((pause, choice.randrange(1, volume)) for _ in range(choice.randrange(1, 30)))
-    reads = ((choice.choice([0.0, 0.0, 0.001, 0.02]), choice.choice([512, 4096, 65536])),)
+    reads = ((choice.choice([0.0, 0.0, 0.001, 0.02]), choice.choice([2048, 16384, 65536])),)
     finale = choice.choice([Finale.finish] * 6 + list(Finale))
     return Script(writes, reads, finale, number)
 

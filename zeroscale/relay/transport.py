@@ -2,8 +2,9 @@
 
 What differs from the splice relay, each because Twisted's transports tell no more or do no more: a peer that only
 keepalive finds dead counts as reset; what a peer sent right before its reset is lost if we write to it before it is
-read; a byte counts as moved once it is written to a transport; and TLS has no half-close: when one side has finished,
-a TLS other is told that the connection closes, once it was sent everything.
+read; a byte counts as moved once it is written to a transport. TLS has no half-close: when one side has finished, a
+TLS other is told that the connection closes, once it was sent everything; and one that leaves without ending TLS has
+reset.
 """
 
 from __future__ import annotations

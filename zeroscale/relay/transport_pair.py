@@ -221,10 +221,14 @@ class TransportPair:
             self.end(Outcome.closed)
 
     def sweep(self) -> None:
-        """Looks for a vanished peer, and for silence on a half-closed pair."""
+        """Looks for a peer that has vanished, or reset while it was not read, and for silence on a half-closed pair."""
         for side in self._sides:
-            if side.lost is None and self._outcome is None and vanished(side.connection.getHandle()):
+            if side.lost is not None or self._outcome is not None:
+                continue
+            if vanished(side.connection.getHandle()):
                 self._reset(side, Outcome.timed_out)
+            elif has_died(side.connection.getHandle()):
+                self._reset(side, None)
         if self._silence is not None and not self._over:
             waiting = any(side.unacknowledged() for side in self._sides)
             if self._silence.is_over(self._reactor.seconds(), self._progress(), waiting):
