@@ -102,6 +102,8 @@ async def test_a_mapped_address_is_normalised(peers: Peers) -> None:
 async def test_a_busy_port_is_one_line_and_leaves_nothing_open(free: int, peers: Peers, family: str) -> None:
     kind = socket.AF_INET6 if ":" in family else socket.AF_INET
     with socket.socket(kind) as other:
+        if kind == socket.AF_INET6:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         other.bind((family, free))
         other.listen()
         descriptors = open_descriptors()

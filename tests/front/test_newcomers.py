@@ -75,6 +75,7 @@ def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
             newcomers.remove(who)
             there.pop(who, None)
         assert len(newcomers) == len(there) <= 5
+        assert len(newcomers._of) <= len(newcomers), "an address that has left leaves a trace"
 
 
 @pytest.mark.parametrize(
