@@ -112,7 +112,7 @@ def _imported(module_name: str, name: str) -> Any:
                 f"there is no plugin {name!r}, for there is no module {missing!r}{_perhaps(name, _known_names())}; "
                 "is it installed, or its directory in PYTHONPATH?"
             ) from None
-        mend = f"'zeroscale[{name}]'" if name in _extras() else missing.partition(".")[0]
+        mend = f"'zeroscale[{name}]'" if name in _extras() else missing
         raise ConfigError(f"plugin {name!r} needs {missing}, which is not installed: pip install {mend}") from error
     except Exception as error:
         raise ConfigError(f"plugin {name!r} cannot be imported: {_in_words(error)}") from error
