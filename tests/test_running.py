@@ -76,6 +76,20 @@ def test_the_reactors_loop_is_asyncios_current_one() -> None:
     assert program.lines == ["[True]"]
 
 
+def test_setting_the_clock_back_delays_no_timer() -> None:
+    code = (
+        "import time; from zeroscale.running import install_reactor; reactor = install_reactor()\n"
+        "wall = time.time\n"
+        "reactor.callLater(0.2, reactor.stop)\n"
+        "time.time = lambda: wall() - 3600\n"
+        "from twisted.python import runtime; runtime.platform.seconds = runtime.seconds = time.time\n"
+        "began = time.monotonic(); reactor.run(); print(time.monotonic() - began < 5, reactor.seconds() < wall() / 2)"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0
+    assert program.lines == ["True True"]
+
+
 def test_another_reactor_is_refused() -> None:
     code = (
         "from twisted.internet import selectreactor; selectreactor.install()\n"

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -102,7 +103,7 @@ class Interrupts:
 
 
 def install_reactor() -> AsyncioSelectorReactor:
-    """Installs Twisted's asyncio reactor, on a loop that is also asyncio's current one.
+    """Installs Twisted's asyncio reactor, on a loop that is also asyncio's current one, and with a monotonic clock.
 
     :return: the reactor; the installed one, if it is of that kind.
     :raises ConfigError: another one is installed already.
@@ -117,6 +118,9 @@ def install_reactor() -> AsyncioSelectorReactor:
 
     if not isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
         raise ConfigError(f"Twisted's asyncio reactor is needed, but {type(reactor).__name__} is installed already")
+    # Its own clock is the wall clock: whoever sets that back by an hour would have every timer wait an hour more.
+    if not reactor.running:
+        reactor.seconds = time.monotonic
     return reactor
 
 

@@ -601,10 +601,15 @@ def test_a_server_that_takes_no_connections_is_over_where_nobody_can_see_its_pro
     assert scene.status() is Status.failed
 
 
-def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_process_lives() -> None:
+def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_process_lives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     scene = Scene().running()
-    scene.life.unreachable("connection refused")
+    caplog.clear()
+    for _ in range(100):
+        scene.life.unreachable("connection refused")
     assert scene.status() is Status.running
+    assert len(caplog.records) == 1
 
 
 def test_what_keeps_it_awake_spares_it_the_question_too() -> None:

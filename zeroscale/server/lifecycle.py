@@ -40,7 +40,7 @@ LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or it is not well."""
 
 WARN_AGAIN = 60.0
-"""Seconds between two warnings, at least, about a server that does not stop."""
+"""Seconds between two warnings, at least, about a server that does not stop, or takes no connections."""
 
 MIRROR_EVERY = 180.0
 """Seconds between two looks at a running server's own status for keeping it."""
@@ -86,6 +86,7 @@ class Lifecycle(Effects):
         self._condemned: tuple[str, str] | None = None
         self._steps: list[Step] = []
         self._mirrored_at = float("-inf")
+        self._unreachable_at = float("-inf")
         self._vigil = Vigil(name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, parts.logger)
         self._machine: Inputs = Machine(self)
 
@@ -165,7 +166,10 @@ class Lifecycle(Effects):
         """A running server did not take a connection. Where nobody can see its process, that is its end."""
         if self._status is Status.running:
             if self._plugin.can_wait:
-                self._log.warning("The server did not take a connection: %s", reason)
+                now = self._clock.seconds()
+                if now - self._unreachable_at >= WARN_AGAIN:
+                    self._unreachable_at = now
+                    self._log.warning("The server did not take a connection: %s", reason)
             else:
                 self._machine.crashed("it does not answer any more", reason)
 
