@@ -199,7 +199,6 @@ class Server:
     mirrored: dict[str, object] | None = None
     wakes_to: Status = Status.starting
     fake: bytes | None = None
-    crowd: int = 0
     closing: bool = False
     woken: list[str] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
@@ -214,7 +213,7 @@ class Server:
             since=0.0,
             retry_at=self.retry_at,
             unstoppable=self.unstoppable,
-            waiting=len(self.waiters) + self.crowd,
+            waiting=len(self.waiters),
             mirrored=self.mirrored,
         )
 

@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import error
 
-from zeroscale.front import hold
+from zeroscale.front import connection, hold
 from zeroscale.front.hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
-from zeroscale.front.joining import CONNECT_ATTEMPTS, MOST_HELD, RECONNECT_AFTER
+from zeroscale.front.joining import CONNECT_ATTEMPTS, RECONNECT_AFTER
 from zeroscale.front.session import Policy
 from zeroscale.relay import Outcome
 from zeroscale.status import Status
@@ -287,13 +287,28 @@ def test_many_are_joined_in_the_order_in_which_they_came(scene: Scene) -> None:
     scene.assert_nothing_left()
 
 
-def test_too_many_wait_already(scene: Scene) -> None:
-    scene.server.crowd = MOST_HELD
-    client = scene.player()
-    assert b"Too many players" in client.received
-    assert scene.server.woken == []
-    client.finish()
-    scene.assert_over(client, "kicked")
+def test_too_many_of_one_address_wait_already(make_scene: MakeScene) -> None:
+    scene = make_scene(per_address=2)
+    waiting = [scene.player(), scene.player()]
+    woken = len(scene.server.woken)
+    late = scene.player()
+    assert b"too many players" in late.received
+    assert len(scene.server.woken) == woken
+    assert scene.outcomes == {"kicked": 1}
+    elsewhere = scene.player(host="203.0.113.8")
+    assert elsewhere.received == b""
+    waiting[0].finish()
+    assert scene.player().received == b"", "there is room again"
+
+
+def test_who_sits_behind_a_tunnel_has_no_bound_of_its_own_and_all_have_one(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_HELD", 3)
+    scene = make_scene(per_address=1)
+    waiting = [scene.player(host="127.0.0.1") for _ in range(3)]
+    assert [client.received for client in waiting] == [b"", b"", b""]
+    assert b"too many players" in scene.player(host="203.0.113.8").received
 
 
 # Waking once answered

@@ -11,6 +11,20 @@ from hypothesis import strategies as st
 from zeroscale.front.newcomers import Newcomers, household, normalised
 
 
+def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
+    newcomers: Newcomers[int] = Newcomers(per_address=1, total=9)
+    waiting = newcomers.another(total=2)
+    assert not waiting.is_full_for("203.0.113.1")
+    waiting.add(1, "203.0.113.1")
+    assert waiting.is_full_for("203.0.113.1")
+    assert not waiting.is_full_for("203.0.113.2")
+    assert not waiting.is_full_for("127.0.0.1")
+    waiting.add(2, "127.0.0.1")
+    assert waiting.is_full_for("127.0.0.1")
+    assert waiting.is_full_for("203.0.113.2")
+    assert len(newcomers) == 0
+
+
 def test_the_oldest_of_an_address_goes() -> None:
     newcomers: Newcomers[str] = Newcomers(per_address=2, total=10)
     assert newcomers.add("a1", "203.0.113.1") is None

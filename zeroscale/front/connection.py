@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 LINGER = 5.0
 """Seconds for a client to take what it was told last and to close."""
 
+MOST_HELD = 1000
+"""Clients held in all: what more would be is no rush of players."""
+
 LONGEST_HOST = 100
 """Characters of a host that nobody knows, in the log."""
 
@@ -54,6 +57,7 @@ class House:
     :ivar reactor: clock and connector.
     :ivar relays: who moves the bytes.
     :ivar newcomers: who has not logged in yet.
+    :ivar waiting: who has, and is held.
     :ivar handshake_timeout: seconds to a whole handshake, and to a ping after a status.
     :ivar outcomes: how connections ended.
     """
@@ -62,9 +66,11 @@ class House:
     relays: Relays
     newcomers: Newcomers[Client]
     handshake_timeout: float
+    waiting: Newcomers[Client] = field(init=False)
     outcomes: Outcomes = field(init=False)
 
     def __post_init__(self) -> None:
+        self.waiting = self.newcomers.another(MOST_HELD)
         self.outcomes = Outcomes(self.reactor)
 
 
@@ -175,6 +181,17 @@ class Client(TwistedProtocol):
     def logged_in(self) -> None:
         """It is no newcomer any more."""
         self._house.newcomers.remove(self)
+
+    def may_wait(self) -> bool:
+        """Whether there is room for one more of its address among those who are held; then it has it."""
+        if self._house.waiting.is_full_for(self.host):
+            return False
+        self._house.waiting.add(self, self.host)
+        return True
+
+    def waits_no_more(self) -> None:
+        """It is not held any more."""
+        self._house.waiting.remove(self)
 
     def fell_silent(self) -> None:
         """It is held, and answers no more."""

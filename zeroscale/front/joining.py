@@ -25,9 +25,6 @@ CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
 """A running server that does not take a connection is tried again: its end may be known a moment later."""
 
-MOST_HELD = 1000
-"""Clients held for one server: what more would be is no rush of players."""
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -90,6 +87,14 @@ class Joiner(Protocol):
         """It is no newcomer any more."""
         ...
 
+    def may_wait(self) -> bool:
+        """Whether there is room for one more of its address among those who are held; then it has it."""
+        ...
+
+    def waits_no_more(self) -> None:
+        """It is not held any more."""
+        ...
+
     def fell_silent(self) -> None:
         """It answers no more."""
         ...
@@ -134,8 +139,8 @@ class Joining:
                         self._joiner.logged_in()
                         visit = await self._place.server.admit()
                     case session.Hold(limit=limit, once_answered=once_answered):
-                        if self._place.server.view.waiting >= MOST_HELD:
-                            return Told("kicked", "Too many players are waiting for this server already.")
+                        if not self._joiner.may_wait():
+                            return Told("kicked", "Sorry: too many players are waiting already.")
                         visit = await self._held(limit, once_answered)
                     case session.Refuse(wakes=wakes, once_answered=once_answered):
                         return await self._refused(wakes, once_answered)
@@ -169,8 +174,8 @@ class Joining:
         :raises DeferredTimeoutError: it did not, for as long as the client may wait.
         """
         self._joiner.tell(f"Holding {self._joiner.who}")
-        self._hold.begin(at_once=once_answered)
         try:
+            self._hold.begin(at_once=once_answered)
             if once_answered:
                 await self._hold.first_answer()
             self._joiner.logged_in()
@@ -180,6 +185,7 @@ class Joining:
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
+            self._joiner.waits_no_more()
 
     async def _refused(self, wakes: bool, once_answered: bool) -> Told:
         if once_answered:

@@ -37,6 +37,17 @@ class Newcomers(Generic[T]):
     def __len__(self) -> int:
         return len(self._all)
 
+    def another(self, total: int) -> Newcomers[T]:
+        """An empty table with the same bounds for each address, and another one in all."""
+        return Newcomers(self._per_address, total, self._trusted)
+
+    def is_full_for(self, address: str) -> bool:
+        """Whether one more of this address would push another one out."""
+        key = self._key(address)
+        if key is not None and len(self._of.get(key, ())) >= self._per_address:
+            return True
+        return len(self._all) >= self._total
+
     def add(self, newcomer: T, address: str) -> T | None:
         """Takes one in; returns the one that has to go for it, already taken out, or None.
 
