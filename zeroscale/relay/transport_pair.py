@@ -271,7 +271,9 @@ class TransportPair:
 
     def _look_again(self, other: _Side) -> None:
         assert self._linger is not None and self._outcome is not None
-        if self._flushing is None:
+        if other.told:
+            self._flushed = True
+        elif self._flushing is None:
             self._flushing = Deferred.fromCoroutine(flushed(other.connection))
             self._flushing.addCallbacks(self._note_flushed, self._forgive)
         owed = other.unacknowledged()
