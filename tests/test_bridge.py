@@ -143,6 +143,16 @@ async def test_a_plugin_with_plain_methods_works_too() -> None:
         await bridged.stop()
 
 
+def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
+    class Careful(Minimal):
+        def check(self) -> None:
+            raise PluginError("no server.jar")
+
+    BridgedPlugin(Minimal()).check()
+    with pytest.raises(PluginError, match=r"^no server\.jar$"):
+        BridgedPlugin(Careful()).check()
+
+
 @pytest.mark.parametrize("said", ["text", 5])
 def test_a_fake_status_that_is_no_bytes_is_an_error(said: object) -> None:
     plugin = Minimal()

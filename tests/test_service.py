@@ -224,6 +224,16 @@ def test_a_plugin_that_raises_in_its_constructor_is_one_line_and_no_traceback(sc
     assert "ValueError: no luck" in line
 
 
+def test_a_minecraft_directory_without_a_server_is_said_at_once_not_to_the_first_player(scene: Scene) -> None:
+    where = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory)]
+    ports = [str(scene.port), str(scene.server_port)]
+    with Program([sys.executable, "-m", "zeroscale", *where, "minecraft", *ports], scene.directory) as proxy:
+        assert proxy.wait() == 1
+        (line,) = proxy.lines
+    assert line.startswith("zeroscale: error: ")
+    assert "server.jar" in line
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "failed"])

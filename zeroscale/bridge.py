@@ -61,6 +61,18 @@ class BridgedPlugin:
         """A regular expression; the line of output that it matches says that the server answers now."""
         return getattr(self._plugin, "ready_line", None)
 
+    def check(self) -> None:
+        """Asks a plugin that can tell whether its server could be started, before anybody waits for it.
+
+        :raises PluginError: it could not; the message says what mends it.
+        """
+        check = getattr(self._plugin, "check", None)
+        if callable(check):
+            try:
+                check()
+            except Exception as error:
+                raise PluginError(_in_one_line("check", error)) from error
+
     def start(self) -> Deferred[None]:
         """The plugin's `start()`; never to be cancelled, that would orphan a server."""
         return self._call("start")

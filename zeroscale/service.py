@@ -56,7 +56,7 @@ def check(config: Config, reactor: Any = None) -> None:
         for where in server.listen:
             listening.check(reactor, where)
         _texts(server)
-        _constructor(server, config)()
+        _constructor(server, config)().check()
 
 
 def make_service(config: Config, reactor: Any) -> ProxyService:
