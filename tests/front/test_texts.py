@@ -301,10 +301,15 @@ def test_every_default_is_one_that_an_operator_could_write() -> None:
     Texts({name: list(text) if isinstance(text, tuple) else text for name, text in DEFAULTS.items()})
 
 
-def test_a_server_that_is_held_down_says_so_in_its_operators_words() -> None:
+@pytest.mark.parametrize("status", [Status.stopped, Status.stopping, Status.paused, Status.failed])
+def test_a_server_that_is_held_down_says_so_in_its_operators_words(status: Status) -> None:
     texts = Texts()
-    view = ServerView(name="test", status=Status.stopped, since=0.0, lockout="Backup until five")
+    view = ServerView(name="test", status=status, since=0.0, lockout="Backup until five")
     assert "Backup until five" in plain(texts.status(view, 1.0).description)
     assert plain(texts.kick(view, 1.0, "Steve")) == "Backup until five"
-    running = ServerView(name="test", status=Status.stopping, since=0.0, lockout="Backup until five")
-    assert "Backup" not in plain(texts.status(running, 1.0).description)
+
+
+@pytest.mark.parametrize(("status", "unstoppable"), [(Status.starting, False), (Status.stopping, True)])
+def test_what_else_there_is_to_say_of_it_goes_before(status: Status, unstoppable: bool) -> None:
+    view = ServerView(name="test", status=status, since=0.0, lockout="Backup until five", unstoppable=unstoppable)
+    assert "Backup" not in plain(Texts().status(view, 1.0).description)
