@@ -40,7 +40,7 @@ class Client(Protocol):
         from twisted.internet import reactor
         from twisted.internet.endpoints import TCP4ClientEndpoint
 
-        backend = await TCP4ClientEndpoint(reactor, "127.0.0.1", self.factory.server).connect(
+        backend: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", self.factory.server).connect(
             Factory.forProtocol(Backend)
         )
         await self.factory.relays.hand_over(self.transport, backend.transport, b"")
@@ -54,7 +54,7 @@ class Client(Protocol):
         self.coming.cancel()
 
 
-class Clients(Factory):
+class Clients(Factory[Client]):
     """Makes `Client`s."""
 
     protocol = Client
@@ -73,11 +73,11 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     asyncioreactor.install()
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
     from zeroscale.relay import Relays, raise_descriptor_limit
 
-    assert isinstance(reactor, asyncioreactor.AsyncioSelectorReactor)
+    reactor: Any = installed
     raise_descriptor_limit()
     relays = Relays(reactor, options.relay)
     relays.start()
