@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from peers.programs import wait_until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import process_table
-from zeroscale.plugins.process_group import ProcessGroup
+from zeroscale.plugins.process_group import MARK, ProcessGroup
 from zeroscale.plugins.process_record import ProcessRecord
 
 
@@ -88,6 +90,29 @@ def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Po
     assert group.find(record_of(child))
     assert group.members() == [child.pid]
     assert group.exit_code() is None, "no child of whoever finds it"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_who_is_left_of_its_session_is_ours_with_our_environment_only(group: ProcessGroup, ours: bool) -> None:
+    """A server that restarts itself: nothing of it has the lock, and the recorded process is gone."""
+    environment = {**os.environ, **(group.environment if ours else {MARK: "another"})}
+    script = ["sh", "-c", "sleep 60 <&- >&- 2>&- & echo $!; read line"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(script, start_new_session=True, stdin=pipe, stdout=pipe, env=environment) as first:
+        assert first.stdout is not None
+        heir = int(first.stdout.readline())
+        record = record_of(first)
+    try:
+        assert group.find(record) is ours
+        assert group.members() == ([heir] if ours else [])
+        group.signal(signal.SIGTERM)
+        if ours:
+            wait_until(lambda: not process_table.is_live(heir), "it is signalled")
+        else:
+            assert process_table.is_live(heir)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(heir, signal.SIGKILL)
 
 
 def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:

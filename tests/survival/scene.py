@@ -157,11 +157,13 @@ class Scene:
 
     def console(self) -> str:
         """What the server has said since its start."""
-        return (self.state / f"demo-{self.server_port}" / "console.log").read_text()
+        (output,) = self.state.glob("*/console.log")
+        return output.read_text()
 
     def type(self, line: str) -> None:
         """Types a line into the server's console, past the proxy."""
-        with (self.state / f"demo-{self.server_port}" / "stdin").open("w") as console:
+        (fifo,) = self.state.glob("*/stdin")
+        with fifo.open("w") as console:
             console.write(f"{line}\n")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socketserver
+import subprocess
 import sys
 import threading
 import time
@@ -103,10 +104,12 @@ def main() -> None:
         record.note("ready")
         say('Done (0.1s)! For help, type "help"')
         for line in sys.stdin:
-            if line.strip() == "stop":
-                break
-        record.note("stopped")
-        os._exit(0)
+            if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
+                subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
+            if line.strip() in ("stop", "restart"):
+                record.note("stopped")
+                os._exit(0)
+        signal.pause()  # a shell's background job has no input
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ class ServerProcess:
                 child = spawn(
                     argv,
                     working_directory=working_directory,
-                    environment=environment or {},
+                    environment={**(environment or {}), **self._group.environment},
                     standard_input=input_,
                     standard_output=output,
                     kept=locks,

@@ -2,7 +2,8 @@
 
 They are known by the session of the server's first process, and by a lock that it inherited: the kernel keeps it
 until the last process that has it is gone, so it tells the truth also when nobody wrote anything down, and of what
-a start script sent into a session of its own. Knows no event loop, and reads no output.
+a start script sent into a session of its own. A server that restarts itself closes it (Java does); then a name in its
+environment tells whose session it is. Knows no event loop, and reads no output.
 """
 
 from __future__ import annotations
@@ -19,15 +20,22 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins import process_table
 from zeroscale.plugins.process_record import ProcessRecord
 
+MARK = "ZEROSCALE_SERVER"
+"""The name of what every server of ours finds in its environment."""
+
 
 class ProcessGroup:
-    """The processes of one server."""
+    """The processes of one server.
+
+    :ivar environment: what the server is to find in its environment.
+    """
 
     def __init__(self, lock_path: Path) -> None:
         """Finds none yet.
 
         :param lock_path: the lock's file; it is made when needed and never taken away.
         """
+        self.environment = {MARK: str(lock_path.resolve())}
         self._lock_path = lock_path
         self._child: subprocess.Popen[bytes] | None = None
         self._first: int | None = None
@@ -59,8 +67,8 @@ class ProcessGroup:
     def find(self, record: ProcessRecord | None) -> bool:
         """Looks for an earlier start of the server; True: some of it lives, and is what `self` now means.
 
-        Only what certainly is its own counts: the recorded process with the recorded start time and boot, and who
-        holds the lock.
+        Only what certainly is its own counts: the recorded process with the recorded start time and boot, who holds
+        the lock, and who is in the recorded session and was given this server's environment.
 
         :raises PluginError: one lives, but cannot be found (now: a process that is just replacing itself may hide).
         """
@@ -76,9 +84,9 @@ class ProcessGroup:
                 f"an earlier start of this server still lives and holds {self._lock_path}, but its processes cannot "
                 "be found: stop it by hand"
             )
-        if record and any(_session(process_id) == record.pid for process_id in holders):
+        if record and (self._has_heirs(record) or any(_session(process_id) == record.pid for process_id in holders)):
             self._sessions[record.pid] = record.start_time
-        return bool(holders)
+        return bool(holders or self._sessions)
 
     def lock_is_held(self) -> bool:
         """Whether any process of any start has the lock, found or not."""
@@ -147,6 +155,13 @@ class ProcessGroup:
             self._child.poll()
         self._child = None
         self._sessions = {}
+
+    def _has_heirs(self, record: ProcessRecord) -> bool:
+        """Whether the first process is gone, but not its session."""
+        return any(
+            process_table.was_given(process_id, MARK, self.environment[MARK])
+            for process_id in process_table.session_members({record.pid})
+        )
 
     def _lock_holders(self) -> list[int]:
         if not self.lock_is_held():  # far cheaper than looking at every descriptor of every process

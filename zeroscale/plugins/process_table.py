@@ -76,6 +76,15 @@ def session_members(sessions: Collection[int]) -> list[int]:
     return sorted(found)
 
 
+def was_given(process_id: int, name: str, value: str) -> bool:
+    """Whether the process was started with this in its environment; False where we may not look."""
+    try:
+        environment = (PROC / str(process_id) / "environ").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(f"{name}={value}") in environment.split(b"\0")
+
+
 def lock_holders(path: Path) -> list[int]:
     """The processes, but not this one, that hold the flock on this file: through the very description that has it.
 
