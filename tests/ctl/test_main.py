@@ -39,3 +39,16 @@ def test_how_it_ends(monkeypatch: pytest.MonkeyPatch, error: BaseException, code
 
     monkeypatch.setattr(ping, "ask", ask)
     assert main(["ping", "localhost"]) == code
+
+
+def test_a_reader_who_has_enough_is_no_error() -> None:
+    code = (
+        "import os, sys; from zeroscale.ctl import main, ping\n"
+        "def ask(*arguments): os.write(1, b''); print('x' * 100000, flush=True)\n"
+        "ping.ask = ask\n"
+        "reading, writing = os.pipe(); os.close(reading); os.dup2(writing, 1)\n"
+        "sys.exit(main.main(['ping', 'localhost']))"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0
+    assert program.lines == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,10 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     told = build_parser().parse_args(argv)
     try:
         code: int = told.run(told)
+        sys.stdout.flush()
     except (BackendError, ProtocolError) as error:
         return _complain(error, exits.UNREACHABLE)
     except ZeroscaleError as error:
         return _complain(error, exits.REFUSED)
+    except BrokenPipeError:
+        # Whoever reads us has enough, as `head` has. What is still buffered must not fail again on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return code
