@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPullProducer, IReactorFDSet
 from zope.interface import implementer
 
 from zeroscale.errors import RelayError
@@ -34,13 +36,15 @@ async def flushed(transport: tcp.Connection) -> None:
 
     :raises RelayError: the connection is lost, or somebody's producer is registered on it.
     """
+    if not transport.connected:
+        raise RelayError("the connection was lost before it could be relayed")
+    if transport.producer is not None:
+        raise RelayError("the connection cannot be relayed while it has a producer")
+    writers: Sequence[object] = IReactorFDSet(transport.reactor).getWriters()
+    if transport not in writers:
+        return  # nothing unwritten, as most often, for which no round of the reactor need be waited
     asked = _Asked()
-    try:
-        transport.registerProducer(asked, False)
-    except RuntimeError as error:
-        raise RelayError(f"the connection cannot be relayed while it has a producer: {error}") from error
-    if transport.connected:
-        transport.startWriting()
+    transport.registerProducer(asked, False)
     try:
         await asked.flushed
     finally:
