@@ -36,7 +36,7 @@ class Server(ProcessServer):
     def environment(self) -> Mapping[str, str]:
         return {"GIVEN": "in time"}
 
-    def ask_to_stop(self) -> None:
+    async def ask_to_stop(self) -> None:
         self.send("stop")
 
     def explain_end(self, exit_code: int | None) -> str | None:

@@ -535,6 +535,19 @@ def test_players_who_came_another_way_keep_it_up() -> None:
     assert scene.status() is Status.stopping
 
 
+@pytest.mark.parametrize(("by_plugin", "by_status"), [(2, 0), (0, 2), (None, 2), (2, None), (2, 2)])
+def test_where_two_can_tell_who_is_on_the_larger_number_counts(by_plugin: int | None, by_status: int | None) -> None:
+    scene = Scene(idle=60.0).running()
+    scene.plugin.online = by_plugin
+    scene.probe.answer = Answer({}, by_status)
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.running
+    scene.plugin.online = 0
+    scene.probe.answer = Answer({}, 0)
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.stopping
+
+
 def test_a_server_that_does_not_answer_is_busy_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(idle=60.0).running()
     scene.probe.answer = BackendError("no answer")
@@ -721,6 +734,20 @@ def test_a_plugin_that_can_wait_has_not_stopped_before_its_process_is_gone() -> 
     scene.plugin.stopped()
     assert scene.status() is Status.stopping
     scene.plugin.end(0)
+    assert scene.status() is Status.stopped
+
+
+def test_a_server_that_cannot_be_asked_to_stop_gets_its_sigterm_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(stop_timeout=100.0).running()
+    scene.life.close()
+    assert scene.plugin.stopping is not None
+    scene.plugin.stopping.errback(PluginError("its console is gone"))
+    assert "could not be asked to stop: its console is gone" in caplog.text
+    scene.clock.advance(0.0)
+    assert scene.plugin.signals == [signal.SIGTERM]
+    scene.clock.advance(99.0)
+    assert not scene.life.view.unstoppable
+    scene.plugin.end(143)
     assert scene.status() is Status.stopped
 
 

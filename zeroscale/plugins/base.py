@@ -55,8 +55,8 @@ class ProcessServer:
         """What the server's environment has beside our own."""
         return {}
 
-    def ask_to_stop(self) -> None:
-        """Asks the running server to stop, and does not wait for it.
+    async def ask_to_stop(self) -> None:
+        """Asks the running server to stop; need not wait for it.
 
         :raises PluginError: it cannot be asked.
         """
@@ -122,7 +122,7 @@ class ProcessServer:
             return
         self.status = Status.stopping
         self._asked_to_end = True
-        self.ask_to_stop()
+        await self.ask_to_stop()
         await self._process.wait()
         self.status = Status.stopped
 

@@ -65,6 +65,6 @@ class Server(ProcessServer):
         inherited = os.environ.get("PYTHONPATH")
         return {"PYTHONPATH": f"{package}{os.pathsep}{inherited}" if inherited else package}
 
-    def ask_to_stop(self) -> None:
+    async def ask_to_stop(self) -> None:
         """Types `stop`, as one does with a Minecraft server."""
         self.send("stop")

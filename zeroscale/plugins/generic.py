@@ -60,7 +60,7 @@ class Server(ProcessServer):
         """The command line as it was given."""
         return self._command
 
-    def ask_to_stop(self) -> None:
+    async def ask_to_stop(self) -> None:
         """Sends the stop signal to the whole process group."""
         self.signal(self._stop_signal)
 

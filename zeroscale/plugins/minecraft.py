@@ -15,7 +15,8 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
-from zeroscale.server.gamefiles import read_properties
+from zeroscale.plugins.minecraft_console import MinecraftConsole
+from zeroscale.server.gamefiles import GameFiles, read_properties
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
@@ -44,6 +45,7 @@ class Server(ProcessServer):
         *words: str,
         server_port: int,
         state_directory: str | Path,
+        server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
         jar: str | None = None,
         java: str | None = None,
@@ -57,6 +59,7 @@ class Server(ProcessServer):
         :param words: the whole command line, program and arguments.
         :param server_port: the port that it is to listen on.
         :param state_directory: this server's own directory.
+        :param server_host: where it is reached.
         :param working_directory: the server's directory, with its world and server.properties.
         :param jar: the jar to run, seen from the working directory.
         :param java: the Java to run it with.
@@ -69,6 +72,7 @@ class Server(ProcessServer):
             raise PluginError("a command of your own has its jar, java and memory in it: give only the command")
         if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
             raise PluginError(f"memory={memory!r} is no size that Java knows: write 4G, or 4096M")
+        self._console = MinecraftConsole(GameFiles(self.working_directory), server_host, self.send)
         self._words = words
         self._port = server_port
         self._jar = jar
@@ -93,9 +97,16 @@ class Server(ProcessServer):
         heap = (f"-Xmx{self._memory}",) if self._memory else ()
         return (self._java or "java", *heap, "-jar", jar, *arguments)
 
-    def ask_to_stop(self) -> None:
-        """Types `stop` into its console, on which it saves."""
-        self.send("stop")
+    async def ask_to_stop(self) -> None:
+        """Says `stop`, on which it saves."""
+        await self._console.stop(self._process.wait)
+
+    async def players(self) -> int | None:
+        """How many are on, by RCON, or through its console where its status is off; None: it cannot say.
+
+        :raises PluginError: it could before, has no status, and does not answer now.
+        """
+        return await self._console.players()
 
     def explain_end(self, exit_code: int | None) -> str | None:
         """The usual reasons why a new server does not start."""
@@ -115,6 +126,10 @@ class Server(ProcessServer):
             if re.search(r"Could not reserve enough space|Invalid maximum heap size|insufficient memory", line):
                 return f"Java did not get the memory it was told to take: {line.strip()}"
         return None
+
+    def _line(self, line: str) -> None:
+        self._console.heard(line)
+        super()._line(line)
 
     # What is in the working directory.
 

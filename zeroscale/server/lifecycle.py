@@ -479,7 +479,7 @@ class Lifecycle(Effects):
             return kept_awake
         try:
             players = await self._plugin.players()
-            if players is None and self._policy.asks:
+            if not players and self._policy.asks:
                 answer = await self._parts.probe.ask()
                 self._keep_status(answer)
                 players = answer.players
@@ -557,7 +557,8 @@ class Lifecycle(Effects):
         message = failure.getErrorMessage()
         if self._status is Status.stopping:
             if self._gone_call is not None:
-                self._log.error("%s was asked to stop and could not: %s", self.name, message)
+                self._log.error("%s could not be asked to stop: %s", self.name, message)
+                self.hurry()
                 return
             self._machine.crashed("it could not be stopped", message)
         else:

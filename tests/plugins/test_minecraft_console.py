@@ -1,0 +1,211 @@
+"""Who is on, and the word to stop, by whichever way there is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from processes import free_port
+from server.rcon_server import RconServer
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import minecraft_console
+from zeroscale.plugins.minecraft_console import MinecraftConsole
+from zeroscale.server.gamefiles import GameFiles
+
+PASSWORD = "secret"
+EMPTY = "[12:00:00] [Server thread/INFO]: There are 0 of a max of 20 players online: "
+
+
+class Server:
+    """A server's console and RCON, as far as the test lets it have them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.typed: list[str] = []
+        self.commands: list[str] = []
+        self.answer: str | None = None
+        self.by_rcon = "There are 0 of a max of 20 players online: "
+        self.readable = True
+        self.ended = asyncio.Event()
+        self.console = MinecraftConsole(GameFiles(directory), "127.0.0.1", self._type)
+
+    def say(self, **properties: str) -> None:
+        """What server.properties says, `_` for a hyphen; RCON's port and password always."""
+        lines = [f"rcon.port={self.port}", f"rcon.password={PASSWORD}"]
+        lines += [f"{name.replace('_', '-')}={value}" for name, value in properties.items()]
+        (self.directory / "server.properties").write_text("\n".join(lines))
+
+    def _type(self, line: str) -> None:
+        if not self.readable:
+            raise PluginError("the server's console takes no input")
+        self.typed.append(line)
+        if self.answer is not None:
+            asyncio.get_running_loop().call_soon(self.console.heard, self.answer)
+
+    def _run(self, command: str) -> str:
+        self.commands.append(command)
+        if command == "stop":
+            self.ended.set()
+        return self.by_rcon if command == "list" else "Saved the game"
+
+    @asynccontextmanager
+    async def rcon(self) -> AsyncIterator[None]:
+        """RCON is on."""
+        self.say(enable_rcon="true")
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = RconServer(PASSWORD, self._run)
+            while data := await reader.read(1460):
+                writer.write(connection.read(data))
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", self.port):
+            yield
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minecraft_console, "LIST_TIMEOUT", 0.2)
+    monkeypatch.setattr(minecraft_console, "RCON_STOP_AFTER", 0.05)
+
+
+async def test_with_a_status_and_no_rcon_the_status_tells(server: Server) -> None:
+    assert await server.console.players() is None
+    server.say(enable_status="true")
+    assert await server.console.players() is None
+    assert server.typed == []
+
+
+async def test_rcon_tells_where_it_is_on(server: Server) -> None:
+    async with server.rcon():
+        assert await server.console.players() == 0
+        server.by_rcon = "There are 3 of a max of 20 players online: A, B, C"
+        assert await server.console.players() == 3
+    assert server.typed == []
+
+
+async def test_rcon_that_fails_is_said_once_and_leaves_it_to_the_others(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.say(enable_rcon="true")
+    with caplog.at_level(logging.WARNING):
+        assert await server.console.players() is None
+        assert await server.console.players() is None
+    assert len(caplog.records) == 1
+    server.say(enable_rcon="true", enable_status="false")
+    server.answer = EMPTY
+    assert await server.console.players() == 0
+    assert server.typed == ["list"]
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        (EMPTY, 0),
+        ("[12:00:00] [Server thread/INFO]: There are 2 of a max of 20 players online: Steve, Alex", 2),
+        ("[12:00:00 INFO]: There are 1 of a max of 20 players online: Steve", 1),
+        ("[12:00:00] [Server thread/INFO] [minecraft/DedicatedServer]: There are 4/20 players online:", 4),
+        ("2013-05-01 12:00:00 [INFO] There are 5/20 players online:", 5),
+        ("There are 6 out of maximum 20 players online.", 6),
+    ],
+)
+async def test_without_a_status_it_is_asked_on_its_console(server: Server, line: str, count: int) -> None:
+    server.say(enable_status="false")
+    server.answer = line
+    assert await server.console.players() == count
+    assert server.typed == ["list"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[12:00:00] [Server thread/INFO]: <Steve> There are 0 of a max of 20 players online: ",
+        "[12:00:00] [Server thread/INFO]: Steve: There are 0 of a max of 20 players online: ",
+        "[12:00:00] [Server thread/INFO]: * Steve There are 0 of a max of 20 players online: ",
+        "[12:00:00] [Server thread/INFO]: There are 20 zombies",
+        "Done",
+        "",
+    ],
+)
+async def test_what_a_player_says_is_no_answer(server: Server, line: str) -> None:
+    server.say(enable_status="false")
+    server.answer = line
+    assert await server.console.players() is None
+    server.console.heard(EMPTY)  # nobody asks any more
+
+
+async def test_who_has_answered_before_and_does_not_now_is_no_empty_server(server: Server) -> None:
+    server.say(enable_status="false")
+    server.answer = EMPTY
+    assert await server.console.players() == 0
+    server.answer = None
+    for _ in range(2):
+        with pytest.raises(PluginError, match="answered `list` before, and does not now"):
+            await server.console.players()
+    server.readable = False
+    with pytest.raises(PluginError, match="does not now"):
+        await server.console.players()
+    server.readable = True
+    server.answer = EMPTY
+    assert await server.console.players() == 0
+
+
+async def test_a_question_may_be_called_back(server: Server) -> None:
+    server.say(enable_status="false")
+    asking = asyncio.ensure_future(server.console.players())
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    server.console.heard(EMPTY)
+
+
+async def test_stop_is_typed(server: Server) -> None:
+    await server.console.stop(server.ended.wait)
+    assert server.typed == ["stop"]
+
+
+async def test_a_server_that_stops_when_it_is_typed_hears_nothing_by_rcon(server: Server) -> None:
+    async with server.rcon():
+        server.ended.set()
+        await server.console.stop(server.ended.wait)
+    assert (server.typed, server.commands) == (["stop"], [])
+
+
+async def test_a_server_that_does_not_hear_its_console_is_told_by_rcon(server: Server) -> None:
+    async with server.rcon():
+        await server.console.stop(server.ended.wait)
+    assert (server.typed, server.commands) == (["stop"], ["save-all flush", "stop"])
+
+
+async def test_a_console_that_cannot_be_written_is_no_loss_where_there_is_rcon(server: Server) -> None:
+    server.readable = False
+    async with server.rcon():
+        await server.console.stop(server.ended.wait)
+    assert (server.typed, server.commands) == ([], ["save-all flush", "stop"])
+
+
+async def test_neither_console_nor_rcon(server: Server) -> None:
+    server.readable = False
+    with pytest.raises(PluginError, match="takes no input"):
+        await server.console.stop(server.ended.wait)
+    server.say(enable_rcon="true")
+    with pytest.raises(PluginError, match="RCON at"):
+        await server.console.stop(server.ended.wait)
+
+
+async def test_typed_and_rcon_is_gone_is_a_server_that_saves(server: Server) -> None:
+    server.say(enable_rcon="true")
+    await server.console.stop(server.ended.wait)
+    assert server.typed == ["stop"]
