@@ -1,5 +1,7 @@
 """A server that starts in no time, speaks as much Minecraft as is asked of it, and writes down when what happened.
 
+Where there is a server.properties its status is off; `list` counts as many players as the file `online` says.
+
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
 """
@@ -47,7 +49,7 @@ class Client(socketserver.BaseRequestHandler):
             self.request.sendall(frame(0, json.dumps({"text": "You have woken the zeroscale demo server"})))
         else:
             self.server.record.note("question" if self.server.ready else "early question")
-            if self.server.ready:
+            if self.server.ready and not self.server.status_off:
                 self.request.sendall(frame(0, json.dumps(STATUS)))
 
 
@@ -58,6 +60,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
     ready = False
+    status_off = False
     record: Record
 
 
@@ -97,6 +100,7 @@ def main() -> None:
     time.sleep(options.start / 3)
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
+        server.status_off = Path("server.properties").exists()
         record.note("bound")
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         time.sleep(options.start * 2 / 3)
@@ -104,6 +108,9 @@ def main() -> None:
         record.note("ready")
         say('Done (0.1s)! For help, type "help"')
         for line in sys.stdin:
+            if line.strip() == "list":
+                online = Path("online").read_text() if Path("online").exists() else "0"
+                say(f"There are {online} of a max of 20 players online: ")
             if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
                 subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
             if line.strip() in ("stop", "restart"):

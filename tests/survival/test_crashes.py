@@ -40,7 +40,7 @@ def test_a_server_that_never_gets_ready_backs_off_and_then_stays_down(scene: Sce
 
 
 def test_a_crash_in_play_is_told_with_its_last_words(scene: Scene) -> None:
-    proxy = scene.demo(switches="--echo --crash-after 1")
+    proxy = scene.demo(switches="--echo --crash-after 0.5")
     playing = scene.player()
     playing.is_in()
     playing.is_closed()
@@ -51,14 +51,16 @@ def test_a_crash_in_play_is_told_with_its_last_words(scene: Scene) -> None:
     assert not scene.journal().overlapped
 
 
-ENDS: list[tuple[str, Callable[[Scene], None]]] = [
-    ("exit code 0", lambda scene: scene.type("stop")),
-    ("exit code 130", lambda scene: os.kill(scene.server(), signal.SIGINT)),
-    ("exit code 143", lambda scene: os.kill(scene.server(), signal.SIGTERM)),
+ENDS = [
+    pytest.param("exit code 0", lambda scene: scene.type("stop"), id="0"),
+    pytest.param(
+        "exit code 130", lambda scene: os.kill(scene.server(), signal.SIGINT), id="130", marks=pytest.mark.slow
+    ),
+    pytest.param("exit code 143", lambda scene: os.kill(scene.server(), signal.SIGTERM), id="143"),
 ]
 
 
-@pytest.mark.parametrize(("code", "end"), ENDS, ids=[code for code, _ in ENDS])
+@pytest.mark.parametrize(("code", "end"), ENDS)
 def test_somebodys_stop_is_no_crash(scene: Scene, code: str, end: Callable[[Scene], None]) -> None:
     proxy = scene.demo("--max_crashes", "1")
     scene.player().is_greeted()
@@ -72,6 +74,7 @@ def test_somebodys_stop_is_no_crash(scene: Scene, code: str, end: Callable[[Scen
     assert (report.consistent, report.closed, report.runs, report.saves) == (True, True, 2, 2)
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_itself_anew_is_kept(scene: Scene) -> None:
     """As Paper does at `/restart`: a new process, of which we know nothing, and the old one ends."""
     proxy = scene.small(idle=2)
@@ -103,6 +106,7 @@ def test_a_server_that_starts_itself_anew_is_adopted(scene: Scene) -> None:
     assert new.terminate() == 0
 
 
+@pytest.mark.slow
 def test_a_script_that_starts_its_server_again_and_again_is_one_server(scene: Scene) -> None:
     proxy = scene.small("--stop_timeout", "0.7", idle=1, through="while true; do {}; done")
     scene.player().is_greeted()

@@ -23,6 +23,7 @@ def assert_well(scene: Scene, *proxies: Program, runs: int) -> None:
     assert (report.runs, report.saves) == (runs, runs)
 
 
+@pytest.mark.slow
 def test_while_the_server_sleeps(scene: Scene) -> None:
     old = scene.demo()
     kill(old)
@@ -36,13 +37,13 @@ def test_while_the_server_sleeps(scene: Scene) -> None:
 def test_while_the_server_starts(scene: Scene) -> None:
     # It ignores SIGTERM: that it stops at all shows that the new proxy types into the console that the old one made.
     switches = "--ignore-term"
-    old = scene.demo(start=1.5, switches=switches)
+    old = scene.demo(start=1, switches=switches)
     waiting = scene.player()
     old.wait_for("Preparing level")
     server = scene.server()
     kill(old)
     waiting.is_closed()
-    new = scene.demo(start=1.5, switches=switches, idle=1)
+    new = scene.demo(start=1, switches=switches, idle=0.3)
     new.wait_for("taking it over")
     assert "Waking up" in scene.motd()
     scene.player().is_greeted()
@@ -80,6 +81,7 @@ def test_while_players_are_on(scene: Scene) -> None:
     assert_well(scene, old, new, runs=2)
 
 
+@pytest.mark.slow
 def test_while_the_server_stops(scene: Scene) -> None:
     switches = "--ignore-term --slow-stop 1.5"
     old = scene.demo(switches=switches, idle=0)
@@ -110,6 +112,7 @@ def test_while_the_server_is_paused(scene: Scene) -> None:
     assert_well(scene, old, new, runs=1)
 
 
+@pytest.mark.slow
 def test_an_adopted_server_is_stopped_by_our_own_end(scene: Scene) -> None:
     old = scene.demo(start=1.5, switches="--ignore-term")
     scene.player()
@@ -142,8 +145,8 @@ def test_a_second_proxy_beside_a_living_one_is_refused(scene: Scene, tmp_path: P
     [
         # Its port is not bound yet, and no world is open: nothing but a lock of ours tells that it is there.
         ("Starting minecraft", 60),
-        ("Preparing level", 3),
-        ("Done", 0),
+        pytest.param("Preparing level", 3, marks=pytest.mark.slow),
+        pytest.param("Done", 0, marks=pytest.mark.slow),
     ],
 )
 def test_an_orphan_of_another_state_directory_is_never_doubled(

@@ -26,7 +26,7 @@ def assert_well(scene: Scene, proxy: Program, *, runs: int, cut_saves: int = 0) 
 
 
 def test_while_it_starts(scene: Scene) -> None:
-    proxy = scene.demo(start=1.5)
+    proxy = scene.demo(start=0.8)
     waiting = [scene.player(f"Waiting{number}") for number in range(3)]
     proxy.wait_for("Preparing level")
     kill_server(scene)
@@ -52,7 +52,7 @@ def test_while_it_runs_with_nobody_on(scene: Scene) -> None:
 
 
 def test_while_it_runs_with_players_on(scene: Scene) -> None:
-    proxy = scene.demo(switches="--echo", idle=1)
+    proxy = scene.demo(switches="--echo", idle=0.3)
     players = [scene.player(f"Playing{number}") for number in range(2)]
     for player in players:
         player.is_in()

@@ -51,6 +51,7 @@ def test_a_server_that_ignores_everything_is_not_killed_and_that_is_said(scene: 
     assert not report.closed
 
 
+@pytest.mark.slow
 def test_sigkill_only_where_it_was_asked_for_and_it_is_said_to_be_a_loss(scene: Scene) -> None:
     proxy = scene.demo("--stop_timeout", "0.4", "--kill_timeout", "0.4", switches="--ignore-stop --ignore-term", idle=0)
     scene.player().is_greeted()
@@ -80,7 +81,15 @@ def test_a_start_that_takes_too_long_is_stopped_before_it_is_called_failed(scene
     assert (report.consistent, report.closed) == (True, True)
 
 
-@pytest.mark.parametrize("line", ["{}", "{} & wait", "exec 3<&0; {} <&3 & wait; sleep 0.1", "trap '' TERM; {}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}",
+        pytest.param("{} & wait", marks=pytest.mark.slow),
+        "exec 3<&0; {} <&3 & wait; sleep 0.1",
+        "trap '' TERM; {}",
+    ],
+)
 def test_a_start_scripts_child_is_stopped_with_it(scene: Scene, line: str) -> None:
     proxy = scene.small("--stop_timeout", "0.5", idle=0, through=line)
     scene.player().is_greeted()
@@ -103,6 +112,7 @@ def test_a_child_that_outlives_its_start_script_is_still_the_server(scene: Scene
     assert proxy.terminate() == 0
 
 
+@pytest.mark.slow
 def test_a_forked_child_is_neither_orphaned_nor_left_with_the_port(scene: Scene) -> None:
     proxy = scene.demo(switches="--fork-child", idle=0.5)
     scene.player().is_greeted()
