@@ -399,6 +399,18 @@ def test_it_is_not_started_where_another_copy_may_be_running(obstacle: str | Non
     assert (obstacle or "already answers") in str(scene.life.view.detail)
 
 
+def test_what_was_not_even_started_has_not_crashed() -> None:
+    scene = Scene(max_crashes=2)
+    scene.obstacle = "the world is open elsewhere"
+    for _ in range(5):
+        scene.life.wake("somebody")
+        assert scene.status() is Status.failed
+        assert scene.life.view.retry_at == 0.0
+    assert scene.records.crashes == 0
+    scene.obstacle = None
+    scene.running()
+
+
 # Adopting
 
 
@@ -435,6 +447,20 @@ def test_an_adopted_servers_unknowable_exit_is_an_ordinary_end() -> None:
     scene.become_ready()
     scene.plugin.end(None)
     assert scene.status() is Status.stopped
+
+
+def test_who_waits_for_an_adopted_server_that_was_just_stopping_gets_a_fresh_one() -> None:
+    scene = Scene(opened=False)
+    scene.plugin.adoptable = True
+    Deferred.fromCoroutine(scene.life.open())
+    said = scene.waiter()
+    scene.plugin.adoptable = False
+    scene.plugin.end(None)
+    assert scene.status() is Status.starting
+    assert scene.plugin.calls[-1] == "start"
+    assert scene.records.crashes == 0
+    scene.become_ready()
+    assert isinstance(said[0], Visit)
 
 
 # Running

@@ -91,23 +91,18 @@ class Scene:
             listens=listens,
         )
 
-    def small(self, *options: str, start: float = 0.0, idle: float = 60, through: str = "exec {}") -> Program:
+    def small(
+        self, *options: str, start: float = 0.0, stop: float = 0.0, idle: float = 60, through: str = "exec {}"
+    ) -> Program:
         """Starts a zeroscale in front of `small_server.py`, which is run by a shell.
 
         :param start: how many seconds it takes to start.
+        :param stop: how many seconds it takes to stop, with its port closed.
         :param through: the shell's line, around the server's command.
         """
         program = Path(__file__).with_name("small_server.py")
-        words = [
-            sys.executable,
-            "-S",
-            "-E",
-            str(program),
-            str(self.server_port),
-            str(self.record),
-            "--start",
-            f"{start}",
-        ]
+        words = [sys.executable, "-S", "-E", str(program), str(self.server_port), str(self.record)]
+        words += ["--start", f"{start}", "--stop", f"{stop}"]
         line = through.format(shlex.join(words))
         return self.run("minecraft", "-t", f"{idle:g}", *options, "-a", "sh", "-a", "-c", "-a", line)
 

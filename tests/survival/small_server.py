@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("record", type=Path)
     parser.add_argument("--start", type=float, default=0.0, help="seconds; its port is bound after a third of them")
+    parser.add_argument("--stop", type=float, default=0.0, help="seconds, for all of which its port is closed")
     options = parser.parse_args()
     record = Record(options.record)
     record.note("started")
@@ -114,6 +115,9 @@ def main() -> None:
             if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
                 subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
             if line.strip() in ("stop", "restart"):
+                server.shutdown()
+                server.server_close()
+                time.sleep(options.stop)
                 record.note("stopped")
                 os._exit(0)
         signal.pause()  # a shell's background job has no input

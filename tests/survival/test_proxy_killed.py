@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from peers.programs import Program, wait_until
+from peers.programs import Program, answers, wait_until
 from survival.scene import Scene, at_once, kill, state_of
 
 
@@ -110,6 +110,22 @@ def test_while_the_server_is_paused(scene: Scene) -> None:
     assert scene.server() == server
     assert new.terminate() == 0
     assert_well(scene, old, new, runs=1)
+
+
+def test_who_comes_while_an_orphan_still_stops_gets_a_fresh_server(scene: Scene) -> None:
+    """As the real one does, it has closed its port by then, and goes on saving."""
+    old = scene.small(idle=0, stop=1.5)
+    scene.player().is_greeted()
+    old.wait_for("Stopping")
+    wait_until(lambda: not answers(scene.server_port), "it stops", program=old)
+    kill(old)
+    new = scene.small()
+    new.wait_for("taking it over")
+    scene.player("Next").is_greeted()
+    assert len(scene.moments("started")) == 2
+    assert scene.moments("started")[1] > scene.moments("stopped")[0]
+    assert new.terminate() == 0
+    assert "failed" not in new.text()
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ class Lifecycle(Effects):
         self._readiness: Readiness | None = None
         self._began = 0.0
         self._adopted = False
+        self._hindered = False
         self._condemned: tuple[str, str] | None = None
         self._steps: list[Step] = []
         self._mirrored_at = float("-inf")
@@ -336,8 +337,10 @@ class Lifecycle(Effects):
         self._worn_out = True
         if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
             self._parts.records.cleared()
-        crashes = self._parts.records.crashed(detail)
-        wait = back_off(crashes, self._policy.max_crashes)
+        hindered, self._hindered = self._hindered, False
+        # What was not even started has not crashed, and looking whether it may be now costs nothing.
+        crashes = self._parts.records.crashes if hindered else self._parts.records.crashed(detail)
+        wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
         self._enter(Status.failed)
         self._reason = reason
         self._detail = detail
@@ -365,6 +368,7 @@ class Lifecycle(Effects):
             if obstacle is None and await self._parts.probe.connects():
                 obstacle = "something else already answers on the server's port: stop it, or give another server_port"
             if obstacle is not None:
+                self._hindered = True
                 raise PluginError(obstacle)
             self._start_call = self._plugin.start()
             await _shield(self._start_call)
@@ -425,7 +429,8 @@ class Lifecycle(Effects):
                 self._machine.crashed(*self._condemned)
             else:
                 self._machine.ended()
-        elif self._status is Status.running and clean:
+        elif clean and (self._status is Status.running or (self._status is Status.starting and self._adopted)):
+            # Also a server that was stopping when its proxy died, and was taken over: who waits wakes the next one.
             self._log.info("%s ended by itself (%s)", self.name, words)
             self._machine.ended()
         else:
