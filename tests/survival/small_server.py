@@ -112,12 +112,12 @@ def main() -> None:
             if line.strip() == "list":
                 online = Path("online").read_text() if Path("online").exists() else "0"
                 say(f"There are {online} of a max of 20 players online: ")
-            if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
-                subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
             if line.strip() in ("stop", "restart"):
                 server.shutdown()
-                server.server_close()
+                server.server_close()  # before the next one is started: it binds the same port
                 time.sleep(options.stop)
+                if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
+                    subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
                 record.note("stopped")
                 os._exit(0)
         signal.pause()  # a shell's background job has no input
