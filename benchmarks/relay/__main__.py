@@ -337,7 +337,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="of the relays")
     parser.add_argument("--command", default=contestants.DEFAULT_COMMAND, help="ours; default: %(default)s")
     parser.add_argument("--harness", action="store_true", help="in place of the whole proxy, the relay alone")
-    parser.add_argument("--json", type=Path, default=Path("relay.json"), help="where the figures go")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "build" / "benchmarks" / "relay.json", help="where the figures go"
+    )
     options = parser.parse_args()
     relays = chosen(options)
     pin = len(cores) > 1 and shutil.which("taskset") is not None
@@ -352,6 +354,7 @@ def main() -> None:
     for aim in reached:
         verdict = "" if aim["met"] is None else "met" if aim["met"] else "MISSED"
         print(f"{aim['what']}: {aim.get('ratio') or aim.get('added_us')}  {verdict}".rstrip())
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"machine": machine(), "results": results, "aims": reached}, indent=1) + "\n")
 
 

@@ -303,6 +303,30 @@ def test_a_unix_peer_that_closes_while_it_is_owed_bytes_has_reset(running: Runni
     assert running.end_of(pair) is Outcome.client_reset
 
 
+def test_a_unix_peer_that_has_read_all_it_could_and_closes_while_it_is_owed_more_has_reset() -> None:
+    """Without a thread, for it hangs on what happens between two events: there is no error then, and no room."""
+    pipes, told = Pipes(), Told()
+    loop = Loop(told, pipes, HALF_CLOSED_LIMIT)
+    client, our_client = unix_pair(4096)
+    backend, our_backend = unix_pair()
+    with client, our_client, backend, our_backend:
+        for sock in (client, our_client, our_backend):
+            sock.setblocking(False)
+        pair = Pair(our_client, our_backend)
+        loop._admit(pair)
+        backend.sendall(b"x" * 100_000)
+        loop._happened(pair.backend.fd, select.EPOLLIN)
+        assert pair.to_client.waiting
+        with contextlib.suppress(BlockingIOError):
+            while client.recv(65536):
+                pass
+        client.close()
+        loop._happened(pair.client.fd, select.EPOLLHUP)
+        assert told.ends.get_nowait() == (pair, Outcome.client_reset)
+        loop.close()
+        pipes.close()
+
+
 def test_both_reset_at_once(running: Running) -> None:
     client, backend, pair = running.pair()
     reset(client)
@@ -393,6 +417,17 @@ def test_a_descriptor_closed_behind_its_back_is_a_crash_not_a_guess(running: Run
     running.join()
     assert isinstance(running.crash, OSError)
     assert running.crash.errno in (errno.EBADF, errno.ENOENT)
+
+
+def test_a_sink_closed_behind_its_back_is_a_crash_as_well(running: Running) -> None:
+    client, backend, pair = running.pair()
+    client.sendall(b"x")
+    receive(backend, 1)
+    pair.client.socket.close()
+    backend.sendall(b"to whoever has the number now")
+    running.join()
+    assert isinstance(running.crash, OSError)
+    assert running.crash.errno == errno.EBADF
 
 
 def test_it_sleeps_for_ever_when_there_are_no_pairs(running: Running) -> None:
