@@ -61,9 +61,9 @@ def test_the_plugin_shown_runs() -> None:
 
 def test_the_demo_is_as_shown(tmp_path: Path) -> None:
     public, private = free_port(), free_port()
-    command = ["demo", str(public), str(private), "--info", "-a", "start_seconds=0.5", "-t", "1"]
+    command = ["demo", str(public), str(private), "--debug", "-a", "start_seconds=0.5", "-t", "1"]
     with Program(python("-m", "zeroscale", *command, "--state_directory", str(tmp_path))) as proxy:
-        proxy.wait_for("INFO:zeroscale.relay.handover:Relays: ")
+        proxy.wait_for("Listening on ('0.0.0.0', ")
         with Program(python("-m", "zeroscale.ctl.main", "ping", f"localhost:{public}")) as ping:
             assert ping.wait() == 0
         assert "\n".join(ping.lines[:6]) in README

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 from collections.abc import Callable
 
@@ -96,14 +97,14 @@ def test_no_minecraft_at_all(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("frame", "code", "text"),
     [
-        (SUCCESS, 0, "let in after 0.0 s as Steve\n"),
-        (KICK, 1, "kicked after 0.0 s: Come again\n"),
-        (ENCRYPTION, 0, "the real server answered after 0.0 s: it checks accounts"),
+        (SUCCESS, 0, r"let in after \d\.\d s as Steve\n"),
+        (KICK, 1, r"kicked after \d\.\d s: Come again\n"),
+        (ENCRYPTION, 0, r"the real server answered after \d\.\d s: it checks accounts"),
     ],
 )
 def test_the_command(serve: Serve, capsys: pytest.CaptureFixture[str], frame: bytes, code: int, text: str) -> None:
     assert main(["join", str(serve(says(frame))), "--name", "Steve", "--protocol", "1.21.4"]) == code
-    assert capsys.readouterr().out.startswith(text)
+    assert re.match(text, capsys.readouterr().out)
 
 
 def test_it_speaks_the_version_that_the_status_names(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
