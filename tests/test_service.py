@@ -236,6 +236,18 @@ def test_a_minecraft_directory_without_a_server_is_said_at_once_not_to_the_first
     assert "server.jar" in line
 
 
+@pytest.mark.parametrize(("tick_time", "warns"), [("60000", True), ("-1", False)])
+def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scene, tick_time: str, warns: bool) -> None:
+    (scene.directory / "server.properties").write_text(f"server-port={scene.server_port}\nmax-tick-time={tick_time}\n")
+    state = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory), "--debug"]
+    words = ["--idle_action", "pause", "-a", "sleep 60", "minecraft", str(scene.port), str(scene.server_port)]
+    with Program([sys.executable, "-m", "zeroscale", *state, *words], scene.directory) as proxy:
+        proxy.wait_for(r"Listening on \('0\.0\.0\.0'")
+        assert proxy.terminate() == 0
+    warnings = [line for line in proxy.lines if line.startswith("WARNING")]
+    assert any("write max-tick-time=-1 there" in line for line in warnings) is warns
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "failed"])
