@@ -249,7 +249,7 @@ def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scen
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "failed"])
 def test_a_signal_ends_it_cleanly_from_every_state(
     scene: Scene, state: str, number: signal.Signals, signals: int

@@ -120,6 +120,7 @@ def test_as_a_daemon(directory: Path) -> None:
     assert not (directory / "twistd.pid").exists()
 
 
+@pytest.mark.slow
 def test_the_daemons_log_is_rotated_by_twistds_own_signal(directory: Path) -> None:
     running = daemon(directory, "good", *PORTS)
     running.wait_for("started")

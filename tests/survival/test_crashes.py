@@ -12,6 +12,7 @@ from peers.programs import wait_until
 from survival.scene import AT_ONCE, Scene, at_once
 
 
+@pytest.mark.slow
 def test_a_server_that_never_gets_ready_backs_off_and_then_stays_down(scene: Scene) -> None:
     proxy = scene.demo("--max_crashes", "3", switches="--crash-at-start")
     assert "it ended while it started" in scene.player().is_told()
@@ -60,6 +61,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "end"), ENDS)
 def test_somebodys_stop_is_no_crash(scene: Scene, code: str, end: Callable[[Scene], None]) -> None:
     proxy = scene.demo("--max_crashes", "1")
@@ -91,6 +93,7 @@ def test_a_server_that_starts_itself_anew_is_kept(scene: Scene) -> None:
     assert proxy.terminate() == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_itself_anew_is_adopted(scene: Scene) -> None:
     old = scene.small()
     scene.player().is_greeted()

@@ -117,6 +117,7 @@ def test_paused_and_resumed_within_milliseconds(scene: Scene, record_property: C
     assert_saved(scene, proxy, runs=1)
 
 
+@pytest.mark.slow
 def test_our_own_end_resumes_a_paused_server_so_that_it_can_save(scene: Scene) -> None:
     proxy = scene.demo("--idle_action", "pause", idle=0, switches="--slow-stop 0.3")
     proxy.wait_for("max-tick-time=60000: .* write max-tick-time=-1 there")
@@ -126,6 +127,7 @@ def test_our_own_end_resumes_a_paused_server_so_that_it_can_save(scene: Scene) -
     assert_saved(scene, proxy, runs=1)
 
 
+@pytest.mark.slow
 def test_paused_first_and_stopped_later(scene: Scene) -> None:
     proxy = scene.demo("--idle_action", "pause+stop", "--pause_stop_after", "0.5", idle=0)
     scene.player().is_greeted()
@@ -137,6 +139,7 @@ def test_paused_first_and_stopped_later(scene: Scene) -> None:
     assert_saved(scene, proxy, runs=1)
 
 
+@pytest.mark.slow
 def test_up_for_a_minimum_of_time(scene: Scene) -> None:
     proxy = scene.demo("--minimum_online_time", "1", idle=0)
     scene.player().is_greeted()

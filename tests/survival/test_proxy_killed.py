@@ -34,6 +34,7 @@ def test_while_the_server_sleeps(scene: Scene) -> None:
     assert_well(scene, old, new, runs=1)
 
 
+@pytest.mark.slow
 def test_while_the_server_starts(scene: Scene) -> None:
     # It ignores SIGTERM: that it stops at all shows that the new proxy types into the console that the old one made.
     switches = "--ignore-term"
@@ -97,6 +98,7 @@ def test_while_the_server_stops(scene: Scene) -> None:
     assert_well(scene, old, new, runs=2)
 
 
+@pytest.mark.slow
 def test_while_the_server_is_paused(scene: Scene) -> None:
     switches = "--ignore-term"
     old = scene.demo("--idle_action", "pause", switches=switches, idle=0)
@@ -112,6 +114,7 @@ def test_while_the_server_is_paused(scene: Scene) -> None:
     assert_well(scene, old, new, runs=1)
 
 
+@pytest.mark.slow
 def test_who_comes_while_an_orphan_still_stops_gets_a_fresh_server(scene: Scene) -> None:
     """As the real one does, it has closed its port by then, and goes on saving."""
     old = scene.small(idle=0, stop=1.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from peers.programs import Program, wait_until
 from survival.scene import AT_ONCE, Scene, at_once, state_of
 
@@ -25,6 +26,7 @@ def assert_well(scene: Scene, proxy: Program, *, runs: int, cut_saves: int = 0) 
     assert report.closed
 
 
+@pytest.mark.slow
 def test_while_it_starts(scene: Scene) -> None:
     proxy = scene.demo(start=0.8)
     waiting = [scene.player(f"Waiting{number}") for number in range(3)]
@@ -85,6 +87,7 @@ def test_while_it_stops(scene: Scene) -> None:
     assert not scene.journal().overlapped
 
 
+@pytest.mark.slow
 def test_while_it_is_paused(scene: Scene) -> None:
     proxy = scene.demo("--idle_action", "pause", idle=0)
     scene.player().is_greeted()

@@ -10,6 +10,7 @@ from peers.programs import wait_until
 from survival.scene import AT_ONCE, Scene, at_once
 
 
+@pytest.mark.slow
 def test_a_server_that_ignores_stop_saves_on_sigterm(scene: Scene) -> None:
     proxy = scene.demo("--stop_timeout", "0.5", switches="--ignore-stop --slow-stop 0.3", idle=0)
     scene.player().is_greeted()
@@ -64,6 +65,7 @@ def test_sigkill_only_where_it_was_asked_for_and_it_is_said_to_be_a_loss(scene: 
     assert not scene.journal().overlapped
 
 
+@pytest.mark.slow
 def test_a_start_that_takes_too_long_is_stopped_before_it_is_called_failed(scene: Scene) -> None:
     # Once started it says no more for a minute. `stop` is heard, but a save takes its time.
     told = ("--start_timeout", "3", "--stop_timeout", "20", "--hold_limit", "20")
