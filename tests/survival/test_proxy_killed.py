@@ -165,7 +165,7 @@ def test_a_second_proxy_beside_a_living_one_is_refused(scene: Scene, tmp_path: P
         # Its port is not bound yet, and no world is open: nothing but a lock of ours tells that it is there.
         ("Starting minecraft", 60),
         pytest.param("Preparing level", 3, marks=pytest.mark.slow),
-        pytest.param("Done", 0, marks=pytest.mark.slow),
+        pytest.param("is online", 0, marks=pytest.mark.slow),
     ],
 )
 def test_an_orphan_of_another_state_directory_is_never_doubled(
