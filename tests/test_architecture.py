@@ -110,6 +110,7 @@ WITHOUT_A_TEST_FILE = {
     "status": "values only",
     "version": "one constant",
     "ctl.exits": "numbers only",
+    "control.contract": "contracts only",
     "front.place": "contracts, and one of values",
     "server.parts": "contracts, and values",
     "plugins.demo_server": "a program of its own, run by test_demo.py",

@@ -7,9 +7,9 @@ Judged here is what can be judged from the values alone; what needs Twisted or a
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -32,12 +32,82 @@ HIGHEST_PORT = 65535
 LONGEST_DURATION = 366 * 86400.0
 """A year of seconds: what is longer is a mistake in the unit."""
 
+Wake = Literal["anyone", "known", "whitelist", "ops", "nobody"]
+UnknownHost = Literal["close", "answer"]
+LogFormat = Literal["text", "json"]
+ProxyHeaderVersion = Literal["v1", "v2"]
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION, extra={"kind": "duration"})]
+"""In a file also written as "15m" or "1h30m"."""
+
+PerMinute = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+"""So many a minute: a bucket of so many tokens, filled anew within a minute."""
+
+Network = Annotated[str, msgspec.Meta(extra={"kind": "network"})]
+"""An address, or a network as CIDR."""
+
+
+def check_networks(name: str, networks: Iterable[str]) -> None:
+    """Judges addresses and networks.
+
+    :param name: what they are called in the file.
+    :raises ConfigError: naming the first that is none.
+    """
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {network!r} is no address and no network: {error}") from None
+
+
+class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may wake one server, and how often anybody may ask.
+
+    :ivar wake: who may wake it, besides its operators, who always may.
+    :ivar server_lists: heed the server's own whitelist, bans and operators (Minecraft).
+    :ivar allow: names, UUIDs, addresses and networks that may wake it, whatever `wake` says.
+    :ivar deny: the same, that may not.
+    :ivar lockout: nobody may wake it; the text is what players read. None: it is not locked.
+    :ivar status_per_minute: status questions and pings of one address.
+    :ivar logins_per_minute: logins of one address.
+    :ivar wakes_per_minute: wakes that one address may cause.
+    """
+
+    wake: Wake = "anyone"
+    server_lists: bool = True
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    lockout: str | None = None
+    status_per_minute: PerMinute = 120.0
+    logins_per_minute: PerMinute = 30.0
+    wakes_per_minute: PerMinute = 6.0
+
+
+class ProxyProtocolConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """PROXY headers, which say who the client behind a proxy is.
+
+    :ivar accept_from: who has to send us one, and is believed; any other address must not.
+    :ivar send: which version the real server is sent; None: none.
+    """
+
+    accept_from: tuple[Network, ...] = ()
+    send: ProxyHeaderVersion | None = None
+
+    def __post_init__(self) -> None:
+        """Judges the values.
+
+        :raises ConfigError: naming the address that is none.
+        """
+        check_networks("proxy_protocol.accept_from", self.accept_from)
+
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One server behind the proxy. Durations are seconds.
 
     :ivar name: its name, on disk and in the log.
     :ivar plugin: a short name, an entry point's name or a dotted path.
+    :ivar hosts: the names by which players reach it, where several servers share a port: `survival.example.org`, or
+        `*.mc.example.org`. None: whoever names no other server of its ports.
     :ivar listen: what its clients connect to: each a port ("25565") or a Twisted endpoint string.
     :ivar server_host: where the real server listens.
     :ivar server_port: the port there.
@@ -62,27 +132,30 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
     :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
     :ivar texts: what players read, by the text's name; see `front.texts`.
+    :ivar admission: who may wake it.
+    :ivar proxy_protocol: PROXY headers from the clients' side, and to the real server.
     """
 
     name: str
     plugin: str
     listen: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
     server_port: int
     server_host: str = "127.0.0.1"
     plugin_positional: tuple[str, ...] = ()
     plugin_keywords: Mapping[str, Any] = {}
     working_directory: Path | None = None
-    idle_shutdown: float = DEFAULT_IDLE_SHUTDOWN
-    minimum_online_time: float = 0.0
+    idle_shutdown: Seconds = DEFAULT_IDLE_SHUTDOWN
+    minimum_online_time: Seconds = 0.0
     idle_action: IdleAction = "stop"
-    pause_stop_after: float = DEFAULT_PAUSE_STOP_AFTER
+    pause_stop_after: Seconds = DEFAULT_PAUSE_STOP_AFTER
     on_exit: OnExit = "stop"
     join: Join = "hold"
-    hold_limit: float | None = None
+    hold_limit: Seconds | None = None
     wake_after: WakeAfter = "login"
-    start_timeout: float = DEFAULT_START_TIMEOUT
-    stop_timeout: float = DEFAULT_STOP_TIMEOUT
-    kill_timeout: float | None = None
+    start_timeout: Seconds = DEFAULT_START_TIMEOUT
+    stop_timeout: Seconds = DEFAULT_STOP_TIMEOUT
+    kill_timeout: Seconds | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
     status_protocol: StatusProtocol = "client"
     motd: Motd = "beside"
@@ -90,6 +163,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     transfer_as_login: bool = False
     forwarding: bool = False
     texts: Mapping[str, Any] = {}
+    admission: AdmissionConfig = AdmissionConfig()
+    proxy_protocol: ProxyProtocolConfig = ProxyProtocolConfig()
 
     def __post_init__(self) -> None:
         """Judges the values.
@@ -137,36 +212,69 @@ class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar trusted: addresses and networks behind which tunnels and proxies put everybody.
     """
 
-    handshake_timeout: float = 5.0
+    handshake_timeout: Seconds = 5.0
     per_address: int = 64
     total: int = 1000
-    trusted: tuple[str, ...] = ()
+    trusted: tuple[Network, ...] = ()
 
     def __post_init__(self) -> None:
         """Judges the values.
 
         :raises ConfigError: naming the address that is none.
         """
-        for network in self.trusted:
-            try:
-                ipaddress.ip_network(network, strict=False)
-            except ValueError as error:
-                raise ConfigError(f"trusted: {network!r} is no address and no network: {error}") from None
+        check_networks("trusted", self.trusted)
+
+
+class ControlConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's socket, for `zeroscalectl`.
+
+    :ivar listen: `unix:` and a path; None: the default path, where a failure is a warning only; "": there is none.
+    """
+
+    listen: str | None = None
+
+
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics over HTTP.
+
+    :ivar listen: a port or a Twisted endpoint string; None: there are none.
+    """
+
+    listen: str | None = None
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The log's lines.
+
+    :ivar format: as text, or one JSON object a line.
+    :ivar addresses: whether players' addresses are in it.
+    """
+
+    format: LogFormat = "text"
+    addresses: bool = True
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole proxy.
 
-    :ivar servers: at least one.
+    :ivar servers: their names are unique. At least one, unless others are discovered.
     :ivar state_directory: where what outlives us is kept.
     :ivar relay: which relay moves the bytes; `auto` decides by what the transports are.
+    :ivar unknown_host: what becomes of a client whose host means no server: closed, or told so.
     :ivar limits: the bounds of connections before login.
+    :ivar control: the operator's socket.
+    :ivar metrics: metrics over HTTP.
+    :ivar log: the log's lines.
     """
 
     servers: tuple[ServerConfig, ...]
     state_directory: Path
     relay: RelayChoice = "auto"
+    unknown_host: UnknownHost = "close"
     limits: LimitsConfig = LimitsConfig()
+    control: ControlConfig = ControlConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    log: LogConfig = LogConfig()
 
 
 def is_loopback_name(host: str) -> bool:

@@ -34,3 +34,7 @@ class BackendError(ZeroscaleError):
 
 class RelayError(ZeroscaleError):
     """The relay cannot take or keep a pair of connections."""
+
+
+class ControlError(ZeroscaleError):
+    """The operator asked for what cannot be done now; the message says why."""
