@@ -39,6 +39,8 @@ class Whole(Minimal):
     def __init__(self) -> None:
         super().__init__()
         self.on_output: Callable[[str], None] | None = None
+        self.on_found: Callable[[], None] | None = None
+        self.on_paused: Callable[[], None] | None = None
         self.signals: list[int] = []
 
     async def wait(self) -> int | None:
@@ -58,6 +60,9 @@ class Whole(Minimal):
     async def send(self, line: str) -> None:
         self.said.append(line)
 
+    async def close(self) -> None:
+        self.said.append("closed")
+
     def signal(self, number: int) -> None:
         self.signals.append(number)
 
@@ -76,6 +81,10 @@ async def test_the_seeds_minimum_is_enough() -> None:
     assert await bridged.players() is None
     assert await bridged.adopt() is False
     bridged.on_output(print)
+    bridged.on_found(print)
+    bridged.on_paused(print)
+    assert not any(name.startswith("on_") for name in vars(plugin))
+    await bridged.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -95,6 +104,14 @@ async def test_what_a_plugin_may_have_is_used() -> None:
     assert plugin.signals == [signal.SIGTERM]
     bridged.on_output(plugin.said.append)
     assert plugin.on_output is not None
+    bridged.on_found(lambda: plugin.said.append("found"))
+    bridged.on_paused(lambda: plugin.said.append("paused"))
+    assert plugin.on_found is not None
+    assert plugin.on_paused is not None
+    plugin.on_found()
+    plugin.on_paused()
+    await bridged.close()
+    assert plugin.said == ["save-all", "found", "paused", "closed"]
     waiting = bridged.wait()
     waiting.cancel()
     with pytest.raises((CancelledError, asyncio.CancelledError)):

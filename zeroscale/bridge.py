@@ -1,6 +1,12 @@
 """The one crossing between Deferreds and asyncio: a plugin, plain asyncio, seen from the Twisted side.
 
 Knows how to call a plugin's methods and nothing of when: that is the lifecycle's.
+
+Some attributes of a plugin are set by us, where it has them, to what it is to call, from the loop's own thread:
+`on_output` with each line of its server's output; `on_found` when it sees that its server runs though it did not start
+it (somebody else did, or resumed it); `on_paused` when it sees that somebody else has frozen it. They are set before
+`adopt()` is awaited, so that is where a plugin may begin to watch. `close()` is awaited when the plugin is done
+with: at our end, with its server gone or left running, and when a new one takes its place.
 """
 
 from __future__ import annotations
@@ -140,8 +146,23 @@ class BridgedPlugin:
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
         """Has each line of the server's output given to `take_line`, where the plugin can."""
-        if hasattr(self._plugin, "on_output"):
-            self._plugin.on_output = take_line
+        self._set("on_output", take_line)
+
+    def on_found(self, found: Callable[[], None]) -> None:
+        """Has `found` called when the server runs though this plugin did not start it, where the plugin can see it."""
+        self._set("on_found", found)
+
+    def on_paused(self, paused: Callable[[], None]) -> None:
+        """Has `paused` called when somebody else has frozen the server, where the plugin can see it."""
+        self._set("on_paused", paused)
+
+    def close(self) -> Deferred[None]:
+        """Has the plugin let go of what it holds beside its server (connections, tasks), where it has a `close()`."""
+        return self._call("close") if callable(getattr(self._plugin, "close", None)) else succeed(None)
+
+    def _set(self, name: str, called: Callable[..., None]) -> None:
+        if hasattr(self._plugin, name):
+            setattr(self._plugin, name, called)
 
     def _call(self, name: str, *arguments: Any) -> Deferred[Any]:
         try:

@@ -43,6 +43,9 @@ class FakePlugin:
         self.alive = False
         self.online: int | None = None
         self.take_line: Callable[[str], None] = lambda line: None
+        self.found: Callable[[], None] = lambda: None
+        self.paused: Callable[[], None] = lambda: None
+        self.closing: Deferred[None] = succeed(None)
         self.start_fails: PluginError | None = None
 
     def start(self) -> Deferred[None]:
@@ -95,6 +98,16 @@ class FakePlugin:
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
         self.take_line = take_line
+
+    def on_found(self, found: Callable[[], None]) -> None:
+        self.found = found
+
+    def on_paused(self, paused: Callable[[], None]) -> None:
+        self.paused = paused
+
+    def close(self) -> Deferred[None]:
+        self.calls.append("close")
+        return self.closing
 
     def end(self, code: int | None = 0) -> None:
         """The process ends."""
@@ -839,6 +852,141 @@ def test_a_server_that_does_not_answer_once_resumed_has_failed() -> None:
 
 
 # Our own end
+
+
+def test_a_server_that_somebody_else_starts_is_taken_over_at_once_and_no_second_one_started() -> None:
+    scene = Scene()
+    scene.plugin.found()
+    assert scene.status() is Status.starting
+    assert "start" not in scene.plugin.calls
+    scene.become_ready()
+    assert scene.status() is Status.running
+    assert scene.records.starts == []
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.stopping
+
+
+def test_what_is_found_before_we_have_looked_round_is_left_to_that_look() -> None:
+    scene = Scene(opened=False)
+    scene.plugin.found()
+    assert scene.status() is Status.stopped
+
+
+def test_a_failed_server_that_somebody_else_starts_is_taken_over() -> None:
+    scene = Scene().running()
+    scene.plugin.end(1)
+    assert scene.status() is Status.failed
+    scene.plugin.found()
+    scene.become_ready()
+    assert scene.status() is Status.running
+    assert len(scene.plugins) == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_server_that_somebody_else_restarts_is_followed_though_its_end_is_told_after_its_start(code: int) -> None:
+    scene = Scene().running()
+    scene.plugin.found()
+    assert scene.status() is Status.running
+    scene.plugin.end(code)
+    assert scene.status() is Status.starting
+    assert scene.plugin.calls.count("start") == 1  # that of `running()`
+    assert scene.plugin.waiting is not None
+
+
+def test_a_restart_seen_long_ago_is_not_remembered() -> None:
+    scene = Scene()
+    scene.life.wake("somebody")
+    scene.plugin.found()
+    scene.become_ready()
+    scene.plugin.end(0)
+    assert scene.status() is Status.stopped
+
+
+def test_at_our_end_nothing_is_taken_over_any_more() -> None:
+    scene = Scene().stopping()
+    scene.life.close()
+    scene.plugin.found()
+    scene.plugin.end(0)
+    assert scene.status() is Status.stopped
+    scene.plugin.found()
+    assert scene.status() is Status.stopped
+
+
+def test_a_server_that_somebody_else_pauses_is_paused_and_a_login_resumes_it() -> None:
+    scene = Scene().running()
+    scene.plugin.paused()
+    assert scene.status() is Status.paused
+    scene.life.wake("somebody")
+    assert scene.plugin.calls[-1] == "resume"
+    scene.become_ready()
+    assert scene.status() is Status.running
+
+
+def test_a_paused_server_that_somebody_else_resumes_runs_again() -> None:
+    scene = Scene(pauses=True).running()
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.paused
+    scene.plugin.found()
+    scene.become_ready()
+    assert scene.status() is Status.running
+
+
+def test_who_was_relayed_when_somebody_else_paused_it_still_keeps_it_up() -> None:
+    scene = Scene().running()
+    visit = scene.admitted()
+    scene.plugin.paused()
+    scene.plugin.found()
+    scene.become_ready()
+    assert scene.life.view.players == 1
+    scene.clock.advance(600.0)
+    assert scene.status() is Status.running
+    visit.end()
+    scene.clock.advance(60.0)
+    assert scene.status() is Status.stopping
+
+
+def test_a_plugin_is_closed_when_a_new_one_takes_its_place_and_hears_nothing_more_from() -> None:
+    scene = Scene()
+    scene.plugin.start_fails = PluginError("no")
+    scene.life.wake("somebody")
+    scene.life.wake("somebody else")
+    first, second = scene.plugins
+    assert first.calls[-1] == "close"
+    assert "close" not in second.calls
+    scene.become_ready()
+    first.paused()
+    assert scene.status() is Status.running
+    second.paused()
+    assert scene.status() is Status.paused
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_our_end_is_over_when_the_plugin_is_closed_too(leave: bool) -> None:
+    scene = Scene().running()
+    scene.plugin.closing = Deferred()
+    closed: list[None] = []
+    scene.life.close(leave=leave).addCallback(closed.append)
+    if not leave:
+        assert scene.plugin.calls[-1] == "stop"
+        scene.plugin.end(0)
+    assert scene.plugin.calls[-1] == "close"
+    assert closed == []
+    scene.plugin.closing.callback(None)
+    assert closed == [None]
+
+
+def test_a_plugin_that_cannot_be_closed_does_not_keep_us(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.plugin.closing = Deferred()
+    closed: list[None] = []
+    scene.life.close().addCallback(closed.append)
+    scene.clock.advance(5.0)
+    assert closed == [None]
+    scene = Scene()
+    scene.plugin.closing = fail(PluginError("the socket bites"))
+    scene.life.close().addCallback(closed.append)
+    assert closed == [None, None]
+    assert "the socket bites" in caplog.text
 
 
 @pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "paused", "failed"])

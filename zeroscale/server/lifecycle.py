@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import PluginError, ServerUnavailable, ZeroscaleError
 from zeroscale.server import exits
 from zeroscale.server.ladder import Rung, Step, back_off, ladder
-from zeroscale.server.parts import Parts, Policy, Readiness
+from zeroscale.server.parts import Parts, Plugin, Policy, Readiness
 from zeroscale.server.transitions import Effects, Inputs, Machine
 from zeroscale.server.vigil import Vigil, Visit
 from zeroscale.status import Answer, ServerView, Status
@@ -41,6 +41,9 @@ LONGEST_RESUME = 60.0
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that does not stop, or takes no connections."""
+
+LONGEST_CLOSE = 5.0
+"""Seconds a plugin has to let go of its connections: nothing that could be lost hangs on it."""
 
 MIRROR_EVERY = 180.0
 """Seconds between two looks at a running server's own status for keeping it."""
@@ -84,6 +87,7 @@ class Lifecycle(Effects):
         self._began = 0.0
         self._adopted = False
         self._hindered = False
+        self._found_again = False
         self._condemned: tuple[str, str] | None = None
         self._steps: list[Step] = []
         self._mirrored_at = float("-inf")
@@ -117,6 +121,7 @@ class Lifecycle(Effects):
 
     async def open(self) -> None:
         """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
+        self._listen_to_plugin()
         try:
             found = await self._plugin.adopt()
         except PluginError as error:
@@ -202,13 +207,13 @@ class Lifecycle(Effects):
         self._fail_waiters("the proxy is shutting down")
         if leave and self._status in (Status.starting, Status.running, Status.paused):
             if self._plugin.can_adopt:
-                return self._leave()
+                return self._leave().addCallback(lambda _: self._close_plugin())
             self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
         closed: Deferred[None] = Deferred()
         self._closers.append(closed)
         self._machine.sleep()
         self._tell_closers()
-        return closed
+        return closed.addCallback(lambda _: self._close_plugin())
 
     def hurry(self) -> None:
         """Somebody cannot wait for a stop: SIGTERM comes at once."""
@@ -226,12 +231,15 @@ class Lifecycle(Effects):
         self._enter(Status.starting)
         if self._worn_out:
             # A plugin's own guards may wedge it: the seed's start() returns silently while its status is stale.
+            worn_out = self._plugin
             try:
                 self._plugin = self._parts.construct()
             except ZeroscaleError as error:
                 self._machine.crashed("it could not be started", str(error))
                 return
             self._worn_out = False
+            self._close_plugin(worn_out)
+            self._listen_to_plugin()
         self._log.info("Starting %s", self.name)
         self._readiness = self._parts.readiness()
         self._plugin.on_output(self._output)
@@ -323,11 +331,14 @@ class Lifecycle(Effects):
 
     def rest(self) -> None:
         wanted = self._wanted or bool(self._waiters)
+        found_again = self._found_again
         self._enter(Status.stopped)
         self._log.info("%s is offline", self.name)
         self._parts.records.cleared()
         lockout = self._parts.lockout()
-        if lockout is not None:
+        if found_again and not self._closing:
+            self._machine.found()
+        elif lockout is not None:
             self._fail_waiters(lockout)
         elif wanted and not self._closing:
             self._machine.wake()
@@ -341,6 +352,7 @@ class Lifecycle(Effects):
         # What was not even started has not crashed, and looking whether it may be now costs nothing.
         crashes = self._parts.records.crashes if hindered else self._parts.records.crashed(detail)
         wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
+        found_again = self._found_again
         self._enter(Status.failed)
         self._reason = reason
         self._detail = detail
@@ -350,7 +362,10 @@ class Lifecycle(Effects):
             self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self.name, crashes)
         elif wait > 0:
             self._log.info("%s may be started again in %.0f s", self.name, wait)
-        self._fail_waiters(reason)
+        if found_again and not self._closing:
+            self._machine.found()
+        else:
+            self._fail_waiters(reason)
         self._tell_closers()
 
     def forgive(self) -> None:
@@ -362,7 +377,7 @@ class Lifecycle(Effects):
     async def _start(self) -> None:
         if await self._plugin.adopt():
             self._adopted = True
-            self._log.info("Found %s running, started by an earlier zeroscale; taking it over", self.name)
+            self._log.info("Found %s running, not started by this zeroscale; taking it over", self.name)
         else:
             obstacle = self._parts.obstacle()
             if obstacle is None and await self._parts.probe.connects():
@@ -378,7 +393,7 @@ class Lifecycle(Effects):
 
     async def _watch_found(self) -> None:
         self._adopted = True
-        self._log.info("Found %s running, started by an earlier zeroscale; taking it over", self.name)
+        self._log.info("Found %s running, not started by this zeroscale; taking it over", self.name)
         self._await_end()
         await self._first_answer()
 
@@ -437,6 +452,46 @@ class Lifecycle(Effects):
             when = {Status.starting: "while it started", Status.paused: "while it was paused"}
             reason = f"it ended {when.get(self._status, 'while it ran')}"
             self._machine.crashed(reason, f"{reason} ({words}){quoted}")
+
+    # What the plugin sees that others do
+
+    def _listen_to_plugin(self) -> None:
+        plugin = self._plugin
+
+        def found() -> None:
+            if self._plugin is plugin:
+                self._found()
+
+        def paused() -> None:
+            if self._plugin is plugin:
+                self._paused()
+
+        plugin.on_found(found)
+        plugin.on_paused(paused)
+
+    def _found(self) -> None:
+        if self._closing or not self._opened:
+            return
+        if self._status in (Status.stopped, Status.failed):
+            self._machine.found()
+        elif self._status is Status.paused:
+            self._log.info("%s was resumed by somebody else", self.name)
+            self._machine.wake()
+        else:
+            # Its end has been seen but not yet told: somebody restarted it, and this is the next one.
+            self._found_again = True
+
+    def _paused(self) -> None:
+        if self._status is Status.running:
+            self._log.info("%s was paused by somebody else", self.name)
+            self._machine.pause()
+
+    def _close_plugin(self, plugin: Plugin | None = None) -> Deferred[None]:
+        def failed(failure: Failure) -> None:
+            self._log.warning("%s: its plugin could not be closed: %s", self.name, failure.getErrorMessage())
+
+        closing = (plugin or self._plugin).close()
+        return closing.addTimeout(LONGEST_CLOSE, self._clock).addErrback(failed)
 
     # Stopping
 
@@ -504,6 +559,7 @@ class Lifecycle(Effects):
     def _leave(self) -> Deferred[None]:
         self._log.info("Leaving %s running, for the next zeroscale to take over", self.name)
         self._let_go()
+        self._forget_end()
         # A start() that has not returned is on its way to a server that would be lost.
         return succeed(None) if self._start_call is None else _shield(self._start_call).addErrback(lambda _: None)
 
@@ -523,6 +579,7 @@ class Lifecycle(Effects):
         self._retry_at = None
         self._unstoppable = False
         self._wanted = False
+        self._found_again = False
         self._condemned = None
         self._let_go()
         if status in (Status.stopped, Status.failed):
@@ -531,12 +588,15 @@ class Lifecycle(Effects):
             self._start_call = None
             self._pause_call = None
             self._steps = []
-            gone, self._gone_call = self._gone_call, None
-            if gone is not None:
-                gone.cancel()
+            self._forget_end()
         view = self.view
         for changed in self._watchers:
             changed(view)
+
+    def _forget_end(self) -> None:
+        gone, self._gone_call = self._gone_call, None
+        if gone is not None:
+            gone.cancel()
 
     def _work(self, work: Coroutine[Any, Any, None], done: Callable[[], None]) -> None:
         """Does a state's work; leaving the state cancels it. What it ends with is an input for the machine."""

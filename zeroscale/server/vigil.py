@@ -78,7 +78,10 @@ class Vigil:
 
     def begin(self) -> None:
         """A server has become ready; `watch()` begins the watch once those who waited are in."""
-        self.forget()
+        if self.players == 0:
+            self.forget()
+        else:  # it was frozen under them by somebody else, and they are still relayed to it
+            self.rest()
         self._empty_since = self._clock.seconds()
         self._warned = False
 
