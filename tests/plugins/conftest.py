@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from plugins.behaviour import Subject
 from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 
@@ -36,23 +37,27 @@ def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs an asyncio test, with a deadline, and clears its bench."""
+    """Runs an asyncio test, with a deadline, and clears its bench, or its subject."""
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
     wanted = inspect.signature(test).parameters
     arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
-    bench = pyfuncitem.funcargs.get("bench")
+    bench, subject = pyfuncitem.funcargs.get("bench"), pyfuncitem.funcargs.get("subject")
 
     async def run() -> None:
         try:
             async with asyncio.timeout(DEADLINE):
+                if isinstance(subject, Subject):
+                    await subject.begin()
                 await test(**arguments)
         finally:
             async with asyncio.timeout(DEADLINE):
                 await kill_servers()
                 if isinstance(bench, Bench):
                     await bench.clear()
+                if isinstance(subject, Subject):
+                    await subject.clear()
 
     finished: Deferred[None] = Deferred()
 

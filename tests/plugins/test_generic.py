@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
-from plugins.watching import Output, kill_at_end
+from plugins.behaviour import Adopts, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
+from plugins.watching import Output, kill_at_end, until
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins import process_table
 from zeroscale.plugins.generic import Server, signal_number
+from zeroscale.plugins.process_record import load_record
 
 
 def make(state: Path, *words: str, **keywords: str) -> tuple[Server, Output]:
@@ -101,3 +105,90 @@ async def test_a_ready_line_of_the_users_own(state: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGINT", "INT", "sigint", " int ", "2", 2])
 def test_signals_by_name_and_number(name: str | int) -> None:
     assert signal_number(name) is signal.SIGINT
+
+
+SCRIPT = """#!/bin/sh
+trap 'touch asked; while [ -e held ]; do sleep 0.01; done; exit 0' TERM
+echo ready
+while :; do sleep 0.01; done
+"""
+
+
+class Script(Subject):
+    """A server in shell, in a directory of its own."""
+
+    forbidden_hint = r"chmod \+x"
+
+    def __init__(self, state: Path, directory: Path) -> None:
+        self._state = state
+        self._directory = directory
+        self._script = directory / "server.sh"
+        self._script.write_text(SCRIPT)
+        self._script.chmod(0o700)
+
+    def make(self) -> Server:
+        server = Server(str(self._script), state_directory=self._state, working_directory=self._directory)
+        kill_at_end(server)
+        return server
+
+    async def runs(self) -> bool:
+        process_id = self._process_id
+        return process_id is not None and process_table.is_live(process_id)
+
+    async def start_behind_its_back(self) -> None:
+        server = self.make()
+        await server.start()
+        await until(self._traps_signals)
+        server.let_go()
+
+    async def stop_behind_its_back(self) -> None:
+        await until(self._traps_signals)
+        await self._end(signal.SIGTERM)
+
+    async def kill_behind_its_back(self) -> None:
+        await self._end(signal.SIGKILL)
+
+    async def hold_stop(self) -> None:
+        await until(self._traps_signals)
+        (self._directory / "held").touch()
+
+    async def stop_is_asked(self) -> None:
+        await until((self._directory / "asked").exists)
+
+    async def let_stop(self) -> None:
+        (self._directory / "held").unlink()
+
+    async def is_paused(self) -> bool:
+        assert self._process_id is not None
+        found = process_table.facts(self._process_id)
+        return found is not None and found.stopped
+
+    async def remove(self) -> None:
+        self._script.unlink()
+        if await self.runs():
+            await self.kill_behind_its_back()
+
+    async def forbid(self) -> None:
+        self._script.chmod(0o600)
+
+    @property
+    def _process_id(self) -> int | None:
+        record = load_record(self._state / "process.json")
+        return record.pid if record is not None else None
+
+    def _traps_signals(self) -> bool:
+        return "ready" in (self._state / "console.log").read_text()
+
+    async def _end(self, number: signal.Signals) -> None:
+        process_id = self._process_id
+        assert process_id is not None
+        os.killpg(process_id, number)
+        await until(lambda: not process_table.is_live(process_id))
+
+
+class TestBehaviour(Lives, Waits, Adopts, Pauses, Vanishes, IsForbidden):
+    """What every plugin does alike."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path) -> Subject:
+        return Script(state, tmp_path)
