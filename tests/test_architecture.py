@@ -80,10 +80,11 @@ ROOMS = [
         ("errors", "status"),
         outside=("msgspec",),
     ),
+    Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
         ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits", "server.vigil"),
-        ("status", "errors", "server.idle"),
+        ("status", "errors", "server.idle", "server.tally"),
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
