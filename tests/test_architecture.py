@@ -95,6 +95,12 @@ ROOMS = [
     ),
     Room(("config",), ("errors",), outside=("msgspec",)),
     Room(("control",), ("config", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")),
+    Room(
+        ("control.metrics", "control.metrics_resource"),
+        ("listening", "status", "errors"),
+        outside=("twisted", "msgspec", "prometheus_client"),
+        never=("twisted.internet.reactor", "twisted.web.server"),
+    ),
     Room(("ctl",), ("protocols", "config", "server.gamefiles", "service", "status", "errors", "version")),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),

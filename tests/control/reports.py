@@ -1,0 +1,59 @@
+"""Reports for the tests of metrics: a proxy with a server that runs and one that sleeps."""
+
+from __future__ import annotations
+
+from zeroscale.server.tally import Counts
+from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Status
+
+
+def proxy_report(*servers: ServerReport) -> ProxyReport:
+    return ProxyReport(
+        version="1.2.3",
+        uptime=500.0,
+        servers=servers or (running(), asleep()),
+        relays=(RelayReport("splice", 700, 90000, 2, 5), RelayReport("transport", 1, 2, 0, 1)),
+        newcomers=3,
+        outcomes={"unknown-host": 4},
+    )
+
+
+def running() -> ServerReport:
+    counts = Counts(Status.stopped, 0.0)
+    counts.woken("login")
+    counts.login()
+    counts.status_changed(Status.starting, 100.0)
+    counts.started(12.5)
+    counts.status_changed(Status.running, 112.5)
+    counts.started(70.0)
+    counts.pinged()
+    counts.refused("banned")
+    counts.crashed()
+    counts.ended("left")
+    counts.ended("left")
+    counts.relayed(123, 45678)
+    return ServerReport(
+        name="survival",
+        plugin="minecraft",
+        status=Status.running,
+        seconds=387.5,
+        players=(PlayerReport("Steve", "203.0.113.7:1234", 60.0), PlayerReport("Alex", "203.0.113.8:99", 5.0)),
+        waiting=("Herobrine",),
+        uptime=387.5,
+        slept=100.0,
+        last_start=12.5,
+        estimate=13.0,
+        tally=counts.tally(500.0),
+    )
+
+
+def asleep(name: str = "creative") -> ServerReport:
+    return ServerReport(
+        name=name,
+        plugin="generic",
+        status=Status.stopped,
+        seconds=500.0,
+        slept=500.0,
+        lockout="closed",
+        kept_awake="the operator",
+        tally=Counts(Status.stopped, 0.0).tally(500.0),
+    )

@@ -1,0 +1,294 @@
+"""Metrics over HTTP: scraped through the kernel's sockets, and asked badly."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+
+import pytest
+from control.reports import proxy_report
+from processes import Program, python
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_twisted import ensureDeferred
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from zeroscale.control.metrics_resource import (
+    DEADLINE,
+    MOST_CONNECTIONS,
+    MOST_HEADER_BYTES,
+    MetricsServer,
+    check,
+    endpoint,
+)
+from zeroscale.errors import ConfigError
+from zeroscale.status import ProxyReport
+
+
+class Visitor:
+    """A client in memory."""
+
+    def __init__(self, protocol: IProtocol) -> None:
+        self.protocol = protocol
+        self.transport = StringTransport()
+        protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> bytes:
+        self.protocol.dataReceived(data)
+        return self.heard
+
+    @property
+    def heard(self) -> bytes:
+        heard: bytes = self.transport.value()
+        return heard
+
+    def is_dropped(self) -> bool:
+        return self.transport.disconnecting
+
+    def leave(self) -> None:
+        self.protocol.connectionLost(Failure(connectionDone.value))
+
+
+class Scene:
+    """Metrics served on a reactor in memory."""
+
+    def __init__(self, report: Callable[[], ProxyReport] = proxy_report) -> None:
+        self.reactor = MemoryReactorClock()
+        self.server = MetricsServer(self.reactor, "9225", report)
+        started = Deferred.fromCoroutine(self.server.start())
+        assert started.called
+        self.port, self.factory, _, self.interface = self.reactor.tcpServers[0]
+
+    def connect(self) -> Visitor | None:
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1234))
+        return None if protocol is None else Visitor(protocol)
+
+    def visitor(self) -> Visitor:
+        visitor = self.connect()
+        assert visitor is not None
+        return visitor
+
+    def ask(self, request: bytes) -> bytes:
+        visitor = self.visitor()
+        answer = visitor.send(request)
+        assert visitor.is_dropped()
+        visitor.leave()
+        return answer
+
+
+class Collect(Protocol):
+    def __init__(self) -> None:
+        self.data = b""
+        self.ended: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(self.data)
+
+
+async def scrape(port: int, request: bytes) -> tuple[bytes, bytes]:
+    from twisted.internet import reactor
+
+    client = Collect()
+    await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), client)
+    assert client.transport is not None
+    client.transport.write(request)
+    head, _, body = (await client.ended).partition(b"\r\n\r\n")
+    return head, body
+
+
+@ensureDeferred
+async def test_a_scrape_through_the_kernels_sockets() -> None:
+    from twisted.internet import reactor
+
+    server = MetricsServer(reactor, "0", proxy_report)
+    await server.start()
+    try:
+        [listening] = server.ports
+        where = listening.getHost()
+        assert isinstance(where, IPv4Address)
+        assert where.host == "127.0.0.1"
+        head, body = await scrape(where.port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+        assert families["zeroscale_server_players"].samples[0].value == 2
+        head, body = await scrape(where.port, b"GET /metrics.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"Content-Type: application/json\r\n" in head
+        assert json.loads(body)["version"] == "1.2.3"
+    finally:
+        await server.stop()
+    assert server.ports == []
+
+
+@ensureDeferred
+async def test_stopping_drops_who_is_there() -> None:
+    from twisted.internet import reactor
+
+    server = MetricsServer(reactor, "tcp:0:interface=127.0.0.1", proxy_report)
+    await server.stop()
+    await server.start()
+    where = server.ports[0].getHost()
+    assert isinstance(where, IPv4Address)
+    client = Collect()
+    await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{where.port}"), client)
+    while not server.connections:
+        turn: Deferred[None] = Deferred()
+        reactor.callLater(0.001, turn.callback, None)
+        await turn
+    await server.stop()
+    assert await client.ended == b""
+    await server.stop()
+
+
+def test_a_bare_port_is_one_of_this_machine_only() -> None:
+    scene = Scene()
+    assert (scene.port, scene.interface) == (9225, "127.0.0.1")
+    assert endpoint("tcp:9225") == "tcp:9225"
+    assert endpoint("unix:/run/metrics") == "unix:/run/metrics"
+
+
+@pytest.mark.parametrize("where", ["99999", "nonsense", "udp:1", ""])
+def test_a_bad_place_is_said(where: str) -> None:
+    with pytest.raises(ConfigError, match="cannot listen on"):
+        check(MemoryReactorClock(), where)
+    check(MemoryReactorClock(), "9225")
+
+
+def test_the_answers_say_what_they_are() -> None:
+    scene = Scene()
+    head, _, body = scene.ask(b"GET /metrics?x=1 HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8" in lines
+    assert b"Content-Length: %d" % len(body) in lines
+    assert b"Connection: close" in lines
+    assert body.startswith(b"# HELP zeroscale_build_info")
+    head, _, body = scene.ask(b"GET / HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"Content-Type: text/html; charset=utf-8" in head
+    assert b'href="/metrics.json"' in body
+
+
+@pytest.mark.parametrize("path", [b"/", b"/metrics", b"/metrics.json"])
+def test_head_is_the_head_only(path: bytes) -> None:
+    scene = Scene()
+    answer = scene.ask(b"HEAD %s HTTP/1.1\r\n\r\n" % path)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nContent-Length: " in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /nothing HTTP/1.1", b"404"),
+        (b"GET /metrics/ HTTP/1.1", b"404"),
+        (b"GET /../metrics HTTP/1.1", b"404"),
+        (b"GET http://elsewhere.example/metrics HTTP/1.1", b"404"),
+        (b"DELETE /metrics HTTP/1.1", b"405"),
+        (b"POST /metrics HTTP/1.1", b"405"),
+        (b"get /metrics HTTP/1.1", b"405"),
+        (b"GET /metrics", b"400"),
+        (b"GET /metrics HTTP/9.9", b"400"),
+        (b"\x16\x03\x01\x02\x00", b"400"),
+    ],
+)
+def test_what_is_not_there(request_line: bytes, status: bytes) -> None:
+    answer = Scene().ask(request_line + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status + b" ")
+
+
+@pytest.mark.parametrize("request_line", [b"GET /metrics HTTP/1.1", b"GET /nothing HTTP/1.1", b"PUT / HTTP/1.1"])
+def test_no_answer_says_what_serves_it(request_line: bytes) -> None:
+    head, _, _ = Scene().ask(request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"twisted" not in head.lower()
+    assert b"server:" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    "header", [b"Content-Length: 99999999999", b"Content-Length: 5", b"Transfer-Encoding: chunked"]
+)
+def test_a_body_is_refused_before_it_comes(header: bytes) -> None:
+    scene = Scene()
+    visitor = scene.visitor()
+    assert visitor.send(b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    assert visitor.is_dropped()
+    said = visitor.heard
+    assert visitor.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == said
+    visitor.leave()
+
+
+def test_a_request_has_a_bound() -> None:
+    scene = Scene()
+    visitor = scene.visitor()
+    for _ in range(MOST_HEADER_BYTES // 100 + 1):
+        visitor.send(b"" if visitor.is_dropped() else b"X: " + b"x" * 100 + b"\r\n")
+    assert visitor.is_dropped()
+    visitor = scene.visitor()
+    visitor.send(b"GET /" + b"x" * 100_000)
+    assert visitor.is_dropped()
+
+
+def test_one_request_a_connection() -> None:
+    visitor = Scene().visitor()
+    answer = visitor.send(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert visitor.is_dropped()
+
+
+def test_who_says_nothing_is_dropped_at_the_deadline() -> None:
+    scene = Scene()
+    visitor = scene.visitor()
+    visitor.send(b"GET /metr")
+    scene.reactor.advance(DEADLINE / 2)
+    visitor.send(b"ics HTTP/1.1\r\n")
+    scene.reactor.advance(DEADLINE / 2 - 0.1)
+    assert not visitor.is_dropped()
+    scene.reactor.advance(0.2)
+    assert visitor.is_dropped()
+    visitor.leave()
+    assert scene.reactor.getDelayedCalls() == []
+
+
+def test_there_is_an_end_to_connections() -> None:
+    scene = Scene()
+    visitors = [scene.visitor() for _ in range(MOST_CONNECTIONS)]
+    assert scene.connect() is None
+    visitors[0].leave()
+    assert scene.connect() is not None
+    assert scene.server.connections == MOST_CONNECTIONS
+
+
+def test_nothing_happens_while_nobody_asks() -> None:
+    scene = Scene()
+    assert scene.reactor.getDelayedCalls() == []
+    scene.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert scene.reactor.getDelayedCalls() == []
+
+
+def test_a_report_that_fails_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def report() -> ProxyReport:
+        raise ZeroDivisionError("secret")
+
+    scene = Scene(report)
+    for path in (b"/metrics", b"/metrics.json"):
+        answer = scene.ask(b"GET %s HTTP/1.1\r\n\r\n" % path)
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b"secret" not in answer
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.ERROR]
+
+
+def test_importing_it_installs_no_reactor_and_starts_no_thread() -> None:
+    code = (
+        "import sys, threading, zeroscale.control.metrics_resource\n"
+        "print('twisted.internet.reactor' in sys.modules, threading.active_count())"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == ["False 1"]
