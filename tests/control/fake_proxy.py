@@ -1,0 +1,128 @@
+"""A proxy that does nothing, as its operator sees it: what is asked is written down, the test says the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+
+from zeroscale.errors import ControlError
+from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Status, Tally
+
+NOTHING_COUNTED = Tally(
+    seconds_in={Status.stopped: 60.0},
+    wakes={"login": 1},
+    start_durations=((5.0, 0), (10.0, 1)),
+    starts=1,
+    start_seconds=7.5,
+    crashes=0,
+    outcomes={"status": 3},
+    refusals={"banned": 1},
+    pings=3,
+    logins=2,
+    to_backend=2048,
+    to_client=3 * 1024 * 1024,
+)
+
+
+class FakeServer:
+    """One server.
+
+    :ivar asked: what was asked of it, in words.
+    :ivar refuses: why it does nothing of it; None: it does.
+    :ivar ready: fires when it is awake.
+    """
+
+    def __init__(self, name: str, status: Status = Status.stopped) -> None:
+        self.name = name
+        self.status = status
+        self.asked: list[str] = []
+        self.refuses: str | None = None
+        self.ready: Deferred[None] = Deferred()
+        self.output = ["first", "second"]
+        self.followers: list[Callable[[str], None]] = []
+        self.players: tuple[PlayerReport, ...] = ()
+        self.answer: str | None = None
+        self.fields: dict[str, object] = {}
+
+    def report(self) -> ServerReport:
+        fields: dict[str, object] = {"seconds": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
+        return ServerReport(name=self.name, plugin="demo", status=self.status, tally=NOTHING_COUNTED, **fields)  # type: ignore[arg-type]
+
+    def wake(self) -> Deferred[None]:
+        self._ask("wake")
+        self.status = Status.starting
+        waiting: Deferred[None] = Deferred(lambda _: self.asked.append("waits no more"))
+        self.ready.addCallbacks(lambda _: waiting.callback(None), waiting.errback)
+        return waiting
+
+    def sleep(self, *, now: bool) -> None:
+        self._ask("sleep now" if now else "sleep")
+        self.status = Status.stopping
+
+    def keep_awake(self, seconds: float | None) -> None:
+        self._ask(f"keep awake {seconds}")
+        self.fields["kept_awake"] = "its operator says so"
+
+    def release(self) -> None:
+        self._ask("release")
+
+    def lock_out(self, message: str) -> None:
+        self._ask(f"lock out {message!r}")
+        self.fields["lockout"] = message or "locked"
+
+    def console(self, line: str) -> Deferred[str | None]:
+        self._ask(f"console {line}")
+        return succeed(self.answer)
+
+    def lines(self) -> Sequence[str]:
+        return self.output
+
+    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
+        self.followers.append(take_line)
+        return lambda: self.followers.remove(take_line)
+
+    def says(self, line: str) -> None:
+        for each in list(self.followers):
+            each(line)
+
+    def _ask(self, what: str) -> None:
+        if self.refuses is not None:
+            raise ControlError(self.refuses)
+        self.asked.append(what)
+
+
+class FakeProxy:
+    """All of it.
+
+    :ivar changes: what a reload has changed, or why it has changed nothing.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.servers = {name: FakeServer(name) for name in names}
+        self.changes: list[str] | Exception = []
+        self.watchers: list[Callable[[str], None]] = []
+        self.uptime = 3600.0
+
+    def report(self) -> ProxyReport:
+        return ProxyReport(
+            version="1.2.3",
+            uptime=self.uptime,
+            servers=tuple(server.report() for _, server in sorted(self.servers.items())),
+            relays=(RelayReport("splice", 1, 2, 3, 4),),
+            newcomers=0,
+            outcomes={"left": 1},
+        )
+
+    def reload(self) -> Deferred[Sequence[str]]:
+        if isinstance(self.changes, Exception):
+            raise self.changes
+        return succeed(self.changes)
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        self.watchers.append(changed)
+        return lambda: self.watchers.remove(changed)
+
+    def changed(self, name: str) -> None:
+        for each in list(self.watchers):
+            each(name)

@@ -1,0 +1,338 @@
+"""One client, whatever it does, on a transport and a clock of the test's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from control.fake_proxy import FakeProxy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from zeroscale.control import protocol
+from zeroscale.control.commands import Commands
+from zeroscale.control.connection import CLOSING, IDLE, MOST_REQUESTS, STALLED, Connection, Peer, peer_of
+from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
+
+LOGGER = "zeroscale.control.connection"
+
+
+class Transport(StringTransport):
+    """Keeps what it is given; aborted, it is gone."""
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._lost = lost
+        self.closed = False
+        self.aborted = False
+
+    def getHandle(self) -> None:
+        return None
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self._lost()
+
+
+class Client:
+    """A connection, and what has come of it."""
+
+    def __init__(self, perform: Any = None, unwelcome: str | None = None) -> None:
+        self.clock = Clock()
+        self.proxy = FakeProxy("a", "b")
+        self.gone: list[Connection] = []
+        self.connection = Connection(perform or Commands(self.proxy, self.clock).perform, self.clock, self.gone.append)
+        self.connection.unwelcome = unwelcome
+        self.transport = Transport(self.lose)
+        self.connection.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+
+    def lose(self) -> None:
+        self.connection.connectionLost(Failure(ConnectionResetError()))
+
+    def say(self, *requests: Mapping[str, object]) -> None:
+        lines = [json.dumps({"version": 1, "id": number, **each}) for number, each in enumerate(requests)]
+        self.connection.dataReceived("".join(line + "\n" for line in lines).encode())
+
+    @property
+    def sent(self) -> bytes:
+        return bytes(self.transport.value())  # type: ignore[no-untyped-call]
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.sent.splitlines()]
+
+
+def raises(error: Exception) -> Any:
+    async def perform(*_: object) -> object:
+        raise error
+
+    return perform
+
+
+async def never(*_: object) -> object:
+    return await Deferred()
+
+
+def test_answers_carry_the_id_of_their_request() -> None:
+    client = Client()
+    client.connection.dataReceived(b'{"version":1,"id":"x","command":"logs","server":"a"}\n\n  \n{"version":1,')
+    client.connection.dataReceived(b'"id":2,"command":"release","server":"c"}\n')
+    first, second = client.answers
+    assert first == {"id": "x", "result": {"lines": ["first", "second"], "skipped": 0}}
+    assert second["id"] == 2 and second["error"]["code"] == "unknown_server"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ControlError("no"), "refused"),
+        (ConfigError("no"), "configuration"),
+        (ServerUnavailable("no"), "failed"),
+        (protocol.RequestError("which_server", "no"), "which_server"),
+    ],
+)
+def test_an_error_is_a_word_and_a_message(error: Exception, code: str) -> None:
+    client = Client(raises(error))
+    client.say({"command": "reload"})
+    assert client.answers == [{"id": 0, "error": {"code": code, "message": "no"}}]
+
+
+def test_a_defect_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    client = Client(raises(ZeroDivisionError("secret")))
+    client.say({"command": "reload"}, {"command": "reload"})
+    assert [each["error"]["code"] for each in client.answers] == ["internal", "internal"]
+    assert "secret" not in client.sent.decode()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_changes_something_is_logged_with_who_asked(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    client = Client()
+    client.say(
+        {"command": "status"},
+        {"command": "sleep", "server": "a\n", "now": True},
+        {"command": "console", "server": "a", "line": "login hunter2"},
+    )
+    assert caplog.messages == ["somebody: sleep 'a\\n' now", "somebody: console 'a'"]
+
+
+def test_who_is_at_the_other_end() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        peer = peer_of(ours)
+    if hasattr(socket, "SO_PEERCRED"):
+        assert peer == Peer(os.getuid(), os.getpid())
+        assert str(peer) == f"user {os.getuid()} (process {os.getpid()})"
+
+
+def test_a_line_without_end_is_answered_and_closed() -> None:
+    client = Client()
+    for _ in range(100):
+        client.connection.dataReceived(b"a" * 1024)
+    assert [each["error"]["code"] for each in client.answers] == ["malformed"]
+    assert client.transport.closed
+
+
+def test_so_many_requests_at_a_time() -> None:
+    client = Client(never)
+    client.say(*[{"command": "reload"}] * (MOST_REQUESTS + 1))
+    assert [(each["id"], each["error"]["code"]) for each in client.answers] == [(MOST_REQUESTS, "busy")]
+    client.lose()
+
+
+def test_no_place() -> None:
+    client = Client(unwelcome="32 clients are connected already")
+    client.say({"command": "reload"})
+    assert client.answers == [{"id": None, "error": {"code": "busy", "message": "32 clients are connected already"}}]
+    assert client.transport.closed
+
+
+def test_while_it_does_not_read_nothing_more_is_read_or_told() -> None:
+    client = Client()
+    client.say({"command": "status", "watch": True})
+    client.connection.pauseProducing()
+    assert client.transport.producerState == "paused"
+    client.say({"command": "logs", "server": "a"}, {"command": "logs", "server": "b"})
+    told = len(client.answers)
+    for _ in range(20):
+        client.proxy.changed("a")
+        client.clock.advance(1)
+    assert len(client.answers) - told <= 1, "what was on its way when the buffer filled"
+    client.connection.resumeProducing()
+    assert client.transport.producerState == "producing"
+    assert [each["id"] for each in client.answers if "result" in each] == [0, 1]
+    client.lose()
+    assert client.clock.getDelayedCalls() == []
+
+
+def test_who_never_reads_is_dropped() -> None:
+    client = Client()
+    client.say({"command": "status", "watch": True})
+    client.connection.pauseProducing()
+    client.clock.pump([1.0] * int(STALLED - 1))
+    assert not client.transport.aborted
+    client.clock.pump([1.0])
+    assert client.gone == [client.connection]
+    assert client.proxy.watchers == [] and client.clock.getDelayedCalls() == []
+
+
+def test_who_asks_nothing_is_dropped() -> None:
+    client = Client()
+    client.clock.advance(IDLE - 1)
+    client.say({"command": "logs", "server": "a"})
+    client.clock.advance(IDLE - 1)
+    assert not client.transport.aborted
+    client.clock.advance(1)
+    assert client.transport.aborted
+
+
+def test_who_waits_for_an_answer_is_not_idle() -> None:
+    client = Client(never)
+    client.say({"command": "reload"})
+    client.clock.advance(10 * IDLE)
+    assert not client.transport.aborted
+    client.lose()
+
+
+def test_who_hangs_up_ends_its_streams() -> None:
+    client = Client()
+    client.say({"command": "wake", "server": "a", "wait": True}, {"command": "logs", "server": "b", "follow": True})
+    client.lose()
+    assert client.proxy.servers["a"].asked == ["wake", "waits no more"]
+    assert client.proxy.servers["b"].followers == [] and client.proxy.watchers == []
+    assert client.gone == [client.connection] and client.clock.getDelayedCalls() == []
+
+
+def test_who_says_nothing_more_gets_what_it_is_owed() -> None:
+    waiting: Deferred[object] = Deferred()
+
+    async def perform(*_: object) -> object:
+        return await waiting
+
+    client = Client(perform)
+    client.say({"command": "reload"})
+    client.connection.readConnectionLost()
+    assert not client.transport.closed
+    waiting.callback("done")
+    client.clock.advance(0)
+    assert client.answers == [{"id": 0, "result": "done"}]
+    assert client.transport.closed
+
+
+def test_who_says_nothing_more_has_no_streams() -> None:
+    client = Client()
+    client.say({"command": "status", "watch": True})
+    client.connection.pauseProducing()
+    client.say({"command": "logs", "server": "a", "follow": True})
+    client.connection.readConnectionLost()
+    client.connection.resumeProducing()
+    client.clock.advance(0)
+    assert [each["error"]["code"] for each in client.answers if "error" in each] == ["refused", "refused"]
+    assert client.transport.closed and client.proxy.watchers == []
+
+
+def test_a_line_cut_off_by_the_end() -> None:
+    client = Client()
+    client.connection.dataReceived(b'{"version":1,"id":1,"command":"reload"}')
+    client.connection.readConnectionLost()
+    [answer] = client.answers
+    assert "cut off" in answer["error"]["message"]
+    assert client.transport.closed
+
+
+def test_our_own_end_waits_a_moment_for_the_last_answers() -> None:
+    client = Client()
+    client.say({"command": "logs", "server": "a", "follow": True})
+    client.connection.close()
+    client.connection.close()
+    assert client.answers[-1]["error"]["message"].startswith("called off")
+    assert client.transport.closed and client.proxy.servers["a"].followers == []
+    client.say({"command": "logs", "server": "a"})
+    client.clock.advance(CLOSING)
+    assert client.transport.aborted and client.clock.getDelayedCalls() == []
+
+
+def test_who_cannot_be_written_to_is_dropped() -> None:
+    client = Client()
+    client.connection.writeConnectionLost()
+    assert client.transport.aborted
+
+
+WORDS = st.sampled_from(
+    [
+        b'{"version":1,"id":1,"command":"status","server":"a"}\n',
+        b'{"version":1,"id":2,"command":"status","watch":true}\n',
+        b'{"version":1,"id":3,"command":"logs","server":"a","follow":true}\n',
+        b'{"version":1,"id":4,"command":"wake","server":"b","wait":true}\n',
+        b'{"version":1,"id":5,"command":"console","server":"a","line":"x"}\n',
+        b'{"version":9,"id":5}\n',
+        b"[" * 100,
+        b'{"version":1,',
+        b"\n",
+    ]
+)
+STEPS = st.lists(
+    (WORDS | st.binary(max_size=40))
+    | st.sampled_from(["pause", "resume", "advance", "change", "log", "end of input", "close"]),
+    max_size=15,
+)
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_whatever_it_does_it_leaves_nothing_behind(steps: list[bytes | str]) -> None:
+    client = Client()
+    connection, ended = client.connection, False
+    for step in steps:
+        if client.gone:
+            break
+        match step:
+            case "pause":
+                connection.pauseProducing()
+            case "resume":
+                connection.resumeProducing()
+            case "advance":
+                client.clock.advance(0.5)
+            case "change":
+                client.proxy.changed("a")
+            case "log":
+                client.proxy.servers["a"].says("a line")
+            case "end of input":
+                ended = True
+                connection.readConnectionLost()
+            case "close":
+                connection.close()
+            case bytes() if not ended:
+                connection.dataReceived(step)
+    for answer in client.answers:
+        assert len(answer.keys() & {"event", "result", "error"}) == 1
+        assert answer.get("error", {}).get("code") != "internal"
+    if not client.gone:
+        client.lose()
+    assert client.proxy.watchers == [] and client.proxy.servers["a"].followers == []
+    assert client.clock.getDelayedCalls() == []
+
+
+def test_no_event_waits_for_room_that_there_is() -> None:
+    rooms: list[Deferred[None]] = []
+
+    async def perform(request: protocol.Command, send: Callable[[object], Deferred[None]]) -> object:
+        rooms.append(send("one"))
+        await succeed(None)
+        return None
+
+    client = Client(perform)
+    client.say({"command": "reload"})
+    assert rooms[0].called

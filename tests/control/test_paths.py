@@ -1,0 +1,72 @@
+"""Where the admin socket is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeroscale.control.paths import Place, default_place, directories, parse_listen
+from zeroscale.errors import ConfigError
+
+STATE = Path("/home/steve/.local/state/zeroscale")
+
+
+@pytest.mark.parametrize(
+    ("user_id", "environment", "path"),
+    [
+        (0, {"XDG_RUNTIME_DIR": "/run/user/0"}, "/run/zeroscale/demo-1.sock"),
+        (1000, {"XDG_RUNTIME_DIR": "/run/user/1000"}, "/run/user/1000/zeroscale/demo-1.sock"),
+        (1000, {"XDG_RUNTIME_DIR": "here"}, f"{STATE}/demo-1.sock"),
+        (1000, {}, f"{STATE}/demo-1.sock"),
+    ],
+)
+def test_where_it_is_when_nobody_says(user_id: int, environment: dict[str, str], path: str) -> None:
+    assert default_place("demo-1", STATE, environment, user_id) == Place(Path(path), 0o660)
+
+
+def test_where_it_is_looked_for() -> None:
+    runtime = {"XDG_RUNTIME_DIR": "/run/user/1000"}
+    assert directories(STATE, runtime) == (Path("/run/zeroscale"), Path("/run/user/1000/zeroscale"), STATE)
+    assert directories(STATE, {}) == (Path("/run/zeroscale"), STATE)
+
+
+@pytest.mark.parametrize("name", ["a" * 86, "\u00e9" * 43])
+def test_the_kernel_takes_107_bytes(name: str) -> None:
+    assert len(str(default_place(name, STATE, {}, 0).path).encode()) == 106
+    assert default_place(name + "a", STATE, {}, 0)
+    with pytest.raises(ConfigError, match="has 108 bytes, of which a socket may have 107"):
+        default_place(name + "aa", STATE, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("unix:/run/z.sock", Place(Path("/run/z.sock"), 0o660)),
+        ("unix:/run/z.sock:mode=600", Place(Path("/run/z.sock"), 0o600)),
+        ("unix:/run/z.sock:mode=0o666", Place(Path("/run/z.sock"), 0o666)),
+        ("unix:/run/z.sock:mode=0660", Place(Path("/run/z.sock"), 0o660)),
+        ("unix:/run/a\\:b.sock", Place(Path("/run/a:b.sock"), 0o660)),
+    ],
+)
+def test_what_the_configuration_says(text: str, place: Place) -> None:
+    assert parse_listen(text) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("25565", "say unix:/run/zeroscale/control.sock"),
+        ("tcp:1", "say unix:/run/zeroscale/control.sock"),
+        ("unix", "say unix:/run/zeroscale/control.sock"),
+        ("unix:", "must be an absolute path"),
+        ("unix:here.sock", "'here.sock' must be an absolute path"),
+        ("unix:/z:mode=rw", "'mode=rw' of 'unix:/z:mode=rw' is not understood"),
+        ("unix:/z:mode=888", "is not understood"),
+        ("unix:/z:lockfile=0", "is not understood"),
+        (f"unix:/{'z' * 107}", "has 108 bytes"),
+    ],
+)
+def test_what_it_may_not_say(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_listen(text)

@@ -1,0 +1,194 @@
+"""The control protocol: what is read and written, and that nothing but clean errors comes of anything else."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import msgspec
+import pytest
+from control.fake_proxy import FakeProxy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeroscale.control import protocol
+from zeroscale.control.protocol import Lines, RequestError, decode_answer, decode_body, decode_request
+from zeroscale.errors import ProtocolError
+from zeroscale.status import ProxyReport
+
+TEXT = st.text(max_size=10)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = st.sampled_from(["version", "id", "command", "server", "watch", "wait", "now", "seconds", "message", "line"])
+REQUESTS = st.dictionaries(FIELDS, JSON, max_size=4) | st.fixed_dictionaries(
+    {"version": st.just(1), "id": st.integers(0, 9), "command": st.sampled_from([*protocol.COMMANDS, "fly"])},
+    optional={"server": JSON, "wait": JSON, "now": JSON, "seconds": JSON, "message": JSON, "line": JSON},
+)
+
+
+def request(command: str, **fields: object) -> bytes:
+    return json.dumps({"version": 1, "id": 7, "command": command, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (request("status"), protocol.Status(version=1, id=7)),
+        (request("status", server="a", watch=True), protocol.Status(version=1, id=7, server="a", watch=True)),
+        (request("wake", wait=True), protocol.Wake(version=1, id=7, wait=True)),
+        (request("sleep", now=True), protocol.Sleep(version=1, id=7, now=True)),
+        (request("keep-awake", seconds=60), protocol.KeepAwake(version=1, id=7, seconds=60.0)),
+        (request("keep-awake", seconds=None), protocol.KeepAwake(version=1, id=7)),
+        (request("release"), protocol.Release(version=1, id=7)),
+        (request("lockout", message="later"), protocol.Lockout(version=1, id=7, message="later")),
+        (request("reload"), protocol.Reload(version=1, id=7)),
+        (request("logs", follow=True), protocol.Logs(version=1, id=7, follow=True)),
+        (request("console", line="say hi"), protocol.Console(version=1, id=7, line="say hi")),
+        (b'{"command": "reload", "id": "mine", "version": 1}', protocol.Reload(version=1, id="mine")),
+    ],
+)
+def test_requests(line: bytes, read: protocol.Command) -> None:
+    assert decode_request(line) == read
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said", "identity"),
+    [
+        (b"", "malformed", "not a request", None),
+        (b"hello", "malformed", "JSON is malformed", None),
+        (b"[1]", "malformed", "Expected `object`", None),
+        (b"\xff\xfe", "malformed", "JSON is malformed", None),
+        (b"[" * 30000, "malformed", "more than 8 arrays and objects", None),
+        (b'{"id": 3}', "malformed", "missing required field `version`", 3),
+        (b'{"version": 1, "id": -1, "command": "status"}', "malformed", "id", None),
+        (b'{"version": 1, "id": 1e400, "command": "status"}', "malformed", "out of range", None),
+        (b'{"version": 2, "id": 3, "command": "dance", "who": []}', "version", "speaks version 1", 3),
+        (request("fly"), "unknown_command", "there are: status, wake, sleep", 7),
+        (request("wake", waits=True), "malformed", "unknown field `waits`", 7),
+        (request("wake", wait="yes"), "malformed", "Expected `bool`", 7),
+        (request("console"), "malformed", "missing required field `line`", 7),
+        (request("console", line="a\nstop"), "malformed", "line", 7),
+        (request("console", line="stop\n"), "malformed", "line", 7),
+        (request("console", line="a" * 4097), "malformed", "line", 7),
+        (request("keep-awake", seconds=0), "malformed", "seconds", 7),
+        (request("keep-awake", seconds=1e9), "malformed", "seconds", 7),
+        (request("status", server="a" * 257), "malformed", "server", 7),
+    ],
+)
+def test_what_is_no_request(line: bytes, code: str, said: str, identity: object) -> None:
+    with pytest.raises(RequestError) as raised:
+        decode_request(line)
+    assert (raised.value.code, raised.value.request) == (code, identity)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'["\\"",[', b'{"version":1,"id":1,"command":"status","server":['])
+def test_no_depth_costs_the_stack(opening: bytes) -> None:
+    with pytest.raises(RequestError, match="inside one another"):
+        decode_request((opening * protocol.LONGEST_REQUEST)[: protocol.LONGEST_REQUEST])
+
+
+def test_brackets_in_a_text_are_no_depth() -> None:
+    line = request("console", line='say "' + "[{" * 1000)
+    assert isinstance(decode_request(line), protocol.Console)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300) | REQUESTS.map(lambda each: json.dumps(each).encode()))
+def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
+    try:
+        read = decode_request(line)
+    except RequestError as error:
+        answer = decode_answer(protocol.encode_error(error.request, error.code, str(error)))
+        assert answer.error is not None and answer.error.code == error.code
+    else:
+        assert read.version == 1
+
+
+@settings(deadline=None)
+@given(JSON)
+def test_what_is_asked_can_be_answered(value: object) -> None:
+    answer = decode_answer(protocol.encode_result(1, value))
+    assert answer.result is not msgspec.UNSET
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300) | JSON.map(lambda each: json.dumps(each).encode()))
+def test_a_client_reads_answers_or_fails_cleanly(line: bytes) -> None:
+    try:
+        answer = decode_answer(line)
+    except ProtocolError:
+        return
+    assert isinstance(answer.id, int | str | None)
+
+
+def test_a_client_survives_any_depth() -> None:
+    with pytest.raises(ProtocolError):
+        decode_answer(b"[" * 100000)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.integers(1, 10))
+def test_lines_however_they_are_cut(lines: list[bytes], size: int) -> None:
+    data = b"".join(line + b"\n" for line in lines) + b"rest"
+    whole = Lines(100)
+    assert whole.feed(data) == lines
+    assert whole.cut
+    cut = Lines(100)
+    assert [line for at in range(0, len(data), size) for line in cut.feed(data[at : at + size])] == lines
+
+
+@pytest.mark.parametrize("chunks", [[b"a" * 11], [b"a" * 11 + b"\n"], [b"a" * 6] * 2, [b"\n" + b"a" * 11 + b"\n\n"]])
+def test_a_line_is_bounded(chunks: list[bytes]) -> None:
+    lines = Lines(10)
+    assert lines.feed(b"a" * 10 + b"\n") == [b"a" * 10]
+    assert not lines.cut
+    with pytest.raises(ProtocolError, match="a line of more than 10 bytes"):
+        for chunk in chunks:
+            lines.feed(chunk)
+
+
+def test_a_report_survives_the_way() -> None:
+    proxy = FakeProxy("a", "b")
+    report = proxy.report()
+    answer = decode_answer(protocol.encode_event("x", report))
+    assert answer.id == "x" and answer.result is msgspec.UNSET
+    assert isinstance(answer.event, msgspec.Raw)
+    assert decode_body(answer.event, ProxyReport) == report
+
+
+def test_mappings_and_broken_text_are_carried() -> None:
+    line = protocol.encode_result(1, {"frozen": types.MappingProxyType({"half": "\ud800!"}), "more": ["\udfff"]})
+    assert json.loads(line)["result"] == {"frozen": {"half": "?!"}, "more": ["?"]}
+
+
+def test_a_body_of_another_kind() -> None:
+    with pytest.raises(ProtocolError):
+        decode_body(msgspec.Raw(b'{"version": 1}'), ProxyReport)
+
+
+def test_what_clients_ask() -> None:
+    line = protocol.encode_request("wake", 3, {"server": "a", "wait": True})
+    assert line.endswith(b"\n")
+    assert decode_request(line[:-1]) == protocol.Wake(version=1, id=3, server="a", wait=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "fields", "stream", "changes"),
+    [
+        ("status", {}, False, False),
+        ("status", {"watch": True}, True, False),
+        ("logs", {"follow": True}, True, False),
+        ("wake", {}, False, True),
+        ("wake", {"wait": True}, True, True),
+        ("reload", {}, False, True),
+        ("console", {"line": "x"}, False, True),
+    ],
+)
+def test_kinds_of_requests(command: str, fields: dict[str, object], stream: bool, changes: bool) -> None:
+    read = decode_request(request(command, **fields))
+    assert (protocol.is_stream(read), protocol.changes_something(read)) == (stream, changes)

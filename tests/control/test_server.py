@@ -1,0 +1,246 @@
+"""The admin socket, with the kernel's sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from control.fake_proxy import FakeProxy
+from twisted.internet.threads import deferToThread
+
+from zeroscale.control import server as server_module
+from zeroscale.control.paths import Place
+from zeroscale.control.server import ControlServer, make_way
+from zeroscale.errors import ConfigError
+
+DEADLINE = 20.0
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="zs-") as name:
+        yield Path(name)
+
+
+class Client:
+    """A blocking client, for a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(str(path))
+        self.stream = self.socket.makefile("rb")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+        self.socket.close()
+
+    def say(self, command: str, **fields: object) -> None:
+        self.socket.sendall(json.dumps({"version": 1, "id": 1, "command": command, **fields}).encode() + b"\n")
+
+    def read(self) -> Any:
+        line = self.stream.readline()
+        return json.loads(line) if line else None
+
+    def ask(self, command: str, **fields: object) -> Any:
+        self.say(command, **fields)
+        return self.read()
+
+
+Serve = Callable[[Callable[[Path, FakeProxy], Any]], Coroutine[Any, Any, Any]]
+
+
+@pytest.fixture
+def serve(directory: Path) -> Serve:
+    """Runs a scene in a thread, against a server that answers meanwhile."""
+    from twisted.internet import reactor
+
+    async def play(scene: Callable[[Path, FakeProxy], Any]) -> Any:
+        path = directory / "control.sock"
+        proxy = FakeProxy("a", "b")
+        server = ControlServer(proxy, reactor, Place(path), required=True)
+        await server.start()
+        try:
+            return await deferToThread(scene, path, proxy)
+        finally:
+            await server.stop()
+            assert not path.exists()
+            assert proxy.watchers == [] and proxy.servers["a"].followers == []
+
+    return play
+
+
+@pytest_twisted.ensureDeferred
+async def test_asked_and_answered(serve: Serve) -> None:
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with Client(path) as client:
+            assert client.ask("logs", server="a") == {"id": 1, "result": {"lines": ["first", "second"], "skipped": 0}}
+            assert client.ask("fly")["error"]["code"] == "unknown_command"
+            assert len(client.ask("status")["result"]["servers"]) == 2
+
+    await serve(scene)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_script_that_only_says_and_then_reads(serve: Serve) -> None:
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        with Client(path) as client:
+            client.say("keep-awake", server="a")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.read()["result"]["kept_awake"]
+            assert client.read() is None
+
+    await serve(scene)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_never_reads_keeps_nobody_waiting(serve: Serve) -> None:
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        with Client(path) as deaf, Client(path) as other:
+            deaf.socket.setblocking(False)
+            line = json.dumps({"version": 1, "id": 1, "command": "status"}).encode() + b"\n"
+            sent = 0
+            with pytest.raises(BlockingIOError):
+                while sent < 100 * 1024 * 1024:
+                    sent += deaf.socket.send(line * 100)
+                    assert other.ask("logs", server="a")["id"] == 1
+            assert sent < 10 * 1024 * 1024, "we have stopped reading long ago"
+            assert other.ask("logs", server="a")["id"] == 1
+
+    await serve(scene)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_hangs_up_half_way_harms_nobody(serve: Serve) -> None:
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        for _ in range(50):
+            with Client(path) as client:
+                client.say("status", watch=True)
+                client.socket.sendall(b'{"version":1,"id":')
+            with Client(path) as client:
+                client.say("logs", server="a", follow=True)
+                assert client.read()["event"]["lines"] == ["first", "second"]
+        with Client(path) as client:
+            assert client.ask("logs", server="a")["id"] == 1
+
+    await serve(scene)
+
+
+@pytest_twisted.ensureDeferred
+async def test_so_many_clients_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_CLIENTS", 2)
+
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        with Client(path) as first, Client(path) as second:
+            assert first.ask("logs", server="a") and second.ask("logs", server="a")
+            with Client(path) as third:
+                assert third.read()["error"]["code"] == "busy"
+                assert third.read() is None
+            assert first.ask("logs", server="a")["result"]
+
+    await serve(scene)
+
+
+@pytest_twisted.ensureDeferred
+async def test_streams_end_with_the_proxy(directory: Path) -> None:
+    from twisted.internet import reactor
+
+    path = directory / "control.sock"
+    server = ControlServer(FakeProxy("a"), reactor, Place(path, 0o600), required=True)
+    await server.start()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def watch() -> list[Any]:
+        with Client(path) as client:
+            client.say("status", watch=True)
+            told = [client.read()]
+            reactor.callFromThread(server.stop)  # type: ignore[attr-defined]  # the reactor's, as a module
+            while (line := client.read()) is not None:
+                told.append(line)
+            return told
+
+    told = await deferToThread(watch)
+    assert "event" in told[0] and told[-1]["error"]["code"] == "refused"
+
+
+def test_a_dead_proxys_socket_makes_way(directory: Path) -> None:
+    path = directory / "deeper" / "control.sock"
+    make_way(path)
+    assert path.parent.is_dir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    make_way(path)
+    assert not path.exists()
+
+
+def test_a_live_one_does_not(directory: Path) -> None:
+    path = directory / "control.sock"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen(0)
+        for _ in range(3):  # also when its backlog is full
+            with pytest.raises(ConfigError, match="another zeroscale answers"):
+                make_way(path)
+    assert path.exists()
+
+
+def test_nor_does_anything_else(directory: Path) -> None:
+    path = directory / "control.sock"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="is in the way"):
+        make_way(path)
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_who_has_not_named_it_is_only_warned(
+    directory: Path, required: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    from twisted.internet import reactor
+
+    (directory / "file").touch()
+    path = directory / "file" / "control.sock"
+    server = ControlServer(FakeProxy(), reactor, Place(path), required)
+    if required:
+        with pytest.raises(ConfigError, match=f"cannot make the control socket {path}: "):
+            await server.start()
+    else:
+        await server.start()
+        [message] = caplog.messages
+        assert message.startswith(f"zeroscalectl cannot be used: cannot make the control socket {path}: ")
+    await server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest_twisted.ensureDeferred
+async def test_who_may_not_write_it_may_not_connect(serve: Serve) -> None:
+    def scene(path: Path, proxy: FakeProxy) -> None:
+        path.parent.chmod(0o755)
+        with Client(path) as client:
+            assert client.ask("logs", server="a")["id"] == 1
+        child = os.fork()
+        if child == 0:
+            os.setgid(12345)
+            os.setuid(12345)
+            try:
+                Client(path)
+            except PermissionError:
+                os._exit(13)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 13
+
+    await serve(scene)
