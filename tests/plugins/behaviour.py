@@ -15,6 +15,7 @@ class of those classes here that fit it, with a fixture `subject`:
 | `Adopts` | with `adopt()` | |
 | `Finds` | with `on_found` | `stop_behind_its_back` |
 | `Pauses` | with `pause()` and `resume()` | `is_paused` |
+| `FindsPauses` | with `on_paused` | `pause_behind_its_back`, `resume_behind_its_back` |
 | `Vanishes` | whose server can cease to be | `remove` |
 | `IsForbidden` | that may be refused what it asks for | `forbid`, `forbidden_hint` |
 | `HasAnApi` | that talks to a daemon or a cluster | `break_api`, `slow_api`, `mend_api`, `api_is_asked` |
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -50,9 +51,11 @@ LONGEST_MESSAGE = 500
 class Subject:
     """One server, and hands that reach it past the plugin.
 
+    :cvar tells_crashes: the plugin can know a crash from a clean end; else it only sees that its server is gone.
     :cvar forbidden_hint: a regular expression of what a refusal names: whom or what to ask for the right.
     """
 
+    tells_crashes = True
     forbidden_hint = "permission|denied|not allowed"
 
     async def begin(self) -> None:
@@ -95,6 +98,14 @@ class Subject:
 
     async def is_paused(self) -> bool:
         """Whether it is frozen now."""
+        raise NotImplementedError
+
+    async def pause_behind_its_back(self) -> None:
+        """Freezes it as its operator would."""
+        raise NotImplementedError
+
+    async def resume_behind_its_back(self) -> None:
+        """Lets it go on as its operator would."""
         raise NotImplementedError
 
     async def remove(self) -> None:
@@ -146,6 +157,7 @@ class Core:
     :ivar bridged: the same, as the lifecycle sees it.
     :ivar output: what it has passed on of its server's output.
     :ivar found: set when the plugin has said that its server runs.
+    :ivar paused: set when the plugin has said that others have frozen it.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -154,8 +166,9 @@ class Core:
         self.output = Output()
         self.bridged.on_output(self.output)
         self.found = asyncio.Event()
-        if hasattr(self.plugin, "on_found"):
-            self.plugin.on_found = self.found.set
+        self.paused = asyncio.Event()
+        self.bridged.on_found(self.found.set)
+        self.bridged.on_paused(self.paused.set)
         self.end: asyncio.Future[End] | None = None
 
     async def adopt(self) -> bool:
@@ -189,10 +202,7 @@ class Core:
         """Lets go of the plugin."""
         if self.end is not None:
             self.end.cancel()
-        if callable(getattr(self.plugin, "close", None)):
-            await self.plugin.close()
-        elif callable(getattr(self.plugin, "let_go", None)):
-            self.plugin.let_go()
+        await future(self.bridged.close())
 
     def _await_end(self) -> None:
         if self.bridged.can_wait:
@@ -234,6 +244,7 @@ class Lives:
             assert can.can_adopt == isinstance(self, Adopts)
             assert can.can_pause == isinstance(self, Pauses)
             assert hasattr(driven.plugin, "on_found") == isinstance(self, Finds)
+            assert hasattr(driven.plugin, "on_paused") == isinstance(self, FindsPauses)
 
     async def test_it_starts_and_stops_and_starts_again(self, subject: Subject) -> None:
         async with core(subject) as driven:
@@ -280,7 +291,7 @@ class Waits:
             await subject.kill_behind_its_back()
             assert driven.end is not None
             end = await driven.end
-            assert not end.is_clean, end
+            assert end.is_clean != subject.tells_crashes, end
             if end.reason is not None:
                 _told(end.reason)
             await driven.start()
@@ -326,10 +337,10 @@ class Adopts:
         async with core(subject) as first:
             await first.start()
             await first.pause()
-        assert await subject.is_paused()
+        await becomes(subject.is_paused, True)
         async with core(subject) as second:
             assert await second.adopt()
-            assert not await subject.is_paused()
+            await becomes(subject.is_paused, False)
             await second.stop()
 
 
@@ -371,11 +382,11 @@ class Pauses:
             await driven.start()
             for _ in range(2):
                 await driven.pause()
-                assert await subject.is_paused()
+                await becomes(subject.is_paused, True)
                 assert await subject.runs()
                 assert driven.end is None or not driven.end.done(), "a paused server has not ended"
                 await driven.resume()
-                assert not await subject.is_paused()
+                await becomes(subject.is_paused, False)
             await driven.stop()
             assert not await subject.runs()
 
@@ -387,7 +398,26 @@ class Pauses:
             await driven.pause()
             await subject.kill_behind_its_back()
             assert driven.end is not None
-            assert not (await driven.end).is_clean
+            assert (await driven.end).is_clean != subject.tells_crashes
+
+
+class FindsPauses:
+    """It tells when someone else has frozen its server, or let it go on."""
+
+    async def test_a_pause_and_a_resume_by_someone_else_are_told(self, subject: Subject) -> None:
+        async with core(subject) as driven:
+            await driven.start()
+            await driven.pause()
+            await driven.resume()
+            assert not driven.paused.is_set(), "what it does itself is no find"
+            assert not driven.found.is_set()
+            await subject.pause_behind_its_back()
+            await driven.paused.wait()
+            assert not driven.found.is_set()
+            await subject.resume_behind_its_back()
+            await driven.found.wait()
+            assert driven.end is None or not driven.end.done()
+            await driven.stop()
 
 
 class Vanishes:
@@ -462,7 +492,7 @@ class HasAnApi:
             await subject.mend_api()
             await subject.kill_behind_its_back()
             assert driven.end is not None
-            assert not (await driven.end).is_clean
+            assert (await driven.end).is_clean != subject.tells_crashes
 
     async def test_a_slow_api_is_waited_for_and_stops_nobody_else(self, subject: Subject) -> None:
         async with core(subject) as driven:
@@ -474,6 +504,12 @@ class HasAnApi:
             await starting
             assert await subject.runs()
             await driven.stop()
+
+
+async def becomes(question: Callable[[], Awaitable[bool]], wanted: bool) -> None:
+    """Asks until the answer is this: a signal takes its moment to reach all of a server's processes."""
+    while await question() is not wanted:  # noqa: ASYNC110 # of other processes there are no events
+        await asyncio.sleep(GLANCE)
 
 
 def future(deferred: Deferred[T]) -> asyncio.Future[T]:

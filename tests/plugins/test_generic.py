@@ -117,6 +117,12 @@ while :; do sleep 0.01; done
 class Script(Subject):
     """A server in shell, in a directory of its own."""
 
+    class Leaving(Server):
+        """One that leaves its server running when it is closed, as the end of a zeroscale's process would."""
+
+        async def close(self) -> None:
+            self.let_go()
+
     forbidden_hint = r"chmod \+x"
 
     def __init__(self, state: Path, directory: Path) -> None:
@@ -127,7 +133,7 @@ class Script(Subject):
         self._script.chmod(0o700)
 
     def make(self) -> Server:
-        server = Server(str(self._script), state_directory=self._state, working_directory=self._directory)
+        server = Script.Leaving(str(self._script), state_directory=self._state, working_directory=self._directory)
         kill_at_end(server)
         return server
 
