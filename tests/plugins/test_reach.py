@@ -1,0 +1,46 @@
+"""Whether a machine answers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from processes import free_port
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.reach import Reach, reach
+
+
+async def test_a_listener_is_reached_and_left_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert await reach("127.0.0.1", listener.getsockname()[1], 5.0) is Reach.accepted
+        listener.setblocking(False)
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with connection:
+            connection.setblocking(False)
+            assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
+
+
+async def test_a_machine_without_a_listener_refuses() -> None:
+    assert await reach("127.0.0.1", free_port(), 5.0) is Reach.refused
+
+
+async def test_a_machine_that_does_not_answer_is_silent_after_the_limit() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        host, port = listener.getsockname()
+        # The kernel's queue is full: what comes now waits for an answer that does not come.
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex((host, port))
+        assert await reach(host, port, 0.05) is Reach.silent
+        for each in waiting:
+            each.close()
+
+
+async def test_a_name_without_an_address_is_said() -> None:
+    with pytest.raises(PluginError, match=r"a\.\.b has no address"):
+        await reach("a..b", 1, 20.0)

@@ -1,0 +1,232 @@
+"""A systemd unit, by D-Bus and by `systemctl`, as the core drives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plugins.behaviour import Adopts, Finds, FindsPauses, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
+from plugins.fake_systemctl import Systemctl
+from plugins.fake_systemd import Daemon, Systemd
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import presence, systemd_unit, unit_bus
+from zeroscale.plugins.systemd_unit import Server
+
+UNIT = "game.service"
+
+
+class ByBus(Subject):
+    """A unit of a systemd of our own, on a bus of our own."""
+
+    forbidden_hint = "polkit rule"
+
+    def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._state = state
+        self._directory = directory
+        self._monkeypatch = monkeypatch
+
+    async def begin(self) -> None:
+        self._monkeypatch.setattr(unit_bus, "RETRY_FIRST", 0.02)
+        self._daemon = Daemon(self._directory)
+        self._monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", self._daemon.address)
+        await self._daemon.start()
+        self._systemd = Systemd(self._daemon.address, UNIT)
+        await self._systemd.connect()
+
+    async def clear(self) -> None:
+        await self._systemd.disconnect()
+        await self._daemon.stop()
+
+    def make(self) -> Server:
+        return Server(UNIT, state_directory=self._state)
+
+    async def runs(self) -> bool:
+        return self._systemd.properties["ActiveState"] not in ("inactive", "failed")
+
+    async def start_behind_its_back(self) -> None:
+        self._systemd.run()
+
+    async def stop_behind_its_back(self) -> None:
+        self._systemd.end(code=1, status=0)
+
+    async def kill_behind_its_back(self) -> None:
+        self._systemd.end("signal", code=2, status=9)
+
+    async def hold_stop(self) -> None:
+        self._systemd.hold_stop(True)
+
+    async def stop_is_asked(self) -> None:
+        await self._systemd.stopping.wait()
+
+    async def let_stop(self) -> None:
+        self._systemd.hold_stop(False)
+
+    async def is_paused(self) -> bool:
+        return self._systemd.properties["FreezerState"] == "frozen"
+
+    async def pause_behind_its_back(self) -> None:
+        self._systemd.change(FreezerState="frozen")
+
+    async def resume_behind_its_back(self) -> None:
+        self._systemd.change(FreezerState="running")
+
+    async def remove(self) -> None:
+        self._systemd.properties["LoadState"] = "not-found"
+        if await self.runs():
+            self._systemd.end()
+
+    async def forbid(self) -> None:
+        self._systemd.denied = True
+
+    async def break_api(self) -> None:
+        await self._systemd.disconnect()
+        await self._daemon.stop()
+
+    async def slow_api(self) -> None:
+        self._systemd.answer(False)
+
+    async def mend_api(self) -> None:
+        self._systemd.answer(True)
+        if not self._systemd.is_connected:
+            await self._daemon.start()
+            await self._systemd.connect()
+
+    async def api_is_asked(self) -> None:
+        await self._systemd.asked.wait()
+
+
+@pytest.mark.peers("dbus-daemon")
+class TestByBus(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+    """What every plugin does alike, with signals."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        return ByBus(state, tmp_path, monkeypatch)
+
+
+class ByCommand(Subject):
+    """A unit of a `systemctl` of our own."""
+
+    forbidden_hint = "polkit rule"
+
+    def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._state = state
+        self._systemctl = Systemctl(directory)
+        monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+        monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.02)
+        monkeypatch.setattr(presence, "LONGEST_INTERVAL", 0.05)
+
+    def make(self) -> Server:
+        return Server("game", state_directory=self._state)
+
+    async def runs(self) -> bool:
+        return self._systemctl.runs
+
+    async def start_behind_its_back(self) -> None:
+        self._systemctl.set(ActiveState="active")
+
+    async def stop_behind_its_back(self) -> None:
+        self._systemctl.set(ActiveState="inactive", ExecMainCode=1, ExecMainStatus=0)
+
+    async def kill_behind_its_back(self) -> None:
+        self._systemctl.set(ActiveState="failed", Result="signal", ExecMainCode=2, ExecMainStatus=9)
+
+    async def hold_stop(self) -> None:
+        self._systemctl.switch("held", True)
+
+    async def stop_is_asked(self) -> None:
+        await self._systemctl.until("stopping")
+
+    async def let_stop(self) -> None:
+        self._systemctl.switch("held", False)
+
+    async def is_paused(self) -> bool:
+        return self._systemctl.has("frozen")
+
+    async def pause_behind_its_back(self) -> None:
+        self._systemctl.switch("frozen", True)
+
+    async def resume_behind_its_back(self) -> None:
+        self._systemctl.switch("frozen", False)
+
+    async def remove(self) -> None:
+        self._systemctl.set(LoadState="not-found", ActiveState="inactive")
+
+    async def forbid(self) -> None:
+        self._systemctl.switch("denied", True)
+
+    async def break_api(self) -> None:
+        self._systemctl.switch("broken", True)
+
+    async def slow_api(self) -> None:
+        self._systemctl.switch("slow", True)
+
+    async def mend_api(self) -> None:
+        self._systemctl.switch("broken", False)
+        self._systemctl.switch("slow", False)
+
+    async def api_is_asked(self) -> None:
+        await self._systemctl.until("asked")
+
+
+class TestByCommand(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+    """What every plugin does alike, by looking."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        return ByCommand(state, tmp_path, monkeypatch)
+
+
+def test_without_a_way_to_systemd_it_says_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    Server("game", state_directory=state).check()
+    monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
+    with pytest.raises(PluginError, match=r"pip install 'zeroscale\[systemd\]'"):
+        Server("game", state_directory=state).check()
+
+
+async def test_a_machine_without_systemd_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+    server = Server("game", state_directory=state)
+    with pytest.raises(PluginError, match=r"no D-Bus connection to systemd: .*; and there is no systemctl in PATH"):
+        await server.adopt()
+    await server.close()
+
+
+async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = ByCommand(state, tmp_path, monkeypatch)
+    server = unit.make()
+    await server.start()
+    await unit.kill_behind_its_back()
+    with pytest.raises(
+        PluginError, match=r"its process was ended by a signal \(SIGKILL\); see journalctl -u game\.ser"
+    ):
+        await server.wait()
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"unit": "a b"}, "is no unit's name"),
+        ({"unit": "--now"}, "is no unit's name"),
+        ({"unit": "game", "user": "maybe"}, "user='maybe' is neither yes nor no"),
+        ({"unit": "game", "protocol": "minecarft"}, "protocol='minecarft': zeroscale speaks minecraft"),
+    ],
+)
+def test_values_that_cannot_be_understood(state: Path, values: dict[str, str], said: str) -> None:
+    with pytest.raises(PluginError, match=said):
+        Server(**values, state_directory=state)
+
+
+@pytest.mark.parametrize("protocol", [None, "minecraft"])
+def test_what_its_clients_speak(state: Path, protocol: str | None) -> None:
+    server = Server("game", state_directory=state, protocol=protocol)
+    assert server.protocol == protocol
+    assert server.unit == UNIT
+    assert server.fake_status() == b""

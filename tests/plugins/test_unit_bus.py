@@ -1,0 +1,134 @@
+"""A systemd unit through D-Bus, against a systemd of our own on a bus of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from plugins.fake_systemd import Daemon, Systemd
+from plugins.watching import until
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import unit_bus
+from zeroscale.plugins.unit_bus import UnitBus
+from zeroscale.plugins.unit_state import UnitState
+
+pytestmark = pytest.mark.peers("dbus-daemon")
+
+
+@asynccontextmanager
+async def scene(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Daemon, Systemd, UnitBus]]:
+    monkeypatch.setattr(unit_bus, "RETRY_FIRST", 0.02)
+    daemon = Daemon(directory)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", daemon.address)
+    await daemon.start()
+    systemd = Systemd(daemon.address, "game.service")
+    await systemd.connect()
+    unit = UnitBus("game.service", user=False)
+    try:
+        yield daemon, systemd, unit
+    finally:
+        await unit.close()
+        await systemd.disconnect()
+        await daemon.stop()
+
+
+async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+        assert not (await unit.state()).runs
+        await unit.start()
+        assert (await unit.state()).runs
+        await unit.freeze()
+        assert (await unit.state()).frozen
+        await unit.thaw()
+        assert not (await unit.state()).frozen
+        await unit.stop()
+        assert await unit.state() == UnitState("loaded", "inactive", "dead", main_code=1)
+        assert systemd.calls.count("LoadUnit") == 1, "one connection serves all of it"
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        (
+            {"ActiveState": "failed", "Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 3},
+            r"game\.service failed: its process ended badly \(exit code 3\); see journalctl -u game\.service",
+        ),
+        ({"ActiveState": "inactive"}, r"could not start game\.service: the job ended with failed"),
+    ],
+)
+async def test_a_start_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, object], said: str
+) -> None:
+    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+        systemd.fail_start = properties
+        with pytest.raises(PluginError, match=said):
+            await unit.start()
+
+
+async def test_what_others_do_is_told_also_what_was_missed_while_the_bus_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
+        told: list[UnitState] = []
+        unit.watch(told.append)
+        await until(lambda: told)
+        assert not told[-1].runs
+        systemd.run()
+        await until(lambda: told[-1].runs)
+        await systemd.disconnect()
+        await daemon.stop()
+        systemd.properties.update(ActiveState="failed", Result="oom-kill")
+        await daemon.start()
+        await systemd.connect()
+        await until(lambda: told[-1].result == "oom-kill")
+
+
+async def test_a_new_systemd_on_the_same_bus_is_followed_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+        told: list[UnitState] = []
+        unit.watch(told.append)
+        await until(lambda: told)
+        await systemd.disconnect()
+        await systemd.connect()
+        await until(lambda: systemd.calls.count("Subscribe") == 2)
+        systemd.run()
+        await until(lambda: told[-1].runs)
+
+
+async def test_a_stop_outlasts_a_bus_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
+        await unit.start()
+        systemd.hold_stop(True)
+        stopping = asyncio.ensure_future(unit.stop())
+        await systemd.stopping.wait()
+        await systemd.disconnect()
+        await daemon.stop()
+        systemd.hold_stop(False)
+        assert not stopping.done()
+        await daemon.start()
+        await systemd.connect()
+        await stopping
+        assert not (await unit.state()).runs
+
+
+async def test_no_bus_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+    unit = UnitBus("game.service", user=False)
+    with pytest.raises(PluginError, match=r"no D-Bus connection to systemd: .*No such file"):
+        await unit.state()
+    await unit.close()
+
+
+async def test_a_bus_without_systemd_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+        await systemd.disconnect()
+        with pytest.raises(PluginError, match="systemd cannot be reached by D-Bus"):
+            await unit.state()

@@ -1,0 +1,63 @@
+"""A systemd unit through `systemctl`, against one of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plugins.fake_systemctl import Systemctl
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.unit_commands import UnitCommands
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return Systemctl(tmp_path)
+
+
+async def test_a_start_a_freeze_and_a_stop(systemctl: Systemctl, state: Path) -> None:
+    unit = UnitCommands("game.service", user=False, logs=state)
+    assert not (await unit.state()).runs
+    await unit.start()
+    assert (await unit.state()).runs
+    await unit.freeze()
+    assert (await unit.state()).frozen
+    await unit.thaw()
+    assert not (await unit.state()).frozen
+    await unit.stop()
+    assert not (await unit.state()).runs
+    assert systemctl.calls[1] == "--no-ask-password --no-pager start -- game.service"
+
+
+async def test_a_user_s_own_manager(systemctl: Systemctl, state: Path) -> None:
+    await UnitCommands("game.service", user=True, logs=state).start()
+    assert systemctl.calls == ["--user --no-ask-password --no-pager start -- game.service"]
+
+
+@pytest.mark.parametrize("switch", ["denied", "broken"])
+async def test_what_it_refuses_is_told(systemctl: Systemctl, state: Path, switch: str) -> None:
+    said = {
+        "denied": r"does not let this user start game\.service \(Failed to start .*entication required\.\): .*polkit",
+        "broken": r"systemctl could not start game\.service: Failed to connect to bus",
+    }
+    systemctl.switch(switch, True)
+    with pytest.raises(PluginError, match=said[switch]):
+        await UnitCommands("game.service", user=False, logs=state).start()
+
+
+async def test_a_question_without_an_answer_is_told(systemctl: Systemctl, state: Path) -> None:
+    systemctl.switch("broken", True)
+    with pytest.raises(PluginError, match=r"cannot say how game\.service is: exit code 1: Failed to connect to bus"):
+        await UnitCommands("game.service", user=False, logs=state).state()
+
+
+@pytest.mark.peers("systemctl")
+async def test_the_real_program_understands_the_question(state: Path) -> None:
+    """On a machine without systemd it says so; on one with it, that there is no such unit."""
+    unit = UnitCommands("zeroscale-has-no-such-unit.service", user=False, logs=state)
+    try:
+        assert (await unit.state()).problem("it") is not None
+    except PluginError as error:
+        assert "not been booted with systemd" in str(error) or "Failed to connect to bus" in str(error)

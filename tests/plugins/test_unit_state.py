@@ -1,0 +1,113 @@
+"""What systemd says of a unit."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.unit_state import UnitState, from_properties, refusal, unit_name
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("minecraft", "minecraft.service"),
+        ("minecraft.service", "minecraft.service"),
+        ("minecraft@survival-1", "minecraft@survival-1.service"),
+        ("games.target", "games.target"),
+        ("a.b", "a.b.service"),
+        (r"mc@srv-my\x20world", r"mc@srv-my\x20world.service"),
+    ],
+)
+def test_names(name: str, whole: str) -> None:
+    assert unit_name(name) == whole
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "-H", "--now", "a;b", "x" * 256])
+def test_no_names(name: str) -> None:
+    with pytest.raises(PluginError, match="is no unit's name"):
+        unit_name(name)
+
+
+@pytest.mark.parametrize(
+    ("active", "runs"),
+    [
+        ("active", True),
+        ("reloading", True),
+        ("refreshing", True),
+        ("activating", True),
+        ("deactivating", True),
+        ("inactive", False),
+        ("failed", False),
+    ],
+)
+def test_what_has_processes_runs(active: str, runs: bool) -> None:
+    assert UnitState("loaded", active).runs is runs
+
+
+@pytest.mark.parametrize(
+    ("freezer", "frozen"),
+    [("running", False), ("freezing", True), ("frozen", True), ("frozen-by-parent", True), ("thawing", False)],
+)
+def test_frozen(freezer: str, frozen: bool) -> None:
+    assert from_properties({"FreezerState": freezer}).frozen is frozen
+
+
+def test_properties_as_both_ways_have_them() -> None:
+    by_bus = {
+        "LoadState": "loaded",
+        "ActiveState": "failed",
+        "Result": "signal",
+        "ExecMainCode": 2,
+        "ExecMainStatus": 9,
+    }
+    by_command = {name: str(value) for name, value in by_bus.items()}
+    assert from_properties(by_bus) == from_properties(by_command)
+    assert from_properties({}) == UnitState("loaded", "inactive")
+    assert from_properties({"ExecMainStatus": "[not set]"}).main_status == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "status", "exit_code", "failure"),
+    [
+        ("success", 1, 0, 0, None),
+        ("success", 1, 143, 0, None),
+        ("success", 2, 15, 0, None),
+        ("exit-code", 1, 7, 7, "its process ended badly (exit code 7)"),
+        ("signal", 2, 9, 137, "its process was ended by a signal (SIGKILL)"),
+        ("core-dump", 3, 11, 139, "its process crashed and dumped core (SIGSEGV)"),
+        ("oom-kill", 2, 9, 137, "it was killed for want of memory"),
+        ("start-limit-hit", 0, 0, None, "systemctl reset-failed"),
+        ("news-of-tomorrow", 0, 0, None, "its result is news-of-tomorrow"),
+    ],
+)
+def test_ends(result: str, code: int, status: int, exit_code: int | None, failure: str | None) -> None:
+    active = "failed" if failure else "inactive"
+    state = UnitState("loaded", active, result=result, main_code=code, main_status=status)
+    assert state.exit_code == exit_code
+    said = state.failure("game.service")
+    assert said is None if failure is None else failure in str(said)
+    if failure:
+        assert "see journalctl -u game.service" in str(said)
+        assert "see journalctl --user -u game.service" in str(state.failure("game.service", " --user"))
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        ("loaded", None),
+        ("not-found", "there is no unit game.service: is its file in /etc/systemd/system"),
+        ("masked", "systemctl unmask game.service"),
+        ("bad-setting", "systemd-analyze verify game.service"),
+        ("error", "systemctl status game.service"),
+    ],
+)
+def test_what_cannot_be_started_at_all(load: str, said: str | None) -> None:
+    problem = UnitState(load, "inactive").problem("game.service")
+    assert problem is None if said is None else said in str(problem)
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    said = refusal("start", "game.service", "Interactive authentication required.")
+    assert "polkit rule for org.freedesktop.systemd1.manage-units" in said
+    assert "user=yes" in said

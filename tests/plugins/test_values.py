@@ -1,0 +1,50 @@
+"""Plugin arguments, understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import values
+
+
+@pytest.mark.parametrize(("value", "number"), [("5", 5.0), (2.5, 2.5), ("0.1", 0.1), ("86400", 86400.0)])
+def test_seconds(value: str | float, number: float) -> None:
+    assert values.seconds("every", value) == number
+
+
+def test_words() -> None:
+    assert values.words("start", "sh -c 'a | b'") == ["sh", "-c", "a | b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("yes", True), ("TRUE", True), (" on ", True), ("1", True), ("no", False), (False, False)]
+)
+def test_yes_or_no(value: str | bool, meant: bool) -> None:
+    assert values.yes_or_no("user", value) is meant
+
+
+def test_protocols() -> None:
+    assert values.protocol(None) is None
+    assert values.protocol("minecraft") == "minecraft"
+
+
+@pytest.mark.parametrize(
+    ("understand", "said"),
+    [
+        (lambda: values.seconds("every", "soon"), "every='soon' is no number of seconds"),
+        (lambda: values.seconds("every", "nan"), "every=nan is not from 0.1 to 86400 seconds"),
+        (lambda: values.seconds("every", "-1"), "not from 0.1"),
+        (lambda: values.seconds("every", "1e9"), "not from 0.1"),
+        (lambda: values.words("start", "a 'b"), 'start="a \'b" cannot be split into words: No closing quotation'),
+        (lambda: values.words("start", " "), "start= is empty: give it a command line"),
+        (lambda: values.yes_or_no("user", "perhaps"), "user='perhaps' is neither yes nor no"),
+        (lambda: values.protocol("terraria"), "protocol='terraria': zeroscale speaks minecraft"),
+    ],
+)
+def test_values_that_cannot_be_understood(understand: Callable[[], object], said: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        understand()
+    assert said in str(raised.value)

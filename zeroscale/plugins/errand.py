@@ -1,0 +1,160 @@
+"""A command that does something and ends: run with a time limit, its output passed on, its end told.
+
+What it starts, and leaves running, is not touched: only the command itself is ended when it takes too long, and its
+output is a file, so that nothing breaks that goes on writing to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.console import OutputFile
+from zeroscale.plugins.spawn import spawn
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the output of a command that runs."""
+
+END_GRACE = 5.0
+"""Seconds that a command has to end after SIGTERM: it does nothing that has to be saved."""
+
+QUOTED = 200
+"""Characters of its last line of output in a message."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended.
+
+    :ivar code: its exit code, 128 plus the signal's number if one ended it.
+    :ivar lines: what it said last, bounded in number and length.
+    """
+
+    code: int
+    lines: Sequence[str]
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, short; empty where it said nothing."""
+        said = [line.strip() for line in self.lines if line.strip()]
+        return said[-1][:QUOTED] if said else ""
+
+    def in_words(self) -> str:
+        """How it ended, with what it said."""
+        return f"exit code {self.code}" + (f": {self.last_line}" if self.last_line else "")
+
+
+class Errands:
+    """Runs commands for one server.
+
+    :param directory: where they run.
+    :param logs: the directory for their output, one file a kind.
+    :param on_line: called with each line of their output.
+    """
+
+    def __init__(self, directory: Path, logs: Path, on_line: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._logs = logs
+        self._on_line = on_line
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def run(self, kind: str, argv: Sequence[str], limit: float, *, quiet: bool = False) -> Done:
+        """Runs a command and waits for its end.
+
+        :param kind: what it is for, in a word; of a kind there is one at a time, others wait for their turn.
+        :param argv: the command line.
+        :param limit: seconds; then it gets SIGTERM, and SIGKILL `END_GRACE` later.
+        :param quiet: its output is not passed on.
+        :raises PluginError: it cannot be run, or took too long.
+        """
+        async with self._turns.setdefault(kind, asyncio.Lock()):
+            return await self._run(kind, argv, limit, quiet)
+
+    async def _run(self, kind: str, argv: Sequence[str], limit: float, quiet: bool) -> Done:
+        output = OutputFile(self._logs / f"{kind}.log", (lambda _: None) if quiet else self._on_line)
+        child: subprocess.Popen[bytes] | None = None
+        try:
+            output.rotate()
+            output.open()
+            writing = output.open_for_child()
+            try:
+                child = spawn(
+                    argv,
+                    working_directory=self._directory,
+                    environment={},
+                    standard_input=subprocess.DEVNULL,
+                    standard_output=writing,
+                )
+            finally:
+                os.close(writing)
+            in_time = await _ended(child, limit, output.read)
+            code = child.wait()
+            output.finish()
+        except OSError as error:
+            raise PluginError(f"cannot keep the output of the {kind} command: {error}") from error
+        finally:
+            output.close()
+            if child is not None and child.poll() is None:
+                child.kill()
+                child.wait()
+        done = Done(128 - code if code < 0 else code, tuple(output.last_lines))
+        if not in_time:
+            said = f"; it said: {done.last_line}" if done.last_line else ""
+            raise PluginError(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
+        return done
+
+
+async def _ended(child: subprocess.Popen[bytes], limit: float, look: Callable[[], object]) -> bool:
+    """Waits for a child's end, looking at its output meanwhile; whether it ended without being told to."""
+    with _end_of(child.pid) as end:
+        if await _in_time(child, end, limit, look):
+            return True
+        child.terminate()
+        if not await _in_time(child, end, END_GRACE, look):
+            child.kill()
+            await _in_time(child, end, END_GRACE, look)
+        return False
+
+
+async def _in_time(
+    child: subprocess.Popen[bytes], end: asyncio.Event, limit: float, look: Callable[[], object]
+) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit
+    while child.poll() is None:
+        left = deadline - loop.time()
+        if left <= 0:
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(end.wait(), min(left, LOOK_EVERY))
+        look()
+    return True
+
+
+@contextlib.contextmanager
+def _end_of(process_id: int) -> Iterator[asyncio.Event]:
+    """An event that is set at a child's end, where the system can tell; else whoever waits looks from time to time."""
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(process_id)
+    except (AttributeError, OSError):
+        yield end
+        return
+
+    def ended() -> None:
+        end.set()
+        loop.remove_reader(descriptor)
+
+    loop.add_reader(descriptor, ended)
+    try:
+        yield end
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
