@@ -44,7 +44,7 @@ EVERYTHING = tuple(sorted(path.stem for path in PACKAGE.iterdir() if path.suffix
 ROOMS = [
     Room(("__init__",), ("errors", "status", "version")),
     Room(("version",), ()),
-    Room(("errors", "status"), ()),
+    Room(("errors", "status", "access"), ()),
     Room(("protocols",), ("errors", "status"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("protocols.wire",),
@@ -54,7 +54,7 @@ ROOMS = [
     ),
     Room(
         ("front", "server.idle"),
-        ("errors", "status", "protocols.base"),
+        ("errors", "status", "access", "protocols.base"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
@@ -75,6 +75,7 @@ ROOMS = [
         ("zeroscale", "version", "plugins.demo_journal"),
         outside=("twisted", "quarry", "zope"),
     ),
+    Room(("server.gamelists",), ("server.gamefiles", "server.storage", "access"), outside=("msgspec",)),
     Room(
         ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
         ("errors", "status"),
@@ -93,7 +94,7 @@ ROOMS = [
         ("front", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
-    Room(("config",), ("errors",), outside=("msgspec",)),
+    Room(("config",), ("errors", "access"), outside=("msgspec",)),
     Room(("control",), ("config", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")),
     Room(
         ("control.metrics", "control.metrics_resource"),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from zeroscale.access import Names, Wake
 from zeroscale.errors import ConfigError
 
 Join = Literal["hold", "kick"]
@@ -32,7 +33,6 @@ HIGHEST_PORT = 65535
 LONGEST_DURATION = 366 * 86400.0
 """A year of seconds: what is longer is a mistake in the unit."""
 
-Wake = Literal["anyone", "known", "whitelist", "ops", "nobody"]
 UnknownHost = Literal["close", "answer"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
@@ -65,11 +65,11 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar wake: who may wake it, besides its operators, who always may.
     :ivar server_lists: heed the server's own whitelist, bans and operators (Minecraft).
-    :ivar allow: names, UUIDs, addresses and networks that may wake it, whatever `wake` says.
-    :ivar deny: the same, that may not.
-    :ivar lockout: nobody may wake it; the text is what players read. None: it is not locked.
+    :ivar allow: names, UUIDs, addresses and networks that may wake it, whatever `wake` and its whitelist say.
+    :ivar deny: the same, that may not, whatever anything says.
+    :ivar lockout: nobody may come in; the text is what players read. None: it is not locked.
     :ivar status_per_minute: status questions and pings of one address.
-    :ivar logins_per_minute: logins of one address.
+    :ivar logins_per_minute: logins of one address (Minecraft).
     :ivar wakes_per_minute: wakes that one address may cause.
     """
 
@@ -81,6 +81,17 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     status_per_minute: PerMinute = 120.0
     logins_per_minute: PerMinute = 30.0
     wakes_per_minute: PerMinute = 6.0
+
+    def __post_init__(self) -> None:
+        """Judges the values.
+
+        :raises ConfigError: naming the entry of a list that is nothing a list can have.
+        """
+        for name, entries in (("allow", self.allow), ("deny", self.deny)):
+            try:
+                Names(entries)
+            except ValueError as error:
+                raise ConfigError(f"admission.{name}: {error}") from None
 
 
 class ProxyProtocolConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -13,11 +14,13 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
 from zeroscale import listening
+from zeroscale.access import Names, ServerLists
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.connection import Client, House, Listener, Place
-from zeroscale.front.newcomers import Newcomers
+from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
 from zeroscale.plugins import construct, find_plugin
@@ -27,8 +30,9 @@ from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.server.gamefiles import GameFiles, session_lock_holder
+from zeroscale.server.gamelists import GameLists
 from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.keepfiles import KeepFiles
+from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.mirror import Mirror
 from zeroscale.server.parts import Parts, Policy
@@ -56,7 +60,9 @@ def check(config: Config, reactor: Any = None) -> None:
         for where in server.listen:
             listening.check(reactor, where)
         _texts(server)
-        _constructor(server, config)().check()
+        plugin = _constructor(server, config)()
+        plugin.check()
+        _admission(server, config, GameFiles(server.directory) if plugin.speaks_minecraft else None)
 
 
 def make_service(config: Config, reactor: Any) -> ProxyService:
@@ -118,7 +124,7 @@ class Hosted:
                 records=self._records,
                 mirror=self._mirror,
                 kept_awake=keep_files.kept_awake,
-                lockout=keep_files.lockout,
+                lockout=lambda: keep_files.lockout() or _lockout(config),
                 obstacle=lambda: _obstacle(files) if self.speaks_minecraft else None,
                 logger=logging.getLogger(plugin.module),
             ),
@@ -131,6 +137,7 @@ class Hosted:
                 hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
                 wake_on_answer=config.wake_after == "answer",
             ),
+            _admission(config, whole, files if self.speaks_minecraft else None),
             config.server_host,
             config.server_port,
         )
@@ -276,6 +283,33 @@ def _texts(server: ServerConfig) -> Texts:
     return Texts(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
+def _admission(server: ServerConfig, config: Config, files: GameFiles | None) -> Admission:
+    """Who may wake this server.
+
+    :param files: its directory's, where it is a Minecraft server.
+    :raises ConfigError: only its players' names could tell, which this kind of server has not.
+    """
+    asked = server.admission
+    if files is None and asked.wake not in ("anyone", "nobody"):
+        raise ConfigError(
+            f"server {server.name!r}: admission.wake {asked.wake!r} needs a Minecraft server, whose players have "
+            "names; for others say 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
+        )
+    return Admission(
+        Rules(asked.wake, asked.server_lists, Names(asked.allow), Names(asked.deny)),
+        Limits(asked.status_per_minute, asked.logins_per_minute, asked.wakes_per_minute),
+        lists=ServerLists if files is None else GameLists(files).read,
+        wall_clock=time.time,
+        trusted=_trusted(config.limits),
+    )
+
+
+def _lockout(server: ServerConfig) -> str | None:
+    """What the configuration has to say to all who come; None where it lets them in."""
+    words = server.admission.lockout
+    return None if words is None else words.strip() or DEFAULT_TEXT
+
+
 def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
     if ready_line is None:
         return None
@@ -294,5 +328,8 @@ def _obstacle(files: GameFiles) -> str | None:
 
 
 def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
-    trusted = [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
-    return Newcomers(limits.per_address, limits.total, trusted)
+    return Newcomers(limits.per_address, limits.total, _trusted(limits))
+
+
+def _trusted(limits: LimitsConfig) -> Sequence[Network]:
+    return [ipaddress.ip_network(network, strict=False) for network in limits.trusted]

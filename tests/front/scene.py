@@ -20,6 +20,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
+from zeroscale.front.admission import Admission
 from zeroscale.front.connection import Client, House, Listener, Place
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.session import Policy
@@ -196,6 +197,7 @@ class Server:
     status: Status = Status.stopped
     retry_at: float | None = None
     unstoppable: bool = False
+    lockout: str | None = None
     mirrored: dict[str, object] | None = None
     wakes_to: Status = Status.starting
     fake: bytes | None = None
@@ -213,6 +215,7 @@ class Server:
             since=0.0,
             retry_at=self.retry_at,
             unstoppable=self.unstoppable,
+            lockout=self.lockout,
             waiting=len(self.waiters),
             mirrored=self.mirrored,
         )
@@ -405,6 +408,7 @@ class Scene:
         *,
         generic: bool = False,
         policy: Policy | None = None,
+        admission: Admission | None = None,
         per_address: int = 64,
         total: int = 1000,
         trusted: tuple[Network, ...] = (),
@@ -415,7 +419,7 @@ class Scene:
         self.server = Server()
         self.relays = Relays()
         self.policy = policy or Policy(holds=True, hold_limit=300.0)
-        self.place = Place(self.server, Texts(), self.policy, *BACKEND)
+        self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND)
         newcomers: Newcomers[Client] = Newcomers(per_address, total, trusted)
         self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
         self._conversation = conversation

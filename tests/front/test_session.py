@@ -12,10 +12,12 @@ from zeroscale.front.session import (
     PassStatus,
     Policy,
     Question,
+    Refusal,
     Refuse,
     Relay,
     decide,
     may_retry,
+    would_wake,
 )
 from zeroscale.protocols.base import LoginRequested, Opened, PingRequested, StatusRequested
 from zeroscale.status import ServerView, Status
@@ -106,12 +108,28 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
     assert decide(Opened(), failed, KICKING, NOW) == Refuse(wakes=again)
 
 
-@pytest.mark.parametrize("status", [Status.stopped, Status.stopping, Status.paused, Status.failed])
-def test_nobody_wakes_a_server_that_is_held_down(status: Status) -> None:
+@pytest.mark.parametrize("status", Status)
+def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
     held_down = view(status, lockout="a backup")
-    assert decide(login(), held_down, HOLDING, NOW) == Refuse(wakes=False)
+    assert decide(login(), held_down, HOLDING, NOW) == Refuse(wakes=False, word="lockout")
+    assert not would_wake(held_down, NOW)
 
 
-def test_who_comes_while_it_runs_is_let_in_though_it_is_to_be_held_down() -> None:
-    assert decide(login(), view(Status.running, lockout="a backup"), HOLDING, NOW) == Relay()
-    assert decide(login(), view(Status.starting, lockout="a backup"), HOLDING, NOW) == Hold(300.0)
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("lockout", [None, "a backup"])
+def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str | None) -> None:
+    verdict = Refusal("banned", "You are banned", "in banned-players.json")
+    expected = Refuse(wakes=False, word="banned", verdict=verdict)
+    assert decide(login(), view(status, lockout=lockout), HOLDING, NOW, verdict) == expected
+    assert decide(Opened(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("retry_at", [None, NOW, NOW + 1])
+@pytest.mark.parametrize("lockout", [None, "a backup"])
+def test_who_would_wake_is_who_is_held_or_told_to_come_again_while_it_is_down(
+    status: Status, retry_at: float | None, lockout: str | None
+) -> None:
+    asleep = view(status, retry_at, lockout=lockout)
+    wakes = decide(login(), asleep, KICKING, NOW) == Refuse(wakes=True)
+    assert would_wake(asleep, NOW) is (wakes and status is not Status.starting)

@@ -17,6 +17,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 
 from zeroscale.front import hold
+from zeroscale.front.admission import Admission
 from zeroscale.front.connection import LINGER, Client, House, Listener, Place
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.session import Policy
@@ -101,7 +102,9 @@ class Scene:
         self.relays = Relays(reactor, "auto")
         newcomers: Newcomers[Client] = Newcomers(64, 1000)
         self.house = House(reactor, self.relays, newcomers, 5.0)
-        self.place = Place(self.server, Texts(), Policy(holds=True, hold_limit=300.0), *backend.getsockname())
+        self.place = Place(
+            self.server, Texts(), Policy(holds=True, hold_limit=300.0), Admission(), *backend.getsockname()
+        )
         converse = GenericConversation if generic else MinecraftConversation
         self.listener = _Recording(self.house, converse, lambda host: self.place)
         self.backend = backend

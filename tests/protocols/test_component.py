@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.protocols.base import Component
-from zeroscale.protocols.component import DEEPEST, Style, clean, parse, plain, runs, section_text
+from zeroscale.protocols.component import DEEPEST, Style, clean, parse, plain, runs, section_text, spelled_out
 
 S = "\u00a7"
 GOLD, RED = Style(color="gold"), Style(color="red")
@@ -149,3 +149,40 @@ def test_text_means_the_same_to_both_ages(text: str) -> None:
     component = parse(text)
     shown = "".join(part for part, _ in runs(component))
     assert plain(parse(section_text(component).replace("&", "&&"))) == shown
+
+
+def test_what_a_client_has_no_words_for_is_spelled_out() -> None:
+    banned = {
+        "translate": "multiplayer.disconnect.banned.reason",
+        "fallback": "You are banned.\nReason: %s",
+        "with": [{"text": "Griefing", "color": "red"}],
+        "bold": True,
+        "extra": [{"translate": "multiplayer.disconnect.banned.expiration", "fallback": "\nUntil %s", "with": ["May"]}],
+    }
+    spelled = spelled_out(banned)
+    assert "translate" not in str(spelled)
+    assert runs(spelled) == runs(banned)
+    assert spelled == {
+        "text": "",
+        "bold": True,
+        "extra": [
+            {"text": "You are banned.\nReason: "},
+            {"text": "Griefing", "color": "red"},
+            {"text": "", "extra": [{"text": "\nUntil "}, {"text": "May"}]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "component",
+    ["plain", {"text": "a", "extra": ["b"]}, {"translate": "no.fallback", "with": ["x"]}, ["a", {"text": "b"}]],
+)
+def test_what_has_no_fallback_stays_as_it_is(component: Component) -> None:
+    assert spelled_out(component) == component
+
+
+def test_what_is_too_deep_to_be_spelled_out_is_left_out() -> None:
+    deep: Component = "end"
+    for _ in range(1000):
+        deep = {"translate": "key", "fallback": "%s", "with": [deep], "extra": [deep]} if _ % 100 == 0 else [deep]
+    spelled_out(deep)

@@ -230,7 +230,14 @@ class Client(TwistedProtocol):
         place = self._find_place(event)
         if place is None:
             return
-        match session.decide(event, place.server.view, place.policy, self._clock.seconds()):
+        now, view = self._clock.seconds(), place.server.view
+        verdict: session.Refusal | None = None
+        if isinstance(event, LoginRequested | Opened):
+            verdict = place.admission.judge_login(event, self.host, view, now)
+        elif not self._answered_status and not place.admission.may_ask(self.host, now):
+            self._drop("limited", "too many status questions of its address")
+            return
+        match session.decide(event, view, place.policy, now, verdict):
             case session.AnswerStatus():
                 self._answer_status(place)
             case session.AnswerPing():
@@ -276,9 +283,13 @@ class Client(TwistedProtocol):
 
     def _speak_for(self, place: Place, entry: session.Hold | session.Refuse) -> bool:
         """Sends a client whose protocol we do not speak what the plugin has for it, where it has something."""
-        said = place.server.fake_status() if self._half_closes else None
+        if not self._half_closes or (isinstance(entry, session.Refuse) and entry.verdict is not None):
+            return False
+        said = place.server.fake_status()
         if said is None:
             return False
+        if isinstance(entry, session.Refuse) and entry.word:
+            self._refused(entry.word)
         if isinstance(entry, session.Hold) or entry.wakes:
             place.server.wake(self.who)
         self.transport.write(said)
@@ -303,12 +314,18 @@ class Client(TwistedProtocol):
 
     def _conclude(self, ending: Ending) -> None:
         match ending:
-            case Told(outcome, words, detail, warns):
+            case Told(outcome, words, detail, warns, refusal):
+                if refusal:
+                    self._refused(refusal)
+                    detail = f"{refusal}: {detail}" if detail else refusal
                 self._kick(outcome, words, detail, warns=warns)
             case Dropped(outcome, detail):
                 self._drop(outcome, detail)
             case Relayed(outcome, detail):
                 self._end(outcome, detail)
+
+    def _refused(self, word: str) -> None:
+        """Counts a login that was refused, by the one word for why."""
 
     def _kick(self, outcome: str, words: Component, detail: str, *, warns: bool) -> None:
         self.transport.write(self.conversation.kick(words))

@@ -34,12 +34,14 @@ class Told:
     :ivar words: what it is told.
     :ivar detail: more for the log.
     :ivar warns: the operator has to know.
+    :ivar refusal: the one word for why, where it was refused by somebody's wish; else "".
     """
 
     outcome: str
     words: Component
     detail: str = ""
     warns: bool = False
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,14 @@ class Joiner(Protocol):
     :ivar conversation: what it has said.
     :ivar player: the name it claims, or nothing.
     :ivar who: its name and address, for the log.
+    :ivar host: its address, as bans and networks know it.
     :ivar finished_sending: its end of sending has been read.
     """
 
     transport: Any
     conversation: Conversation
     player: str
+    host: str
     finished_sending: bool
 
     @property
@@ -132,7 +136,7 @@ class Joining:
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)
-                entry = session.enter(event, self._place.server.view, self._place.policy, self._reactor.seconds())
+                entry = self._enter_again(event)
             try:
                 match entry:
                     case session.Relay():
@@ -142,8 +146,8 @@ class Joining:
                         if not self._joiner.may_wait():
                             return Told("kicked", "Sorry: too many players are waiting already.")
                         visit = await self._held(limit, once_answered)
-                    case session.Refuse(wakes=wakes, once_answered=once_answered):
-                        return await self._refused(wakes, once_answered)
+                    case session.Refuse():
+                        return await self._refused(entry)
             except ServerUnavailable as problem:
                 return self._in_vain(problem)
             except DeferredTimeoutError:
@@ -167,6 +171,11 @@ class Joining:
             pass
         return None
 
+    def _enter_again(self, event: LoginRequested | Opened) -> session.Entry:
+        now, view = self._reactor.seconds(), self._place.server.view
+        verdict = self._place.admission.judge_wake(event, self._joiner.host, view, now)
+        return session.enter(event, view, self._place.policy, now, verdict)
+
     async def _held(self, limit: float, once_answered: bool) -> Visit:
         """Holds the client until the server is ready.
 
@@ -187,23 +196,26 @@ class Joining:
             self._hold.end()
             self._joiner.waits_no_more()
 
-    async def _refused(self, wakes: bool, once_answered: bool) -> Told:
-        if once_answered:
+    async def _refused(self, entry: session.Refuse) -> Told:
+        if entry.once_answered:
             self._hold.begin(at_once=True)
             try:
                 await self._hold.first_answer()
             finally:
                 self._hold.end()
         self._joiner.logged_in()
+        if entry.verdict is not None:
+            return Told("kicked", entry.verdict.words, entry.verdict.detail, refusal=entry.word)
         words = self._words()
-        if wakes:
+        if entry.wakes:
             self._place.server.wake(self._joiner.who)
-        return Told("kicked", words)
+        return Told("kicked", words, refusal=entry.word)
 
     def _in_vain(self, problem: ServerUnavailable) -> Told:
         view = self._place.server.view
         has_text = view.status is Status.failed or view.unstoppable or view.lockout is not None
-        return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem))
+        refusal = session.LOCKOUT if view.lockout is not None else ""
+        return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), refusal=refusal)
 
     async def _let_through(self) -> Ending:
         """:raises BackendError: the server does not take the connection after all."""

@@ -76,13 +76,22 @@ class Newcomers(Generic[T]):
                 del self._of[key]
 
     def _key(self, address: str) -> str | None:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return None
-        if parsed.is_loopback or any(parsed in network for network in self._trusted):
-            return None
-        return household(address)
+        return limited(address, self._trusted)
+
+
+def limited(address: str, trusted: Sequence[Network]) -> str | None:
+    """Whose limits an address has: its `household()`'s; None for loopback, trusted ones and what is no IP address.
+
+    :param address: as `normalised()` makes it.
+    :param trusted: networks behind which tunnels and proxies put everybody.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if parsed.is_loopback or any(parsed in network for network in trusted):
+        return None
+    return household(address)
 
 
 def household(address: str) -> str:

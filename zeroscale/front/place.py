@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.front.session import Policy
-from zeroscale.protocols.base import Component, StatusReply
+from zeroscale.front.session import Policy, Refusal
+from zeroscale.protocols.base import Component, LoginRequested, Opened, StatusReply
 from zeroscale.relay import Report
 from zeroscale.status import ServerView
 
@@ -69,6 +69,22 @@ class Texts(Protocol):
         ...
 
 
+class Admission(Protocol):
+    """Who may come. `address` is a client's, as `newcomers.normalised` makes it; `now` is of the monotonic clock."""
+
+    def may_ask(self, address: str, now: float) -> bool:
+        """Whether one more status question of this address is answered."""
+        ...
+
+    def judge_login(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+        """Why somebody who comes now may not come in, nor wake the server; None: he may."""
+        ...
+
+    def judge_wake(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+        """The same for who has been let in already, and whose server has gone meanwhile."""
+        ...
+
+
 class Relays(Protocol):
     """Who moves the bytes once joined."""
 
@@ -84,6 +100,7 @@ class Place:
     :ivar server: its life.
     :ivar texts: what its players read.
     :ivar policy: how its players are treated.
+    :ivar admission: who may come.
     :ivar host: where it listens.
     :ivar port: the port there.
     """
@@ -91,5 +108,6 @@ class Place:
     server: Server
     texts: Texts
     policy: Policy
+    admission: Admission
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""What to do with a client: (event, server view, policy, now) -> a decision. Pure.
+"""What to do with a client: (event, server view, policy, now, verdict) -> a decision. Pure.
 
 Nothing is sent, started or awaited here; `connection` and `joining` do what is decided.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zeroscale.protocols.base import LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.base import Component, LoginRequested, Opened, PingRequested, StatusRequested
 from zeroscale.status import ServerView, Status
 
 
@@ -23,6 +23,24 @@ class Policy:
     holds: bool
     hold_limit: float
     wake_on_answer: bool = False
+
+
+LOCKOUT = "lockout"
+"""The one word for a login that is refused because the operator lets nobody in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The verdict on somebody who may not come in.
+
+    :ivar word: why, in the one word that it is counted by.
+    :ivar words: what the player reads.
+    :ivar detail: more for the log.
+    """
+
+    word: str
+    words: Component
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +81,14 @@ class Refuse:
 
     :ivar wakes: wake the server all the same.
     :ivar once_answered: as in `Hold`; the client is told then, too.
+    :ivar word: the refusal's one word, where it is somebody's wish and not only a matter of time; else "".
+    :ivar verdict: who it is that may not come in, and what he is told; None: what the server's state says.
     """
 
     wakes: bool
     once_answered: bool = False
+    word: str = ""
+    verdict: Refusal | None = None
 
 
 Question = StatusRequested | PingRequested | LoginRequested | Opened
@@ -74,23 +96,31 @@ Entry = Relay | Hold | Refuse
 Decision = AnswerStatus | AnswerPing | PassStatus | Entry
 
 
-def decide(event: Question, view: ServerView, policy: Policy, now: float) -> Decision:
-    """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds."""
+def decide(event: Question, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None) -> Decision:
+    """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds.
+
+    :param verdict: why who wants in may not; see `admission`.
+    """
     match event:
         case StatusRequested():
             return PassStatus() if view.status is Status.running else AnswerStatus()
         case PingRequested():
             return AnswerPing()
         case LoginRequested() | Opened():
-            return enter(event, view, policy, now)
+            return enter(event, view, policy, now, verdict)
 
 
-def enter(event: LoginRequested | Opened, view: ServerView, policy: Policy, now: float) -> Entry:
+def enter(
+    event: LoginRequested | Opened, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None
+) -> Entry:
     """`decide()`, for who wants in."""
+    if verdict is not None:
+        return Refuse(wakes=False, word=verdict.word, verdict=verdict)
+    if view.lockout is not None:  # whatever the server does: who is on it stays, and nobody comes
+        return Refuse(wakes=False, word=LOCKOUT)
     if view.status is Status.running:
         return Relay()
-    held_down = view.lockout is not None and view.status is not Status.starting
-    if held_down or (view.status is Status.failed and not may_retry(view, now)):
+    if view.status is Status.failed and not may_retry(view, now):
         return Refuse(wakes=False)
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
     patience = event.patience if isinstance(event, LoginRequested) else None
@@ -99,6 +129,13 @@ def enter(event: LoginRequested | Opened, view: ServerView, policy: Policy, now:
         return Refuse(wakes=True, once_answered=once_answered)
     limit = policy.hold_limit if patience is None else min(policy.hold_limit, patience)
     return Hold(limit, once_answered)
+
+
+def would_wake(view: ServerView, now: float) -> bool:
+    """Whether somebody who is let in wakes the server, which would otherwise stay or go down."""
+    if view.status in (Status.running, Status.starting) or view.lockout is not None:
+        return False
+    return view.status is not Status.failed or may_retry(view, now)
 
 
 def may_retry(view: ServerView, now: float) -> bool:

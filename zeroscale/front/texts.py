@@ -204,9 +204,8 @@ def _state(view: ServerView) -> str:
 
 
 def _locked_out(view: ServerView) -> bool:
-    """Whether who comes now is kept out: a server that stops would not come back for it."""
-    ending = view.status is Status.stopping and not view.unstoppable
-    return view.lockout is not None and (ending or view.status in (Status.stopped, Status.failed, Status.paused))
+    """Whether who comes now is kept out by the operator; that the server is stuck goes before that."""
+    return view.lockout is not None and not view.unstoppable
 
 
 def _values(view: ServerView, state: str, now: float) -> dict[str, str]:

@@ -146,6 +146,33 @@ def clean(component: Component) -> Component:
     return _clean(component, 0)
 
 
+def spelled_out(component: Component) -> Component:
+    """The same component, with fallbacks in place of the keys that have one, and the arguments filled in.
+
+    Clients whose language has not the key would read the key itself: before 1.19.4 they know no `fallback`.
+    """
+    return _spelled_out(component, 0)
+
+
+def _spelled_out(component: object, depth: int) -> Component:
+    if depth > DEEPEST:
+        return ""
+    if isinstance(component, list | tuple):
+        return [_spelled_out(child, depth + 1) for child in component]
+    if not isinstance(component, Mapping):
+        return _literal(component)
+    spelled = {**component}
+    for key in ("extra", "with"):
+        if isinstance(spelled.get(key), list | tuple):
+            spelled[key] = _spelled_out(spelled[key], depth + 1)
+    if "translate" not in spelled or spelled.get("fallback") is None or "text" in spelled:
+        return spelled
+    own = {key: spelled.pop(key, None) for key in ("translate", "fallback", "with")}
+    children = spelled.get("extra")
+    words = [_component(text, style) for text, style in runs(own)]
+    return {**spelled, "text": "", "extra": [*words, *(children if isinstance(children, list) else ())]}
+
+
 def _clean(component: object, depth: int) -> Component:
     if depth > DEEPEST:
         return ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import versions, wire
+from zeroscale.protocols import component, versions, wire
 from zeroscale.protocols.base import (
     Component,
     Event,
@@ -132,7 +132,10 @@ class ModernConversation:
 
     def kick(self, reason: Component) -> bytes:
         """The login's Disconnect; nothing for who is not logging in."""
-        return b"" if self._hold is None else encode_kick(reason)
+        if self._hold is None:
+            return b""
+        knows_words = versions.layout_of(self._protocol) >= versions.REFUSALS_IN_WORDS
+        return encode_kick(reason if knows_words else component.spelled_out(reason))
 
     def hold(self) -> Sequence[Event]:
         """From now on only answers to `keepalive()` may come.

@@ -11,6 +11,10 @@ LAST_1_12 = 340
 LOGIN_PLUGIN_REQUEST = 393
 """1.13; the snapshots just before had other packet ids."""
 
+REFUSALS_IN_WORDS = 393
+"""1.13: the client's language has the server's reasons for not letting somebody in; before, servers spelled them out
+(minecraft-data, `language.json` of 1.7 to 26.1)."""
+
 BINARY_UUID = 735
 """1.16: Login Success carries its UUID as 16 bytes."""
 

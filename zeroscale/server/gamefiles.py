@@ -76,8 +76,12 @@ def parse_properties(text: str) -> dict[str, str]:
     return properties
 
 
-class _Cached(Generic[T]):
-    """One file's meaning, worked out again only when the file is another one."""
+class Cached(Generic[T]):
+    """One file's meaning, worked out again only when the file is another one.
+
+    :param path: the file; need not exist.
+    :param read: what makes its meaning of it, and never raises.
+    """
 
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
         self.path = path
@@ -86,6 +90,7 @@ class _Cached(Generic[T]):
         self._known: tuple[tuple[int, int, int] | None, T] | None = None
 
     def get(self) -> T:
+        """What the file means now; the same object until it changes."""
         try:
             found = os.stat(self._name)  # noqa: PTH116 - asked for each status; Path.stat() takes three times as long
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -104,9 +109,9 @@ class GameFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._properties = _Cached(directory / "server.properties", read_properties)
-        self._eula = _Cached(directory / "eula.txt", read_properties)
-        self._icon = _Cached(directory / "server-icon.png", _read_icon)
+        self._properties = Cached(directory / "server.properties", read_properties)
+        self._eula = Cached(directory / "eula.txt", read_properties)
+        self._icon = Cached(directory / "server-icon.png", _read_icon)
         self._status: tuple[tuple[object, ...], Mapping[str, object] | None] | None = None
 
     @property
@@ -143,6 +148,11 @@ class GameFiles:
     def enable_status(self) -> bool:
         """`enable-status`: whether it answers the server list at all."""
         return self._boolean("enable-status", default=True)
+
+    @property
+    def white_list(self) -> bool:
+        """`white-list`: whether it lets in only those on its whitelist, and its operators."""
+        return self._boolean("white-list", default=False)
 
     @property
     def max_tick_time(self) -> int:

@@ -1,0 +1,420 @@
+"""Who may wake: the rules one by one, from the files that a server writes; their order; the limits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.access import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
+from zeroscale.front.admission import Admission, Limits, Rules, claim_of, judge
+from zeroscale.protocols.base import LoginRequested, Opened
+from zeroscale.protocols.component import plain, spelled_out
+from zeroscale.server.gamefiles import GameFiles
+from zeroscale.server.gamelists import GameLists
+from zeroscale.status import ServerView, Status
+
+if TYPE_CHECKING:
+    from front.scene import Scene
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
+BEFORE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+AFTER = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+ADA = "6f1b0b1e5c1d4c6a9b0f0d7f7c9a1a01"
+OLGA = "0a9c2f647be04b1c8f7e3d1f5e6a7b02"
+KIM = "b3d5e7f91a2b4c3da4e5f60718293a03"
+MALLORY = "c0ffee00dead4bad8eef123456789004"
+TIM = "d1e2f3a4b5c64d7e8f90a1b2c3d4e505"
+STRANGER = "eeeeeeeeeeee4eee8eeeeeeeeeeeeeee"
+ELSEWHERE = "198.51.100.7"
+
+
+@pytest.fixture(scope="module")
+def lists() -> ServerLists:
+    """What a server has written; its whitelist is off."""
+    return GameLists(GameFiles(FIXTURES)).read()
+
+
+def who(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> Claim:
+    """Somebody."""
+    return Claim(name, uuid, address)
+
+
+def word(lists: ServerLists, rules: Rules, claim: Claim, now: float = BEFORE) -> str:
+    """Why not, or nothing."""
+    refusal = judge(lists, rules, claim, now)
+    return "" if refusal is None else refusal.word
+
+
+@pytest.mark.parametrize(
+    ("wake", "claim", "expected"),
+    [
+        ("anyone", who("Zoe"), ""),
+        ("known", who("Kim", KIM), ""),
+        ("known", who("Renamed", KIM), ""),
+        ("known", who("Kim"), "not_known"),
+        ("known", who("kIM", None), ""),
+        ("known", who("nell"), ""),
+        ("known", who("Zoe", None), "not_known"),
+        ("whitelist", who("Ada", ADA), ""),
+        ("whitelist", who("Ada"), "not_whitelisted"),
+        ("whitelist", who("Bob"), ""),
+        ("whitelist", who("BOB", None), ""),
+        ("whitelist", who("Kim", KIM), "not_whitelisted"),
+        ("ops", who("Olga", OLGA), ""),
+        ("ops", who("Otto"), ""),
+        ("ops", who("Ada", ADA), "not_op"),
+        ("nobody", who("Ada", ADA), "nobody"),
+        ("nobody", who("Olga", OLGA), ""),
+    ],
+)
+def test_who_may_wake(lists: ServerLists, wake: Wake, claim: Claim, expected: str) -> None:
+    assert word(lists, Rules(wake), claim) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (who("Ada", ADA), ""),
+        (who("Bob"), ""),
+        (who("Bob", offline_uuid("Bob")), ""),
+        (who("Kim", KIM), "not_whitelisted"),
+        (who("Olga", OLGA), ""),
+        (who("Olga"), "not_whitelisted"),
+    ],
+)
+def test_the_servers_whitelist_counts_where_it_is_on(lists: ServerLists, claim: Claim, expected: str) -> None:
+    enforced = replace(lists, enforces_whitelist=True)
+    assert word(enforced, Rules(), claim) == expected
+    assert word(lists, Rules(), claim) == ""
+    assert word(enforced, Rules(heeds_server=False), claim) == ""
+
+
+def test_the_whitelist_and_wake_must_both_let_pass(lists: ServerLists) -> None:
+    enforced = replace(lists, enforces_whitelist=True)
+    assert word(enforced, Rules("known"), who("Ada", ADA)) == ""
+    assert word(enforced, Rules("known"), who("Kim", KIM)) == "not_whitelisted"
+    assert word(enforced, Rules("known"), who("Bob")) == "not_known"
+
+
+@pytest.mark.parametrize(
+    ("claim", "before", "after"),
+    [
+        (who("Mallory", MALLORY), "banned", "banned"),
+        (who("Innocent", MALLORY), "banned", "banned"),
+        (who("mallory", None), "banned", "banned"),
+        (who("Mallory"), "", ""),
+        (who("Tim", TIM), "banned", ""),
+        (who("Eve"), "banned", ""),
+        (who("Zoe", address="203.0.113.66"), "banned_ip", "banned_ip"),
+        (who("Zoe", address="2001:db8::66"), "banned_ip", ""),
+        (who("Zoe", address="203.0.113.67"), "", ""),
+    ],
+)
+def test_bans_hold_until_they_end(lists: ServerLists, claim: Claim, before: str, after: str) -> None:
+    assert word(lists, Rules(), claim, BEFORE) == before
+    assert word(lists, Rules(), claim, AFTER) == after
+    assert word(lists, Rules(heeds_server=False), claim, BEFORE) == ""
+
+
+@pytest.mark.parametrize("entry", ["zoe", STRANGER, ELSEWHERE, "198.51.100.0/24"])
+def test_our_own_lists(lists: ServerLists, entry: str) -> None:
+    enforced = replace(lists, enforces_whitelist=True)
+    assert word(lists, Rules(deny=Names([entry])), who("Zoe")) == "denied"
+    assert word(enforced, Rules("nobody", allow=Names([entry])), who("Zoe")) == ""
+    assert word(enforced, Rules(allow=Names([entry])), who("Zoe")) == ""
+    refusal = judge(lists, Rules(deny=Names([entry])), who("Zoe"), BEFORE)
+    assert refusal is not None
+    assert refusal.detail == f"deny has {entry}"
+
+
+EVERY_RULE = [
+    ("denied", "deny has him"),
+    ("banned", "he is banned"),
+    ("banned_ip", "his address is banned"),
+    ("", "he is an operator"),
+    ("", "allow has him"),
+    ("not_whitelisted", "the whitelist is on, and has him not"),
+    ("not_known", "wake is known, and he is not"),
+]
+
+
+@given(st.tuples(*[st.booleans()] * len(EVERY_RULE)))
+def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> None:
+    denied, banned, address_banned, operator, allowed, not_whitelisted, not_known = holds
+    zoe = Listed("Zoe", STRANGER, Ban("why"))
+    only, nobody = Roll([zoe]), Roll()
+    lists = ServerLists(
+        enforces_whitelist=not_whitelisted,
+        operators=only if operator else nobody,
+        bans=only if banned else nobody,
+        address_bans={ELSEWHERE: Ban("why")} if address_banned else {},
+    )
+    rules = Rules(
+        wake="known" if not_known else "anyone",
+        allow=Names(["Zoe"] if allowed else []),
+        deny=Names(["Zoe"] if denied else []),
+    )
+    expected = next((said for (said, _), held in zip(EVERY_RULE, holds, strict=True) if held), "")
+    assert word(lists, rules, who("Zoe")) == expected
+
+
+@pytest.mark.parametrize("wake", get_args(Wake))
+def test_every_refusal_has_one_word_and_words_without_a_key(lists: ServerLists, wake: Wake) -> None:
+    refusal = judge(lists, Rules(wake), who("Zoe"), BEFORE)
+    if wake == "anyone":
+        assert refusal is None
+        return
+    assert refusal is not None
+    assert plain(refusal.words).endswith(("!", "."))
+    assert "multiplayer" not in plain(refusal.words)
+
+
+def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
+    def words(claim: Claim) -> object:
+        refusal = judge(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
+        assert refusal is not None
+        return refusal.words
+
+    assert words(who("Zoe")) == {
+        "translate": "multiplayer.disconnect.not_whitelisted",
+        "fallback": "You are not white-listed on this server!",
+    }
+    mallory, tim, address = who("M", MALLORY), who("T", TIM), who("Zoe", address="203.0.113.66")
+    assert words(mallory) == {
+        "translate": "multiplayer.disconnect.banned.reason",
+        "fallback": "You are banned from this server.\nReason: %s",
+        "with": ["Griefing"],
+    }
+    assert plain(words(tim)) == (  # type: ignore[arg-type]  # a component
+        "You are banned from this server.\nReason: The Ban Hammer has spoken!\n"
+        "Your ban will be removed on 2026-01-01 at 00:00:00 UTC"
+    )
+    assert plain(words(address)) == (  # type: ignore[arg-type]
+        "Your IP address is banned from this server.\nReason: Banned by an operator."
+    )
+    assert "translate" not in str(spelled_out(words(tim)))  # type: ignore[arg-type]
+
+
+def login(name: str = "Zoe", uuid: str | None = STRANGER) -> LoginRequested:
+    """A player."""
+    return LoginRequested(769, "play.example.org", 25565, name, uuid, transfer=False, patience=None)
+
+
+def view(status: Status = Status.stopped, **more: object) -> ServerView:
+    """A server."""
+    return ServerView("survival", status, 0.0, **more)  # type: ignore[arg-type]  # as ServerView's own
+
+
+def test_who_somebody_says_to_be() -> None:
+    assert claim_of(login(), ELSEWHERE) == who("Zoe")
+    assert claim_of(Opened(), ELSEWHERE) == Claim("", None, ELSEWHERE)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_lists_are_asked_only_where_the_server_does_not_judge(lists: ServerLists, status: Status) -> None:
+    asked = itertools.count()
+
+    def read() -> ServerLists:
+        next(asked)
+        return lists
+
+    admission = Admission(Rules("nobody"), lists=read)
+    for judge_it in (admission.judge_login, admission.judge_wake):
+        refusal = judge_it(login(), ELSEWHERE, view(status), 0.0)
+        assert (refusal is None) is (status is Status.running)
+        assert judge_it(login(), ELSEWHERE, view(status, lockout="a backup"), 0.0) is None
+    assert next(asked) == (0 if status is Status.running else 2)
+
+
+def test_bans_end_by_the_wall_clock(lists: ServerLists) -> None:
+    now = [BEFORE]
+    admission = Admission(lists=lambda: lists, wall_clock=lambda: now[0])
+    assert admission.judge_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is not None
+    now[0] = AFTER
+    assert admission.judge_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is None
+
+
+def rate(admission: Admission, count: int, event: LoginRequested | Opened, seen: ServerView, at: float = 0.0) -> int:
+    """How many of so many logins are let in."""
+    refusals = [admission.judge_login(event, ELSEWHERE, seen, at) for _ in range(count)]
+    assert {refusal.word for refusal in refusals if refusal is not None} <= {"rate"}
+    return refusals.count(None)
+
+
+def test_logins_have_a_limit_whatever_the_server_does() -> None:
+    admission = Admission(limits=Limits(logins=10, wakes=1000))
+    assert rate(admission, 5, login(), view(Status.running)) == 5
+    assert rate(admission, 3, login(), view(lockout="a backup")) == 3
+    assert rate(admission, 5, login(), view()) == 2
+    assert rate(admission, 5, login(), view(), at=6.0) == 1
+
+
+def test_connections_that_are_no_logins_have_none_where_they_wake_nothing() -> None:
+    admission = Admission(limits=Limits(logins=1, wakes=2))
+    assert rate(admission, 100, Opened(), view(Status.running)) == 100
+    assert rate(admission, 5, Opened(), view()) == 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "counts"),
+    [
+        (view(Status.stopped), True),
+        (view(Status.paused), True),
+        (view(Status.stopping), True),
+        (view(Status.failed, retry_at=0.0), True),
+        (view(Status.failed, retry_at=1.0), False),
+        (view(Status.failed), False),
+        (view(Status.starting), False),
+        (view(Status.running), False),
+        (view(Status.stopped, lockout="a backup"), False),
+    ],
+)
+def test_only_what_wakes_is_a_wake(seen: ServerView, counts: bool) -> None:
+    admission = Admission(limits=Limits(logins=1000, wakes=2))
+    assert rate(admission, 5, login(), seen) == (2 if counts else 5)
+
+
+def test_who_may_not_wake_uses_nothing_up() -> None:
+    admission = Admission(Rules(deny=Names(["Zoe"])), Limits(wakes=1))
+    assert all(admission.judge_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))
+    assert rate(admission, 2, login("Ada"), view()) == 1
+
+
+def test_status_questions_have_a_limit() -> None:
+    admission = Admission(limits=Limits(statuses=3))
+    assert [admission.may_ask(ELSEWHERE, 0.0) for _ in range(4)] == [True, True, True, False]
+    assert admission.may_ask(ELSEWHERE, 20.0)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "local", "192.0.2.8"])
+def test_where_tunnels_put_everybody_there_is_no_limit(address: str) -> None:
+    import ipaddress
+
+    admission = Admission(limits=Limits(1, 1, 1), trusted=[ipaddress.ip_network("192.0.2.0/24")])
+    assert all(admission.may_ask(address, 0.0) for _ in range(50))
+    assert all(admission.judge_login(login(), address, view(), 0.0) is None for _ in range(50))
+
+
+def test_the_addresses_of_one_ipv6_household_have_one_limit() -> None:
+    admission = Admission(limits=Limits(statuses=1))
+    assert admission.may_ask("2001:db8::1", 0.0)
+    assert not admission.may_ask("2001:db8::2", 0.0)
+    assert admission.may_ask("2001:db8:0:1::1", 0.0)
+
+
+# In front of a server: what the client and the log are told
+
+
+def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
+    tmp_path: Path, make_scene: Callable[..., Scene]
+) -> None:
+    (tmp_path / "server.properties").write_text("white-list=true\n")
+    (tmp_path / "whitelist.json").write_text("[]")
+    scene = make_scene(admission=Admission(lists=GameLists(GameFiles(tmp_path)).read))
+    refused = scene.player("Steve")
+    assert b"multiplayer.disconnect.not_whitelisted" in refused.received
+    assert scene.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
+    assert scene.server.woken == []
+    (tmp_path / "whitelist.json").write_text(f'[{{"uuid": "{offline_uuid("Steve")}", "name": "Steve"}}]')
+    scene.player("Steve")
+    assert scene.server.status is Status.starting
+    (tmp_path / "whitelist.json").write_text("[ ]")
+    assert b"not_whitelisted" in scene.player("Steve").received  # starting is not running
+
+
+def test_while_it_runs_the_real_server_judges(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(admission=Admission(Rules("nobody")))
+    scene.become(Status.running)
+    scene.player()
+    scene.accept()
+    assert len(scene.relays.live) == 1
+
+
+def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(scene: Scene) -> None:
+    scene.server.lockout = "a backup"
+    for status in Status:
+        scene.server.status = status
+        assert b"kick " in scene.player().received
+    assert scene.server.woken == []
+    assert all("kicked" in line and "(lockout)" in line for line in scene.lines)
+
+
+def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(admission=Admission(Rules("nobody")))
+    scene.become(Status.running)
+    client = scene.player()
+    scene.server.status = Status.stopped  # before its connection to it is refused
+    scene.refuse()
+    scene.advance(1.0)
+    assert b"its operator wakes it" in client.received
+    assert scene.server.woken == []
+
+
+def test_too_many_status_questions_are_not_answered(make_scene: Callable[..., Scene]) -> None:
+    from front.scene import ping, status
+
+    scene = make_scene(admission=Admission(limits=Limits(statuses=2)))
+    answered = scene.connect()
+    answered.send(status() + ping())
+    assert scene.connect().open
+    scene.settle()
+    assert answered.received
+    for _ in range(2):
+        client = scene.connect()
+        client.send(status())
+        scene.settle()
+    assert client.closed
+    assert client.received == b""
+    assert scene.outcomes["limited"] == 1
+
+
+def test_too_many_wakes_are_told_so(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(admission=Admission(limits=Limits(wakes=1)))
+    scene.player()
+    scene.server.status = Status.stopped
+    assert b"too often" in scene.player("Alex").received
+    assert scene.server.woken == ["Steve (203.0.113.7:40000)"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        (5, b'"text":"You are not white-listed on this server!"'),
+        (340, b'"text":"You are not white-listed on this server!"'),
+        (393, b'"translate":"multiplayer.disconnect.not_whitelisted"'),
+        (777, b'"translate":"multiplayer.disconnect.not_whitelisted"'),
+    ],
+)
+def test_every_client_reads_it_in_words(make_scene: Callable[..., Scene], protocol: int, expected: bytes) -> None:
+    scene = make_scene(admission=Admission(Rules("whitelist")))
+    assert expected in scene.player(protocol=protocol).received
+
+
+def test_so_does_a_client_of_before_1_7(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(admission=Admission(Rules("whitelist")))
+    client = scene.connect()
+    name, host = "Steve".encode("utf-16-be"), "localhost".encode("utf-16-be")
+    client.send(b"\x02\x4e\x00\x05" + name + b"\x00\x09" + host + (25565).to_bytes(4, "big"))
+    scene.settle()
+    text = "You are not white-listed on this server!".encode("utf-16-be")
+    assert client.received == b"\xff" + (len(text) // 2).to_bytes(2, "big") + text
+
+
+def test_a_generic_client_that_may_not_wake_is_closed_without_what_others_are_sent(
+    make_scene: Callable[..., Scene],
+) -> None:
+    scene = make_scene(generic=True, admission=Admission(Rules(deny=Names(["203.0.113.0/24"]))))
+    scene.server.fake = b"come again"
+    denied, welcome = scene.connect(), scene.connect(ELSEWHERE)
+    scene.settle()
+    assert (denied.received, welcome.received) == (b"", b"come again")
+    assert not denied.open
+    assert len(scene.server.woken) == 1

@@ -1,0 +1,161 @@
+"""A Minecraft server's lists as it wrote them, or as something broke them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sized
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from zeroscale.access import Ban, Claim, Roll, offline_uuid
+from zeroscale.server import gamelists
+from zeroscale.server.gamefiles import GameFiles
+from zeroscale.server.gamelists import GameLists
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
+LISTS = ["whitelist.json", "ops.json", "usercache.json", "banned-players.json", "banned-ips.json"]
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A server's directory, its whitelist on."""
+    for name in LISTS:
+        shutil.copy(FIXTURES / name, tmp_path)
+    (tmp_path / "server.properties").write_text("enforce-whitelist=false\nwhite-list=true\n")
+    return tmp_path
+
+
+@pytest.fixture
+def lists(directory: Path) -> GameLists:
+    """Its lists."""
+    return GameLists(GameFiles(directory))
+
+
+def names(roll: Roll) -> list[str]:
+    return [player.name for player in roll]
+
+
+def test_what_a_real_server_writes(lists: GameLists) -> None:
+    read = lists.read()
+    assert read.enforces_whitelist
+    assert names(read.whitelist) == ["Ada", "Bob"]
+    assert names(read.operators) == ["Olga", "Otto"]
+    assert names(read.known) == ["Kim", "Ada", "Otto", "Nell"]
+    assert {player.name: player.ban for player in read.bans} == {
+        "Mallory": Ban("Griefing"),
+        "Tim": Ban("The Ban Hammer has spoken!", NEW_YEAR, "2026-01-01 at 00:00:00 UTC"),
+        "Eve": Ban("Banned by an operator.", NEW_YEAR, "2026-01-01 at 00:00:00 UTC"),
+    }
+    assert read.address_bans == {
+        "203.0.113.66": Ban("Banned by an operator."),
+        "2001:db8::66": Ban("Bypassing Ban", NEW_YEAR, "2026-01-01 at 00:00:00 UTC"),
+    }
+    assert [player.by_name for player in read.whitelist] == [False, True]
+
+
+@pytest.mark.parametrize(("said", "on"), [("true", True), ("TRUE", True), ("false", False), ("", False)])
+def test_the_whitelist_is_on_where_server_properties_says_so(
+    directory: Path, lists: GameLists, said: str, on: bool
+) -> None:
+    (directory / "server.properties").write_text(f"white-list={said}\n")
+    assert lists.read().enforces_whitelist is on
+    assert names(lists.read().whitelist) == ["Ada", "Bob"]
+
+
+def test_a_directory_without_any_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read = GameLists(GameFiles(tmp_path)).read()
+    assert not read.enforces_whitelist
+    assert [len(roll) for roll in (read.whitelist, read.operators, read.known, read.bans)] == [0, 0, 0, 0]
+    assert not read.address_bans
+    assert caplog.messages == []
+
+
+def test_a_whitelist_that_is_on_and_not_there_lets_the_real_server_judge(directory: Path, lists: GameLists) -> None:
+    (directory / "whitelist.json").unlink()
+    assert not lists.read().enforces_whitelist
+    (directory / "whitelist.json").write_text("[]")  # an empty one lets nobody in, as the game has it
+    assert lists.read().enforces_whitelist
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("content", [b'[{"uuid": ', b'{"Ada": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_a_broken_file_says_nothing_and_costs_one_line(
+    directory: Path, lists: GameLists, caplog: pytest.LogCaptureFixture, name: str, content: bytes
+) -> None:
+    (directory / name).write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        broken = [lists.read() for _ in range(3)][-1]
+    (line,) = caplog.messages
+    assert line.startswith(f"Cannot read {directory / name}, so that it says nothing: ")
+    read: dict[str, Sized] = {
+        "whitelist.json": broken.whitelist,
+        "ops.json": broken.operators,
+        "usercache.json": broken.known,
+        "banned-players.json": broken.bans,
+        "banned-ips.json": broken.address_bans,
+    }
+    assert {which for which, found in read.items() if not len(found)} == {name}
+    shutil.copy(FIXTURES / name, directory)
+    assert len(lists.read().whitelist) == 2
+    assert caplog.messages == [line]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_what_is_no_file_or_too_long_blocks_nobody(
+    directory: Path, lists: GameLists, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    lists.read()
+    assert "not a regular file" in caplog.text
+    (directory / name).unlink()
+    monkeypatch.setattr(gamelists, "LARGEST_LIST", 100)
+    (directory / name).write_text(json.dumps([{"name": "Ada", "uuid": None}] * 10))
+    lists.read()
+    assert "longer than 100 bytes" in caplog.text
+
+
+def test_an_entry_that_is_none_is_left_out(directory: Path, lists: GameLists) -> None:
+    entries: list[object] = [
+        1,
+        None,
+        "Ada",
+        [],
+        {},
+        {"name": ""},
+        {"name": 7},
+        {"uuid": "?"},
+        {"name": "Ada", "uuid": "?"},
+    ]
+    (directory / "ops.json").write_text(json.dumps(entries))
+    (player,) = lists.read().operators
+    assert (player.name, player.uuid) == ("Ada", None)
+    (directory / "banned-ips.json").write_text(json.dumps([{"ip": 1}, {}, {"ip": "::ffff:192.0.2.1"}]))
+    assert lists.read().address_bans == {"192.0.2.1": Ban("Banned by an operator.")}
+
+
+@pytest.mark.parametrize("expires", ["forever", "", None, 5, "tomorrow", "2026-01-01", "0001-01-01 00:00:00 +1400"])
+def test_what_is_no_date_is_no_end(directory: Path, lists: GameLists, expires: object) -> None:
+    entry = {"uuid": offline_uuid("Eve"), "name": "Eve", "expires": expires, "reason": "x" * 5000}
+    (directory / "banned-players.json").write_text(json.dumps([entry]))
+    (player,) = lists.read().bans
+    assert player.ban == Ban("x" * 300)
+
+
+def test_an_edited_file_counts_at_once_and_an_untouched_one_is_not_read_again(
+    directory: Path, lists: GameLists
+) -> None:
+    before = lists.read()
+    assert lists.read().operators is before.operators
+    assert not before.whitelist.find(Claim("Zoe", None, "local"))
+    entries = [*json.loads((directory / "whitelist.json").read_text()), {"uuid": offline_uuid("Zoe"), "name": "Zoe"}]
+    (directory / "whitelist.json").write_text(json.dumps(entries, indent=2))
+    after = lists.read()
+    assert after.whitelist.find(Claim("zoe", None, "local"))
+    assert after.operators is before.operators

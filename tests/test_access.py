@@ -1,0 +1,115 @@
+"""Who is found on a list, by UUID and by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.access import NIL, Ban, Claim, Listed, Names, Roll, offline_uuid, parse_uuid
+
+ACCOUNT = "6f1b0b1e5c1d4c6a9b0f0d7f7c9a1a01"
+ANOTHER = "0a9c2f647be04b1c8f7e3d1f5e6a7b02"
+
+
+def claim(name: str = "Ada", uuid: str | None = None, address: str = "203.0.113.7") -> Claim:
+    """Somebody."""
+    return Claim(name, uuid, address)
+
+
+@pytest.mark.parametrize(
+    ("name", "uuid"),
+    [
+        ("Notch", "b50ad385-829d-3141-a216-7e7d7539ba7f"),
+        ("slowentity", "7b62e657-3b2a-3dad-b070-53b9114fc1f0"),  # as a server of 1.21.4 wrote it
+        ("G3TD0NE", "c7e683c6-e1f8-34c2-9d0b-6005710db225"),  # and one of 1.8, in the case that he plays in
+    ],
+)
+def test_the_uuid_of_offline_mode_is_the_games(name: str, uuid: str) -> None:
+    assert offline_uuid(name) == parse_uuid(uuid)
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("6F1B0B1E-5c1d-4c6a-9b0f-0d7f7c9a1a01", ACCOUNT),
+        (ACCOUNT, ACCOUNT),
+        ("6f1b0b1e5-c1d-4c6a-9b0f-0d7f7c9a1a01", None),
+        ("-" * 4 + ACCOUNT, None),
+        (ACCOUNT[:-1], None),
+        (ACCOUNT[:-1] + "g", None),
+        ("", None),
+    ],
+)
+def test_a_uuid_has_two_spellings(text: str, parsed: str | None) -> None:
+    assert parse_uuid(text) == parsed
+
+
+@pytest.mark.parametrize(
+    ("listed", "who", "found"),
+    [
+        (Listed("Ada", ACCOUNT), claim("Ada", ACCOUNT), True),
+        (Listed("Ada", ACCOUNT), claim("Renamed", ACCOUNT), True),
+        (Listed("Ada", ACCOUNT), claim("Ada", ANOTHER), False),
+        (Listed("Ada", ACCOUNT), claim("ADA"), True),
+        (Listed("Ada", ACCOUNT), claim("Ada", NIL), True),
+        (Listed("Ada", ACCOUNT), claim("Bob"), False),
+        (Listed("Ada", None), claim("ada", ANOTHER), True),
+        # Offline mode: the file's UUID is made of the name, the client may send its account's.
+        (Listed("Ada", offline_uuid("Ada")), claim("Ada", ACCOUNT), True),
+        (Listed("Ada", offline_uuid("Ada")), claim("aDA", ACCOUNT), True),
+        (Listed("Ada", offline_uuid("Ada")), claim("Ada", offline_uuid("Ada")), True),
+        (Listed("Ada", offline_uuid("Ada")), claim("Ada"), True),
+        # A UUID of version 3 that is not made of this name tells nothing of the name.
+        (Listed("Ada", offline_uuid("Bob")), claim("Ada", ACCOUNT), False),
+        # An account's place is not for whoever plays without one under its name.
+        (Listed("Ada", ACCOUNT), claim("Ada", offline_uuid("Ada")), False),
+        (Listed("Ada", ACCOUNT), claim("", None), False),
+    ],
+)
+def test_who_is_found_on_a_list(listed: Listed, who: Claim, found: bool) -> None:
+    assert Roll([Listed("Zoe", None), listed]).find(who) == ([listed] if found else [])
+
+
+def test_all_of_one_name_are_found_and_each_once() -> None:
+    former, offline = Listed("Ada", ACCOUNT), Listed("ada", offline_uuid("ada"))
+    roll = Roll([former, offline])
+    assert roll.find(claim("ADA")) == [former, offline]
+    assert roll.find(claim("Ada", offline_uuid("ada"))) == [offline]
+    assert (len(roll), list(roll)) == (2, [former, offline])
+
+
+def test_a_ban_ends() -> None:
+    assert Ban("why").holds(1e12)
+    assert Ban("why", 100.0).holds(99.9)
+    assert not Ban("why", 100.0).holds(100.0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "who", "found"),
+    [
+        ("Ada", claim("aDa", ANOTHER), True),
+        ("Ada", claim("Adam"), False),
+        ("6F1B0B1E-5C1D-4C6A-9B0F-0D7F7C9A1A01", claim("Anybody", ACCOUNT), True),
+        (ACCOUNT, claim("Anybody", ANOTHER), False),
+        (ACCOUNT, claim("Anybody"), False),
+        (offline_uuid("Ada"), claim("Ada", ACCOUNT), True),
+        ("203.0.113.7", claim(), True),
+        ("203.0.113.0/24", claim(), True),
+        ("203.0.113.9/24", claim(), True),
+        ("10.0.0.0/8", claim(), False),
+        ("2001:db8::/32", claim(address="2001:db8::1"), True),
+        ("2001:db8::/32", claim(), False),
+        ("0.0.0.0/0", claim(address="local"), False),
+    ],
+)
+def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: Claim, found: bool) -> None:
+    assert Names(["Zoe", entry]).find(who) == (entry if found else None)
+    assert Names().find(who) is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "two words", "a name that is too long", "10.0.0.0/99", "10.0.0.256", "fe80:::1", "g" * 32, "\u00e4da"],
+)
+def test_what_is_nothing_a_list_can_have(entry: str) -> None:
+    with pytest.raises(ValueError, match="is no player's name, no UUID, no address and no network"):
+        Names(["Ada", entry])

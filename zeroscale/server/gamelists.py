@@ -1,0 +1,132 @@
+"""A Minecraft server's own lists, as values of `access`: whitelist, bans, operators, and who has been on it.
+
+Read when they change, never written. A file that is missing says nothing, and so does one that is broken, which costs
+one line in the log; an entry that is none is left out, as the game does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from zeroscale.access import Ban, Listed, Roll, ServerLists, parse_uuid
+from zeroscale.server.gamefiles import Cached, GameFiles
+from zeroscale.server.storage import read_bounded
+
+logger = logging.getLogger(__name__)
+
+LARGEST_LIST = 4 * 1024 * 1024
+"""Bytes: some 45000 players, read in a quarter of a second that all others wait for. The game's cache holds 1000."""
+
+LONGEST_REASON = 300
+"""Characters of a ban's reason: a kick shows a few lines."""
+
+DEFAULT_REASON = "Banned by an operator."
+"""The game's own, for a ban without one."""
+
+DATE = "%Y-%m-%d %H:%M:%S %z"
+"""As the game writes a ban's end. What is no date, "forever" for one, is no end: so the game reads it."""
+
+DATE_FOR_PLAYERS = "%Y-%m-%d at %H:%M:%S UTC"
+"""As the game tells it, but that it has the time zone of its machine."""
+
+
+class GameLists:
+    """The lists of one Minecraft server.
+
+    :param files: its other files, of which server.properties says whether the whitelist is on.
+    """
+
+    def __init__(self, files: GameFiles) -> None:
+        self._files = files
+        self._whitelist = Cached(files.directory / "whitelist.json", _read_whitelist)
+        self._operators = Cached(files.directory / "ops.json", _read_roll)
+        self._known = Cached(files.directory / "usercache.json", _read_roll)
+        self._bans = Cached(files.directory / "banned-players.json", _read_bans)
+        self._address_bans = Cached(files.directory / "banned-ips.json", _read_address_bans)
+
+    def read(self) -> ServerLists:
+        """The lists as the files are now."""
+        whitelist = self._whitelist.get()
+        return ServerLists(
+            enforces_whitelist=whitelist is not None and self._files.white_list,
+            whitelist=Roll() if whitelist is None else whitelist,
+            operators=self._operators.get(),
+            known=self._known.get(),
+            bans=self._bans.get(),
+            address_bans=self._address_bans.get(),
+        )
+
+
+def _read_whitelist(path: Path) -> Roll | None:
+    """:returns: None where nothing is known of it, which is not the same as an empty one."""
+    entries = _entries(path)
+    return None if entries is None else Roll(_listed(entries))
+
+
+def _read_roll(path: Path) -> Roll:
+    return Roll(_listed(_entries(path) or []))
+
+
+def _read_bans(path: Path) -> Roll:
+    return Roll(_listed(_entries(path) or [], banned=True))
+
+
+def _read_address_bans(path: Path) -> Mapping[str, Ban]:
+    bans = {}
+    for entry in _entries(path) or []:
+        address = _normalised(entry.get("ip"))
+        if address is not None:
+            bans[address] = _ban(entry)
+    return bans
+
+
+def _entries(path: Path) -> list[Mapping[str, object]] | None:
+    """The objects in a file's array; None where there is no such file, or none that can be read."""
+    try:
+        content = read_bounded(path, LARGEST_LIST)
+        if content is None:
+            return None
+        # Decoding into the plain types cannot be made to call anything, and is bounded by the file's size.
+        decoded = msgspec.json.decode(content, type=list[object]) if content.strip() else []
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        logger.warning("Cannot read %s, so that it says nothing: %s", path, error)
+        return None
+    return [entry for entry in decoded if isinstance(entry, dict)]
+
+
+def _listed(entries: list[Mapping[str, object]], *, banned: bool = False) -> Iterator[Listed]:
+    for entry in entries:
+        name, identity = entry.get("name"), entry.get("uuid")
+        digits = parse_uuid(identity) if isinstance(identity, str) else None
+        if isinstance(name, str) and name:
+            yield Listed(name, digits, _ban(entry) if banned else None)
+
+
+def _ban(entry: Mapping[str, object]) -> Ban:
+    reason, expires = entry.get("reason"), entry.get("expires")
+    words = reason[:LONGEST_REASON] if isinstance(reason, str) and reason else DEFAULT_REASON
+    if not isinstance(expires, str):
+        return Ban(words)
+    try:
+        end = datetime.strptime(expires, DATE).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return Ban(words)
+    return Ban(words, end.timestamp(), end.strftime(DATE_FOR_PLAYERS))
+
+
+def _normalised(address: object) -> str | None:
+    """An address as `access.Claim` has it; None where it is none, which the game takes as well and never meets."""
+    if not isinstance(address, str):
+        return None
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
