@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs, options
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor, one_line
+from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor, lines_of
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -34,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a proxy until it is told to end.
 
     :param argv: the words after the program's name; None: the process's own.
-    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a command line that makes no sense.
+    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a command line or a file that makes no sense.
     """
     try:
         invocation = options.parse(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
-        _complain(str(error))
+        _complain(error)
         return EXIT_USAGE
     logs.to_stderr(invocation.log_level)
     reactor = install_reactor()
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         service.check(invocation.config)
         proxy = service.make_service(invocation.config, reactor)
     except ZeroscaleError as error:
-        _complain(str(error))
+        _complain(error)
         return EXIT_FAILED
     foreground = Foreground(proxy, reactor)
     names = [server.name for server in invocation.config.servers]
@@ -136,10 +136,11 @@ class Foreground:
 
     def _fail(self, failure: Failure) -> None:
         self.exit_code = EXIT_FAILED
-        _complain(failure.getErrorMessage())
+        _complain(failure.value)
         if not failure.check(ZeroscaleError):
             logger.critical("this is a defect of zeroscale itself", exc_info=failure.value)
 
 
-def _complain(text: str) -> None:
-    sys.stderr.write(f"zeroscale: error: {one_line(text)}\n")
+def _complain(error: BaseException | None) -> None:
+    for line in lines_of(error):
+        sys.stderr.write(f"zeroscale: error: {line}\n")

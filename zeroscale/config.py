@@ -46,6 +46,17 @@ PerMinute = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Network = Annotated[str, msgspec.Meta(extra={"kind": "network"})]
 """An address, or a network as CIDR."""
 
+Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
+"""A port, or one of Twisted's endpoint strings. In a file a port may be a number."""
+
+ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
+"""`unix:` and a path; "": none."""
+
+HostName = Annotated[str, msgspec.Meta(extra={"kind": "host"})]
+"""A name by which players reach a server, or `*.` and one, for all below it."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
 
 def check_networks(name: str, networks: Iterable[str]) -> None:
     """Judges addresses and networks.
@@ -149,8 +160,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     plugin: str
-    listen: tuple[str, ...]
-    hosts: tuple[str, ...] = ()
+    listen: tuple[Endpoint, ...]
+    hosts: tuple[HostName, ...] = ()
     server_port: int
     server_host: str = "127.0.0.1"
     plugin_positional: tuple[str, ...] = ()
@@ -167,7 +178,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     start_timeout: Seconds = DEFAULT_START_TIMEOUT
     stop_timeout: Seconds = DEFAULT_STOP_TIMEOUT
     kill_timeout: Seconds | None = None
-    max_crashes: int = DEFAULT_MAX_CRASHES
+    max_crashes: Count = DEFAULT_MAX_CRASHES
     status_protocol: StatusProtocol = "client"
     motd: Motd = "beside"
     legacy_hold: bool = False
@@ -224,8 +235,8 @@ class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     handshake_timeout: Seconds = 5.0
-    per_address: int = 64
-    total: int = 1000
+    per_address: Count = 64
+    total: Count = 1000
     trusted: tuple[Network, ...] = ()
 
     def __post_init__(self) -> None:
@@ -242,7 +253,7 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar listen: `unix:` and a path; None: the default path, where a failure is a warning only; "": there is none.
     """
 
-    listen: str | None = None
+    listen: ControlSocket | None = None
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +262,7 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar listen: a port or a Twisted endpoint string; None: there are none.
     """
 
-    listen: str | None = None
+    listen: Endpoint | None = None
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):

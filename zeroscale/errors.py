@@ -1,4 +1,8 @@
-"""Every exception of ours. Each message is one line that a person can act on."""
+"""Every exception of ours. Each message is one line that a person can act on; only `ConfigMistakes` has several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class ZeroscaleError(Exception):
@@ -7,6 +11,17 @@ class ZeroscaleError(Exception):
 
 class ConfigError(ZeroscaleError):
     """What we were told cannot be done: a bad option, file, port or directory."""
+
+
+class ConfigMistakes(ConfigError):
+    """All that is wrong with a configuration, one line each.
+
+    :ivar mistakes: the lines; `str()` has them one below the other.
+    """
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
 
 
 class ProtocolError(ZeroscaleError):

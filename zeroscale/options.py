@@ -1,7 +1,8 @@
 """THE command line, for `zeroscale` and `twistd zeroscale` alike: words in, a validated configuration out.
 
-Nothing here starts anything, reads a file or knows a plugin. argparse alone would refuse `-a -Xmx4G` and
-`--idle-shutdown`; so plugin arguments are taken out and option names are normalised before it sees the words.
+Nothing here starts anything or knows a plugin; what is read is the file that `--config` names. argparse alone would
+refuse `-a -Xmx4G` and `--idle-shutdown`; so plugin arguments are taken out and option names are normalised before it
+sees the words.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from zeroscale import config
 from zeroscale.errors import ConfigError
+from zeroscale.invocation import Invocation, from_file
 from zeroscale.version import VERSION
 
 PLUGIN_ARGUMENT = "--plugin_argument"
 SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
+
+CONFIG_FILE = "--config"
+BESIDE_A_FILE = frozenset({"config", "info", "debug", "log_format", "state_directory", "console", "relay"})
+"""The options that may be given beside a configuration file, and win over it. All others are about one server."""
 
 DESCRIPTION = "Let a server sleep until somebody joins it, and stop it when everybody has left."
 EPILOG = """\
@@ -35,35 +40,28 @@ hyphens instead of underscores. Examples:
   zeroscale demo 25565 25575 --info
   zeroscale minecraft 25565 25575 -w /srv/survival -a memory=4G -t 900
   zeroscale generic 6379 6380 -a 'redis-server --port 6380'
+  zeroscale --config /etc/zeroscale.toml --info
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What the command line said.
-
-    :ivar config: the proxy to run; all paths in it are absolute.
-    :ivar log_level: the threshold of the log, as stdlib logging numbers it.
-    :ivar console: what is typed on our standard input is for us and the server.
-    """
-
-    config: config.Config
-    log_level: int
-    console: bool = False
+USAGE = """\
+%(prog)s [options] server_plugin listen_port server_port
+       %(prog)s [options] --config FILE"""
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
-    """Reads a command line.
+    """Reads a command line, and the configuration file that it names.
 
     :param argv: the words after the program's name.
     :param prog: the program's name in the help text.
     :param directory: what relative paths start from; None is the current directory.
+    :raises ConfigMistakes: the file has mistakes; its lines name them.
     :raises ConfigError: the words make no sense; its text is one line.
     :raises SystemExit: `--help` or `--version` was asked for, and has been printed.
     """
     words, plugin_arguments = _take_plugin_arguments(argv)
-    told = build_parser(prog).parse_args(words)
     base = (directory or Path()).absolute()
+    if _names_a_file(words):
+        return _with_file(words, plugin_arguments, prog, base)
+    told = build_parser(prog).parse_args(words)
     positional, keywords = _sort_plugin_arguments(plugin_arguments)
     server = config.ServerConfig(
         name=server_name(told.server_plugin, told.server_port),
@@ -94,9 +92,51 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         kill_timeout=told.kill_timeout,
     )
     state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
-    proxy = config.Config(servers=(server,), state_directory=base / state_directory, relay=told.relay)
-    log_level = logging.DEBUG if told.debug else logging.INFO if told.info else logging.WARNING
-    return Invocation(config=proxy, log_level=log_level, console=told.console)
+    proxy = config.Config(
+        servers=(server,),
+        state_directory=base / state_directory,
+        relay=told.relay,
+        log=config.LogConfig(format=told.log_format),
+    )
+    return Invocation(config=proxy, log_level=_log_level(told), console=told.console)
+
+
+def _names_a_file(words: Sequence[str]) -> bool:
+    options = words[: words.index("--")] if "--" in words else words
+    return any(word == CONFIG_FILE or word.startswith(f"{CONFIG_FILE}=") for word in options)
+
+
+def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
+    parser = build_parser(prog, with_file=True)
+    untold = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args([]))))
+    told, rest = parser.parse_known_args(words, untold)
+    foreign = sorted({name for name, value in vars(told).items() if value is not None} - BESIDE_A_FILE)
+    if plugin_arguments:
+        foreign.append(PLUGIN_ARGUMENT[2:])
+    rest = [word for word in rest if word != "--"]
+    unknown = [word for word in rest if word.startswith("-")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        parser.error(f"with {CONFIG_FILE} the file says which servers there are: leave out {' '.join(rest)}")
+    if foreign:
+        options = ", ".join(f"--{name}" for name in foreign)
+        raise ConfigError(f"{options}: say it in the file that {CONFIG_FILE} names, as it is about one server")
+    if not told.config:
+        parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
+    wins = {"relay": told.relay, "log_format": told.log_format}
+    if told.state_directory is not None:
+        wins["state_directory"] = base / told.state_directory
+    return from_file(
+        base / told.config,
+        {name: value for name, value in wins.items() if value is not None},
+        log_level=_log_level(told),
+        console=bool(told.console),
+    )
+
+
+def _log_level(told: argparse.Namespace) -> int:
+    return logging.DEBUG if told.debug else logging.INFO if told.info else logging.WARNING
 
 
 def server_name(plugin: str, server_port: int) -> str:
@@ -108,21 +148,21 @@ def server_name(plugin: str, server_port: int) -> str:
     return f"{re.sub('[^A-Za-z0-9_-]', '-', last) or 'server'}-{server_port}"
 
 
-def build_parser(prog: str) -> argparse.ArgumentParser:
-    """The parser behind `parse()`; its mistakes are raised as `ConfigError`."""
+def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentParser:
+    """The parser behind `parse()`; its mistakes are raised as `ConfigError`.
+
+    :param with_file: a file describes the servers: nothing on the command line may, and what it does not say is None.
+    """
     parser = _Parser(
         prog=prog,
+        usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("server_plugin", help="the kind of server: minecraft, generic, demo, or a plugin's dotted path")
-    parser.add_argument(
-        "listen_port", type=_listen, help="the port that clients connect to, or a Twisted endpoint string"
-    )
-    parser.add_argument("server_port", type=_port, help="the port that the real server listens on")
-
+    if not with_file:
+        _add_positionals(parser)
     seed = parser.add_argument_group("the server")
     seed.add_argument(
         "--idle_shutdown",
@@ -251,8 +291,17 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     )
 
     ours = parser.add_argument_group("the proxy")
+    ours.add_argument(
+        CONFIG_FILE, metavar="FILE", help="a file that describes the servers, in place of all that is about one server"
+    )
     ours.add_argument("--info", "-i", action="store_true", help="log what happens")
     ours.add_argument("--debug", "-d", action="store_true", help="log everything (default: warnings and errors)")
+    ours.add_argument(
+        "--log_format",
+        choices=("text", "json"),
+        default="text",
+        help="the log's lines as text, or as JSON objects (default: %(default)s)",
+    )
     ours.add_argument(
         "--state_directory",
         metavar="DIRECTORY",
@@ -272,6 +321,14 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     )
     ours.add_argument("--version", action="version", version=f"zeroscale {VERSION}")
     return parser
+
+
+def _add_positionals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("server_plugin", help="the kind of server: minecraft, generic, demo, or a plugin's dotted path")
+    parser.add_argument(
+        "listen_port", type=_listen, help="the port that clients connect to, or a Twisted endpoint string"
+    )
+    parser.add_argument("server_port", type=_port, help="the port that the real server listens on")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.errors import ConfigError
+from zeroscale.errors import ConfigError, ConfigMistakes
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -122,6 +122,11 @@ def install_reactor() -> AsyncioSelectorReactor:
     if not reactor.running:
         reactor.seconds = time.monotonic
     return reactor
+
+
+def lines_of(error: BaseException | None) -> list[str]:
+    """What an error says, as the lines that the operator is shown: one, or of a file one a mistake."""
+    return list(error.mistakes) if isinstance(error, ConfigMistakes) else [one_line(str(error))]
 
 
 def one_line(text: str) -> str:

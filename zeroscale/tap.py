@@ -25,8 +25,9 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.options import Invocation, parse
-from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor, one_line
+from zeroscale.invocation import Invocation
+from zeroscale.options import parse
+from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor, lines_of
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -78,7 +79,7 @@ def makeService(options: Options) -> DaemonService:
         service.check(config)
         proxy = service.make_service(config, options.reactor)
     except ZeroscaleError as error:
-        raise SystemExit(f"{PROGRAM}: error: {one_line(str(error))}") from None
+        raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
     somebody_waits = options.parent is not None and not options.parent["nodaemon"]
     return DaemonService(proxy, options.reactor, [server.name for server in config.servers], somebody_waits)
 
@@ -131,7 +132,8 @@ class DaemonService(Service):
             # twistd has no way to ask for an exit code; this is the last thing that happens
             atexit.register(_exit_failed)
         expected = failure.check(ZeroscaleError)
-        logger.critical("%s", one_line(failure.getErrorMessage()), exc_info=None if expected else failure.value)
+        said = "; ".join(lines_of(failure.value))
+        logger.critical("%s", said, exc_info=None if expected else failure.value)
         if self._reactor.running:
             self._stop_reactor()
 

@@ -1,0 +1,79 @@
+"""What several servers must not do to each other. The messages are in fixtures/broken_configs.toml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zeroscale.config import ProxyProtocolConfig, ServerConfig
+from zeroscale.config_cross import mistakes_between, port_of
+
+
+def server(name: str, **values: Any) -> ServerConfig:
+    told = {"plugin": "minecraft", "listen": ("25565",), "server_port": 25575 + ord(name) - ord("a")}
+    return ServerConfig(name=name, **{**told, **values})
+
+
+def mistakes(*servers: ServerConfig, metrics: str | None = None) -> list[str]:
+    return list(mistakes_between(servers, metrics))
+
+
+@pytest.mark.parametrize(
+    ("listen", "port"),
+    [
+        ("25565", 25565),
+        ("tcp:25565", 25565),
+        ("tcp6:port=25565", 25565),
+        ("tcp:25565:interface=::1", 25565),
+        ("unix:/1", None),
+        ("systemd:domain=INET:index=0", None),
+    ],
+)
+def test_the_port_of_a_listen_value(listen: str, port: int | None) -> None:
+    assert port_of(listen) == port
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        (server("a"), server("b", listen=("25566",))),
+        (server("a"), server("b", hosts=("b.example.org",)), server("c", hosts=("c.example.org", "*.example.org"))),
+        (server("a", server_port=1), server("b", listen=("25566",), server_host="192.0.2.1", server_port=1)),
+        (server("a", listen=("tcp:1:interface=::1",)), server("b", listen=("tcp:1:interface=192.0.2.1",))),
+        (server("a", server_host="192.0.2.1", server_port=25565),),
+    ],
+)
+def test_what_may_stand_beside_each_other(servers: tuple[ServerConfig, ...]) -> None:
+    assert mistakes(*servers) == []
+
+
+def test_of_a_pair_each_thing_is_said_once() -> None:
+    both = ("25565", "25566")
+    assert len(mistakes(server("a", listen=both), server("b", listen=both))) == 1
+    believing = ProxyProtocolConfig(accept_from=("10.0.0.1",))
+    [said] = mistakes(
+        server("a", listen=both, hosts=("a.example.org",)), server("b", listen=both, proxy_protocol=believing)
+    )
+    assert said.startswith("servers.b.proxy_protocol.accept_from: differs from servers.a's")
+
+
+def test_each_of_three_is_named() -> None:
+    assert [said.partition(":")[0] for said in mistakes(server("a"), server("b"), server("c"))] == [
+        "servers.b.hosts",
+        "servers.c.hosts",
+    ]
+
+
+def test_metrics_have_a_port_of_their_own() -> None:
+    assert mistakes(server("a"), metrics="tcp:9225") == []
+    [said] = mistakes(server("a"), metrics="tcp:25565")
+    assert said.startswith("metrics.listen:")
+
+
+def test_loopback_has_many_names() -> None:
+    [said] = mistakes(
+        server("a", server_host="::1", server_port=1),
+        server("b", listen=("2",), server_host="localhost", server_port=1),
+    )
+    assert said.startswith('servers.b.server: "localhost:1" is servers.a\'s as well')

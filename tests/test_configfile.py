@@ -1,0 +1,308 @@
+"""The configuration file: what it says, and fifty files and more with mistakes, each with its exact lines."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.config import Config, LogConfig, MetricsConfig, ServerConfig
+from zeroscale.configfile import LARGEST_FILE, parse, read
+from zeroscale.errors import ConfigMistakes
+
+BASE = Path("/srv")
+BROKEN = tomllib.loads((Path(__file__).parent / "fixtures" / "broken_configs.toml").read_text())["file"]
+SERVER = '[servers.a]\nplugin = "minecraft"\nlisten = 25565\nserver = 25575\n'
+
+
+def config(text: str, environment: dict[str, str] | None = None) -> Config:
+    return parse(text, BASE, environment or {}, 0)
+
+
+def only(text: str, environment: dict[str, str] | None = None) -> ServerConfig:
+    [server] = config(SERVER + text, environment).servers
+    return server
+
+
+def mistakes(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigMistakes) as raised:
+        config(text)
+    return raised.value.mistakes
+
+
+def test_a_whole_file() -> None:
+    told = config(
+        """
+        state_directory = "/var/lib/games"
+        unknown_host = "answer"
+        [control]
+        listen = "unix:/run/zeroscale/control.sock"
+        [metrics]
+        listen = "tcp:9225:interface=127.0.0.1"
+        [log]
+        format = "json"
+        addresses = false
+        [limits]
+        trusted = ["10.0.0.0/8"]
+        handshake_timeout = "2s"
+        [servers.survival]
+        plugin = "minecraft"
+        listen = [25565, "tcp:25566:interface=192.0.2.1"]
+        hosts = ["survival.example.org", "*.mc.example.org"]
+        server = "127.0.0.1:25575"
+        working_directory = "survival"
+        idle_shutdown = 900
+        kill_timeout = "1h30m"
+        [servers.survival.plugin_arguments]
+        memory = "4G"
+        [servers.survival.texts]
+        sleeping = "&6Asleep"
+        sleeping_hover = ["one", "two"]
+        [servers.survival.admission]
+        wake = "whitelist"
+        allow = ["Notch", "192.0.2.0/24"]
+        [servers.survival.proxy_protocol]
+        accept_from = "192.0.2.7"
+        send = "v2"
+        [servers.redis]
+        plugin = "generic"
+        listen = 6379
+        server = "[::1]:6380"
+        plugin_arguments = { command = ["redis-server", "--port", 6380], stop_signal = "SIGINT" }
+        """
+    )
+    assert (told.state_directory, told.unknown_host) == (Path("/var/lib/games"), "answer")
+    assert (told.control.listen, told.metrics) == (
+        "unix:/run/zeroscale/control.sock",
+        MetricsConfig(listen="tcp:9225:interface=127.0.0.1"),
+    )
+    assert (told.log, told.limits.trusted) == (LogConfig(format="json", addresses=False), ("10.0.0.0/8",))
+    assert told.limits.handshake_timeout == 2.0
+    survival, redis = told.servers
+    assert (survival.name, survival.plugin, survival.listen) == (
+        "survival",
+        "minecraft",
+        ("25565", "tcp:25566:interface=192.0.2.1"),
+    )
+    assert survival.hosts == ("survival.example.org", "*.mc.example.org")
+    assert (survival.server_host, survival.server_port) == ("127.0.0.1", 25575)
+    assert (survival.directory, survival.idle_shutdown, survival.kill_timeout) == (BASE / "survival", 900.0, 5400.0)
+    assert (survival.plugin_positional, survival.plugin_keywords) == ((), {"memory": "4G"})
+    assert survival.texts == {"sleeping": "&6Asleep", "sleeping_hover": ["one", "two"]}
+    assert (survival.admission.wake, survival.admission.allow) == ("whitelist", ("Notch", "192.0.2.0/24"))
+    assert (survival.proxy_protocol.accept_from, survival.proxy_protocol.send) == (("192.0.2.7",), "v2")
+    assert (redis.server_host, redis.server_port) == ("::1", 6380)
+    assert (redis.plugin_positional, redis.plugin_keywords) == (
+        ("redis-server", "--port", "6380"),
+        {"stop_signal": "SIGINT"},
+    )
+
+
+def test_what_is_not_said_is_as_on_the_command_line() -> None:
+    told = config(SERVER)
+    assert told == Config(
+        servers=(
+            ServerConfig(name="a", plugin="minecraft", listen=("25565",), server_port=25575, working_directory=BASE),
+        ),
+        state_directory=Path("/var/lib/zeroscale"),
+    )
+    assert parse(SERVER, BASE, {"HOME": "/home/steve"}, 1000).state_directory == Path(
+        "/home/steve/.local/state/zeroscale"
+    )
+
+
+def test_relative_paths_start_from_the_files_directory(tmp_path: Path) -> None:
+    (tmp_path / "zeroscale.toml").write_text(f'state_directory = "state"\n{SERVER}working_directory = "."\n')
+    told = read(tmp_path / "zeroscale.toml", {}, 0)
+    assert (told.state_directory, told.servers[0].directory) == (tmp_path / "state", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "host", "port"),
+    [
+        ("25575", "127.0.0.1", 25575),
+        ('"25575"', "127.0.0.1", 25575),
+        ('"localhost:1"', "localhost", 1),
+        ('"[2001:db8::1]:65535"', "2001:db8::1", 65535),
+        ('"game.internal:25575"', "game.internal", 25575),
+    ],
+)
+def test_the_real_servers_address(spelled: str, host: str, port: int) -> None:
+    [server] = config(SERVER.replace("25575", spelled)).servers
+    assert (server.server_host, server.server_port) == (host, port)
+
+
+def test_a_command_is_split_as_a_shell_would_and_a_list_is_taken_as_it_is() -> None:
+    assert only("plugin_arguments.command = \"java -Dname='a b' -jar x.jar\"").plugin_positional == (
+        "java",
+        "-Dname=a b",
+        "-jar",
+        "x.jar",
+    )
+    assert only('plugin_arguments.command = ["./start.sh --nogui"]').plugin_positional == ("./start.sh --nogui",)
+
+
+def test_plugins_are_given_values_of_any_type() -> None:
+    told = only('plugin_arguments = {a = 1, b = [true, 1.5], c = {d = "e"}}')
+    assert told.plugin_keywords == {"a": 1, "b": [True, 1.5], "c": {"d": "e"}}
+
+
+def test_secrets_reach_the_plugin_and_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2\n")
+    told = only(
+        f'plugin_arguments = {{token = {{file = "{tmp_path}/token"}}, command = ["x", {{env = "WORD"}}]}}\n'
+        'texts.sleeping = {env = "TEXT"}',
+        {"WORD": "hunter3", "TEXT": "hunter4"},
+    )
+    assert told.plugin_keywords == {"token": "hunter2"}
+    assert told.plugin_positional == ("x", "hunter3")
+    assert told.texts == {"sleeping": "hunter4"}
+    assert "hunter" not in repr(told)
+
+
+@pytest.mark.parametrize("key", ["plugin", "listen", "server", "idle_shutdown", "hosts", "join", "max_crashes"])
+def test_a_secret_where_it_does_not_fit_is_not_shown(key: str) -> None:
+    text = "\n".join(line for line in SERVER.splitlines() if not line.startswith(key))
+    try:
+        parse(f'{text}\n{key} = {{env = "SECRET"}}', BASE, {"SECRET": "hunter2 :x"}, 0)
+    except ConfigMistakes as error:
+        assert "hunter2" not in str(error)
+        assert f"servers.a.{key}: " in str(error)
+    else:
+        assert key == "plugin"
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=[case["is"] for case in BROKEN])
+def test_a_broken_file(broken: dict[str, Any]) -> None:
+    assert list(mistakes(broken["text"])) == broken["says"]
+
+
+def test_there_are_fifty_broken_files() -> None:
+    assert len({case["text"] for case in BROKEN}) >= 50
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("relay = " + "[" * 3000, "is nested too deeply"),
+        (SERVER + "plugin_arguments." + "a." * 5000 + "a = 1", "is nested too deeply"),
+        ("relay = " + "9" * 5000, "has a number with more digits than any value here can have"),
+    ],
+)
+def test_what_python_itself_cannot_read(text: str, says: str) -> None:
+    assert mistakes(text) == (says,)
+
+
+def test_a_server_with_a_mistake_is_not_blamed_for_what_it_does_not_say() -> None:
+    said = mistakes(SERVER + SERVER.replace("[servers.a]", "[servers.b]").replace("25575", "25576") + 'hosts = "*"')
+    assert [line.partition(":")[0] for line in said] == ["servers.b.hosts"]
+
+
+def test_mistakes_are_bounded() -> None:
+    said = mistakes(SERVER + "\n".join(f"x{number} = 1" for number in range(150)))
+    assert len(said) == 101
+    assert said[-1] == "and 50 more mistakes"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"relay = 'x'\n", "{path}: relay: "),
+        (b"[log]\n# m\xfcnchen\n", "{path}: line 2: is not UTF-8, which TOML is written in"),
+        (b"#" * (LARGEST_FILE + 1), "{path}: is longer than 1048576 bytes: that is no configuration of ours"),
+    ],
+)
+def test_every_line_names_the_file(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "zeroscale.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigMistakes) as raised:
+        read(path, {}, 0)
+    assert raised.value.mistakes[0].startswith(says.format(path=path))
+    assert all(line.startswith(f"{path}: ") for line in str(raised.value).splitlines())
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigMistakes, match=f"^cannot read {tmp_path}/gone: No such file or directory$"):
+        read(tmp_path / "gone", {}, 0)
+
+
+def test_an_editors_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "zeroscale.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SERVER.replace("\n", "\r\n").encode())
+    assert read(path, {}, 0).servers[0].name == "a"
+
+
+NAMES = """
+servers a plugin listen server hosts limits admission texts plugin_arguments command idle_shutdown working_directory
+control proxy_protocol accept_from file env relay
+"""
+KEYS = st.text(max_size=5) | st.sampled_from(NAMES.split())
+SCALARS = (
+    st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["25565", "tcp:1", "15m", "*.a", "127.0.0.1:1", "unix:x", "::1", "hold"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=30,
+)
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it inline."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return '"' + "".join(f"\\U{ord(letter):08x}" for letter in value) + '"'
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{toml(key)} = {toml(each)}" for key, each in value.items()) + "}"
+    return str(value)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5), VALUES)
+def test_any_toml_is_a_configuration_or_a_list_of_lines(top: dict[str, object], server: object) -> None:
+    top["servers"] = {"a": server, "b": {"plugin": "minecraft", "listen": 1, "server": 2}}
+    try:
+        config("\n".join(f"{toml(key)} = {toml(value)}" for key, value in top.items()))
+    except ConfigMistakes as error:
+        assert error.mistakes
+        assert all(line and line.isprintable() for line in error.mistakes)
+
+
+@given(st.text())
+def test_any_text_is_a_configuration_or_a_list_of_lines(text: str) -> None:
+    try:
+        config(text)
+    except ConfigMistakes as error:
+        assert error.mistakes
+        assert all(line and line.isprintable() for line in error.mistakes)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
+
+
+@given(
+    arguments=st.dictionaries(TEXTS.filter(lambda key: key != "command"), SCALARS.filter(lambda value: value == value)),
+    seconds=st.floats(0, 1e6),
+    hosts=st.lists(st.from_regex(r"\A(\*\.)?[a-z0-9]{1,9}(\.[a-z]{2,5}){1,3}\Z"), unique=True),
+    text=TEXTS,
+)
+def test_what_is_written_is_what_is_read(
+    arguments: dict[str, object], seconds: float, hosts: list[str], text: str
+) -> None:
+    told = only(
+        f"idle_shutdown = {seconds!r}\nhosts = {toml(hosts)}\n"
+        f"plugin_arguments = {toml(arguments)}\ntexts = {toml({'sleeping': text})}"
+    )
+    assert (told.idle_shutdown, list(told.hosts)) == (seconds, hosts)
+    assert (told.plugin_keywords, told.texts) == (arguments, {"sleeping": text})

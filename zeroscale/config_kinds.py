@@ -1,0 +1,184 @@
+"""Kinds of values in a configuration file: what is expected of each, and how those are read that are more than a type.
+
+A field's annotation names its kind: `msgspec.Meta(extra={"kind": "duration"})`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import inspect
+
+from zeroscale import durations
+from zeroscale.config import HIGHEST_PORT
+from zeroscale.config_words import show
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of values.
+
+    :ivar expected: what such a value is, with its article.
+    :ivar read: from what the file says, and the directory that its relative paths start from; raises ValueError, whose
+        text is what is to be said beside `expected`.
+    """
+
+    expected: str
+    read: Callable[[object, Path], Any]
+
+
+def kind_of(kind: inspect.Metadata) -> Kind | None:
+    """The kind that an annotation names; None where it names none.
+
+    :raises KeyError: it names one that is not here.
+    """
+    name = (kind.extra or {}).get("kind")
+    return None if name is None else KINDS[name]
+
+
+def expected(kind: inspect.Type) -> str:
+    """What a value of this type must be, with its article."""
+    match kind:
+        case inspect.Metadata():
+            special = kind_of(kind)
+            return special.expected if special else expected(kind.type)
+        case inspect.UnionType():
+            return " or ".join(expected(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+        case inspect.LiteralType():
+            return _either([show(value) for value in kind.values])
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "a whole number" + bounds(kind)
+        case inspect.FloatType():
+            return "a number" + bounds(kind)
+        case inspect.StrType():
+            return "text in quotes"
+        case inspect.VarTupleType():
+            return f"{expected(kind.item_type)}, or a list of such"
+        case inspect.CustomType():
+            return "a path in quotes"
+    return "a table"
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    """The range of a number, with a space before it; empty where it has none."""
+    if kind.ge is not None and kind.le is not None:
+        return f" from {_number(kind.ge)} to {_number(kind.le)}"
+    words = [
+        f"{word} {_number(bound)}"
+        for bound, word in (
+            (kind.ge, "of at least"),
+            (kind.gt, "above"),
+            (kind.le, "at most"),
+            (kind.lt, "below"),
+        )
+        if bound is not None
+    ]
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.15g}"
+
+
+def within(number: float, kind: inspect.IntType | inspect.FloatType) -> bool:
+    """Whether a number is in the range of its type."""
+    return (
+        abs(number) <= sys.float_info.max  # neither inf nor nan, nor a whole number that no float can hold
+        and (kind.ge is None or number >= kind.ge)
+        and (kind.gt is None or number > kind.gt)
+        and (kind.le is None or number <= kind.le)
+        and (kind.lt is None or number < kind.lt)
+    )
+
+
+def _duration(given: object, base: Path) -> float:
+    if isinstance(given, str):
+        try:
+            return durations.seconds_of(given)
+        except ValueError:
+            raise ValueError from None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError
+    return float(given) if abs(given) <= sys.float_info.max else -1.0
+
+
+def _network(given: object, base: Path) -> str:
+    if not isinstance(given, str):
+        raise ValueError
+    try:
+        ipaddress.ip_network(given, strict=False)
+    except ValueError:
+        raise ValueError from None
+    return given
+
+
+def _host(given: object, base: Path) -> str:
+    """A host's name as clients are compared with it: in small letters, without the dot at its end."""
+    if not isinstance(given, str):
+        raise ValueError
+    name = given.lower().removesuffix(".")
+    if not name.isascii():
+        try:
+            raise ValueError(f"; write it as clients do: {show(name.encode('idna').decode())}")
+        except UnicodeError:
+            raise ValueError from None
+    labels = name.removeprefix("*.").split(".")
+    if len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels):
+        return name
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        raise ValueError("; '*' may only be all of its first part" if "*" in name else "") from None
+
+
+def _endpoint(given: object, base: Path) -> str:
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = show(given)
+    if not isinstance(given, str):
+        raise ValueError
+    if re.fullmatch("[0-9]{1,5}", given) and 1 <= int(given) <= HIGHEST_PORT:
+        return str(int(given))
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*:.+", given):
+        raise ValueError
+    return _rooted(given, base)
+
+
+def _control_socket(given: object, base: Path) -> str:
+    if isinstance(given, str) and re.fullmatch("|unix:[^:].*", given):
+        return _rooted(given, base)
+    raise ValueError
+
+
+def _rooted(endpoint: str, base: Path) -> str:
+    """A Unix socket's relative path, from the file's directory on."""
+    relative = re.match("unix:(?!/|address=)", endpoint)
+    if relative is None:
+        return endpoint
+    directory = str(base).replace("\\", "\\\\").replace(":", "\\:")
+    return f"unix:{directory}/{endpoint[relative.end() :]}"
+
+
+KINDS = {
+    "duration": Kind(f"a duration: {durations.EXPECTED}", _duration),
+    "network": Kind('an address or a network, such as "192.0.2.7" or "10.0.0.0/8"', _network),
+    "endpoint": Kind(
+        'a port from 1 to 65535, or an endpoint string such as "tcp:25565:interface=192.0.2.1"', _endpoint
+    ),
+    "control_socket": Kind('a Unix socket such as "unix:/run/zeroscale/control.sock", or "" for none', _control_socket),
+    "host": Kind('a host name such as "survival.example.org" or "*.example.org"', _host),
+}
+"""By the name in the annotation."""

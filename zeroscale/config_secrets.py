@@ -1,0 +1,65 @@
+"""Values that are not written in the configuration, but in a file or in the environment: passwords, tokens.
+
+Where a text is expected there may stand `{ file = "/run/secrets/x" }` or `{ env = "NAME" }`. What is read there is
+never shown: not by us, and not by whoever shows it with `repr()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeroscale.errors import ConfigError
+
+LONGEST = 64 * 1024
+"""Bytes of a secret; keys and certificates are under 16 KiB."""
+
+
+class Secret(str):
+    """A text that must not be shown, and where it is from."""
+
+    __slots__ = ("source",)
+
+    source: str
+
+    def __new__(cls, text: str, source: str) -> Secret:
+        secret = super().__new__(cls, text)
+        secret.source = source
+        return secret
+
+    def __repr__(self) -> str:
+        return f"<{self.source}>"
+
+
+def is_reference(value: object) -> bool:
+    """Whether a value of the file says where its text is to be found."""
+    return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("file", "env")
+
+
+def resolve(reference: Mapping[str, object], base: Path, environment: Mapping[str, str]) -> Secret:
+    """The text that a reference means; of a file without the line break at its end.
+
+    :param base: what a relative path starts from.
+    :raises ConfigError: there is none.
+    """
+    [(kind, name)] = reference.items()
+    if not isinstance(name, str) or not name or "\0" in name:
+        what = "a path" if kind == "file" else "the name of a variable"
+        raise ConfigError(f"{kind} must be {what}")
+    if kind == "env":
+        if name not in environment:
+            raise ConfigError(f"there is no {name} in the environment")
+        return Secret(environment[name], f"from the environment's {name}")
+    path = base / name
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > LONGEST:
+        raise ConfigError(f"{path} is longer than {LONGEST} bytes: too long for a secret")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8") from None
+    return Secret(text.removesuffix("\n").removesuffix("\r"), f"from {path}")

@@ -1,0 +1,236 @@
+"""The configuration file: TOML in, a `Config` out, or all of its mistakes in one go.
+
+A file's keys are the fields of the structs in `config`; only what is spelled otherwise there stands here.
+docs/configuration.md describes the file. What needs Twisted or a plugin to be judged is judged by `checking`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import inspect
+
+from zeroscale import config, config_cross
+from zeroscale.config_walk import BAD, MOST_MISTAKES, Walk, fields_of
+from zeroscale.config_words import join, show
+from zeroscale.errors import ConfigMistakes
+from zeroscale.server.storage import NAME
+
+LARGEST_FILE = 1024 * 1024
+"""Bytes; a hundred servers with all that can be said of them are a fifth of it."""
+
+STAND_IN = {"name": "a", "plugin": "a", "listen": ("unix:/a",), "server_port": 1}
+"""Of a server: what must be there, so that the rest of it can be judged."""
+
+SPELLED = ("server", "plugin_arguments")
+HIDDEN = ("name", "server_host", "server_port", "plugin_positional", "plugin_keywords")
+CROSSED = ("listen", "hosts", "server", "proxy_protocol")
+"""What servers are held against each other by; one with a mistake in these would be blamed for what it does not say."""
+
+_SERVER = 'write server = "127.0.0.1:25575"'
+_ARGUMENTS = "write them in its table plugin_arguments"
+HINTS = {
+    "name": "the name is that of the table, [servers.NAME]",
+    "server_host": _SERVER,
+    "server_port": _SERVER,
+    "port": _SERVER,
+    "listen_port": "write listen = 25565",
+    "plugin_positional": _ARGUMENTS,
+    "plugin_keywords": _ARGUMENTS,
+    "plugin_argument": _ARGUMENTS,
+    "command": f"{_ARGUMENTS}, as command = [...]",
+    "text": "write it in its table texts",
+}
+"""What is said of keys of a server that one could expect."""
+
+_WHAT_A_SERVER_IS = 'where the real server listens, such as "127.0.0.1:25575", "[::1]:25575", or a port'
+_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
+
+
+def read(path: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+    """Reads a file.
+
+    :param environment: the process's own, for the default state directory and `{ env = ... }`.
+    :param user_id: whose state directory is the default.
+    :raises ConfigMistakes: what is wrong, each line with the file's path before it.
+    """
+    path = path.absolute()
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigMistakes([f"cannot read {path}: {error.strerror}"]) from None
+    try:
+        if len(content) > LARGEST_FILE:
+            raise ConfigMistakes([f"is longer than {LARGEST_FILE} bytes: that is no configuration of ours"])
+        return parse(_decoded(content), path.parent, environment, user_id)
+    except ConfigMistakes as error:
+        raise ConfigMistakes(f"{path}: {mistake}" for mistake in error.mistakes) from None
+
+
+def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+    """Reads a file's text.
+
+    :param directory: what relative paths in it start from; absolute.
+    :raises ConfigMistakes: what is wrong.
+    """
+    try:
+        return _parse(_toml(text), directory, environment, user_id)
+    except RecursionError:
+        raise ConfigMistakes(["is nested too deeply"]) from None
+
+
+def _parse(table: dict[str, Any], directory: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+    walk = Walk(directory, environment)
+    values = walk.values(table, config.Config, "", spelled=("servers", "state_directory"), hidden=("servers",)) or {}
+    if "state_directory" not in values:
+        values["state_directory"] = config.default_state_directory(environment, user_id)
+    servers = _servers(walk, table.get("servers", {}))
+    whole = walk.made(config.Config, {**values, "servers": servers}, "")
+    metrics = values.get("metrics", config.MetricsConfig())
+    walk.mistakes.extend(config_cross.mistakes_between(servers, metrics.listen))
+    if walk.mistakes or whole is None:
+        raise ConfigMistakes(_bounded(walk.mistakes))
+    return whole
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")  # editors of other systems begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigMistakes([f"line {line}: is not UTF-8, which TOML is written in"]) from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _SYNTAX.fullmatch(str(error))
+        if found is None:
+            raise ConfigMistakes([f"is not TOML: {error}"]) from None
+        said, line, column, _ = found.groups()
+        where = f"line {line}, column {column}" if line else f"line {text.count(chr(10)) + 1}, at the end"
+        said = " ".join(said.split())
+        raise ConfigMistakes([f"{where}: {said[:1].lower()}{said[1:]}"]) from None
+    except ValueError:  # Python reads no number of more than 4300 digits
+        raise ConfigMistakes(["has a number with more digits than any value here can have"]) from None
+
+
+def _bounded(mistakes: list[str]) -> list[str]:
+    more = len(mistakes) - MOST_MISTAKES
+    return [*mistakes[:MOST_MISTAKES], f"and {more} more mistakes"] if more > 0 else mistakes
+
+
+def _servers(walk: Walk, tables: object) -> tuple[config.ServerConfig, ...]:
+    """Those servers that can be held against each other."""
+    if not isinstance(tables, dict):
+        walk.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
+        return ()
+    if not tables:
+        walk.mistake("servers", "there is none; describe one in a table [servers.NAME]")
+    found = [_server(walk, name, table) for name, table in tables.items()]
+    return tuple(server for server in found if server is not None)
+
+
+def _server(walk: Walk, name: str, table: object) -> config.ServerConfig | None:
+    path = join("servers", name)
+    if not isinstance(table, dict):
+        near = "" if walk.mistakes else "; a server's keys stand below a line [servers.NAME]"
+        walk.wrong(path, table, "a table", near)
+        return None
+    if NAME.fullmatch(name) is None:
+        walk.mistake(
+            path,
+            f"{show(name)} cannot be a server's name, which becomes a directory's; use up to 100 letters, digits and "
+            ". _ + @ -, beginning with a letter, a digit or _",
+        )
+        name = STAND_IN["name"]  # type: ignore[assignment]  # the stand-ins are of several types
+    before = len(walk.mistakes)
+    values = walk.values(table, config.ServerConfig, path, spelled=SPELLED, hidden=HIDDEN, hints=HINTS) or {}
+    values["name"] = name
+    values.setdefault("working_directory", walk.base)
+    if "server" in table:
+        values.update(_address(walk, table["server"], join(path, "server")))
+    elif fields_of(config.ServerConfig)["server_port"].required:
+        walk.mistake(join(path, "server"), f"is missing; it must be {_WHAT_A_SERVER_IS}")
+    if "plugin_arguments" in table:
+        values.update(_plugin_arguments(walk, table["plugin_arguments"], join(path, "plugin_arguments")))
+    if clash := _clash(values):
+        walk.mistake(join(path, "server"), clash)
+        return None
+    made = walk.made(config.ServerConfig, values, path, STAND_IN)
+    crossed = tuple(join(path, key) for key in CROSSED)
+    return None if any(mistake.startswith(crossed) for mistake in walk.mistakes[before:]) else made
+
+
+def _address(walk: Walk, given: object, path: str) -> dict[str, Any]:
+    """`server`: "host:port", a port alone, or both apart in brackets."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        text: Any = show(given)
+    else:
+        text = walk.text(given, path, _WHAT_A_SERVER_IS)
+        if text is BAD:
+            return {}
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    near = ""
+    if not colon and not text.isdecimal():
+        near = "; its port is missing"
+    elif ":" in host and not bracketed and re.fullmatch("[0-9A-Fa-f:.]+", host):
+        near = f"; an IPv6 address is written in brackets, such as {show(f'[{host}]:{port}')}"
+    elif re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= config.HIGHEST_PORT:
+        host = host[1:-1] if bracketed else host
+        if re.fullmatch(r"[^\s/\[\]]+", host):
+            return {"server_host": host, "server_port": int(port)}
+        if not colon:
+            return {"server_port": int(port)}
+    else:
+        near = f"; a port is from 1 to {config.HIGHEST_PORT}"
+    walk.wrong(path, given, _WHAT_A_SERVER_IS, near)
+    return {}
+
+
+def _plugin_arguments(walk: Walk, given: object, path: str) -> dict[str, Any]:
+    """The constructor's values: `command` holds the positional ones, every other key is a keyword."""
+    keywords = dict(given) if isinstance(given, dict) else given
+    values: dict[str, Any] = {}
+    if isinstance(keywords, dict) and "command" in keywords:
+        command = walk.value(keywords.pop("command"), inspect.AnyType(), join(path, "command"))
+        if command is not BAD:
+            values["plugin_positional"] = _words(walk, command, join(path, "command"))
+    arguments = walk.value(keywords, fields_of(config.ServerConfig)["plugin_keywords"].type, path)
+    return values if arguments is BAD else {**values, "plugin_keywords": arguments}
+
+
+def _words(walk: Walk, command: object, path: str) -> tuple[str, ...]:
+    if isinstance(command, str):
+        try:
+            words = tuple(shlex.split(command))
+        except ValueError as error:
+            walk.wrong(path, command, "a command that can be split into words", f": {str(error).lower()}")
+            return ()
+        if not words:
+            walk.wrong(path, command, 'a command: a program and its arguments, such as ["./start.sh", "--nogui"]')
+        return words
+    if isinstance(command, list) and command:
+        for index, word in enumerate(command):
+            if not isinstance(word, str | int) or isinstance(word, bool):
+                walk.wrong(f"{path}[{index}]", word, "text in quotes")
+        return tuple(word if isinstance(word, str) else show(word) for word in command)
+    walk.wrong(path, command, 'a command: a program and its arguments, such as ["./start.sh", "--nogui"]')
+    return ()
+
+
+def _clash(values: Mapping[str, Any]) -> str | None:
+    """What a server cannot share with itself, in the file's words rather than the command line's."""
+    port = values.get("server_port")
+    host = values.get("server_host", "127.0.0.1")
+    if port is None or str(port) not in values.get("listen", ()) or not config.is_loopback_name(host):
+        return None
+    return f"port {port} is what clients connect to, see listen; the real server needs a port of its own"
