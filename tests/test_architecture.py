@@ -95,6 +95,14 @@ ROOMS = [
         outside=("twisted", "zope"),
     ),
     Room(("config",), ("errors", "access"), outside=("msgspec",)),
+    Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(
+        ("configfile", "config_walk", "config_kinds", "config_words", "config_secrets", "config_cross"),
+        ("config", "durations", "errors", "server.storage"),
+        outside=("msgspec",),
+        never=("twisted",),
+    ),
+    Room(("invocation",), ("config", "configfile"), outside=("msgspec",), never=("twisted",)),
     Room(("control",), ("config", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")),
     Room(
         ("control.metrics", "control.metrics_resource"),

@@ -153,6 +153,28 @@ def test_a_command_line_that_makes_no_sense(words: list[str]) -> None:
     assert len(program.lines) == 1 and program.lines[0].startswith("zeroscale: error: ")
 
 
+def test_every_mistake_of_a_file_is_a_line_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "zeroscale.toml"
+    file.write_text('relay = "fast"\nlog.format = 5\n')
+    with zeroscale("--config", str(file)) as program:
+        assert program.wait() == 2
+    assert program.lines == [
+        f'zeroscale: error: {file}: relay: "fast" is not "auto", "splice" or "transport"',
+        f'zeroscale: error: {file}: log.format: 5 is not "json" or "text"',
+        f"zeroscale: error: {file}: servers: there is none; describe one in a table [servers.NAME]",
+    ]
+
+
+def test_a_file_in_place_of_a_server(tmp_path: Path) -> None:
+    file = tmp_path / "zeroscale.toml"
+    file.write_text('state_directory = "state"\n[servers.a]\nplugin = "good"\nlisten = 25565\nserver = 25575\n')
+    with Program(python("-c", WITH_A_FAKE, "--config", str(file))) as program:
+        assert program.wait_for("directories:").endswith(f" {tmp_path} {tmp_path}/state")
+        program.wait_for("started")
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
 def test_version_and_help() -> None:
     with zeroscale("--version") as program:
         assert program.wait() == 0

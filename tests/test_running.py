@@ -11,7 +11,8 @@ from processes import Program, python
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 
-from zeroscale.running import Interrupts, install_reactor, one_line
+from zeroscale.errors import ConfigError, ConfigMistakes
+from zeroscale.running import Interrupts, install_reactor, lines_of, one_line
 
 
 class CountingProxy:
@@ -105,3 +106,8 @@ def test_another_reactor_is_refused() -> None:
 @pytest.mark.parametrize(("text", "line"), [("one", "one"), ("one\n\n  two\n", "one; two"), ("", "")])
 def test_one_line(text: str, line: str) -> None:
     assert one_line(text) == line
+
+
+def test_an_error_is_one_line_and_a_files_mistakes_are_one_each() -> None:
+    assert lines_of(ConfigError("no such port\nuse another")) == ["no such port; use another"]
+    assert lines_of(ConfigMistakes(["a: 1", "b: 2"])) == ["a: 1", "b: 2"]

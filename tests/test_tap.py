@@ -195,6 +195,20 @@ def test_a_mistake_in_the_command_line(directory: Path) -> None:
     assert program.lines[-1].endswith("listen_port 0 is not a port: 1 to 65535")
 
 
+def test_a_configuration_file(directory: Path) -> None:
+    server = '[servers.a]\nplugin = "good"\nlisten = 25565\nserver = 25575\n'
+    (directory / "zeroscale.toml").write_text(f'state_directory = "state"\n{server}')
+    with twistd(directory, "-n", "zeroscale", "--config", "zeroscale.toml") as program:
+        assert program.wait_for("directories:").endswith(f" {directory} {directory}/state")
+        program.wait_for("started")
+        program.signal(signal.SIGTERM)
+        assert program.wait() == -signal.SIGTERM
+    (directory / "zeroscale.toml").write_text("relay = 5\nlog.format = 5\n")
+    with twistd(directory, "-n", "zeroscale", "--config", "zeroscale.toml") as program:
+        assert program.wait() == 1
+    assert [f"{directory}/zeroscale.toml: " in line for line in program.lines[-3:]] == [True] * 3
+
+
 def test_a_daemon_has_no_console(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "good", *PORTS, "--console") as program:
         assert program.wait() == 1
