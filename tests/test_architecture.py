@@ -127,6 +127,7 @@ ROOMS = [
         ),
         outside=("msgspec",),
     ),
+    Room(("log_lines",), (), never=(*NETWORK, *FILES)),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(("cli", "tap", "options", "service", "running", "logs", "__main__"), EVERYTHING, outside=("twisted",)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from processes import Program, python
 
 
@@ -59,3 +62,99 @@ def test_a_line_that_cannot_be_formatted_is_no_error() -> None:
     )
     assert any("--- Logging error ---" in line for line in lines)
     assert any("INFO:zeroscale:the next" in line for line in lines)
+
+
+def test_as_json_on_stderr() -> None:
+    lines = said(
+        "import logging; from zeroscale import logs; from zeroscale.config import LogConfig\n"
+        "from twisted.python import log\n"
+        "logs.to_stderr(logging.INFO, LogConfig(format='json', addresses=False))\n"
+        "logging.getLogger('zeroscale').info('%s\\n left', 'Steve (203.0.113.7:1)', extra={'server': 'survival'})\n"
+        "log.err(ValueError('odd'), 'while doing a thing')"
+    )
+    first, second = (json.loads(line) for line in lines)
+    assert (first["message"], first["server"]) == ("Steve ([address])\n left", "survival")
+    assert (second["level"], second["logger"]) == ("CRITICAL", "twisted")
+    assert "ValueError: odd" in second["message"]
+
+
+def test_addresses_are_kept_out_of_twisteds_log() -> None:
+    [line] = said(
+        "import logging, sys; from twisted.python import log; from zeroscale import logs\n"
+        "from zeroscale.config import LogConfig\n"
+        "log.startLogging(sys.stdout, setStdout=False)\n"
+        "logs.to_twisted(logging.INFO, LogConfig(addresses=False))\n"
+        "logging.getLogger('zeroscale').info('203.0.113.7 left')"
+    )[1:]
+    assert line.endswith(" [-] INFO:zeroscale:[address] left")
+
+
+TWISTD: dict[str, object] = {"syslog": False, "logger": None, "logfile": None, "nodaemon": False}
+
+
+def to_twistd(told: str, *lines: str) -> str:
+    return "\n".join(
+        [
+            "import logging, os, signal, sys; from twisted.logger import globalLogBeginner; from zeroscale import logs",
+            "from twisted.python import log; from zeroscale.config import LogConfig",
+            "class Reactor:",
+            "    def callFromThread(self, function): function()",
+            f"observer = logs.to_twisted(logging.WARNING, LogConfig(format='json'), {told}, Reactor())",
+            *lines,
+        ]
+    )
+
+
+def test_as_json_each_line_of_twistds_file_is_one_object(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    told = {**TWISTD, "logfile": str(file)}
+    assert (
+        said(
+            to_twistd(
+                repr(told),
+                "globalLogBeginner.beginLoggingTo([observer])",
+                "logging.getLogger('zeroscale').warning('first')",
+                "log.msg('of Twisted')",
+                "os.kill(os.getpid(), signal.SIGUSR1)",
+                "print('printed')",
+            )
+        )
+        == []
+    )
+    [rotated] = tmp_path.glob("log.*")
+    lines = [json.loads(line) for line in [*rotated.read_text().splitlines(), *file.read_text().splitlines()]]
+    assert [(line["logger"], line["message"]) for line in lines] == [
+        ("zeroscale", "first"),
+        ("twisted", "of Twisted"),
+        ("twisted", "printed"),
+    ]
+
+
+def test_a_full_disk_is_no_endless_story() -> None:
+    told = {**TWISTD, "logfile": "/dev/full"}
+    lines = said(
+        to_twistd(
+            repr(told),
+            "globalLogBeginner.beginLoggingTo([observer])",
+            "logging.getLogger('zeroscale').warning('first')",
+        )
+    )
+    assert len(lines) <= 2
+    assert "a log line of zeroscale is lost: OSError(28, " in lines[0]
+
+
+def test_an_observer_that_the_user_has_chosen_stays() -> None:
+    own: list[dict[str, object]] = [{"syslog": True}, {"logger": "a.factory"}, {"logfile": "-"}]
+    code = [f"print(logs.to_twisted(30, LogConfig(format='json'), { ({**TWISTD, **each})!r}))" for each in own]
+    assert said("\n".join([*to_twistd(repr({**TWISTD, "syslog": True})).splitlines(), *code])) == ["None"] * 3
+
+
+def test_a_twistd_in_the_foreground_writes_to_stdout() -> None:
+    [line] = said(
+        to_twistd(
+            repr({**TWISTD, "nodaemon": True}),
+            "globalLogBeginner.beginLoggingTo([observer])",
+            "logging.getLogger('zeroscale').warning('first')",
+        )
+    )
+    assert json.loads(line)["message"] == "first"

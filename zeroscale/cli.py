@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         _complain(error)
         return EXIT_USAGE
-    logs.to_stderr(invocation.log_level)
+    logs.to_stderr(invocation.log_level, invocation.config.log)
     reactor = install_reactor()
     from zeroscale import service  # what it is made of imports the global reactor
 

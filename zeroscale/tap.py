@@ -15,11 +15,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.failure import Failure
 
@@ -73,33 +74,46 @@ def makeService(options: Options) -> DaemonService:
     """
     from zeroscale import service  # what it is made of imports the global reactor
 
-    logs.to_twisted(options.invocation.log_level)
     config = options.invocation.config
+    observer = logs.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
     try:
         service.check(config)
         proxy = service.make_service(config, options.reactor)
     except ZeroscaleError as error:
         raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
     somebody_waits = options.parent is not None and not options.parent["nodaemon"]
-    return DaemonService(proxy, options.reactor, [server.name for server in config.servers], somebody_waits)
+    return DaemonService(proxy, options.reactor, [server.name for server in config.servers], somebody_waits, observer)
 
 
 class DaemonService(Service):
     """A proxy as twistd starts and stops it."""
 
     def __init__(
-        self, proxy: Proxy, reactor: AsyncioSelectorReactor, names: Sequence[str], somebody_waits: bool
+        self,
+        proxy: Proxy,
+        reactor: AsyncioSelectorReactor,
+        names: Sequence[str],
+        somebody_waits: bool,
+        observer: ILogObserver | None = None,
     ) -> None:
         """Makes the service; starts nothing.
 
         :param somebody_waits: twistd forks, and its parent process waits to hear how `startService()` went.
+        :param observer: what twistd's log is to be given to; None: its own.
         """
+        self._observer = observer
         self._proxy = proxy
         self._reactor = reactor
         self._somebody_waits = somebody_waits
         self._interrupts = Interrupts(asyncio.get_event_loop(), self._interrupted, proxy, names)
         self._starting: Deferred[None] | None = None
         self._error: BaseException | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Joins twistd's application, which twistd then asks for its log observer."""
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        if self._observer is not None:
+            parent.setComponent(ILogObserver, self._observer)
 
     def startService(self) -> None:
         """Starts the proxy, in the process that stays.

@@ -512,6 +512,40 @@ def test_the_story_of_a_connection_at_debug(scene: Scene) -> None:
     ]
 
 
+def test_the_line_at_the_end_has_fields(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zeroscale.front.outcomes")
+    scene.server.status = Status.running
+    scene.player("Steve")
+    scene.accept()
+    scene.advance(2.0)
+    scene.relays.handovers[0].end()
+    scene.settle()
+    [record] = caplog.records
+    said = {name: vars(record)[name] for name in ("server", "peer", "player", "outcome", "seconds", "host", "protocol")}
+    assert said == {
+        "server": "survival",
+        "peer": "203.0.113.7:40000",
+        "player": "Steve",
+        "outcome": "closed",
+        "seconds": 2.0,
+        "host": "play.example.org",
+        "protocol": 769,
+    }
+    assert (vars(record)["to_server"], vars(record)["to_client"]) == (len(login()), 7)
+
+
+def test_of_a_stranger_the_fields_say_little(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zeroscale.front.outcomes")
+    scene.connect().send(b"\xff\xff\xff\xff")
+    [record] = caplog.records
+    assert (vars(record)["peer"], vars(record)["outcome"], vars(record)["player"]) == (
+        "203.0.113.7:40000",
+        "refused",
+        None,
+    )
+    assert not {"server", "host", "protocol", "to_server"} & set(vars(record))
+
+
 def test_a_flood_of_one_address_is_no_flood_of_lines(scene: Scene) -> None:
     lines: list[str] = []
     with logged(lines, logging.DEBUG):

@@ -31,6 +31,17 @@ def test_each_is_told(outcomes: Outcomes, caplog: pytest.LogCaptureFixture) -> N
     assert outcomes.counts == {"left": 1, "full": 1}
 
 
+def test_what_a_line_says_is_in_its_fields_too(
+    outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(LINES + 2):
+        outcomes.tell("203.0.113.7", "left", "a line", fields={"server": "survival", "seconds": 1.5})
+    clock.advance(WINDOW)
+    first, *_, summed = (vars(record) for record in caplog.records)
+    assert (first["server"], first["seconds"]) == ("survival", 1.5)
+    assert (summed["peer"], summed["connections"]) == ("203.0.113.7", 2)
+
+
 def test_more_than_a_share_is_summed_up(outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(LINES + 5):
         assert outcomes.has_room("203.0.113.7") == (number < LINES)

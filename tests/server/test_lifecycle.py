@@ -594,6 +594,7 @@ def test_a_server_that_does_not_answer_is_busy_and_that_is_said_once(caplog: pyt
         scene.clock.pump([60.0] * 5)
     assert scene.status() is Status.running
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [vars(record)["server"] for record in caplog.records] == ["test"]
 
 
 def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:

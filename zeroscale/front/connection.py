@@ -121,6 +121,7 @@ class Client(TwistedProtocol):
         self.player = ""
         self.finished_sending = False
         self._place: Place | None = None
+        self._asked: session.Question | None = None
         self._joining: Joining | None = None
         self._task: Deferred[None] | None = None
         self._began = 0.0
@@ -136,6 +137,16 @@ class Client(TwistedProtocol):
     def who(self) -> str:
         """Its name and address, for the log."""
         return f"{self.player} ({self.peer})" if self.player else self.peer
+
+    @property
+    def _fields(self) -> dict[str, object]:
+        """What is known of it, for logs whose lines have fields."""
+        said: dict[str, object] = {"peer": self.peer, "player": self.player or None}
+        if self._place is not None:
+            said["server"] = self._place.server.view.name
+        if isinstance(self._asked, StatusRequested | LoginRequested):
+            said |= {"host": self._asked.host[:LONGEST_HOST], "protocol": self._asked.protocol}
+        return said
 
     # What Twisted tells us
 
@@ -200,7 +211,7 @@ class Client(TwistedProtocol):
     def tell(self, what: str) -> None:
         """A line of its story, if the log will be told of its end."""
         if self._house.outcomes.has_room(household(self.host)):
-            logger.debug("%s", what)
+            logger.debug("%s", what, extra=self._fields)
 
     # Bytes to decisions
 
@@ -257,6 +268,7 @@ class Client(TwistedProtocol):
 
     def _find_place(self, event: session.Question) -> Place | None:
         if self._place is None:
+            self._asked = event
             host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
             self._place = self._route(host)
             if self._place is None:
@@ -321,8 +333,8 @@ class Client(TwistedProtocol):
                 self._kick(outcome, words, detail, warns=warns)
             case Dropped(outcome, detail):
                 self._drop(outcome, detail)
-            case Relayed(outcome, detail):
-                self._end(outcome, detail)
+            case Relayed(outcome, detail, to_backend, to_client):
+                self._end(outcome, detail, to_server=to_backend, to_client=to_client)
 
     def _refused(self, word: str) -> None:
         """Counts a login that was refused, by the one word for why."""
@@ -359,7 +371,7 @@ class Client(TwistedProtocol):
     def _left(self) -> None:
         self._end("status" if self._answered_status else "left")
 
-    def _end(self, outcome: str, detail: str = "", *, warns: bool = False) -> None:
+    def _end(self, outcome: str, detail: str = "", *, warns: bool = False, **fields: int) -> None:
         """Counts and tells how the connection ended: once."""
         if self._outcome is not None:
             return
@@ -369,7 +381,8 @@ class Client(TwistedProtocol):
         seconds = self._clock.seconds() - self._began
         line = f"{self.who}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
         level = logging.WARNING if warns else logging.INFO
-        self._house.outcomes.tell(household(self.host), outcome, line, level)
+        said = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
+        self._house.outcomes.tell(household(self.host), outcome, line, level, said)
 
     def _too_slow(self) -> None:
         self._drop("too-slow", "no whole handshake")

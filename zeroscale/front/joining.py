@@ -5,7 +5,7 @@ How it ends is returned, and done by `connection`. It knows no bytes but those t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -54,10 +54,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """It was relayed, and is closed already."""
+    """It was relayed, and is closed already.
+
+    :ivar to_backend: bytes relayed to the server.
+    :ivar to_client: bytes relayed to the client.
+    """
 
     outcome: str
     detail: str
+    to_backend: int = 0
+    to_client: int = 0
 
 
 Ending = Told | Dropped | Relayed
@@ -163,8 +169,7 @@ class Joining:
     async def pass_status(self) -> Relayed | None:
         """Lets the server answer for itself; None where it did not take the connection."""
         try:
-            await self._relayed()
-            return Relayed("status", "answered by the server itself")
+            return replace(await self._relayed(), outcome="status", detail="answered by the server itself")
         except BackendError as problem:
             self._place.server.unreachable(str(problem))
         except RelayError:
@@ -245,7 +250,10 @@ class Joining:
                 raise BackendError("it closed the connection at once") from problem
             raise
         return Relayed(
-            report.outcome.value, f"{report.to_backend} bytes to the server, {report.to_client} to the client"
+            report.outcome.value,
+            f"{report.to_backend} bytes to the server, {report.to_client} to the client",
+            report.to_backend,
+            report.to_client,
         )
 
     async def _hand_over(self, backend: Backend) -> Report:

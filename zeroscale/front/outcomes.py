@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -45,12 +45,15 @@ class Outcomes:
         self._told: Counter[str] = Counter()
         self._untold: dict[str, Counter[str]] = {}
 
-    def tell(self, peer: str, word: str, line: str, level: int = logging.INFO) -> None:
+    def tell(
+        self, peer: str, word: str, line: str, level: int = logging.INFO, fields: Mapping[str, object] | None = None
+    ) -> None:
         """Counts one connection's end, and logs it if its peer has not had its share of lines yet.
 
         :param peer: what the peer's connections have in common.
         :param word: the outcome.
         :param line: the whole line.
+        :param fields: what it says, for logs whose lines have fields.
         """
         self.counts[word] += 1
         if not self._told:
@@ -58,7 +61,7 @@ class Outcomes:
         peer = self._known(peer)
         if self._told[peer] < LINES:
             self._told[peer] += 1
-            logger.log(level, "%s", line)
+            logger.log(level, "%s", line, extra=fields)
         else:
             self._untold.setdefault(peer, Counter())[word] += 1
 
@@ -74,4 +77,5 @@ class Outcomes:
         self._told.clear()
         for peer, words in untold.items():
             listed = ", ".join(f"{count} {word}" for word, count in words.most_common())
-            logger.info("%s: %d more connections within a second: %s", peer, words.total(), listed)
+            fields = {"peer": peer, "connections": words.total()}
+            logger.info("%s: %d more connections within a second: %s", peer, words.total(), listed, extra=fields)

@@ -92,7 +92,7 @@ class Relays:
 
     async def _hand_over(self, client: ITransport, backend: ITransport, early: bytes, client_finished: bool) -> Report:
         relay = self._choose(client, backend)
-        logger.debug("%s is relayed by %s", client.getPeer(), relay.name)
+        logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
         for transport in (client, backend):
             IPushProducer(transport).pauseProducing()
         if relay.flushes:

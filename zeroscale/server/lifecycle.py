@@ -7,6 +7,7 @@ and no protocol.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -62,7 +63,7 @@ class Lifecycle(Effects):
         self._policy = policy
         self._parts = parts
         self._clock = parts.clock
-        self._log = parts.logger
+        self._log = logging.LoggerAdapter(parts.logger, {"server": name})
         self._status = Status.stopped
         self._since = self._clock.seconds()
         self._reason: str | None = None
@@ -92,7 +93,7 @@ class Lifecycle(Effects):
         self._steps: list[Step] = []
         self._mirrored_at = float("-inf")
         self._unreachable_at = float("-inf")
-        self._vigil = Vigil(name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, parts.logger)
+        self._vigil = Vigil(name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, self._log)
         self._machine: Inputs = Machine(self)
 
     # What others ask

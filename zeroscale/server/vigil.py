@@ -49,7 +49,7 @@ class Vigil:
         policy: IdlePolicy,
         question: Callable[[], Coroutine[Any, Any, str | None]],
         may_sleep: Callable[[], None],
-        logger: logging.Logger,
+        logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
     ) -> None:
         self._name = name
         self._clock = clock

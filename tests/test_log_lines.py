@@ -1,0 +1,139 @@
+"""One record, one line: in text and in JSON, whatever is in it, and with no address where none is wanted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.log_lines import JsonLines, TextLines, without_addresses
+
+
+def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
+    logger = logging.getLogger("zeroscale.front")
+    return logger.makeRecord(logger.name, logging.INFO, __file__, 1, message, arguments, None, extra=extra)
+
+
+def failed() -> logging.LogRecord:
+    try:
+        raise ValueError("bad\nINFO:zeroscale:forged, by 203.0.113.7")
+    except ValueError:
+        made = record("it failed")
+        made.exc_info = sys.exc_info()
+        return made
+
+
+def as_json(made: logging.LogRecord, *, addresses: bool = True) -> dict[str, Any]:
+    line = JsonLines(addresses=addresses).format(made)
+    assert line.isascii()
+    assert line.isprintable()
+    read: dict[str, Any] = json.loads(line)
+    return read
+
+
+def test_text_is_in_the_seeds_form() -> None:
+    assert TextLines().format(record("Steve (203.0.113.7:1): %s", "left")) == (
+        "INFO:zeroscale.front:Steve (203.0.113.7:1): left"
+    )
+
+
+def test_json_has_the_time_the_level_the_logger_and_the_message() -> None:
+    made = record("%s left", "Steve")
+    made.created = 1.5
+    assert as_json(made) == {
+        "time": "1970-01-01T00:00:01.500Z",
+        "level": "INFO",
+        "logger": "zeroscale.front",
+        "message": "Steve left",
+    }
+
+
+def test_json_has_the_records_own_fields() -> None:
+    made = record("x", server="survival", seconds=1.25, to_server=3, player=None, odd=float("nan"), names=("a", "b"))
+    fields = {name: value for name, value in as_json(made).items() if name not in ("time", "level", "logger")}
+    assert fields == {"message": "x", "server": "survival", "seconds": 1.25, "to_server": 3, "names": "('a', 'b')"}
+
+
+def test_a_field_cannot_take_the_place_of_ours() -> None:
+    read = as_json(record("x", **{"time": "never", "level": "none", "logger": "nobody", "exception": "none"}))
+    assert (read["level"], read["logger"], "exception" in read) == ("INFO", "zeroscale.front", False)
+
+
+def test_a_traceback_is_part_of_its_line() -> None:
+    text = TextLines().format(failed())
+    assert text.splitlines()[0] == "INFO:zeroscale.front:it failed"
+    assert all(line.startswith("  ") for line in text.splitlines()[1:])
+    assert as_json(failed())["exception"].startswith("Traceback (most recent call last):\n")
+
+
+FORGED = "Steve\nINFO:zeroscale:all is well\r\n\x1b[2Jx\u2028y\u202ez\x85\x00"
+
+
+def test_nobody_forges_a_line_of_text() -> None:
+    text = TextLines().format(record("%s left", FORGED))
+    assert text == (
+        "INFO:zeroscale.front:Steve\n  INFO:zeroscale:all is well\\r\n  \\x1b[2Jx\\u2028y\\u202ez\\x85\\x00 left"
+    )
+
+
+def test_nobody_forges_a_line_of_json() -> None:
+    assert as_json(record("%s left", FORGED, player=FORGED))["player"] == FORGED
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_one_record_is_one_line(text: str) -> None:
+    assert as_json(record("%s", text))["message"] == text
+    lines = TextLines().format(record("%s", text))
+    lines.encode("utf-8")
+    assert all(line.startswith("  ") for line in re.split("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", lines)[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("Steve (203.0.113.7:51234): left", "Steve ([address]): left"),
+        ("203.0.113.7: 5 more", "[address]: 5 more"),
+        ("from 203.0.113.7.", "from [address]."),
+        ("IPv4Address(type='TCP', host='203.0.113.7', port=1)", "IPv4Address(type='TCP', host='[address]', port=1)"),
+        ("Alex ([2001:db8::7]:51234): left", "Alex ([address]): left"),
+        ("2001:db8::/64: 5 more", "[address]/64: 5 more"),
+        ("2001:db8::7: left", "[address]: left"),
+        ("2001:DB8:1:2:3:4:5:6 left", "[address] left"),
+        ("fe80::1%eth0 left", "[address] left"),
+        ("::ffff:203.0.113.7 left", "[address] left"),
+        ("/203.0.113.7:51234 lost connection", "/[address] lost connection"),
+        ("Woken by Steve (10.0.0.8:4)", "Woken by Steve ([address])"),
+        ("Listening on ('0.0.0.0', 25565)", "Listening on ('0.0.0.0', 25565)"),
+        ("Listening on ('::', 25565, 0, 0)", "Listening on ('::', 25565, 0, 0)"),
+        (
+            "127.0.0.1:25575 does not answer, nor does [::1]:25575",
+            "127.0.0.1:25575 does not answer, nor does [::1]:25575",
+        ),
+        ("at 12:34:56, version 1.21.11, std::string, 999.1.1.1", None),
+        ("uuid 069a79f4-44e9-4726-a5be-fca90e38aaf5 ab:cd:ef:01:02:03", None),
+    ],
+)
+def test_addresses_are_kept_out(text: str, without: str | None) -> None:
+    assert without_addresses(text) == (text if without is None else without)
+
+
+def test_no_address_is_in_either_form() -> None:
+    made = record("%s left", "Steve (203.0.113.7:1)", peer="203.0.113.7:1", player="Steve", detail="by 203.0.113.7")
+    assert TextLines(addresses=False).format(made) == "INFO:zeroscale.front:Steve ([address]) left"
+    read = as_json(made, addresses=False)
+    assert (read["message"], read["player"], read["detail"]) == ("Steve ([address]) left", "Steve", "by [address]")
+    assert "peer" not in read
+    for lines in (TextLines(addresses=False), JsonLines(addresses=False)):
+        assert "203.0.113" not in lines.format(failed())
+
+
+@given(st.ip_addresses(), st.sampled_from(["%s", "x (%s)", "host='%s'", "%s.", "/%s "]))
+def test_no_address_whatever_is_shown(address: object, form: str) -> None:
+    shown = without_addresses(form % address)
+    assert str(address) not in shown or getattr(address, "is_loopback", False) or str(address) in ("0.0.0.0", "::")

@@ -1,0 +1,106 @@
+"""What one line of the log looks like: as text in the seed's form, or as one JSON object.
+
+A record is one line's worth whatever is in it: strangers choose names and hosts, servers write what they like, and none
+of them can begin a line of ours or steer a terminal. Knows not where lines go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import math
+import re
+from datetime import UTC, datetime
+
+FORM = "%(levelname)s:%(name)s:%(message)s"
+
+HIDDEN = "[address]"
+"""Stands where an address is kept out of the log."""
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a cursor, breaks a line, turns the reading direction, or is no character; all but newline and tab."""
+
+IPV6 = re.compile(
+    r"(?<![\w:.])\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?", re.I
+)
+IPV4 = re.compile(r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?")
+"""With brackets, zone and port, where they are there."""
+
+OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception"})
+NO_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "asctime", "taskName"}) | OWN_FIELDS
+"""What is no field of its own, though it is an attribute of a record."""
+
+
+class TextLines(logging.Formatter):
+    """LEVEL:logger:message; what goes on in another line is indented there.
+
+    :param addresses: whether addresses are shown.
+    """
+
+    def __init__(self, *, addresses: bool = True) -> None:
+        super().__init__(FORM)
+        self._addresses = addresses
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._addresses:
+            text = without_addresses(text)
+        return CONTROLS.sub(_escaped, text).replace("\n", "\n  ")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object, in ASCII: `time`, `level`, `logger`, `message`, and the record's own fields.
+
+    A record's fields are what it was given as `extra`; those that are None are left out.
+
+    :param addresses: whether addresses are shown.
+    """
+
+    def __init__(self, *, addresses: bool = True) -> None:
+        super().__init__()
+        self._addresses = addresses
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": self._shown(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            shown = None if name in NO_FIELDS else self._shown(value)
+            if shown is not None and shown != HIDDEN:
+                line[name] = shown
+        if record.exc_info:
+            line["exception"] = self._shown(self.formatException(record.exc_info))
+        return json.dumps(line)
+
+    def _shown(self, value: object) -> object:
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None  # JSON has no other
+        if value is None or isinstance(value, int):
+            return value
+        return str(value) if self._addresses else without_addresses(str(value))
+
+
+def without_addresses(text: str) -> str:
+    """The text, with `HIDDEN` for each IP address in it but the loopback and unspecified ones, which tell of nobody."""
+    return IPV4.sub(_hidden, IPV6.sub(_hidden, text))
+
+
+def _hidden(match: re.Match[str]) -> str:
+    whole, address = match[0], match[1]
+    tail = ""
+    if address.endswith(":") and not address.endswith("::"):
+        # a colon of the sentence
+        address, tail = address[:-1], ":"
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return whole
+    return whole if parsed.is_loopback or parsed.is_unspecified else HIDDEN + tail
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
