@@ -43,6 +43,8 @@ def test_what_the_command_line_says_wins(file: Path) -> None:
     assert (told.config.relay, told.config.state_directory) == ("transport", Path("/srv/other"))
     assert (told.config.log.format, told.config.log.addresses) == ("json", False)
     assert (told.console, told.log_level) == (True, logging.DEBUG)
+    shown = parse(["--config", str(file), "--log-addresses", "yes"]).config.log
+    assert (shown.format, shown.addresses) == ("text", True)
 
 
 def test_it_is_read_again(file: Path) -> None:

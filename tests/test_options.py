@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config import ServerConfig
+from zeroscale.config import LogConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.options import parse, server_name
 
@@ -201,3 +201,11 @@ def test_what_an_operator_may_want() -> None:
     assert server("--minimum_online_time", "60").minimum_online_time == 60.0
     assert parse([*SEED, "--console"]).console and not parse(SEED).console
     assert "'many'" in mistake(*SEED, "--max_crashes", "many")
+
+
+def test_the_logs_form_is_told() -> None:
+    assert parse(SEED).config.log == LogConfig()
+    told = parse([*SEED, "--log_format", "json", "--log_addresses", "no"]).config.log
+    assert told == LogConfig(format="json", addresses=False)
+    with pytest.raises(ConfigError, match="'perhaps' is neither yes nor no"):
+        parse([*SEED, "--log_addresses", "perhaps"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -213,3 +214,25 @@ def test_a_daemon_has_no_console(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "good", *PORTS, "--console") as program:
         assert program.wait() == 1
     assert "--console" in program.lines[-1]
+
+
+@pytest.mark.slow
+def test_as_json_each_line_of_a_daemons_log_is_one_object(directory: Path) -> None:
+    running = daemon(directory, "good", *PORTS, "--log_format", "json")
+    running.wait_for("started")
+    os.kill(running.pid, signal.SIGTERM)
+    running.wait()
+    lines = [json.loads(line) for line in running.log.splitlines()]
+    said = [(line["logger"], line["message"]) for line in lines]
+    assert ("fake", "started") in said
+    assert ("fake", "stopped") in said
+    assert any(logger == "twisted" and "starting up" in message for logger, message in said)
+
+
+@pytest.mark.slow
+def test_as_json_in_the_foreground(directory: Path) -> None:
+    with twistd(directory, "-n", "zeroscale", "good", *PORTS, "--log_format", "json") as program:
+        program.wait_for('"started"')
+        program.signal(signal.SIGTERM)
+        assert program.wait() == -signal.SIGTERM
+    assert {json.loads(line)["logger"] for line in program.lines} >= {"fake", "twisted"}

@@ -22,7 +22,8 @@ class Invocation:
     :ivar log_level: the threshold of the log, as stdlib logging numbers it.
     :ivar console: what is typed on our standard input is for us and the server.
     :ivar config_file: the file that describes the proxy, absolute; None: the command line does.
-    :ivar wins: what the command line says in the file's place: `state_directory`, `relay`, `log_format`.
+    :ivar wins: what the command line says in the file's place: `state_directory`, `relay`, `log_format`,
+        `log_addresses`.
     """
 
     config: Config
@@ -52,6 +53,5 @@ def from_file(path: Path, wins: Mapping[str, Any], *, log_level: int, console: b
 def _read(path: Path, wins: Mapping[str, Any]) -> Config:
     told = configfile.read(path, os.environ, os.geteuid())
     changed = dict(wins)
-    if "log_format" in changed:
-        changed["log"] = msgspec.structs.replace(told.log, format=changed.pop("log_format"))
-    return msgspec.structs.replace(told, **changed)
+    log = {name: changed.pop(f"log_{name}") for name in ("format", "addresses") if f"log_{name}" in changed}
+    return msgspec.structs.replace(told, **changed, log=msgspec.structs.replace(told.log, **log))

@@ -28,7 +28,9 @@ SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
 
 CONFIG_FILE = "--config"
-BESIDE_A_FILE = frozenset({"config", "info", "debug", "log_format", "state_directory", "console", "relay"})
+BESIDE_A_FILE = frozenset(
+    {"config", "info", "debug", "log_format", "log_addresses", "state_directory", "console", "relay"}
+)
 """The options that may be given beside a configuration file, and win over it. All others are about one server."""
 
 DESCRIPTION = "Let a server sleep until somebody joins it, and stop it when everybody has left."
@@ -96,7 +98,7 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         servers=(server,),
         state_directory=base / state_directory,
         relay=told.relay,
-        log=config.LogConfig(format=told.log_format),
+        log=config.LogConfig(format=told.log_format, addresses=told.log_addresses),
     )
     return Invocation(config=proxy, log_level=_log_level(told), console=told.console)
 
@@ -124,7 +126,7 @@ def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str,
         raise ConfigError(f"{options}: say it in the file that {CONFIG_FILE} names, as it is about one server")
     if not told.config:
         parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
-    wins = {"relay": told.relay, "log_format": told.log_format}
+    wins = {"relay": told.relay, "log_format": told.log_format, "log_addresses": told.log_addresses}
     if told.state_directory is not None:
         wins["state_directory"] = base / told.state_directory
     return from_file(
@@ -303,6 +305,13 @@ def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentPars
         help="the log's lines as text, or as JSON objects (default: %(default)s)",
     )
     ours.add_argument(
+        "--log_addresses",
+        type=_yes_or_no,
+        default=True,
+        metavar="yes|no",
+        help="whether IP addresses are in the log (default: yes)",
+    )
+    ours.add_argument(
         "--state_directory",
         metavar="DIRECTORY",
         help="what must outlive the proxy is kept here (default: /var/lib/zeroscale as root, "
@@ -409,6 +418,12 @@ def _port(text: str) -> int:
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to {config.HIGHEST_PORT}")
+
+
+def _yes_or_no(text: str) -> bool:
+    if text in ("yes", "no"):
+        return text == "yes"
+    raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
 
 
 def _count(text: str) -> int:
