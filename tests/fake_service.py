@@ -7,6 +7,7 @@ what is asked of it; the tests wait for those lines.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +18,7 @@ from zeroscale.errors import ConfigError
 logger = logging.getLogger("fake")
 
 
-def check(config: Config) -> None:
+def check(config: Config, file: Path | None = None) -> None:
     if config.servers[0].plugin == "unknown":
         raise ConfigError("no plugin is called 'unknown'\ndid you mean 'generic'?")
 

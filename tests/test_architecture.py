@@ -130,7 +130,11 @@ ROOMS = [
     Room(("log_lines",), (), never=(*NETWORK, *FILES)),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
-    Room(("cli", "tap", "options", "service", "running", "logs", "__main__"), EVERYTHING, outside=("twisted",)),
+    Room(
+        ("cli", "tap", "options", "service", "checking", "running", "logs", "__main__"),
+        EVERYTHING,
+        outside=("twisted",),
+    ),
 ]
 
 REACTOR_IMPORTERS = {"running", "service", "plugins.demo_server"}

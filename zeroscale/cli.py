@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zeroscale import service  # what it is made of imports the global reactor
 
     try:
-        service.check(invocation.config)
+        service.check(invocation.config, file=invocation.config_file)
         proxy = service.make_service(invocation.config, reactor)
     except ZeroscaleError as error:
         _complain(error)

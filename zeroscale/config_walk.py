@@ -5,6 +5,7 @@ It knows the types' shapes and no field by its name: a field that is added to a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -128,7 +129,8 @@ class Walk:
                 try:
                     struct(**{**stand_in, field.name: values[field.name]})
                 except ConfigError as error:
-                    self.mistake(join(path, key), str(error).removeprefix(f"{field.name} "))
+                    said = re.sub(rf"^(\w+\.)?{field.name}:? ", "", str(error))  # which the path says
+                    self.mistake(join(path, key), said)
                     refused = True
                 except TypeError:  # a required field is missing that has no stand-in: it can only be judged whole
                     continue

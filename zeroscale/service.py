@@ -7,13 +7,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
-from zeroscale import listening
+from zeroscale import checking, listening
 from zeroscale.access import Names, ServerLists
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, LimitsConfig, ServerConfig
@@ -46,23 +47,16 @@ DRAIN = 5.0
 """Seconds that relayed connections have to end by themselves once their server is gone."""
 
 
-def check(config: Config, reactor: Any = None) -> None:
+def check(config: Config, reactor: Any = None, file: Path | None = None) -> None:
     """Judges what needs Twisted or a plugin to be judged, and starts nothing.
 
     :param reactor: the one that is to run it; None: the installed one.
-    :raises ZeroscaleError: it cannot be run; the message names what to change.
+    :param file: where the configuration was read; None: the command line said it.
+    :raises ConfigMistakes: it cannot be run; the lines name what to change.
     """
     if reactor is None:
         from twisted.internet import reactor
-    for server in config.servers:
-        if not server.directory.is_dir():
-            raise ConfigError(f"working directory {str(server.directory)!r} does not exist")
-        for where in server.listen:
-            listening.check(reactor, where)
-        _texts(server)
-        plugin = _constructor(server, config)()
-        plugin.check()
-        _admission(server, config, GameFiles(server.directory) if plugin.speaks_minecraft else None)
+    checking.check(config, reactor, lambda server: _constructor(server, config)(), file)
 
 
 def make_service(config: Config, reactor: Any) -> ProxyService:

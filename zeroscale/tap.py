@@ -77,7 +77,7 @@ def makeService(options: Options) -> DaemonService:
     config = options.invocation.config
     observer = logs.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
     try:
-        service.check(config)
+        service.check(config, file=options.invocation.config_file)
         proxy = service.make_service(config, options.reactor)
     except ZeroscaleError as error:
         raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None

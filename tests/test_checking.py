@@ -1,0 +1,101 @@
+"""All that is in the way of a configuration, in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from zeroscale import service
+from zeroscale.config import Config, MetricsConfig, ServerConfig
+from zeroscale.config_secrets import Secret
+from zeroscale.errors import ConfigMistakes
+
+SECRET = Secret("hunter2", "from /run/secrets/x")
+
+
+def server(name: str, directory: Path, **values: Any) -> ServerConfig:
+    told = {"plugin": "demo", "listen": ("25565",), "server_port": 25575, "working_directory": directory}
+    return ServerConfig(name=name, **{**told, **values})
+
+
+def checked(directory: Path, *servers: ServerConfig, file: Path | None = None, **values: Any) -> list[str]:
+    config = Config(servers=servers, state_directory=directory / "state", **values)
+    try:
+        service.check(config, MemoryReactorClock(), file)
+    except ConfigMistakes as error:
+        return list(error.mistakes)
+    return []
+
+
+def test_what_can_run(tmp_path: Path) -> None:
+    command = {"plugin": "generic", "plugin_positional": ("sleep", "9"), "listen": ("1",)}
+    assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **command)) == []
+    assert not (tmp_path / "state").exists(), "nothing is made"
+
+
+def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
+    servers = (
+        server("a", tmp_path, plugin="mincraft", listen=("tpc:1",), texts={"sleepin": "x", "failed": "{playr}"}),
+        server("b", tmp_path / "gone", plugin_keywords={"start_second": "4"}),
+        server("c d", tmp_path, plugin="minecraft", plugin_keywords={"memory": "lots"}, listen=("2",)),
+        server("e", tmp_path, plugin="minecraft", listen=("3",)),
+    )
+    lines = checked(tmp_path, *servers, file=Path("/z.toml"), metrics=MetricsConfig(listen="tpc:2"))
+    expected = [
+        "/z.toml: metrics.listen: cannot listen on 'tpc:2': ",
+        "/z.toml: servers.a.listen: cannot listen on 'tpc:1': ",
+        "/z.toml: servers.a.texts.sleepin: texts has no text 'sleepin': did you mean 'sleeping'?",
+        "/z.toml: servers.a.texts.failed: texts.failed has no placeholder {playr}: ",
+        "/z.toml: servers.a.plugin: there is no plugin 'mincraft': did you mean 'minecraft'?",
+        f"/z.toml: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
+        "/z.toml: servers.b.plugin_arguments: zeroscale.plugins.demo has no argument 'start_second': did you mean ",
+        '/z.toml: servers."c d".plugin_arguments: server name ',
+        f"/z.toml: servers.e: there is no server.jar in {tmp_path}: ",
+    ]
+    assert len(lines) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
+
+
+def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
+    assert checked(tmp_path, server("a", tmp_path, plugin="mincraft")) == [
+        "there is no plugin 'mincraft': did you mean 'minecraft'?"
+    ]
+
+
+def test_only_minecrafts_clients_say_whom_they_mean(tmp_path: Path) -> None:
+    generic = {"plugin": "generic", "plugin_positional": ("sleep", "9")}
+    lines = checked(
+        tmp_path,
+        server("a", tmp_path),
+        server("b", tmp_path, hosts=("b.example.org",), server_port=25576, **generic),
+        server("c", tmp_path, hosts=("c.example.org",), server_port=25577),
+        file=Path("/z.toml"),
+    )
+    assert lines == [
+        "/z.toml: servers.b.hosts: only Minecraft's clients say which host they mean; leave it out",
+        "/z.toml: servers.b.listen: servers.a listens on 25565 as well, and only Minecraft's clients say whom they "
+        "mean; give one of them another port",
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"plugin": "generic", "plugin_positional": ("x",), "plugin_keywords": {"stop_signal": SECRET}},
+        {"plugin": "minecraft", "plugin_keywords": {"java": SECRET, "jar": "x.jar"}},
+        {"plugin": "minecraft", "plugin_keywords": {"jar": SECRET}},
+        {"plugin": "minecraft", "plugin_positional": ("java", SECRET, "--port", SECRET)},
+    ],
+)
+def test_a_secret_is_not_shown_whoever_complains_of_it(tmp_path: Path, values: dict[str, Any]) -> None:
+    (tmp_path / "x.jar").touch()
+    [line] = checked(tmp_path, server("a", tmp_path, **values))
+    assert "hunter2" not in line and "<from /run/secrets/x>" in line
+
+
+def test_the_installed_reactor_will_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigMistakes, match="no plugin"):
+        service.check(Config(servers=(server("a", tmp_path, plugin="x"),), state_directory=tmp_path))

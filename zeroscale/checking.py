@@ -1,0 +1,133 @@
+"""Whether a configuration can be run, as far as that is seen without running it: all that is in the way, in one go.
+
+What the values alone tell has been judged where they were read. Here it is asked what only Twisted, the plugins, the
+texts' own language and the disk know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zeroscale import listening
+from zeroscale.bridge import BridgedPlugin
+from zeroscale.config import Config, ServerConfig
+from zeroscale.config_secrets import Secret
+from zeroscale.config_words import join
+from zeroscale.errors import ConfigMistakes, ZeroscaleError
+from zeroscale.front.texts import Texts
+from zeroscale.plugins import find_plugin
+from zeroscale.running import one_line
+
+MakePlugin = Callable[[ServerConfig], BridgedPlugin]
+
+SHORTEST_HIDDEN = 3
+"""Characters of a secret; one that is shorter stands in every other word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is in the way.
+
+    :ivar path: of what it is about, in a file's terms.
+    :ivar text: what it is, on one line.
+    """
+
+    path: str
+    text: str
+
+
+def check(config: Config, reactor: Any, make_plugin: MakePlugin, file: Path | None = None) -> None:
+    """Judges a whole configuration, and starts nothing.
+
+    :param reactor: the one that is to run it.
+    :param make_plugin: constructs a server's plugin; raises `ZeroscaleError` where that cannot be.
+    :param file: where it was read; None: the command line said it, in which nothing has a path.
+    :raises ConfigMistakes: it cannot be run; the lines name what to change.
+    """
+    lines = [
+        mistake.text if file is None else f"{file}: {mistake.path}: {mistake.text}"
+        for mistake in mistakes(config, reactor, make_plugin)
+    ]
+    if lines:
+        raise ConfigMistakes(lines)
+
+
+def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[Mistake]:
+    """What is in the way; see `check`."""
+    if config.metrics.listen is not None:
+        yield from _raised("metrics.listen", partial(listening.check, reactor, config.metrics.listen))
+    speaks: dict[str, tuple[str, bool]] = {}
+    for server in config.servers:
+        path = join("servers", server.name)
+        plugins: list[BridgedPlugin] = []
+        for mistake in _of_server(server, path, reactor, make_plugin, plugins):
+            yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
+        for plugin in plugins:
+            yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
+
+
+def _of_server(
+    server: ServerConfig, path: str, reactor: Any, make_plugin: MakePlugin, plugins: list[BridgedPlugin]
+) -> Iterator[Mistake]:
+    for where in server.listen:
+        yield from _raised(f"{path}.listen", partial(listening.check, reactor, where))
+    for name, text in server.texts.items():
+        yield from _raised(join(f"{path}.texts", name), partial(Texts, {name: text}))
+    is_there = server.directory.is_dir()
+    if not is_there:
+        yield Mistake(f"{path}.working_directory", f"working directory {str(server.directory)!r} does not exist")
+    unknown = list(_raised(f"{path}.plugin", partial(find_plugin, server.plugin)))
+    yield from unknown
+    if not unknown:
+        yield from _raised(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
+    if plugins and is_there:
+        yield from _raised(path, plugins[0].check)
+
+
+def _of_sharing(
+    server: ServerConfig, path: str, minecraft: bool, speaks: dict[str, tuple[str, bool]]
+) -> Iterator[Mistake]:
+    """Only Minecraft's clients say whom they mean."""
+    if server.hosts and not minecraft:
+        yield Mistake(f"{path}.hosts", "only Minecraft's clients say which host they mean; leave it out")
+    for where in server.listen:
+        other, other_minecraft = speaks.setdefault(where, (path, minecraft))
+        if other != path and not (minecraft and other_minecraft):
+            yield Mistake(
+                f"{path}.listen",
+                f"{other} listens on {where} as well, and only Minecraft's clients say whom they mean; "
+                "give one of them another port",
+            )
+
+
+def _raised(path: str, judge: Callable[[], object]) -> Iterator[Mistake]:
+    try:
+        judge()
+    except ZeroscaleError as error:
+        yield Mistake(path, one_line(str(error)))
+
+
+def _secrets(server: ServerConfig) -> Iterable[Secret]:
+    found: list[Secret] = []
+    todo: list[object] = [server.plugin_positional, server.plugin_keywords, server.texts]
+    while todo:
+        match todo.pop():
+            case Secret() as secret:
+                found.append(secret)
+            case Mapping() as table:
+                todo.extend(table.values())
+            case list() | tuple() as values:
+                todo.extend(values)
+    return found
+
+
+def _without(secrets: Iterable[Secret], text: str) -> str:
+    """A message of a plugin's, that may have quoted what it was given."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_HIDDEN:
+            text = text.replace(str(secret), repr(secret))
+    return text
