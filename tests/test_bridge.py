@@ -35,6 +35,7 @@ class Whole(Minimal):
 
     protocol = "minecraft"
     ready_line = "Done"
+    interruptible_start = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ async def test_the_seeds_minimum_is_enough() -> None:
     await bridged.stop()
     assert plugin.said == ["started", "stopped"]
     assert bridged.fake_status() == b"asleep"
-    assert not (bridged.can_signal or bridged.can_wait or bridged.can_pause)
+    assert not (bridged.can_signal or bridged.can_wait or bridged.can_pause or bridged.interruptible_start)
     assert not bridged.speaks_minecraft
     assert bridged.ready_line is None
     assert await bridged.players() is None
@@ -92,6 +93,7 @@ async def test_what_a_plugin_may_have_is_used() -> None:
     plugin = Whole()
     bridged = BridgedPlugin(plugin)
     assert bridged.can_signal
+    assert bridged.interruptible_start
     assert bridged.can_wait
     assert bridged.can_pause
     assert bridged.speaks_minecraft

@@ -7,6 +7,9 @@ Some attributes of a plugin are set by us, where it has them, to what it is to c
 it (somebody else did, or resumed it); `on_paused` when it sees that somebody else has frozen it. They are set before
 `adopt()` is awaited, so that is where a plugin may begin to watch. `close()` is awaited when the plugin is done
 with: at our end, with its server gone or left running, and when a new one takes its place.
+
+One whose `start()` may wait for ever (for a pod that cannot be scheduled) says `interruptible_start = True`: its
+`stop()` and `close()` may come while `start()` is awaited, which then ends with an error.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class BridgedPlugin:
         self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
         self.can_adopt = callable(getattr(plugin, "adopt", None))
         self.can_send = callable(getattr(plugin, "send", None))
+        self.interruptible_start = bool(getattr(plugin, "interruptible_start", False))
         self.can_ask_players = callable(getattr(plugin, "players", None))
 
     @property

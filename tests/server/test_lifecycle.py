@@ -31,6 +31,7 @@ class FakePlugin:
     can_wait = True
     can_pause = True
     can_adopt = True
+    interruptible_start = False
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -805,6 +806,33 @@ def test_without_signals_the_stop_waits_for_a_start_that_has_not_returned() -> N
     assert scene.plugin.calls[-1] == "stop"
     scene.plugin.stopped()
     assert scene.status() is Status.failed
+
+
+def test_a_start_that_may_wait_for_ever_is_interrupted_by_the_stop() -> None:
+    scene = Scene(start_timeout=10.0)
+    scene.plugin.can_signal = False
+    scene.plugin.interruptible_start = True
+    scene.slow_start = True
+    scene.life.wake("somebody")
+    scene.clock.advance(10.0)
+    assert scene.plugin.calls[-1] == "stop"
+    assert scene.plugin.starting is not None
+    scene.plugin.starting.errback(PluginError("it was stopped while it started"))
+    assert scene.status() is Status.stopping
+    scene.plugin.stopped()
+    assert scene.status() is Status.failed
+    assert scene.life.view.reason == "it was not ready within 10 s"
+
+
+def test_a_start_that_may_wait_for_ever_is_not_waited_for_when_it_is_left() -> None:
+    scene = Scene()
+    scene.plugin.interruptible_start = True
+    scene.slow_start = True
+    scene.life.wake("somebody")
+    left = scene.life.close(leave=True)
+    assert left.called
+    assert scene.plugin.starting is not None
+    scene.plugin.starting.errback(PluginError("it is not looked at any more"))
 
 
 def test_a_stop_that_raises_where_nobody_can_see_the_process_is_a_failure() -> None:

@@ -497,7 +497,7 @@ class Lifecycle(Effects):
     # Stopping
 
     async def _ask_to_stop(self, thaw_first: bool) -> None:
-        if self._start_call is not None and not self._plugin.can_signal:
+        if self._start_call is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
             # Until its start() has returned, such a plugin's stop() may well do nothing.
             try:
                 await _shield(self._start_call)
@@ -562,7 +562,9 @@ class Lifecycle(Effects):
         self._let_go()
         self._forget_end()
         # A start() that has not returned is on its way to a server that would be lost.
-        return succeed(None) if self._start_call is None else _shield(self._start_call).addErrback(lambda _: None)
+        if self._start_call is None or self._plugin.interruptible_start:
+            return succeed(None)
+        return _shield(self._start_call).addErrback(lambda _: None)
 
     def _let_go(self) -> None:
         """Leaves off everything that a state has us do."""

@@ -22,6 +22,7 @@ class Plugin(Protocol):
     can_wait: bool
     can_pause: bool
     can_adopt: bool
+    interruptible_start: bool
 
     def start(self) -> Deferred[None]: ...
     def stop(self) -> Deferred[None]: ...

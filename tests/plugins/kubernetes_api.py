@@ -1,0 +1,476 @@
+"""A Kubernetes API server as far as a scaler sees one, over real HTTP, with a small controller behind it.
+
+Shapes are those of a real server: a Scale leaves out `spec.replicas` at zero (`autoscaling/v1` has it `omitempty`), a
+StatefulSet does not (there it is a pointer), counts of zero are left out of a status, errors are `Status` objects, each
+write has a new resourceVersion, and only a change of the spec a new generation. A StatefulSet's `status.replicas`
+counts terminating pods, a Deployment's does not. What was asked is kept in the words of a Role.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+USER = "system:serviceaccount:games:zeroscale"
+KINDS = {"statefulsets": "StatefulSet", "deployments": "Deployment"}
+
+
+def status(code: int, reason: str, message: str) -> dict[str, Any]:
+    """An error as the API has it."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+
+
+_context: list[ssl.SSLContext] = []
+
+
+def quicken(monkeypatch: pytest.MonkeyPatch, *modules: Any) -> None:
+    """Tests have no time for delays between tries, nor for reading all of the system's certificate authorities."""
+    for module in modules:
+        monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
+        monkeypatch.setattr(module, "LONGEST_DELAY", 0.02)
+    if not _context:
+        _context.append(ssl.create_default_context())
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: _context[0])
+
+
+EXPIRED = status(410, "Expired", "too old resource version: 7 (1200)")
+
+
+@dataclass
+class Pod:
+    """One pod.
+
+    :ivar owner: the name of what it belongs to.
+    :ivar terminating: its containers have been told to end.
+    :ivar ready: its readiness probe says so.
+    """
+
+    owner: str
+    labels: dict[str, str]
+    terminating: bool = False
+    ready: bool = False
+    phase: str = "Running"
+
+
+@dataclass
+class Cluster:
+    """The server, and what its controllers do.
+
+    :ivar asked: how often each (verb, resource) was asked for.
+    :ivar forbidden: those that are refused with 403.
+    :ivar auto_ready: pods get ready by themselves.
+    :ivar holds_pods: pods that are terminating go on doing so, until `let_pods_end`.
+    :ivar paused: the controllers do nothing, until `work`.
+    :ivar answer_next: the next requests of a (verb, resource) are answered with these.
+    :ivar before_update: called before the next update is looked at: somebody else is quicker.
+    :ivar token: what a request must bear; None: nothing.
+    """
+
+    objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    pods: list[Pod] = field(default_factory=list)
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    queries: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    users: set[str] = field(default_factory=set)
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    auto_ready: bool = True
+    holds_pods: bool = False
+    paused: bool = False
+    token: str | None = None
+    page: int = 500
+    port: int = 0
+    answer_next: dict[tuple[str, str], list[dict[str, Any] | Callable[[], None]]] = field(default_factory=dict)
+    before_update: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.version = 1000
+        self.events: list[tuple[int, str, str, dict[str, Any]]] = []
+        self.oldest = 0
+        self._news = asyncio.Event()
+        self._answers = asyncio.Event()
+        self._answers.set()
+        self._watches: dict[asyncio.Queue[Any], None] = {}
+        self._runner: web.AppRunner | None = None
+
+    # Serving
+
+    async def open(self, tls: ssl.SSLContext | None = None) -> None:
+        """Begins to serve, on the same port as before."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=tls)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def shut(self) -> None:
+        """Cannot be reached any more; connections are lost."""
+        self._answers.set()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            server = runner.server
+            assert server is not None
+            for connection in server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await runner.cleanup()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be reached."""
+        return self._runner is not None
+
+    def be_slow(self) -> None:
+        """Answers nothing before `be_quick`."""
+        self._answers.clear()
+
+    def be_quick(self) -> None:
+        """Ends `be_slow`."""
+        self._answers.set()
+
+    def kubeconfig(self, directory: Path, *, namespace: str | None = "games", **user: Any) -> Path:
+        """A kubeconfig for it."""
+        path = directory / "kubeconfig"
+        context: dict[str, Any] = {"cluster": "fake", "user": "us"}
+        if namespace is not None:
+            context["namespace"] = namespace
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "fake",
+                    "clusters": [{"name": "fake", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+                    "contexts": [{"name": "fake", "context": context}],
+                    "users": [{"name": "us", "user": user or {}}],
+                }
+            )
+        )
+        return path
+
+    # What others do
+
+    def create(
+        self,
+        name: str,
+        *,
+        plural: str = "statefulsets",
+        replicas: int = 0,
+        namespace: str = "games",
+        annotations: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        """An operator applies a manifest."""
+        found: dict[str, Any] = {
+            "kind": KINDS[plural],
+            "apiVersion": "apps/v1",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": f"uid-{self.version}",
+                "generation": 1,
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {
+                        "containers": [{"name": "server", "ports": [{"containerPort": 25565, "protocol": "TCP"}]}]
+                    },
+                },
+                **spec,
+            },
+            "status": {"replicas": 0} if plural == "statefulsets" else {},
+        }
+        if annotations:
+            found["metadata"]["annotations"] = annotations
+        self.objects[plural, namespace, name] = found
+        self._wrote("ADDED", plural, found)
+        self.work()
+
+    def scale(self, name: str, replicas: int, *, plural: str = "statefulsets", namespace: str = "games") -> None:
+        """`kubectl scale`."""
+        found = self.objects[plural, namespace, name]
+        if found["spec"]["replicas"] != replicas:
+            found["spec"]["replicas"] = replicas
+            found["metadata"]["generation"] += 1
+            self._wrote("MODIFIED", plural, found)
+        self.work()
+
+    def annotate(self, name: str, annotations: dict[str, str], *, plural: str = "statefulsets") -> None:
+        """`kubectl annotate --overwrite`."""
+        found = self.objects[plural, "games", name]
+        found["metadata"]["annotations"] = annotations
+        self._wrote("MODIFIED", plural, found)
+
+    def touch(self, name: str = "mc", *, plural: str = "statefulsets") -> None:
+        """Somebody changes something that has nothing to do with us."""
+        self._wrote("MODIFIED", plural, self.objects[plural, "games", name])
+
+    def delete(self, name: str, *, plural: str = "statefulsets", namespace: str = "games") -> None:
+        """`kubectl delete`; its pods end as well."""
+        found = self.objects.pop((plural, namespace, name))
+        self.pods = [pod for pod in self.pods if pod.owner != name]
+        self._wrote("DELETED", plural, found)
+
+    def let_pods_end(self) -> None:
+        """Their worlds are saved."""
+        self.holds_pods = False
+        self.work()
+
+    def get_ready(self) -> None:
+        """Their readiness probes succeed."""
+        for pod in self.pods:
+            pod.ready = True
+        self.work()
+
+    def forget_history(self) -> None:
+        """What etcd's compaction does: watches from old versions get a 410."""
+        self.version += 1
+        self.oldest = self.version
+
+    def drop_watches(self) -> None:
+        """All watch connections are lost, amid a line."""
+        for queue in self._watches:
+            queue.put_nowait(b'{"type":"MODI')
+
+    def end_watches(self) -> None:
+        """Their time is over: an ordinary end."""
+        for queue in self._watches:
+            queue.put_nowait(None)
+
+    def send_to_watches(self, event: dict[str, Any]) -> None:
+        """One event to all of them."""
+        for queue in self._watches:
+            queue.put_nowait(json.dumps(event).encode() + b"\n")
+
+    @property
+    def watches(self) -> int:
+        """How many are open."""
+        return len(self._watches)
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Waits until something is so, which is looked at after each request and each write."""
+        while not true():
+            await self._news.wait()
+
+    # Controllers
+
+    def work(self) -> None:
+        """One round of the controllers: pods, then statuses."""
+        if self.paused:
+            return
+        for (plural, _, name), found in list(self.objects.items()):
+            mine = [pod for pod in self.pods if pod.owner == name]
+            wanted = found["spec"]["replicas"]
+            living = [pod for pod in mine if not pod.terminating]
+            blocked = plural == "statefulsets" and len(mine) > len(living)
+            if len(living) < wanted and not blocked:
+                for _ in range(wanted - len(living)):
+                    self.pods.append(Pod(name, {"app": name}, ready=self.auto_ready))
+            for pod in living[wanted:]:
+                pod.terminating = True
+            if not self.holds_pods:
+                self.pods = [pod for pod in self.pods if not pod.terminating]
+            mine = [pod for pod in self.pods if pod.owner == name]
+            counted = [pod for pod in mine if plural == "statefulsets" or not pod.terminating]
+            counts = {
+                "replicas": len(counted),
+                "readyReplicas": sum(pod.ready for pod in counted),
+                "updatedReplicas": sum(not pod.terminating for pod in counted),
+            }
+            now: dict[str, Any] = {key: count for key, count in counts.items() if count}
+            now["observedGeneration"] = found["metadata"]["generation"]
+            if plural == "statefulsets":
+                now.setdefault("replicas", 0)
+            if now != found["status"]:
+                found["status"] = now
+                self._wrote("MODIFIED", plural, found)
+                if not self.holds_pods:
+                    self.work()
+
+    def _wrote(self, kind: str, plural: str, found: dict[str, Any]) -> None:
+        self.version += 1
+        found["metadata"]["resourceVersion"] = str(self.version)
+        self.events.append((self.version, kind, plural, deepcopy(found)))
+        for queue in self._watches:
+            queue.put_nowait("news")
+        self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    # Requests
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.strip("/").split("/")
+        group = parts[1] if parts[0] == "apis" else ""
+        rest = parts[3:] if group else parts[2:]
+        namespace = None
+        if rest[0] == "namespaces":
+            namespace, rest = rest[1], rest[2:]
+        plural, name, subresource = (*rest, "", "")[:3]
+        resource = f"{plural}/{subresource}" if subresource else plural
+        if request.method == "GET":
+            verb = "get" if name else "watch" if request.query.get("watch") in ("1", "true") else "list"
+        else:
+            verb = {"PUT": "update", "PATCH": "patch", "POST": "create", "DELETE": "delete"}[request.method]
+        self.asked[verb, resource] += 1
+        self.queries.append((verb, resource, dict(request.query)))
+        self.users.add(request.headers.get("User-Agent", ""))
+        self._tell()
+        await self._answers.wait()
+        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return self._error(status(401, "Unauthorized", "Unauthorized"))
+        if (verb, resource) in self.forbidden:
+            what = f'{plural}.{group} "{name}"' if group else f"{plural}"
+            message = (
+                f'{what} is forbidden: User "{USER}" cannot {verb} resource "{resource}" in API group "{group}" in the '
+                f'namespace "{namespace}"'
+            )
+            return self._error(status(403, "Forbidden", message))
+        for canned in self.answer_next.get((verb, resource), [])[:1]:
+            self.answer_next[verb, resource].pop(0)
+            if callable(canned):
+                canned()
+            else:
+                return self._error(canned)
+        if plural == "pods":
+            return self._list_pods(request)
+        if verb == "list":
+            return self._list(request, plural, namespace)
+        if verb == "watch":
+            return await self._watch(request, plural, namespace)
+        return await self._scale(request, plural, namespace or "", name)
+
+    def _error(self, said: dict[str, Any]) -> web.Response:
+        return web.json_response(said, status=said["code"])
+
+    def _select(self, request: web.Request, plural: str, namespace: str | None) -> Callable[[dict[str, Any]], bool]:
+        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+
+        def selected(found: dict[str, Any]) -> bool:
+            metadata = found["metadata"]
+            return (not name or metadata["name"] == name) and namespace in (None, metadata["namespace"])
+
+        return selected
+
+    def _list(self, request: web.Request, plural: str, namespace: str | None) -> web.Response:
+        selected = self._select(request, plural, namespace)
+        items = [found for (kind, _, _), found in self.objects.items() if kind == plural and selected(found)]
+        first = int(request.query.get("continue", "0"))
+        metadata = {"resourceVersion": str(self.version)}
+        if first + self.page < len(items):
+            metadata["continue"] = str(first + self.page)
+        # Items of a list have no kind and no apiVersion.
+        shown = [
+            {key: value for key, value in found.items() if key not in ("kind", "apiVersion")}
+            for found in items[first : first + self.page]
+        ]
+        return web.json_response(
+            {"kind": f"{KINDS[plural]}List", "apiVersion": "apps/v1", "metadata": metadata, "items": shown}
+        )
+
+    def _list_pods(self, request: web.Request) -> web.Response:
+        terms = dict(term.split("=") for term in request.query["labelSelector"].split(","))
+        items = [
+            {
+                "metadata": {
+                    "labels": pod.labels,
+                    **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if pod.terminating else {}),
+                },
+                "status": {"phase": pod.phase},
+            }
+            for pod in self.pods
+            if terms.items() <= pod.labels.items()
+        ]
+        metadata = {"resourceVersion": str(self.version)}
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": items})
+
+    async def _watch(self, request: web.Request, plural: str, namespace: str | None) -> web.StreamResponse:
+        version = int(request.query["resourceVersion"])
+        if version < self.oldest:
+            return self._error(EXPIRED)
+        selected = self._select(request, plural, namespace)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._watches[queue] = None
+        self._tell()
+        queue.put_nowait("news")
+        try:
+            while (said := await queue.get()) is not None:
+                if isinstance(said, bytes):
+                    await response.write(said)
+                    if not said.endswith(b"\n"):
+                        assert request.transport is not None
+                        request.transport.abort()
+                        return response
+                    continue
+                for at, kind, of, found in self.events:
+                    if at > version and of == plural:
+                        version = at
+                        if selected(found):
+                            await response.write(json.dumps({"type": kind, "object": found}).encode() + b"\n")
+        except (ConnectionError, asyncio.CancelledError):
+            return response
+        finally:
+            self._watches.pop(queue, None)
+            self._tell()
+        await response.write_eof()
+        return response
+
+    async def _scale(self, request: web.Request, plural: str, namespace: str, name: str) -> web.Response:
+        if request.method == "PUT":
+            for somebody in self.before_update[:1]:
+                self.before_update.pop(0)
+                somebody()
+        found = self.objects.get((plural, namespace, name))
+        if found is None:
+            return self._error(status(404, "NotFound", f'{plural}.apps "{name}" not found'))
+        if request.method == "PUT":
+            body = await request.json()
+            self.bodies.append(body)
+            if body["metadata"].get("resourceVersion") not in (None, found["metadata"]["resourceVersion"]):
+                message = (
+                    f'Operation cannot be fulfilled on {plural}.apps "{name}": the object has been modified; please '
+                    "apply your changes to the latest version and try again"
+                )
+                return self._error(status(409, "Conflict", message))
+            self.scale(name, body["spec"].get("replicas", 0), plural=plural, namespace=namespace)
+        metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        metadata["creationTimestamp"] = found["metadata"]["creationTimestamp"]
+        replicas = found["spec"]["replicas"]
+        return web.json_response(
+            {
+                "kind": "Scale",
+                "apiVersion": "autoscaling/v1",
+                "metadata": metadata,
+                "spec": {"replicas": replicas} if replicas else {},
+                "status": {"replicas": found["status"].get("replicas", 0), "selector": f"app={name}"},
+            }
+        )

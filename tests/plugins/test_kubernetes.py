@@ -1,0 +1,486 @@
+"""A StatefulSet or Deployment that is scaled, on a fake of the API over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
+from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
+from plugins.watching import Output
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import kubernetes, kubernetes_watch
+from zeroscale.plugins.kubernetes import Server
+from zeroscale.plugins.kubernetes_workload import is_alive
+from zeroscale.status import Status
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "LOOK_AGAIN", 0.01)
+    quicken(monkeypatch, kubernetes, kubernetes_watch)
+
+
+class InCluster(Subject):
+    """A StatefulSet or Deployment `mc`."""
+
+    def __init__(self, directory: Path, plural: str) -> None:
+        self.directory = directory
+        self.plural = plural
+
+    async def begin(self) -> None:
+        self.cluster = Cluster()
+        await self.cluster.open()
+        self.cluster.create("mc", plural=self.plural)
+        self.cluster.create("other", plural=self.plural, replicas=1)
+        self.kubeconfig = self.cluster.kubeconfig(self.directory)
+
+    async def clear(self) -> None:
+        await self.cluster.shut()
+
+    def make(self) -> Server:
+        return Server(f"{self.plural.removesuffix('s')}/mc", kubeconfig=str(self.kubeconfig))
+
+    async def runs(self) -> bool:
+        return any(pod.owner == "mc" for pod in self.cluster.pods)
+
+    async def start_behind_its_back(self) -> None:
+        self.cluster.scale("mc", 1, plural=self.plural)
+
+    async def stop_behind_its_back(self) -> None:
+        self.cluster.scale("mc", 0, plural=self.plural)
+
+    async def kill_behind_its_back(self) -> None:
+        """The kubelet restarts a container that crashes, in the same pod, which is not ready meanwhile."""
+        for pod in self.cluster.pods:
+            pod.ready = False
+        self.cluster.work()
+
+    async def hold_stop(self) -> None:
+        self.cluster.holds_pods = True
+
+    async def stop_is_asked(self) -> None:
+        await self.cluster.until(lambda: any(pod.terminating for pod in self.cluster.pods))
+
+    async def let_stop(self) -> None:
+        self.cluster.let_pods_end()
+
+    async def remove(self) -> None:
+        self.cluster.delete("mc", plural=self.plural)
+
+    async def forbid(self) -> None:
+        self.cluster.forbidden.add(("update", f"{self.plural}/scale"))
+
+    async def break_api(self) -> None:
+        await self.cluster.shut()
+
+    async def slow_api(self) -> None:
+        self.cluster.be_slow()
+        self.cluster.asked.clear()
+
+    async def mend_api(self) -> None:
+        self.cluster.be_quick()
+        if not self.cluster.is_open:
+            await self.cluster.open()
+
+    async def api_is_asked(self) -> None:
+        await self.cluster.until(lambda: self.cluster.asked)
+
+
+@pytest.fixture(params=["statefulsets", "deployments"])
+def plural(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class TestBehaviour(Lives, Waits, Adopts, Finds, Vanishes, IsForbidden, HasAnApi):
+    """What every plugin does alike; but a pod that crashes is not the end of its server."""
+
+    @pytest.fixture
+    def subject(self, tmp_path: Path, plural: str) -> Subject:
+        return InCluster(tmp_path, plural)
+
+    async def test_a_crash_is_seen(self, subject: Subject) -> None:
+        assert isinstance(subject, InCluster)
+        async with core(subject) as driven:
+            await driven.start()
+            await subject.kill_behind_its_back()
+            subject.cluster.get_ready()
+            assert driven.end is not None
+            assert not driven.end.done(), "the cluster restarts it, under whoever plays"
+            await driven.stop()
+
+    async def test_a_crash_is_seen_also_after_the_api_was_away(self, subject: Subject) -> None:
+        async with core(subject) as driven:
+            await driven.start()
+            await subject.break_api()
+            await subject.mend_api()
+            await subject.stop_behind_its_back()
+            assert driven.end is not None
+            assert (await driven.end).is_clean
+
+
+@pytest.fixture
+def subject(tmp_path: Path, request: pytest.FixtureRequest) -> InCluster:
+    return InCluster(tmp_path, getattr(request, "param", "statefulsets"))
+
+
+both = pytest.mark.parametrize("subject", ["statefulsets", "deployments"], indirect=True)
+
+
+@asynccontextmanager
+async def started(subject: InCluster) -> AsyncIterator[Core]:
+    async with core(subject) as driven:
+        await driven.start()
+        yield driven
+
+
+async def turns(count: int = 50) -> None:
+    """Lets what could happen now happen. Only what must not happen is looked for after it."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def nothing_happens(cluster: Cluster, work: asyncio.Future[Any]) -> None:
+    """What the cluster has to say has reached the plugin, and `work` is not done."""
+    cluster.touch()
+    asked = cluster.asked.total()
+    cluster.end_watches()
+    await cluster.until(lambda: cluster.asked.total() > asked and cluster.watches)
+    await turns()
+    assert not work.done()
+
+
+# Scaling
+
+
+async def test_only_the_verbs_of_the_role_are_asked(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        await driven.stop()
+    assert set(subject.cluster.asked) == {
+        ("list", "statefulsets"),
+        ("watch", "statefulsets"),
+        ("get", "statefulsets/scale"),
+        ("update", "statefulsets/scale"),
+    }
+    assert subject.cluster.asked["update", "statefulsets/scale"] == 2
+    named = [query.get("fieldSelector") for verb, _, query in subject.cluster.queries if verb in ("list", "watch")]
+    assert set(named) == {"metadata.name=mc"}, "a Role's resourceNames allows no other list"
+    assert [body["spec"] for body in subject.cluster.bodies] == [{"replicas": 1}, {"replicas": 0}]
+    assert all(body["metadata"]["resourceVersion"] for body in subject.cluster.bodies)
+    [user] = subject.cluster.users
+    assert user.startswith("zeroscale/")
+
+
+@pytest.mark.parametrize("subject", ["deployments"], indirect=True)
+async def test_a_deployments_pods_are_listed_too(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        await driven.stop()
+    assert ("list", "pods") in subject.cluster.asked
+    assert {verb for verb, _ in subject.cluster.asked} == {"list", "watch", "get", "update"}
+
+
+async def test_it_is_ready_when_a_pod_is(subject: InCluster) -> None:
+    subject.cluster.auto_ready = False
+    async with core(subject) as driven:
+        output = Output()
+        driven.bridged.on_output(output)
+        starting = asyncio.ensure_future(driven.start())
+        await output.line_with("waiting for a pod that is ready")
+        await nothing_happens(subject.cluster, starting)
+        subject.cluster.get_ready()
+        await starting
+        assert driven.plugin.status is Status.running
+
+
+async def test_a_count_of_an_earlier_generation_is_not_believed(subject: InCluster) -> None:
+    async with core(subject) as driven:
+        await driven.adopt()
+        subject.cluster.objects["statefulsets", "games", "mc"]["status"]["readyReplicas"] = 1
+        subject.cluster.paused = True
+        starting = asyncio.ensure_future(driven.plugin.start())
+        await subject.cluster.until(lambda: subject.cluster.asked["update", "statefulsets/scale"])
+        await nothing_happens(subject.cluster, starting)
+        subject.cluster.paused = False
+        subject.cluster.work()
+        await starting
+
+
+async def test_what_somebody_else_changed_meanwhile_is_looked_at_again(subject: InCluster) -> None:
+    subject.cluster.before_update += [subject.cluster.touch, lambda: subject.cluster.scale("mc", 1)]
+    async with started(subject):
+        assert subject.cluster.asked["update", "statefulsets/scale"] == 2, "the second found that it is at one already"
+        assert subject.cluster.asked["get", "statefulsets/scale"] == 3
+
+
+async def test_a_conflict_that_never_ends_is_an_error(subject: InCluster) -> None:
+    subject.cluster.before_update += [subject.cluster.touch] * 1000
+    async with core(subject) as driven:
+        assert "is changed all the time by somebody else" in await refused(driven.start())
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+async def test_more_than_one_replica_is_left_alone(subject: InCluster, replicas: int) -> None:
+    async with core(subject) as driven:
+        await driven.adopt()
+        subject.cluster.scale("mc", replicas)
+        await driven.found.wait()
+        assert await driven.adopt()
+        with pytest.raises(PluginError, match=f"has {replicas} replicas, which is left alone"):
+            await driven.plugin.players()
+        driven.found.clear()
+        await driven.stop()
+        await driven.found.wait()
+        assert subject.cluster.objects["statefulsets", "games", "mc"]["spec"]["replicas"] == replicas
+        assert not subject.cluster.bodies
+        driven.found.clear()
+        await driven.stop()
+        await driven.found.wait()
+
+
+async def test_one_replica_says_nothing_of_players(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        assert await driven.plugin.players() is None
+
+
+async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        subject.cluster.holds_pods = True
+        stopping = asyncio.ensure_future(driven.stop())
+        await subject.stop_is_asked()
+        subject.cluster.scale("mc", 1)
+        await stopping
+        await driven.found.wait()
+        subject.cluster.let_pods_end()
+        assert await driven.adopt()
+
+
+# Ending
+
+
+@both
+async def test_a_pod_that_is_terminating_still_counts(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        subject.cluster.holds_pods = True
+        await subject.stop_behind_its_back()
+        async with core(subject) as second:
+            starting = asyncio.ensure_future(second.plugin.start())
+            assert driven.end is not None
+            await asyncio.wait([driven.end, starting], timeout=0.05)
+            assert not driven.end.done(), "it saves"
+            assert not starting.done(), "no second server on the same world"
+            assert not subject.cluster.bodies[1:]
+            starting.cancel()
+            subject.cluster.let_pods_end()
+            assert (await driven.end).is_clean
+            await second.start()
+
+
+async def test_a_deployments_pod_that_has_ended_and_is_kept_does_not_count(tmp_path: Path) -> None:
+    assert [is_alive({"status": {"phase": phase}}) for phase in ("Running", "Pending", "Unknown")] == [True] * 3
+    assert not is_alive({"status": {"phase": "Succeeded"}})
+
+
+@both
+async def test_a_stop_ends_a_start_that_never_gets_ready(subject: InCluster) -> None:
+    subject.cluster.auto_ready = False
+    async with core(subject) as driven:
+        assert driven.bridged.interruptible_start
+        output = Output()
+        driven.bridged.on_output(output)
+        starting = asyncio.ensure_future(driven.start())
+        await output.line_with("waiting for a pod that is ready")
+        await driven.stop()
+        assert "was scaled to zero while it started" in await refused(starting)
+        assert not await subject.runs()
+
+
+async def test_a_stop_overtakes_a_start_that_has_not_asked_yet(subject: InCluster) -> None:
+    async with core(subject) as driven:
+        await driven.adopt()
+        subject.cluster.be_slow()
+        starting = asyncio.ensure_future(driven.plugin.start())
+        await subject.cluster.until(lambda: subject.cluster.asked["get", "statefulsets/scale"])
+        stopping = asyncio.ensure_future(driven.plugin.stop())
+        await turns()
+        subject.cluster.be_quick()
+        await stopping
+        await refused(starting)
+        assert not await subject.runs()
+        assert not driven.found.is_set()
+
+
+@pytest.mark.parametrize(("others", "what"), [("stop_behind_its_back", "scaled to zero"), ("remove", "deleted")])
+async def test_what_others_end_while_it_starts_has_not_started(subject: InCluster, others: str, what: str) -> None:
+    subject.cluster.auto_ready = False
+    async with core(subject) as driven:
+        output = Output()
+        driven.bridged.on_output(output)
+        starting = asyncio.ensure_future(driven.start())
+        await output.line_with("waiting for a pod that is ready")
+        await getattr(subject, others)()
+        assert f"statefulset/mc was {what} while it started" in await refused(starting)
+
+
+async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        await subject.break_api()
+        stopping = asyncio.ensure_future(driven.stop())
+        await asyncio.wait([stopping], timeout=0.1)
+        assert not stopping.done()
+        await subject.mend_api()
+        await stopping
+        assert not await subject.runs()
+
+
+async def test_a_stop_of_what_was_deleted_is_done(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        await subject.remove()
+        await driven.stop()
+
+
+async def test_a_plugin_that_is_closed_waits_for_nothing(subject: InCluster) -> None:
+    subject.cluster.auto_ready = False
+    async with core(subject) as driven:
+        output = Output()
+        driven.bridged.on_output(output)
+        starting = asyncio.ensure_future(driven.start())
+        await output.line_with("waiting for a pod that is ready")
+    assert "is not looked at any more" in await refused(starting)
+    assert await subject.runs(), "it is left, and the next zeroscale finds it"
+
+
+async def test_a_watch_that_failed_of_itself_wakes_who_waits(
+    subject: InCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with started(subject) as driven:
+        monkeypatch.setattr(driven.plugin, "_take", None)
+        driven.plugin._watch._changed = None
+        subject.cluster.touch()
+        assert driven.end is not None
+        assert (await driven.end).reason == "statefulset/mc is not looked at any more"
+        assert "A fault in zeroscale itself" in caplog.text
+
+
+# What is missing
+
+
+async def test_what_is_not_there_is_said_with_what_to_do(subject: InCluster) -> None:
+    await subject.remove()
+    async with core(subject) as driven:
+        said = await refused(driven.start())
+        assert said == (
+            "there is no statefulset/mc in namespace 'games': correct resource= or namespace=; "
+            "kubectl get statefulsets --all-namespaces lists what there is"
+        )
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "when"),
+    [
+        ("list", "statefulsets", "start"),
+        ("watch", "statefulsets", "start"),
+        ("get", "statefulsets/scale", "start"),
+        ("update", "statefulsets/scale", "start"),
+        ("update", "statefulsets/scale", "stop"),
+        ("get", "statefulsets/scale", "stop"),
+    ],
+)
+async def test_a_verb_that_is_missing_is_named(subject: InCluster, verb: str, resource: str, when: str) -> None:
+    async with core(subject) as driven:
+        if when == "stop":
+            await driven.start()
+        subject.cluster.forbidden.add((verb, resource))
+        said = await refused(driven.start() if when == "start" else driven.plugin.stop())
+        assert said.startswith(f"not allowed to {verb} {resource}")
+        assert f'its Role needs the verb "{verb}"' in said
+        assert f"cannot {verb} resource" in said, "and the server's own words"
+        assert await subject.runs() == (when == "stop")
+
+
+@pytest.mark.parametrize("subject", ["deployments"], indirect=True)
+async def test_a_deployment_needs_to_list_pods_before_it_is_started(subject: InCluster) -> None:
+    subject.cluster.forbidden.add(("list", "pods"))
+    async with core(subject) as driven:
+        assert "not allowed to list pods in namespace 'games'" in await refused(driven.start())
+        assert not await subject.runs()
+
+
+async def test_an_api_that_is_overloaded_is_asked_again(subject: InCluster) -> None:
+    busy = status(429, "TooManyRequests", "the server has received too many requests")
+    broken = status(500, "InternalError", "etcdserver: leader changed")
+    subject.cluster.answer_next["get", "statefulsets/scale"] = [busy]
+    subject.cluster.answer_next["update", "statefulsets/scale"] = [broken]
+    subject.cluster.answer_next["list", "statefulsets"] = [busy]
+    subject.cluster.answer_next["watch", "statefulsets"] = [broken]
+    async with started(subject) as driven:
+        await driven.stop()
+
+
+# The watch, as the server of it sees it
+
+
+@pytest.mark.parametrize("break_it", ["drop_watches", "end_watches", "expire", "expire_in_watch"])
+async def test_whatever_becomes_of_a_watch_the_end_is_seen(subject: InCluster, break_it: str) -> None:
+    cluster = subject.cluster
+    async with started(subject) as driven:
+        if break_it == "expire":
+            cluster.forget_history()
+            cluster.end_watches()
+        elif break_it == "expire_in_watch":
+            cluster.forget_history()
+            cluster.send_to_watches({"type": "ERROR", "object": EXPIRED})
+        else:
+            getattr(cluster, break_it)()
+        cluster.paused = True
+        cluster.scale("mc", 0)
+        cluster.paused = False
+        cluster.work()
+        assert driven.end is not None
+        assert (await driven.end).is_clean
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("resource", "keywords", "said"),
+    [
+        ("mc", {}, "resource='mc' is not understood: give statefulset/NAME or deployment/NAME"),
+        ("pod/mc", {}, "resource='pod/mc' is not understood"),
+        ("statefulset/", {}, "'' is no name of a Kubernetes object"),
+        ("statefulset/My_Server", {}, "'My_Server' is no name of a Kubernetes object"),
+        ("sts/mc", {"namespace": "Games!"}, "namespace='Games!' is no name of a namespace"),
+        ("sts/mc", {"protocol": "bedrock"}, "protocol='bedrock' is unknown: give protocol=minecraft, or leave it out"),
+        ("sts/mc", {"kubeconfig": "/no/such"}, "kubeconfig='/no/such' does not exist"),
+        ("sts/mc", {"context": "elsewhere"}, "context='elsewhere' is not in"),
+    ],
+)
+async def test_values_that_cannot_be_understood(
+    subject: InCluster, resource: str, keywords: dict[str, str], said: str
+) -> None:
+    with pytest.raises(PluginError) as raised:
+        Server(resource, **{"kubeconfig": str(subject.kubeconfig), **keywords})
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+async def test_its_protocol_is_as_it_was_given(subject: InCluster) -> None:
+    make: Callable[..., Server] = Server
+    kubeconfig = str(subject.kubeconfig)
+    assert make("sts/mc", kubeconfig=kubeconfig, protocol="minecraft").protocol == "minecraft"
+    assert make("sts/mc", kubeconfig=kubeconfig).protocol is None
+    assert make("sts/mc", kubeconfig=kubeconfig).fake_status() == b""
+
+
+async def test_another_namespace(subject: InCluster) -> None:
+    subject.cluster.create("mc", namespace="elsewhere")
+    server = Server("sts/mc", kubeconfig=str(subject.kubeconfig), namespace="elsewhere")
+    await server.start()
+    assert subject.cluster.objects["statefulsets", "elsewhere", "mc"]["spec"]["replicas"] == 1
+    assert subject.cluster.objects["statefulsets", "games", "mc"]["spec"]["replicas"] == 0
+    await server.close()

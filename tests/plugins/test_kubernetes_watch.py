@@ -1,0 +1,179 @@
+"""Keeping up with a cluster, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
+from plugins.watching import until
+
+from zeroscale.plugins import kubernetes_watch
+from zeroscale.plugins.kubernetes_api import WATCH_SECONDS, Api
+from zeroscale.plugins.kubernetes_credentials import Credentials
+from zeroscale.plugins.kubernetes_watch import Watch
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    quicken(monkeypatch, kubernetes_watch)
+
+
+class Seen:
+    """What a watch has told."""
+
+    def __init__(self, cluster: Cluster, directory: Path, namespace: str | None = "games") -> None:
+        self.replicas: dict[str, int] = {}
+        self.lists = 0
+        self.kinds: list[str] = []
+        self.api = Api(Credentials(str(cluster.kubeconfig(directory))))
+        self.watch = Watch(self.api, "statefulsets", namespace, listed=self.listed, changed=self.changed)
+
+    def listed(self, items: Sequence[dict[str, Any]]) -> None:
+        self.lists += 1
+        self.replicas = {item["metadata"]["name"]: item["spec"]["replicas"] for item in items}
+
+    def changed(self, kind: str, found: dict[str, Any]) -> None:
+        self.kinds.append(kind)
+        self.replicas[found["metadata"]["name"]] = found["spec"]["replicas"]
+
+
+@asynccontextmanager
+async def watching(directory: Path) -> AsyncIterator[tuple[Cluster, Seen]]:
+    cluster = Cluster()
+    await cluster.open()
+    cluster.create("mc")
+    seen = Seen(cluster, directory)
+    task = asyncio.ensure_future(seen.watch.run())
+    try:
+        await until(lambda: seen.watch.fresh)
+        yield cluster, seen
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await seen.api.close()
+        await cluster.shut()
+
+
+async def test_what_is_there_is_listed_and_what_changes_is_told(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        assert seen.replicas == {"mc": 0}
+        cluster.scale("mc", 1)
+        await until(lambda: seen.replicas["mc"] == 1)
+        cluster.create("two")
+        cluster.delete("two")
+        await until(lambda: "DELETED" in seen.kinds)
+        assert "ADDED" in seen.kinds
+        assert seen.lists == 1
+        [query] = [query for verb, _, query in cluster.queries if verb == "watch"]
+        assert query["allowWatchBookmarks"] == "true"
+        assert int(query["timeoutSeconds"]) == WATCH_SECONDS
+
+
+@pytest.mark.parametrize("end", ["end_watches", "drop_watches"])
+async def test_a_watch_that_ends_goes_on_where_it_was(tmp_path: Path, end: str) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        cluster.scale("mc", 1)
+        await until(lambda: seen.replicas["mc"] == 1)
+        getattr(cluster, end)()
+        cluster.scale("mc", 0)
+        await until(lambda: seen.replicas["mc"] == 0)
+        assert seen.lists == 1, "nothing was missed, and nothing listed again"
+
+
+async def test_a_bookmark_moves_on(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        told = len(seen.kinds)
+        bookmark = {"kind": "StatefulSet", "metadata": {"resourceVersion": "5000"}}
+        cluster.send_to_watches({"type": "BOOKMARK", "object": bookmark})
+        cluster.version = 5000
+        cluster.end_watches()
+        await cluster.until(lambda: cluster.asked["watch", "statefulsets"] == 2)
+        assert cluster.queries[-1][2]["resourceVersion"] == "5000"
+        assert len(seen.kinds) == told
+
+
+@pytest.mark.parametrize("how", ["as an event", "as an answer"])
+async def test_a_version_that_is_gone_has_all_listed_again(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        cluster.paused = True
+        cluster.scale("mc", 3)
+        cluster.events.clear()
+        cluster.forget_history()
+        if how == "as an event":
+            cluster.send_to_watches({"type": "ERROR", "object": EXPIRED})
+        else:
+            cluster.end_watches()
+        await until(lambda: seen.lists == 2 and seen.watch.fresh)
+        assert seen.replicas == {"mc": 3}
+        assert not caplog.records, "that is ordinary"
+
+
+async def test_an_api_that_is_away_is_said_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        await cluster.shut()
+        await until(lambda: seen.watch.failures > 3)
+        assert not seen.watch.fresh
+        assert seen.watch.problem is not None
+        await cluster.open()
+        await until(lambda: seen.watch.fresh)
+        cluster.scale("mc", 1)
+        await until(lambda: seen.replicas["mc"] == 1)
+        warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warnings) == 1
+
+
+async def test_who_waits_hurries_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        monkeypatch.setattr(kubernetes_watch, "LONGEST_DELAY", 10_000.0)
+        seen.watch._delay = 10_000.0
+        await cluster.shut()
+        await until(lambda: seen.watch.failures)
+        await cluster.open()
+        seen.watch.hurry()
+        await until(lambda: seen.watch.fresh)
+
+
+async def test_an_error_event_of_another_kind_has_all_listed_again(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        broken = status(500, "InternalError", "etcd event received with PrevKv=nil")
+        cluster.send_to_watches({"type": "ERROR", "object": broken})
+        await until(lambda: seen.lists == 2 and seen.watch.fresh)
+
+
+async def test_a_server_that_ends_every_watch_at_once_does_not_make_us_spin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        monkeypatch.setattr(kubernetes_watch, "LONGEST_DELAY", 10_000.0)
+        seen.watch._delay = 10_000.0
+        cluster.end_watches()
+        await cluster.until(lambda: not cluster.watches)
+        asked = cluster.asked.total()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert cluster.asked.total() == asked
+
+
+async def test_a_long_list_is_read_page_by_page(tmp_path: Path) -> None:
+    cluster = Cluster(page=2)
+    await cluster.open()
+    for number in range(5):
+        cluster.create(f"mc-{number}")
+    seen = Seen(cluster, tmp_path)
+    task = asyncio.ensure_future(seen.watch.run())
+    await until(lambda: seen.watch.fresh)
+    assert sorted(seen.replicas) == [f"mc-{number}" for number in range(5)]
+    assert cluster.asked["list", "statefulsets"] == 3
+    task.cancel()
+    await asyncio.wait([task])
+    await seen.api.close()
+    await cluster.shut()

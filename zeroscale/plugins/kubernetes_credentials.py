@@ -1,0 +1,131 @@
+"""Where a cluster is and how we prove who we are there: a kubeconfig, or the service account of the pod we run in.
+
+Which of them counts is decided once, when it is constructed; the secrets themselves are read anew by every `load()`,
+for they expire. It knows no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
+from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger, load_kube_config
+
+from zeroscale.errors import PluginError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet mounts a pod's token, the cluster's certificate authority and the pod's namespace."""
+
+LOAD_TIMEOUT = 60.0
+"""Seconds that a kubeconfig's exec plugin may take: it may ask a cloud's servers, but nobody can type a password."""
+
+DEFAULT_NAMESPACE = "default"
+
+
+class Credentials:
+    """One cluster, and who we are there.
+
+    :ivar namespace: the one that is meant where none is given: the context's, or the pod's own, or `default`.
+    :ivar where: which of them was chosen, for messages.
+    """
+
+    def __init__(
+        self, kubeconfig: str | None = None, context: str | None = None, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        """Decides which credentials count, in this order: `kubeconfig`; what `$KUBECONFIG` names; a pod's service
+        account; `~/.kube/config`. With a `context`, the service account is passed over.
+
+        :param kubeconfig: a path, or several joined by `:` as in `$KUBECONFIG`.
+        :param context: a context of it; None: its current one.
+        :param environment: the process's.
+        :raises PluginError: there are none, or they cannot be understood.
+        """
+        self._environment = environment
+        self._context = context
+        given = kubeconfig or environment.get("KUBECONFIG")
+        home = Path("~/.kube/config").expanduser()
+        in_cluster = bool(environment.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
+        self._paths: str | None = None
+        if given:
+            self._paths = given
+        elif in_cluster and context is None:
+            self.where = f"the service account in {SERVICE_ACCOUNT}"
+            self.namespace = self._own_namespace()
+            return
+        elif home.is_file():
+            self._paths = str(home)
+        else:
+            raise PluginError(
+                "no cluster to talk to: give kubeconfig=PATH, or run zeroscale in a pod with a service account"
+            )
+        self.where = self._paths
+        self.namespace = self._namespace_of_context(named=bool(kubeconfig))
+
+    async def load(self) -> Configuration:
+        """Reads the secrets, and asks an exec plugin for them where the kubeconfig names one.
+
+        :returns: what an `ApiClient` is made of.
+        :raises PluginError: they cannot be had now.
+        """
+        configuration = Configuration()
+        # Python 3.13 refuses, if left to itself, certificates without extensions that some clusters' do not have.
+        # Go does not, nor need we: who signed it, for whom and until when is verified all the same.
+        configuration.disable_strict_ssl_verification = True
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT):
+                if self._paths is None:
+                    InClusterConfigLoader(
+                        token_filename=str(SERVICE_ACCOUNT / "token"),
+                        cert_filename=str(SERVICE_ACCOUNT / "ca.crt"),
+                        environ=self._environment,
+                    ).load_and_set(configuration)
+                else:
+                    await load_kube_config(
+                        config_file=self._paths,
+                        context=self._context,
+                        client_configuration=configuration,
+                        persist_config=False,
+                    )
+        except TimeoutError:
+            raise PluginError(f"{self.where}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
+        except Exception as error:  # whatever a file of the user's, or a program that it names, made of it
+            raise PluginError(f"{self.where} does not yield credentials: {_in_words(error)}") from error
+        return configuration
+
+    def _own_namespace(self) -> str:
+        try:
+            return (SERVICE_ACCOUNT / "namespace").read_text().strip() or DEFAULT_NAMESPACE
+        except OSError:
+            return DEFAULT_NAMESPACE
+
+    def _namespace_of_context(self, *, named: bool) -> str:
+        assert self._paths is not None
+        paths = [Path(path).expanduser() for path in self._paths.split(":") if path]
+        if not any(path.is_file() for path in paths):
+            source = "kubeconfig" if named else "$KUBECONFIG"
+            raise PluginError(f"{source}={self._paths!r} does not exist: give the path of a kubeconfig file")
+        try:
+            config: Any = KubeConfigMerger(self._paths).config
+            known = [each["name"] for each in config.value.get("contexts") or []]
+        except Exception as error:  # it may hold anything
+            raise PluginError(f"{self._paths} is no kubeconfig that can be read: {_in_words(error)}") from error
+        chosen = self._context or config.value.get("current-context")
+        listed = ", ".join(map(str, known)) or "none"
+        if not chosen:
+            raise PluginError(f"{self._paths} has no current context: give context=NAME, of which there are: {listed}")
+        if chosen not in known:
+            raise PluginError(f"context={chosen!r} is not in {self._paths}: there are {listed}")
+        try:
+            context: Any = KubeConfigLoader(config_dict=config, active_context=chosen).current_context
+            return str(context["context"].get("namespace") or DEFAULT_NAMESPACE)
+        except Exception as error:  # it may hold anything
+            raise PluginError(f"{self._paths}: context {chosen!r} is not whole: {_in_words(error)}") from error
+
+
+def _in_words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
