@@ -63,6 +63,7 @@ async def test_one_that_hangs_is_ended_and_not_what_it_started(
     assert not children() & {server}
 
 
+@pytest.mark.slow
 async def test_a_flood_of_output_is_bounded(state: Path) -> None:
     errands, output = make(state)
     done = await errands.run("start", ["sh", "-c", "yes | head -c 3000000; echo last"], 30.0)

@@ -171,6 +171,7 @@ class ByCommand(Subject):
         await self._systemctl.until("asked")
 
 
+@pytest.mark.slow
 class TestByCommand(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
     """What every plugin does alike, by looking."""
 

@@ -10,7 +10,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins import values
 
 
-@pytest.mark.parametrize(("value", "number"), [("5", 5.0), (2.5, 2.5), ("0.1", 0.1), ("86400", 86400.0)])
+@pytest.mark.parametrize(("value", "number"), [("5", 5.0), (2.5, 2.5), ("0.01", 0.01), ("86400", 86400.0)])
 def test_seconds(value: str | float, number: float) -> None:
     assert values.seconds("every", value) == number
 
@@ -35,9 +35,9 @@ def test_protocols() -> None:
     ("understand", "said"),
     [
         (lambda: values.seconds("every", "soon"), "every='soon' is no number of seconds"),
-        (lambda: values.seconds("every", "nan"), "every=nan is not from 0.1 to 86400 seconds"),
-        (lambda: values.seconds("every", "-1"), "not from 0.1"),
-        (lambda: values.seconds("every", "1e9"), "not from 0.1"),
+        (lambda: values.seconds("every", "nan"), "every=nan is not from 0.01 to 86400 seconds"),
+        (lambda: values.seconds("every", "-1"), "not from 0.01"),
+        (lambda: values.seconds("every", "1e9"), "not from 0.01"),
         (lambda: values.words("start", "a 'b"), 'start="a \'b" cannot be split into words: No closing quotation'),
         (lambda: values.words("start", " "), "start= is empty: give it a command line"),
         (lambda: values.yes_or_no("user", "perhaps"), "user='perhaps' is neither yes nor no"),

@@ -28,6 +28,10 @@ QUOTED = 200
 """Characters of its last line of output in a message."""
 
 
+class TookTooLong(PluginError):
+    """A command that was ended for it."""
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that has ended.
@@ -71,7 +75,8 @@ class Errands:
         :param argv: the command line.
         :param limit: seconds; then it gets SIGTERM, and SIGKILL `END_GRACE` later.
         :param quiet: its output is not passed on.
-        :raises PluginError: it cannot be run, or took too long.
+        :raises TookTooLong: it was ended for it.
+        :raises PluginError: it cannot be run.
         """
         async with self._turns.setdefault(kind, asyncio.Lock()):
             return await self._run(kind, argv, limit, quiet)
@@ -106,7 +111,7 @@ class Errands:
         done = Done(128 - code if code < 0 else code, tuple(output.last_lines))
         if not in_time:
             said = f"; it said: {done.last_line}" if done.last_line else ""
-            raise PluginError(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
+            raise TookTooLong(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
         return done
 
 

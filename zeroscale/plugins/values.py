@@ -14,7 +14,7 @@ LONGEST = 24 * 3600.0
 """Seconds: nothing here waits longer than a day."""
 
 
-def seconds(name: str, value: str | float, *, least: float = 0.1) -> float:
+def seconds(name: str, value: str | float, *, least: float = 0.01) -> float:
     """A duration.
 
     :raises PluginError: it is none, or not from `least` to a day.

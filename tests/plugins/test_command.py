@@ -1,0 +1,304 @@
+"""A server behind commands, with and without one that tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.behaviour import Adopts, Finds, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits, core
+from plugins.watching import until
+from processes import free_port
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import command, presence, process_table
+from zeroscale.plugins.command import Server
+from zeroscale.status import Status
+
+SCRIPT = """#!/bin/sh
+while [ -e slow ]; do touch asked; sleep 0.01; done
+if [ -e broken ]; then echo 'the daemon is away'; exit {unknown}; fi
+{work}
+"""
+
+COMMANDS = {
+    "start": "test ! -e denied || { echo 'permission denied'; exit 1; }; touch runs; echo 'up it goes'",
+    "stop": "touch asked-to-stop; while [ -e held ]; do sleep 0.01; done; rm -f runs frozen",
+    "status": "test -e runs || exit 3",
+    "pause": "touch frozen",
+    "resume": "rm -f frozen",
+}
+
+
+class Switch(Subject):
+    """A server that is a file; commands make it and take it away."""
+
+    tells_crashes = False
+
+    def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(command, "CHECK_EVERY", 0.01)
+        monkeypatch.setattr(presence, "LONGEST_INTERVAL", 0.1)
+        self.state = state
+        self.directory = directory
+        for name, work in COMMANDS.items():
+            unknown = 255 if name == "status" else 1
+            (directory / name).write_text(SCRIPT.format(work=work, unknown=unknown))
+            (directory / name).chmod(0o700)
+
+    def make(self, **changes: object) -> Server:
+        values: dict[str, Any] = {
+            **{name: f"./{name}" for name in COMMANDS},
+            "status_every": 0.02,
+            "server_port": 1,
+            "state_directory": self.state,
+            "working_directory": self.directory,
+            **changes,
+        }
+        return Server(**values)
+
+    def write(self, name: str, work: str) -> None:
+        """Has a command do something else."""
+        (self.directory / name).write_text(f"#!/bin/sh\n{work}\n")
+
+    def has(self, name: str) -> bool:
+        return (self.directory / name).exists()
+
+    async def runs(self) -> bool:
+        return self.has("runs")
+
+    async def start_behind_its_back(self) -> None:
+        (self.directory / "runs").touch()
+
+    async def stop_behind_its_back(self) -> None:
+        (self.directory / "runs").unlink()
+
+    async def kill_behind_its_back(self) -> None:
+        (self.directory / "runs").unlink()
+
+    async def hold_stop(self) -> None:
+        (self.directory / "held").touch()
+
+    async def stop_is_asked(self) -> None:
+        await until(lambda: self.has("asked-to-stop"))
+
+    async def let_stop(self) -> None:
+        (self.directory / "held").unlink()
+
+    async def is_paused(self) -> bool:
+        return self.has("frozen")
+
+    async def remove(self) -> None:
+        (self.directory / "start").unlink()
+        (self.directory / "runs").unlink(missing_ok=True)
+
+    async def forbid(self) -> None:
+        (self.directory / "denied").touch()
+
+    async def break_api(self) -> None:
+        (self.directory / "broken").touch()
+
+    async def slow_api(self) -> None:
+        (self.directory / "slow").touch()
+
+    async def mend_api(self) -> None:
+        for name in ("broken", "slow"):
+            (self.directory / name).unlink(missing_ok=True)
+
+    async def api_is_asked(self) -> None:
+        await until(lambda: self.has("asked"))
+
+
+class TestWithStatus(Lives, Waits, Adopts, Finds, Pauses, Vanishes, IsForbidden, HasAnApi):
+    """What every plugin does alike, where a command tells of the server."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        return Switch(state, tmp_path, monkeypatch)
+
+
+LISTENER = """
+import pathlib, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+pathlib.Path("listens").touch()
+while True:
+    listener.accept()[0].close()
+"""
+
+
+class Background(Switch):
+    """A program that `start` leaves in the background; only its port tells of it."""
+
+    def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(state, directory, monkeypatch)
+        self.port = free_port()
+        (directory / "listener.py").write_text(LISTENER)
+        listener = f"{sys.executable} -SE listener.py {self.port}"
+        self.write("start", f"{listener} & echo $! >pid; while [ ! -e listens ]; do sleep 0.01; done; echo up it goes")
+        self.write("stop", "touch asked-to-stop; while [ -e held ]; do sleep 0.01; done; rm listens; kill $(cat pid)")
+
+    def make(self, **changes: object) -> Server:
+        alone = {"status": None, "pause": None, "resume": None, "server_port": self.port}
+        return super().make(**{**alone, **changes})
+
+    async def clear(self) -> None:
+        if await self.runs():
+            os.kill(self._process_id, signal.SIGKILL)
+
+    async def runs(self) -> bool:
+        return self.has("pid") and process_table.is_live(self._process_id)
+
+    async def start_behind_its_back(self) -> None:
+        starting = await asyncio.create_subprocess_exec("./start", cwd=self.directory, stdout=subprocess.DEVNULL)
+        assert await starting.wait() == 0
+
+    @property
+    def _process_id(self) -> int:
+        return int((self.directory / "pid").read_text())
+
+    async def forbid(self) -> None:
+        self.write("start", COMMANDS["start"])
+        await super().forbid()
+
+
+@pytest.mark.slow
+class TestWithoutStatus(Lives, Adopts, Vanishes, IsForbidden):
+    """What every plugin does alike, where a connection has to tell."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        return Background(state, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switch:
+    return Switch(state, tmp_path, monkeypatch)
+
+
+async def test_what_the_commands_say_is_passed_on_but_for_the_looks(subject: Switch) -> None:
+    async with core(subject) as driven:
+        await driven.start()
+        await driven.stop()
+        assert driven.output.lines == ["up it goes"]
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 7])
+async def test_other_codes_of_status_say_that_it_does_not_run(subject: Switch, code: int) -> None:
+    subject.write("status", f"exit {code}")
+    async with core(subject) as driven:
+        assert not await driven.adopt()
+
+
+@pytest.mark.parametrize("code", [4, 126, 127, 143, 255])
+async def test_some_codes_of_status_say_nothing(subject: Switch, code: int) -> None:
+    subject.write("status", f"echo no idea; exit {code}")
+    async with core(subject) as driven:
+        with pytest.raises(PluginError, match=rf"status command \(\./status\) cannot tell: exit code {code}: no idea"):
+            await driven.adopt()
+
+
+async def test_a_status_that_hangs_is_ended_and_says_nothing(subject: Switch) -> None:
+    await subject.slow_api()
+    server = subject.make(timeout=0.1)
+    with pytest.raises(PluginError, match=r"the status command \(\./status\) took more than 0\.1 s"):
+        await server.adopt()
+    await subject.mend_api()
+    await server.close()
+
+
+async def test_a_command_that_is_the_server_itself_is_told_so(subject: Switch) -> None:
+    subject.write("start", "exec sleep 300")
+    server = subject.make(start_timeout=0.1)
+    with pytest.raises(PluginError, match=r"took more than .*; if it is the server itself, use the plugin generic"):
+        await server.start()
+    assert server.status is Status.stopped
+
+
+async def test_a_start_after_which_nothing_runs_has_failed(subject: Switch) -> None:
+    subject.write("start", "true")
+    with pytest.raises(PluginError, match=r"status= did not say within 0\.1 s that the server runs"):
+        await subject.make(start_timeout=0.1).start()
+
+
+async def test_a_stop_that_fails_is_told_and_one_that_failed_for_nothing_is_not(subject: Switch) -> None:
+    async with core(subject) as driven:
+        await driven.start()
+        subject.write("stop", "echo no right; exit 1")
+        with pytest.raises(PluginError, match=r"the stop command \(\./stop\) failed with exit code 1: no right"):
+            await driven.stop()
+        assert await subject.runs()
+        subject.write("stop", "rm runs; exit 1")
+        await driven.stop()
+
+
+async def test_a_stop_after_which_its_port_still_answers_has_failed(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    background = Background(state, tmp_path, monkeypatch)
+    background.write("stop", "true")
+    server = background.make(stop_timeout=0.1)
+    await server.start()
+    with pytest.raises(PluginError, match=rf"127\.0\.0\.1:{background.port} still answers after 0\.1 s"):
+        await server.stop()
+    await background.clear()
+
+
+async def test_a_frozen_server_whose_status_says_that_it_does_not_run_is_not_missed(subject: Switch) -> None:
+    subject.write("status", "echo asked >>asked; test -e runs -a ! -e frozen || exit 3")
+    async with core(subject) as driven:
+        await driven.start()
+        await driven.pause()
+        assert driven.end is not None
+        assert not driven.end.done()
+        await driven.resume()
+        await subject.kill_behind_its_back()
+        await driven.end
+
+
+async def test_a_pause_that_fails_is_told(subject: Switch) -> None:
+    async with core(subject) as driven:
+        await driven.start()
+        subject.write("pause", "echo not today; exit 2")
+        with pytest.raises(PluginError, match=r"the pause command .* failed with exit code 2: not today"):
+            await driven.pause()
+        await driven.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start": "no-such-program x"}, "start=no-such-program...: there is no 'no-such-program' in PATH"),
+        ({"status": "./no-such-file"}, "status=./no-such-file...: there is no such file"),
+        ({"working_directory": "/nowhere"}, "the working directory /nowhere does not exist"),
+    ],
+)
+def test_what_is_missing_is_said_before_anybody_waits(subject: Switch, changes: dict[str, str], said: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        subject.make(**changes).check()
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start": ""}, "start= is empty"),
+        ({"stop": "a 'b"}, "cannot be split into words"),
+        ({"resume": None}, "pause= and resume= belong together"),
+        ({"status_every": "often"}, "status_every='often' is no number of seconds"),
+        ({"protocol": "chess"}, "zeroscale speaks minecraft"),
+    ],
+)
+def test_values_that_cannot_be_understood(subject: Switch, changes: dict[str, str | None], said: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        subject.make(**changes)
+    assert said in str(raised.value)
+
+
+def test_all_is_well(subject: Switch) -> None:
+    server = subject.make(protocol="minecraft")
+    server.check()
+    assert server.protocol == "minecraft"

@@ -1,0 +1,265 @@
+"""A machine that sleeps: on loopback, one that listens for its magic packet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.behaviour import Adopts, Lives, Subject, Waits, core
+from plugins.watching import GLANCE, until
+from processes import free_port
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import wake_on_lan
+from zeroscale.plugins.magic_packet import hardware_address, magic_packet
+from zeroscale.plugins.reach import Reach
+from zeroscale.plugins.wake_on_lan import Server
+from zeroscale.status import Status
+
+MAC = "00:11:22:aa:bb:cc"
+
+FALL_ASLEEP = """#!/bin/sh
+touch asked
+while [ -e held ]; do sleep 0.01; done
+touch fall-asleep
+while [ -e fall-asleep ]; do sleep 0.01; done
+"""
+
+
+class Machine(Subject, asyncio.DatagramProtocol):
+    """A machine with a network card, and a server that starts with it.
+
+    :ivar packets: what its card has received.
+    :ivar deaf: how many packets it does not hear.
+    """
+
+    tells_crashes = False
+
+    def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wake_on_lan, "CHECK_EVERY", 0.01)
+        self.packets: list[bytes] = []
+        self.deaf = 0
+        self.password = b""
+        self.port = free_port()
+        self.directory = directory
+        self._state = state
+        self._listener: asyncio.Server | None = None
+        (directory / "sleep").write_text(FALL_ASLEEP)
+        (directory / "sleep").chmod(0o700)
+
+    async def begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._card, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        self.card_port: int = self._card.get_extra_info("sockname")[1]
+        self._ear = loop.create_task(self._listen_to_command())
+
+    async def clear(self) -> None:
+        self._card.close()
+        self._ear.cancel()
+        await asyncio.wait([self._ear])
+        await self.stop_behind_its_back()
+
+    def make(self, **changes: Any) -> Server:
+        values: dict[str, Any] = {
+            "server_host": "127.0.0.1",
+            "server_port": self.port,
+            "broadcast": "127.0.0.1",
+            "port": self.card_port,
+            "state_directory": self._state,
+            "working_directory": self.directory,
+            "stop": "./sleep",
+            "every": 0.02,
+            "watch_every": 0.02,
+            **changes,
+        }
+        return Server(MAC, **values)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.packets.append(data)
+        if len(self.packets) > self.deaf and data == magic_packet(hardware_address(MAC), self.password):
+            self._waking = asyncio.ensure_future(self.start_behind_its_back())
+
+    async def runs(self) -> bool:
+        return self._listener is not None
+
+    async def start_behind_its_back(self) -> None:
+        if self._listener is None:
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(asyncio.Protocol, "127.0.0.1", self.port)
+
+    async def stop_behind_its_back(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            await listener.wait_closed()
+
+    async def kill_behind_its_back(self) -> None:
+        await self.stop_behind_its_back()
+
+    async def hold_stop(self) -> None:
+        (self.directory / "held").touch()
+
+    async def stop_is_asked(self) -> None:
+        await until((self.directory / "asked").exists)
+
+    async def let_stop(self) -> None:
+        (self.directory / "held").unlink()
+
+    async def _listen_to_command(self) -> None:
+        while True:
+            if (self.directory / "fall-asleep").exists():
+                await self.stop_behind_its_back()
+                (self.directory / "fall-asleep").unlink()
+            await asyncio.sleep(GLANCE)
+
+
+class TestBehaviour(Lives, Waits, Adopts):
+    """What every plugin does alike."""
+
+    @pytest.fixture
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+        return Machine(state, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(state, tmp_path, monkeypatch)
+
+
+async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Machine) -> None:
+    subject.deaf = 4
+    async with core(subject) as driven:
+        await driven.start()
+        await until(lambda: len(subject.packets) >= 2 * wake_on_lan.PACKETS)
+        sent = len(subject.packets)
+        await driven.stop()
+        await driven.start()
+    assert sent < 20
+    assert set(subject.packets) == {magic_packet(hardware_address(MAC))}
+
+
+async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
+    subject.password = bytes([192, 0, 2, 1])
+    server = subject.make(password="192.0.2.1")
+    await server.start()
+    assert subject.packets[0][-4:] == subject.password
+    await server.close()
+
+
+async def test_one_that_does_not_answer_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject.deaf = 1_000_000
+    server = subject.make(wake_timeout=0.05)
+    with pytest.raises(PluginError, match=r"127\.0\.0\.1 is awake, but nothing listens on its port"):
+        await server.start()
+
+    async def silent(host: str, port: int, limit: float) -> Reach:
+        return Reach.silent
+
+    monkeypatch.setattr(wake_on_lan, "reach", silent)
+    with pytest.raises(
+        PluginError, match=rf"did not answer within 0\.05 s, though \d+ magic packets for {MAC} went to"
+    ):
+        await server.start()
+    assert server.status is Status.stopped
+
+
+async def test_without_a_stop_command_it_is_left_to_fall_asleep(
+    subject: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server = subject.make(stop=None)
+    await server.start()
+    gone = asyncio.ensure_future(server.wait())
+    await server.stop()
+    assert await gone is None
+    assert await subject.runs()
+    assert "is left to fall asleep by itself" in caplog.text
+    await server.close()
+
+
+async def test_a_stop_command_that_fails_is_told_but_not_that_the_machine_took_ssh_with_it(subject: Machine) -> None:
+    (subject.directory / "sleep").write_text("#!/bin/sh\necho a password is required; exit 1\n")
+    server = subject.make()
+    await server.start()
+    with pytest.raises(PluginError, match=r"stop command \(\./sleep\) failed with exit code 1: a password is required"):
+        await server.stop()
+    (subject.directory / "sleep").write_text(FALL_ASLEEP + "exit 255\n")
+    await server.stop()
+    assert not await subject.runs()
+    await server.close()
+
+
+async def test_a_machine_that_stays_awake_is_told(subject: Machine) -> None:
+    (subject.directory / "sleep").write_text("#!/bin/sh\nexit 0\n")
+    server = subject.make(stop_timeout=0.2)
+    await server.start()
+    with pytest.raises(PluginError, match=r"still answers, 0\.2 s after the stop command"):
+        await server.stop()
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "argv"),
+    [
+        ({"stop": None, "ssh": "mc@box"}, ["mc@box", "sudo systemctl suspend"]),
+        ({"stop": None, "ssh": "mc@box", "ssh_command": "sudo poweroff"}, ["mc@box", "sudo poweroff"]),
+        ({"stop": "ssh -p 2222 mc@box sudo poweroff"}, ["-p", "2222", "mc@box", "sudo", "poweroff"]),
+    ],
+)
+async def test_ssh_is_told_never_to_ask(
+    subject: Machine, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], argv: list[str]
+) -> None:
+    ssh = subject.directory / "ssh"
+    ssh.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >words\nexec ./sleep\n')
+    ssh.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{subject.directory}:/usr/bin:/bin")
+    server = subject.make(**told)
+    server.check()
+    await server.start()
+    await server.stop()
+    words = (subject.directory / "words").read_text().splitlines()
+    assert words == ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *argv]
+    await server.close()
+
+
+async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = subject.make(broadcast="a..b")
+    with pytest.raises(PluginError, match=r"broadcast=a\.\.b has no address: give one, such as 192\.168\.1\.255"):
+        await server.start()
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(socket.socket, "sendto", refuse)
+    with pytest.raises(
+        PluginError, match=r"cannot be sent to 127\.0\.0\.1: Operation not permitted; give broadcast= .*"
+    ):
+        await subject.make().start()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ssh": "mc@box"}, "ssh= and stop= both say"),
+        ({"stop": None, "ssh": "-oProxyCommand=evil"}, "is no destination for ssh"),
+        ({"port": "0"}, "port='0' is no UDP port"),
+        ({"port": "nine"}, "port='nine' is no UDP port"),
+        ({"every": "-1"}, "every=-1 is not from 0.01"),
+        ({"password": "secret"}, "password= is neither six bytes"),
+        ({"protocol": "chess"}, "zeroscale speaks minecraft"),
+    ],
+)
+async def test_values_that_cannot_be_understood(subject: Machine, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        subject.make(**changes)
+    assert said in str(raised.value)
+
+
+async def test_what_is_missing_is_said_before_anybody_waits(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PluginError, match="there is no 'no-such-program' in PATH"):
+        subject.make(stop="no-such-program --now").check()
+    assert "give the other one's address by --server_host" in caplog.text
