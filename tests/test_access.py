@@ -102,8 +102,8 @@ def test_a_ban_ends() -> None:
     ],
 )
 def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: Claim, found: bool) -> None:
-    assert Names(["Zoe", entry]).find(who) == (entry if found else None)
-    assert Names().find(who) is None
+    assert Names(["Zoe", entry]).mean(who) is found
+    assert not Names().mean(who)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,10 @@ ROOMS = [
     Room(("__init__",), ("errors", "status", "version")),
     Room(("version",), ()),
     Room(("errors", "status", "access"), ()),
-    Room(("protocols",), ("errors", "status"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(("protocols",), ("errors", "status", "access"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("protocols.wire",),
-        ("errors", "status", "protocols"),
+        ("errors", "status", "access", "protocols"),
         outside=("quarry",),
         never=(*NETWORK, *CLOCKS, *FILES, "logging"),
     ),
@@ -98,7 +98,7 @@ ROOMS = [
     Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("configfile", "config_walk", "config_kinds", "config_words", "config_secrets", "config_cross"),
-        ("config", "durations", "errors", "server.storage"),
+        ("config", "durations", "errors", "access", "server.storage"),
         outside=("msgspec",),
         never=("twisted",),
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from zeroscale.config import (
     LONGEST_DURATION,
+    AdmissionConfig,
     Config,
     LimitsConfig,
     ServerConfig,
@@ -103,3 +104,12 @@ def test_loopback(host: str, loopback: bool) -> None:
 )
 def test_where_state_is_kept(environment: dict[str, str], user: int, directory: str) -> None:
     assert default_state_directory(environment, user) == Path(directory)
+
+
+@pytest.mark.parametrize("name", ["allow", "deny"])
+def test_an_entry_of_a_list_that_is_none_is_named(name: str) -> None:
+    AdmissionConfig(**{name: ("Notch", "192.0.2.0/24", "6f1b0b1e-5c1d-4c6a-9b0f-0d7f7c9a1a01")})
+    with pytest.raises(
+        ConfigError, match=rf"admission\.{name}: '10\.0\.0\.0/99' is no player's name, no UUID, no addr"
+    ):
+        AdmissionConfig(**{name: ("Notch", "10.0.0.0/99")})

@@ -236,6 +236,24 @@ def test_a_minecraft_directory_without_a_server_is_said_at_once_not_to_the_first
     assert "server.jar" in line
 
 
+def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Scene) -> None:
+    file = scene.directory / "zeroscale.toml"
+    file.write_text(
+        f"""state_directory = "state"
+        [servers.cache]
+        plugin = "generic"
+        listen = {scene.port}
+        server = "127.0.0.1:{scene.server_port}"
+        plugin_arguments.command = "sleep 60"
+        admission.wake = "known"
+        """
+    )
+    with Program([sys.executable, "-m", "zeroscale", "--config", str(file)], scene.directory) as proxy:
+        assert proxy.wait() == 1
+        (line,) = proxy.lines
+    assert "server 'cache': admission.wake 'known' needs a Minecraft server" in line
+
+
 @pytest.mark.parametrize(("tick_time", "warns"), [("60000", True), ("-1", False)])
 def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scene, tick_time: str, warns: bool) -> None:
     (scene.directory / "server.properties").write_text(f"server-port={scene.server_port}\nmax-tick-time={tick_time}\n")

@@ -144,43 +144,40 @@ class Names:
     __slots__ = ("_names", "_networks", "_uuids")
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
-        self._names: dict[str, str] = {}
-        self._uuids: dict[str, str] = {}
-        self._networks: list[tuple[Network, str]] = []
+        self._names: set[str] = set()
+        self._uuids: set[str] = set()
+        self._networks: list[Network] = []
         for entry in entries:
             self._add(entry)
 
     def _add(self, entry: str) -> None:
         identity = parse_uuid(entry)
         if identity is not None:
-            self._uuids[identity] = entry
+            self._uuids.add(identity)
             return
         try:
-            self._networks.append((ipaddress.ip_network(entry, strict=False), entry))
+            self._networks.append(ipaddress.ip_network(entry, strict=False))
             return
         except ValueError:
             pass
         if _NAME.fullmatch(entry) is None or _MISTAKEN_ADDRESS.fullmatch(entry) is not None:
             raise ValueError(f"{entry!r} is no player's name, no UUID, no address and no network")
-        self._names[entry.lower()] = entry
+        self._names.add(entry.lower())
 
-    def find(self, claim: Claim) -> str | None:
-        """The entry that means the claim, as the operator wrote it; None where none does.
+    def mean(self, claim: Claim) -> bool:
+        """Whether they mean somebody.
 
         A name means whoever bears it, whatever his UUID; a UUID also who would have it on a server in offline mode.
         """
-        if claim.name.lower() in self._names:
-            return self._names[claim.name.lower()]
-        for identity in (claim.uuid, offline_uuid(claim.name) if claim.name and self._uuids else None):
-            if identity in self._uuids:
-                return self._uuids[identity]
-        if not self._networks:
-            return None
+        if claim.name.lower() in self._names or claim.uuid in self._uuids:
+            return True
+        if self._uuids and claim.name and offline_uuid(claim.name) in self._uuids:
+            return True
         try:
             address = ipaddress.ip_address(claim.address)
         except ValueError:  # a Unix socket's peer has none
-            return None
-        return next((entry for network, entry in self._networks if address in network), None)
+            return False
+        return any(address in network for network in self._networks)
 
 
 def parse_uuid(text: str) -> str | None:

@@ -46,6 +46,9 @@ PerMinute = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Network = Annotated[str, msgspec.Meta(extra={"kind": "network"})]
 """An address, or a network as CIDR."""
 
+Listed = Annotated[str, msgspec.Meta(extra={"kind": "listed"})]
+"""A player's name or UUID, an address or a network; see `access.Names`."""
+
 Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
 """A port, or one of Twisted's endpoint strings. In a file a port may be a number."""
 
@@ -86,8 +89,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     wake: Wake = "anyone"
     server_lists: bool = True
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
+    allow: tuple[Listed, ...] = ()
+    deny: tuple[Listed, ...] = ()
     lockout: str | None = None
     status_per_minute: PerMinute = 120.0
     logins_per_minute: PerMinute = 30.0

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import inspect
 
 from zeroscale import durations
+from zeroscale.access import Names
 from zeroscale.config import HIGHEST_PORT
 from zeroscale.config_words import show
 
@@ -126,6 +127,16 @@ def _network(given: object, base: Path) -> str:
     return given
 
 
+def _listed(given: object, base: Path) -> str:
+    if not isinstance(given, str):
+        raise ValueError
+    try:
+        Names([given])
+    except ValueError:
+        raise ValueError from None
+    return given
+
+
 def _host(given: object, base: Path) -> str:
     """A host's name as clients are compared with it: in small letters, without the dot at its end."""
     if not isinstance(given, str):
@@ -175,6 +186,7 @@ def _rooted(endpoint: str, base: Path) -> str:
 KINDS = {
     "duration": Kind(f"a duration: {durations.EXPECTED}", _duration),
     "network": Kind('an address or a network, such as "192.0.2.7" or "10.0.0.0/8"', _network),
+    "listed": Kind('a player\'s name, a UUID, an address or a network, such as "192.0.2.0/24"', _listed),
     "endpoint": Kind(
         'a port from 1 to 65535, or an endpoint string such as "tcp:25565:interface=192.0.2.1"', _endpoint
     ),

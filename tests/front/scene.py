@@ -280,6 +280,9 @@ class Texts:
     def kick(self, view: ServerView, now: float, player: str) -> Component:
         return f"kick {view.status.value} {player}"
 
+    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+        return f"refusal {word} {player}"
+
     def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
 

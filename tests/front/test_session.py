@@ -118,7 +118,7 @@ def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("lockout", [None, "a backup"])
 def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str | None) -> None:
-    verdict = Refusal("banned", "You are banned", "in banned-players.json")
+    verdict = Refusal("banned", "in banned-players.json", "You are banned")
     expected = Refuse(wakes=False, word="banned", verdict=verdict)
     assert decide(login(), view(status, lockout=lockout), HOLDING, NOW, verdict) == expected
     assert decide(Opened(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected

@@ -20,6 +20,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from zeroscale.access import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.base import StatusReply
 from zeroscale.protocols.component import parse
@@ -38,7 +39,6 @@ from zeroscale.protocols.minecraft_client import (
     StatusClient,
     StatusReceived,
     login_start,
-    offline_uuid,
 )
 
 VARINT = Buffer1_7.pack_varint

@@ -68,6 +68,15 @@ class Scene:
             program.wait_for(r"Listening on \('0\.0\.0\.0'")
         return program
 
+    def configured(self, file: Path) -> Program:
+        """Starts a zeroscale as a configuration file says, and waits until it listens."""
+        program = Program(
+            [sys.executable, "-W", "default", "-m", "zeroscale", "--debug", "--config", str(file)], self.elsewhere
+        )
+        self._programs.append(program)
+        program.wait_for(r"Listening on \('0\.0\.0\.0'")
+        return program
+
     def demo(
         self,
         *options: str,

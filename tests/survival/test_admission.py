@@ -55,6 +55,37 @@ def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login_without_a_r
 
 
 @pytest.mark.slow
+def test_what_a_configuration_file_says_of_it(scene: Scene) -> None:
+    file = scene.directory / "zeroscale.toml"
+    said = f"""state_directory = "{scene.state}"
+    [servers.survival]
+    plugin = "demo"
+    listen = {scene.port}
+    server = "127.0.0.1:{scene.server_port}"
+    working_directory = "{scene.world}"
+    plugin_arguments = {{ start_seconds = "0", switches = "--journal journal" }}
+    texts.nobody_kick = "Ask Olga to wake it, {{player}}."
+    [servers.survival.admission]
+    wake = "nobody"
+    allow = ["Ada"]
+    """
+    file.write_text(said)
+    with scene.configured(file) as proxy:
+        assert "Ask Olga to wake it, Bob." in join(scene, "Bob")[1]
+        proxy.wait_for(r"Bob .*: kicked after .* \(nobody: ")
+        assert not scene.servers()
+        assert "You have woken" in join(scene, "ada")[1]
+        assert proxy.terminate() == 0
+    file.write_text(said + 'lockout = "Back on Friday."\n')
+    with scene.configured(file) as proxy:
+        assert "Back on Friday." in scene.motd()
+        assert "Back on Friday." in join(scene, "Ada")[1]
+        proxy.wait_for(r"Ada .*: kicked after .* \(lockout\)")
+        assert not scene.servers()
+        assert proxy.terminate() == 0
+
+
+@pytest.mark.slow
 def test_while_it_runs_the_real_server_judges(scene: Scene) -> None:
     proxy = scene.demo(idle=60)
     scene.player("Ada").is_greeted()

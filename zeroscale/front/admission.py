@@ -39,14 +39,13 @@ def judge(lists: ServerLists, rules: Rules, claim: Claim, now: float) -> Refusal
     :param now: seconds since 1970, as bans end.
     :returns: why not; None: he may.
     """
-    denied = rules.deny.find(claim)
-    if denied is not None:
-        return Refusal("denied", "You may not wake this server.", f"deny has {denied}")
+    if rules.deny.mean(claim):
+        return _DENIED
     if rules.heeds_server:
         refusal = _banned(lists, claim, now)
         if refusal is not None or lists.operators.find(claim):
             return refusal
-    if rules.allow.find(claim) is not None:
+    if rules.allow.mean(claim):
         return None
     if rules.heeds_server and lists.enforces_whitelist and not lists.whitelist.find(claim):
         return _NOT_WHITELISTED
@@ -59,7 +58,7 @@ def _may_wake(lists: ServerLists, wake: Wake, claim: Claim) -> Refusal | None:
         case "anyone":
             return None
         case "nobody":
-            return Refusal("nobody", "This server is asleep, and its operator wakes it.", "wake is nobody")
+            return _NOBODY
         case "whitelist":
             listed, refusal = lists.whitelist, _NOT_WHITELISTED
         case "known":
@@ -72,10 +71,10 @@ def _may_wake(lists: ServerLists, wake: Wake, claim: Claim) -> Refusal | None:
 def _banned(lists: ServerLists, claim: Claim, now: float) -> Refusal | None:
     for player in lists.bans.find(claim):
         if player.ban is not None and player.ban.holds(now):
-            return Refusal("banned", _ban_words("banned", "You are banned", player.ban), "in banned-players.json")
+            return Refusal("banned", "in banned-players.json", _ban_words("banned", "You are banned", player.ban))
     ban = lists.address_bans.get(claim.address)
     if ban is not None and ban.holds(now):
-        return Refusal("banned_ip", _ban_words("banned_ip", "Your IP address is banned", ban), "in banned-ips.json")
+        return Refusal("banned_ip", "in banned-ips.json", _ban_words("banned_ip", "Your IP address is banned", ban))
     return None
 
 
@@ -92,23 +91,17 @@ def _translated(key: str, fallback: str, *arguments: str) -> dict[str, object]:
     return {**said, "with": list(arguments)} if arguments else said
 
 
+_DENIED = Refusal("denied", "in deny")
 _NOT_WHITELISTED = Refusal(
     "not_whitelisted",
-    _translated("not_whitelisted", "You are not white-listed on this server!"),
     "not in whitelist.json",
+    _translated("not_whitelisted", "You are not white-listed on this server!"),
 )
-_NOT_KNOWN = Refusal(
-    "not_known", "This server is asleep, and only who has played on it may wake it.", "not in usercache.json"
-)
-_NOT_OPERATOR = Refusal("not_op", "This server is asleep, and only its operators may wake it.", "not in ops.json")
-_TOO_MANY_LOGINS = Refusal(
-    "rate", "Too many logins from your address.\nPlease try again in a minute.", "too many logins of its address"
-)
-_TOO_MANY_WAKES = Refusal(
-    "rate",
-    "Your address has woken this server too often.\nPlease try again in a minute.",
-    "too many wakes by its address",
-)
+_NOT_KNOWN = Refusal("not_known", "not in usercache.json")
+_NOT_OPERATOR = Refusal("not_op", "not in ops.json")
+_NOBODY = Refusal("nobody", "wake is nobody")
+_TOO_MANY_LOGINS = Refusal("rate", "too many logins of its address")
+_TOO_MANY_WAKES = Refusal("rate", "too many wakes by its address")
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ class Joining:
                 self._hold.end()
         self._joiner.logged_in()
         if entry.verdict is not None:
-            return Told("kicked", entry.verdict.words, entry.verdict.detail, refusal=entry.word)
+            return Told("kicked", self._words_for(entry.verdict), entry.verdict.detail, refusal=entry.word)
         words = self._words()
         if entry.wakes:
             self._place.server.wake(self._joiner.who)
@@ -283,6 +283,12 @@ class Joining:
 
     def _words(self) -> Component:
         return self._place.texts.kick(self._place.server.view, self._reactor.seconds(), self._joiner.player)
+
+    def _words_for(self, verdict: session.Refusal) -> Component:
+        if verdict.words is not None:
+            return verdict.words
+        view = self._place.server.view
+        return self._place.texts.refusal(verdict.word, view, self._reactor.seconds(), self._joiner.player)
 
     def _words_after_waiting(self) -> Component:
         return self._place.texts.held_too_long(self._place.server.view, self._reactor.seconds(), self._joiner.player)

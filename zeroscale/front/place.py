@@ -64,6 +64,10 @@ class Texts(Protocol):
         """What a player reads who cannot join now."""
         ...
 
+    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+        """What a player reads who may not come in, for a reason that the game has no words for: `word`."""
+        ...
+
     def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
         """What a player reads who has waited for as long as it can or may."""
         ...

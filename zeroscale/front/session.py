@@ -34,13 +34,13 @@ class Refusal:
     """The verdict on somebody who may not come in.
 
     :ivar word: why, in the one word that it is counted by.
-    :ivar words: what the player reads.
     :ivar detail: more for the log.
+    :ivar words: what the player reads, in the game's own words; None: what our text for this reason says.
     """
 
     word: str
-    words: Component
     detail: str
+    words: Component | None = None
 
 
 @dataclass(frozen=True, slots=True)

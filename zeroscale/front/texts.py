@@ -4,7 +4,8 @@ A text is chosen by the server's state, filled with what is known of it, and sho
 last status. The language of the texts is in `templates`.
 
 Each state has three: its name (the MOTD), its name with `_hover` (lines) and with `_kick`. `hold_kick` is for who has
-waited for as long as a client can.
+waited for as long as a client can; the others are for who may not wake the server, named for the reason's one word,
+where the game has no words of its own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "unreachable": "&eNot answering right now",
     "unreachable_hover": ("&7The server is running and does not answer.",),
     "unreachable_kick": "&eThe server does not answer right now.\n&7Please join again in a moment.",
+    "denied_kick": "&cYou may not wake this server.",
+    "not_known_kick": "&3This server is asleep.\n&7Only who has played on it may wake it.",
+    "not_op_kick": "&3This server is asleep.\n&7Only its operators may wake it.",
+    "nobody_kick": "&3This server is asleep.\n&7Its operator wakes it.",
+    "rate_kick": "&eToo many joins from your address.\n&7Please try again in a minute.",
     "hold_kick": "&eThe server takes longer to wake up than you can wait here.\n&7Please join again in {remaining}.",
 }
 """Every text by its name, as it is unless the operator has another one. They name no server: names are for logs."""
@@ -138,6 +144,13 @@ class Texts:
         """
         name = "hold_kick" if view.status is Status.starting else f"{_state(view)}_kick"
         return self._kick(name, view, now, player)
+
+    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+        """What a player reads who may not come in.
+
+        :param word: why: one for which there is a text.
+        """
+        return self._kick(f"{word}_kick", view, now, player)
 
     def _kick(self, name: str, view: ServerView, now: float, player: str) -> Component:
         values = _values(view, _state(view), now) | {"player": _fit(player)}

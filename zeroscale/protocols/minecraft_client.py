@@ -6,12 +6,12 @@ fed in; there is no transport and no clock here. What a server sends is trusted 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zeroscale.access import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import versions, wire
 from zeroscale.protocols.base import Component
@@ -267,14 +267,6 @@ def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
     if layout >= versions.OPTIONAL_UUID:
         fields.append(bytes.fromhex(uuid or offline_uuid(name)))
     return wire.frame(0x00, *fields)
-
-
-def offline_uuid(name: str) -> str:
-    """The UUID that offline servers give to `name`: version 3, of `OfflinePlayer:NAME`; 32 hexadecimal digits."""
-    digest = bytearray(hashlib.md5(f"OfflinePlayer:{name}".encode(), usedforsecurity=False).digest())
-    digest[6] = digest[6] & 0x0F | 0x30
-    digest[8] = digest[8] & 0x3F | 0x80
-    return digest.hex()
 
 
 def _json(raw: str) -> object:

@@ -1,0 +1,34 @@
+"""Real clients that may not wake a server: each is told why in a form that it reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from peers.scene import House
+
+pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
+
+WORDS = "You are not white-listed on this server!"
+KEY = "multiplayer.disconnect.not_whitelisted"
+
+
+def test_clients_of_every_kind_are_told_and_wake_nothing(house: House) -> None:
+    proxy, record = house.minecraft("minecraft-protocol", "1.16.5", "whitelisted")
+    (proxy.directory / "server.properties").write_text(f"white-list=true\nserver-port={proxy.server_port}\n")
+    (proxy.directory / "whitelist.json").write_text("[]")
+    players = {version: house.player(version, proxy.port, "Steve") for version in ("1.8.8", "1.12.2", "1.16.5", "26.1")}
+    for version, player in players.items():
+        kicked = player.wait_for_event("kicked")
+        reason: Any = json.loads(kicked["reason"]) if isinstance(kicked["reason"], str) else kicked["reason"]
+        assert kicked["state"] == "login"
+        assert (KEY in json.dumps(reason)) is (version not in ("1.8.8", "1.12.2")), reason
+        assert WORDS in json.dumps(reason)
+    (proxy.directory / "whitelist.json").write_text('[{"uuid": null, "name": "steve"}]')
+    player = house.player("1.16.5", proxy.port, "Steve")
+    player.wait_for_event("joined")
+    player.leave()
+    proxy.wait_until_asleep()
+    assert record.starts() == 1
+    proxy.end()
