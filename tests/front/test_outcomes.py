@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
 
 from zeroscale.front.outcomes import LINES, MOST_PEERS, OTHERS, WINDOW, Outcomes
+from zeroscale.relay import Outcome
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -79,3 +84,13 @@ def test_there_is_an_end_to_peers(outcomes: Outcomes, clock: Clock, caplog: pyte
     assert len(caplog.messages) == MOST_PEERS + LINES
     clock.advance(WINDOW)
     assert caplog.messages[-1] == f"{OTHERS}: {100 - LINES} more connections within a second: {100 - LINES} left"
+
+
+def test_every_word_is_told_in_the_docs() -> None:
+    source = "".join((ROOT / "zeroscale" / "front" / name).read_text() for name in ("connection.py", "joining.py"))
+    endings = r'(?:Told|Dropped|Relayed|_drop|_kick|_cut_off|_close|_end)\("([a-z-]+)"'
+    words = {*re.findall(endings, source), *(outcome.value for outcome in Outcome), "left", "ping"}
+    assert len(words) > 15
+    _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## A connection's end")
+    rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(rows))) == words
