@@ -104,6 +104,9 @@ class FakeProxy:
         self.watchers: list[Callable[[str], None]] = []
         self.uptime = 3600.0
 
+    def add(self, name: str) -> None:
+        self.servers[name] = FakeServer(name)
+
     def report(self) -> ProxyReport:
         return ProxyReport(
             version="1.2.3",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import types
+from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,7 +17,9 @@ from hypothesis import strategies as st
 from zeroscale.control import protocol
 from zeroscale.control.protocol import Lines, RequestError, decode_answer, decode_body, decode_request
 from zeroscale.errors import ProtocolError
-from zeroscale.status import ProxyReport
+from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Tally
+
+DOCS = (Path(__file__).parent.parent.parent / "docs" / "control.md").read_text()
 
 TEXT = st.text(max_size=10)
 JSON = st.recursive(
@@ -192,3 +197,18 @@ def test_what_clients_ask() -> None:
 def test_kinds_of_requests(command: str, fields: dict[str, object], stream: bool, changes: bool) -> None:
     read = decode_request(request(command, **fields))
     assert (protocol.is_stream(read), protocol.changes_something(read)) == (stream, changes)
+
+
+@pytest.mark.parametrize("kind", get_args(protocol.Command))
+def test_every_command_is_told(kind: type[protocol.Request]) -> None:
+    rows = [line for line in DOCS.splitlines() if line.startswith(f"| `{kind.__struct_config__.tag}` |")]
+    fields = set(kind.__struct_fields__) - {"version", "id"}
+    assert any(all(f"`{field}`" in row for field in fields) for row in rows)
+
+
+def test_every_field_of_a_report_and_every_code_is_told() -> None:
+    kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, Tally)
+    told = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
+    assert sorted(name for name in told if f"`{name}`" not in DOCS) == []
+    for bound in (protocol.LONGEST_REQUEST, protocol.DEEPEST, protocol.VERSION):
+        assert f" {bound} " in DOCS or f" {bound}," in DOCS

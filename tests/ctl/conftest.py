@@ -1,15 +1,22 @@
-"""Servers that play one scene: each connection is handed to a function of the test's, in a thread."""
+"""Servers that play one scene, each connection given to a function of the test's, in a thread; an operator's desk."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_twisted
 
 from zeroscale.ctl.link import Address
+
+if TYPE_CHECKING:
+    from ctl.operating import Desk
 
 Scene = Callable[[socket.socket], None]
 Serve = Callable[..., Address]
@@ -45,3 +52,22 @@ def serve() -> Iterator[Serve]:
             return Address("127.0.0.1", listener.getsockname()[1])
 
         yield begin
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="zs-") as name:
+        yield Path(name)
+
+
+@pytest_twisted.async_yield_fixture
+async def desk(directory: Path) -> AsyncIterator[Desk]:
+    """A proxy's admin socket, and the command that uses it."""
+    from ctl.operating import Desk
+    from twisted.internet import reactor
+
+    desk = Desk(directory, reactor)
+    await desk.open()
+    yield desk
+    await desk.close()

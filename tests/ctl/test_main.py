@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from processes import Program, python
 
-from zeroscale.ctl import ping
-from zeroscale.ctl.main import main
+from zeroscale.ctl import exits, ping
+from zeroscale.ctl.main import build_parser, main
 from zeroscale.errors import ConfigError
 from zeroscale.version import VERSION
 
@@ -29,7 +31,7 @@ def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(["--help"])
     assert raised.value.code == 0
-    assert "exit codes: 0 " in capsys.readouterr().out
+    assert "exit codes:\n  0    done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ConfigError("no"), 1)])
@@ -39,6 +41,17 @@ def test_how_it_ends(monkeypatch: pytest.MonkeyPatch, error: BaseException, code
 
     monkeypatch.setattr(ping, "ask", ask)
     assert main(["ping", "localhost"]) == code
+
+
+def test_a_strangers_message_cannot_command_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(*arguments: object) -> None:
+        raise ConfigError("one\x1b[2J\ntwo")
+
+    monkeypatch.setattr(ping, "ask", ask)
+    assert main(["ping", "localhost"]) == 1
+    assert capsys.readouterr().err == "zeroscalectl: error: one\ufffd[2J\ntwo\n"
 
 
 def test_a_reader_who_has_enough_is_no_error() -> None:
@@ -52,3 +65,18 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     with Program(python("-c", code)) as program:
         assert program.wait() == 0
     assert program.lines == []
+
+
+def test_every_command_option_and_exit_code_is_told() -> None:
+    docs = (Path(__file__).parent.parent.parent / "docs" / "control.md").read_text()
+    commands = build_parser()._subparsers
+    assert commands is not None
+    for name, parser in commands._group_actions[0].choices.items():  # type: ignore[union-attr]  # a dictionary there
+        assert f"`{name}" in docs, name
+        if name not in ("ping", "join"):
+            options = {action.option_strings[-1] for action in parser._actions if action.option_strings}
+            assert [each for each in options - {"--help"} if each not in docs and each != "--follow"] == []
+    for status, code in exits.OF_STATUS.items():
+        assert f"{code} {status.value}" in docs
+    for code in (exits.DONE, exits.REFUSED, exits.USAGE, exits.UNREACHABLE, exits.INTERRUPTED):
+        assert f"| {code} | " in docs

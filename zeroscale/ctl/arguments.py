@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from zeroscale.ctl.link import DEFAULT_PORT, parse_address
 from zeroscale.ctl.versions import protocol_number
+from zeroscale.durations import EXPECTED, seconds_of
 
 T = TypeVar("T")
 
@@ -28,6 +29,39 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="VERSION",
         help=f"the client to be: a protocol number or a release such as 1.21.4 (default: {default})",
     )
+
+
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """Adds --socket, which may stand before the command as well."""
+    # suppressed: the command's parser would otherwise undo what was said before the command
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=argparse.SUPPRESS,
+        help="the proxy's admin socket (default: $ZEROSCALE_SOCKET, or the one that is found)",
+    )
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Adds NAME, as `server`, a name or None."""
+    parser.add_argument("server", metavar="NAME", nargs="?", help="the server (may be left out where there is one)")
+
+
+def add_words(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    """Adds NAME and words that are not ours to read, as `server` and `words`; options have to stand before them."""
+    add_server(parser)
+    parser.add_argument("words", metavar=metavar, nargs=argparse.REMAINDER, help=text)
+
+
+def duration(text: str) -> float:
+    """A duration above 0, in seconds.
+
+    :raises ValueError: it is none.
+    """
+    number = seconds_of(text)
+    if number <= 0:
+        raise ValueError(f"{text!r} is no time at all: {EXPECTED}")
+    return number
 
 
 def seconds(text: str) -> float:

@@ -7,14 +7,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import exits, join, ping
+from zeroscale.ctl import completion, console, exits, join, logs, orders, ping, reload, status, terminal, wake
+from zeroscale.ctl.arguments import add_socket
+from zeroscale.ctl.channel import UsageError
 from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
 from zeroscale.version import VERSION
 
-COMMANDS = (ping, join)
+COMMANDS = (status, wake, orders, reload, logs, console, ping, join, completion)
 EPILOG = f"""\
-exit codes: {exits.DONE} answered or let in, {exits.REFUSED} kicked, {exits.USAGE} a mistake in the command line,
-{exits.UNREACHABLE} nobody there, or no answer in time
+exit codes:
+  {exits.DONE:<4} done; answered; let in
+  {exits.REFUSED:<4} refused, or it failed; kicked
+  {exits.USAGE:<4} a mistake in the command line, or a server that there is not
+  {exits.UNREACHABLE:<4} no zeroscale there, or no game server; no answer in time
+  {exits.INTERRUPTED:<4} Ctrl-C
 """
 
 
@@ -27,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = told.run(told)
         sys.stdout.flush()
+    except UsageError as error:
+        return _complain(error, exits.USAGE)
     except (BackendError, ProtocolError) as error:
         return _complain(error, exits.UNREACHABLE)
     except ZeroscaleError as error:
@@ -49,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    add_socket(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_to(commands)
@@ -56,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _complain(error: ZeroscaleError, code: int) -> int:
-    sys.stderr.write(f"zeroscalectl: error: {error}\n")
+    lines = "\n".join(terminal.clean(line) for line in str(error).splitlines())
+    sys.stderr.write(f"zeroscalectl: error: {lines}\n")
     return code
 
 

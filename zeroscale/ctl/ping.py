@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import secrets
 import sys
 import time
@@ -61,8 +60,7 @@ def run(told: argparse.Namespace) -> int:
     protocol = versions.NEWEST if told.protocol is None else told.protocol
     answer = ask(told.address, protocol, told.timeout)
     if told.json:
-        # C1 controls are allowed in JSON, and are commands to some terminals
-        print(re.sub("[\x7f-\x9f]", lambda control: f"\\u{ord(control[0]):04x}", answer.raw))
+        print(terminal.clean_json(answer.raw))
     else:
         print("\n".join(show(answer, terminal.wants_colour(sys.stdout, os.environ))))
     return exits.DONE

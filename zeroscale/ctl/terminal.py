@@ -1,4 +1,4 @@
-"""Text components on a terminal: in their colours where there are some, as plain text where not."""
+"""Text on a terminal: in colours where it has some, and never such that what others wrote commands the terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ from zeroscale.protocols.base import Component
 
 FORMATS = {"bold": 1, "italic": 3, "underlined": 4, "strikethrough": 9}
 """ECMA-48's numbers; there is none for obfuscated text, which is readable here."""
+
+COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "faint": 2, "bold": 1}
+
+# C0 but for the tab, DEL and C1 (ECMA-48), and what changes the direction of the text around it (Unicode UAX 9)
+_COMMANDING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """One line of somebody's text, with a mark in the place of each character that would command the terminal."""
+    # a lone half of a surrogate pair cannot be printed at all
+    return _COMMANDING.sub("\ufffd", text).encode("utf-8", errors="replace").decode()
+
+
+def clean_json(text: str) -> str:
+    """JSON that means the same, without characters that would command the terminal."""
+    return re.sub("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def paint(text: str, colour: str | None) -> str:
+    """Text of ours in one of `COLOURS`; None: in none."""
+    return text if colour is None else f"\033[{COLOURS[colour]}m{text}\033[0m"
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:

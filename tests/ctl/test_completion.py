@@ -1,0 +1,129 @@
+"""Completion, by the shells themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from ctl.operating import Desk
+from twisted.internet.threads import deferToThread
+
+from zeroscale.ctl.completion import script
+from zeroscale.ctl.main import build_parser
+
+BASH = """\
+source "$1"
+COMP_WORDS=("${@:2}")
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_shtab_zeroscalectl
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+ZSH = """\
+PS1= ; PROMPT_EOL_MARK= ; unset zle_bracketed_paste
+fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -d {directory}/dump
+zeroscalectl() {{ print -r -- "TYPED: $*" }}
+"""
+"""The completion asks the command, not this function, which says what the line has become."""
+
+DEADLINE = 60.0
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("completion")
+    for shell in ("bash", "zsh"):
+        (directory / shell).write_text(script(build_parser(), shell))
+    return directory
+
+
+def completed(scripts: Path, environment: Mapping[str, str], *words: str) -> list[str]:
+    """What bash offers for the last word."""
+    command = ["bash", "--norc", "-c", BASH, "bash", str(scripts / "bash"), "zeroscalectl", *words]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=DEADLINE, env=environment, check=True)
+    return ran.stdout.split()
+
+
+bash = shutil.which("bash")
+needs_bash = pytest.mark.skipif(bash is None, reason="no bash here")
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["sta"], ["status"]),
+        (["re"], ["release", "reload"]),
+        (["status", "--j"], ["--json"]),
+        (["wake", "--"], ["--help", "--socket", "--wait"]),
+        (["completion", ""], ["bash", "zsh"]),
+    ],
+)
+def test_commands_and_options(scripts: Path, words: list[str], offered: list[str]) -> None:
+    assert sorted(completed(scripts, os.environ, *words)) == offered
+
+
+def with_our_command(directory: Path, desk: Desk) -> dict[str, str]:
+    command = directory / "zeroscalectl"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m zeroscale.ctl.main "$@"\n')
+    command.chmod(0o755)
+    path = os.pathsep.join([str(directory), os.environ["PATH"]])
+    return {"PATH": path, "ZEROSCALE_SOCKET": str(desk.path), "HOME": str(directory), "TERM": "dumb"}
+
+
+@needs_bash
+@pytest_twisted.ensureDeferred
+async def test_servers_are_asked_for(scripts: Path, tmp_path: Path, desk: Desk) -> None:
+    desk.proxy.add("creative")
+    desk.proxy.add("two words; rm")
+    environment = with_our_command(tmp_path, desk)
+    offered = await deferToThread(completed, scripts, environment, "status", "")
+    assert {"creative", "survival"} <= set(offered)
+    assert "rm" not in offered
+    assert await deferToThread(completed, scripts, environment, "keep-awake", "cr") == ["creative"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_proxy_no_names_and_no_complaint(desk: Desk) -> None:
+    assert (await desk.run("completion", "servers")).out == "survival\n"
+    await desk.close()
+    run = await desk.run("completion", "servers")
+    assert (run.code, run.out, run.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest_twisted.ensureDeferred
+async def test_the_command_prints_the_script(desk: Desk, scripts: Path, shell: str) -> None:
+    assert (await desk.run("completion", shell)).out == (scripts / shell).read_text() + "\n"
+
+
+@pytest.mark.peers("zsh")
+@pytest_twisted.ensureDeferred
+async def test_in_zsh(scripts: Path, tmp_path: Path, desk: Desk) -> None:
+    environment = with_our_command(tmp_path, desk)
+    shutil.copy(scripts / "zsh", tmp_path / "_zeroscalectl")
+    typed = "".join(f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa"))
+
+    def complete() -> str:
+        ours, theirs = os.openpty()
+        with open(ours, "r+b", buffering=0) as terminal:  # noqa: PTH123  # a descriptor
+            shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+            os.close(theirs)
+            terminal.write((ZSH.format(directory=tmp_path) + typed + "exit\n").encode())
+            said = b""
+            with contextlib.suppress(OSError):  # EIO: the shell has ended
+                while data := terminal.read(4096):
+                    said += data
+            shell.wait(DEADLINE)
+        return said.decode()
+
+    said = await deferToThread(complete)
+    assert re.findall(r"\nTYPED: (.*?)\r\n", said) == ["reload", "status survival", "wake --wait"], said

@@ -1,0 +1,93 @@
+"""Which admin socket is meant."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zeroscale.ctl import discovery
+from zeroscale.ctl.channel import Channel, UsageError
+from zeroscale.errors import BackendError
+
+Listen = Callable[[Path], Path]
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Makes sockets where somebody listens."""
+    with contextlib.ExitStack() as stack:
+
+        def make(path: Path) -> Path:
+            path.parent.mkdir(exist_ok=True)
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(path))
+            listener.listen()
+            return path
+
+        yield make
+
+
+def dead(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+def found(directory: Path, server: str | None = None) -> str:
+    with discovery.search([directory / "run", directory / "user"], server) as channel:
+        return str(channel.path.relative_to(directory))
+
+
+def test_the_only_one(directory: Path, listen: Listen) -> None:
+    listen(directory / "user" / "demo-1.sock")
+    dead(directory / "run" / "control.sock")
+    (directory / "run" / "control.txt").touch()
+    (directory / "run" / "file.sock").touch()
+    assert found(directory) == "user/demo-1.sock"
+
+
+def test_a_files_one_goes_before_others(directory: Path, listen: Listen) -> None:
+    listen(directory / "run" / "a.sock")
+    listen(directory / "user" / "control.sock")
+    assert found(directory) == "user/control.sock"
+    listen(directory / "run" / "control.sock")
+    assert found(directory) == "run/control.sock"
+
+
+def test_of_several_the_one_called_as_the_server(directory: Path, listen: Listen) -> None:
+    for name in ("demo-1", "demo-2"):
+        listen(directory / "run" / f"{name}.sock")
+    assert found(directory, "demo-2") == "run/demo-2.sock"
+    with pytest.raises(UsageError, match=r"say which one by --socket or \$ZEROSCALE_SOCKET: .*/demo-1.sock, .*demo-2"):
+        found(directory)
+
+
+def test_none_answers(directory: Path) -> None:
+    with pytest.raises(BackendError, match=r"no \*\.sock in .*/run, .*/user; if one runs elsewhere, say --socket PATH"):
+        found(directory)
+    dead(directory / "run" / "control.sock")
+    with pytest.raises(BackendError, match=r"no zeroscale answers on .*/run/control\.sock: Connection refused$"):
+        found(directory)
+
+
+def test_what_is_named_is_meant(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = listen(directory / "first.sock"), listen(directory / "second.sock")
+    monkeypatch.setenv(discovery.VARIABLE, str(second))
+    with discovery.reach(argparse.Namespace(socket=str(first))) as channel:
+        assert channel.path == first
+    with discovery.reach(argparse.Namespace()) as channel:
+        assert channel.path == second
+
+
+def test_else_it_is_looked_for(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(discovery.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
+    path = listen(directory / "zeroscale" / "control.sock")
+    monkeypatch.setattr("zeroscale.control.paths.SYSTEM_DIRECTORY", directory / "run")
+    with discovery.reach(argparse.Namespace()) as channel:
+        assert isinstance(channel, Channel) and channel.path == path

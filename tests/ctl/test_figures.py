@@ -1,0 +1,49 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.ctl.figures import bar, size, span
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (7260, "2 h 1 min"),
+        (86400, "1 d"),
+        (86400 * 400 + 3 * 3600 + 59, "400 d 3 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (999 * 1024, "999.0 KiB"),
+        (1023 * 1024, "1.0 MiB"),
+        (3 * 1024**3, "3.0 GiB"),
+        (5000 * 1024**4, "5000.0 TiB"),
+    ],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(-1, "[....]"), (0, "[....]"), (0.5, "[##..]"), (1, "[####]"), (9, "[####]")]
+)
+def test_bars(fraction: float, text: str) -> None:
+    assert bar(fraction, 4) == text

@@ -1,0 +1,53 @@
+"""`zeroscalectl sleep`, `keep-awake`, `release` and `lockout`."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from ctl.operating import Desk
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "out"),
+    [
+        (["sleep"], "sleep", "survival is stopping\n"),
+        (["sleep", "survival", "--now"], "sleep now", "survival is stopping\n"),
+        (["keep-awake", "--for", "2h"], "keep awake 7200.0", "kept awake: its operator says so\n"),
+        (["keep-awake", "survival"], "keep awake None", "kept awake: its operator says so\n"),
+        (["release", "survival"], "release", "survival is stopped\n"),
+        (["lockout"], "lock out ''", "locked out: locked\n"),
+        (["lockout", "survival"], "lock out ''", "locked out: locked\n"),
+        (["lockout", "survival", "back", "at 9"], "lock out 'back at 9'", "locked out: back at 9\n"),
+        (["lockout", "back at 9"], "lock out 'back at 9'", "locked out: back at 9\n"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_order(desk: Desk, words: list[str], asked: str, out: str) -> None:
+    run = await desk.run(*words)
+    assert (run.code, run.err) == (0, "")
+    assert run.out.endswith(out)
+    assert desk.proxy.servers["survival"].asked == [asked]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_is_refused(desk: Desk) -> None:
+    desk.proxy.servers["survival"].refuses = "2 players are on it: say --now"
+    run = await desk.run("sleep")
+    assert (run.code, run.err) == (1, "zeroscalectl: error: 2 players are on it: say --now\n")
+
+
+@pytest.mark.parametrize("duration", ["0", "-1", "soon", "2 parsecs"])
+@pytest_twisted.ensureDeferred
+async def test_no_duration(desk: Desk, duration: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        await desk.run("keep-awake", "--for", duration)
+    assert raised.value.code == 2
+    assert desk.proxy.servers["survival"].asked == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_several_one_has_to_be_named(desk: Desk) -> None:
+    desk.proxy.add("creative")
+    for words in (["sleep"], ["lockout"], ["lockout", "back at 9"]):
+        run = await desk.run(*words)
+        assert run.code == 2 and "survival" in run.err

@@ -1,0 +1,73 @@
+"""`zeroscalectl wake`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import pytest_twisted
+from control.fake_proxy import FakeServer
+from ctl.operating import Desk, Screen
+
+from zeroscale.ctl.wake import Progress, line_of
+from zeroscale.errors import ServerUnavailable
+from zeroscale.status import ServerReport, Status
+
+
+@pytest_twisted.ensureDeferred
+async def test_and_that_is_all(desk: Desk) -> None:
+    run = await desk.run("wake")
+    assert (run.code, run.out, run.err) == (0, "survival is starting\n", "")
+    assert desk.proxy.servers["survival"].asked == ["wake", "waits no more"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_until_it_is_ready(desk: Desk) -> None:
+    server = desk.proxy.servers["survival"]
+    waiting = desk.run("wake", "survival", "--wait", terminal=True)
+    await desk.until(lambda: "starting" in desk.err.getvalue())
+    server.status = Status.running
+    server.fields["last_start"] = 18.0
+    server.ready.callback(None)
+    run = await waiting
+    assert (run.code, run.out) == (0, "survival is running (its last start took 18 s)\n")
+    assert run.err.startswith("\rsurvival is starting [####") and run.err.endswith(" \r")
+
+
+@pytest_twisted.ensureDeferred
+async def test_that_fails(desk: Desk) -> None:
+    waiting = desk.run("wake", "--wait")
+    await desk.until(lambda: desk.proxy.servers["survival"].asked)
+    desk.proxy.servers["survival"].ready.errback(ServerUnavailable("it ended with exit code 1"))
+    run = await waiting
+    assert run.code == 1
+    assert run.err.splitlines()[-1] == "zeroscalectl: error: it ended with exit code 1"
+
+
+def report(status: Status, seconds: float, estimate: float | None = 20.0) -> ServerReport:
+    server = FakeServer("survival", status)
+    return replace(server.report(), seconds=seconds, estimate=estimate)
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "estimate", "line"),
+    [
+        (Status.starting, 0.0, 20.0, "survival is starting [..............................] 0 s of about 20 s"),
+        (Status.starting, 10.0, 20.0, "survival is starting [###############...............] 10 s of about 20 s"),
+        (Status.starting, 90.0, 20.0, "survival is starting [#############################.] 1 min 30 s of about 20 s"),
+        (Status.starting, 5.0, None, "survival is starting for 5 s"),
+        (Status.stopping, 5.0, 20.0, "survival is stopping for 5 s"),
+    ],
+)
+def test_how_far_it_is(status: Status, seconds: float, estimate: float | None, line: str) -> None:
+    assert line_of(report(status, seconds, estimate)) == line
+
+
+def test_in_a_file_a_line_now_and_then() -> None:
+    stream = Screen(False)
+    progress = Progress(stream)
+    progress.at(report(Status.stopping, 3.0))
+    for seconds in range(25):
+        progress.at(report(Status.starting, float(seconds), None))
+    progress.end()
+    assert [line.split()[-2] for line in stream.getvalue().splitlines()] == ["3", "0", "10", "20"]

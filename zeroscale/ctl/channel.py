@@ -1,0 +1,146 @@
+"""A plain blocking conversation with a proxy over its admin socket."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+
+from zeroscale.control.protocol import LONGEST_ANSWER, Answer, Lines, decode_answer, decode_body, encode_request
+from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds that an answer may take; a stream may be silent for ever."""
+
+READ_SIZE = 1 << 16
+
+OF_ANOTHER_VERSION = {"malformed", "version", "unknown_command"}
+OF_THE_COMMAND_LINE = {"unknown_server", "which_server"}
+
+
+class UsageError(ControlError):
+    """The command line means nothing to the proxies that there are: no such server, or which of them?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Part of a stream."""
+
+    body: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer."""
+
+    body: msgspec.Raw
+
+
+class Channel:
+    """One connection; a context manager, which closes it.
+
+    :ivar path: where it leads.
+    :raises BackendError: nobody answers there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines = Lines(LONGEST_ANSWER)
+        self._unread: list[bytes] = []
+        self._numbers = itertools.count(1)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(PATIENCE)
+        try:
+            self._socket.connect(str(path))
+        except (OSError, ValueError) as error:  # the latter: a zero in the path
+            self._socket.close()
+            reason = getattr(error, "strerror", None) or error
+            raise BackendError(f"no zeroscale answers on {path}: {reason}") from None
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hangs up."""
+        self._socket.close()
+
+    def ask(self, kind: type[T], command: str, **fields: object) -> T:
+        """Asks one thing.
+
+        :param kind: what the result is to be.
+        :raises ZeroscaleError: it is refused, or there is no answer.
+        """
+        return decode_body(self.ask_raw(command, **fields), kind)
+
+    def ask_raw(self, command: str, **fields: object) -> msgspec.Raw:
+        """The same, the result as it came."""
+        self._socket.settimeout(PATIENCE)
+        for answer in self._converse(command, fields):
+            if isinstance(answer, Result):
+                return answer.body
+        raise AssertionError("a conversation ends with its result")
+
+    def stream(self, command: str, **fields: object) -> Iterator[Event | Result]:
+        """Asks for what comes in parts.
+
+        :returns: its events, and the result when there is one, with which it ends.
+        :raises ZeroscaleError: it is refused, ends with an error, or the proxy is gone.
+        """
+        self._socket.settimeout(None)
+        return self._converse(command, fields)
+
+    def _converse(self, command: str, fields: dict[str, object]) -> Iterator[Event | Result]:
+        number = next(self._numbers)
+        try:
+            self._socket.sendall(encode_request(command, number, fields))
+        except OSError as error:
+            raise self._lost(error) from None
+        while True:
+            answer = self._receive()
+            if answer.error is not None and answer.id in (number, None):
+                raise _refusal(answer.error.code, answer.error.message)
+            if answer.id != number:
+                continue  # of a stream that was left
+            if isinstance(answer.result, msgspec.Raw):
+                yield Result(answer.result)
+                return
+            if isinstance(answer.event, msgspec.Raw):
+                yield Event(answer.event)
+
+    def _receive(self) -> Answer:
+        while not self._unread:
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except OSError as error:
+                raise self._lost(error) from None
+            if not data:
+                raise BackendError(f"the zeroscale on {self.path} has ended")
+            self._unread = self._lines.feed(data)[::-1]
+        return decode_answer(self._unread.pop())
+
+    def _lost(self, error: OSError) -> BackendError:
+        reason = f"no answer in {PATIENCE:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return BackendError(f"the zeroscale on {self.path}: {reason}")
+
+
+def _refusal(code: str, message: str) -> BackendError | ConfigError | ControlError | ProtocolError:
+    if code in OF_THE_COMMAND_LINE:
+        return UsageError(message)
+    if code in OF_ANOTHER_VERSION:
+        return ProtocolError(message)
+    if code == "configuration":
+        return ConfigError(message)
+    return BackendError(message) if code == "busy" else ControlError(message)

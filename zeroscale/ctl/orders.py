@@ -1,0 +1,97 @@
+"""`zeroscalectl sleep`, `keep-awake`, `release` and `lockout`: what is said to a server and done at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from zeroscale.ctl import exits
+from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, told_why
+from zeroscale.ctl.discovery import reach
+from zeroscale.ctl.figures import span
+from zeroscale.ctl.names import split_words
+from zeroscale.ctl.terminal import clean
+from zeroscale.status import ServerReport
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the commands' parsers."""
+    sleep = commands.add_parser(
+        "sleep",
+        help="stop a server, or pause it",
+        description="Has a server stopped, or paused, as it would be when idle; refused while players are on it.",
+    )
+    add_server(sleep)
+    sleep.add_argument("--now", action="store_true", help="though players are on it")
+    sleep.set_defaults(run=_sleep)
+    keep_awake = commands.add_parser(
+        "keep-awake",
+        help="keep a server up though it is idle",
+        description="Keeps a server up though nobody is on it. It is not woken by that.",
+    )
+    add_server(keep_awake)
+    keep_awake.add_argument(
+        "--for",
+        dest="seconds",
+        type=told_why(duration),
+        metavar="DURATION",
+        help="for how long, such as 2h or 1h30m (default: until released)",
+    )
+    keep_awake.set_defaults(run=_keep_awake)
+    release = commands.add_parser(
+        "release",
+        help="take keep-awake and lockout back",
+        description="Takes back what was said by keep-awake and lockout, and has a server that has failed too often "
+        "tried again at the next login.",
+    )
+    add_server(release)
+    release.set_defaults(run=_release)
+    lockout = commands.add_parser(
+        "lockout",
+        help="have nobody wake a server",
+        description="Has nobody wake a server until it is released. Who is on it stays. Where there is one server, "
+        "words that do not begin with its name are the message.",
+    )
+    add_words(lockout, "MESSAGE", "what players read")
+    lockout.set_defaults(run=_lockout)
+    for parser in (sleep, keep_awake, release, lockout):
+        add_socket(parser)
+
+
+def _sleep(told: argparse.Namespace) -> int:
+    return _order(told, told.server, "sleep", now=told.now)
+
+
+def _keep_awake(told: argparse.Namespace) -> int:
+    return _order(told, told.server, "keep-awake", seconds=told.seconds)
+
+
+def _release(told: argparse.Namespace) -> int:
+    return _order(told, told.server, "release")
+
+
+def _lockout(told: argparse.Namespace) -> int:
+    words = [told.server, *told.words] if told.server is not None else []
+    with reach(told, told.server) as channel:
+        server, words = split_words(channel, words)
+        report = channel.ask(ServerReport, "lockout", server=server, message=" ".join(words))
+    print("\n".join(_now(report)))
+    return exits.DONE
+
+
+def _order(told: argparse.Namespace, server: str | None, command: str, **fields: object) -> int:
+    with reach(told, server) as channel:
+        report = channel.ask(ServerReport, command, server=server, **fields)
+    print("\n".join(_now(report)))
+    return exits.DONE
+
+
+def _now(report: ServerReport) -> Iterator[str]:
+    line = f"{clean(report.name)} is {report.status.value}"
+    if report.idle_in is not None and report.kept_awake is None:
+        line += f", and sleeps in {span(report.idle_in)} if nobody comes"
+    yield line
+    if report.kept_awake is not None:
+        yield f"kept awake: {clean(report.kept_awake)}"
+    if report.lockout is not None:
+        yield f"locked out: {clean(report.lockout)}"

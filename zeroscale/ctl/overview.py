@@ -1,0 +1,132 @@
+"""Reports as people read them: a card for one server, a table for several. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from zeroscale.ctl.figures import size, span
+from zeroscale.ctl.terminal import clean, paint
+from zeroscale.status import ProxyReport, ServerReport, Status
+
+COLOURS = {
+    Status.stopped: "faint",
+    Status.starting: "yellow",
+    Status.running: "green",
+    Status.stopping: "yellow",
+    Status.paused: "cyan",
+    Status.failed: "red",
+}
+NAMES_SHOWN = 5
+"""Players named in one row of the table."""
+
+LABEL_WIDTH = 12
+
+
+def show(report: ProxyReport, colour: bool) -> Iterator[str]:
+    """The lines to print."""
+    if len(report.servers) == 1:
+        yield from card(report.servers[0], colour)
+    elif report.servers:
+        yield from table(report.servers, colour)
+    else:
+        yield "There is no server."
+
+
+def noticeable(report: ProxyReport) -> object:
+    """What has to differ for two reports to be worth telling apart, where every line stays."""
+    return [
+        (each.name, each.status, [player.name for player in each.players], each.waiting, each.kept_awake, each.lockout)
+        for each in report.servers
+    ]
+
+
+def card(server: ServerReport, colour: bool) -> Iterator[str]:
+    """One server, a line for each thing there is to say."""
+    status = paint(server.status.value, COLOURS[server.status] if colour else None)
+    name = paint(clean(server.name), "bold" if colour else None)
+    yield f"{name} ({clean(server.plugin)}): {status} for {span(server.seconds)}"
+    for label, text in _facts(server):
+        yield f"  {label:<{LABEL_WIDTH}} {text}"
+
+
+def table(servers: Sequence[ServerReport], colour: bool) -> Iterator[str]:
+    """Several servers, a row each."""
+    head = ("NAME", "STATUS", "FOR", "PLAYERS", "SLEPT", "")
+    rows = [_row(server) for server in servers]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
+    yield _aligned(head, widths)
+    for server, row in zip(servers, rows, strict=True):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        cells[1] = paint(cells[1], COLOURS[server.status] if colour else None)
+        yield "  ".join([*cells, row[-1]]).rstrip()
+
+
+def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
+    if server.players:
+        who = ", ".join(f"{clean(each.name or each.address)} ({span(each.seconds)})" for each in server.players)
+        yield "Players", f"{len(server.players)}: {who}"
+    elif server.status is Status.running:
+        yield "Players", "none"
+    if server.waiting:
+        yield "Waiting", f"{len(server.waiting)}: {_names(server.waiting, len(server.waiting))}"
+    if server.idle_in is not None:
+        yield "Sleeps", f"in {span(server.idle_in)}, if nobody comes"
+    if server.kept_awake is not None:
+        yield "Kept awake", clean(server.kept_awake)
+    if server.lockout is not None:
+        yield "Locked out", clean(server.lockout) or "nobody may wake it"
+    if server.uptime is not None:
+        yield "Up", f"for {span(server.uptime)}"
+    yield "Slept", f"{span(server.slept)} in all"
+    if server.last_start is not None or server.estimate is not None:
+        last = "" if server.last_start is None else f"took {span(server.last_start)}; "
+        coming = "" if server.estimate is None else f"the next takes about {span(server.estimate)}"
+        yield "Last start", (last + coming).removesuffix("; ") if last else f"none; {coming}"
+    if server.last_error is not None:
+        ago = "" if server.last_error_ago is None else f"{span(server.last_error_ago)} ago: "
+        yield "Last error", ago + clean(server.last_error)
+    if server.status is Status.failed:
+        yield "Tried again", _next_try(server)
+    sent = f"{size(server.tally.to_backend)} to the server, {size(server.tally.to_client)} to clients"
+    yield "Relayed", sent
+
+
+def _row(server: ServerReport) -> tuple[str, ...]:
+    notes = []
+    if server.players:
+        notes.append(_names([each.name or each.address for each in server.players], NAMES_SHOWN))
+    if server.waiting:
+        notes.append(f"waiting: {_names(server.waiting, NAMES_SHOWN)}")
+    if server.idle_in is not None:
+        notes.append(f"sleeps in {span(server.idle_in)}")
+    if server.kept_awake is not None:
+        notes.append("kept awake")
+    if server.lockout is not None:
+        notes.append("locked out")
+    if server.status is Status.failed:
+        notes.append(clean(server.last_error or "failed"))
+    players = str(len(server.players)) if server.players else "-"
+    return (
+        clean(server.name),
+        server.status.value,
+        span(server.seconds),
+        players,
+        span(server.slept),
+        "; ".join(notes),
+    )
+
+
+def _next_try(server: ServerReport) -> str:
+    if server.retry_in is None:
+        return "not by itself: mend it, then `zeroscalectl release` or `wake`"
+    return f"at the next login, from {span(server.retry_in)} on" if server.retry_in else "at the next login"
+
+
+def _names(names: Iterable[str], most: int) -> str:
+    cleaned = [clean(name) or "somebody" for name in names]
+    more = f" and {len(cleaned) - most} more" if len(cleaned) > most else ""
+    return ", ".join(cleaned[:most]) + more
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)).rstrip()
