@@ -77,14 +77,22 @@ ROOMS = [
     ),
     Room(("server.gamelists",), ("server.gamefiles", "server.storage", "access"), outside=("msgspec",)),
     Room(
-        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
+        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage", "server.wishes"),
         ("errors", "status"),
         outside=("msgspec",),
     ),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
-        ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits", "server.vigil"),
+        (
+            "server.lifecycle",
+            "server.transitions",
+            "server.ladder",
+            "server.parts",
+            "server.exits",
+            "server.vigil",
+            "server.waiters",
+        ),
         ("status", "errors", "server.idle", "server.tally"),
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
@@ -132,7 +140,7 @@ ROOMS = [
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(
-        ("cli", "tap", "options", "service", "checking", "running", "logs", "__main__"),
+        ("cli", "tap", "options", "service", "hosted", "doors", "checking", "running", "logs", "__main__"),
         EVERYTHING,
         outside=("twisted",),
     ),
@@ -156,6 +164,7 @@ WITHOUT_A_TEST_FILE = {
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "test_architecture.py": "is about all of them",
+    "test_reload.py": "is about service, hosted and doors together",
     "test_readme.py": "is about what README.md says",
 }
 WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures"}

@@ -99,11 +99,15 @@ class BridgedPlugin:
         """The plugin's `resume()`."""
         return self._call("resume")
 
-    def send(self, line: str) -> Deferred[None]:
-        """One line to the server's console; fails with `PluginError` where it has none."""
+    def send(self, line: str) -> Deferred[str | None]:
+        """One line to the server's console.
+
+        :returns: what it answered, where the plugin's `send()` returns a text; fails with `PluginError` where the
+            server has no console.
+        """
         if not self.can_send:
             return fail(PluginError("this server has no console that can be written to"))
-        return self._call("send", line)
+        return self._call("send", line).addCallback(lambda said: said if isinstance(said, str) else None)
 
     def wait(self) -> Deferred[int | None]:
         """Fires when the server is gone, with its exit code where that can be known."""

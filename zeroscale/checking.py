@@ -19,8 +19,10 @@ from zeroscale.config_secrets import Secret
 from zeroscale.config_words import join
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.front.texts import Texts
+from zeroscale.hosted import admission
 from zeroscale.plugins import find_plugin
 from zeroscale.running import one_line
+from zeroscale.server.gamefiles import GameFiles
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]
 
@@ -67,6 +69,8 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
         for mistake in _of_server(server, path, reactor, make_plugin, plugins):
             yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
         for plugin in plugins:
+            files = GameFiles(server.directory) if plugin.speaks_minecraft else None
+            yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
 
 

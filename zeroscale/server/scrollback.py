@@ -34,8 +34,8 @@ class Scrollback:
         """Has each new line given to `take_line`, which must not raise; returns what ends that."""
         key = object()
         self._followers[key] = take_line
-        return lambda: void(self._followers.pop(key, None))
 
+        def leave() -> None:
+            self._followers.pop(key, None)
 
-def void(_: object) -> None:
-    """Makes nothing of something."""
+        return leave

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -27,19 +28,24 @@ class Waiters:
         return bool(self._players or self._onlookers)
 
     @property
+    def watched(self) -> bool:
+        """Whether its operator waits, whom nothing holds back."""
+        return bool(self._onlookers)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The players' names."""
         return tuple(visitor.name for visitor in self._players.values())
 
     def add(self, visitor: Visitor) -> Deferred[Visit]:
         """A player: fires with its visit."""
-        waiter: Deferred[Visit] = Deferred(lambda it: self._players.pop(it, None))
+        waiter: Deferred[Visit] = Deferred(self._leaves)
         self._players[waiter] = visitor
         return waiter
 
     def add_onlooker(self) -> Deferred[None]:
         """Somebody who only wants to know."""
-        waiter: Deferred[None] = Deferred(lambda it: self._onlookers.pop(it, None))
+        waiter: Deferred[None] = Deferred(self._leaves)
         self._onlookers[waiter] = None
         return waiter
 
@@ -48,16 +54,23 @@ class Waiters:
         players, self._players = self._players, {}
         onlookers, self._onlookers = self._onlookers, {}
         for player, visitor in players.items():
-            player.callback(join(visitor))
+            if not player.called:  # one that was let in before may have cancelled it
+                player.callback(join(visitor))
         for onlooker in onlookers:
-            onlooker.callback(None)
+            if not onlooker.called:
+                onlooker.callback(None)
 
     def disappoint(self, reason: str) -> None:
         """The server will not become ready.
 
         :param reason: for a player to read.
         """
-        players, self._players = self._players, {}
-        onlookers, self._onlookers = self._onlookers, {}
-        for waiter in (*players, *onlookers):
-            waiter.errback(Failure(ServerUnavailable(reason)))
+        waiters: list[Deferred[Any]] = [*self._players, *self._onlookers]
+        self._players, self._onlookers = {}, {}
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.errback(Failure(ServerUnavailable(reason)))
+
+    def _leaves(self, waiter: Deferred[Any]) -> None:
+        self._players.pop(waiter, None)
+        self._onlookers.pop(waiter, None)

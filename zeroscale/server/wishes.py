@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from zeroscale.server.keepfiles import DEFAULT_TEXT
 from zeroscale.server.storage import KeptFile, read_bounded
 
 logger = logging.getLogger(__name__)
@@ -19,8 +20,6 @@ VERSION = 1
 
 LARGEST_FILE = 16 * 1024
 """Bytes; a text for players is a few hundred."""
-
-DEFAULT_TEXT = "This server is being looked after. Please come back later."
 
 
 class _Wishes(msgspec.Struct, kw_only=True, omit_defaults=True):
