@@ -77,10 +77,11 @@ ROOMS = [
     ),
     Room(("server.gamelists",), ("server.gamefiles", "server.storage", "access"), outside=("msgspec",)),
     Room(
-        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage", "server.wishes"),
+        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
         ("errors", "status"),
         outside=("msgspec",),
     ),
+    Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
