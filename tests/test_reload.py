@@ -36,7 +36,7 @@ class World:
         from twisted.internet import reactor
 
         self.tell(*servers)
-        self.proxy = ProxyService(self.config, reactor, lambda: self.config)
+        self.proxy = ProxyService(self.config, reactor, lambda: self.config, self.directory / "zeroscale.toml")
         await self.proxy.start()
         return self.proxy
 

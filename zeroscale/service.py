@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,9 @@ from twisted.python.failure import Failure
 
 from zeroscale import checking
 from zeroscale.config import Config, LimitsConfig, ServerConfig
+from zeroscale.control import paths
+from zeroscale.control.metrics_resource import MetricsServer
+from zeroscale.control.server import ControlServer
 from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.connection import Client, House
@@ -44,13 +48,16 @@ def check(config: Config, reactor: Any = None, file: Path | None = None) -> None
     checking.check(config, reactor, lambda server: constructor(server, config)(), file)
 
 
-def make_service(config: Config, reactor: Any, read_again: Callable[[], Config] | None = None) -> ProxyService:
+def make_service(
+    config: Config, reactor: Any, read_again: Callable[[], Config] | None = None, file: Path | None = None
+) -> ProxyService:
     """A proxy, not started yet.
 
-    :param read_again: reads the configuration again, for a reload; None: there is none to be read.
+    :param read_again: reads the configuration again, for a reload.
+    :param file: where it was read; None: the command line said it.
     :raises ZeroscaleError: it cannot be made; see `check`.
     """
-    return ProxyService(config, reactor, read_again)
+    return ProxyService(config, reactor, read_again, file)
 
 
 class ProxyService:
@@ -60,11 +67,18 @@ class ProxyService:
     :ivar servers: those that are served, by name.
     """
 
-    def __init__(self, config: Config, reactor: Any, read_again: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        read_again: Callable[[], Config] | None = None,
+        file: Path | None = None,
+    ) -> None:
         self.fatal: Deferred[None] = Deferred()
         self._config = config
         self._reactor = reactor
         self._read_again = read_again
+        self._file = file
         self._began = reactor.seconds()
         self._relays = Relays(reactor, config.relay, self._relay_crashed)
         self._house = House(
@@ -82,6 +96,8 @@ class ProxyService:
         self._changing = DeferredLock()
         self._relaying = False
         self._stopping = False
+        self._control = _control(self, config, reactor, file)
+        self._metrics = _metrics(self, config, reactor)
         for server in config.servers:
             self._take_in(Hosted(server, config, reactor))
 
@@ -103,6 +119,10 @@ class ProxyService:
         self._relaying = True
         for hosted in self.servers.values():
             hosted.open()
+        if self._control is not None:
+            await self._control.start()
+        if self._metrics is not None:
+            await self._metrics.start()
         await self._doors.open(plan((hosted.config, hosted) for hosted in self.servers.values()))
         if any(hosted.speaks_minecraft for hosted in self.servers.values()):
             wire.preload()
@@ -129,6 +149,10 @@ class ProxyService:
             await self._relays.stop(0.0 if left else DRAIN)
         for hosted in served:
             hosted.let_go()
+        if self._metrics is not None:
+            await self._metrics.stop()
+        if self._control is not None:
+            await self._control.stop()
 
     def hurry(self) -> None:
         """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
@@ -168,12 +192,12 @@ class ProxyService:
         return self._changing.run(lambda: Deferred.fromCoroutine(self._reload()))
 
     async def _reload(self) -> Sequence[str]:
-        if self._read_again is None:
+        if self._read_again is None or self._file is None:
             raise ConfigError("there is nothing to read again: this proxy was told by its command line")
         if self._stopping:
             raise ConfigError("nothing is read again: this proxy is shutting down")
         config = self._read_again()
-        check(config, self._reactor)
+        check(config, self._reactor, self._file)
         told = {server.name: server for server in config.servers}
         staying = {name: hosted for name, hosted in self.servers.items() if name in told}
         going = {name: hosted for name, hosted in self.servers.items() if name not in told}
@@ -289,6 +313,27 @@ def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
 
 def _fault(failure: Failure) -> None:
     logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
+
+
+def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | None) -> ControlServer | None:
+    """The operator's socket; None where there is to be none."""
+    listen = config.control.listen
+    if listen == "":
+        return None
+    if listen is not None:
+        return ControlServer(proxy, reactor, paths.parse_listen(listen), required=True)
+    name = paths.NAME_FOR_A_FILE if file is not None else ",".join(server.name for server in config.servers)
+    try:
+        place = paths.default_place(name, config.state_directory, os.environ, os.geteuid())
+    except ConfigError as error:
+        logger.warning("zeroscalectl cannot be used: %s", error)
+        return None
+    return ControlServer(proxy, reactor, place, required=False)
+
+
+def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer | None:
+    listen = config.metrics.listen
+    return None if listen is None else MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
 def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
