@@ -17,6 +17,7 @@ from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, ServerConfig
 from zeroscale.config_secrets import Secret
 from zeroscale.config_words import join
+from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.front.texts import Texts
 from zeroscale.hosted import admission
@@ -61,7 +62,11 @@ def check(config: Config, reactor: Any, make_plugin: MakePlugin, file: Path | No
 def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[Mistake]:
     """What is in the way; see `check`."""
     if config.metrics.listen is not None:
-        yield from _raised("metrics.listen", partial(listening.check, reactor, config.metrics.listen))
+        from zeroscale.control import metrics_resource  # imports Twisted's HTTP, which takes a while
+
+        yield from _raised("metrics.listen", partial(metrics_resource.check, reactor, config.metrics.listen))
+    if config.control.listen:
+        yield from _raised("control.listen", partial(paths.parse_listen, config.control.listen))
     speaks: dict[str, tuple[str, bool]] = {}
     for server in config.servers:
         path = join("servers", server.name)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.python.failure import Failure
@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 from zeroscale import checking
 from zeroscale.config import Config, LimitsConfig, ServerConfig
 from zeroscale.control import paths
-from zeroscale.control.metrics_resource import MetricsServer
 from zeroscale.control.server import ControlServer
 from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
@@ -26,6 +25,9 @@ from zeroscale.protocols import wire
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.status import ProxyReport, RelayReport, ServerView
 from zeroscale.version import VERSION
+
+if TYPE_CHECKING:
+    from zeroscale.control.metrics_resource import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -333,7 +335,12 @@ def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | Non
 
 def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer | None:
     listen = config.metrics.listen
-    return None if listen is None else MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
+    if listen is None:
+        return None
+    # Twisted's HTTP takes 145 ms to import.
+    from zeroscale.control.metrics_resource import MetricsServer
+
+    return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
 def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
