@@ -164,6 +164,7 @@ WITHOUT_A_TEST_FILE = {
 }
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
+    "plugins/test_package.py": "is about a plugin of another package, and docs/plugins.md",
     "test_architecture.py": "is about all of them",
     "test_reload.py": "is about service, hosted and doors together",
     "test_readme.py": "is about what README.md says",
