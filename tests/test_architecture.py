@@ -126,6 +126,7 @@ ROOMS = [
         (
             "protocols",
             "config",
+            "configfile",
             "control.paths",
             "control.protocol",
             "durations",
