@@ -18,7 +18,6 @@ from zeroscale.errors import BackendError, PluginError
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.tally import Counts
 from zeroscale.server.vigil import Visit
 from zeroscale.status import Answer, ServerView, Status
 
@@ -78,7 +77,7 @@ class FakePlugin:
         self.waiting = Deferred()
         return self.waiting
 
-    def send(self, line: str) -> Deferred[str | None]:
+    def send(self, line: str) -> Deferred[None]:
         self.calls.append(f"send {line}")
         return succeed(None)
 
@@ -204,8 +203,6 @@ class Scene:
         self.probe = FakeProbe()
         self.records = FakeRecords()
         self.mirror = FakeMirror()
-        self.counts = Counts(Status.stopped, self.clock.seconds())
-        self.output: list[str] = []
         self.plugins: list[FakePlugin] = []
         self.readinesses: list[FakeReadiness] = []
         self.slow_start = False
@@ -232,8 +229,6 @@ class Scene:
             readiness=self.readiness,
             records=self.records,
             mirror=self.mirror,
-            counts=self.counts,
-            output=self.output.append,
             obstacle=lambda: self.obstacle,
             kept_awake=lambda: self.kept_awake,
             lockout=lambda: self.lockout,

@@ -83,8 +83,7 @@ class UnitCommands:
         await self._job("thaw")
 
     async def close(self) -> None:
-        """Ends the commands that run; what systemd does for them goes on."""
-        self._errands.close()
+        """There is nothing to let go of."""
 
     async def _job(self, verb: str) -> None:
         done = await self._run(verb, JOB_LIMIT, "--", self._unit)

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from zeroscale.protocols import legacy
-from zeroscale.protocols.base import Component, Conversation, Event, StatusReply, Treatment
+from zeroscale.protocols.base import Component, Conversation, Event, StatusReply
 from zeroscale.protocols.modern import ModernConversation
 
 
@@ -15,7 +15,8 @@ class MinecraftConversation:
     """Any client of Minecraft, from Beta 1.8 to the newest. Implements `base.Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param treatment: how the server that a host means is to be treated; asked once the host is known.
+    :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
+    :param transfer_as_login: show the real server a transfer as an ordinary login.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -25,12 +26,14 @@ class MinecraftConversation:
         self,
         *,
         forwarding: bool = False,
-        treatment: Callable[[str], Treatment] = lambda _: Treatment(),
+        legacy_hold: bool = False,
+        transfer_as_login: bool = False,
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._modern = ModernConversation(
             forwarding=forwarding,
-            treatment=treatment,
+            legacy_hold=legacy_hold,
+            transfer_as_login=transfer_as_login,
             hold_channel=hold_channel,
         )
         self._inner: Conversation | None = None

@@ -1,0 +1,250 @@
+"""A container as the subject of the suite of behaviour, at an engine that can be made to be away, slow or strict.
+
+The plugin reaches the engine through a gate, our own hands past it. The engine may be a real one or `fake_engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aiodocker import Docker, DockerError
+from aiohttp import UnixConnector
+from plugins.behaviour import Subject
+
+from zeroscale.plugins.docker import Server
+
+SCRIPT = (
+    "hold=; asked=; trap 'hold=1; echo holding' USR1; trap 'hold=' USR2; trap 'asked=1; echo asked' TERM; "
+    'echo ready; echo >/run/ready; while [ -z "$asked" ] || [ -n "$hold" ]; do busybox sleep 0.02; done'
+)
+"""What a container runs: ends well on SIGTERM, unless it got a SIGUSR1, and then not before a SIGUSR2."""
+
+CONFIG: dict[str, Any] = {
+    "Image": "base:1",
+    "Cmd": ["/bin/sh", "-c", SCRIPT],
+    # A signal that reaches a first process before its trap is set is lost.
+    "Healthcheck": {"Test": ["CMD", "/bin/busybox", "test", "-e", "/run/ready"], "Interval": 50_000_000},
+    "HostConfig": {"NetworkMode": "host", "Tmpfs": {"/run": ""}},
+}
+"""How it is created: healthy once its traps are set."""
+
+NEVER = "0001-01-01T00:00:00Z"
+"""How an engine says that something has not happened."""
+
+REFUSAL = b'{"message":"authorization denied by plugin: start is not allowed"}'
+"""What Docker says where an authorization plugin forbids it, with status 403."""
+
+
+class Gate:
+    """A Unix socket before another one.
+
+    :ivar asked: set when it was sent something that it does not pass on.
+    """
+
+    def __init__(self, path: Path, behind: Path) -> None:
+        self.path = path
+        self.asked = asyncio.Event()
+        self._behind = behind
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._strict = False
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Listens, and passes everything on."""
+        self._passes.set()
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def shut(self) -> None:
+        """Breaks every connection, and takes no new ones."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self.path.unlink(missing_ok=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def hold(self) -> None:
+        """Takes what it is sent, and keeps it until it is opened."""
+        self._passes.clear()
+
+    def forbid(self) -> None:
+        """Answers everything by a refusal."""
+        self._strict = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            if self._strict:
+                await self._refuse(reader, writer)
+            else:
+                await self._pass_on(reader, writer)
+        finally:
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            back_reader, back_writer = await asyncio.open_unix_connection(self._behind)
+            self._writers.add(back_writer)
+            try:
+                ways = (self._pump(reader, back_writer, gated=True), self._pump(back_reader, writer, gated=False))
+                ends = [asyncio.ensure_future(way) for way in ways]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for end in ends:
+                    end.cancel()
+                await asyncio.wait(ends)
+            finally:
+                self._writers.discard(back_writer)
+                back_writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, gated: bool) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                if gated and not self._passes.is_set():
+                    self.asked.set()
+                    await self._passes.wait()
+                writer.write(data)
+                await writer.drain()
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head % len(REFUSAL) + REFUSAL)
+            await writer.drain()
+
+
+class ContainerSubject(Subject):
+    """One container.
+
+    :param directory: for the gate's socket.
+    :param engine: the engine's socket.
+    :param name: the container's.
+    """
+
+    def __init__(self, directory: Path, engine: Path, name: str = "subject") -> None:
+        self.gate = Gate(directory / "gate.sock", engine)
+        self.name = name
+        self._engine = engine
+        self._docker: Docker | None = None
+
+    @property
+    def docker(self) -> Docker:
+        """Our own hands."""
+        if self._docker is None:
+            # No connection of ours outlives its answer: the suite looks what plugins leave behind on the loop.
+            self._connector = UnixConnector(str(self._engine), force_close=True)
+            self._docker = Docker(url="unix://localhost", connector=self._connector)
+        return self._docker
+
+    @property
+    def _container(self) -> Any:
+        return self.docker.containers.container(self.name)
+
+    async def begin(self) -> None:
+        await self.gate.open()
+        await self.docker.containers.create(CONFIG, name=self.name)
+
+    async def clear(self) -> None:
+        with suppress(DockerError):
+            await self._container.delete(force=True)
+        if self._docker is not None:
+            await self._docker.close()
+            await self._connector.close()
+        await self.gate.shut()
+
+    def make(self) -> Server:
+        return Server(self.name, server_port=25575, base_url=f"unix://{self.gate.path}")
+
+    async def state(self) -> dict[str, Any]:
+        """Its state, as the engine says it; empty: it is not there."""
+        try:
+            found: dict[str, Any] = (await self._container.show())["State"]
+        except DockerError:
+            return {}
+        return found
+
+    async def runs(self) -> bool:
+        return bool((await self.state()).get("Running"))
+
+    async def is_paused(self) -> bool:
+        return bool((await self.state()).get("Paused"))
+
+    async def start_behind_its_back(self) -> None:
+        await self._container.start()
+        await self._says("ready")
+
+    async def stop_behind_its_back(self) -> None:
+        await self._container.stop(t=60)
+
+    async def kill_behind_its_back(self) -> None:
+        waiting = asyncio.ensure_future(self._container.wait())
+        await self._container.kill()
+        await waiting
+
+    async def hold_stop(self) -> None:
+        await self._says("ready")
+        await self._container.kill(signal="SIGUSR1")
+        await self._says("holding")
+
+    async def stop_is_asked(self) -> None:
+        await self._says("asked")
+
+    async def let_stop(self) -> None:
+        await self._container.kill(signal="SIGUSR2")
+
+    async def pause_behind_its_back(self) -> None:
+        await self._container.pause()
+
+    async def resume_behind_its_back(self) -> None:
+        await self._container.unpause()
+
+    async def remove(self) -> None:
+        await self._container.delete(force=True)
+
+    async def forbid(self) -> None:
+        self.gate.forbid()
+
+    async def break_api(self) -> None:
+        await self.gate.shut()
+
+    async def slow_api(self) -> None:
+        self.gate.hold()
+
+    async def mend_api(self) -> None:
+        await self.gate.open()
+
+    async def api_is_asked(self) -> None:
+        await self.gate.asked.wait()
+
+    async def _says(self, line: str) -> None:
+        """Waits for a line of its latest run."""
+        ended = (await self.state()).get("FinishedAt", NEVER)
+        since = {} if ended == NEVER else {"since": _seconds(ended)}
+        said = ""
+        async with aclosing(self._container.log(stdout=True, stderr=True, follow=True, **since)) as pieces:
+            async for piece in pieces:
+                said += piece
+                if line in said:
+                    return
+        raise AssertionError(f"it ended without saying {line!r}, but {said!r}")
+
+
+def _seconds(moment: str) -> str:
+    """An engine's moment as its API wants it: seconds since 1970, with nine digits behind the point."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return f"{datetime.fromisoformat(whole + '+00:00').timestamp():.0f}.{fraction or 0}"

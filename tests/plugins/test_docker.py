@@ -1,0 +1,293 @@
+"""The docker plugin, at an engine in memory; tests/peers/test_docker.py has it at a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.behaviour import (
+    Adopts,
+    Core,
+    Finds,
+    FindsPauses,
+    HasAnApi,
+    IsForbidden,
+    Lives,
+    Pauses,
+    Subject,
+    Vanishes,
+    Waits,
+    core,
+)
+from plugins.behaviour import future as awaited
+from plugins.containers import ContainerSubject
+from plugins.fake_engine import FakeContainer, FakeEngine
+from plugins.watching import until
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import docker_engine
+from zeroscale.plugins.docker import Server
+from zeroscale.status import Status
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is away is waited for; tests have no time for that."""
+    monkeypatch.setattr(docker_engine, "PATIENCE", 0.05)
+    monkeypatch.setattr(docker_engine, "FIRST_WAIT", 0.01)
+
+
+class FakeSubject(ContainerSubject):
+    """A container of an engine in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.engine = FakeEngine(directory / "engine.sock")
+        super().__init__(directory, self.engine.path)
+
+    async def begin(self) -> None:
+        await self.engine.begin()
+        await super().begin()
+
+    async def clear(self) -> None:
+        await super().clear()
+        await self.engine.clear()
+
+    @property
+    def container(self) -> FakeContainer:
+        """The engine's side of it."""
+        return self.engine.containers[self.name]
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> FakeSubject:
+    return FakeSubject(tmp_path)
+
+
+class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Subject:
+        return FakeSubject(tmp_path)
+
+
+@asynccontextmanager
+async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Core]:
+    """The plugin with these arguments, driven as the core does."""
+    subject.make = lambda: make(subject, **arguments)  # type: ignore[method-assign]
+    async with core(subject) as one:
+        yield one
+
+
+def make(subject: FakeSubject, **arguments: Any) -> Server:
+    return Server(subject.name, server_port=25575, base_url=f"unix://{subject.gate.path}", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"container": ""}, "no container"),
+        ({"protocol": "bedrock"}, "protocol='bedrock'"),
+        ({"base_url": "ftp://engine"}, "base_url='ftp://engine'"),
+        ({"health": "perhaps"}, "health='perhaps'"),
+        ({"console": "rcon-cli 'half"}, "console="),
+        ({"ready_line": "("}, r"ready_line='\('"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_told_at_once(arguments: dict[str, str], said: str) -> None:
+    with pytest.raises(PluginError, match=said):
+        Server(**{"container": "mc", "server_port": 25575, **arguments})  # type: ignore[arg-type]
+
+
+def test_it_speaks_minecraft_where_it_is_told_to() -> None:
+    server = Server("mc", server_port=25575, protocol="minecraft")
+    assert server.protocol == "minecraft"
+    assert server.ready_line is not None
+    other = Server("mc", server_port=25575, ready_line="up")
+    assert (other.protocol, other.ready_line) == (None, "up")
+
+
+@pytest.mark.parametrize(("given", "asked"), [(None, "31622400"), (10, "31622400"), (90, None)])
+async def test_it_is_killed_only_after_a_stop_time_out_that_its_operator_gave_it(
+    subject: FakeSubject, given: int | None, asked: str | None
+) -> None:
+    async with driven(subject) as one:
+        if given is not None:
+            subject.container.config["StopTimeout"] = given
+        await one.start()
+        await one.stop()
+        assert subject.container.grace == asked
+
+
+async def test_a_start_waits_for_its_health(subject: FakeSubject) -> None:
+    subject.engine.create(subject.name)
+    subject.container.state["Health"] = {"Status": "starting"}
+    async with driven(subject) as one:
+        starting = asyncio.ensure_future(one.start())
+        await until(lambda: subject.container.state["Running"])
+        subject.engine.health(subject.container, "unhealthy")
+        await until(lambda: subject.engine.requests[-1].endswith("/json"))
+        assert not starting.done()
+        subject.engine.health(subject.container, "healthy")
+        await starting
+        await one.stop()
+
+
+async def test_its_health_need_not_be_waited_for(subject: FakeSubject) -> None:
+    async with driven(subject, health="no") as one:
+        subject.container.state["Health"] = {"Status": "starting"}
+        await one.start()
+        await one.stop()
+
+
+async def test_one_that_ends_while_its_health_is_waited_for_has_ended(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        subject.container.state["Health"] = {"Status": "starting"}
+        starting = asyncio.ensure_future(one.start())
+        await until(lambda: subject.container.state["Running"])
+        subject.engine.end(subject.container, 3)
+        await starting
+        assert one.end is not None
+        assert (await one.end).code == 3
+
+
+async def test_one_that_ends_at_once_has_ended_with_its_code(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        run = subject.engine.run
+
+        def run_and_end(container: FakeContainer) -> None:
+            run(container)
+            subject.engine.end(container, 7)
+
+        subject.engine.run = run_and_end  # type: ignore[method-assign]
+        await one.start()
+        assert one.end is not None
+        assert (await one.end).code == 7
+        assert not one.found.is_set()
+
+
+async def test_the_kernels_kill_is_told_as_such(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        subject.engine.end(subject.container, 137, out_of_memory=True)
+        assert one.end is not None
+        assert "memory" in ((await one.end).reason or "")
+
+
+async def test_a_restart_by_others_is_an_end_and_a_find(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        await one.output.line_with("ready")
+        await until(lambda: subject.engine.is_followed)
+        subject.engine.end(subject.container, 143)
+        subject.engine.run(subject.container)
+        assert one.end is not None
+        assert (await one.end).code == 143
+        await one.found.wait()
+        await one.stop()
+
+
+async def test_one_that_others_start_and_pause_sleeps_until_somebody_wants_in(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        subject.engine.run(subject.container)
+        subject.container.state["Paused"] = True
+        await one.start()
+        assert not subject.container.state["Paused"]
+        assert not one.found.is_set()
+        await one.stop()
+
+
+async def test_a_paused_one_is_stopped_too(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        await one.pause()
+        await one.stop()
+        assert not await subject.runs()
+
+
+async def test_its_output_is_passed_on_line_by_line(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        await one.output.line_with("ready")
+        subject.engine.say(subject.container, "Done (1.5s)!")
+        assert await one.output.line_with("Done") == "Done (1.5s)!"
+        await one.stop()
+
+
+async def test_its_last_words_are_known_before_its_end_is(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        subject.engine.say(subject.container, "Exception in thread main")
+        subject.engine.end(subject.container, 1)
+        assert one.end is not None
+        await one.end
+        assert one.output.lines[-1] == "Exception in thread main"
+
+
+async def test_a_signal_reaches_its_first_process(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        one.bridged.signal(signal.SIGTERM)
+        assert one.end is not None
+        assert (await one.end).is_clean
+
+
+async def test_where_there_is_no_console_a_line_is_refused_with_what_mends_it(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        with pytest.raises(PluginError, match="stdin_open: true"):
+            await awaited(one.bridged.send("list"))
+        await one.stop()
+
+
+async def test_its_address_is_that_of_the_network_that_is_named(subject: FakeSubject) -> None:
+    async with driven(subject, network="games") as one:
+        subject.container.addresses = {"games": "172.20.0.2", "others": "172.21.0.2"}
+        addresses = [one.plugin.server_address]
+        await one.start()
+        addresses.append(one.plugin.server_address)
+        assert addresses == [None, ("172.20.0.2", 25575)]
+        await one.stop()
+
+
+async def test_a_network_that_it_is_not_in_is_told_with_those_it_is_in(subject: FakeSubject) -> None:
+    async with driven(subject, network="game") as one:
+        subject.container.addresses = {"games": "172.20.0.2"}
+        with pytest.raises(PluginError, match=r"'game'.*games"):
+            await one.start()
+
+
+async def test_where_no_network_is_named_it_is_where_zeroscale_was_told(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        assert one.plugin.server_address is None
+        await one.stop()
+
+
+async def test_a_container_that_is_created_anew_under_its_name_is_the_server(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        await until(lambda: subject.engine.is_followed)
+        subject.engine.remove(subject.container)
+        assert one.end is not None
+        assert (await one.end).code == 137
+        subject.engine.create(subject.name)
+        subject.engine.run(subject.container)
+        await one.found.wait()
+        await one.stop()
+
+
+def test_a_socket_that_we_may_not_use_is_told_before_anybody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = tmp_path / "docker.sock"
+    server = Server("mc", server_port=25575, base_url=f"unix://{socket}")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    server.check()  # it may come yet
+    socket.touch()
+    with pytest.raises(PluginError, match=r"permission denied.*docker"):
+        server.check()
+    assert server.status is Status.stopped

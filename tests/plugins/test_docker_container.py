@@ -1,0 +1,120 @@
+"""What an inspection says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins.docker_container import container_of, seconds_since_1970
+
+CREATED = {
+    "Id": "06bfc506a8ea",
+    "Name": "/abc",
+    "State": {"Status": "created", "Running": False, "ExitCode": 0, "StartedAt": "0001-01-01T00:00:00Z"},
+    "Config": {"OpenStdin": False, "StdinOnce": False, "Tty": False, "Labels": {}},
+    "HostConfig": {"NetworkMode": "host"},
+    "NetworkSettings": {"Networks": {"host": {"IPAddress": ""}}},
+}
+"""Of Docker 20.10, shortened."""
+
+
+def changed(**sections: dict[str, Any]) -> dict[str, Any]:
+    base: dict[str, Any] = dict(CREATED)
+    return base | {name: {**base[name], **section} for name, section in sections.items()}
+
+
+def test_one_that_was_never_started() -> None:
+    container = container_of(CREATED)
+    assert container.name == "abc"
+    assert not container.alive
+    assert container.started_second is None
+    assert container.exit_code == 0
+
+
+def test_one_that_runs() -> None:
+    container = container_of(changed(State={"Running": True, "StartedAt": "2026-11-24T13:47:51.385270419Z"}))
+    assert container.alive
+    assert container.exit_code is None
+    assert container.started_second == 1795528071
+    assert container.run == ("06bfc506a8ea", "2026-11-24T13:47:51.385270419Z")
+
+
+def test_one_that_the_engine_will_restart_does_not_run() -> None:
+    container = container_of(changed(State={"Running": True, "Restarting": True}))
+    assert (container.alive, container.restarting) == (False, True)
+
+
+def test_one_that_is_paused_runs() -> None:
+    container = container_of(changed(State={"Running": True, "Paused": True}))
+    assert (container.alive, container.paused) == (True, True)
+
+
+@pytest.mark.parametrize(("given", "grace"), [(None, None), (10, None), (0, 0), (90, 90), (-1, None)])
+def test_the_engines_own_stop_time_out_is_nobodys_choice(given: int | None, grace: int | None) -> None:
+    assert container_of(changed(Config={"StopTimeout": given})).grace == grace
+
+
+@pytest.mark.parametrize(
+    ("state", "health"),
+    [
+        ({}, None),
+        ({"Health": {"Status": "none"}}, None),
+        ({"Health": {"Status": "starting"}}, "starting"),
+        ({"Healthcheck": {"Status": "healthy"}}, "healthy"),
+        ({"Health": None}, None),
+    ],
+)
+def test_health(state: dict[str, Any], health: str | None) -> None:
+    assert container_of(changed(State=state)).health == health
+
+
+def test_a_stdin_that_closes_after_the_first_line_is_none() -> None:
+    assert container_of(changed(Config={"OpenStdin": True})).stdin
+    assert not container_of(changed(Config={"OpenStdin": True, "StdinOnce": True})).stdin
+
+
+def test_addresses() -> None:
+    networks = {
+        "games": {"IPAddress": "172.20.0.2"},
+        "six": {"IPAddress": "", "GlobalIPv6Address": "fd00::2"},
+        "asleep": {"IPAddress": ""},
+        "odd": None,
+    }
+    container = container_of(changed(NetworkSettings={"Networks": networks}))
+    assert container.address("games") == "172.20.0.2"
+    assert container.address("six") == "fd00::2"
+    for network in ("asleep", "odd"):
+        with pytest.raises(PluginError, match="no address"):
+            container.address(network)
+    with pytest.raises(PluginError, match="asleep, games, host, odd, six"):
+        container.address("game")
+
+
+def test_in_the_hosts_network_it_is_at_home() -> None:
+    assert container_of(CREATED).address("host") == "127.0.0.1"
+
+
+@pytest.mark.parametrize("wrong", [{}, {"Id": 5}, {"Id": ""}])
+def test_what_is_no_inspection_is_told(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Id"):
+        container_of(wrong)
+
+
+def test_an_inspection_of_nothing_but_an_id_is_a_container_that_does_not_run() -> None:
+    assert not container_of({"Id": "abcdef", "State": None, "Config": None}).alive
+
+
+@pytest.mark.parametrize(
+    ("moment", "second"),
+    [
+        ("1970-01-01T00:01:00Z", 60),
+        ("1970-01-01T01:01:00.123456789+01:00", 60),
+        ("1970-01-01T00:01:00", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_moments(moment: str, second: int | None) -> None:
+    assert seconds_since_1970(moment) == second

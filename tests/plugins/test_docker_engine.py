@@ -1,0 +1,202 @@
+"""An engine's connection: its address, its errors, its restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiodocker import DockerError
+from plugins.containers import Gate
+from plugins.fake_engine import FakeEngine
+from plugins.watching import until
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import docker_engine
+from zeroscale.plugins.docker_engine import Engine, EngineError, engine_url, waits
+
+
+@asynccontextmanager
+async def engines(directory: Path) -> AsyncIterator[tuple[FakeEngine, Gate, Engine]]:
+    fake = FakeEngine(directory / "engine.sock")
+    gate = Gate(directory / "gate.sock", fake.path)
+    await fake.begin()
+    await gate.open()
+    engine = Engine(f"unix://{gate.path}")
+    try:
+        yield fake, gate, engine
+    finally:
+        await engine.close()
+        await gate.shut()
+        await fake.clear()
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "url"),
+    [
+        ("unix:///run/x.sock", {"DOCKER_HOST": "tcp://other:2375"}, "unix:///run/x.sock"),
+        ("/run/x.sock", {}, "unix:///run/x.sock"),
+        (None, {"DOCKER_HOST": "tcp://other:2375"}, "tcp://other:2375"),
+    ],
+)
+def test_where_it_is(given: str | None, environment: dict[str, str], url: str) -> None:
+    assert engine_url(given, environment) == url
+
+
+def test_without_a_word_it_is_the_first_usual_socket_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    there: set[str] = set()
+    monkeypatch.setattr(Path, "is_socket", lambda path: str(path) in there)
+    environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
+    assert engine_url(None, environment) == "unix:///var/run/docker.sock"
+    there.add("/run/user/1000/podman/podman.sock")
+    assert engine_url(None, environment) == "unix:///run/user/1000/podman/podman.sock"
+    there.add("/run/podman/podman.sock")
+    assert engine_url(None, environment) == "unix:///run/podman/podman.sock"
+
+
+@pytest.mark.parametrize("wrong", ["ssh://root@host", "docker.sock", "npipe:////./pipe/x"])
+def test_what_is_no_address_of_one_is_told(wrong: str) -> None:
+    with pytest.raises(PluginError, match=r"unix:///var/run/docker\.sock"):
+        engine_url(wrong, {})
+
+
+def test_waits_grow_to_a_bound() -> None:
+    first = list(itertools.islice(waits(), 12))
+    assert first[:3] == [0.1, 0.2, 0.4]
+    assert first[-1] == docker_engine.LONGEST_WAIT
+
+
+def refusal_for_permission() -> DockerError:
+    error = DockerError(900, "Cannot connect to Docker Engine via unix:///x [Permission denied]")
+    error.__context__ = PermissionError(13, "Permission denied")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "status", "lasting"),
+    [
+        (refusal_for_permission(), "permission denied.*usermod", None, True),
+        (DockerError(900, "Cannot connect"), "cannot be reached", None, False),
+        (DockerError(503, "busy"), "busy", None, False),
+        (DockerError(409, "two\nlines"), "two lines", 409, True),
+        (DockerError(500, ""), "status 500", 500, True),
+        (TimeoutError(), "does not answer in time", None, False),
+        (ConnectionResetError(), "cannot be reached", None, False),
+        (aiohttp.ClientPayloadError("half"), "cannot be reached", None, False),
+        (ValueError("no JSON"), "cannot be reached", None, False),
+    ],
+)
+def test_what_goes_wrong_is_one_line(error: Exception, said: str, status: int | None, lasting: bool) -> None:
+    told = Engine("unix:///x.sock").explained(error)
+    assert told is not None
+    assert told.status == status
+    assert told.lasting is lasting
+    message = str(told)
+    assert "unix:///x.sock" in message
+    assert "\n" not in message
+    with pytest.raises(EngineError, match=said):
+        raise told
+
+
+def test_a_fault_of_ours_is_not_made_one_of_the_engine() -> None:
+    assert Engine("unix:///x.sock").explained(TypeError("no")) is None
+
+
+async def test_an_engine_that_comes_back_in_time_is_waited_for(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (fake, gate, engine):
+        fake.create("mc")
+        await gate.shut()
+        asking = asyncio.ensure_future(engine.inspect("mc", patience=60))
+        with pytest.raises(EngineError, match="cannot be reached"):
+            await engine.inspect("mc")
+        await gate.open()
+        found = await asking
+        assert found is not None
+
+
+async def test_a_container_that_is_not_there_is_none(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (_, _, engine):
+        assert await engine.inspect("mc") is None
+
+
+async def test_what_is_no_engine_is_told(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (fake, _, engine):
+        fake.create("mc").id = ""
+        with pytest.raises(EngineError, match="no container engine"):
+            await engine.inspect("mc")
+
+
+async def test_it_is_followed_through_its_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    seen: list[Mapping[str, Any] | None] = []
+
+    async def look(event: Mapping[str, Any] | None) -> None:
+        seen.append(event)
+
+    async with engines(tmp_path) as (fake, gate, engine):
+        following = asyncio.ensure_future(engine.follow(look))
+        try:
+            await until(lambda: seen)
+            container = fake.create("mc")
+            await until(lambda: len(seen) > 1)
+            assert seen[0] is None
+            assert seen[1] is not None
+            assert seen[1]["Action"] == "create"
+            await gate.shut()
+            await until(lambda: "trying again" in caplog.text)
+            fake.run(container)
+            before = len(seen)
+            await gate.open()
+            await until(lambda: len(seen) > before)
+            assert seen[before] is None, "what may have been missed has to be looked for"
+            assert "can be reached again" in caplog.text
+            assert caplog.text.count("trying again") == 1
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+
+async def test_a_look_that_fails_is_taken_again(tmp_path: Path) -> None:
+    looks: list[None] = []
+
+    async def look(event: Mapping[str, Any] | None) -> None:
+        looks.append(None)
+        if len(looks) < 3:
+            raise EngineError("away for a moment")
+
+    async with engines(tmp_path) as (_, _, engine):
+        following = asyncio.ensure_future(engine.follow(look))
+        await until(lambda: len(looks) == 3)
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_a_connection_that_was_closed_is_not_made_anew(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (_, _, engine):
+        await engine.close()
+        with pytest.raises(EngineError, match="closed"):
+            await engine.inspect("mc")
+
+
+async def test_a_slow_answer_is_given_up(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (_, gate, engine):
+        gate.hold()
+
+        async def ask(client: Any) -> None:
+            await client.system.info()
+
+        with pytest.raises(EngineError, match="in time"):
+            await engine.ask(ask, within=0.01)
+
+
+def test_a_socket_of_ours_passes_the_check(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        Engine(f"unix://{tmp_path / 's'}").check()

@@ -1,0 +1,445 @@
+"""A server in a container that exists already: `zeroscale docker 25565 25575 -a container=mc -a protocol=minecraft`.
+
+Of Docker, or of podman's compatible socket. The container is started, stopped, paused and followed by the engine's
+events, so that what others do with it is seen at once; it is never created, removed or changed.
+
+Nothing is lost by a stop: the container gets its own stop signal, and is killed only where its operator gave it a stop
+time-out of its own (`stop_grace_period`); otherwise it has all the time it needs. An engine that cannot be reached is
+asked again and again, and never taken for a server that has stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal as signals
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from aiodocker import Docker
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import docker_engine, values
+from zeroscale.plugins.docker_console import execute, type_line
+from zeroscale.plugins.docker_container import Container
+from zeroscale.plugins.docker_engine import Engine, EngineError, waits
+from zeroscale.plugins.docker_run import Run, reason_of
+from zeroscale.status import Status
+
+logger = logging.getLogger(__name__)
+
+AS_LONG_AS_IT_TAKES = 366 * 86400
+"""Seconds of grace: a year. Docker knows -1 for this, podman does not."""
+
+LAST_LINES = 20
+"""Of the output of a container that was taken over: what a crash is explained with."""
+
+MINECRAFT_READY = r"Done \([0-9.,]+s\)!"
+
+QUIET = ("exec_", "top", "attach", "resize", "archive-path", "extract-to-dir")
+"""Events that change nothing of a container's state begin like this; health checks make three every few seconds."""
+
+
+class Server:
+    """One container.
+
+    :ivar status: where this plugin believes it to be.
+    :ivar protocol: what its clients speak.
+    :ivar ready_line: a regular expression of the line of output that says it is ready; None: none does.
+    :ivar on_output: called with each line of its output.
+    :ivar on_found: called when it runs though we did not start it, or goes on though we did not resume it.
+    :ivar on_paused: called when others have paused it.
+    """
+
+    def __init__(
+        self,
+        container: str,
+        *,
+        server_port: int,
+        base_url: str | None = None,
+        protocol: str | None = None,
+        network: str | None = None,
+        health: str | bool = True,
+        console: str | None = None,
+        ready_line: str | None = None,
+    ) -> None:
+        """Asks nothing yet.
+
+        :param container: its name or id.
+        :param server_port: where its server listens; as published, or inside where `network` is given.
+        :param base_url: the engine's address; None: by DOCKER_HOST, else the usual socket.
+        :param protocol: `minecraft`, where its clients speak that.
+        :param network: connect to its address in this network; None: to where zeroscale was told.
+        :param health: whether a start waits for its HEALTHCHECK, where it has one.
+        :param console: a command inside it that passes a line on to its console, as `rcon-cli` or
+            `mc-send-to-console`; None: its stdin.
+        :param ready_line: a regular expression of the line of output that says it is ready.
+        :raises PluginError: one of the values cannot be understood.
+        """
+        if not container:
+            raise PluginError("no container: give its name, as in -a container=mc")
+        self._waits_for_health = values.yes_or_no("health", health)
+        self._console = values.words("console", console) if console is not None else None
+        self.status = Status.stopped
+        self.protocol = values.protocol(protocol)
+        if ready_line is not None:
+            try:
+                re.compile(ready_line)
+            except re.error as error:
+                raise PluginError(f"ready_line={ready_line!r} is no regular expression: {error}") from None
+        self.ready_line = ready_line or (MINECRAFT_READY if self.protocol else None)
+        self.on_output: Callable[[str], None] | None = None
+        self.on_found: Callable[[], None] | None = None
+        self.on_paused: Callable[[], None] | None = None
+        self._name = container
+        self._port = server_port
+        self._network = network
+        self._engine = Engine(base_url)
+        self._looking = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._seen: Container | None = None
+        self._run: Run | None = None
+        self._last: Run | None = None
+        self._died: dict[str, int] = {}
+        self._claims = 0
+        self._holds_paused = False
+        self._asked_to_end = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """Where the running server is reached; None: where zeroscale was told.
+
+        :raises PluginError: it is not in the network that was named.
+        """
+        if self._network is None or self._seen is None:
+            return None
+        return self._seen.address(self._network), self._port
+
+    def fake_status(self) -> bytes:
+        """Nothing: a client is held."""
+        return b""
+
+    # What the core asks for
+
+    def check(self) -> None:
+        """Whether the engine may be used by us, as far as that is seen without asking it.
+
+        :raises PluginError: it may not.
+        """
+        self._engine.check()
+
+    async def adopt(self) -> bool:
+        """Takes the container over where it runs already; where it is paused, it goes on.
+
+        :raises PluginError: the engine cannot be reached, or does not let us.
+        """
+        self._claims += 1
+        try:
+            self._watch()
+            await self._look(patience=docker_engine.PATIENCE)
+            if self._run is None:
+                return False
+            self._run.claimed = True
+            if self._seen is not None and self._seen.paused:
+                await self.resume()
+            return self._run is not None
+        finally:
+            self._claims -= 1
+
+    async def start(self) -> None:
+        """Starts it; returns once it runs, and is healthy where it has a HEALTHCHECK.
+
+        :raises PluginError: it cannot be started.
+        """
+        self._claims += 1
+        self._asked_to_end = False
+        self.status = Status.starting
+        try:
+            self._watch()
+            await self._start()
+        except BaseException:
+            self.status = Status.stopped
+            raise
+        finally:
+            self._claims -= 1
+
+    async def stop(self) -> None:
+        """Asks it to stop, and waits until it is gone, however long the engine is away meanwhile.
+
+        :raises PluginError: the engine does not let us.
+        """
+        self._asked_to_end = True
+        for wait in waits():
+            try:
+                seen = await self._look()
+                if seen is None or not (seen.alive or seen.restarting):
+                    break
+                self.status = Status.stopping
+                run = self._run
+                if seen.paused:
+                    await self.resume()
+                await self._stop(seen)
+                await self._look()
+                if self._run is None or self._run is not run:
+                    break
+            except EngineError as error:
+                if error.lasting and error.status != 404:
+                    raise
+                logger.warning("Container %s could not be stopped yet: %s", self._name, error)
+            await asyncio.sleep(wait)
+        self.status = Status.stopped
+
+    async def pause(self) -> None:
+        """Freezes it.
+
+        :raises PluginError: the engine cannot be reached, or does not let us.
+        """
+        self._holds_paused = True
+        seen = await self._look(patience=docker_engine.PATIENCE)
+        if seen is None or not seen.paused:
+            await self._ask(lambda client: client.containers.container(self._name).pause())
+            await self._look(patience=docker_engine.PATIENCE)
+        self.status = Status.paused
+
+    async def resume(self) -> None:
+        """Lets it go on.
+
+        :raises PluginError: the engine cannot be reached, or does not let us.
+        """
+        self._holds_paused = False
+        seen = await self._look(patience=docker_engine.PATIENCE)
+        if seen is None or seen.paused:
+            await self._ask(lambda client: client.containers.container(self._name).unpause())
+            await self._look(patience=docker_engine.PATIENCE)
+        self.status = Status.running
+
+    async def wait(self) -> int | None:
+        """Waits until it has ended; returns its exit code, where that is known.
+
+        :raises PluginError: it ended by itself, and this says why better than the code.
+        """
+        run = self._run or self._last
+        if run is None:
+            return None
+        await run.ended.wait()
+        await run.last_words()
+        if run.reason is not None and not self._asked_to_end:
+            raise PluginError(run.reason)
+        return run.exit_code
+
+    def signal(self, number: int) -> None:
+        """Has the engine send a signal to its first process."""
+        self._asked_to_end = True
+        name = signals.Signals(number).name
+
+        async def kill() -> None:
+            try:
+                await self._ask(lambda client: client.containers.container(self._name).kill(signal=name))
+            except EngineError as error:
+                logger.error("%s could not be sent to container %s: %s", name, self._name, error)
+
+        self._keep(kill())
+
+    async def send(self, line: str) -> None:
+        """Types a line on its console.
+
+        :raises PluginError: it has none, or it did not take it.
+        """
+        if self._console is not None:
+            for said in await execute(self._engine, self._name, [*self._console, line]):
+                self._output(said)
+        elif self._seen is not None and self._seen.stdin:
+            await type_line(self._engine, self._name, line)
+        else:
+            raise PluginError(
+                f"container {self._name} has no console: give it stdin_open: true, or this plugin console=COMMAND, "
+                "a command inside it that takes a line, as rcon-cli"
+            )
+
+    async def close(self) -> None:
+        """Lets go of the engine; the container is left as it is."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._engine.close()
+
+    # How
+
+    async def _ask(self, request: Callable[[Docker], Any]) -> Any:
+        return await self._engine.ask(request, patience=docker_engine.PATIENCE)
+
+    async def _start(self) -> None:
+        seen = await self._look(patience=docker_engine.PATIENCE)
+        if seen is None:
+            raise PluginError(
+                f"there is no container {self._name!r} at {self._engine.where}: create it first, as with "
+                "docker compose create"
+            )
+        self._holds_paused = False
+        if not seen.alive:
+            await self._ask(lambda client: client.containers.container(self._name).start())
+            seen = await self._look(patience=docker_engine.PATIENCE)
+        elif seen.paused:
+            await self.resume()
+        seen = await self._until(lambda now: now is None or not now.restarting)
+        run = self._run
+        if run is None:  # it has ended before we saw it run
+            run = self._last = Run(seen.run if seen is not None else ("", ""))
+            run.end(seen.exit_code if seen is not None else None, reason_of(seen))
+            return
+        run.claimed = True
+        self.status = Status.running
+        if self._network is not None and seen is not None:
+            seen.address(self._network)  # or says why there is none
+        if self._waits_for_health and seen is not None and seen.health is not None:
+            logger.debug("Waiting until container %s is healthy", self._name)
+            await self._until(lambda now: now is None or self._run is not run or now.health in (None, "healthy"))
+
+    async def _stop(self, seen: Container) -> None:
+        """Asks for the stop, and waits for whichever comes first: the answer, or the end of the run."""
+        grace = AS_LONG_AS_IT_TAKES if seen.grace is None else None
+
+        async def stop() -> None:
+            await self._engine.ask(lambda client: client.containers.container(seen.id).stop(t=grace), within=None)
+
+        stopping = asyncio.ensure_future(stop())
+        ended = asyncio.ensure_future(self._run.ended.wait() if self._run is not None else asyncio.Event().wait())
+        try:
+            await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                stopping.result()
+        finally:
+            stopping.cancel()
+            ended.cancel()
+            await asyncio.wait([stopping, ended])
+
+    # What is seen
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            self._watcher = self._keep(self._engine.follow(self._happened))
+
+    async def _happened(self, event: Mapping[str, Any] | None) -> None:
+        """Looks again, where an event may be about our container."""
+        if event is not None:
+            action = str(event.get("Action") or event.get("status") or "")
+            actor = event.get("Actor") or {}
+            identity, attributes = str(actor.get("ID") or event.get("id") or ""), actor.get("Attributes") or {}
+            known = self._seen is not None and self._seen.id == identity
+            if action.startswith(QUIET) or not (
+                known or attributes.get("name") == self._name or identity.startswith(self._name) or action == "rename"
+            ):
+                return
+            if action in ("die", "died"):
+                self._note_exit(identity, attributes)
+        await self._look()
+
+    def _note_exit(self, identity: str, attributes: Mapping[str, Any]) -> None:
+        code = str(attributes.get("exitCode") or attributes.get("containerExitCode") or "")
+        if not code.isdigit():
+            return
+        last = self._last
+        if last is not None and last.key[0] == identity and last.exit_code is None:
+            last.note_code(int(code))
+        else:
+            self._died = {identity: int(code)}
+
+    async def _look(self, patience: float = 0.0) -> Container | None:
+        """The container as it is now; one look at a time, so that an old one never takes the place of a new one."""
+        async with self._looking:
+            seen = await self._engine.inspect(self._name, patience=patience)
+            self._take(seen)
+        return seen
+
+    async def _until(self, true: Callable[[Container | None], bool]) -> Container | None:
+        """Waits until a look at it says so."""
+        while not true(self._seen):
+            self._changed.clear()
+            await self._changed.wait()
+        return self._seen
+
+    def _take(self, seen: Container | None) -> None:
+        before, self._seen = self._seen, seen
+        key = seen.run if seen is not None and seen.alive else None
+        run = self._run
+        if run is not None and run.key != key:
+            self._end(run, seen)
+        if seen is not None and key is not None:
+            if self._run is None:
+                self._run = Run(key)
+                self._died = {}
+                self._run.claimed = self._claims > 0
+                self._holds_paused = seen.paused
+                self._read(self._run, seen)
+            elif before is not None and before.paused != seen.paused and seen.paused != self._holds_paused:
+                self._holds_paused = seen.paused
+                self.status = Status.paused if seen.paused else Status.running
+                _call(self.on_paused if seen.paused else self.on_found)
+            if not self._run.claimed and not seen.paused and self._claims == 0:
+                # One that others have paused sleeps as well as a stopped one, until somebody wants in.
+                self._run.claimed = True
+                self._asked_to_end = False
+                self.status = Status.running
+                _call(self.on_found)
+        self._changed.set()
+
+    def _end(self, run: Run, seen: Container | None) -> None:
+        self._run, self._last = None, run
+        self.status = Status.stopped
+        exit_code = self._died.get(run.key[0])
+        if seen is not None and seen.run == run.key and seen.exit_code is not None:
+            exit_code = seen.exit_code
+        run.end(exit_code, reason_of(seen) if seen is not None and seen.run == run.key else None)
+
+    # Its output
+
+    def _read(self, run: Run, seen: Container) -> None:
+        if self.on_output is not None:
+            asked = {"tail": str(LAST_LINES)}
+            if run.claimed and self.status is Status.starting and seen.started_second is not None:
+                asked = {"since": str(seen.started_second)}
+            run.reader = self._keep(self._read_output(run, seen, asked))
+
+    async def _read_output(self, run: Run, seen: Container, asked: dict[str, str]) -> None:
+        """Passes its output on as long as the run lasts, and the engine keeps its output."""
+        for wait in waits():
+            try:
+                await self._engine.output(seen, self._output, **asked)
+            except EngineError as error:
+                logger.debug("The output of container %s cannot be read: %s", self._name, error)
+                if error.lasting:
+                    return
+            # Its end may be told a moment later than its output ends; the next run's is not ours to read.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await run.ended.wait()
+                    return
+            asked = {"tail": "0"}
+
+    def _output(self, line: str) -> None:
+        if self.on_output is not None:
+            self.on_output(line)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Has it run until it is done or we are; what goes wrong in it is a fault of ours, and said."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("A fault in the docker plugin", exc_info=error)
+
+        task.add_done_callback(done)
+        return task
+
+
+def _call(function: Callable[[], None] | None) -> None:
+    if function is not None:
+        function()
