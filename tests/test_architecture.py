@@ -156,6 +156,8 @@ WITHOUT_A_TEST_FILE = {
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "test_architecture.py": "is about all of them",
+    "test_reload.py": "is about service, hosted and doors together",
+    "test_configuration_page.py": "is about what docs/configuration.md says",
     "test_readme.py": "is about what README.md says",
 }
 WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures"}
