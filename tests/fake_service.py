@@ -7,6 +7,7 @@ what is asked of it; the tests wait for those lines.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,7 +24,9 @@ def check(config: Config, file: Path | None = None) -> None:
         raise ConfigError("no plugin is called 'unknown'\ndid you mean 'generic'?")
 
 
-def make_service(config: Config, reactor: IReactorTime) -> FakeProxy:
+def make_service(
+    config: Config, reactor: IReactorTime, read_again: Callable[[], Config], file: Path | None
+) -> FakeProxy:
     return FakeProxy(config, reactor)
 
 
@@ -64,6 +67,10 @@ class FakeProxy:
 
     def command(self, line: str) -> None:
         logger.warning("command %r", line)
+
+    def reload(self) -> Deferred[Sequence[str]]:
+        logger.warning("reload")
+        return succeed([])
 
     def _stopped(self) -> None:
         logger.warning("stopped")

@@ -81,10 +81,19 @@ ROOMS = [
         ("errors", "status"),
         outside=("msgspec",),
     ),
+    Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
     Room(
-        ("server.lifecycle", "server.transitions", "server.ladder", "server.parts", "server.exits", "server.vigil"),
+        (
+            "server.lifecycle",
+            "server.transitions",
+            "server.ladder",
+            "server.parts",
+            "server.exits",
+            "server.vigil",
+            "server.waiters",
+        ),
         ("status", "errors", "server.idle", "server.tally"),
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
@@ -117,6 +126,7 @@ ROOMS = [
         (
             "protocols",
             "config",
+            "configfile",
             "control.paths",
             "control.protocol",
             "durations",
@@ -132,7 +142,7 @@ ROOMS = [
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(
-        ("cli", "tap", "options", "service", "checking", "running", "logs", "__main__"),
+        ("cli", "tap", "options", "service", "hosted", "doors", "checking", "running", "logs", "__main__"),
         EVERYTHING,
         outside=("twisted",),
     ),
@@ -155,6 +165,7 @@ WITHOUT_A_TEST_FILE = {
 }
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
+    "plugins/test_package.py": "is about a plugin of another package, and docs/plugins.md",
     "test_architecture.py": "is about all of them",
     "test_reload.py": "is about service, hosted and doors together",
     "test_configuration_page.py": "is about what docs/configuration.md says",

@@ -120,6 +120,18 @@ async def test_what_a_plugin_may_have_is_used() -> None:
         await waiting
 
 
+@pytest.mark.parametrize(
+    ("code", "meant"), [(None, None), (0, 0), (3, 3), (-signal.SIGTERM, 143), (-signal.SIGKILL, 137)]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_signal_s_exit_code_may_be_python_s(code: int | None, meant: int | None) -> None:
+    class Ends(Minimal):
+        async def wait(self) -> int | None:
+            return code
+
+    assert await BridgedPlugin(Ends()).wait() == meant
+
+
 @pytest_twisted.ensureDeferred
 async def test_whatever_a_plugin_raises_is_one_line() -> None:
     class Broken(Minimal):

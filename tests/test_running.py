@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 
 import pytest
 from processes import Program, python
@@ -19,6 +20,7 @@ class CountingProxy:
     def __init__(self) -> None:
         self.hurried = 0
         self.fatal: Deferred[None] = Deferred()
+        self.reloading: Deferred[Sequence[str]] = Deferred()
 
     def start(self) -> Deferred[None]:
         return succeed(None)
@@ -31,6 +33,9 @@ class CountingProxy:
 
     def command(self, line: str) -> None:
         raise AssertionError("no signal types anything")
+
+    def reload(self) -> Deferred[Sequence[str]]:
+        return self.reloading
 
 
 class LeftEarly(BaseException):
@@ -57,6 +62,29 @@ def test_interrupts_stop_then_hurry_then_leave(
         interrupts.interrupt(signal.SIGTERM)
     assert left.value.args == (1,)
     assert "survival, creative" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (["creative: added"], []),
+        ([], ["SIGHUP: nothing has changed"]),
+        (ConfigError("no such file"), ["Not reloaded: no such file"]),
+        (ConfigMistakes(["one mistake", "another"]), ["Not reloaded: one mistake", "Not reloaded: another"]),
+    ],
+)
+def test_a_hangup_reloads_and_tells_how_that_went(
+    caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, told: list[str]
+) -> None:
+    proxy, loop = CountingProxy(), asyncio.new_event_loop()
+    interrupts = Interrupts(loop, lambda _: None, proxy, [])
+    loop.close()
+    with caplog.at_level(logging.INFO):
+        interrupts.reload()
+        assert caplog.messages == []
+        proxy.reloading.callback(outcome) if isinstance(outcome, list) else proxy.reloading.errback(outcome)
+    assert caplog.messages == told
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_the_installed_reactor_is_taken_where_it_is_asyncios() -> None:

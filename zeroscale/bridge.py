@@ -99,15 +99,23 @@ class BridgedPlugin:
         """The plugin's `resume()`."""
         return self._call("resume")
 
-    def send(self, line: str) -> Deferred[None]:
-        """One line to the server's console; fails with `PluginError` where it has none."""
+    def send(self, line: str) -> Deferred[str | None]:
+        """One line to the server's console.
+
+        :returns: what it answered, where the plugin's `send()` returns a text; fails with `PluginError` where the
+            server has no console.
+        """
         if not self.can_send:
             return fail(PluginError("this server has no console that can be written to"))
-        return self._call("send", line)
+        return self._call("send", line).addCallback(lambda said: said if isinstance(said, str) else None)
 
     def wait(self) -> Deferred[int | None]:
-        """Fires when the server is gone, with its exit code where that can be known."""
-        return self._call("wait")
+        """Fires when the server is gone, with its exit code where that can be known; 128 plus a signal's number."""
+
+        def as_a_shell_has_it(code: int | None) -> int | None:
+            return 128 - code if code is not None and code < 0 else code  # asyncio says -15 of SIGTERM
+
+        return self._call("wait").addCallback(as_a_shell_has_it)
 
     def players(self) -> Deferred[int | None]:
         """How many are on, as the plugin knows it; None where it does not."""

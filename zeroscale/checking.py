@@ -17,10 +17,13 @@ from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, ServerConfig
 from zeroscale.config_secrets import Secret
 from zeroscale.config_words import join
+from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.front.texts import Texts
+from zeroscale.hosted import admission
 from zeroscale.plugins import find_plugin
 from zeroscale.running import one_line
+from zeroscale.server.gamefiles import GameFiles
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]
 
@@ -59,7 +62,11 @@ def check(config: Config, reactor: Any, make_plugin: MakePlugin, file: Path | No
 def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[Mistake]:
     """What is in the way; see `check`."""
     if config.metrics.listen is not None:
-        yield from _raised("metrics.listen", partial(listening.check, reactor, config.metrics.listen))
+        from zeroscale.control import metrics_resource  # imports Twisted's HTTP, which takes a while
+
+        yield from _raised("metrics.listen", partial(metrics_resource.check, reactor, config.metrics.listen))
+    if config.control.listen:
+        yield from _raised("control.listen", partial(paths.parse_listen, config.control.listen))
     speaks: dict[str, tuple[str, bool]] = {}
     for server in config.servers:
         path = join("servers", server.name)
@@ -67,6 +74,8 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
         for mistake in _of_server(server, path, reactor, make_plugin, plugins):
             yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
         for plugin in plugins:
+            files = GameFiles(server.directory) if plugin.speaks_minecraft else None
+            yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
 
 

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         service.check(invocation.config, file=invocation.config_file)
-        proxy = service.make_service(invocation.config, reactor)
+        proxy = service.make_service(invocation.config, reactor, invocation.read_again, invocation.config_file)
     except ZeroscaleError as error:
         _complain(error)
         return EXIT_FAILED

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from zeroscale.errors import ConfigError, ConfigMistakes
+from zeroscale.errors import ConfigError, ConfigMistakes, ZeroscaleError
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -45,6 +46,10 @@ class Proxy(Protocol):
 
     def command(self, line: str) -> None:
         """One line for the consoles of the servers."""
+        ...
+
+    def reload(self) -> Deferred[Sequence[str]]:
+        """Reads the configuration again; fires with what has changed, a line each."""
         ...
 
     @property
@@ -80,7 +85,20 @@ class Interrupts:
         """Replaces the process's signal handlers; to be called once the reactor runs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.interrupt, number)
-        self._loop.add_signal_handler(signal.SIGHUP, logger.warning, "SIGHUP is ignored: there is nothing to reload")
+        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def reload(self) -> None:
+        """SIGHUP: the configuration is read again."""
+        self._proxy.reload().addCallbacks(self._reloaded, self._not_reloaded)
+
+    def _reloaded(self, changes: Sequence[str]) -> None:
+        if not changes:
+            logger.info("SIGHUP: nothing has changed")
+
+    def _not_reloaded(self, failure: Failure) -> None:
+        expected = failure.check(ZeroscaleError)
+        for line in lines_of(failure.value):
+            logger.error("Not reloaded: %s", line, exc_info=None if expected else failure.value)
 
     def interrupt(self, number: signal.Signals) -> None:
         """One more of them."""

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.python.failure import Failure
 
-from zeroscale import checking, listening
-from zeroscale.access import Names, ServerLists
-from zeroscale.bridge import BridgedPlugin
+from zeroscale import checking
 from zeroscale.config import Config, LimitsConfig, ServerConfig
+from zeroscale.control import paths
+from zeroscale.control.server import ControlServer
+from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.front.admission import Admission, Limits, Rules
-from zeroscale.front.connection import Client, House, Listener, Place
-from zeroscale.front.newcomers import Network, Newcomers
-from zeroscale.front.session import Policy as SessionPolicy
-from zeroscale.front.texts import Texts
-from zeroscale.plugins import construct, find_plugin
+from zeroscale.front.connection import Client, House
+from zeroscale.front.newcomers import Newcomers
+from zeroscale.hosted import Hosted, constructor, trusted
 from zeroscale.protocols import wire
-from zeroscale.protocols.base import Conversation
-from zeroscale.protocols.generic import GenericConversation
-from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays, raise_descriptor_limit
-from zeroscale.server.gamefiles import GameFiles, session_lock_holder
-from zeroscale.server.gamelists import GameLists
-from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
-from zeroscale.server.lifecycle import Lifecycle
-from zeroscale.server.mirror import Mirror
-from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.probe import GenericProbe, MinecraftProbe, Readiness
-from zeroscale.server.records import Records
-from zeroscale.server.storage import server_directory
+from zeroscale.status import ProxyReport, RelayReport, ServerView
+from zeroscale.version import VERSION
+
+if TYPE_CHECKING:
+    from zeroscale.control.metrics_resource import MetricsServer
 
 logger = logging.getLogger(__name__)
 
 DRAIN = 5.0
 """Seconds that relayed connections have to end by themselves once their server is gone."""
+
+NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log")
+"""What a running proxy cannot change."""
 
 
 def check(config: Config, reactor: Any = None, file: Path | None = None) -> None:
@@ -56,150 +47,63 @@ def check(config: Config, reactor: Any = None, file: Path | None = None) -> None
     """
     if reactor is None:
         from twisted.internet import reactor
-    checking.check(config, reactor, lambda server: _constructor(server, config)(), file)
+    checking.check(config, reactor, lambda server: constructor(server, config)(), file)
 
 
-def make_service(config: Config, reactor: Any) -> ProxyService:
+def make_service(
+    config: Config, reactor: Any, read_again: Callable[[], Config] | None = None, file: Path | None = None
+) -> ProxyService:
     """A proxy, not started yet.
 
+    :param read_again: reads the configuration again, for a reload.
+    :param file: where it was read; None: the command line said it.
     :raises ZeroscaleError: it cannot be made; see `check`.
     """
-    return ProxyService(config, reactor)
-
-
-class Hosted:
-    """One server: its life, and how clients reach it.
-
-    :ivar config: what it was told.
-    :ivar lifecycle: its life.
-    :ivar speaks_minecraft: its clients speak Minecraft's protocol.
-    """
-
-    def __init__(self, config: ServerConfig, whole: Config, house: House, reactor: Any) -> None:
-        self.config = config
-        self._house = house
-        self._ports: list[IListeningPort] = []
-        make_plugin = _constructor(config, whole)
-        plugin = make_plugin()
-        self.speaks_minecraft = plugin.speaks_minecraft
-        directory = server_directory(whole.state_directory, config.name)
-        files = self._files = GameFiles(config.directory)
-        keep_files = KeepFiles(config.directory)
-        self._records = Records(directory, config.directory if self.speaks_minecraft else None)
-        self._mirror = Mirror(directory, files.fallback_status if self.speaks_minecraft else lambda: None)
-        probe: MinecraftProbe | GenericProbe
-        if self.speaks_minecraft:
-            probe = MinecraftProbe(
-                reactor, config.server_host, config.server_port, status_disabled=lambda: not files.enable_status
-            )
-        else:
-            probe = GenericProbe(reactor, config.server_host, config.server_port)
-        self.lifecycle = Lifecycle(
-            config.name,
-            Policy(
-                idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, short_visits=self.speaks_minecraft),
-                pauses=config.idle_action != "stop",
-                pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,
-                start_timeout=config.start_timeout,
-                stop_timeout=config.stop_timeout,
-                kill_timeout=config.kill_timeout,
-                max_crashes=config.max_crashes,
-                asks=self.speaks_minecraft,
-                ready_line=_pattern(config, plugin.ready_line),
-            ),
-            Parts(
-                clock=reactor,
-                plugin=plugin,
-                construct=make_plugin,
-                probe=probe,
-                readiness=lambda: Readiness(
-                    reactor, probe, status_disabled=lambda: self.speaks_minecraft and not files.enable_status
-                ),
-                records=self._records,
-                mirror=self._mirror,
-                kept_awake=keep_files.kept_awake,
-                lockout=lambda: keep_files.lockout() or _lockout(config),
-                obstacle=lambda: _obstacle(files) if self.speaks_minecraft else None,
-                logger=logging.getLogger(plugin.module),
-            ),
-        )
-        self.place = Place(
-            self.lifecycle,
-            _texts(config),
-            SessionPolicy(
-                holds=config.join == "hold",
-                hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
-                wake_on_answer=config.wake_after == "answer",
-            ),
-            _admission(config, whole, files if self.speaks_minecraft else None),
-            config.server_host,
-            config.server_port,
-        )
-
-    async def listen(self, reactor: Any) -> None:
-        """Takes the server's locks and listens.
-
-        :raises ZeroscaleError: somebody else has them, or a port.
-        """
-        self._records.open()
-        factory = Listener(self._house, self._conversation, lambda _: self.place)
-        self._warn_of_pausing()
-        for where in self.config.listen:
-            self._ports.extend(await listening.listen(reactor, where, factory))
-
-    def close(self) -> Deferred[None]:
-        """Has the server stopped, or left as it is, as was asked; fires when that is done."""
-        return self.lifecycle.close(leave=self.config.on_exit == "leave")
-
-    def _warn_of_pausing(self) -> None:
-        tick_time = self._files.max_tick_time
-        if self.speaks_minecraft and self.config.idle_action != "stop" and tick_time > 0:
-            logger.warning(
-                "%s says max-tick-time=%d: the server's own watchdog ends it when it is resumed after a pause; "
-                "write max-tick-time=-1 there",
-                self._files.properties_file,
-                tick_time,
-            )
-
-    async def deafen(self) -> None:
-        """Stops listening."""
-        ports, self._ports = self._ports, []
-        for port in ports:
-            await maybeDeferred(port.stopListening)
-
-    def release(self) -> None:
-        """Gives the server's locks back."""
-        self._mirror.flush()
-        self._records.close()
-
-    def _conversation(self) -> Conversation:
-        if not self.speaks_minecraft:
-            return GenericConversation()
-        return MinecraftConversation(
-            forwarding=self.config.forwarding,
-            legacy_hold=self.config.legacy_hold,
-            transfer_as_login=self.config.transfer_as_login,
-        )
+    return ProxyService(config, reactor, read_again, file)
 
 
 class ProxyService:
-    """A whole proxy.
+    """A whole proxy. Implements `control.contract.Proxy`.
 
     :ivar fatal: fails when something died without which it cannot go on.
+    :ivar servers: those that are served, by name.
     """
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        read_again: Callable[[], Config] | None = None,
+        file: Path | None = None,
+    ) -> None:
         self.fatal: Deferred[None] = Deferred()
+        self._config = config
         self._reactor = reactor
+        self._read_again = read_again
+        self._file = file
+        self._began = reactor.seconds()
         self._relays = Relays(reactor, config.relay, self._relay_crashed)
         self._house = House(
             reactor=reactor,
             relays=self._relays,
             newcomers=_newcomers(config.limits),
             handshake_timeout=config.limits.handshake_timeout,
+            answers_strangers=config.unknown_host == "answer",
         )
-        self._hosted = [Hosted(server, config, self._house, reactor) for server in config.servers]
+        self._doors = Doors(reactor, self._house)
+        self.servers: dict[str, Hosted] = {}
+        self._leaving: dict[Hosted, Deferred[None]] = {}
+        self._awaited: frozenset[str] | set[str] = frozenset()
+        self._watchers: dict[object, Callable[[str], None]] = {}
+        self._changing = DeferredLock()
         self._relaying = False
+        self._stopping = False
+        self._control = _control(self, config, reactor, file)
+        self._metrics = _metrics(self, config, reactor)
+        for server in config.servers:
+            self._take_in(Hosted(server, config, reactor))
+
+    # Its beginning and its end
 
     def start(self) -> Deferred[None]:
         """Listens, and takes over servers that still run.
@@ -215,42 +119,183 @@ class ProxyService:
         logger.debug("Up to %d descriptors may be open", limit)
         self._relays.start()
         self._relaying = True
-        for hosted in self._hosted:
-            await hosted.listen(self._reactor)
-        if any(hosted.speaks_minecraft for hosted in self._hosted):
+        for hosted in self.servers.values():
+            hosted.open()
+        if self._control is not None:
+            await self._control.start()
+        if self._metrics is not None:
+            await self._metrics.start()
+        await self._doors.open(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        if any(hosted.speaks_minecraft for hosted in self.servers.values()):
             wire.preload()
         runs: Deferred[None] = Deferred()
         # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
         self._reactor.callLater(0, runs.callback, None)
         await runs
-        for hosted in self._hosted:
+        for hosted in list(self.servers.values()):
             await hosted.lifecycle.open()
 
     def stop(self) -> Deferred[None]:
         """Our own end: no new clients, servers stopped and waited for, then what is still relayed."""
-        return Deferred.fromCoroutine(self._stop())
+        self._stopping = True
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     async def _stop(self) -> None:
-        for hosted in self._hosted:
-            await hosted.deafen()
-        await gatherResults([hosted.close() for hosted in self._hosted])
+        await self._doors.close()
+        served = list(self.servers.values())
+        for leaving in self._leaving:
+            leaving.lifecycle.sleep()
+        await gatherResults([*(hosted.close() for hosted in served), *self._leaving.values()])
         if self._relaying:
-            left = all(hosted.config.on_exit == "leave" for hosted in self._hosted)
+            left = all(hosted.config.on_exit == "leave" for hosted in served)
             await self._relays.stop(0.0 if left else DRAIN)
-        for hosted in self._hosted:
-            hosted.release()
+        for hosted in served:
+            hosted.let_go()
+        if self._metrics is not None:
+            await self._metrics.stop()
+        if self._control is not None:
+            await self._control.stop()
 
     def hurry(self) -> None:
         """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
-        for hosted in self._hosted:
+        for hosted in (*self.servers.values(), *self._leaving):
             hosted.lifecycle.hurry()
+
+    # What its operator may do
 
     def command(self, line: str) -> None:
         """One line for the consoles of the servers that run."""
-        for hosted in self._hosted:
-            hosted.lifecycle.send(line).addErrback(
-                lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage())
-            )
+        for hosted in self.servers.values():
+            hosted.console(line).addErrback(lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage()))
+
+    def report(self) -> ProxyReport:
+        """All of it as it is now."""
+        return ProxyReport(
+            version=VERSION,
+            uptime=self._reactor.seconds() - self._began,
+            servers=tuple(self.servers[name].report() for name in sorted(self.servers)),
+            relays=tuple(RelayReport(name=name, **asdict(sums)) for name, sums in self._relays.counters().items()),
+            newcomers=len(self._house.newcomers),
+            outcomes=dict(self._house.outcomes.counts),
+        )
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """See `control.contract.Proxy.watch`."""
+        key = object()
+        self._watchers[key] = changed
+
+        def leave() -> None:
+            self._watchers.pop(key, None)
+
+        return leave
+
+    def reload(self) -> Deferred[Sequence[str]]:
+        """See `control.contract.Proxy.reload`."""
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._reload()))
+
+    async def _reload(self) -> Sequence[str]:
+        if self._read_again is None or self._file is None:
+            raise ConfigError("there is nothing to read again: this proxy was told by its command line")
+        if self._stopping:
+            raise ConfigError("nothing is read again: this proxy is shutting down")
+        config = self._read_again()
+        check(config, self._reactor, self._file)
+        told = {server.name: server for server in config.servers}
+        staying = {name: hosted for name, hosted in self.servers.items() if name in told}
+        going = {name: hosted for name, hosted in self.servers.items() if name not in told}
+        ending = (*going.values(), *self._leaving)
+        blocked = {name for name in told if name not in staying and _is_blocked(told[name], ending)}
+        # All that can fail comes first.
+        new = [name for name in told if name not in staying and name not in blocked]
+        added = await self._prepare(config, staying, new)
+        former, self._config = self._config, config
+        changes = [f"{name}: added" for name in added]
+        changes += [f"{name}: will be added once the one in its place has stopped" for name in blocked]
+        self._awaited = blocked
+        for name, hosted in staying.items():
+            words = hosted.change(told[name], config)
+            if words is not None:
+                changes.append(f"{name}: changed: {words}")
+        for hosted in added.values():
+            self._take_in(hosted)
+        for name, hosted in going.items():
+            changes.append(f"{name}: removed")
+            del self.servers[name]
+            self._retire(hosted)
+        changes += self._follow(former, config)
+        await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        for change in changes:
+            logger.info("Reloaded: %s", change)
+        for hosted in added.values():
+            await hosted.lifecycle.open()
+        return changes
+
+    async def _prepare(
+        self, config: Config, staying: Mapping[str, Hosted], names: Sequence[str]
+    ) -> Mapping[str, Hosted]:
+        """Servers that are new in this configuration, with their locks taken and all doors open.
+
+        :raises ZeroscaleError: one of them cannot be had; then nothing has been done.
+        """
+        told = {server.name: server for server in config.servers}
+        added: dict[str, Hosted] = {}
+        try:
+            for name in names:
+                hosted = Hosted(told[name], config, self._reactor)
+                hosted.open()
+                added[name] = hosted
+            await self._doors.open(plan((told[name], hosted) for name, hosted in {**staying, **added}.items()))
+        except ZeroscaleError:
+            for hosted in added.values():
+                hosted.let_go()
+            raise
+        return added
+
+    def _take_in(self, hosted: Hosted) -> None:
+        self.servers[hosted.name] = hosted
+        hosted.lifecycle.watch(self._tell_watchers)
+
+    def _tell_watchers(self, view: ServerView) -> None:
+        for changed in list(self._watchers.values()):
+            changed(view.name)
+
+    def _retire(self, hosted: Hosted) -> None:
+        """It is stopped once nobody is on it."""
+        gone = self._leaving[hosted] = hosted.lifecycle.retire()
+
+        def let_go(_: None) -> None:
+            del self._leaving[hosted]
+            hosted.let_go()
+            if self._awaited and not self._stopping:
+                self._changing.run(lambda: Deferred.fromCoroutine(self._take_in_awaited())).addErrback(_fault)
+
+        gone.addCallbacks(let_go, _fault)
+
+    async def _take_in_awaited(self) -> None:
+        """Those that could not be added before another one had stopped."""
+        told = {server.name: server for server in self._config.servers}
+        names = [name for name in self._awaited if not _is_blocked(told[name], self._leaving)]
+        if not names or self._stopping:
+            return
+        self._awaited = self._awaited.difference(names)
+        try:
+            added = await self._prepare(self._config, self.servers, names)
+        except ZeroscaleError as error:
+            logger.error("%s cannot be added: %s", ", ".join(names), error)
+            return
+        for hosted in added.values():
+            logger.info("Reloaded: %s: added", hosted.name)
+            self._take_in(hosted)
+        await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        for hosted in added.values():
+            await hosted.lifecycle.open()
+
+    def _follow(self, former: Config, config: Config) -> list[str]:
+        """What concerns all servers."""
+        self._house.answers_strangers = config.unknown_host == "answer"
+        self._house.handshake_timeout = config.limits.handshake_timeout
+        late = [name for name in NEXT_START_FIELDS if getattr(config, name) != getattr(former, name)]
+        return [f"{name}: changes at the next start of zeroscale" for name in late]
 
     def _relay_crashed(self, failure: Failure) -> None:
         logger.critical("The relay has died, and every connection with it: %s", failure.getTraceback())
@@ -258,72 +303,45 @@ class ProxyService:
             self.fatal.errback(ZeroscaleError(f"the relay has died: {failure.getErrorMessage()}"))
 
 
-def _constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlugin]:
-    plugin_class = find_plugin(server.plugin)
-    offered: Mapping[str, object] = {
-        "working_directory": str(server.directory),
-        "server_host": server.server_host,
-        "server_port": server.server_port,
-        "state_directory": server_directory(config.state_directory, server.name),
-    }
-
-    def make() -> BridgedPlugin:
-        return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
-
-    return make
-
-
-def _texts(server: ServerConfig) -> Texts:
-    return Texts(server.texts, status_protocol=server.status_protocol, motd=server.motd)
-
-
-def _admission(server: ServerConfig, config: Config, files: GameFiles | None) -> Admission:
-    """Who may wake this server.
-
-    :param files: its directory's, where it is a Minecraft server.
-    :raises ConfigError: only its players' names could tell, which this kind of server has not.
-    """
-    asked = server.admission
-    if files is None and asked.wake not in ("anyone", "nobody"):
-        raise ConfigError(
-            f"server {server.name!r}: admission.wake {asked.wake!r} needs a Minecraft server, whose players have "
-            "names; for others say 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
-        )
-    return Admission(
-        Rules(asked.wake, asked.server_lists, Names(asked.allow), Names(asked.deny)),
-        Limits(asked.status_per_minute, asked.logins_per_minute, asked.wakes_per_minute),
-        lists=ServerLists if files is None else GameLists(files).read,
-        wall_clock=time.time,
-        trusted=_trusted(config.limits),
+def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
+    """Whether one of the others has what this server needs: its name, its world or its port."""
+    return any(
+        server.name == other.name
+        or (other.speaks_minecraft and server.directory == other.config.directory)
+        or (server.server_host, server.server_port) == (other.config.server_host, other.config.server_port)
+        for other in others
     )
 
 
-def _lockout(server: ServerConfig) -> str | None:
-    """What the configuration has to say to all who come; None where it lets them in."""
-    words = server.admission.lockout
-    return None if words is None else words.strip() or DEFAULT_TEXT
+def _fault(failure: Failure) -> None:
+    logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
 
-def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
-    if ready_line is None:
+def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | None) -> ControlServer | None:
+    """The operator's socket; None where there is to be none."""
+    listen = config.control.listen
+    if listen == "":
         return None
+    if listen is not None:
+        return ControlServer(proxy, reactor, paths.parse_listen(listen), required=True)
+    name = paths.NAME_FOR_A_FILE if file is not None else ",".join(server.name for server in config.servers)
     try:
-        return re.compile(ready_line)
-    except re.error as error:
-        raise ConfigError(f"server {server.name!r}: ready_line is no regular expression: {error}") from None
-
-
-def _obstacle(files: GameFiles) -> str | None:
-    holder = session_lock_holder(files.level_directory)
-    if holder is None:
+        place = paths.default_place(name, config.state_directory, os.environ, os.geteuid())
+    except ConfigError as error:
+        logger.warning("zeroscalectl cannot be used: %s", error)
         return None
-    who = f"process {holder}" if holder else "another process"
-    return f"{who} has this world open (it holds {files.level_directory / 'session.lock'}): stop that server first"
+    return ControlServer(proxy, reactor, place, required=False)
+
+
+def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer | None:
+    listen = config.metrics.listen
+    if listen is None:
+        return None
+    # Twisted's HTTP takes 145 ms to import.
+    from zeroscale.control.metrics_resource import MetricsServer
+
+    return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
 def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
-    return Newcomers(limits.per_address, limits.total, _trusted(limits))
-
-
-def _trusted(limits: LimitsConfig) -> Sequence[Network]:
-    return [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
+    return Newcomers(limits.per_address, limits.total, trusted(limits))

@@ -67,6 +67,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who wants in, as far as it says.
+
+    :ivar name: the name it claims; "" where its protocol has none.
+    :ivar address: its address and port, for the operator.
+    """
+
+    name: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlayerReport:
     """One player who is relayed to a server.
 

@@ -78,7 +78,9 @@ def makeService(options: Options) -> DaemonService:
     observer = logs.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
     try:
         service.check(config, file=options.invocation.config_file)
-        proxy = service.make_service(config, options.reactor)
+        proxy = service.make_service(
+            config, options.reactor, options.invocation.read_again, options.invocation.config_file
+        )
     except ZeroscaleError as error:
         raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
     somebody_waits = options.parent is not None and not options.parent["nodaemon"]

@@ -24,12 +24,13 @@ from zeroscale.front.admission import Admission
 from zeroscale.front.connection import Client, House, Listener, Place
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.session import Policy
-from zeroscale.protocols.base import Component, Conversation, StatusReply
+from zeroscale.protocols.base import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending
-from zeroscale.status import ServerView, Status
+from zeroscale.server.tally import Counts
+from zeroscale.status import ServerView, Status, Visitor
 
 BACKEND = ("127.0.0.1", 25575)
 HANDSHAKE_TIMEOUT = 5.0
@@ -206,6 +207,8 @@ class Server:
     visits: list[Visit] = field(default_factory=list)
     waiters: list[Deferred[Visit]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    visitors: list[Visitor] = field(default_factory=list)
 
     @property
     def view(self) -> ServerView:
@@ -225,12 +228,14 @@ class Server:
         """Visits that have not ended."""
         return sum(not visit.ended for visit in self.visits)
 
-    def wake(self, who: str) -> None:
+    def wake(self, who: str, reason: str = "login") -> None:
         self.woken.append(who)
+        self.reasons.append(reason)
         if self.status in (Status.stopped, Status.failed, Status.paused):
             self.become(self.wakes_to)
 
-    def admit(self) -> Deferred[Visit]:
+    def admit(self, visitor: Visitor) -> Deferred[Visit]:
+        self.visitors.append(visitor)
         if self.closing:
             waiter: Deferred[Visit] = Deferred()
             waiter.errback(ServerUnavailable("the proxy is shutting down"))
@@ -422,7 +427,8 @@ class Scene:
         self.server = Server()
         self.relays = Relays()
         self.policy = policy or Policy(holds=True, hold_limit=300.0)
-        self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND)
+        self.counts = Counts(Status.stopped, 0.0)
+        self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND, self.counts)
         newcomers: Newcomers[Client] = Newcomers(per_address, total, trusted)
         self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
@@ -433,7 +439,9 @@ class Scene:
         self._attempts: list[Attempt] = []
 
     def _converse(self) -> Conversation:
-        return GenericConversation() if self._generic else MinecraftConversation(**self._conversation)
+        if self._generic:
+            return GenericConversation()
+        return MinecraftConversation(treatment=lambda _: Treatment(**self._conversation))
 
     def connect(self, host: str = "203.0.113.7") -> Transport:
         """A new client."""

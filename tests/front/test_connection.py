@@ -562,7 +562,7 @@ def test_a_flood_of_one_address_is_no_flood_of_lines(scene: Scene) -> None:
 
 
 def test_a_fault_of_ours_is_told_and_closes_the_connection(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene.server, "admit", lambda: 1 / 0)
+    monkeypatch.setattr(scene.server, "admit", lambda _: 1 / 0)
     client = scene.player()
     assert client.reset
     assert scene.outcomes == {"fault": 1}

@@ -25,6 +25,7 @@ from zeroscale.listening import listen
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays
+from zeroscale.server.tally import Counts
 from zeroscale.status import Status
 
 reactor: Any = global_reactor
@@ -102,9 +103,10 @@ class Scene:
         self.relays = Relays(reactor, "auto")
         newcomers: Newcomers[Client] = Newcomers(64, 1000)
         self.house = House(reactor, self.relays, newcomers, 5.0)
-        self.place = Place(
-            self.server, Texts(), Policy(holds=True, hold_limit=300.0), Admission(), *backend.getsockname()
-        )
+        self.counts = Counts(Status.stopped, 0.0)
+        policy = Policy(holds=True, hold_limit=300.0)
+        host, port = backend.getsockname()
+        self.place = Place(self.server, Texts(), policy, Admission(), host, port, self.counts)
         converse = GenericConversation if generic else MinecraftConversation
         self.listener = _Recording(self.house, converse, lambda host: self.place)
         self.backend = backend

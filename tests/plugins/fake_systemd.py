@@ -69,6 +69,10 @@ class Systemd:
     :ivar denied: who asks for a job may not.
     :ivar asked: set when something was asked that is not answered yet.
     :ivar calls: the methods that were called.
+    :ivar fail_start: what the unit is after a start that fails; None: it starts.
+    :ivar job_result: with what a start's job ends.
+    :ivar holds_start: a start takes until it is stopped.
+    :ivar starting: the job of a start that is held.
     """
 
     def __init__(self, address: str, unit: str) -> None:
@@ -82,6 +86,8 @@ class Systemd:
         self._address = address
         self._answers = asyncio.Event()
         self._answers.set()
+        self.starting: str | None = None
+        self.holds_start = False
         self._may_stop = asyncio.Event()
         self._may_stop.set()
         self._bus: MessageBus | None = None
@@ -210,6 +216,9 @@ class Systemd:
             self._removed(job, "failed")
         elif self.properties["LoadState"] != "loaded":
             self._removed(job, "failed")
+        elif self.holds_start:
+            self.change(ActiveState="activating", SubState="start")
+            self.starting = job
         elif self.job_result != "done":
             self._removed(job, self.job_result)
         else:
@@ -217,6 +226,9 @@ class Systemd:
             self._removed(job, "done")
 
     async def _stop(self, job: str) -> None:
+        if self.starting is not None:
+            self._removed(self.starting, "canceled")
+            self.starting = None
         self.change(ActiveState="deactivating", SubState="stop-sigterm")
         self.stopping.set()
         await self._may_stop.wait()

@@ -77,6 +77,7 @@ class Cluster:
 
     :ivar asked: how often each (verb, resource) was asked for.
     :ivar forbidden: those that are refused with 403.
+    :ivar allows: whether a Role allows (verb, group, resource, name); a list or watch has a name by its selector.
     :ivar auto_ready: pods get ready by themselves.
     :ivar holds_pods: pods that are terminating go on doing so, until `let_pods_end`.
     :ivar paused: the controllers do nothing, until `work`.
@@ -92,6 +93,7 @@ class Cluster:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
+    allows: Callable[[str, str, str, str], bool] = lambda *_: True
     auto_ready: bool = True
     holds_pods: bool = False
     paused: bool = False
@@ -345,7 +347,8 @@ class Cluster:
         await self._answers.wait()
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return self._error(status(401, "Unauthorized", "Unauthorized"))
-        if (verb, resource) in self.forbidden:
+        selected = name or request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        if (verb, resource) in self.forbidden or not self.allows(verb, group, resource, selected):
             what = f'{plural}.{group} "{name}"' if group else f"{plural}"
             message = (
                 f'{what} is forbidden: User "{USER}" cannot {verb} resource "{resource}" in API group "{group}" in the '

@@ -102,6 +102,15 @@ async def test_who_is_cancelled_leaves_no_command(state: Path) -> None:
     assert children() == before
 
 
+async def test_at_the_end_what_runs_is_ended_and_told(state: Path) -> None:
+    errands, _ = make(state)
+    before = children()
+    running = asyncio.ensure_future(errands.run("start", ["sleep", "300"], 300.0))
+    await until(lambda: children() - before)
+    errands.close()
+    assert (await running).code == 143
+
+
 async def test_without_process_descriptors_its_end_is_seen_by_looking(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
 from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
 from plugins.watching import Output
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import kubernetes, kubernetes_watch
+from zeroscale.options import parse
+from zeroscale.plugins import kubernetes, kubernetes_scale, kubernetes_watch
 from zeroscale.plugins.kubernetes import Server
-from zeroscale.plugins.kubernetes_workload import is_alive
+from zeroscale.plugins.kubernetes_tables import OWN, PASSED_ON
 from zeroscale.status import Status
 
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "LOOK_AGAIN", 0.01)
-    quicken(monkeypatch, kubernetes, kubernetes_watch)
+    quicken(monkeypatch, kubernetes_scale, kubernetes_watch)
 
 
 class InCluster(Subject):
@@ -280,11 +283,6 @@ async def test_a_pod_that_is_terminating_still_counts(subject: InCluster) -> Non
             await second.start()
 
 
-async def test_a_deployments_pod_that_has_ended_and_is_kept_does_not_count(tmp_path: Path) -> None:
-    assert [is_alive({"status": {"phase": phase}}) for phase in ("Running", "Pending", "Unknown")] == [True] * 3
-    assert not is_alive({"status": {"phase": "Succeeded"}})
-
-
 @both
 async def test_a_stop_ends_a_start_that_never_gets_ready(subject: InCluster) -> None:
     subject.cluster.auto_ready = False
@@ -442,6 +440,89 @@ async def test_whatever_becomes_of_a_watch_the_end_is_seen(subject: InCluster, b
         cluster.work()
         assert driven.end is not None
         assert (await driven.end).is_clean
+
+
+# What docs/kubernetes.md tells to apply
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DOCS / "kubernetes" / name).read_text()))
+
+
+def rules(name: str) -> list[dict[str, Any]]:
+    [role] = [each for each in manifests(name) if each["kind"] == "Role"]
+    [binding] = [each for each in manifests(name) if each["kind"] == "RoleBinding"]
+    [account] = [each for each in manifests(name) if each["kind"] == "ServiceAccount"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **account["metadata"]}]
+    found: list[dict[str, Any]] = role["rules"]
+    return found
+
+
+@both
+async def test_the_role_allows_what_is_asked_and_nothing_else(subject: InCluster) -> None:
+    role = rules(f"rbac-{subject.plural.removesuffix('s')}.yaml")
+
+    def allows(verb: str, group: str, resource: str, name: str) -> bool:
+        return any(
+            verb in rule["verbs"]
+            and group in rule["apiGroups"]
+            and resource in rule["resources"]
+            and name in rule.get("resourceNames", [name])
+            for rule in role
+        )
+
+    subject.cluster.allows = allows
+    async with started(subject) as driven:
+        await driven.stop()
+        await driven.start()
+        await driven.stop()
+    allowed = {(verb, resource) for rule in role for verb in rule["verbs"] for resource in rule["resources"]}
+    assert set(subject.cluster.asked) == allowed
+    assert all(rule.get("resourceNames") == ["mc"] for rule in role if rule["resources"] != ["pods"])
+
+
+def test_the_role_for_discovery_is_that_of_both_kinds_without_names() -> None:
+    def verbs(name: str) -> set[tuple[str, str]]:
+        return {(verb, what) for rule in rules(name) for verb in rule["verbs"] for what in rule["resources"]}
+
+    assert verbs("rbac-discovery.yaml") == verbs("rbac-statefulset.yaml") | verbs("rbac-deployment.yaml")
+    assert not any("resourceNames" in rule for rule in rules("rbac-discovery.yaml"))
+
+
+def test_the_manifests_fit_each_other_and_our_options(subject: InCluster, tmp_path: Path) -> None:
+    [server, inner] = manifests("minecraft.yaml")
+    [proxy, outer] = manifests("zeroscale.yaml")
+    [account, *_] = manifests("rbac-statefulset.yaml")
+    assert proxy["spec"]["template"]["spec"]["serviceAccountName"] == account["metadata"]["name"]
+    assert {each["metadata"]["namespace"] for each in (server, inner, proxy, outer, account)} == {"games"}
+    [container] = proxy["spec"]["template"]["spec"]["containers"]
+    [told] = parse(container["args"], directory=tmp_path).config.servers
+    assert told.plugin_keywords == {"resource": "statefulset/mc", "protocol": "minecraft"}
+    assert f"statefulset/{server['metadata']['name']}" == told.plugin_keywords["resource"]
+    assert told.server_host == f"{inner['metadata']['name']}.{inner['metadata']['namespace']}.svc"
+    assert [told.server_port] == [port["port"] for port in inner["spec"]["ports"]]
+    assert told.listen == (str(outer["spec"]["ports"][0]["port"]),)
+    for workload, service in ((server, inner), (proxy, outer)):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert workload["spec"]["selector"]["matchLabels"] == labels == service["spec"]["selector"]
+        names = [port["name"] for port in workload["spec"]["template"]["spec"]["containers"][0]["ports"]]
+        assert [port["targetPort"] for port in service["spec"]["ports"]] == names
+    assert "replicas" not in server["spec"], "applying it again must not scale it"
+    assert inner["spec"].get("clusterIP") != "None"
+    assert server["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] <= told.stop_timeout
+
+
+def test_the_page_names_every_manifest_and_every_argument() -> None:
+    page = (DOCS / "kubernetes.md").read_text()
+    for path in (DOCS / "kubernetes").iterdir():
+        assert f"(kubernetes/{path.name})" in page
+    for argument in inspect.signature(Server).parameters:
+        assert f"| `{argument}` |" in page
+    for key in (*OWN, *PASSED_ON):
+        assert f"`zeroscale/{key}`" in page or f"`{key}`" in page
 
 
 # Arguments

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from plugins.behaviour import Adopts, Finds, FindsPauses, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
 from plugins.fake_systemctl import Systemctl
 from plugins.fake_systemd import Daemon, Systemd
+from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import presence, systemd_unit, unit_bus
@@ -31,69 +33,69 @@ class ByBus(Subject):
         self._daemon = Daemon(self._directory)
         self._monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", self._daemon.address)
         await self._daemon.start()
-        self._systemd = Systemd(self._daemon.address, UNIT)
-        await self._systemd.connect()
+        self.systemd = Systemd(self._daemon.address, UNIT)
+        await self.systemd.connect()
 
     async def clear(self) -> None:
-        await self._systemd.disconnect()
+        await self.systemd.disconnect()
         await self._daemon.stop()
 
     def make(self) -> Server:
         return Server(UNIT, state_directory=self._state)
 
     async def runs(self) -> bool:
-        return self._systemd.properties["ActiveState"] not in ("inactive", "failed")
+        return self.systemd.properties["ActiveState"] not in ("inactive", "failed")
 
     async def start_behind_its_back(self) -> None:
-        self._systemd.run()
+        self.systemd.run()
 
     async def stop_behind_its_back(self) -> None:
-        self._systemd.end(code=1, status=0)
+        self.systemd.end(code=1, status=0)
 
     async def kill_behind_its_back(self) -> None:
-        self._systemd.end("signal", code=2, status=9)
+        self.systemd.end("signal", code=2, status=9)
 
     async def hold_stop(self) -> None:
-        self._systemd.hold_stop(True)
+        self.systemd.hold_stop(True)
 
     async def stop_is_asked(self) -> None:
-        await self._systemd.stopping.wait()
+        await self.systemd.stopping.wait()
 
     async def let_stop(self) -> None:
-        self._systemd.hold_stop(False)
+        self.systemd.hold_stop(False)
 
     async def is_paused(self) -> bool:
-        return self._systemd.properties["FreezerState"] == "frozen"
+        return self.systemd.properties["FreezerState"] == "frozen"
 
     async def pause_behind_its_back(self) -> None:
-        self._systemd.change(FreezerState="frozen")
+        self.systemd.change(FreezerState="frozen")
 
     async def resume_behind_its_back(self) -> None:
-        self._systemd.change(FreezerState="running")
+        self.systemd.change(FreezerState="running")
 
     async def remove(self) -> None:
-        self._systemd.properties["LoadState"] = "not-found"
+        self.systemd.properties["LoadState"] = "not-found"
         if await self.runs():
-            self._systemd.end()
+            self.systemd.end()
 
     async def forbid(self) -> None:
-        self._systemd.denied = True
+        self.systemd.denied = True
 
     async def break_api(self) -> None:
-        await self._systemd.disconnect()
+        await self.systemd.disconnect()
         await self._daemon.stop()
 
     async def slow_api(self) -> None:
-        self._systemd.answer(False)
+        self.systemd.answer(False)
 
     async def mend_api(self) -> None:
-        self._systemd.answer(True)
-        if not self._systemd.is_connected:
+        self.systemd.answer(True)
+        if not self.systemd.is_connected:
             await self._daemon.start()
-            await self._systemd.connect()
+            await self.systemd.connect()
 
     async def api_is_asked(self) -> None:
-        await self._systemd.asked.wait()
+        await self.systemd.asked.wait()
 
 
 @pytest.mark.peers("dbus-daemon")
@@ -103,6 +105,31 @@ class TestByBus(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsFo
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
         return ByBus(state, tmp_path, monkeypatch)
+
+
+@pytest.mark.peers("dbus-daemon")
+@pytest.mark.parametrize("end", ["stop", "close"])
+async def test_a_start_that_takes_for_ever_can_be_ended(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    unit = ByBus(state, tmp_path, monkeypatch)
+    await unit.begin()
+    server = unit.make()
+    try:
+        assert not await server.adopt()
+        unit.systemd.holds_start = True
+        starting = asyncio.ensure_future(server.start())
+        await until(lambda: unit.systemd.starting)
+        await getattr(server, end)()
+        with pytest.raises(PluginError, match=r"canceled|connection to systemd was lost"):
+            await starting
+        if end == "stop":
+            assert not await unit.runs()
+            unit.systemd.holds_start = False
+            await server.start()
+    finally:
+        await server.close()
+        await unit.clear()
 
 
 class ByCommand(Subject):

@@ -17,6 +17,7 @@ def test_seconds(value: str | float, number: float) -> None:
 
 def test_words() -> None:
     assert values.words("start", "sh -c 'a | b'") == ["sh", "-c", "a | b"]
+    assert values.words("start", ["sh", "-c", "a | b"]) == ["sh", "-c", "a | b"]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ def test_protocols() -> None:
         (lambda: values.seconds("every", "-1"), "not from 0.01"),
         (lambda: values.seconds("every", "1e9"), "not from 0.01"),
         (lambda: values.words("start", "a 'b"), 'start="a \'b" cannot be split into words: No closing quotation'),
+        (lambda: values.words("start", []), "start= is empty"),
         (lambda: values.words("start", " "), "start= is empty: give it a command line"),
         (lambda: values.yes_or_no("user", "perhaps"), "user='perhaps' is neither yes nor no"),
         (lambda: values.protocol("terraria"), "protocol='terraria': zeroscale speaks minecraft"),

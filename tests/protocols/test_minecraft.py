@@ -26,6 +26,7 @@ from zeroscale.protocols.base import (
     PingRequested,
     StatusReply,
     StatusRequested,
+    Treatment,
 )
 from zeroscale.protocols.legacy import LegacyConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
@@ -229,7 +230,7 @@ def test_a_login_is_held_and_let_go() -> None:
 
 
 def test_options_reach_who_reads_them() -> None:
-    conversation = MinecraftConversation(legacy_hold=True)
+    conversation = MinecraftConversation(treatment=lambda _: Treatment(legacy_hold=True))
     (event,) = conversation.receive(LoginClient("a", 1, 340, "Steve").request())
     assert isinstance(event, LoginRequested)
     assert event.patience is None
@@ -237,7 +238,7 @@ def test_options_reach_who_reads_them() -> None:
     assert conversation.keepalive() == b"\x00"
     forwarding = MinecraftConversation(forwarding=True)
     assert forwarding.receive(LoginClient("a" * 20000, 1, 340, "Steve").request())
-    as_login = MinecraftConversation(transfer_as_login=True)
+    as_login = MinecraftConversation(treatment=lambda _: Treatment(transfer_as_login=True))
     request = LoginClient("a", 1, 769, "Steve").request()
     as_login.receive(request.replace(b"\x00\x01\x02", b"\x00\x01\x03"))
     assert as_login.kept == request

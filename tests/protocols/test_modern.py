@@ -9,7 +9,14 @@ import pytest
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import HoldAnswered, LoginRequested, PingRequested, StatusReply, StatusRequested
+from zeroscale.protocols.base import (
+    HoldAnswered,
+    LoginRequested,
+    PingRequested,
+    StatusReply,
+    StatusRequested,
+    Treatment,
+)
 from zeroscale.protocols.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
 
 UUID = "0123456789abcdef0123456789abcdef"
@@ -189,7 +196,7 @@ def test_a_handshake_has_a_bound_and_forwarding_has_a_higher_one(feed: Any) -> N
 
 @pytest.mark.parametrize("as_login", [False, True])
 def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) -> None:
-    conversation = ModernConversation(transfer_as_login=as_login)
+    conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=as_login))
     data = login(769, IDENTITY, intent=3)
     (event,) = feed(conversation, data)
     assert event.transfer
@@ -197,7 +204,7 @@ def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) 
 
 
 def test_a_transfer_that_breaks_the_rules_leaves_nothing(feed: Any) -> None:
-    conversation = ModernConversation(transfer_as_login=True)
+    conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=True))
     with pytest.raises(ProtocolError):
         feed(conversation, handshake(3) + pack(1))
     assert conversation.kept == b""
@@ -205,7 +212,7 @@ def test_a_transfer_that_breaks_the_rules_leaves_nothing(feed: Any) -> None:
 
 def test_no_other_intent_is_ever_changed(feed: Any) -> None:
     for data in (login(769, IDENTITY), handshake(1) + STATUS_REQUEST):
-        conversation = ModernConversation(transfer_as_login=True)
+        conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=True))
         feed(conversation, data)
         assert conversation.kept == data
 

@@ -18,6 +18,7 @@ from zeroscale.errors import BackendError, PluginError
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.parts import Parts, Policy
+from zeroscale.server.tally import Counts
 from zeroscale.server.vigil import Visit
 from zeroscale.status import Answer, ServerView, Status
 
@@ -77,7 +78,7 @@ class FakePlugin:
         self.waiting = Deferred()
         return self.waiting
 
-    def send(self, line: str) -> Deferred[None]:
+    def send(self, line: str) -> Deferred[str | None]:
         self.calls.append(f"send {line}")
         return succeed(None)
 
@@ -203,6 +204,8 @@ class Scene:
         self.probe = FakeProbe()
         self.records = FakeRecords()
         self.mirror = FakeMirror()
+        self.counts = Counts(Status.stopped, self.clock.seconds())
+        self.output: list[str] = []
         self.plugins: list[FakePlugin] = []
         self.readinesses: list[FakeReadiness] = []
         self.slow_start = False
@@ -229,6 +232,8 @@ class Scene:
             readiness=self.readiness,
             records=self.records,
             mirror=self.mirror,
+            counts=self.counts,
+            output=self.output.append,
             obstacle=lambda: self.obstacle,
             kept_awake=lambda: self.kept_awake,
             lockout=lambda: self.lockout,

@@ -52,7 +52,7 @@ class Server(Protocol):
         ...
 
     def lock_out(self, message: str) -> None:
-        """Has nobody wake it until `release()`; whoever is on it stays.
+        """Lets nobody in, nor wake it, until `release()`; whoever is on it stays.
 
         :param message: what players read; "" for words of ours.
         """

@@ -7,18 +7,32 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import completion, console, exits, join, logs, orders, ping, reload, status, terminal, wake
+from zeroscale.ctl import (
+    check,
+    completion,
+    console,
+    exits,
+    init,
+    join,
+    logs,
+    orders,
+    ping,
+    reload,
+    status,
+    terminal,
+    wake,
+)
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.channel import UsageError
 from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
 from zeroscale.version import VERSION
 
-COMMANDS = (status, wake, orders, reload, logs, console, ping, join, completion)
+COMMANDS = (status, wake, orders, reload, logs, console, ping, join, check, init, completion)
 EPILOG = f"""\
 exit codes:
   {exits.DONE:<4} done; answered; let in
   {exits.REFUSED:<4} refused, or it failed; kicked
-  {exits.USAGE:<4} a mistake in the command line, or a server that there is not
+  {exits.USAGE:<4} a mistake in the command line or in the file, or a server that there is not
   {exits.UNREACHABLE:<4} no zeroscale there, or no game server; no answer in time
   {exits.INTERRUPTED:<4} Ctrl-C
 """

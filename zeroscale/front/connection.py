@@ -25,6 +25,7 @@ from zeroscale.front.joining import Dropped, Ending, Joining, Relayed, Told
 from zeroscale.front.newcomers import Newcomers, household, normalised
 from zeroscale.front.outcomes import Outcomes
 from zeroscale.front.place import Place, Relays
+from zeroscale.front.texts import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
 from zeroscale.protocols.base import (
     Component,
     Conversation,
@@ -33,6 +34,7 @@ from zeroscale.protocols.base import (
     LoginRequested,
     Opened,
     PingRequested,
+    StatusReply,
     StatusRequested,
 )
 
@@ -59,6 +61,7 @@ class House:
     :ivar newcomers: who has not logged in yet.
     :ivar waiting: who has, and is held.
     :ivar handshake_timeout: seconds to a whole handshake, and to a ping after a status.
+    :ivar answers_strangers: a client whose host means no server is told so; else it is cut off.
     :ivar outcomes: how connections ended.
     """
 
@@ -66,6 +69,7 @@ class House:
     relays: Relays
     newcomers: Newcomers[Client]
     handshake_timeout: float
+    answers_strangers: bool = False
     waiting: Newcomers[Client] = field(init=False)
     outcomes: Outcomes = field(init=False)
 
@@ -79,7 +83,8 @@ class Listener(Factory):
 
     :param house: what all connections share.
     :param converse: makes a Conversation of the protocol spoken here.
-    :param route: which server a handshake's host means; None: none.
+    :param route: which server a handshake's host means; None: none. It and `converse` may be replaced at any time, for
+        the connections to come.
     """
 
     noisy = False
@@ -110,7 +115,7 @@ class Client(TwistedProtocol):
 
     def __init__(self, listener: Listener, address: object) -> None:
         self._house = listener.house
-        self._route = listener.route
+        self._listener = listener
         self._clock = listener.house.reactor
         self.conversation = listener.converse()
         if isinstance(address, IPv4Address | IPv6Address):
@@ -244,10 +249,13 @@ class Client(TwistedProtocol):
         now, view = self._clock.seconds(), place.server.view
         verdict: session.Refusal | None = None
         if isinstance(event, LoginRequested | Opened):
+            place.counts.login()
             verdict = place.admission.judge_login(event, self.host, view, now)
         elif not self._answered_status and not place.admission.may_ask(self.host, now):
             self._drop("limited", "too many status questions of its address")
             return
+        elif isinstance(event, StatusRequested):
+            place.counts.pinged()
         match session.decide(event, view, place.policy, now, verdict):
             case session.AnswerStatus():
                 self._answer_status(place)
@@ -270,17 +278,33 @@ class Client(TwistedProtocol):
         if self._place is None:
             self._asked = event
             host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
-            self._place = self._route(host)
+            self._place = self._listener.route(host)
             if self._place is None:
-                self._drop("unknown-host", repr(host[:LONGEST_HOST]))
+                self._answer_stranger(event, host)
             else:
                 self.tell(f"New connection from {self.peer}, server is {self._place.server.view.status.value}")
         return self._place
 
+    def _answer_stranger(self, event: session.Question, host: str) -> None:
+        """The client's host means no server: nothing is woken, and nothing told that is not known to everybody."""
+        detail = repr(host[:LONGEST_HOST])
+        match event:
+            case StatusRequested() if self._house.answers_strangers:
+                self._send_status(UNKNOWN_HOST_STATUS)
+            case PingRequested() if self._answered_status:
+                self._answer_ping()
+            case LoginRequested(name=name) if self._house.answers_strangers:
+                self.player = name
+                self._kick("unknown-host", UNKNOWN_HOST_KICK, detail, warns=False)
+            case _:
+                self._drop("unknown-host", detail)
+
     def _answer_status(self, place: Place) -> None:
-        reply = place.texts.status(place.server.view, self._clock.seconds())
-        self.transport.write(self.conversation.status(reply))
         self.tell(f"Answered the status of {self.peer} in the server's place")
+        self._send_status(place.texts.status(place.server.view, self._clock.seconds()))
+
+    def _send_status(self, reply: StatusReply) -> None:
+        self.transport.write(self.conversation.status(reply))
         self._answered_status = True
         if self.conversation.status_ends:
             self._close("status")
@@ -303,7 +327,7 @@ class Client(TwistedProtocol):
         if isinstance(entry, session.Refuse) and entry.word:
             self._refused(entry.word)
         if isinstance(entry, session.Hold) or entry.wakes:
-            place.server.wake(self.who)
+            place.server.wake(self.who, "connection")
         self.transport.write(said)
         self.tell(f"Answered {self.peer} in the server's place")
         self._close("answered")
@@ -338,6 +362,8 @@ class Client(TwistedProtocol):
 
     def _refused(self, word: str) -> None:
         """Counts a login that was refused, by the one word for why."""
+        if self._place is not None:
+            self._place.counts.refused(word)
 
     def _kick(self, outcome: str, words: Component, detail: str, *, warns: bool) -> None:
         self.transport.write(self.conversation.kick(words))
@@ -376,6 +402,8 @@ class Client(TwistedProtocol):
         if self._outcome is not None:
             return
         self._outcome = outcome
+        if self._place is not None:
+            self._place.counts.ended(outcome)
         self._house.newcomers.remove(self)
         self._cancel_timers()
         seconds = self._clock.seconds() - self._began

@@ -19,7 +19,7 @@ from zeroscale.front.hold import Hold
 from zeroscale.front.place import Place, Relays, Visit
 from zeroscale.protocols.base import Component, Conversation, LoginRequested, Opened
 from zeroscale.relay import Report
-from zeroscale.status import Status
+from zeroscale.status import Status, Visitor
 
 CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
@@ -77,6 +77,7 @@ class Joiner(Protocol):
     :ivar player: the name it claims, or nothing.
     :ivar who: its name and address, for the log.
     :ivar host: its address, as bans and networks know it.
+    :ivar peer: its address and port, for the operator.
     :ivar finished_sending: its end of sending has been read.
     """
 
@@ -84,6 +85,7 @@ class Joiner(Protocol):
     conversation: Conversation
     player: str
     host: str
+    peer: str
     finished_sending: bool
 
     @property
@@ -147,7 +149,7 @@ class Joining:
                 match entry:
                     case session.Relay():
                         self._joiner.logged_in()
-                        visit = await self._place.server.admit()
+                        visit = await self._place.server.admit(self._visitor)
                     case session.Hold(limit=limit, once_answered=once_answered):
                         if not self._joiner.may_wait():
                             return Told("kicked", "Sorry: too many players are waiting already.")
@@ -193,9 +195,9 @@ class Joining:
             if once_answered:
                 await self._hold.first_answer()
             self._joiner.logged_in()
-            self._place.server.wake(self._joiner.who)
+            self._wake()
             left = self._began + limit - self._reactor.seconds()
-            waiting: Deferred[Visit] = self._place.server.admit()
+            waiting: Deferred[Visit] = self._place.server.admit(self._visitor)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
@@ -213,8 +215,15 @@ class Joining:
             return Told("kicked", self._words_for(entry.verdict), entry.verdict.detail, refusal=entry.word)
         words = self._words()
         if entry.wakes:
-            self._place.server.wake(self._joiner.who)
+            self._wake()
         return Told("kicked", words, refusal=entry.word)
+
+    @property
+    def _visitor(self) -> Visitor:
+        return Visitor(self._joiner.player, self._joiner.peer)
+
+    def _wake(self) -> None:
+        self._place.server.wake(self._joiner.who, "login" if self._joiner.player else "connection")
 
     def _in_vain(self, problem: ServerUnavailable) -> Told:
         view = self._place.server.view
@@ -249,6 +258,7 @@ class Joining:
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
+        self._place.counts.relayed(report.to_backend, report.to_client)
         return Relayed(
             report.outcome.value,
             f"{report.to_backend} bytes to the server, {report.to_client} to the client",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from zeroscale.front.session import Policy, Refusal
-from zeroscale.protocols.base import Component, LoginRequested, Opened, StatusReply
+from zeroscale.protocols.base import Component, LoginRequested, Opened, StatusReply, Treatment
 from zeroscale.relay import Report
-from zeroscale.status import ServerView
+from zeroscale.status import ServerView, Visitor
 
 
 class Visit(Protocol):
@@ -29,16 +29,18 @@ class Server(Protocol):
         """The server as it is now."""
         ...
 
-    def wake(self, who: str) -> None:
+    def wake(self, who: str, reason: str = "login") -> None:
         """Somebody wants in. Does nothing where it runs already, or may not be started.
 
         :param who: for the log.
+        :param reason: what it is counted as, in one word.
         """
         ...
 
-    def admit(self) -> Deferred[Any]:
+    def admit(self, visitor: Visitor) -> Deferred[Any]:
         """Waits until it is ready, and counts one more player from then on.
 
+        :param visitor: who it is.
         :returns: fires with a `Visit`, in the order of the calls, whose end is the caller's to tell; fails with
             `ServerUnavailable`. May be cancelled.
         """
@@ -89,6 +91,30 @@ class Admission(Protocol):
         ...
 
 
+class Counts(Protocol):
+    """What is counted of a server's clients."""
+
+    def ended(self, outcome: str) -> None:
+        """A connection is over; the log's one word for how."""
+        ...
+
+    def refused(self, word: str) -> None:
+        """A login was refused; one word for why."""
+        ...
+
+    def pinged(self) -> None:
+        """Its status was asked for, whoever answered."""
+        ...
+
+    def login(self) -> None:
+        """Somebody wanted in."""
+        ...
+
+    def relayed(self, to_backend: int, to_client: int) -> None:
+        """So many bytes more were relayed."""
+        ...
+
+
 class Relays(Protocol):
     """Who moves the bytes once joined."""
 
@@ -107,6 +133,8 @@ class Place:
     :ivar admission: who may come.
     :ivar host: where it listens.
     :ivar port: the port there.
+    :ivar counts: what is counted of its clients.
+    :ivar treatment: how its conversations are to be.
     """
 
     server: Server
@@ -115,3 +143,5 @@ class Place:
     admission: Admission
     host: str
     port: int
+    counts: Counts
+    treatment: Treatment = field(default_factory=Treatment)

@@ -21,6 +21,11 @@ from zeroscale.front.templates import ComponentTemplate, Template
 from zeroscale.protocols.base import Component, StatusReply
 from zeroscale.status import ServerView, Status
 
+UNKNOWN_HOST_STATUS = StatusReply(description="", online=0, maximum=0, version_name="")
+"""For whoever names no server of ours: what is there, and what we are, is not for scanners."""
+
+UNKNOWN_HOST_KICK = "There is no server of this name here. Please check the address."
+
 DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "sleeping": "&3zZz &7Asleep. &fJoin to wake it[&7 ({estimate})]",
     "sleeping_hover": (

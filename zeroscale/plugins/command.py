@@ -53,16 +53,16 @@ class Server:
 
     def __init__(
         self,
-        start: str,
-        stop: str,
+        start: str | Sequence[str],
+        stop: str | Sequence[str],
         *,
         server_port: int,
         state_directory: str | Path,
         server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
-        status: str | None = None,
-        pause: str | None = None,
-        resume: str | None = None,
+        status: str | Sequence[str] | None = None,
+        pause: str | Sequence[str] | None = None,
+        resume: str | Sequence[str] | None = None,
         protocol: str | None = None,
         start_timeout: str | float = 120.0,
         stop_timeout: str | float = 120.0,
@@ -71,7 +71,7 @@ class Server:
     ) -> None:
         """Runs nothing.
 
-        :param start: the command that starts the server, and ends. It, and all others, are split as a shell would.
+        :param start: the command that starts the server, and ends; like all here, words or split as a shell would.
         :param stop: the command that stops it.
         :param server_port: where it listens.
         :param state_directory: this server's own directory.
@@ -212,6 +212,7 @@ class Server:
     async def close(self) -> None:
         """Watches no more."""
         self._presence.close()
+        self._errands.close()
         await self._looking.close()
 
     async def _freeze(self) -> None:

@@ -67,6 +67,7 @@ class Errands:
         self._logs = logs
         self._on_line = on_line
         self._turns: dict[str, asyncio.Lock] = {}
+        self._children: set[subprocess.Popen[bytes]] = set()
 
     async def run(self, kind: str, argv: Sequence[str], limit: float, *, quiet: bool = False) -> Done:
         """Runs a command and waits for its end.
@@ -80,6 +81,11 @@ class Errands:
         """
         async with self._turns.setdefault(kind, asyncio.Lock()):
             return await self._run(kind, argv, limit, quiet)
+
+    def close(self) -> None:
+        """Ends the commands that run: who waits for them learns how they ended."""
+        for child in self._children:
+            child.terminate()
 
     async def _run(self, kind: str, argv: Sequence[str], limit: float, quiet: bool) -> Done:
         output = OutputFile(self._logs / f"{kind}.log", (lambda _: None) if quiet else self._on_line)
@@ -98,6 +104,7 @@ class Errands:
                 )
             finally:
                 os.close(writing)
+            self._children.add(child)
             in_time = await _ended(child, limit, output.read)
             code = child.wait()
             output.finish()
@@ -105,9 +112,11 @@ class Errands:
             raise PluginError(f"cannot keep the output of the {kind} command: {error}") from error
         finally:
             output.close()
-            if child is not None and child.poll() is None:
-                child.kill()
-                child.wait()
+            if child is not None:
+                self._children.discard(child)
+                if child.poll() is None:
+                    child.kill()
+                    child.wait()
         done = Done(128 - code if code < 0 else code, tuple(output.last_lines))
         if not in_time:
             said = f"; it said: {done.last_line}" if done.last_line else ""

@@ -1,4 +1,6 @@
-"""A StatefulSet or Deployment, scaled from zero to one and back: `zeroscale kubernetes 25565 25565 -a statefulset/mc`.
+"""A StatefulSet or Deployment, scaled from zero to one and back.
+
+    zeroscale kubernetes 25565 25565 --server_host mc.games.svc -a statefulset/mc -a protocol=minecraft
 
 Only 0 to 1 and 1 to 0 is ever asked, through the `scale` subresource and only of the very version that was looked at,
 so that nobody else's change is overwritten. More than one replica is somebody else's wish: it counts as running and is
@@ -11,35 +13,19 @@ What a server needs in its cluster, and the least rights for us, are in docs/kub
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes_api import Api, ApiUnavailable
 from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_watch import FIRST_DELAY, LONGEST_DELAY, Watch, list_all
-from zeroscale.plugins.kubernetes_workload import (
-    NAMESPACE,
-    Reference,
-    Workload,
-    is_alive,
-    replicas_of,
-    scaled,
-)
+from zeroscale.plugins.kubernetes_scale import TRIES, Scaler, is_enough, patiently
+from zeroscale.plugins.kubernetes_watch import Watch
+from zeroscale.plugins.kubernetes_workload import NAMESPACE, Reference, Workload
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)
-
-TRIES = 6
-"""How often a start asks an API server that is away, with pauses that double: for six seconds; one restarts in them."""
-
-PATIENCE = 10.0
-"""Seconds after which a start has no tries left either, each of which may have taken long."""
-
-CONFLICTS = 10
-"""Changes of the object, by anybody, between our look and our wish: a controller makes a few a second at most."""
 
 LOOK_AGAIN = 1.0
 """Seconds between two looks at the pods of a Deployment that end. A StatefulSet's are in its status, and watched."""
@@ -89,6 +75,7 @@ class Server:
         credentials = Credentials(kubeconfig, context)
         self._namespace = namespace or credentials.namespace
         self._api = Api(credentials)
+        self._scaler = Scaler(self._api, self._reference, self._namespace)
         self._workload: Workload | None = None
         self._watch = Watch(
             self._api,
@@ -227,48 +214,21 @@ class Server:
     # What is asked
 
     async def _ask_for(self, wanted: int) -> int:
-        """Has it scaled to `wanted`, 0 or 1, where it is at the other one.
-
-        :returns: how many are wanted now.
-        """
         async with self._scaling:  # a stop that overtakes a start comes after all that it has asked
-            return await self._scale_to(wanted)
+            return await self._scaler.scale_to(wanted, self._check_start if wanted else lambda: None)
 
-    async def _scale_to(self, wanted: int) -> int:
-        reference = self._reference
-        get = Call("get", f"{reference.plural}/scale", "apps", self._namespace, reference.name)
-        update = Call("update", get.resource, "apps", self._namespace, reference.name)
-        conflict: ApiRefused | None = None
-        for _ in range(CONFLICTS):
-            try:
-                scale = await self._api.ask(get)
-                if wanted and self._stop_asked:
-                    raise PluginError(f"{reference} was stopped while it started")
-                replicas = replicas_of(scale)
-                if replicas == wanted or replicas > 1:
-                    return replicas
-                logger.debug("Scaling %s from %d to %d", reference, replicas, wanted)
-                return replicas_of(await self._api.ask(update, body=scaled(scale, wanted)))
-            except ApiRefused as error:
-                if error.status == 404 and wanted == 0:
-                    return 0
-                if error.status == 404:
-                    raise PluginError(self._missing()) from None
-                if error.status != 409:
-                    raise
-                conflict = error
-        raise ApiUnavailable(f"{reference} is changed all the time by somebody else: {conflict}")
+    def _check_start(self) -> None:
+        if self._stop_asked:
+            raise PluginError(f"{self._reference} was stopped while it started")
 
     async def _read(self) -> None:
         """Looks at it now; until then the watch may lag behind what we have asked ourselves."""
-        selector = [("fieldSelector", f"metadata.name={self._reference.name}")]
-        items, _ = await list_all(self._api, Call("list", self._reference.plural, "apps", self._namespace), selector)
-        self._take_list(items)
+        self._take(await self._scaler.read())
 
     async def _end_of_last_run(self) -> None:
         """Waits for the pods that are left of the last run: never a second server on the same world."""
         if self._workload is None:
-            raise PluginError(self._missing())
+            raise PluginError(self._scaler.missing)
         if self._workload.replicas == 0 and not self._workload.is_settled_at_zero:
             self._say(f"{self._reference} is still ending its last run")
         await self._until(lambda: self._workload is None or self._is_wanted or self._workload.is_settled_at_zero)
@@ -281,34 +241,15 @@ class Server:
         """
         if self._workload is None or self._reference.plural != "deployments":
             return not self._is_wanted
-        call = Call("list", "pods", "", self._namespace)
-        selector = [("labelSelector", self._workload.selector)]
+        selector = self._workload.selector
         while not self._is_wanted:
-            pods, _ = await self._patiently(lambda: list_all(self._api, call, selector))
-            if not any(is_alive(pod) for pod in pods):
+            if not await self._patiently(lambda: self._scaler.has_living_pods(selector)):
                 break
             await asyncio.sleep(LOOK_AGAIN)
         return not self._is_wanted
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], tries: int | None = None) -> T:
-        """Asks again, with pauses that grow, for as long as the API is away.
-
-        :param tries: after how many that is given up; None: never.
-        """
-        began, delay = asyncio.get_running_loop().time(), FIRST_DELAY
-        for tried in itertools.count(1):
-            try:
-                return await ask()
-            except ApiUnavailable as error:
-                if self._closed or (tries is not None and self._is_enough(tried, tries, began)):
-                    raise
-                logger.debug("%s; trying again in %.1f s", error, delay)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY)
-        raise AssertionError
-
-    def _is_enough(self, tried: int, tries: int, began: float) -> bool:
-        return tried >= tries or asyncio.get_running_loop().time() - began > PATIENCE
+        return await patiently(ask, tries, lambda: self._closed)
 
     # What is seen
 
@@ -339,7 +280,7 @@ class Server:
 
         def hopeless() -> bool:
             tried = watch.failures - failures
-            return tried > 0 and (not isinstance(watch.problem, ApiUnavailable) or self._is_enough(tried, TRIES, began))
+            return tried > 0 and (not isinstance(watch.problem, ApiUnavailable) or is_enough(tried, TRIES, began))
 
         await self._until(lambda: watch.fresh or hopeless())
         if not watch.fresh and watch.problem is not None:
@@ -383,9 +324,3 @@ class Server:
         logger.debug("%s", line)
         if self.on_output is not None:
             self.on_output(line)
-
-    def _missing(self) -> str:
-        return (
-            f"there is no {self._reference} in namespace {self._namespace!r}: correct resource= or namespace=; "
-            f"kubectl get {self._reference.plural} --all-namespaces lists what there is"
-        )

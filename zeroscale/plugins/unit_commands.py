@@ -83,7 +83,8 @@ class UnitCommands:
         await self._job("thaw")
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """Ends the commands that run; what systemd does for them goes on."""
+        self._errands.close()
 
     async def _job(self, verb: str) -> None:
         done = await self._run(verb, JOB_LIMIT, "--", self._unit)

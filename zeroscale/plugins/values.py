@@ -28,13 +28,13 @@ def seconds(name: str, value: str | float, *, least: float = 0.01) -> float:
     return number
 
 
-def words(name: str, value: str) -> Sequence[str]:
-    """A command line, split as a shell would; for pipes and the like it has to name a shell: `sh -c '...'`.
+def words(name: str, value: str | Sequence[str]) -> Sequence[str]:
+    """A command line, split as a shell would, or as its words; for pipes and the like it has to name a shell.
 
     :raises PluginError: it cannot be split, or is empty.
     """
     try:
-        found = shlex.split(value)
+        found = shlex.split(value) if isinstance(value, str) else [str(word) for word in value]
     except ValueError as error:
         raise PluginError(f"{name}={value!r} cannot be split into words: {error}") from None
     if not found:

@@ -59,7 +59,7 @@ class Server:
         password: str | None = None,
         ssh: str | None = None,
         ssh_command: str = "sudo systemctl suspend",
-        stop: str | None = None,
+        stop: str | Sequence[str] | None = None,
         every: str | float = 5.0,
         wake_timeout: str | float = 180.0,
         stop_timeout: str | float = 120.0,
@@ -177,6 +177,7 @@ class Server:
     async def close(self) -> None:
         """Watches no more."""
         self._presence.close()
+        self._errands.close()
         await self._end_watch()
 
     async def _wake(self) -> None:

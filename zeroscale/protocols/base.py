@@ -94,6 +94,18 @@ class StatusReply:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How one server's operator wants its clients' conversations to be.
+
+    :ivar legacy_hold: keep held clients of 1.7-1.12 alive with empty frames.
+    :ivar transfer_as_login: show the real server a transfer as an ordinary login.
+    """
+
+    legacy_hold: bool = False
+    transfer_as_login: bool = False
+
+
 class Conversation(Protocol):
     """One client before it is relayed. Methods that take bytes raise `ProtocolError`, and nothing else."""
 

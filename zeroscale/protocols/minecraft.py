@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zeroscale.protocols import legacy
-from zeroscale.protocols.base import Component, Conversation, Event, StatusReply
+from zeroscale.protocols.base import Component, Conversation, Event, StatusReply, Treatment
 from zeroscale.protocols.modern import ModernConversation
 
 
@@ -15,8 +15,7 @@ class MinecraftConversation:
     """Any client of Minecraft, from Beta 1.8 to the newest. Implements `base.Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
-    :param transfer_as_login: show the real server a transfer as an ordinary login.
+    :param treatment: how the server that a host means is to be treated; asked once the host is known.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -26,14 +25,12 @@ class MinecraftConversation:
         self,
         *,
         forwarding: bool = False,
-        legacy_hold: bool = False,
-        transfer_as_login: bool = False,
+        treatment: Callable[[str], Treatment] = lambda _: Treatment(),
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._modern = ModernConversation(
             forwarding=forwarding,
-            legacy_hold=legacy_hold,
-            transfer_as_login=transfer_as_login,
+            treatment=treatment,
             hold_channel=hold_channel,
         )
         self._inner: Conversation | None = None

@@ -5,7 +5,7 @@ Reads just enough to know who asks for what, and keeps every byte for the real s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from zeroscale.errors import ProtocolError
@@ -17,6 +17,7 @@ from zeroscale.protocols.base import (
     PingRequested,
     StatusReply,
     StatusRequested,
+    Treatment,
 )
 from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host, stranger
 from zeroscale.protocols.hold import Hold
@@ -55,8 +56,7 @@ class ModernConversation:
     """A client of 1.7 or later. Implements `base.Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
-    :param transfer_as_login: show the real server a transfer as an ordinary login.
+    :param treatment: how the server that a host means is to be treated; asked once the host is known.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -68,13 +68,12 @@ class ModernConversation:
         self,
         *,
         forwarding: bool = False,
-        legacy_hold: bool = False,
-        transfer_as_login: bool = False,
+        treatment: Callable[[str], Treatment] = lambda _: Treatment(),
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._handshake_bound = LARGEST_FORWARDING_HANDSHAKE if forwarding else LARGEST_HANDSHAKE
-        self._legacy_hold = legacy_hold
-        self._transfer_as_login = transfer_as_login
+        self._find_treatment = treatment
+        self._treatment = Treatment()
         self._hold_channel = hold_channel
         self._state = _State.handshake
         self._kept = bytearray()
@@ -116,7 +115,7 @@ class ModernConversation:
     @property
     def kept(self) -> bytes:
         """What the client sent up to the hold, byte for byte; but for a transfer's intent, if that was asked for."""
-        if not (self._transfer and self._transfer_as_login):
+        if not (self._transfer and self._treatment.transfer_as_login):
             return bytes(self._kept)
         kept = bytearray(self._kept)
         kept[self._intent_at] = LOGIN
@@ -213,6 +212,7 @@ class ModernConversation:
         self._transfer = intent == TRANSFER
         self._state = _State.status if intent == STATUS else _State.login_start
         self._host = routing_host(host)
+        self._treatment = self._find_treatment(self._host)
         return True
 
     def _refuse_early(self) -> None:
@@ -247,7 +247,7 @@ class ModernConversation:
         if packet_id != 0:
             raise ProtocolError(f"packet {packet_id:#04x} in place of a login start")
         name = check_name(fields.string(LONGEST_NAME))
-        self._hold = Hold(self._protocol, legacy_hold=self._legacy_hold, channel=self._hold_channel)
+        self._hold = Hold(self._protocol, legacy_hold=self._treatment.legacy_hold, channel=self._hold_channel)
         self._state = _State.tail
         events.append(
             LoginRequested(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -22,8 +23,9 @@ from zeroscale.server import exits
 from zeroscale.server.ladder import Rung, Step, back_off, ladder
 from zeroscale.server.parts import Parts, Plugin, Policy, Readiness
 from zeroscale.server.transitions import Effects, Inputs, Machine
-from zeroscale.server.vigil import Vigil, Visit
-from zeroscale.status import Answer, ServerView, Status
+from zeroscale.server.vigil import NOBODY, Vigil, Visit
+from zeroscale.server.waiters import Waiters
+from zeroscale.status import Answer, ServerView, Status, Visitor
 
 LINES_KEPT = 20
 """Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
@@ -73,9 +75,14 @@ class Lifecycle(Effects):
         self._wanted = False
         self._closing = False
         self._opened = False
-        self._waiters: list[Deferred[Visit]] = []
+        self._waiters = Waiters()
+        self._looking: Deferred[bool] | None = None
+        self._farewell = "the proxy is shutting down"
+        self._next: tuple[Parts, Callable[[], None]] | None = None
         self._closers: list[Deferred[None]] = []
         self._watchers: list[Callable[[ServerView], None]] = []
+        self._last_start: float | None = None
+        self._last_error: tuple[str, float] | None = None
         self._plugin = parts.plugin
         self._worn_out = False
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -116,58 +123,88 @@ class Lifecycle(Effects):
             mirrored=self._parts.mirror.current,
         )
 
+    @property
+    def visits(self) -> Sequence[Visit]:
+        """Those of who is relayed to it, in the order in which they were let in."""
+        return self._vigil.visits
+
+    @property
+    def waiting(self) -> Sequence[str]:
+        """The names of those who are held for it."""
+        return self._waiters.names
+
+    @property
+    def asks_at(self) -> float | None:
+        """When it is asked whether it may sleep; None while that is not to be."""
+        return self._vigil.asks_at
+
+    @property
+    def last_start(self) -> float | None:
+        """How many seconds its last start took; None before there was one."""
+        return self._last_start
+
+    @property
+    def last_error(self) -> tuple[str, float] | None:
+        """Why it failed last, and when; None: it has not."""
+        return self._last_error
+
     def watch(self, changed: Callable[[ServerView], None]) -> None:
         """Has `changed` called with the new view at every change of status."""
         self._watchers.append(changed)
 
     async def open(self) -> None:
         """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
-        self._listen_to_plugin()
-        try:
-            found = await self._plugin.adopt()
-        except PluginError as error:
-            self._log.warning("Could not look for a server of ours that still runs: %s", error)
-            found = False
+        found = await self._look()
         self._opened = True
         if found and not self._closing:
             self._machine.found()
         elif self._waiters or self._wanted:
             self._machine.wake()
 
-    def wake(self, who: str) -> None:
+    async def _look(self) -> bool:
+        plugin = self._plugin
+        self._listen_to_plugin()
+        try:
+            return await plugin.adopt()
+        except PluginError as error:
+            self._log.warning("Could not look for a server of ours that still runs: %s", error)
+            return False
+
+    def wake(self, who: str, reason: str = "login", *, held_down: bool = False) -> None:
         """Somebody wants in; starts the server where it does not run and may be started.
 
         :param who: for the log.
+        :param reason: what it is counted as, in one word.
+        :param held_down: start it though it is locked.
         """
-        if self._closing or self._parts.lockout() is not None:
+        if self._closing or (self._parts.lockout() is not None and not held_down):
             return
         if self._status is Status.failed and not self._may_retry():
             return
         if self._status in (Status.stopped, Status.failed, Status.paused):
             self._log.debug("Woken by %s", who)
+            self._parts.counts.woken(reason)
         if self._opened:
             self._machine.wake()
         else:
             self._wanted = True
 
-    def admit(self) -> Deferred[Visit]:
+    def admit(self, visitor: Visitor = NOBODY) -> Deferred[Visit]:
         """Waits until the server is ready, and counts one more player from that moment on.
 
+        :param visitor: who it is.
         :returns: fires with the visit, in the order of the calls; fails with `ServerUnavailable` as soon as it is
             certain that the server will not become ready. May be cancelled.
         """
         if self._status is Status.running and not self._closing:
-            return succeed(self._vigil.join())
-        waiter: Deferred[Visit] = Deferred(self._waiters.remove)
+            return succeed(self._vigil.join(visitor))
         if self._closing:
-            waiter.errback(Failure(ServerUnavailable("the proxy is shutting down")))
-        elif self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
-            waiter.errback(Failure(ServerUnavailable(lockout)))
-        elif self._status is Status.failed or self._unstoppable:
-            waiter.errback(Failure(ServerUnavailable(self._reason or "the server cannot be started")))
-        else:
-            self._waiters.append(waiter)
-        return waiter
+            return _unavailable(self._farewell)
+        if self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
+            return _unavailable(lockout)
+        if self._status is Status.failed or self._unstoppable:
+            return _unavailable(self._reason or "the server cannot be started")
+        return self._waiters.add(visitor)
 
     def unreachable(self, reason: str) -> None:
         """A running server did not take a connection. Where nobody can see its process, that is its end."""
@@ -188,10 +225,11 @@ class Lifecycle(Effects):
             self._log.error("%s", error)
             return None
 
-    def send(self, line: str) -> Deferred[None]:
+    def send(self, line: str) -> Deferred[str | None]:
         """Types one line on the server's console.
 
-        :returns: fails with `PluginError` where the server does not run, or has no console.
+        :returns: its answer, where it gives one; fails with `PluginError` where the server does not run, or has no
+            console.
         """
         if self._status in (Status.stopped, Status.failed):
             return fail(PluginError(f"{self.name} does not run"))
@@ -205,7 +243,7 @@ class Lifecycle(Effects):
         """
         self._closing = True
         self._wanted = False
-        self._fail_waiters("the proxy is shutting down")
+        self._waiters.disappoint(self._farewell)
         if leave and self._status in (Status.starting, Status.running, Status.paused):
             if self._plugin.can_adopt:
                 return self._leave().addCallback(lambda _: self._close_plugin())
@@ -222,6 +260,91 @@ class Lifecycle(Effects):
             self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
             self._began = self._clock.seconds()
             self._await_step()
+
+    # What its operator says
+
+    def start_for_operator(self) -> Deferred[None]:
+        """Starts it whatever holds it down; a failed one is forgiven first.
+
+        :returns: fires once it is ready; fails with `ServerUnavailable`. May be cancelled, and starts all the same.
+        """
+        if self._status is Status.running and not self._closing:
+            return succeed(None)
+        if self._closing:
+            return _unavailable(self._farewell)
+        self._machine.release()
+        ready = self._waiters.add_onlooker()
+        self.wake("its operator", "operator", held_down=True)
+        return ready
+
+    def forgive_failures(self) -> None:
+        """A server that has failed may be tried again."""
+        self._machine.release()
+
+    def sleep(self) -> None:
+        """Its operator has it stop now, whoever is on it."""
+        self._wanted = False
+        self._waiters.disappoint("its operator has put the server to sleep")
+        self._machine.sleep()
+
+    def reconsider(self, *, at_once: bool = False) -> None:
+        """What kept it up may not do so any more.
+
+        :param at_once: its idle time is over; it is only asked whether anybody is on it.
+        """
+        self._vigil.reconsider(at_once=at_once)
+
+    def retire(self) -> Deferred[None]:
+        """It is not to be served any more: no more starts; it is stopped once nobody is on it.
+
+        :returns: fires when it is gone.
+        """
+        self._closing = True
+        self._farewell = "this server is not served here any more"
+        self._wanted = False
+        self._waiters.disappoint(self._farewell)
+        closed: Deferred[None] = Deferred()
+        self._closers.append(closed)
+        if self._status is Status.running:
+            self._vigil.follow(replace(self._policy.idle, idle_shutdown=0.0, minimum_online=0.0))
+        else:
+            self._machine.sleep()
+        self._tell_closers()
+        return closed.addCallback(lambda _: self._close_plugin())
+
+    def follow(self, policy: Policy) -> None:
+        """It is to be treated otherwise from now on."""
+        self._policy = policy
+        self._vigil.follow(policy.idle)
+
+    def replace_parts(self, parts: Parts, replaced: Callable[[], None]) -> None:
+        """It is to be another one from its next start on.
+
+        :param replaced: called when it is; at once, where it does not run.
+        """
+        self._next = (parts, replaced)
+        if self._status in (Status.stopped, Status.failed):
+            self._take_next_parts()
+
+    def _take_next_parts(self) -> None:
+        if self._next is None:
+            return
+        (self._parts, replaced), self._next = self._next, None
+        former, self._plugin = self._plugin, self._parts.plugin
+        self._worn_out = False
+        self._close_plugin(former)
+        if self._opened:
+            looking = self._looking = Deferred.fromCoroutine(self._look())
+
+            def looked(found: bool) -> None:
+                if found and self._looking is looking and not self._closing:
+                    self._machine.found()
+
+            looking.addCallbacks(looked, self._fault)
+        replaced()
+
+    def _fault(self, failure: Failure) -> None:
+        self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
     # What the machine's transitions do
 
@@ -268,13 +391,13 @@ class Lifecycle(Effects):
         seconds = now - self._began
         if not self._adopted:
             self._parts.records.started(seconds)
+            self._parts.counts.started(seconds)
+            self._last_start = seconds
         self._adopted = True  # a later resume of this very process is no start either
         self._enter(Status.running)
         self._vigil.begin()
         self._log.info("%s is online, after %.1f s", self.name, seconds)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(self._vigil.join())
+        self._waiters.let_in(self._vigil.join)
         self._vigil.watch()
 
     def freeze(self) -> None:
@@ -305,7 +428,7 @@ class Lifecycle(Effects):
         self._log.error("%s: %s", self.name, condemned[1])
         self.stop()
         self._condemned = condemned
-        self._fail_waiters(reason)
+        self._waiters.disappoint(reason)
 
     def climb(self) -> None:
         rung = self._steps.pop(0).rung if self._steps else Rung.unanswered
@@ -314,7 +437,7 @@ class Lifecycle(Effects):
             self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self.name, seconds)
             self._unstoppable = True
             self._reason = "it does not stop"
-            self._fail_waiters("the server does not stop; its operator has to look after it")
+            self._waiters.disappoint("the server does not stop; its operator has to look after it")
         elif not self._plugin.can_signal:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self.name, seconds)
         elif rung is Rung.terminate:
@@ -339,8 +462,8 @@ class Lifecycle(Effects):
         lockout = self._parts.lockout()
         if found_again and not self._closing:
             self._machine.found()
-        elif lockout is not None:
-            self._fail_waiters(lockout)
+        elif lockout is not None and not self._waiters.watched:
+            self._waiters.disappoint(lockout)
         elif wanted and not self._closing:
             self._machine.wake()
         self._tell_closers()
@@ -358,6 +481,8 @@ class Lifecycle(Effects):
         self._reason = reason
         self._detail = detail
         self._retry_at = None if wait is None else self._clock.seconds() + wait
+        self._parts.counts.crashed()
+        self._last_error = (detail, self._clock.seconds())
         self._log.error("%s failed: %s", self.name, detail)
         if wait is None:
             self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self.name, crashes)
@@ -366,7 +491,7 @@ class Lifecycle(Effects):
         if found_again and not self._closing:
             self._machine.found()
         else:
-            self._fail_waiters(reason)
+            self._waiters.disappoint(reason)
         self._tell_closers()
 
     def forgive(self) -> None:
@@ -410,6 +535,7 @@ class Lifecycle(Effects):
 
     def _output(self, line: str) -> None:
         self._lines.append(line[:LONGEST_LINE])
+        self._parts.output(line)
         if self._status is not Status.starting:
             return
         self._log.debug("| %s", line[:LONGEST_LINE])
@@ -577,6 +703,7 @@ class Lifecycle(Effects):
     def _enter(self, status: Status) -> None:
         self._status = status
         self._since = self._clock.seconds()
+        self._parts.counts.status_changed(status, self._since)
         self._reason = None
         self._detail = None
         self._retry_at = None
@@ -592,6 +719,7 @@ class Lifecycle(Effects):
             self._pause_call = None
             self._steps = []
             self._forget_end()
+            self._take_next_parts()
         view = self.view
         for changed in self._watchers:
             changed(view)
@@ -621,7 +749,7 @@ class Lifecycle(Effects):
         if failure.check(CancelledError):
             return
         if not failure.check(ZeroscaleError):
-            self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
+            self._fault(failure)
         message = failure.getErrorMessage()
         if self._status is Status.stopping:
             if self._gone_call is not None:
@@ -642,11 +770,6 @@ class Lifecycle(Effects):
     def _may_retry(self) -> bool:
         return self._retry_at is not None and self._clock.seconds() >= self._retry_at
 
-    def _fail_waiters(self, reason: str) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.errback(Failure(ServerUnavailable(reason)))
-
     def _tell_closers(self) -> None:
         if self._status in (Status.stopped, Status.failed):
             closers, self._closers = self._closers, []
@@ -655,6 +778,10 @@ class Lifecycle(Effects):
 
 
 T = TypeVar("T")
+
+
+def _unavailable(reason: str) -> Deferred[Any]:
+    return fail(ServerUnavailable(reason))
 
 
 def _shield(call: Deferred[T]) -> Deferred[T]:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.server.idle import IdlePolicy
-from zeroscale.status import Answer
+from zeroscale.status import Answer, Status
 
 
 class Plugin(Protocol):
@@ -29,7 +29,7 @@ class Plugin(Protocol):
     def pause(self) -> Deferred[None]: ...
     def resume(self) -> Deferred[None]: ...
     def wait(self) -> Deferred[int | None]: ...
-    def send(self, line: str) -> Deferred[None]: ...
+    def send(self, line: str) -> Deferred[str | None]: ...
     def players(self) -> Deferred[int | None]: ...
     def adopt(self) -> Deferred[bool]: ...
     def signal(self, signal_number: int) -> None: ...
@@ -76,6 +76,15 @@ class Mirror(Protocol):
     def store(self, status: Mapping[str, object]) -> None: ...
 
 
+class Counts(Protocol):
+    """What is counted of a server's life."""
+
+    def status_changed(self, status: Status, now: float) -> None: ...
+    def woken(self, reason: str) -> None: ...
+    def started(self, seconds: float) -> None: ...
+    def crashed(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How one server is to be treated. Durations are seconds.
@@ -115,6 +124,8 @@ class Parts:
     :ivar mirror: of its last status.
     :ivar kept_awake: what the operator keeps it up with, though it is idle; None: nothing.
     :ivar lockout: the operator's words for why nobody may wake it now; None: anybody may.
+    :ivar counts: of its life.
+    :ivar output: called with each line of its output.
     :ivar obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
     :ivar logger: where its story is told.
     """
@@ -126,7 +137,9 @@ class Parts:
     readiness: Callable[[], Readiness]
     records: Records
     mirror: Mirror
+    counts: Counts
     obstacle: Callable[[], str | None]
     logger: logging.Logger
     kept_awake: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
+    output: Callable[[str], None] = lambda _: None

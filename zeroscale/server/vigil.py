@@ -6,7 +6,8 @@ When that is, is `idle`'s to say; what sleeping means is the lifecycle's. It kno
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,21 +15,30 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.server.idle import Attendance, IdlePolicy, sleep_at
+from zeroscale.status import Visitor
+
+NOBODY = Visitor()
+"""Who says nothing of himself."""
 
 
 class Visit:
-    """One player's stay, from the decision to let it in until it is gone. It keeps the server up."""
+    """One player's stay, from the decision to let it in until it is gone. It keeps the server up.
 
-    def __init__(self, vigil: Vigil, run: int, joined_at: float) -> None:
+    :ivar visitor: who it is.
+    :ivar joined_at: since when.
+    """
+
+    def __init__(self, vigil: Vigil, run: int, visitor: Visitor, joined_at: float) -> None:
         self._vigil: Vigil | None = vigil
         self._run = run
-        self._joined_at = joined_at
+        self.visitor = visitor
+        self.joined_at = joined_at
 
     def end(self) -> None:
         """The player is gone. To be called once; more often does nothing."""
         vigil, self._vigil = self._vigil, None
         if vigil is not None:
-            vigil.left(self._run, self._joined_at)
+            vigil.left(self, self._run)
 
 
 class Vigil:
@@ -60,6 +70,7 @@ class Vigil:
         self._run = 0
         self._watches = False
         self._attendance = Attendance.begin(0.0)
+        self._visits: dict[Visit, None] = {}
         self._empty_since = 0.0
         self._warned = False
         self._timer: IDelayedCall | None = None
@@ -70,10 +81,41 @@ class Vigil:
         """How many are relayed to the server that runs now."""
         return self._attendance.players
 
+    @property
+    def visits(self) -> Sequence[Visit]:
+        """Theirs, in the order in which they were let in."""
+        return tuple(self._visits)
+
+    @property
+    def asks_at(self) -> float | None:
+        """When the server is asked whether it may sleep; None while that is not to be."""
+        if self._asking is not None:
+            return self._clock.seconds()
+        return self._timer.getTime() if self._timer is not None else None
+
+    def follow(self, policy: IdlePolicy) -> None:
+        """The operator wants it otherwise from now on."""
+        self._policy = policy
+        self.reconsider()
+
+    def reconsider(self, *, at_once: bool = False) -> None:
+        """What kept it up may not do so any more: whoever was found there may be gone.
+
+        :param at_once: its idle time is over.
+        """
+        self._attendance = replace(self._attendance, grace_until=self._clock.seconds())
+        if self._watches and self.players == 0:
+            self._cancel()
+            if at_once:
+                self._ask()
+            else:
+                self._schedule()
+
     def forget(self) -> None:
         """That server is gone: whoever was relayed to it does not count for the next one."""
         self.rest()
         self._run += 1
+        self._visits.clear()
         self._attendance = Attendance.begin(self._clock.seconds())
 
     def begin(self) -> None:
@@ -95,21 +137,24 @@ class Vigil:
         self._watches = False
         self._cancel()
 
-    def join(self) -> Visit:
+    def join(self, visitor: Visitor = NOBODY) -> Visit:
         """One more is let in."""
         if self._timer is not None or self._asking is not None:
             self._log.debug("Cancelling the stop of %s", self._name)
         self._cancel()
         self._attendance = self._attendance.joined()
         self._log.debug("Total clients: %d", self.players)
-        return Visit(self, self._run, self._clock.seconds())
+        visit = Visit(self, self._run, visitor, self._clock.seconds())
+        self._visits[visit] = None
+        return visit
 
-    def left(self, run: int, joined_at: float) -> None:
+    def left(self, visit: Visit, run: int) -> None:
         """One of those who were let in during that run is gone."""
         if run != self._run:
             return
+        del self._visits[visit]
         now = self._clock.seconds()
-        self._attendance = self._attendance.left(now, joined_at, self._policy)
+        self._attendance = self._attendance.left(now, visit.joined_at, self._policy)
         self._log.debug("Lost connection, total clients: %d", self.players)
         if self.players == 0:
             self._empty_since = now

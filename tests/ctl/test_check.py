@@ -1,0 +1,55 @@
+"""`zeroscalectl check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeroscale.ctl.main import main
+
+SERVER = '[servers.{name}]\nplugin = "demo"\nlisten = {listen}\nserver = {server}\n'
+
+
+def checked(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    path.write_text(text)
+    code = main(["check", str(path)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    one = SERVER.format(name="a", listen=25565, server=25575)
+    two = SERVER.format(name="b", listen=25566, server=25576)
+    assert checked(path, one, capsys) == (0, f"{path}: all is well, 1 server\n", "")
+    assert checked(path, one + two, capsys) == (0, f"{path}: all is well, 2 servers\n", "")
+    assert list(tmp_path.iterdir()) == [path], "nothing is made"
+
+
+def test_all_mistakes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    code, out, err = checked(path, SERVER.format(name="a", listen=0, server=0) + "x = 1", capsys)
+    assert (code, out) == (2, "")
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+        [str(path), "servers.a.listen"],
+        [str(path), "servers.a.x"],
+        [str(path), "servers.a.server"],
+    ]
+
+
+def test_all_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    one = SERVER.format(name="a", listen=25565, server=25575).replace("demo", "dmeo")
+    two = SERVER.format(name="b", listen=25566, server=25576) + 'working_directory = "gone"\n'
+    code, out, err = checked(path, one + two, capsys)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        f"{path}: servers.a.plugin: there is no plugin 'dmeo': did you mean 'demo'?",
+        f"{path}: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
+    ]
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "/gone.toml"]) == 2
+    assert capsys.readouterr().err == "cannot read /gone.toml: No such file or directory\n"

@@ -1,0 +1,109 @@
+"""The first configuration file, as text."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.configfile import parse
+from zeroscale.ctl.starter import GIB, MIB, chores, file_text, heap, quoted, server_name, server_port
+from zeroscale.ctl.survey import Survey
+
+DIRECTORY = Path("/srv/survival")
+
+
+def found(**values: Any) -> Survey:
+    return Survey(**{"directory": DIRECTORY, "memory": 8 * GIB, **values})
+
+
+def text(**values: Any) -> str:
+    return file_text(found(**values), ".")
+
+
+@pytest.mark.parametrize(
+    ("values", "port"),
+    [
+        ({}, 25575),
+        ({"rcon_port": 25575}, 25576),
+        ({"rcon_port": 25575, "query_port": 25576}, 25577),
+        ({"port": 25570}, 25570),
+    ],
+)
+def test_the_server_is_where_nothing_else_is(values: dict[str, Any], port: int) -> None:
+    assert server_port(found(**values)) == port
+    [server] = parse(text(**values), DIRECTORY, {}, 0).servers
+    assert (server.listen, server.server_host, server.server_port) == (("25565",), "127.0.0.1", port)
+
+
+def test_who_is_on_the_games_own_port_is_told_that_it_moves() -> None:
+    told = text()
+    assert "It cannot stay on port 25565, where zeroscale listens now: it has to move to port 25575." in told
+    assert "there is nothing to change in server.properties" in told
+    assert list(chores(found())) == []
+    assert "cannot stay" not in text(port=25570)
+    assert "server-port=25570" in text(port=25570)
+
+
+def test_a_script_that_passes_nothing_on_leaves_a_chore() -> None:
+    values = {"script": True, "jars": (), "script_passes_arguments": False, "eula": False}
+    assert "#     server-port=25575" in text(**values)
+    assert list(chores(found(**values))) == [
+        "accept Minecraft's EULA: eula=true in /srv/survival/eula.txt",
+        "move the server to another port: server-port=25575 in /srv/survival/server.properties",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("memory", "java"),
+    [(64 * GIB, "8G"), (8 * GIB, "4G"), (7 * GIB, "3G"), (1800 * MIB, "896M"), (100 * MIB, "256M"), (None, "2G")],
+)
+def test_the_heap_is_half_of_the_memory_within_reason(memory: int | None, java: str) -> None:
+    assert heap(memory) == java
+
+
+def test_what_is_run() -> None:
+    table = tomllib.loads(text())["servers"]["survival"]
+    assert table["plugin_arguments"] == {"memory": "4G"}
+    table = tomllib.loads(text(jars=("paper.jar", "a.jar", *"bcdefg")))["servers"]["survival"]
+    assert table["plugin_arguments"] == {"jar": "paper.jar", "memory": "4G"}
+    assert '# There is also "a.jar", "b", "c", "d", "e", ....' in text(jars=("paper.jar", "a.jar", *"bcdefg"))
+    table = tomllib.loads(text(jars=(), script=True, java_memory="6G"))["servers"]["survival"]
+    assert table["plugin_arguments"] == {}
+    assert "-Xmx6G" in text(jars=(), script=True, java_memory="6G")
+
+
+def test_what_is_said_of_its_properties() -> None:
+    assert "who is not on it does not wake" in text(whitelist=True)
+    assert "RCON, on port 25571" in text(rcon_port=25571)
+    assert "UDP port 25572" in text(query_port=25572)
+    assert "enable-status=false" in text(status=False)
+    [server] = parse(text(host="2001:db8::1"), DIRECTORY, {}, 0).servers
+    assert server.server_host == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"),
+    [("/srv/Mein Server!", "Mein-Server"), ("/", "minecraft"), ("/srv/.x", "x"), ("/ü", "minecraft")],
+)
+def test_a_servers_name(directory: str, name: str) -> None:
+    assert server_name(Path(directory)) == name
+
+
+ANY_TEXT = st.text(st.characters(), max_size=20)
+
+
+@given(directory=ANY_TEXT, motd=ANY_TEXT, jar=ANY_TEXT)
+def test_whatever_the_names_it_is_toml(directory: str, motd: str, jar: str) -> None:
+    values = found(directory=DIRECTORY / directory.replace("\0", ""), motd=motd, jars=(jar, motd))
+    [server] = tomllib.loads(file_text(values, directory))["servers"].values()
+    assert server["plugin"] == "minecraft"
+
+
+@given(st.text())
+def test_a_quoted_text_is_that_text(text: str) -> None:
+    assert tomllib.loads(f"x = {quoted(text)}") == {"x": text}

@@ -1,0 +1,174 @@
+"""Annotations, and the tables they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeroscale import configfile
+from zeroscale.plugins.kubernetes_tables import tables_of
+
+
+def described(
+    name: str = "mc", *, namespace: str = "games", kind: str = "statefulset", spec: Any = None, **annotations: str
+) -> tuple[str, dict[str, Any]]:
+    keys = {f"zeroscale/{key.replace('__', '.')}": value for key, value in annotations.items()}
+    metadata = {"name": name, "namespace": namespace, "annotations": {**keys, "other.example/host": "x"}}
+    return kind, {"metadata": metadata, "spec": spec or {}}
+
+
+def read(*objects: tuple[str, dict[str, Any]], qualified: bool = False, **extra: str) -> Any:
+    tables, wrong = tables_of(objects, 25565, extra, qualified=qualified)
+    assert wrong == []
+    return tables
+
+
+def test_a_host_is_enough() -> None:
+    assert read(described(host="mc.example.org")) == {
+        "mc": {
+            "plugin": "kubernetes",
+            "plugin_arguments": {"resource": "statefulset/mc", "namespace": "games"},
+            "listen": 25565,
+            "hosts": ["mc.example.org"],
+            "server": "mc.games.svc:25565",
+        }
+    }
+
+
+def test_who_says_nothing_to_us_is_no_server() -> None:
+    assert read(described(), described("two", idle_shutdown="5")) == {}
+    assert read(("deployment", {"metadata": {"name": "three", "namespace": "games"}})) == {}
+
+
+def test_all_that_can_be_said() -> None:
+    container = {"ports": [{"containerPort": 25575}, {"containerPort": 25566, "name": "minecraft", "protocol": "TCP"}]}
+    spec = {"serviceName": "headless", "template": {"spec": {"containers": [container]}}}
+    tables = read(
+        described(
+            kind="deployment",
+            spec=spec,
+            name="survival",
+            host="a.example.org, *.mc.example.org",
+            listen="25570",
+            protocol="minecraft",
+            idle_shutdown="15m",
+            max_crashes="3",
+            legacy_hold="true",
+            texts__sleeping="Join to wake",
+            admission__wake="known",
+            admission__deny='["10.0.0.0/8", "Griefer"]',
+        ),
+        context="home",
+    )
+    assert tables == {
+        "survival": {
+            "plugin": "kubernetes",
+            "plugin_arguments": {
+                "resource": "deployment/survival",
+                "namespace": "games",
+                "context": "home",
+                "protocol": "minecraft",
+            },
+            "listen": 25570,
+            "hosts": ["a.example.org", "*.mc.example.org"],
+            "server": "headless.games.svc:25566",
+            "idle_shutdown": "15m",
+            "max_crashes": 3,
+            "legacy_hold": True,
+            "texts": {"sleeping": "Join to wake"},
+            "admission": {"wake": "known", "deny": ["10.0.0.0/8", "Griefer"]},
+        }
+    }
+
+
+def test_it_is_what_the_file_takes(tmp_path: Path) -> None:
+    table = read(described(host="mc.example.org", protocol="minecraft", idle_shutdown="15m", texts__sleeping="zzz"))
+    lines = [f'{key} = "{value}"' for key, value in table["mc"]["plugin_arguments"].items()]
+    text = f"""
+        [servers.mc]
+        plugin = "{table["mc"]["plugin"]}"
+        listen = {table["mc"]["listen"]}
+        hosts = {table["mc"]["hosts"]}
+        server = "{table["mc"]["server"]}"
+        idle_shutdown = "{table["mc"]["idle_shutdown"]}"
+        [servers.mc.plugin_arguments]
+        {chr(10).join(lines)}
+        [servers.mc.texts]
+        sleeping = "{table["mc"]["texts"]["sleeping"]}"
+    """
+    [server] = configfile.parse(text, tmp_path, {}, 0).servers
+    assert server.server_host == "mc.games.svc"
+    assert server.idle_shutdown == 900
+    assert server.plugin_keywords["resource"] == "statefulset/mc"
+
+
+def test_service_and_port_of_its_own() -> None:
+    table = read(described(host="h", service="front", port="7777"))
+    assert table["mc"]["server"] == "front.games.svc:7777"
+
+
+def test_names_are_told_apart() -> None:
+    two = (described(host="a"), described(namespace="more", host="b"))
+    assert list(read(*two, qualified=True)) == ["games.mc", "more.mc"]
+    assert list(read(described(name="x", host="a"))) == ["x"]
+    named = described(host="a")
+    named[1]["metadata"]["annotations"]["zeroscale/name"] = "survival"
+    assert list(read(named, qualified=True)) == ["survival"]
+
+
+def test_a_name_is_given_once() -> None:
+    tables, wrong = tables_of([described(host="b"), described(kind="deployment", host="a")], 25565, {}, qualified=False)
+    assert tables["mc"]["hosts"] == ["a"], "in an order that does not change from time to time"
+    assert wrong == [
+        "statefulset/mc in namespace 'games': there is a server 'mc' already: give it another zeroscale/name"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("idle_shutdwon", "zeroscale/idle_shutdwon is not known: did you mean idle_shutdown?"),
+        ("working_directory", "zeroscale/working_directory may not be set here"),
+        ("plugin", "zeroscale/plugin may not be set here"),
+        ("plugin_arguments.command", "zeroscale/plugin_arguments.command may not be set here"),
+        ("server", "zeroscale/server"),
+        ("texts", "zeroscale/texts may not be set here"),
+    ],
+)
+def test_what_may_not_be_said_is_left_out_and_told(key: str, said: str) -> None:
+    found = described(host="h")
+    found[1]["metadata"]["annotations"][f"zeroscale/{key}"] = "x"
+    tables, wrong = tables_of([found], 25565, {}, qualified=False)
+    assert tables == read(described(host="h"))
+    [line] = wrong
+    assert line.startswith(f"statefulset/mc in namespace 'games': {said}")
+
+
+def test_no_annotation_reaches_out_of_its_namespace_or_into_our_environment() -> None:
+    table = read(described(host="h", admission__allow='[{env = "SECRET"}]', motd='{env = "SECRET"}', join="[broken"))
+    assert table["mc"]["admission"] == {"allow": '[{env = "SECRET"}]'}
+    assert table["mc"]["motd"] == '{env = "SECRET"}'
+    assert table["mc"]["join"] == "[broken"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("service", "db.other", "zeroscale/service='db.other' is no name of a Service of its namespace, like mc"),
+        ("service", "10.0.0.1:22", "is no name of a Service of its namespace"),
+        ("port", "minecraft", "zeroscale/port='minecraft' is no port, like 25565"),
+        ("listen", "unix:/run/admin.sock", "zeroscale/listen='unix:/run/admin.sock' is no port, like 25565"),
+        ("listen", '[25565, "unix:/x"]', "is no port"),
+    ],
+)
+def test_what_a_server_cannot_be_made_of_makes_none(key: str, value: str, said: str) -> None:
+    tables, wrong = tables_of([described(host="h", **{key: value})], 25565, {}, qualified=False)
+    assert tables == {}
+    [line] = wrong
+    assert said in line
+
+
+def test_several_ports() -> None:
+    assert read(described(listen="[25565, 25566]"))["mc"]["listen"] == [25565, 25566]

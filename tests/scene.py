@@ -1,0 +1,80 @@
+"""A whole proxy in this process, with tame servers behind it, and clients that talk to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from zeroscale.config import Config, ControlConfig, ServerConfig
+
+DEADLINE = 30.0
+"""Seconds that anything may take on a busy machine."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody uses."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def tame(name: str, port: int | str, server_port: int, directory: Path, **values: Any) -> ServerConfig:
+    """A server of `tame.py`."""
+    told: dict[str, Any] = {
+        "name": name,
+        "plugin": "tame:Server",
+        "listen": (str(port),),
+        "server_port": server_port,
+        "working_directory": directory,
+        "plugin_keywords": {"greeting": f"{name}\n"},
+        "idle_shutdown": 3600.0,
+    }
+    return ServerConfig(**{**told, **values})
+
+
+def whole(directory: Path, *servers: ServerConfig, **values: Any) -> Config:
+    """A configuration of these servers."""
+    return Config(servers=servers, state_directory=directory / "state", control=ControlConfig(listen=""), **values)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Waits for it."""
+    from twisted.internet import reactor
+
+    clock: Any = reactor
+    deadline = clock.seconds() + DEADLINE
+    while not true():
+        assert clock.seconds() < deadline, "it never was so"
+        await deferLater(clock, 0.01)
+
+
+def run(coroutine: Any) -> Deferred[Any]:
+    """Asyncio's coroutine as a Deferred, with the deadline."""
+    return Deferred.fromFuture(asyncio.get_event_loop().create_task(asyncio.wait_for(coroutine, DEADLINE)))
+
+
+@contextlib.asynccontextmanager
+async def client(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to one of our ports, in asyncio."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def greeting(port: int) -> bytes:
+    """The first line that a server says to one that connects; b"" where it is cut off."""
+    async with client(port) as (reader, _):
+        return await reader.readline()

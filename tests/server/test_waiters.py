@@ -1,0 +1,76 @@
+"""Those who wait for a server: let in in their order, told why not, and gone when they are cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+
+from zeroscale.errors import ServerUnavailable
+from zeroscale.server.waiters import Waiters
+from zeroscale.status import Visitor
+
+
+@pytest.fixture
+def waiters() -> Waiters:
+    return Waiters()
+
+
+def join(visitor: Visitor) -> Any:
+    return f"visit of {visitor.name}"
+
+
+def ignore(_: object) -> None:
+    """A failure that was expected."""
+
+
+def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
+    seen: list[Any] = []
+    for name in ("Alice", "Bob"):
+        waiters.add(Visitor(name)).addCallback(seen.append)
+    waiters.add_onlooker().addCallback(seen.append)
+    assert (len(waiters), waiters.names, waiters.watched) == (2, ("Alice", "Bob"), True)
+    waiters.let_in(join)
+    assert seen == ["visit of Alice", "visit of Bob", None]
+    assert (len(waiters), bool(waiters), waiters.watched) == (0, False, False)
+
+
+def test_all_are_told_why_not(waiters: Waiters) -> None:
+    failures: list[Any] = []
+    waiters.add(Visitor("Alice")).addErrback(failures.append)
+    waiters.add_onlooker().addErrback(failures.append)
+    waiters.disappoint("it is being moved")
+    assert [(failure.type, failure.getErrorMessage()) for failure in failures] == [
+        (ServerUnavailable, "it is being moved")
+    ] * 2
+    assert not waiters
+
+
+def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
+    player, onlooker = waiters.add(Visitor("Alice")), waiters.add_onlooker()
+    assert waiters
+    player.cancel()
+    onlooker.cancel()
+    assert not waiters
+    for waiter in (player, onlooker):
+        waiter.addErrback(lambda failure: failure.trap(CancelledError))
+    waiters.let_in(join)
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_one_that_another_cancels_meanwhile_is_passed_over(waiters: Waiters, well: bool) -> None:
+    first, second = waiters.add(Visitor("Alice")), waiters.add(Visitor("Bob"))
+    second.addErrback(ignore)
+    first.addBoth(lambda _: second.cancel())
+    if well:
+        joined: list[str] = []
+
+        def join_and_tell(visitor: Visitor) -> Any:
+            joined.append(visitor.name)
+
+        waiters.let_in(join_and_tell)
+        assert joined == ["Alice"]
+    else:
+        waiters.disappoint("gone")
+    assert second.called

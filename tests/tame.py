@@ -1,0 +1,59 @@
+"""A plugin whose server is in this very process: an echo, told what to do by its arguments. For tests of the house."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from zeroscale import Status
+from zeroscale.errors import PluginError
+
+
+class Server:
+    """:cvar running: the ports of those that run."""
+
+    running: set[int] = set()
+
+    def __init__(self, server_port: int, greeting: str = "", refuses: str = "") -> None:
+        if greeting == "impossible":
+            raise PluginError("no such greeting")
+        self.status = Status.stopped
+        self.on_output = None
+        self._port = server_port
+        self._greeting = greeting
+        self._refuses = refuses
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        if self._refuses:
+            raise PluginError(self._refuses)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self.running.add(self._port)
+        self.status = Status.running
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for client in list(self._clients):
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        self.running.discard(self._port)
+        self.status = Status.stopped
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            writer.write(self._greeting.encode())
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            self._clients.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()

@@ -1,0 +1,95 @@
+"""Ports that several servers share: who is led where, which are open, and which servers cannot share one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from scene import free_ports, tame, whole
+from twisted.internet.testing import MemoryReactorClock
+
+from zeroscale.doors import Doors, plan
+from zeroscale.errors import ConfigError
+from zeroscale.front.connection import House
+from zeroscale.front.newcomers import Newcomers
+from zeroscale.hosted import Hosted
+
+
+class Relays:
+    def hand_over(self, *arguments: Any, **more: Any) -> Any:
+        raise NotImplementedError
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.reactor: Any = MemoryReactorClock()
+        self.house = House(self.reactor, Relays(), Newcomers(64, 1000), 5.0)
+        self.doors = Doors(self.reactor, self.house)
+
+    def hosted(self, name: str, *listen: str, **values: Any) -> Hosted:
+        config = tame(name, "1", 2, self.directory, listen=listen, **values)
+        return Hosted(config, whole(self.directory, config), self.reactor)
+
+    @property
+    def open(self) -> list[int]:
+        return [port for port, *_ in self.reactor.tcpServers]
+
+    def led_to(self, index: int, host: str) -> str | None:
+        factory = self.reactor.tcpServers[index][1]
+        while not hasattr(factory, "route"):
+            factory = factory.wrappedFactory
+        place = factory.route(host)
+        return None if place is None else place.server.view.name
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def planned(*servers: Hosted) -> Any:
+    return plan((server.config, server) for server in servers)
+
+
+@pytest_twisted.ensureDeferred
+async def test_servers_that_share_a_port_open_it_once(world: World) -> Any:
+    survival = world.hosted("survival", "tcp:1001", hosts=("Survival.example.org.",))
+    creative = world.hosted("creative", "tcp:1001", "tcp:1002", hosts=("*.creative.example.org",))
+    anybody = world.hosted("anybody", "tcp:1001")
+    await world.doors.open(planned(survival, creative, anybody))
+    assert world.open == [1001, 1002]
+    assert world.led_to(0, "survival.example.org") == "survival"
+    assert world.led_to(0, "x.creative.example.org") == "creative"
+    assert world.led_to(0, "") == "anybody"
+    assert world.led_to(1, "survival.example.org") is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_comes_later_is_led_by_the_later_plan(world: World) -> Any:
+    former, later = world.hosted("former", "tcp:1001"), world.hosted("later", "tcp:1001")
+    await world.doors.open(planned(former))
+    await world.doors.open(planned(later))
+    assert (world.open, world.led_to(0, "")) == ([1001], "former")
+    await world.doors.lead_to(planned(later))
+    assert (world.open, world.led_to(0, "")) == ([1001], "later")
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_doors_open_or_none(tmp_path: Path) -> Any:
+    from twisted.internet import reactor
+
+    port, busy = free_ports(2)
+    world = World(tmp_path)
+    doors = Doors(reactor, world.house)
+    other = Doors(reactor, world.house)
+    await other.open(planned(world.hosted("other", f"tcp:{busy}")))
+    both = world.hosted("both", f"tcp:{port}", f"tcp:{busy}")
+    with pytest.raises(ConfigError, match=f"cannot listen on 'tcp:{busy}': Address already in use"):
+        await doors.open(planned(both))
+    await other.open(planned(world.hosted("again", f"tcp:{port}")))
+    await other.lead_to(planned())
+    await doors.open(planned(both))
+    await doors.close()

@@ -1,0 +1,178 @@
+"""One server as its operator commands it, and what is reported of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from scene import client, free_ports, greeting, run, tame, until, whole
+from tame import Server as TameServer
+
+from zeroscale.errors import ControlError, PluginError, ServerUnavailable
+from zeroscale.hosted import Hosted
+from zeroscale.service import ProxyService
+from zeroscale.status import Status
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.listen, self.port = free_ports(2)
+        self.proxies: list[ProxyService] = []
+
+    async def start(self, **values: Any) -> Hosted:
+        from twisted.internet import reactor
+
+        config = whole(self.directory, tame("one", self.listen, self.port, self.directory, **values))
+        self.proxies.append(ProxyService(config, reactor))
+        await self.proxies[-1].start()
+        return self.proxies[-1].servers["one"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    for proxy in world.proxies:
+        pytest_twisted.blockon(proxy.stop())
+    assert TameServer.running == set()
+
+
+def status(hosted: Hosted) -> Status:
+    return hosted.report().status
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_reported_of_a_server_through_its_life(world: World) -> None:
+    hosted = await world.start()
+    asleep = hosted.report()
+    assert (asleep.name, asleep.plugin, asleep.status, asleep.players) == ("one", "tame:Server", Status.stopped, ())
+    assert (asleep.uptime, asleep.idle_in, asleep.last_start, asleep.last_error) == (None, None, None, None)
+    context = client(world.listen)
+    reader, _ = await run(context.__aenter__())
+    assert await run(reader.readline()) == b"one\n"
+    awake = hosted.report()
+    [player] = awake.players
+    assert (awake.status, awake.idle_in, player.name) == (Status.running, None, "")
+    assert player.address.startswith("127.0.0.1:")
+    assert awake.uptime is not None and awake.last_start is not None and awake.estimate == awake.last_start
+    assert (awake.tally.logins, awake.tally.starts, dict(awake.tally.wakes)) == (1, 1, {"connection": 1})
+    await run(context.__aexit__(None, None, None))
+    await until(lambda: hosted.report().tally.to_client == len(b"one\n"))
+    idle = hosted.report()
+    assert idle.players == ()
+    assert idle.idle_in is not None and 3500 < idle.idle_in <= 3600
+    assert dict(idle.tally.outcomes) == {"closed": 1}
+
+
+@pytest_twisted.ensureDeferred
+async def test_its_operator_wakes_it_though_nobody_else_may(world: World) -> None:
+    hosted = await world.start()
+    hosted.lock_out("Back at eight.")
+    assert await run(greeting(world.listen)) == b""
+    assert (status(hosted), hosted.report().lockout) == (Status.stopped, "Back at eight.")
+    await hosted.wake()
+    await hosted.wake()
+    assert (status(hosted), dict(hosted.report().tally.wakes)) == (Status.running, {"operator": 1})
+    assert await run(greeting(world.listen)) == b""
+    hosted.release()
+    assert hosted.report().lockout is None
+    assert await run(greeting(world.listen)) == b"one\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_start_in_vain_is_told_to_who_waits_for_it(world: World) -> None:
+    hosted = await world.start(plugin_keywords={"refuses": "no luck"}, max_crashes=1)
+    with pytest.raises(ServerUnavailable, match="it could not be started"):
+        await hosted.wake()
+    report = hosted.report()
+    assert (report.status, report.last_error, report.retry_in) == (Status.failed, "no luck", None)
+    assert report.tally.crashes == 1
+    with pytest.raises(ControlError, match="one does not run: it is failed"):
+        hosted.sleep(now=False)
+    hosted.release()
+    await until(lambda: status(hosted) is Status.stopped)
+    with pytest.raises(ServerUnavailable):
+        await hosted.wake()
+
+
+@pytest_twisted.ensureDeferred
+async def test_its_operator_lets_it_sleep(world: World) -> None:
+    hosted = await world.start()
+    with pytest.raises(ControlError, match="one does not run: it is stopped"):
+        hosted.sleep(now=True)
+    await hosted.wake()
+    context = client(world.listen)
+    reader, _ = await run(context.__aenter__())
+    assert await run(reader.readline()) == b"one\n"
+    with pytest.raises(ControlError, match="one player is on one: --now stops it all the same"):
+        hosted.sleep(now=False)
+    await run(context.__aexit__(None, None, None))
+    await until(lambda: not hosted.report().players)
+    hosted.keep_awake(None)
+    with pytest.raises(ControlError, match="one is not stopped: its operator keeps it awake; --now"):
+        hosted.sleep(now=False)
+    hosted.release()
+    hosted.sleep(now=False)
+    await until(lambda: status(hosted) is Status.stopped)
+
+
+@pytest_twisted.ensureDeferred
+async def test_at_once_whoever_is_on_it(world: World) -> None:
+    hosted = await world.start()
+    context = client(world.listen)
+    reader, _ = await run(context.__aenter__())
+    assert await run(reader.readline()) == b"one\n"
+    hosted.sleep(now=True)
+    hosted.sleep(now=False)
+    await until(lambda: status(hosted) is Status.stopped)
+    assert await run(reader.read()) == b""
+    await run(context.__aexit__(None, None, None))
+
+
+@pytest_twisted.ensureDeferred
+async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> None:
+    hosted = await world.start(idle_shutdown=0.0)
+    hosted.keep_awake(3600.0)
+    assert await run(greeting(world.listen)) == b"one\n"
+    await until(lambda: (hosted.report().idle_in or 0.0) > 1.0)
+    assert (status(hosted), hosted.report().kept_awake) == (
+        Status.running,
+        "its operator keeps it awake for 60 min more",
+    )
+    hosted.release()
+    await until(lambda: status(hosted) is Status.stopped)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
+    hosted = await world.start()
+    hosted.lock_out("Moving.")
+    hosted.keep_awake(None)
+    await world.proxies.pop().stop()
+    again = await world.start()
+    assert (again.report().lockout, again.report().kept_awake) == ("Moving.", "its operator keeps it awake")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_console_that_is_none(world: World) -> None:
+    hosted = await world.start()
+    with pytest.raises(PluginError, match="one does not run"):
+        await hosted.console("say hello")
+    await hosted.wake()
+    with pytest.raises(PluginError, match="this server has no console"):
+        await hosted.console("say hello")
+    assert hosted.lines() == ()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lockout_of_the_configuration(world: World) -> None:
+    from zeroscale.config import AdmissionConfig
+
+    hosted = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
+    assert hosted.report().lockout == "Closed for the season."
+    assert await run(greeting(world.listen)) == b""
+    assert status(hosted) is Status.stopped

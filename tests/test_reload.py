@@ -1,0 +1,277 @@
+"""Reading the configuration again while players are on: what is added, removed, changed, and who notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from scene import client, free_ports, greeting, run, tame, until, whole
+from tame import Server as TameServer
+
+from zeroscale.config import Config, ServerConfig
+from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.service import ProxyService
+from zeroscale.status import Status
+
+
+class World:
+    """One proxy whose configuration is what `config` is."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config: Config = whole(directory)
+        self.proxy: ProxyService | None = None
+
+    def server(self, name: str, at: int, port: int, **values: Any) -> ServerConfig:
+        return tame(name, at, port, self.directory, **values)
+
+    def tell(self, *servers: ServerConfig, **values: Any) -> None:
+        self.config = whole(self.directory, *servers, **values)
+
+    async def start(self, *servers: ServerConfig) -> ProxyService:
+        from twisted.internet import reactor
+
+        self.tell(*servers)
+        self.proxy = ProxyService(self.config, reactor, lambda: self.config, self.directory / "zeroscale.toml")
+        await self.proxy.start()
+        return self.proxy
+
+    def status(self, name: str) -> Status | None:
+        assert self.proxy is not None
+        hosted = self.proxy.servers.get(name)
+        return None if hosted is None else hosted.lifecycle.view.status
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    if world.proxy is not None:
+        pytest_twisted.blockon(world.proxy.stop())
+    assert TameServer.running == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) -> None:
+    first, second, a, b = free_ports(4)
+    proxy = await world.start(world.server("first", first, a))
+    async with Client(first) as player:
+        assert await player.line() == b"first\n"
+        world.tell(world.server("second", second, b))
+        assert await proxy.reload() == ["second: added", "first: removed"]
+        assert await run(greeting(second)) == b"second\n"
+        with pytest.raises(ConnectionError):
+            await run(greeting(first))
+        assert await player.echo(b"still here\n") == b"still here\n"
+        assert TameServer.running == {a, b}
+    await until(lambda: TameServer.running == {b})
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sleeping_server_goes_at_once(world: World) -> None:
+    first, second, a, b = free_ports(4)
+    proxy = await world.start(world.server("first", first, a), world.server("second", second, b))
+    world.tell(world.server("second", second, b))
+    assert await proxy.reload() == ["first: removed"]
+    assert not (world.directory / "state" / "first" / "lock").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(world: World) -> None:
+    listen, later, port = free_ports(3)
+    proxy = await world.start(world.server("former", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"former\n"
+        world.tell(world.server("later", later, port))
+        assert await proxy.reload() == [
+            "later: will be added once the one in its place has stopped",
+            "former: removed",
+        ]
+        assert (world.status("former"), world.status("later")) == (None, None)
+    await until(lambda: world.status("later") is Status.stopped)
+    assert await run(greeting(later)) == b"later\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_comes_back_before_it_is_gone(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.tell()
+        await proxy.reload()
+        world.tell(world.server("one", listen, port))
+        assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
+        assert await player.echo(b"on\n") == b"on\n"
+    await until(lambda: world.status("one") is Status.stopped)
+    assert await run(greeting(listen)) == b"one\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_running_server_cannot_change_it_is_from_its_next_start_on(world: World) -> None:
+    listen, port, other = free_ports(3)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        changed = world.server("one", listen, other, plugin_keywords={"greeting": "changed\n"}, idle_shutdown=1800.0)
+        world.tell(changed)
+        assert await proxy.reload() == [
+            "one: changed: idle_shutdown, from its next start on server_port, plugin_keywords"
+        ]
+        assert await run(greeting(listen)) == b"one\n"
+        assert await player.echo(b"on\n") == b"on\n"
+    proxy.servers["one"].sleep(now=True)
+    await until(lambda: world.status("one") is Status.stopped)
+    assert await run(greeting(listen)) == b"changed\n"
+    assert TameServer.running == {other}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sleeping_server_is_another_at_once(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    world.tell(world.server("one", listen, port, plugin_keywords={"greeting": "changed\n"}))
+    assert await proxy.reload() == ["one: changed: plugin_keywords"]
+    assert await run(greeting(listen)) == b"changed\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_shorter_idle_time_counts_at_once(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    assert await run(greeting(listen)) == b"one\n"
+    await until(lambda: proxy.servers["one"].report().idle_in is not None)
+    world.tell(world.server("one", listen, port, idle_shutdown=0.0))
+    assert await proxy.reload() == ["one: changed: idle_shutdown"]
+    await until(lambda: world.status("one") is Status.stopped)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_same_again_changes_nothing(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    assert await proxy.reload() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_concerns_the_whole_proxy(world: World) -> None:
+    listen, port = free_ports(2)
+    server = world.server("one", listen, port)
+    proxy = await world.start(server)
+    world.tell(server, relay="transport", unknown_host="answer")
+    assert await proxy.reload() == ["relay: changes at the next start of zeroscale"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mistake_changes_nothing(world: World) -> None:
+    listen, new, port, other = free_ports(4)
+    one = world.server("one", listen, port)
+    proxy = await world.start(one)
+    wrong = [
+        (world.server("two", new, other, plugin_keywords={"greeting": "impossible"}), "no such greeting"),
+        (world.server("two", new, other, plugin_keywords={"greting": "x"}), "did you mean 'greeting'"),
+        (world.server("two", listen, other), "listens on .* as well"),
+        (world.server("two", new, other, working_directory=Path("/nowhere")), "does not exist"),
+        (world.server("two", 0, other, listen=(f"tcp:{listen}",)), "cannot listen on"),
+    ]
+    for two, complaint in wrong:
+        world.tell(world.server("one", listen, port, idle_shutdown=1.0), two)
+        with pytest.raises(ZeroscaleError, match=complaint):
+            await proxy.reload()
+        assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
+        with pytest.raises(ConnectionError):
+            await run(greeting(new))
+        assert not (world.directory / "state" / "two" / "lock").exists()
+    assert await run(greeting(listen)) == b"one\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_command_line_cannot_be_read_again(world: World) -> None:
+    from twisted.internet import reactor
+
+    world.proxy = ProxyService(world.config, reactor)
+    await world.proxy.start()
+    with pytest.raises(ConfigError, match="there is nothing to read again"):
+        await world.proxy.reload()
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_does_not_wait_for_players_of_a_server_that_was_removed(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.tell()
+        await proxy.reload()
+        world.proxy = None
+        await proxy.stop()
+        assert TameServer.running == set()
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:
+    listen, other, port, other_port = free_ports(4)
+    busy = world.server("busy", listen, port)
+    proxy = await world.start(busy)
+    assert await run(greeting(listen)) == b"busy\n"
+    done = asyncio.Event()
+
+    sent = [0] * 200
+
+    async def play(number: int) -> None:
+        """Sends and compares until all is done."""
+        async with client(listen) as (reader, writer):
+            assert await reader.readline() == b"busy\n"
+            while not done.is_set():
+                data = bytes((number + sent[number] + offset) % 251 for offset in range(64)) * 8
+                writer.write(data)
+                assert await reader.readexactly(len(data)) == data
+                sent[number] += len(data)
+                await asyncio.sleep(0.01)
+
+    players = [run(play(number)) for number in range(len(sent))]
+    await until(lambda: min(sent) > 0)
+    for number in range(50):
+        match number % 3:
+            case 0:
+                world.tell(busy, world.server("other", other, other_port))
+            case 1:
+                world.tell(busy, world.server("other", other, other_port, idle_shutdown=float(number)))
+            case _:
+                world.tell(busy)
+        before = sum(sent)
+        [change] = await proxy.reload()
+        assert change.startswith("other: ")
+        await until(lambda before=before: sum(sent) > before)  # type: ignore[misc]
+    done.set()
+    for player in players:
+        await player
+    await until(lambda: proxy.servers["busy"].report().tally.to_backend == sum(sent))
+    assert proxy.servers["busy"].report().tally.crashes == 0
+
+
+class Client:
+    """A client on a relayed connection, in asyncio, for tests that Twisted runs."""
+
+    def __init__(self, port: int) -> None:
+        self._context = client(port)
+
+    async def __aenter__(self) -> Client:
+        self.reader, self.writer = await run(self._context.__aenter__())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await run(self._context.__aexit__(None, None, None))
+
+    async def line(self) -> bytes:
+        line: bytes = await run(self.reader.readline())
+        return line
+
+    async def echo(self, data: bytes) -> bytes:
+        self.writer.write(data)
+        return await self.line()

@@ -1,0 +1,49 @@
+"""`zeroscalectl check`: whether a configuration file can be run, without running it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from zeroscale import configfile
+from zeroscale.ctl import exits
+from zeroscale.errors import ConfigMistakes
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command's parser."""
+    parser = commands.add_parser(
+        "check",
+        help="look for mistakes in a configuration file",
+        description="Looks for mistakes in a configuration file, and names all of them: keys, values, ports, plugins "
+        f"and what is in the servers' directories. Nothing is started. Exit code {exits.USAGE}: there are some.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the configuration file")
+    parser.set_defaults(run=run)
+
+
+def run(told: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
+    path = Path(told.file).absolute()
+    try:
+        servers = check(path)
+    except ConfigMistakes as error:
+        sys.stderr.write(f"{error}\n")
+        return exits.USAGE
+    print(f"{told.file}: all is well, {servers} server{'' if servers == 1 else 's'}")
+    return exits.DONE
+
+
+def check(path: Path) -> int:
+    """Judges a file as `zeroscale` would before it starts.
+
+    :returns: how many servers it has.
+    :raises ConfigMistakes: what is wrong, each line with the file's path before it.
+    """
+    config = configfile.read(path, os.environ, os.geteuid())
+    from zeroscale import service  # what it is made of takes half a second to import, and installs a reactor
+
+    service.check(config, file=path)
+    return len(config.servers)

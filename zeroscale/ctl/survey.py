@@ -1,0 +1,141 @@
+"""What there is in a Minecraft server's directory, and how much memory there is for it. Looks, and writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroscale.errors import ConfigError
+from zeroscale.server.gamefiles import GameFiles
+
+DEFAULT_PORT = 25565
+DEFAULT_JAR = "server.jar"
+START_SCRIPT = "run.sh"
+JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
+LARGEST_SCRIPT = 64 * 1024
+"""Bytes of a script that are looked at; Forge's is under 1 KiB."""
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""What a container may use at most (cgroup v2 and v1)."""
+
+SERVER_JARS = re.compile(
+    r"paper|purpur|pufferfish|folia|spigot|bukkit|fabric|quilt|neoforge|forge|server|minecraft", re.I
+)
+NO_SERVERS = re.compile(r"installer|client|sources|javadoc", re.I)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What was found.
+
+    :ivar directory: absolute.
+    :ivar jars: all jars, the one to run first; empty where run.sh is what is run.
+    :ivar script: run.sh is what is run.
+    :ivar script_passes_arguments: run.sh gives the server what it is given.
+    :ivar java_memory: the -Xmx of run.sh's user_jvm_args.txt.
+    :ivar port: where the server listens as it is configured now.
+    :ivar host: on which address; None: all.
+    :ivar eula: whether it has been accepted; None: there is no eula.txt yet.
+    :ivar rcon_port: None: RCON is off.
+    :ivar query_port: None: the query protocol is off.
+    :ivar whitelist: only who is on the whitelist may play.
+    :ivar status: it answers the server list.
+    :ivar motd: what it shows there.
+    :ivar memory: bytes that this machine, or this container, has; None: not known.
+    """
+
+    directory: Path
+    jars: tuple[str, ...] = (DEFAULT_JAR,)
+    script: bool = False
+    script_passes_arguments: bool = True
+    java_memory: str | None = None
+    port: int = DEFAULT_PORT
+    host: str | None = None
+    eula: bool | None = None
+    rcon_port: int | None = None
+    query_port: int | None = None
+    whitelist: bool = False
+    status: bool = True
+    motd: str | None = None
+    memory: int | None = None
+
+
+def survey(directory: Path) -> Survey:
+    """Looks at a directory.
+
+    :raises ConfigError: there is no Minecraft server in it.
+    """
+    directory = directory.absolute()
+    if not directory.is_dir():
+        raise ConfigError(f"there is no directory {directory}")
+    jars = _jars(directory)
+    script = DEFAULT_JAR not in jars and (directory / START_SCRIPT).is_file()
+    if not jars and not script:
+        raise ConfigError(f"there is no Minecraft server in {directory}: no jar, and no {START_SCRIPT}; put one there")
+    files = GameFiles(directory)
+    properties = files.properties
+    memory = re.findall(r"^\s*-Xmx([0-9]+[kKmMgGtT]?)\s*$", _text(directory / JAVA_ARGUMENTS_FILE), re.MULTILINE)
+    return Survey(
+        directory=directory,
+        jars=() if script else jars,
+        script=script,
+        script_passes_arguments=not script or re.search(r"\$[@*]", _text(directory / START_SCRIPT)) is not None,
+        java_memory=memory[-1] if memory else None,
+        port=files.server_port or DEFAULT_PORT,
+        host=properties.get("server-ip", "").strip() or None,
+        eula=files.eula_accepted,
+        rcon_port=files.rcon_port if files.enable_rcon else None,
+        query_port=_port(properties.get("query.port", "")) if _on(properties.get("enable-query")) else None,
+        whitelist=_on(properties.get("white-list")),
+        status=files.enable_status,
+        motd=files.motd,
+        memory=memory_of_machine(),
+    )
+
+
+def memory_of_machine(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int | None:
+    """Bytes that may be used at most; None where the system does not say.
+
+    :param limits: files with the limit of our container.
+    """
+    found = []
+    with contextlib.suppress(OSError, ValueError):  # a system without these names
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in limits:
+        text = _text(path).strip()
+        if text.isascii() and text.isdecimal():
+            found.append(int(text))
+    return min(found) if found else None
+
+
+def _jars(directory: Path) -> tuple[str, ...]:
+    """Its jars, the likeliest server first."""
+    names = sorted((path.name for path in directory.glob("*.jar") if path.is_file()), reverse=True)
+    return tuple(sorted(names, key=_unlikeliness))
+
+
+def _unlikeliness(jar: str) -> int:
+    if jar == DEFAULT_JAR:
+        return 0
+    if NO_SERVERS.search(jar):
+        return 3
+    return 1 if SERVER_JARS.search(jar) else 2
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(LARGEST_SCRIPT)
+    except OSError:
+        return ""
+
+
+def _on(value: str | None) -> bool:
+    return value is not None and value.strip().lower() == "true"
+
+
+def _port(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,5}", text.strip()) else DEFAULT_PORT

@@ -1,0 +1,132 @@
+"""The ports of a running proxy: each open once, whichever servers share it, and where each of its clients is led.
+
+What a client says is the front's to read; whether a server runs is the server's to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+
+from zeroscale import listening
+from zeroscale.config import ServerConfig
+from zeroscale.errors import ConfigError
+from zeroscale.front.connection import House, Listener
+from zeroscale.front.place import Place
+from zeroscale.front.routing import Router, normalised
+from zeroscale.hosted import Hosted
+from zeroscale.protocols.base import Conversation, Treatment
+from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.minecraft import MinecraftConversation
+
+Plan = Mapping[str, Sequence[Hosted]]
+"""The servers behind each `listen` value."""
+
+
+class Door:
+    """One `listen` value.
+
+    :ivar where: the value.
+    """
+
+    def __init__(self, where: str, house: House) -> None:
+        """Opens nothing."""
+        self.where = where
+        self._router: Router[Hosted] = Router((), None)
+        self._minecraft = False
+        self._forwarding = False
+        self._listener = Listener(house, self._converse, self._route)
+        self._ports: list[IListeningPort] = []
+
+    async def open(self, reactor: Any) -> None:
+        """Listens.
+
+        :raises ConfigError: it cannot be listened on.
+        """
+        self._ports = await listening.listen(reactor, self.where, self._listener)
+
+    async def close(self) -> None:
+        """Listens no more; those who are connected stay."""
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    def lead_to(self, servers: Sequence[Hosted]) -> None:
+        """Has the clients to come led to these."""
+        default = next((server for server in servers if not server.config.hosts), None)
+        named = [(normalised(host), server) for server in servers for host in server.config.hosts]
+        self._router = Router(named, default)
+        self._minecraft = any(server.speaks_minecraft for server in servers)
+        self._forwarding = any(server.config.forwarding for server in servers)
+
+    def _route(self, host: str) -> Place | None:
+        server = self._router.route(host)
+        return None if server is None else server.place
+
+    def _converse(self) -> Conversation:
+        if not self._minecraft:
+            return GenericConversation()
+        return MinecraftConversation(forwarding=self._forwarding, treatment=self._treatment)
+
+    def _treatment(self, host: str) -> Treatment:
+        place = self._route(host)
+        return Treatment() if place is None else place.treatment
+
+
+class Doors:
+    """All of them.
+
+    :param reactor: listens.
+    :param house: what all connections share.
+    """
+
+    def __init__(self, reactor: Any, house: House) -> None:
+        self._reactor = reactor
+        self._house = house
+        self._doors: dict[str, Door] = {}
+
+    async def open(self, plan: Plan) -> None:
+        """Opens the doors of a plan that are not open yet: all of them, or none.
+
+        :raises ConfigError: one of them cannot be listened on.
+        """
+        opened: list[Door] = []
+        for where, servers in plan.items():
+            if where in self._doors:
+                continue
+            door = self._doors[where] = Door(where, self._house)
+            opened.append(door)
+            door.lead_to(servers)
+            try:
+                await door.open(self._reactor)
+            except ConfigError:
+                for each in opened:
+                    del self._doors[each.where]
+                    await each.close()
+                raise
+
+    async def lead_to(self, plan: Plan) -> None:
+        """From now on the plan is all there is; a door that is not in it is closed. The others are open."""
+        closing = [self._doors.pop(where) for where in list(self._doors) if where not in plan]
+        for where, door in self._doors.items():
+            door.lead_to(plan[where])
+        for door in closing:
+            await door.close()
+
+    async def close(self) -> None:
+        """Closes all."""
+        doors, self._doors = self._doors, {}
+        for door in doors.values():
+            await door.close()
+
+
+def plan(servers: Iterable[tuple[ServerConfig, Hosted]]) -> Plan:
+    """Which servers stand behind which door, when they are told this."""
+    behind: dict[str, list[Hosted]] = {}
+    for config, hosted in servers:
+        for where in config.listen:
+            behind.setdefault(where, []).append(hosted)
+    return behind

@@ -1,0 +1,41 @@
+"""The last lines of a server's output, for whoever wants to read them, and those who follow it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+LINES_KEPT = 500
+"""A crash report of a mod pack is about as long."""
+
+LONGEST_LINE = 1000
+"""Characters; with `LINES_KEPT` lines at most about 0.5 MiB a server, and nothing for one that has not run."""
+
+
+class Scrollback:
+    """One server's."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._followers: dict[object, Callable[[str], None]] = {}
+
+    def add(self, line: str) -> None:
+        """One more line."""
+        line = line[:LONGEST_LINE]
+        self._lines.append(line)
+        for take_line in list(self._followers.values()):
+            take_line(line)
+
+    def lines(self) -> Sequence[str]:
+        """What is kept, oldest first."""
+        return tuple(self._lines)
+
+    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
+        """Has each new line given to `take_line`, which must not raise; returns what ends that."""
+        key = object()
+        self._followers[key] = take_line
+
+        def leave() -> None:
+            self._followers.pop(key, None)
+
+        return leave
