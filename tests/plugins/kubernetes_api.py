@@ -82,6 +82,7 @@ class Cluster:
     :ivar holds_pods: pods that are terminating go on doing so, until `let_pods_end`.
     :ivar paused: the controllers do nothing, until `work`.
     :ivar answer_next: the next requests of a (verb, resource) are answered with these.
+    :ivar hold: requests of a (verb, resource) are answered once these events are set.
     :ivar before_update: called before the next update is looked at: somebody else is quicker.
     :ivar token: what a request must bear; None: nothing.
     """
@@ -101,6 +102,7 @@ class Cluster:
     page: int = 500
     port: int = 0
     answer_next: dict[tuple[str, str], list[dict[str, Any] | Callable[[], None]]] = field(default_factory=dict)
+    hold: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     before_update: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -345,6 +347,8 @@ class Cluster:
         self.users.add(request.headers.get("User-Agent", ""))
         self._tell()
         await self._answers.wait()
+        if (held := self.hold.get((verb, resource))) is not None:
+            await held.wait()
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return self._error(status(401, "Unauthorized", "Unauthorized"))
         selected = name or request.query.get("fieldSelector", "").removeprefix("metadata.name=")

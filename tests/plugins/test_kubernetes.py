@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
 from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
 from plugins.watching import Output
+from processes import Program, free_port, python
 
 from zeroscale.errors import PluginError
 from zeroscale.options import parse
@@ -262,6 +264,24 @@ async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InClus
         assert await driven.adopt()
 
 
+async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its_stop(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        lists = subject.cluster.asked["list", "statefulsets"]
+        held = asyncio.Event()
+        subject.cluster.hold[("list", "statefulsets")] = held
+        stopping = asyncio.ensure_future(driven.plugin.stop())
+        assert driven.end is not None
+        assert (await driven.end).is_clean
+        await subject.cluster.until(lambda: subject.cluster.asked["list", "statefulsets"] > lists)
+        subject.cluster.scale("mc", 1)
+        await driven.found.wait()
+        waiting = asyncio.ensure_future(driven.plugin.wait())
+        held.set()
+        await stopping
+        await nothing_happens(subject.cluster, waiting)
+        waiting.cancel()
+
+
 # Ending
 
 
@@ -440,6 +460,86 @@ async def test_whatever_becomes_of_a_watch_the_end_is_seen(subject: InCluster, b
         cluster.work()
         assert driven.end is not None
         assert (await driven.end).is_clean
+
+
+# All of zeroscale before it
+
+
+@asynccontextmanager
+async def kubelet(cluster: Cluster, port: int) -> AsyncIterator[None]:
+    """While a pod of `mc` is there, something echoes on the port."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while said := await reader.read(1000):
+            writer.write(said)
+        writer.close()
+
+    async def work() -> None:
+        while True:
+            await cluster.until(lambda: cluster.pods)
+            async with await asyncio.start_server(echo, "127.0.0.1", port):
+                await cluster.until(lambda: not cluster.pods)
+
+    working = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+
+
+async def echoed(port: int) -> bytes:
+    """What a client is told that says hello; it waits for zeroscale to listen."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.write(b"hello")
+        said = await reader.read(1000)
+        writer.close()
+        await writer.wait_closed()
+        return said
+
+
+@pytest.mark.slow
+async def test_zeroscale_wakes_it_lets_it_sleep_and_heeds_who_scales_it_by_hand(
+    subject: InCluster, tmp_path: Path
+) -> None:
+    cluster = subject.cluster
+    cluster.delete("other")
+    listen, backend = free_port(), free_port()
+    words = [
+        *("-m", "zeroscale", "kubernetes", str(listen), str(backend), "-a", "statefulset/mc"),
+        *("-a", f"kubeconfig={subject.kubeconfig}", "--idle_shutdown", "0.2", "--state_directory", str(tmp_path)),
+    ]
+
+    async with kubelet(cluster, backend):
+        with Program(python(*words, "--info")) as program:
+
+            async def says(text: str) -> None:
+                await asyncio.to_thread(program.wait_for, text)
+
+            assert await echoed(listen) == b"hello"
+            await says("is online")
+            await says("is offline")
+            assert not cluster.pods
+            cluster.scale("mc", 1)
+            await says("not started by this zeroscale; taking it over")
+            await says("is offline")
+            assert [body["spec"]["replicas"] for body in cluster.bodies] == [1, 0, 0]
+            cluster.scale("mc", 2)
+            await says("is not stopped: it does not say who is on (statefulset/mc has 2 replicas, which is left alone)")
+            cluster.scale("mc", 0)
+            await says("is offline")
+            await cluster.shut()
+            await cluster.open()
+            assert await echoed(listen) == b"hello"
+            program.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(program.wait) == 0
+            assert not cluster.pods
+            assert "Traceback" not in program.output
 
 
 # What docs/kubernetes.md tells to apply

@@ -93,6 +93,7 @@ class Server:
         self._told = False
         self._left_alone = False
         self._waiters = 0
+        self._ends = 0
         self._stop_asked = False
         self._scaling = asyncio.Lock()
 
@@ -110,8 +111,8 @@ class Server:
             await self._patiently(lambda: self._ask_for(1), TRIES)
             await self._patiently(self._read, TRIES)
             self._say(f"{self._reference} is scaled up; waiting for a pod that is ready")
-            await self._until(lambda: self._workload is None or not self._workload.wanted or self._workload.is_ready)
-            if self._workload is None or not self._workload.wanted:
+            await self._until(lambda: not self._is_wanted or (self._workload is not None and self._workload.is_ready))
+            if not self._is_wanted:
                 await self._pods_ended()
                 what = "deleted" if self._workload is None or self._workload.going else "scaled to zero"
                 raise PluginError(f"{self._reference} was {what} while it started")
@@ -131,12 +132,20 @@ class Server:
         """
         self.status = Status.stopping
         self._stop_asked = True
+        ended = self._ends
+
+        def is_over() -> bool:
+            return self._ends != ended
+
         self._begin()
         replicas = await self._patiently(lambda: self._ask_for(0))
         await self._patiently(self._read)
         if not replicas:
-            await self._until(lambda: self._workload is None or self._is_wanted or self._workload.is_settled_at_zero)
-            await self._pods_ended()
+            await self._until(lambda: is_over() or self._is_gone or self._is_wanted)
+            if not is_over():
+                await self._pods_ended()
+        if is_over():
+            return  # wait() has told of the end already, and what is there now is somebody's next run
         if self._is_wanted:
             logger.warning(
                 "%s is left running: somebody wants %d of it",
@@ -161,13 +170,12 @@ class Server:
         self._waiters += 1
         try:
             while True:
-                await self._until(
-                    lambda: self._left_alone or self._workload is None or self._workload.is_settled_at_zero
-                )
+                await self._until(lambda: self._left_alone or self._is_gone)
                 if self._left_alone or await self._pods_ended():
                     break
         finally:
             self._waiters -= 1
+        self._ends += 1
         self._left_alone = False
         self._ours = False
         self.status = Status.stopped
@@ -231,7 +239,7 @@ class Server:
             raise PluginError(self._scaler.missing)
         if self._workload.replicas == 0 and not self._workload.is_settled_at_zero:
             self._say(f"{self._reference} is still ending its last run")
-        await self._until(lambda: self._workload is None or self._is_wanted or self._workload.is_settled_at_zero)
+        await self._until(lambda: self._is_gone or self._is_wanted)
         await self._pods_ended()
 
     async def _pods_ended(self) -> bool:
@@ -256,6 +264,10 @@ class Server:
     @property
     def _is_wanted(self) -> bool:
         return self._workload is not None and self._workload.wanted
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._workload is None or self._workload.is_settled_at_zero
 
     def _begin(self) -> None:
         if self._watching is None and not self._closed:
