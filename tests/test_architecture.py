@@ -98,6 +98,7 @@ ROOMS = [
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
+    Room(("front.origin",), ("front.newcomers", "errors", "protocols.proxy_header"), never=(*NETWORK, *CLOCKS, *FILES)),
     Room(
         ("front.connection", "front.joining", "front.hold", "front.place", "front.backend"),
         ("front", "protocols", "relay", "errors", "status"),

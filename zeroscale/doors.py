@@ -17,7 +17,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.front.connection import House, Listener
 from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
-from zeroscale.hosted import Hosted
+from zeroscale.hosted import Hosted, accept_from
 from zeroscale.protocols.base import Conversation, Treatment
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
@@ -61,6 +61,8 @@ class Door:
         self._router = Router(named, default)
         self._minecraft = any(server.speaks_minecraft for server in servers)
         self._forwarding = any(server.config.forwarding for server in servers)
+        self._listener.guards = not self._minecraft
+        self._listener.accept_from = [network for server in servers for network in accept_from(server.config)]
 
     def _route(self, host: str) -> Place | None:
         server = self._router.route(host)

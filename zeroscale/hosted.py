@@ -72,6 +72,7 @@ class Hosted:
         self._whole = whole
         self._reactor = reactor
         self._address = config.server_host, config.server_port
+        self._sends = config.proxy_protocol.send
         directory = server_directory(whole.state_directory, config.name)
         self._counts = Counts(Status.stopped, reactor.seconds())
         self._scrollback = Scrollback()
@@ -284,11 +285,13 @@ class Hosted:
             *self._address,
             self._counts,
             Treatment(config.legacy_hold, config.transfer_as_login),
+            self._sends,
         )
 
     def _be_another(self, plugin: BridgedPlugin) -> None:
         self.speaks_minecraft = plugin.speaks_minecraft
         self._address = self.config.server_host, self.config.server_port
+        self._sends = self.config.proxy_protocol.send
         self._admission = self._make_admission(self.config, self._whole)
         self.place = self._make_place()
 
@@ -365,6 +368,11 @@ def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> 
 def trusted(limits: LimitsConfig) -> Sequence[Network]:
     """The networks that have no limit for each address."""
     return [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
+
+
+def accept_from(server: ServerConfig) -> Sequence[Network]:
+    """The networks that have to send PROXY headers."""
+    return [ipaddress.ip_network(network, strict=False) for network in server.proxy_protocol.accept_from]
 
 
 def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:

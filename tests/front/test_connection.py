@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from front.scene import (
 )
 from twisted.internet.address import UNIXAddress
 
-from zeroscale.front.connection import LINGER
+from zeroscale.front.connection import GUARD_QUIET, LINGER
+from zeroscale.protocols.proxy_header import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.relay import Outcome
 from zeroscale.status import Status
 
@@ -420,6 +422,23 @@ def test_a_host_that_nobody_knows(make_scene: MakeScene) -> None:
     assert "'elsewhere.example.org'" in scene.lines[0]
 
 
+def test_a_host_that_nobody_knows_may_be_told_so(make_scene: MakeScene) -> None:
+    scene = make_scene(route=lambda host, place: None)
+    scene.house.answers_strangers = True
+    asks, joins = scene.connect(), scene.connect()
+    asks.send(status() + ping())
+    joins.send(login())
+    scene.settle()
+    assert b"zeroscale" not in asks.received
+    assert asks.received.endswith(PONG)
+    assert b"There is no server of this name here" in joins.received
+    asks.finish()
+    joins.finish()
+    scene.settle()
+    assert scene.outcomes == {"status": 1, "unknown-host": 1}
+    assert scene.server.woken == []
+
+
 def test_the_host_is_asked_for_once(make_scene: MakeScene) -> None:
     hosts = []
 
@@ -569,3 +588,106 @@ def test_a_fault_of_ours_is_told_and_closes_the_connection(scene: Scene, monkeyp
     assert "A fault in zeroscale itself: Traceback" in scene.lines[0]
     assert "ZeroDivisionError" in scene.lines[0]
     scene.assert_nothing_left()
+
+
+TRUSTED_PROXY = "10.0.0.1"
+
+
+def behind_a_proxy(scene: Scene) -> Scene:
+    scene.listener.accept_from = [ipaddress.ip_network("10.0.0.0/8")]
+    return scene
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_player_behind_a_proxy_is_known_by_his_own_address(make_scene: MakeScene, version: Version) -> None:
+    scene = behind_a_proxy(make_scene())
+    client = scene.connect(TRUSTED_PROXY)
+    said = encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login()
+    for at in range(len(said)):
+        client.send(said[at : at + 1])
+    scene.settle()
+    assert scene.server.woken == ["Steve (203.0.113.9:5000)"]
+    scene.become(Status.running)
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    assert handover.early == login()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_real_server_is_told_who_it_is_before_anything_else(make_scene: MakeScene, version: Version) -> None:
+    scene = make_scene()
+    scene.place = replace(scene.place, sends=version)
+    scene.server.status = Status.running
+    scene.player()
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    source, destination = Endpoint("203.0.113.7", 40000), Endpoint("198.51.100.1", 25565)
+    assert handover.early == encode(version, source, destination) + login()
+
+
+@pytest.mark.parametrize("said", [login(), b"PROXY TCP4 203.0.113.9\r\n", SIGNATURE + bytes(4)])
+def test_a_trusted_proxy_without_a_whole_header_is_cut_off(make_scene: MakeScene, said: bytes) -> None:
+    scene = behind_a_proxy(make_scene())
+    client = scene.connect(TRUSTED_PROXY)
+    client.send(said)
+    scene.assert_over(client, "refused")
+    assert "PROXY" in scene.lines[0]
+    assert scene.server.woken == []
+
+
+def test_a_trusted_proxy_that_says_nothing_is_not_waited_for_for_ever(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene(generic=True))
+    client = scene.connect(TRUSTED_PROXY)
+    scene.advance(HANDSHAKE_TIMEOUT)
+    scene.assert_over(client, "too-slow")
+    assert scene.server.woken == []
+
+
+@pytest.mark.parametrize("generic", [True, False])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_header_from_anybody_else_is_refused(make_scene: MakeScene, generic: bool, version: Version) -> None:
+    scene = behind_a_proxy(make_scene(generic=generic))
+    scene.listener.guards = generic
+    client = scene.connect("203.0.113.66")
+    client.send(encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login())
+    scene.assert_over(client, "refused")
+    assert "203.0.113.66" in scene.lines[0]
+    assert scene.server.woken == []
+
+
+def test_anybody_else_is_let_in_without_one(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene(generic=True))
+    scene.listener.guards = True
+    speaks, waits, hesitates = (scene.connect() for _ in range(3))
+    speaks.send(b"GET / HTTP/1.1\r\n")
+    hesitates.send(b"PRO")
+    scene.settle()
+    assert len(scene.server.woken) == 1
+    scene.advance(GUARD_QUIET)
+    assert len(scene.server.woken) == 3
+    assert not (waits.closed or hesitates.closed)
+    hesitates.send(b"XY off")
+    scene.become(Status.running)
+    for attempt in scene.attempts:
+        attempt.accept()
+    scene.settle()
+    assert sorted(handover.early for handover in scene.relays.handovers) == [b"", b"GET / HTTP/1.1\r\n", b"PROXY off"]
+
+
+def test_a_proxys_look_whether_we_are_here_wakes_nothing(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene(generic=True))
+    scene.listener.guards = True
+    client = scene.connect(TRUSTED_PROXY)
+    client.send(local_header())
+    scene.assert_over(client, "health-check")
+    assert scene.server.woken == []
+
+
+def test_all_behind_one_proxy_have_no_common_bound(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene(per_address=1))
+    silent = [scene.connect(TRUSTED_PROXY) for _ in range(3)]
+    assert not any(client.closed for client in silent)
+    for client in silent:
+        client.send(encode("v2", Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)))
+    scene.settle()
+    assert [client.closed for client in silent] == [True, True, False]

@@ -22,7 +22,8 @@ from zope.interface import implementer
 from zeroscale.errors import ProtocolError
 from zeroscale.front import session
 from zeroscale.front.joining import Dropped, Ending, Joining, Relayed, Told
-from zeroscale.front.newcomers import Newcomers, household, normalised
+from zeroscale.front.newcomers import Network, Newcomers, household
+from zeroscale.front.origin import Origin
 from zeroscale.front.outcomes import Outcomes
 from zeroscale.front.place import Place, Relays
 from zeroscale.front.texts import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
@@ -37,6 +38,7 @@ from zeroscale.protocols.base import (
     StatusReply,
     StatusRequested,
 )
+from zeroscale.protocols.proxy_header import Endpoint, Version
 
 __all__ = ["Client", "House", "Listener", "Place"]
 
@@ -47,6 +49,9 @@ LINGER = 5.0
 
 MOST_HELD = 1000
 """Clients held in all: what more would be is no rush of players."""
+
+GUARD_QUIET = 0.5
+"""Seconds in which somebody who must not send a PROXY header would have begun to: it comes at once."""
 
 LONGEST_HOST = 100
 """Characters of a host that nobody knows, in the log."""
@@ -85,6 +90,8 @@ class Listener(Factory):
     :param converse: makes a Conversation of the protocol spoken here.
     :param route: which server a handshake's host means; None: none. It and `converse` may be replaced at any time, for
         the connections to come.
+    :ivar accept_from: who has to send a PROXY header, and is believed. Where there is anybody, nobody else may.
+    :ivar guards: the protocol spoken here would not notice such a header by itself.
     """
 
     noisy = False
@@ -95,6 +102,8 @@ class Listener(Factory):
         self.house = house
         self.converse = converse
         self.route = route
+        self.accept_from: Sequence[Network] = ()
+        self.guards = False
 
     def buildProtocol(self, addr: IAddress | None) -> Client:
         return Client(self, addr)
@@ -105,8 +114,7 @@ class Client(TwistedProtocol):
     """One client. Implements `joining.Joiner`.
 
     :ivar conversation: what it has said.
-    :ivar host: its address, as bans and networks know it.
-    :ivar peer: its address and port, for the log.
+    :ivar origin: who it is.
     :ivar player: the name it claims, once it has.
     :ivar finished_sending: its end of sending has been read.
     """
@@ -118,11 +126,7 @@ class Client(TwistedProtocol):
         self._listener = listener
         self._clock = listener.house.reactor
         self.conversation = listener.converse()
-        if isinstance(address, IPv4Address | IPv6Address):
-            self.host = normalised(address.host)
-            self.peer = f"[{self.host}]:{address.port}" if ":" in self.host else f"{self.host}:{address.port}"
-        else:
-            self.host = self.peer = "local"
+        self.origin = Origin(_endpoint(address), listener.accept_from, guards=listener.guards)
         self.player = ""
         self.finished_sending = False
         self._place: Place | None = None
@@ -157,15 +161,63 @@ class Client(TwistedProtocol):
 
     def connectionMade(self) -> None:
         self._began = self._clock.seconds()
+        self._is_newcomer()
+        self._set_bound(self._house.handshake_timeout, self._too_slow)
+        if self.origin.is_known:
+            self._heed(self.conversation.opened)
+        elif self.origin.is_guarded:
+            self._quiet = self._clock.callLater(GUARD_QUIET, self._sends_no_header)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._outcome is not None:
+            return
+        if not self.origin.is_known:
+            try:
+                first = self.origin.receive(data)
+            except ProtocolError as problem:
+                self._cut_off("refused", str(problem))
+                return
+            if first is None:
+                return
+            self._is_known()
+            data = first
+        if data and self._outcome is None:
+            self._heed(lambda: self.conversation.receive(data))
+
+    def _is_known(self) -> None:
+        """Who this is has been said, or will not be: the conversation begins."""
+        _cancel(self._quiet)
+        self._house.newcomers.remove(self)
+        self._is_newcomer()
+        if self.origin.is_proxy and self._listener.guards:
+            self._drop("health-check", "its proxy speaks for itself")
+        else:
+            self._heed(self.conversation.opened)
+
+    def _sends_no_header(self) -> None:
+        data = self.origin.waited()
+        self._is_known()
+        if data and self._outcome is None:
+            self._heed(lambda: self.conversation.receive(data))
+
+    def _is_newcomer(self) -> None:
         evicted = self._house.newcomers.add(self, self.host)
         if evicted is not None:
             evicted.give_way()
-        self._set_bound(self._house.handshake_timeout, self._too_slow)
-        self._heed(self.conversation.opened)
 
-    def dataReceived(self, data: bytes) -> None:
-        if self._outcome is None:
-            self._heed(lambda: self.conversation.receive(data))
+    @property
+    def host(self) -> str:
+        """Its address, as bans and networks know it."""
+        return self.origin.host
+
+    @property
+    def peer(self) -> str:
+        """Its address and port, for the log."""
+        return self.origin.peer
+
+    def proxy_header(self, version: Version) -> bytes:
+        """The PROXY header that says to the real server who this is."""
+        return self.origin.header(version, _endpoint(self.transport.getHost()))
 
     def readConnectionLost(self) -> None:
         self.finished_sending = True
@@ -453,6 +505,10 @@ class Client(TwistedProtocol):
     def _cancel_timers(self) -> None:
         _cancel(self._bound)
         _cancel(self._quiet)
+
+
+def _endpoint(address: object) -> Endpoint | None:
+    return Endpoint(address.host, address.port) if isinstance(address, IPv4Address | IPv6Address) else None
 
 
 def _cancel(call: IDelayedCall | None) -> None:

@@ -18,6 +18,7 @@ from zeroscale.front.backend import Backend, connect
 from zeroscale.front.hold import Hold
 from zeroscale.front.place import Place, Relays, Visit
 from zeroscale.protocols.base import Component, Conversation, LoginRequested, Opened
+from zeroscale.protocols.proxy_header import Version
 from zeroscale.relay import Report
 from zeroscale.status import Status, Visitor
 
@@ -76,23 +77,33 @@ class Joiner(Protocol):
     :ivar conversation: what it has said.
     :ivar player: the name it claims, or nothing.
     :ivar who: its name and address, for the log.
-    :ivar host: its address, as bans and networks know it.
-    :ivar peer: its address and port, for the operator.
     :ivar finished_sending: its end of sending has been read.
     """
 
     transport: Any
     conversation: Conversation
     player: str
-    host: str
-    peer: str
     finished_sending: bool
 
     @property
     def who(self) -> str: ...
 
+    @property
+    def host(self) -> str:
+        """Its address, as bans and networks know it."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """Its address and port, for the operator."""
+        ...
+
     def tell(self, what: str) -> None:
         """A line of its story, for the log."""
+        ...
+
+    def proxy_header(self, version: Version) -> bytes:
+        """The PROXY header that says who it is."""
         ...
 
     def logged_in(self) -> None:
@@ -270,10 +281,11 @@ class Joining:
         joiner = self._joiner
         self.relaying = True
         try:
+            sends = self._place.sends
             return await self._relays.hand_over(
                 joiner.transport,
                 backend.transport,
-                joiner.conversation.kept,
+                (joiner.proxy_header(sends) if sends else b"") + joiner.conversation.kept,
                 client_finished=joiner.finished_sending,
             )
         finally:

@@ -7,7 +7,7 @@ with half-open connections pushes out his own kind. It knows no transport: what 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -105,6 +105,18 @@ def household(address: str) -> str:
         return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
     except ValueError:
         return address
+
+
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is of one of these networks.
+
+    :param address: as `normalised()` makes it; what is no address is of none.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
 
 
 def normalised(address: str) -> str:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from zeroscale.front.session import Policy, Refusal
 from zeroscale.protocols.base import Component, LoginRequested, Opened, StatusReply, Treatment
+from zeroscale.protocols.proxy_header import Version
 from zeroscale.relay import Report
 from zeroscale.status import ServerView, Visitor
 
@@ -135,6 +136,7 @@ class Place:
     :ivar port: the port there.
     :ivar counts: what is counted of its clients.
     :ivar treatment: how its conversations are to be.
+    :ivar sends: of which version is the PROXY header that it is sent; None: it is sent none.
     """
 
     server: Server
@@ -145,3 +147,4 @@ class Place:
     port: int
     counts: Counts
     treatment: Treatment = field(default_factory=Treatment)
+    sends: Version | None = None

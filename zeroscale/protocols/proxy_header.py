@@ -73,9 +73,32 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
     return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if four else TCP6, len(addresses)) + addresses
 
 
-def local_header() -> bytes:
-    """The v2 header of a connection that we make for ourselves, such as a readiness probe."""
+def local_header(version: Version = "v2") -> bytes:
+    """The header of a connection that we make for ourselves, such as a readiness probe, or for who has no address."""
+    if version == "v1":
+        return V1_START + b"UNKNOWN\r\n"
     return SIGNATURE + struct.pack(">BBH", LOCAL, UNSPECIFIED, 0)
+
+
+class HeaderGuard:
+    """Looks at the first bytes of somebody who must not send a header, however they are cut."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def receive(self, data: bytes) -> bytes | None:
+        """Takes the next bytes.
+
+        :returns: all there have been, once they cannot be a header any more; None while they can.
+        :raises ProtocolError: they are one.
+        """
+        self.received += data
+        received = self.received
+        if received.startswith((SIGNATURE, V1_START)):
+            raise ProtocolError("a PROXY protocol header from an address that is not trusted to send one")
+        if SIGNATURE.startswith(received) or V1_START.startswith(received):
+            return None
+        return received
 
 
 class ProxyHeaderParser:
