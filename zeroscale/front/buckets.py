@@ -4,8 +4,9 @@ from __future__ import annotations
 
 MINUTE = 60.0
 
-MOST_ADDRESSES = 4096
-"""Buckets kept, under 1 MiB. Who has more addresses than this is not held by a limit for each of them."""
+MOST_ADDRESSES = 1024
+"""Buckets kept: under 256 KiB, and each of a hundred servers may need three times as much. Who has more addresses than
+this is not held by a limit for each of them."""
 
 
 class Buckets:
