@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Systemd:
     :ivar fail_start: what the unit is after a start that fails; None: it starts.
     :ivar job_result: with what a start's job ends.
     :ivar holds_start: a start takes until it is stopped.
+    :ivar before_service: called once, when it is asked for the service's properties after the unit's.
     :ivar starting: the job of a start that is held.
     """
 
@@ -88,6 +90,7 @@ class Systemd:
         self._answers.set()
         self.starting: str | None = None
         self.holds_start = False
+        self.before_service: Callable[[], None] | None = None
         self._may_stop = asyncio.Event()
         self._may_stop.set()
         self._bus: MessageBus | None = None
@@ -141,11 +144,11 @@ class Systemd:
             self._may_stop.set()
 
     def change(self, **properties: object) -> None:
-        """Sets properties of the unit, and says so."""
+        """Sets properties of the unit, and says so; not of its freezer, of which systemd 252 says nothing either."""
         self.properties.update(properties)
         if self._bus is None:
             return
-        for interface, names in (("Unit", ("ActiveState", "SubState", "FreezerState")), ("Service", ("Result",))):
+        for interface, names in (("Unit", ("ActiveState", "SubState")), ("Service", ("Result",))):
             said = {name: _variant(properties[name]) for name in names if name in properties}
             if said:
                 self._signal(
@@ -196,6 +199,11 @@ class Systemd:
             case "LoadUnit":
                 self._reply(message, "o", _path(message.body[0]))
             case "GetAll":
+                before, self.before_service = self.before_service, None
+                if before is not None and message.body[0].endswith(".Service"):
+                    before()
+                else:
+                    self.before_service = before
                 self._reply(message, "a{sv}", {name: _variant(value) for name, value in self.properties.items()})
             case "StartUnit":
                 await self._start(self._job(message))

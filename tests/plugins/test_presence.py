@@ -123,3 +123,19 @@ async def looking(look: Callable[[], Awaitable[None]], true: Callable[[], object
     await until(true)
     await looks.close()
     await looks.close()
+
+
+async def test_a_look_may_be_the_last() -> None:
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        looker.end()
+
+    looker = Looking(look, 0.001, logging.getLogger("test"))
+    looker.begin()
+    await until(lambda: looks == 1)
+    looker.begin()
+    await until(lambda: looks == 2)
+    await looker.close()

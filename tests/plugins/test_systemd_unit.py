@@ -30,6 +30,7 @@ class ByBus(Subject):
 
     async def begin(self) -> None:
         self._monkeypatch.setattr(unit_bus, "RETRY_FIRST", 0.02)
+        self._monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.02)
         self._daemon = Daemon(self._directory)
         self._monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", self._daemon.address)
         await self._daemon.start()

@@ -89,6 +89,17 @@ async def test_what_others_do_is_told_also_what_was_missed_while_the_bus_was_awa
         await until(lambda: told[-1].result == "oom-kill")
 
 
+async def test_of_changes_in_a_burst_the_last_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+        told: list[UnitState] = []
+        unit.watch(told.append)
+        await until(lambda: told)
+        systemd.before_service = systemd.run  # the question about the unit has just been answered
+        systemd.change(SubState="one")
+        systemd.change(SubState="two")
+        await until(lambda: told[-1].runs)
+
+
 async def test_a_new_systemd_on_the_same_bus_is_followed_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

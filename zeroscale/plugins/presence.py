@@ -106,11 +106,17 @@ class Looking:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def close(self) -> None:
-        """Looks no more."""
+    def end(self) -> None:
+        """Looks no more; may be called by a look."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+
+    async def close(self) -> None:
+        """Looks no more, and is not in the middle of a look."""
+        task = self._task
+        self.end()
+        if task is not None:
             await asyncio.wait([task])
 
     async def _run(self) -> None:

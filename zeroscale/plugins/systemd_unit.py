@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 LIBRARY = "dbus_fast"
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks by `systemctl`, some milliseconds each: where there are signals there are no looks."""
+"""Seconds between two looks, some milliseconds each. With signals only while the unit runs, since systemd has none for
+what others freeze (seen with systemd 252)."""
 
 
 class Server:
@@ -224,8 +225,11 @@ class Server:
 
     def _saw(self, state: UnitState) -> None:
         if state.runs:
+            self._looking.begin()
             self._presence.seen(frozen=state.frozen)
             return
+        if self._hands is not None and self._hands.announces:
+            self._looking.end()
         if self.status in (Status.running, Status.stopping, Status.paused):
             self.status = Status.stopped
         self._presence.gone(state.exit_code, state.failure(self.unit, " --user" if self._user else ""))

@@ -67,7 +67,8 @@ class UnitBus:
         self._changed: Callable[[UnitState], None] | None = None
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._early: dict[str, str] = {}
-        self._looks: set[asyncio.Task[None]] = set()
+        self._stale = False
+        self._looking: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
 
@@ -125,8 +126,8 @@ class UnitBus:
 
     async def close(self) -> None:
         """Lets go of the bus."""
-        tasks = [*self._looks, *([self._keeper] if self._keeper is not None else [])]
-        self._keeper = None
+        tasks = [task for task in (self._looking, self._keeper) if task is not None]
+        self._looking = self._keeper = None
         for task in tasks:
             task.cancel()
         if tasks:
@@ -292,7 +293,7 @@ class UnitBus:
                 job.set_result(result)
         elif message.member == "NameOwnerChanged" and len(message.body) == 3 and message.body[0] == SYSTEMD:
             self._lose()  # a new systemd knows nothing of our subscription
-        elif message.member == "PropertiesChanged" and message.path == self._path:
+        elif message.member == "PropertiesChanged" and message.path == self._path and self._changed is not None:
             self._look()
 
     def _lose(self) -> None:
@@ -302,16 +303,15 @@ class UnitBus:
 
     def _look(self) -> None:
         """All of the unit's properties, not those that changed: its Result comes in a signal of its own."""
-        if self._changed is None or len(self._looks) > 1:
-            return  # one is under way, and one more that begins after this change
+        self._stale = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_until_fresh())
 
-        async def look() -> None:
+    async def _look_until_fresh(self) -> None:
+        while self._stale:
+            self._stale = False  # what changes from now on makes one more look
             with contextlib.suppress(PluginError):  # lost again: whoever keeps the connection looks once it is back
                 self._tell(await self.state())
-
-        task = asyncio.get_running_loop().create_task(look())
-        self._looks.add(task)
-        task.add_done_callback(self._looks.discard)
 
     def _tell(self, state: UnitState) -> None:
         if self._changed is not None:
