@@ -10,12 +10,14 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
 
 from zeroscale import config, config_cross
+from zeroscale.config import Config
 from zeroscale.config_walk import BAD, MOST_MISTAKES, Walk, fields_of
 from zeroscale.config_words import join, show
 from zeroscale.errors import ConfigMistakes
@@ -29,8 +31,9 @@ STAND_IN = {"name": "a", "plugin": "a", "listen": ("unix:/a",), "server_port": 1
 
 SPELLED = ("server", "plugin_arguments")
 HIDDEN = ("name", "server_host", "server_port", "plugin_positional", "plugin_keywords")
-CROSSED = ("listen", "hosts", "server", "proxy_protocol")
-"""What servers are held against each other by; one with a mistake in these would be blamed for what it does not say."""
+JUDGED_FURTHER = ("plugin", "texts", "listen", "hosts", "server", "working_directory", "admission", "proxy_protocol")
+"""By what servers are judged once they have been read, `plugin_arguments` too. One with a mistake in these would be
+blamed for what it does not say."""
 
 _SERVER = 'write server = "127.0.0.1:25575"'
 _ARGUMENTS = "write them in its table plugin_arguments"
@@ -52,51 +55,80 @@ _WHAT_A_SERVER_IS = 'where the real server listens, such as "127.0.0.1:25575", "
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
 
 
-def read(path: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says.
+
+    :ivar config: all of it, or of a file with mistakes what of it can be judged further; None: nothing.
+    :ivar mistakes: what is wrong in it, one line each.
+    """
+
+    config: Config | None
+    mistakes: tuple[str, ...]
+
+    def whole(self) -> Config:
+        """The configuration of a file without mistakes.
+
+        :raises ConfigMistakes: it has some.
+        """
+        if self.config is None or self.mistakes:
+            raise ConfigMistakes(self.mistakes)
+        return self.config
+
+
+def read(path: Path, environment: Mapping[str, str], user_id: int) -> Config:
     """Reads a file.
 
     :param environment: the process's own, for the default state directory and `{ env = ... }`.
     :param user_id: whose state directory is the default.
     :raises ConfigMistakes: what is wrong, each line with the file's path before it.
     """
+    return look(path, environment, user_id).whole()
+
+
+def look(path: Path, environment: Mapping[str, str], user_id: int) -> Reading:
+    """Reads a file as far as that is possible; see `read`."""
     path = path.absolute()
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise ConfigMistakes([f"cannot read {path}: {error.strerror}"]) from None
+        return Reading(None, (f"cannot read {path}: {error.strerror}",))
     try:
         if len(content) > LARGEST_FILE:
             raise ConfigMistakes([f"is longer than {LARGEST_FILE} bytes: that is no configuration of ours"])
-        return parse(_decoded(content), path.parent, environment, user_id)
+        reading = _reading(_decoded(content), path.parent, environment, user_id)
     except ConfigMistakes as error:
-        raise ConfigMistakes(f"{path}: {mistake}" for mistake in error.mistakes) from None
+        reading = Reading(None, error.mistakes)
+    return Reading(reading.config, tuple(f"{path}: {mistake}" for mistake in reading.mistakes))
 
 
-def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Config:
     """Reads a file's text.
 
     :param directory: what relative paths in it start from; absolute.
     :raises ConfigMistakes: what is wrong.
     """
+    return _reading(text, directory, environment, user_id).whole()
+
+
+def _reading(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
     try:
-        return _parse(_toml(text), directory, environment, user_id)
+        return _walked(_toml(text), directory, environment, user_id)
     except RecursionError:
         raise ConfigMistakes(["is nested too deeply"]) from None
 
 
-def _parse(table: dict[str, Any], directory: Path, environment: Mapping[str, str], user_id: int) -> config.Config:
+def _walked(table: dict[str, Any], directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
     walk = Walk(directory, environment)
-    values = walk.values(table, config.Config, "", spelled=("servers", "state_directory"), hidden=("servers",)) or {}
+    values = walk.values(table, Config, "", spelled=("servers", "state_directory"), hidden=("servers",)) or {}
     if "state_directory" not in values:
         values["state_directory"] = config.default_state_directory(environment, user_id)
     servers = _servers(walk, table.get("servers", {}))
-    whole = walk.made(config.Config, {**values, "servers": servers}, "")
+    whole = walk.made(Config, {**values, "servers": servers}, "")
     metrics = values.get("metrics", config.MetricsConfig())
     walk.mistakes.extend(config_cross.mistakes_between(servers, metrics.listen))
-    if walk.mistakes or whole is None:
-        raise ConfigMistakes(_bounded(walk.mistakes))
-    return whole
+    return Reading(whole, tuple(_bounded(walk.mistakes)))
 
 
 def _decoded(content: bytes) -> str:
@@ -128,7 +160,7 @@ def _bounded(mistakes: list[str]) -> list[str]:
 
 
 def _servers(walk: Walk, tables: object) -> tuple[config.ServerConfig, ...]:
-    """Those servers that can be held against each other."""
+    """Those servers that can be judged further."""
     if not isinstance(tables, dict):
         walk.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
         return ()
@@ -165,8 +197,8 @@ def _server(walk: Walk, name: str, table: object) -> config.ServerConfig | None:
         walk.mistake(join(path, "server"), clash)
         return None
     made = walk.made(config.ServerConfig, values, path, STAND_IN)
-    crossed = tuple(join(path, key) for key in CROSSED)
-    return None if any(mistake.startswith(crossed) for mistake in walk.mistakes[before:]) else made
+    further = tuple(join(path, key) for key in JUDGED_FURTHER)
+    return None if any(mistake.startswith(further) for mistake in walk.mistakes[before:]) else made
 
 
 def _address(walk: Walk, given: object, path: str) -> dict[str, Any]:

@@ -50,6 +50,19 @@ def test_all_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ]
 
 
+def test_what_can_be_judged_beside_the_files_mistakes_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    one = SERVER.format(name="a", listen=25565, server=25575).replace("demo", "dmeo") + "idle_shutdwn = 5\n"
+    two = SERVER.format(name="b", listen=25566, server=25576) + "plugin_arguments = {start_seconds = {env = 'GONE'}}\n"
+    code, out, err = checked(path, one + two, capsys)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        f'{path}: servers.a.idle_shutdwn: there is no such key; did you mean "idle_shutdown"?',
+        f"{path}: servers.b.plugin_arguments.start_seconds: there is no GONE in the environment",
+        f"{path}: servers.a.plugin: there is no plugin 'dmeo': did you mean 'demo'?",
+    ]
+
+
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "/gone.toml"]) == 2
     assert capsys.readouterr().err == "cannot read /gone.toml: No such file or directory\n"

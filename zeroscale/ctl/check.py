@@ -26,24 +26,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(told: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
-    path = Path(told.file).absolute()
-    try:
-        servers = check(path)
-    except ConfigMistakes as error:
-        sys.stderr.write(f"{error}\n")
+    servers, mistakes = check(Path(told.file).absolute())
+    if mistakes:
+        sys.stderr.write("".join(f"{mistake}\n" for mistake in mistakes))
         return exits.USAGE
     print(f"{told.file}: all is well, {servers} server{'' if servers == 1 else 's'}")
     return exits.DONE
 
 
-def check(path: Path) -> int:
-    """Judges a file as `zeroscale` would before it starts.
+def check(path: Path) -> tuple[int, list[str]]:
+    """Judges a file as `zeroscale` would before it starts, and further: what can be judged beside its mistakes is.
 
-    :returns: how many servers it has.
-    :raises ConfigMistakes: what is wrong, each line with the file's path before it.
+    :returns: how many servers it has, and what is wrong, each line with the file's path before it.
     """
-    config = configfile.read(path, os.environ, os.geteuid())
+    reading = configfile.look(path, os.environ, os.geteuid())
+    mistakes = list(reading.mistakes)
+    if reading.config is None:
+        return 0, mistakes
     from zeroscale import service  # what it is made of takes half a second to import, and installs a reactor
 
-    service.check(config, file=path)
-    return len(config.servers)
+    try:
+        service.check(reading.config, file=path)
+    except ConfigMistakes as error:
+        mistakes += error.mistakes
+    return len(reading.config.servers), mistakes
