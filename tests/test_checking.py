@@ -67,11 +67,12 @@ def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
 
 def test_only_minecrafts_clients_say_whom_they_mean(tmp_path: Path) -> None:
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9")}
+    (tmp_path / "c").mkdir()
     lines = checked(
         tmp_path,
         server("a", tmp_path),
         server("b", tmp_path, hosts=("b.example.org",), server_port=25576, **generic),
-        server("c", tmp_path, hosts=("c.example.org",), server_port=25577),
+        server("c", tmp_path / "c", hosts=("c.example.org",), server_port=25577),
         file=Path("/z.toml"),
     )
     assert lines == [
@@ -99,3 +100,12 @@ def test_a_secret_is_not_shown_whoever_complains_of_it(tmp_path: Path, values: d
 def test_the_installed_reactor_will_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigMistakes, match="no plugin"):
         service.check(Config(servers=(server("a", tmp_path, plugin="x"),), state_directory=tmp_path))
+
+
+def test_two_worlds_are_in_two_directories(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    values = {"listen": ("1",), "server_port": 25576}
+    [line] = checked(tmp_path, server("a", tmp_path), server("b", tmp_path / "link", **values), file=Path("/z.toml"))
+    assert line.startswith(f"/z.toml: servers.b.working_directory: '{tmp_path}/link' is servers.a's as well; ")
+    generic = {"plugin": "generic", "plugin_positional": ("sleep", "9"), **values}
+    assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **generic)) == []

@@ -68,6 +68,7 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
     if config.control.listen:
         yield from _raised("control.listen", partial(paths.parse_listen, config.control.listen))
     speaks: dict[str, tuple[str, bool]] = {}
+    worlds: dict[Path, str] = {}
     for server in config.servers:
         path = join("servers", server.name)
         plugins: list[BridgedPlugin] = []
@@ -77,6 +78,13 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
             files = GameFiles(server.directory) if plugin.speaks_minecraft else None
             yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
+            other = worlds.setdefault(server.directory.resolve(), path) if plugin.speaks_minecraft else path
+            if other != path:
+                yield Mistake(
+                    f"{path}.working_directory",
+                    f"{str(server.directory)!r} is {other}'s as well; each Minecraft server needs one of its own, with "
+                    "its world and its lists",
+                )
 
 
 def _of_server(

@@ -22,9 +22,11 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path = tmp_path / "zeroscale.toml"
     one = SERVER.format(name="a", listen=25565, server=25575)
     two = SERVER.format(name="b", listen=25566, server=25576)
+    two += 'working_directory = "b"\n'
+    (tmp_path / "b").mkdir()
     assert checked(path, one, capsys) == (0, f"{path}: all is well, 1 server\n", "")
     assert checked(path, one + two, capsys) == (0, f"{path}: all is well, 2 servers\n", "")
-    assert list(tmp_path.iterdir()) == [path], "nothing is made"
+    assert {*tmp_path.rglob("*")} == {path, tmp_path / "b"}, "nothing is made"
 
 
 def test_all_mistakes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
