@@ -14,12 +14,13 @@ class Server:
 
     running: set[int] = set()
 
-    def __init__(self, server_port: int, greeting: str = "", refuses: str = "") -> None:
+    def __init__(self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "") -> None:
         if greeting == "impossible":
             raise PluginError("no such greeting")
         self.status = Status.stopped
         self.on_output = None
-        self._port = server_port
+        self._port = int(moves) if moves else server_port
+        self.server_address = ("127.0.0.1", self._port) if moves else None
         self._greeting = greeting
         self._refuses = refuses
         self._server: asyncio.Server | None = None

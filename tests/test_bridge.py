@@ -34,6 +34,7 @@ class Whole(Minimal):
     """All that a plugin may have."""
 
     protocol = "minecraft"
+    server_address = "172.20.0.2", 25565
     ready_line = "Done"
     interruptible_start = True
 
@@ -79,6 +80,7 @@ async def test_the_seeds_minimum_is_enough() -> None:
     assert not (bridged.can_signal or bridged.can_wait or bridged.can_pause or bridged.interruptible_start)
     assert not bridged.speaks_minecraft
     assert bridged.ready_line is None
+    assert bridged.server_address is None
     assert await bridged.players() is None
     assert await bridged.adopt() is False
     bridged.on_output(print)
@@ -104,6 +106,7 @@ async def test_what_a_plugin_may_have_is_used() -> None:
     assert plugin.said == ["save-all"]
     bridged.signal(signal.SIGTERM)
     assert plugin.signals == [signal.SIGTERM]
+    assert bridged.server_address == ("172.20.0.2", 25565)
     bridged.on_output(plugin.said.append)
     assert plugin.on_output is not None
     bridged.on_found(lambda: plugin.said.append("found"))
@@ -172,6 +175,21 @@ async def test_a_plugin_with_plain_methods_works_too() -> None:
     assert bridged.fake_status() is None
     with pytest.raises(PluginError, match="ValueError"):
         await bridged.stop()
+
+
+def test_an_address_that_is_none_is_the_plugins_fault() -> None:
+    class Nowhere(Minimal):
+        server_address = "here"
+
+    class Lost(Minimal):
+        @property
+        def server_address(self) -> tuple[str, int]:
+            raise PluginError("not in a network 'games'")
+
+    with pytest.raises(PluginError, match="server_address"):
+        assert BridgedPlugin(Nowhere()).server_address
+    with pytest.raises(PluginError, match=r"^not in a network 'games'$"):
+        assert BridgedPlugin(Lost()).server_address
 
 
 def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:

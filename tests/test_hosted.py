@@ -158,6 +158,17 @@ async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_server_is_reached_where_its_plugin_says(world: World) -> None:
+    [elsewhere] = free_ports(1)
+    hosted = await world.start(plugin_keywords={"greeting": "moved\n", "moves": str(elsewhere)})
+    context = client(world.listen)
+    reader, _ = await run(context.__aenter__())
+    assert await run(reader.readline()) == b"moved\n"
+    assert (hosted.place.host, hosted.place.port) == ("127.0.0.1", elsewhere)
+    await run(context.__aexit__(None, None, None))
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_console_that_is_none(world: World) -> None:
     hosted = await world.start()
     with pytest.raises(PluginError, match="one does not run"):

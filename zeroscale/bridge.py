@@ -8,6 +8,9 @@ it (somebody else did, or resumed it); `on_paused` when it sees that somebody el
 `adopt()` is awaited, so that is where a plugin may begin to watch. `close()` is awaited when the plugin is done
 with: at our end, with its server gone or left running, and when a new one takes its place.
 
+`server_address`, a host and a port, is read each time the server runs: where it is reached this time, or None, which
+is where the configuration says.
+
 One whose `start()` may wait for ever (for a pod that cannot be scheduled) says `interruptible_start = True`: its
 `stop()` and `close()` may come while `start()` is awaited, which then ends with an error.
 """
@@ -70,6 +73,18 @@ class BridgedPlugin:
     def ready_line(self) -> str | None:
         """A regular expression; the line of output that it matches says that the server answers now."""
         return getattr(self._plugin, "ready_line", None)
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """Where the server that runs now is reached; None: where the configuration says.
+
+        :raises PluginError: it cannot be told.
+        """
+        try:
+            address = getattr(self._plugin, "server_address", None)
+            return None if address is None else (str(address[0]), int(address[1]))
+        except Exception as error:
+            raise PluginError(_in_one_line("server_address", error)) from error
 
     def check(self) -> None:
         """Asks a plugin that can tell whether its server could be started, before anybody waits for it.

@@ -246,8 +246,15 @@ class Hosted:
             kept_awake=self._kept_awake,
             lockout=lambda: keep_files.lockout() or self._wishes.lockout or self._lockout(),
             obstacle=lambda: _obstacle(files) if minecraft else None,
+            moved=lambda address: self._moved(address, probe),
             logger=logging.getLogger(plugin.module),
         )
+
+    def _moved(self, address: tuple[str, int] | None, probe: MinecraftProbe | GenericProbe) -> None:
+        """It is reached there now; None: where it was told."""
+        self._address = address or (self.config.server_host, self.config.server_port)
+        probe.move(*self._address)
+        self.place.host, self.place.port = self._address
 
     def _probe(self, minecraft: bool) -> MinecraftProbe | GenericProbe:
         config, files = self.config, self._files

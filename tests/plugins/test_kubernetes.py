@@ -20,8 +20,9 @@ from processes import Program, free_port, python
 from zeroscale.errors import PluginError
 from zeroscale.options import parse
 from zeroscale.plugins import kubernetes, kubernetes_scale, kubernetes_watch
+from zeroscale.plugins.described import PASSED_ON
 from zeroscale.plugins.kubernetes import Server
-from zeroscale.plugins.kubernetes_tables import OWN, PASSED_ON
+from zeroscale.plugins.kubernetes_tables import OWN
 from zeroscale.status import Status
 
 

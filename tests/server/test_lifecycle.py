@@ -48,6 +48,7 @@ class FakePlugin:
         self.found: Callable[[], None] = lambda: None
         self.paused: Callable[[], None] = lambda: None
         self.closing: Deferred[None] = succeed(None)
+        self.server_address: tuple[str, int] | None = None
         self.start_fails: PluginError | None = None
 
     def start(self) -> Deferred[None]:
@@ -213,6 +214,7 @@ class Scene:
         self.kept_awake: str | None = None
         self.lockout: str | None = None
         self.most_alive = 0
+        self.moves: list[tuple[str, int] | None] = []
         policy = Policy(
             idle=IdlePolicy(idle),
             start_timeout=start_timeout,
@@ -237,6 +239,7 @@ class Scene:
             obstacle=lambda: self.obstacle,
             kept_awake=lambda: self.kept_awake,
             lockout=lambda: self.lockout,
+            moved=self.moves.append,
             logger=LOGGER,
         )
         self.life = Lifecycle("test", policy, parts)
@@ -886,6 +889,21 @@ def test_a_server_that_does_not_answer_once_resumed_has_failed() -> None:
 
 
 # Our own end
+
+
+def test_where_it_is_reached_is_asked_each_time_it_runs() -> None:
+    scene = Scene()
+    scene.life.wake("somebody")
+    assert scene.moves == [None, None]
+    scene.become_ready()
+    scene.plugin.end(0)
+    scene.plugin.server_address = "172.20.0.2", 25565
+    scene.plugin.found()
+    assert scene.moves[2:] == [("172.20.0.2", 25565)]
+    scene.become_ready()
+    scene.plugin.end(0)
+    scene.life.wake("somebody")
+    assert scene.moves[3:] == [None, ("172.20.0.2", 25565)]
 
 
 def test_a_server_that_somebody_else_starts_is_taken_over_at_once_and_no_second_one_started() -> None:

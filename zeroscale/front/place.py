@@ -124,9 +124,9 @@ class Relays(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """One server as clients reach it.
+    """One server as clients reach it. Where it listens may be known only once it runs, and change with each start.
 
     :ivar server: its life.
     :ivar texts: what its players read.

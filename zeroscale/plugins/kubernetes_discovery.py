@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from zeroscale.plugins.described import Table
 from zeroscale.plugins.kubernetes_api import Api
 from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_tables import MINECRAFT_PORT, Table, tables_of
+from zeroscale.plugins.kubernetes_tables import MINECRAFT_PORT, tables_of
 from zeroscale.plugins.kubernetes_watch import Watch
 
 logger = logging.getLogger(__name__)

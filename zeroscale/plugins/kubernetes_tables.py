@@ -1,21 +1,18 @@
 """Servers that a cluster's own annotations describe, as tables of the configuration file. Pure.
 
 A StatefulSet or Deployment with an annotation `zeroscale/host` or `zeroscale/listen` becomes `[servers.NAME]`. Whoever
-may annotate it must not gain more by that than what becomes of its own server: which keys count is a list, and neither
-the plugin nor a file, a command or an address outside its namespace is among them.
+may annotate it gains no more by that than what becomes of its own server (`described`): an address outside its
+namespace cannot be said either.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from zeroscale.plugins.described import NUMBER, Table, hosts, is_ports, put
+from zeroscale.plugins.described import value as value_of
 from zeroscale.plugins.kubernetes_workload import NAMESPACE
-
-Table = dict[str, object]
 
 PREFIX = "zeroscale/"
 """Of an annotation's key; a prefix is a DNS name by the API's rules, and this one belongs to nobody."""
@@ -23,27 +20,7 @@ PREFIX = "zeroscale/"
 OWN = ("host", "listen", "name", "port", "protocol", "service")
 """Keys that have no like in the file, or mean something else here."""
 
-PASSED_ON = (
-    "hold_limit",
-    "idle_shutdown",
-    "join",
-    "legacy_hold",
-    "max_crashes",
-    "minimum_online_time",
-    "motd",
-    "start_timeout",
-    "status_protocol",
-    "stop_timeout",
-    "transfer_as_login",
-    "wake_after",
-)
-"""Keys of a server's table that an annotation may set; those of `TABLES` as `texts.sleeping`."""
-
-TABLES = ("admission", "texts")
-
 MINECRAFT_PORT = 25565
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def tables_of(
@@ -88,60 +65,25 @@ def _table(
     table: Table = {
         "plugin": "kubernetes",
         "plugin_arguments": arguments,
-        "listen": _value(said["listen"]) if said.get("listen") else listen,
+        "listen": value_of(said["listen"]) if said.get("listen") else listen,
         "server": f"{service}.{metadata['namespace']}.svc:{port}",
     }
     if said.get("host"):
-        table["hosts"] = [host for host in re.split(r"[\s,]+", said["host"]) if host]
+        table["hosts"] = hosts(said["host"])
     where = _where(kind, found)
     if not NAMESPACE.fullmatch(service):
         wrong.append(f"{where}: {PREFIX}service={service!r} is no name of a Service of its namespace, like mc")
         return None
-    if not _NUMBER.fullmatch(port):
+    if not NUMBER.fullmatch(port):
         wrong.append(f"{where}: {PREFIX}port={port!r} is no port, like {MINECRAFT_PORT}")
         return None
-    if said.get("listen") and not _is_ports(table["listen"]):
+    if said.get("listen") and not is_ports(table["listen"]):
         wrong.append(f"{where}: {PREFIX}listen={said['listen']!r} is no port, like {MINECRAFT_PORT}")
         return None
     for key, value in said.items():
         if key not in OWN:
-            _set(table, key, value, f"{where}: {PREFIX}{key}", wrong)
+            put(table, key, value, f"{where}: {PREFIX}{key}", OWN, wrong)
     return table
-
-
-def _set(table: Table, key: str, value: str, where: str, wrong: list[str]) -> None:
-    parent, dot, inner = key.partition(".")
-    if key in PASSED_ON:
-        table[key] = _value(value)
-    elif parent in TABLES and dot and inner:
-        inside = table.setdefault(parent, {})
-        assert isinstance(inside, dict)
-        inside[inner] = _value(value) if parent == "admission" else value
-    else:
-        known = [*OWN, *PASSED_ON]
-        close = difflib.get_close_matches(key, known, n=1)
-        wrong.append(where + (f" is not known: did you mean {close[0]}?" if close else " may not be set here"))
-
-
-def _value(text: str) -> object:
-    """As in the file, but text needs no quotes: numbers, `true` and `false`, and lists of such."""
-    if _NUMBER.fullmatch(text):
-        return int(text)
-    if text in ("true", "false"):
-        return text == "true"
-    if text.startswith("["):
-        try:
-            read: object = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-        # A table could name a variable of our environment, or a file: none in here.
-        return read if isinstance(read, list) and all(isinstance(each, str | int | float) for each in read) else text
-    return text
-
-
-def _is_ports(value: object) -> bool:
-    """An endpoint string is none: it may name any file and socket of ours."""
-    return all(type(each) is int for each in (value if isinstance(value, list) else [value]))
 
 
 def _first_port(found: Mapping[str, Any]) -> str | None:

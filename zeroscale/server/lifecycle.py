@@ -505,6 +505,7 @@ class Lifecycle(Effects):
             self._adopted = True
             self._log.info("Found %s running, not started by this zeroscale; taking it over", self.name)
         else:
+            self._parts.moved(None)  # where it was reached the last time, another may be now
             obstacle = self._parts.obstacle()
             if obstacle is None and await self._parts.probe.connects():
                 obstacle = "something else already answers on the server's port: stop it, or give another server_port"
@@ -515,12 +516,14 @@ class Lifecycle(Effects):
             await _shield(self._start_call)
             self._start_call = None
         self._await_end()
+        self._parts.moved(self._plugin.server_address)
         await self._first_answer()
 
     async def _watch_found(self) -> None:
         self._adopted = True
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self.name)
         self._await_end()
+        self._parts.moved(self._plugin.server_address)
         await self._first_answer()
 
     async def _resume(self) -> None:

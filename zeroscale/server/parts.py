@@ -22,6 +22,10 @@ class Plugin(Protocol):
     can_wait: bool
     can_pause: bool
     can_adopt: bool
+
+    @property
+    def server_address(self) -> tuple[str, int] | None: ...
+
     interruptible_start: bool
 
     def start(self) -> Deferred[None]: ...
@@ -127,6 +131,7 @@ class Parts:
     :ivar counts: of its life.
     :ivar output: called with each line of its output.
     :ivar obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
+    :ivar moved: told where the server that runs now is reached; None: where the configuration says.
     :ivar logger: where its story is told.
     """
 
@@ -143,3 +148,4 @@ class Parts:
     kept_awake: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
     output: Callable[[str], None] = lambda _: None
+    moved: Callable[[tuple[str, int] | None], None] = lambda _: None

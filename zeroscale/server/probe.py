@@ -81,8 +81,13 @@ class GenericProbe:
     """
 
     def __init__(self, reactor: object, host: str, port: int) -> None:
+        self._reactor = reactor
+        self.move(host, port)
+
+    def move(self, host: str, port: int) -> None:
+        """From now on the server is there."""
         self._where = f"{host}:{port}"
-        self._endpoint = _endpoint(reactor, host, port, CONNECT_TIMEOUT)
+        self._endpoint = _endpoint(self._reactor, host, port, CONNECT_TIMEOUT)
 
     def connects(self) -> Deferred[bool]:
         """Whether it accepts a connection."""
@@ -120,13 +125,18 @@ class MinecraftProbe:
         header: bytes = b"",
         status_disabled: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._reactor = reactor
         self._clock = IReactorTime(reactor)
-        self._host = host
-        self._port = port
         self._timeout = timeout
         self._header = header
         self._status_disabled = status_disabled
-        self._endpoint = _endpoint(reactor, host, port, min(timeout, CONNECT_TIMEOUT))
+        self.move(host, port)
+
+    def move(self, host: str, port: int) -> None:
+        """From now on the server is there."""
+        self._host = host
+        self._port = port
+        self._endpoint = _endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
     def connects(self) -> Deferred[bool]:
         """Whether it accepts a connection."""

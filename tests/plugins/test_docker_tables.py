@@ -1,0 +1,204 @@
+"""Labels, and the tables they mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeroscale import configfile
+from zeroscale.plugins.docker_tables import is_described, tables_of
+
+
+def described(
+    name: str = "mc",
+    *,
+    networks: tuple[str, ...] = ("games_default",),
+    mode: str = "games_default",
+    published: dict[str, Any] | None = None,
+    exposed: tuple[str, ...] = (),
+    compose: str | None = None,
+    **labels: str,
+) -> dict[str, Any]:
+    """An inspection, as of a container that does not run."""
+    keys = {f"zeroscale.{key.replace('__', '.')}": text for key, text in labels.items()}
+    if compose is not None:
+        keys["com.docker.compose.project"] = compose
+    return {
+        "Id": "06bfc506a8ea",
+        "Name": f"/{name}",
+        "Config": {"Labels": {**keys, "other.host": "x"}, "ExposedPorts": {port: {} for port in exposed}},
+        "HostConfig": {"NetworkMode": mode, "PortBindings": published or {}},
+        "NetworkSettings": {"Networks": {network: {"IPAddress": ""} for network in networks}},
+    }
+
+
+def read(*inspections: dict[str, Any], engine_host: str = "127.0.0.1", **extra: str) -> Any:
+    tables, wrong = tables_of(inspections, 25565, extra, engine_host)
+    assert wrong == []
+    return tables
+
+
+def complaint(*inspections: dict[str, Any]) -> str:
+    _, [wrong] = tables_of(inspections, 25565, {})
+    return wrong
+
+
+def test_a_host_is_enough() -> None:
+    assert read(described(host="mc.example.org")) == {
+        "mc": {
+            "plugin": "docker",
+            "plugin_arguments": {"container": "mc", "network": "games_default"},
+            "listen": 25565,
+            "hosts": ["mc.example.org"],
+            "server": "mc:25565",
+        }
+    }
+
+
+def test_who_says_nothing_to_us_is_no_server() -> None:
+    assert read(described(), described("two", idle_shutdown="5"), {"Id": "three"}) == {}
+    assert not is_described(None)
+
+
+def test_all_that_can_be_said() -> None:
+    tables = read(
+        described(
+            "games-mc-1",
+            host="a.example.org, *.mc.example.org",
+            listen="25570, 25571",
+            port="25566",
+            protocol="minecraft",
+            network="proxy",
+            health="no",
+            console="rcon-cli",
+            idle_shutdown="15m",
+            max_crashes="3",
+            legacy_hold="true",
+            texts__sleeping="Join to wake",
+            admission__wake="known",
+        ),
+        base_url="unix:///run/podman/podman.sock",
+    )
+    assert tables == {
+        "games-mc-1": {
+            "plugin": "docker",
+            "plugin_arguments": {
+                "container": "games-mc-1",
+                "base_url": "unix:///run/podman/podman.sock",
+                "network": "proxy",
+                "protocol": "minecraft",
+                "health": "no",
+                "console": "rcon-cli",
+            },
+            "listen": [25570, 25571],
+            "hosts": ["a.example.org", "*.mc.example.org"],
+            "server": "games-mc-1:25566",
+            "idle_shutdown": "15m",
+            "max_crashes": 3,
+            "legacy_hold": True,
+            "texts": {"sleeping": "Join to wake"},
+            "admission": {"wake": "known"},
+        }
+    }
+
+
+def test_a_name_of_its_own() -> None:
+    named = described("games-mc-1", host="mc.example.org")
+    named["Config"]["Labels"]["zeroscale.name"] = "survival"
+    assert list(read(named)) == ["survival"]
+
+
+@pytest.mark.parametrize(
+    ("inspection", "server", "network"),
+    [
+        (described(host="h", mode="host", networks=("host",)), "127.0.0.1:25565", None),
+        (described(host="h", network="host", networks=("host",)), "127.0.0.1:25565", "host"),
+        (described(host="h", published={"25565/tcp": [{"HostIp": "", "HostPort": "25570"}]}), "127.0.0.1:25570", None),
+        (
+            described(host="h", published={"25565/tcp": [{"HostIp": "0.0.0.0", "HostPort": "25570"}]}),
+            "127.0.0.1:25570",
+            None,
+        ),
+        (
+            described(host="h", published={"25565/tcp": [{"HostIp": "10.0.0.7", "HostPort": "25570"}]}),
+            "10.0.0.7:25570",
+            None,
+        ),
+        (described(host="h", published={"25565/tcp": [{"HostIp": "::1", "HostPort": "1"}]}), "[::1]:1", None),
+        (described(host="h", published={"25565/tcp": [{"HostPort": "0"}]}), "mc:25565", "games_default"),
+        (described(host="h", published={"25565/tcp": None, "1/udp": []}), "mc:25565", "games_default"),
+        (described(host="h", exposed=("6379/tcp", "6379/udp")), "mc:6379", "games_default"),
+        (described(host="h", exposed=("1/tcp", "2/tcp")), "mc:25565", "games_default"),
+        (described(host="h", networks=("a", "b"), network="b"), "mc:25565", "b"),
+        (described(host="h", networks=("a", "p_default"), compose="p"), "mc:25565", "p_default"),
+    ],
+)
+def test_where_its_server_is(inspection: dict[str, Any], server: str, network: str | None) -> None:
+    table = read(inspection)["mc"]
+    assert (table["server"], table["plugin_arguments"].get("network")) == (server, network)
+
+
+def test_what_an_engine_elsewhere_publishes_is_there() -> None:
+    published = described(host="h", published={"25565/tcp": [{"HostPort": "25570"}]})
+    assert read(published, engine_host="engine.example.org")["mc"]["server"] == "engine.example.org:25570"
+
+
+@pytest.mark.parametrize(
+    ("inspection", "said"),
+    [
+        (described(host="h", port="minecraft"), "container mc: zeroscale.port='minecraft' is no port, like 25565"),
+        (described(host="h", port="70000"), "container mc: zeroscale.port='70000' is no port, like 25565"),
+        (described(listen="unix:/run/x"), "container mc: zeroscale.listen='unix:/run/x' is no port, like 25565"),
+        (
+            described(host="h", protocol="bedrock"),
+            "container mc: zeroscale.protocol='bedrock': zeroscale speaks minecraft; leave it out for all others",
+        ),
+        (
+            described(host="h", networks=("b", "a")),
+            "container mc: it is in several networks: say by zeroscale.network which: a, b",
+        ),
+        (
+            described(host="h", networks=("none",)),
+            "container mc: it is in no network, and publishes no port: there is no way to its server",
+        ),
+        (
+            described(host="h", idle_shutdwn="5"),
+            "container mc: zeroscale.idle_shutdwn is not known: did you mean idle_shutdown?",
+        ),
+        (described(host="h", plugin="command"), "container mc: zeroscale.plugin may not be set here"),
+        (described(host="h", plugin_arguments="x"), "container mc: zeroscale.plugin_arguments may not be set here"),
+    ],
+)
+def test_a_mistake_is_told_with_its_container_and_label(inspection: dict[str, Any], said: str) -> None:
+    assert complaint(inspection) == said
+
+
+def test_two_of_one_name() -> None:
+    one, two = described("one", host="a"), described("two", host="b")
+    for each in (one, two):
+        each["Config"]["Labels"]["zeroscale.name"] = "mc"
+    tables, [wrong] = tables_of([two, one], 25565, {})
+    assert tables["mc"]["hosts"] == ["a"]
+    assert wrong == "container two: there is a server 'mc' already: give it another zeroscale.name"
+
+
+def test_a_table_is_one_of_the_file(tmp_path: Path) -> None:
+    tables = read(described(host="mc.example.org", idle_shutdown="15m", admission__wake="known", texts__sleeping="Zzz"))
+    text = "".join(f"[servers.{name}]\n{toml(table, f'servers.{name}')}" for name, table in tables.items())
+    [server] = configfile.parse(text, tmp_path, {}, 0).servers
+    assert (server.server_host, server.server_port, server.listen) == ("mc", 25565, ("25565",))
+    assert server.idle_shutdown == 900
+    assert server.plugin_keywords == {"container": "mc", "network": "games_default"}
+    assert server.texts == {"sleeping": "Zzz"}
+
+
+def toml(table: dict[str, Any], path: str) -> str:
+    """A table as the file has it; JSON's scalars and lists are TOML's."""
+    plain = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items() if not isinstance(value, dict))
+    inner = "".join(
+        f"[{path}.{key}]\n{toml(value, f'{path}.{key}')}" for key, value in table.items() if isinstance(value, dict)
+    )
+    return plain + inner
