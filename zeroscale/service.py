@@ -166,7 +166,10 @@ class ProxyService:
     def command(self, line: str) -> None:
         """One line for the consoles of the servers that run."""
         for hosted in self.servers.values():
-            hosted.console(line).addErrback(lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage()))
+            hosted.console(line).addCallbacks(
+                lambda answer: logger.info("%s", answer) if answer else None,
+                lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage()),
+            )
 
     def report(self) -> ProxyReport:
         """All of it as it is now."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
-from processes import Program, python
+from processes import Program, free_port, python
 
 from zeroscale.ctl import exits, ping
 from zeroscale.ctl.main import build_parser, main
 from zeroscale.errors import ConfigError
+from zeroscale.status import Status
 from zeroscale.version import VERSION
 
 
@@ -80,3 +83,65 @@ def test_every_command_option_and_exit_code_is_told() -> None:
         assert f"{code} {status.value}" in docs
     for code in (exits.DONE, exits.REFUSED, exits.USAGE, exits.UNREACHABLE, exits.INTERRUPTED):
         assert f"| {code} | " in docs
+
+
+@pytest.mark.slow
+def test_a_real_proxy_is_commanded(tmp_path: Path) -> None:
+    """All of it, with a demo server that really starts and stops."""
+    with tempfile.TemporaryDirectory(prefix="zs-") as directory:
+        path, file = Path(directory, "control.sock"), tmp_path / "zeroscale.toml"
+        file.write_text(f"""\
+state_directory = "{tmp_path / "state"}"
+control.listen = "unix:{path}"
+[servers.demo]
+plugin = "demo"
+listen = {free_port()}
+server = "127.0.0.1:{free_port()}"
+idle_shutdown = "10m"
+plugin_arguments.start_seconds = 1
+""")
+        with Program(python("-m", "zeroscale", "--config", str(file), "--debug")) as proxy:
+            proxy.wait_for(f"Control socket: {path}")
+            environment = {"ZEROSCALE_SOCKET": str(path)}
+
+            def ask(*words: str) -> tuple[int, str]:
+                command = python("-m", "zeroscale.ctl.main", *words)
+                with Program(command, environment=environment) as program:
+                    return program.wait(), program.output
+
+            code, output = ask("status", "--exit-code")
+            assert code == exits.OF_STATUS[Status.stopped] and output.startswith("demo (demo): stopped for ")
+            watcher = Program(python("-m", "zeroscale.ctl.main", "status", "--watch"), environment=environment)
+            with (
+                watcher,
+                Program(python("-m", "zeroscale.ctl.main", "logs", "-f"), environment=environment) as follower,
+            ):
+                watcher.wait_for("demo (demo): stopped")
+                code, output = ask("wake", "demo", "--wait")
+                assert (code, output.splitlines()[-1].split(" (")[0]) == (0, "demo is running")
+                assert ask("status", "--exit-code")[0] == 0
+                watcher.wait_for("demo (demo): running")
+                follower.wait_for("Done (")
+                assert ask("console", "list") == (0, "")
+                follower.wait_for("There are 0 of a max of 20 players online")
+                assert "There are 0 of a max" in ask("logs", "demo")[1]
+                assert ask("keep-awake", "--for", "1h")[0] == 0
+                code, output = ask("sleep")
+                assert code == 1 and "--now" in output
+                assert ask("lockout", "back at 9")[0] == 0
+                assert "Locked out   back at 9" in ask("status")[1]
+                assert ask("release")[0] == 0
+                file.write_text(file.read_text().replace("10m", "11m"))
+                code, output = ask("reload")
+                assert code == 0 and "idle_shutdown" in output
+                file.write_text(file.read_text().replace("idle_shutdown", "idle_shutdwon"))
+                code, output = ask("reload")
+                assert code == 1 and 'did you mean "idle_shutdown"?' in output
+                assert ask("sleep", "demo")[0] == 0
+                watcher.wait_for("demo (demo): stopped")
+                assert ask("sleep")[0] == 1
+                proxy.signal(signal.SIGTERM)
+                assert proxy.wait() == 0
+                assert follower.wait() in (1, 3) and watcher.wait() in (1, 3)
+        assert not path.exists()
+        assert ask("status")[0] == exits.UNREACHABLE

@@ -72,7 +72,7 @@ def test_a_table_has_a_row_each() -> None:
         "NAME      STATUS   FOR        PLAYERS  SLEPT",
         "survival  running  3 h 5 min  7        20 h   P0, P1, P2, P3, P4 and 2 more",
         "a\ufffd[2J     stopped  1 min      -        0 s",
-        "b         running  3 h 5 min  -        20 h   waiting: Alex; sleeps in 1 min; kept awake; locked out",
+        "b         running  3 h 5 min  -        20 h   waiting: Alex; kept awake; locked out",
         "f         failed   1 min      -        0 s    exit code 1",
     ]
 

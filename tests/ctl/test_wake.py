@@ -31,7 +31,7 @@ async def test_until_it_is_ready(desk: Desk) -> None:
     server.ready.callback(None)
     run = await waiting
     assert (run.code, run.out) == (0, "survival is running (its last start took 18 s)\n")
-    assert run.err.startswith("\rsurvival is starting [####") and run.err.endswith(" \r")
+    assert run.err.startswith("\rsurvival: starting [####") and run.err.endswith(" \r")
 
 
 @pytest_twisted.ensureDeferred
@@ -52,11 +52,11 @@ def report(status: Status, seconds: float, estimate: float | None = 20.0) -> Ser
 @pytest.mark.parametrize(
     ("status", "seconds", "estimate", "line"),
     [
-        (Status.starting, 0.0, 20.0, "survival is starting [..............................] 0 s of about 20 s"),
-        (Status.starting, 10.0, 20.0, "survival is starting [###############...............] 10 s of about 20 s"),
-        (Status.starting, 90.0, 20.0, "survival is starting [#############################.] 1 min 30 s of about 20 s"),
-        (Status.starting, 5.0, None, "survival is starting for 5 s"),
-        (Status.stopping, 5.0, 20.0, "survival is stopping for 5 s"),
+        (Status.starting, 0.0, 20.0, "survival: starting [..............................] 0 s of about 20 s"),
+        (Status.starting, 10.0, 20.0, "survival: starting [###############...............] 10 s of about 20 s"),
+        (Status.starting, 90.0, 20.0, "survival: starting [#############################.] 1 min 30 s of about 20 s"),
+        (Status.starting, 5.0, None, "survival: starting, 5 s"),
+        (Status.stopping, 5.0, 20.0, "survival: stopping, 5 s"),
     ],
 )
 def test_how_far_it_is(status: Status, seconds: float, estimate: float | None, line: str) -> None:

@@ -55,14 +55,16 @@ class Server:
         return self.by_rcon if command == "list" else "Saved the game"
 
     @asynccontextmanager
-    async def rcon(self) -> AsyncIterator[None]:
-        """RCON is on."""
+    async def rcon(self, silent: bool = False) -> AsyncIterator[None]:
+        """RCON is on; a silent one takes commands and answers none."""
         self.say(enable_rcon="true")
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connection = RconServer(PASSWORD, self._run)
             while data := await reader.read(1460):
-                writer.write(connection.read(data))
+                answer = connection.read(data)
+                if not (silent and self.commands):
+                    writer.write(answer)
             writer.close()
 
         async with await asyncio.start_server(serve, "127.0.0.1", self.port):
@@ -169,6 +171,33 @@ async def test_a_question_may_be_called_back(server: Server) -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     server.console.heard(EMPTY)
+
+
+async def test_a_command_is_typed_where_there_is_no_rcon(server: Server) -> None:
+    assert await server.console.say("save-all") is None
+    assert server.typed == ["save-all"]
+
+
+async def test_a_command_is_answered_by_rcon(server: Server) -> None:
+    async with server.rcon():
+        assert await server.console.say("save-all") == "Saved the game"
+    assert (server.typed, server.commands) == ([], ["save-all"])
+
+
+async def test_a_command_is_typed_where_rcon_does_not_listen_yet(server: Server) -> None:
+    server.say(enable_rcon="true")
+    assert await server.console.say("save-all") is None
+    assert server.typed == ["save-all"]
+
+
+async def test_a_command_that_rcon_may_have_taken_is_not_given_twice(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minecraft_console, "ANSWER_TIMEOUT", 0.2)
+    async with server.rcon(silent=True):
+        with pytest.raises(PluginError, match=r"no answer within 0\.2 s"):
+            await server.console.say("save-all")
+    assert (server.typed, server.commands) == ([], ["save-all"])
 
 
 async def test_stop_is_typed(server: Server) -> None:

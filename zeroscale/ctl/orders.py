@@ -22,7 +22,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Has a server stopped, or paused, as it would be when idle; refused while players are on it.",
     )
     add_server(sleep)
-    sleep.add_argument("--now", action="store_true", help="though players are on it")
+    sleep.add_argument("--now", action="store_true", help="though players are on it, or it is kept awake")
     sleep.set_defaults(run=_sleep)
     keep_awake = commands.add_parser(
         "keep-awake",
@@ -59,7 +59,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _sleep(told: argparse.Namespace) -> int:
-    return _order(told, told.server, "sleep", now=told.now)
+    with reach(told, told.server) as channel:
+        report = channel.ask(ServerReport, "sleep", server=told.server, now=told.now)
+    # it is asked who is on before it is stopped, and so may still be running
+    print(f"{clean(report.name)} goes to sleep (it is {report.status.value})")
+    return exits.DONE
 
 
 def _keep_awake(told: argparse.Namespace) -> int:

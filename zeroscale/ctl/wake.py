@@ -89,8 +89,8 @@ def line_of(report: ServerReport) -> str:
     """How far it is, in one line; of a start that takes longer than it should, only the time."""
     name, passed = clean(report.name), span(report.seconds)
     if report.status is not Status.starting:
-        return f"{name} is {report.status.value} for {passed}"
+        return f"{name}: {report.status.value}, {passed}"
     if not report.estimate:
-        return f"{name} is starting for {passed}"
+        return f"{name}: starting, {passed}"
     done = bar(min(report.seconds / report.estimate, ALMOST), BAR_WIDTH)
-    return f"{name} is starting {done} {passed} of about {span(report.estimate)}"
+    return f"{name}: starting {done} {passed} of about {span(report.estimate)}"

@@ -7,8 +7,9 @@ one. Derive from this one to get a server that outlives a crash of the proxy, wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.process import ServerProcess
@@ -172,12 +173,14 @@ class ProcessServer:
         self._process.resume()
         self.status = Status.running
 
-    def send(self, line: str) -> None:
+    def send(self, line: str) -> Coroutine[Any, Any, str | None] | None:
         """Types a line into its console.
 
+        :returns: nothing; of a subclass, what answers it.
         :raises PluginError: it cannot be written now.
         """
         self._process.send(line)
+        return None
 
     def let_go(self) -> None:
         """Forgets it and leaves it running, for the next zeroscale to adopt."""

@@ -72,7 +72,7 @@ class Server(ProcessServer):
             raise PluginError("a command of your own has its jar, java and memory in it: give only the command")
         if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
             raise PluginError(f"memory={memory!r} is no size that Java knows: write 4G, or 4096M")
-        self._console = MinecraftConsole(GameFiles(self.working_directory), server_host, self.send)
+        self._console = MinecraftConsole(GameFiles(self.working_directory), server_host, self._type)
         self._words = words
         self._port = server_port
         self._jar = jar
@@ -101,6 +101,14 @@ class Server(ProcessServer):
         """Says `stop`, on which it saves."""
         await self._console.stop(self._process.wait)
 
+    async def send(self, line: str) -> str | None:
+        """Gives it a command, by RCON where that is on, which answers; else it is typed into its console.
+
+        :returns: its answer, where there is one.
+        :raises PluginError: it does not take it now, or does not answer.
+        """
+        return await self._console.say(line)
+
     async def players(self) -> int | None:
         """How many are on, by RCON, or through its console where its status is off; None: it cannot say.
 
@@ -126,6 +134,9 @@ class Server(ProcessServer):
             if re.search(r"Could not reserve enough space|Invalid maximum heap size|insufficient memory", line):
                 return f"Java did not get the memory it was told to take: {line.strip()}"
         return None
+
+    def _type(self, line: str) -> None:
+        self._process.send(line)
 
     def _line(self, line: str) -> None:
         self._console.heard(line)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.rcon_console import RconConsole
+from zeroscale.plugins.rcon_console import NothingSaid, RconConsole
 from zeroscale.server.gamefiles import GameFiles
 from zeroscale.server.rcon import parse_list
 
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 LIST_TIMEOUT = 5.0
 """Seconds that an answer to `list` may take: a tick may be slow, and the output is looked at once a second."""
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds that the answer to an operator's command may take: a save of a large world takes so long."""
 
 RCON_STOP_AFTER = 15.0
 """Seconds after `stop` on the console until it is said by RCON as well."""
@@ -68,6 +71,22 @@ class MinecraftConsole:
             raise PluginError("it has answered `list` before, and does not now")
         self._has_listed = count is not None
         return count
+
+    async def say(self, line: str) -> str | None:
+        """Gives it a command of its operator's.
+
+        :returns: its answer, which only RCON gives; None: it was typed into its console.
+        :raises PluginError: it does not take it, or may have taken it and does not answer.
+        """
+        if self._files.enable_rcon:
+            try:
+                answers = await self._rcon().ask(line, within=ANSWER_TIMEOUT, may_end=True)
+            except NothingSaid as error:
+                logger.info("%s: the command is typed into its console", error)
+            else:
+                return answers[0] if answers else None
+        self._type_line(line)
+        return None
 
     async def stop(self, ended: Callable[[], Awaitable[object]]) -> None:
         """Says that it is to stop, on which it saves; returns once it has, or once all is said.

@@ -14,6 +14,10 @@ from zeroscale.server.rcon import LoggedIn, LoginRefused, MoreNeeded, RconClient
 READ_SIZE = 4096
 
 
+class NothingSaid(PluginError):
+    """It cannot be asked, and no command has reached it: another way may be tried."""
+
+
 class RconConsole:
     """The console at one address.
 
@@ -32,20 +36,22 @@ class RconConsole:
 
         :param within: seconds that all of it may take.
         :param may_end: the last command ends the server, which may well be gone before it has answered.
-        :raises PluginError: it cannot be asked, or does not answer as it should.
+        :raises NothingSaid: it cannot be asked.
+        :raises PluginError: it does not answer as it should.
         """
+        said: list[str] = []
         try:
             async with asyncio.timeout(within):
-                return await self._ask(commands, may_end)
+                return await self._ask(commands, may_end, said)
         except TimeoutError:
             reason = f"no answer within {within:g} s"
         except OSError as error:
             reason = error.strerror or str(error)
         except (ProtocolError, ValueError) as error:
             reason = str(error)
-        raise PluginError(f"RCON at {self._host}:{self._port}: {reason}")
+        raise (PluginError if said else NothingSaid)(f"RCON at {self._host}:{self._port}: {reason}")
 
-    async def _ask(self, commands: tuple[str, ...], may_end: bool) -> list[str]:
+    async def _ask(self, commands: tuple[str, ...], may_end: bool, said: list[str]) -> list[str]:
         client = RconClient(self._password)
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
@@ -54,8 +60,10 @@ class RconConsole:
                 raise ProtocolError("it refuses the rcon.password of server.properties")
             answers = []
             for number, command in enumerate(commands, start=1):
+                request = client.command(command)
+                said.append(command)
                 try:
-                    answer = await exchange.answer(client.command(command))
+                    answer = await exchange.answer(request)
                 except (EOFError, ConnectionError):
                     if not may_end or number < len(commands):
                         raise ProtocolError("it closed the connection without an answer") from None
