@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -82,6 +83,7 @@ class Cluster:
     :ivar holds_pods: pods that are terminating go on doing so, until `let_pods_end`.
     :ivar paused: the controllers do nothing, until `work`.
     :ivar answer_next: the next requests of a (verb, resource) are answered with these.
+    :ivar tells_up_to: the last version that watches are told of; see `tell_up_to`.
     :ivar hold: requests of a (verb, resource) are answered once these events are set.
     :ivar before_update: called before the next update is looked at: somebody else is quicker.
     :ivar token: what a request must bear; None: nothing.
@@ -102,6 +104,7 @@ class Cluster:
     page: int = 500
     port: int = 0
     answer_next: dict[tuple[str, str], list[dict[str, Any] | Callable[[], None]]] = field(default_factory=dict)
+    tells_up_to: float = math.inf
     hold: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     before_update: list[Callable[[], None]] = field(default_factory=list)
 
@@ -264,6 +267,12 @@ class Cluster:
         """Their time is over: an ordinary end."""
         for queue in self._watches:
             queue.put_nowait(None)
+
+    def tell_up_to(self, version: float) -> None:
+        """Watches lag behind: they are told of this version and those before, for now."""
+        self.tells_up_to = version
+        for queue in self._watches:
+            queue.put_nowait("news")
 
     def send_to_watches(self, event: dict[str, Any]) -> None:
         """One event to all of them."""
@@ -439,7 +448,7 @@ class Cluster:
                         return response
                     continue
                 for at, kind, of, found in self.events:
-                    if at > version and of == plural:
+                    if at > version and of == plural and at <= self.tells_up_to:
                         version = at
                         if selected(found):
                             await response.write(json.dumps({"type": kind, "object": found}).encode() + b"\n")

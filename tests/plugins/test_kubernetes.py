@@ -14,7 +14,7 @@ import pytest
 import yaml
 from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
 from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
-from plugins.watching import Output
+from plugins.watching import Output, until
 from processes import Program, free_port, python
 
 from zeroscale.errors import PluginError
@@ -281,6 +281,32 @@ async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its
         await stopping
         await nothing_happens(subject.cluster, waiting)
         waiting.cancel()
+
+
+async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster) -> None:
+    cluster = subject.cluster
+    async with core(subject) as driven:
+        await driven.adopt()
+        cluster.tell_up_to(cluster.version)
+        cluster.touch()
+        before_the_start = cluster.version
+        await driven.start()
+        cluster.tell_up_to(before_the_start)
+        cluster.send_to_watches({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "1"}}})
+        await until(lambda: driven.plugin._watch._version == "1")
+        assert driven.end is not None
+        await asyncio.wait([driven.end], timeout=0.05)
+        assert not driven.end.done()
+
+
+async def test_what_is_taken_over_is_not_told_as_well(subject: InCluster) -> None:
+    await subject.start_behind_its_back()
+    async with core(subject) as driven:
+        assert await driven.adopt()
+        subject.cluster.touch()
+        assert driven.end is not None
+        await nothing_happens(subject.cluster, driven.end)
+        assert not driven.found.is_set()
 
 
 # Ending
