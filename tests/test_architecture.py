@@ -83,7 +83,11 @@ ROOMS = [
     ),
     Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
-    Room(("server.probe",), ("protocols", "server.rcon", "errors", "status"), outside=("twisted", "zope")),
+    Room(
+        ("server.probe", "server.generic_probe"),
+        ("protocols", "server.rcon", "errors", "status"),
+        outside=("twisted", "zope"),
+    ),
     Room(
         (
             "server.lifecycle",
@@ -104,7 +108,8 @@ ROOMS = [
         ("front", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
-    Room(("config",), ("errors", "access"), outside=("msgspec",)),
+    Room(("signs", "ready_command"), ("errors",)),
+    Room(("config",), ("errors", "access", "signs"), outside=("msgspec",)),
     Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("configfile", "config_walk", "config_kinds", "config_words", "config_secrets", "config_cross"),
@@ -143,7 +148,19 @@ ROOMS = [
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors",), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(
-        ("cli", "tap", "options", "service", "hosted", "doors", "checking", "running", "logs", "__main__"),
+        (
+            "cli",
+            "tap",
+            "options",
+            "service",
+            "hosted",
+            "doors",
+            "checking",
+            "any_server",
+            "running",
+            "logs",
+            "__main__",
+        ),
         EVERYTHING,
         outside=("twisted",),
     ),

@@ -35,6 +35,11 @@ def server(**values: Any) -> ServerConfig:
         ({"listen": ("25575",)}, "both 25575"),
         ({"listen": ("25575",), "server_host": "::1"}, "both 25575"),
         ({"max_crashes": 0}, "max_crashes 0"),
+        ({"wake_on": "tsl"}, "wake_on 'tsl' is none of"),
+        ({"ready": "soon"}, "ready 'soon' is none of"),
+        ({"waiting": "page"}, "needs wake_on 'http'"),
+        ({"waiting": "page", "wake_on": "data"}, "needs wake_on 'http'"),
+        ({"health_check": ("10.0.0.0/33",)}, "health_check: '10.0.0.0/33' is no address"),
     ],
 )
 def test_a_value_out_of_its_range_is_named(values: dict[str, Any], named: str) -> None:
@@ -42,7 +47,9 @@ def test_a_value_out_of_its_range_is_named(values: dict[str, Any], named: str) -
         server(**values)
 
 
-@pytest.mark.parametrize("name", ["idle_shutdown", "start_timeout", "stop_timeout", "hold_limit", "kill_timeout"])
+@pytest.mark.parametrize(
+    "name", ["idle_shutdown", "start_timeout", "stop_timeout", "hold_limit", "kill_timeout", "wake_timeout"]
+)
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), LONGEST_DURATION + 1])
 def test_a_duration_that_is_none_is_named(name: str, seconds: float) -> None:
     with pytest.raises(ConfigError, match=name):

@@ -209,3 +209,17 @@ def test_the_logs_form_is_told() -> None:
     assert told == LogConfig(format="json", addresses=False)
     with pytest.raises(ConfigError, match="'perhaps' is neither yes nor no"):
         parse([*SEED, "--log_addresses", "perhaps"])
+
+
+def test_servers_that_do_not_speak_minecraft() -> None:
+    words = "--wake-on http --wake_timeout 2 --waiting page --ready http:/health=200 --health-check 192.0.2.1"
+    told = server(*words.split(), "--health_check", "10.0.0.0/8")
+    assert (told.wake_on, told.wake_timeout, told.waiting) == ("http", 2.0, "page")
+    assert (told.ready, told.health_check) == ("http:/health=200", ("192.0.2.1", "10.0.0.0/8"))
+    assert (server().wake_on, server().wake_timeout, server().waiting, server().ready) == (
+        "connect",
+        5.0,
+        "auto",
+        "connect",
+    )
+    assert "none of connect" in mistake(*SEED, "--wake_on", "tsl")

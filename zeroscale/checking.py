@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeroscale import listening
+from zeroscale import any_server, listening
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, ServerConfig
 from zeroscale.config_secrets import Secret
@@ -75,6 +75,8 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
         for mistake in _of_server(server, path, reactor, make_plugin, plugins):
             yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
         for plugin in plugins:
+            if plugin.speaks_minecraft:
+                yield from _raised(path, partial(any_server.check_unused, server))
             files = GameFiles(server.directory) if plugin.speaks_minecraft else None
             yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)

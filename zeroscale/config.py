@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from zeroscale import signs
 from zeroscale.access import Names, Wake
 from zeroscale.errors import ConfigError
 
@@ -36,6 +37,9 @@ LONGEST_DURATION = 366 * 86400.0
 UnknownHost = Literal["close", "answer"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
+Waiting = Literal["auto", "hold", "answer", "page"]
+
+DEFAULT_WAKE_TIMEOUT = 5.0
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION, extra={"kind": "duration"})]
 """In a file also written as "15m" or "1h30m"."""
@@ -156,6 +160,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar legacy_hold: keep 1.7-1.12 clients alive with empty frames (PROTOCOL.md 4e), beyond their own limit.
     :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
     :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
+    :ivar wake_on: what a client must show that is not one of Minecraft's: see `signs.wake_sign`.
+    :ivar wake_timeout: how long it has to show it; then it is closed, and nothing woken.
+    :ivar waiting: what it gets while the server starts: what the plugin has for it, or else (`auto`) it is held; held
+        (`hold`); what the plugin has, and a close (`answer`); or, of HTTP, a page that reloads itself (`page`).
+    :ivar ready: how such a server is seen to be ready: see `signs.ready_sign`.
+    :ivar health_check: addresses and networks whose connections are accepted and closed, and never wake.
     :ivar texts: what players read, by the text's name; see `front.texts`.
     :ivar admission: who may wake it.
     :ivar proxy_protocol: PROXY headers from the clients' side, and to the real server.
@@ -187,6 +197,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     legacy_hold: bool = False
     transfer_as_login: bool = False
     forwarding: bool = False
+    wake_on: str = "connect"
+    wake_timeout: Seconds = DEFAULT_WAKE_TIMEOUT
+    waiting: Waiting = "auto"
+    ready: str = "connect"
+    health_check: tuple[Network, ...] = ()
     texts: Mapping[str, Any] = {}
     admission: AdmissionConfig = AdmissionConfig()
     proxy_protocol: ProxyProtocolConfig = ProxyProtocolConfig()
@@ -215,12 +230,18 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "stop_timeout": self.stop_timeout,
             "hold_limit": self.hold_limit,
             "kill_timeout": self.kill_timeout,
+            "wake_timeout": self.wake_timeout,
         }
         for name, seconds in durations.items():
             if seconds is not None and not 0 <= seconds <= LONGEST_DURATION:
                 raise ConfigError(f"{name} {seconds:g} is not a duration: 0 to {LONGEST_DURATION:.0f} seconds")
         if self.max_crashes < 1:
             raise ConfigError(f"max_crashes {self.max_crashes} must be at least 1")
+        signs.wake_sign(self.wake_on)
+        signs.ready_sign(self.ready)
+        if self.waiting == "page" and self.wake_on != "http":
+            raise ConfigError("waiting 'page' is for HTTP, and needs wake_on 'http'")
+        check_networks("health_check", self.health_check)
 
     @property
     def directory(self) -> Path:

@@ -11,15 +11,14 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from zeroscale import listening
+from zeroscale import any_server, listening
 from zeroscale.config import ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.front.connection import House, Listener
 from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
-from zeroscale.hosted import Hosted, accept_from
+from zeroscale.hosted import Hosted, accept_from, health_check
 from zeroscale.protocols.base import Conversation, Treatment
-from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 
 Plan = Mapping[str, Sequence[Hosted]]
@@ -35,8 +34,10 @@ class Door:
     def __init__(self, where: str, house: House) -> None:
         """Opens nothing."""
         self.where = where
+        self._clock = house.reactor
         self._router: Router[Hosted] = Router((), None)
         self._minecraft = False
+        self._alone: Hosted | None = None
         self._forwarding = False
         self._listener = Listener(house, self._converse, self._route)
         self._ports: list[IListeningPort] = []
@@ -62,6 +63,9 @@ class Door:
         self._minecraft = any(server.speaks_minecraft for server in servers)
         self._forwarding = any(server.config.forwarding for server in servers)
         self._listener.guards = not self._minecraft
+        self._alone = None if self._minecraft else default
+        self._listener.timeout = None if self._alone is None else self._alone.config.wake_timeout
+        self._listener.health_check = [network for server in servers for network in health_check(server.config)]
         self._listener.accept_from = [network for server in servers for network in accept_from(server.config)]
 
     def _route(self, host: str) -> Place | None:
@@ -69,8 +73,9 @@ class Door:
         return None if server is None else server.place
 
     def _converse(self) -> Conversation:
-        if not self._minecraft:
-            return GenericConversation()
+        server = self._alone
+        if server is not None:
+            return any_server.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
         return MinecraftConversation(forwarding=self._forwarding, treatment=self._treatment)
 
     def _treatment(self, host: str) -> Treatment:

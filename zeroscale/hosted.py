@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from zeroscale import any_server
 from zeroscale.access import Names, ServerLists
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, LimitsConfig, ServerConfig
@@ -27,12 +28,13 @@ from zeroscale.plugins import construct, find_plugin
 from zeroscale.protocols.base import Treatment
 from zeroscale.server.gamefiles import GameFiles, session_lock_holder
 from zeroscale.server.gamelists import GameLists
+from zeroscale.server.generic_probe import GenericProbe
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.mirror import Mirror
 from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.probe import GenericProbe, MinecraftProbe, Readiness
+from zeroscale.server.probe import MinecraftProbe, Readiness
 from zeroscale.server.records import Records
 from zeroscale.server.scrollback import Scrollback
 from zeroscale.server.storage import server_directory
@@ -50,6 +52,7 @@ PROCESS_FIELDS = (
     "server_host",
     "server_port",
     "proxy_protocol",
+    "ready",
 )
 """What a running server cannot change: it is another one once it has stopped."""
 
@@ -228,7 +231,7 @@ class Hosted:
     # What it is made of
 
     def _parts(self, plugin: BridgedPlugin, make_plugin: Callable[[], BridgedPlugin]) -> Parts:
-        files, keep_files = self._files, self._keep_files
+        config, files, keep_files = self.config, self._files, self._keep_files
         minecraft = plugin.speaks_minecraft
         probe = self._probe(minecraft)
         return Parts(
@@ -236,8 +239,10 @@ class Hosted:
             plugin=plugin,
             construct=make_plugin,
             probe=probe,
-            readiness=lambda: Readiness(
-                self._reactor, probe, status_disabled=lambda: minecraft and not files.enable_status
+            readiness=lambda: (
+                Readiness(self._reactor, probe, status_disabled=lambda: not files.enable_status)
+                if minecraft
+                else any_server.readiness(config, self._reactor, probe)
             ),
             records=self._records,
             mirror=self._mirror,
@@ -259,7 +264,7 @@ class Hosted:
     def _probe(self, minecraft: bool) -> MinecraftProbe | GenericProbe:
         config, files = self.config, self._files
         if not minecraft:
-            return GenericProbe(self._reactor, config.server_host, config.server_port)
+            return any_server.probe(config, self._reactor)
         return MinecraftProbe(
             self._reactor, config.server_host, config.server_port, status_disabled=lambda: not files.enable_status
         )
@@ -275,18 +280,19 @@ class Hosted:
             kill_timeout=config.kill_timeout,
             max_crashes=config.max_crashes,
             asks=minecraft,
-            ready_line=_pattern(config, plugin.ready_line),
+            ready_line=any_server.ready_line(config) or _pattern(config, plugin.ready_line),
         )
 
     def _make_place(self) -> Place:
         config = self.config
         return Place(
             self.lifecycle,
-            texts(config),
+            texts(config) if self.speaks_minecraft else any_server.texts(config),
             SessionPolicy(
                 holds=config.join == "hold",
                 hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
                 wake_on_answer=config.wake_after == "answer",
+                waiting=config.waiting,
             ),
             self._admission,
             *self._address,
@@ -380,6 +386,11 @@ def trusted(limits: LimitsConfig) -> Sequence[Network]:
 def accept_from(server: ServerConfig) -> Sequence[Network]:
     """The networks that have to send PROXY headers."""
     return [ipaddress.ip_network(network, strict=False) for network in server.proxy_protocol.accept_from]
+
+
+def health_check(server: ServerConfig) -> Sequence[Network]:
+    """The networks that only look whether anybody listens."""
+    return [ipaddress.ip_network(network, strict=False) for network in server.health_check]
 
 
 def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:

@@ -88,6 +88,11 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         transfer_as_login=told.transfer_as_login,
         forwarding=told.forwarding,
         texts=_texts(told.text),
+        wake_on=told.wake_on,
+        wake_timeout=told.wake_timeout,
+        waiting=told.waiting,
+        ready=told.ready,
+        health_check=tuple(told.health_check),
         wake_after=told.wake_after,
         start_timeout=told.start_timeout,
         stop_timeout=told.stop_timeout,
@@ -290,6 +295,43 @@ def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentPars
     )
     players.add_argument(
         "--forwarding", action="store_true", help="accept the long handshakes of BungeeCord's IP forwarding"
+    )
+
+    others = parser.add_argument_group("servers that do not speak Minecraft (docs/generic.md)")
+    others.add_argument(
+        "--wake_on",
+        default="connect",
+        metavar="SIGN",
+        help="what a client must show: connect (nothing), data, tls, http, ssh or regex:PATTERN (default: %(default)s)",
+    )
+    others.add_argument(
+        "--wake_timeout",
+        type=_seconds,
+        default=config.DEFAULT_WAKE_TIMEOUT,
+        metavar="SECONDS",
+        help="how long it has to show it, before it is closed and nothing woken (default: %(default)g)",
+    )
+    others.add_argument(
+        "--waiting",
+        choices=("auto", "hold", "answer", "page"),
+        default="auto",
+        help="hold a client, answer it with what the plugin says and close, or send a browser a page that reloads "
+        "itself; auto: answer where the plugin says something, else hold (default: %(default)s)",
+    )
+    others.add_argument(
+        "--ready",
+        default="connect",
+        metavar="SIGN",
+        help="how it is seen to be ready: connect, bytes:EXPECTED, http:/PATH, command:COMMAND or line:PATTERN "
+        "(default: %(default)s)",
+    )
+    others.add_argument(
+        "--health_check",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an address or network that only looks whether we listen: accepted, closed, and nothing woken; "
+        "may be given often",
     )
 
     ours = parser.add_argument_group("the proxy")

@@ -185,10 +185,12 @@ class Visit:
     """A player's stay; ended once, or the test fails."""
 
     ended: bool = False
+    silent: bool = False
 
-    def end(self) -> None:
+    def end(self, *, silent: bool = False) -> None:
         assert not self.ended, "a visit was ended twice"
         self.ended = True
+        self.silent = silent
 
 
 @dataclass
@@ -415,6 +417,9 @@ class Scene:
         self,
         *,
         generic: bool = False,
+        converse: Callable[[], Conversation] | None = None,
+        timeout: float | None = None,
+        health_check: tuple[Network, ...] = (),
         policy: Policy | None = None,
         admission: Admission | None = None,
         per_address: int = 64,
@@ -432,15 +437,19 @@ class Scene:
         newcomers: Newcomers[Client] = Newcomers(per_address, total, trusted)
         self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
-        self._generic = generic
-        self.listener = Listener(self.house, self._converse, lambda host: route(host, self.place))
+        self._converse = converse or (GenericConversation if generic else self._minecraft)
+        self.listener = Listener(
+            self.house,
+            self._converse,
+            lambda host: route(host, self.place),
+        )
+        self.listener.timeout = timeout
+        self.listener.health_check = health_check
         self.clients: list[Transport] = []
         self.lines: list[str] = []
         self._attempts: list[Attempt] = []
 
-    def _converse(self) -> Conversation:
-        if self._generic:
-            return GenericConversation()
+    def _minecraft(self) -> Conversation:
         return MinecraftConversation(treatment=lambda _: Treatment(**self._conversation))
 
     def connect(self, host: str = "203.0.113.7") -> Transport:

@@ -25,10 +25,14 @@ from front.scene import (
 from twisted.internet.address import UNIXAddress
 
 from zeroscale.front.connection import GUARD_QUIET, LINGER
+from zeroscale.front.session import Policy
+from zeroscale.protocols import recognise
+from zeroscale.protocols.generic import GenericConversation, HttpConversation
 from zeroscale.protocols.proxy_header import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.relay import Outcome
 from zeroscale.status import Status
 
+CLIENT_HELLO = bytes.fromhex("1603010035010000310303" + "11" * 32 + "000004130113020100000400170000")
 PONG = packet(1, bytes.fromhex("1122334455667788"))
 ASLEEP = [Status.stopped, Status.starting, Status.stopping, Status.paused, Status.failed]
 
@@ -407,6 +411,200 @@ def test_a_full_generic_client_is_read_again_so_that_it_is_closed_in_peace(gener
     generic.become(Status.failed)
     generic.assert_over(client, "kicked")
     assert not client.reset
+
+
+# Any protocol whose clients have to show what they are
+
+
+def showing(make_scene: MakeScene, **options: Any) -> Scene:
+    """A server that TLS clients wake, within 3 s."""
+    return make_scene(converse=lambda: GenericConversation(recognise=recognise.tls), timeout=3.0, **options)
+
+
+def test_a_client_that_shows_itself_wakes_and_all_it_said_is_kept(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    client = scene.connect()
+    for byte in CLIENT_HELLO:
+        assert scene.server.woken == []
+        client.send(bytes([byte]))
+    client.send(b"more")
+    scene.advance(60)
+    assert scene.server.woken == ["203.0.113.7:40000"]
+    scene.become(Status.running)
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    assert handover.early == CLIENT_HELLO + b"more"
+    handover.end()
+    scene.assert_over(client, "closed")
+    assert not scene.server.visits[0].silent
+
+
+@pytest.mark.parametrize("state", ASLEEP)
+def test_a_client_that_does_not_show_itself_in_time_wakes_nothing(make_scene: MakeScene, state: Status) -> None:
+    scene = showing(make_scene)
+    scene.server.status = state
+    client = scene.connect()
+    client.send(CLIENT_HELLO[:40])
+    scene.advance(2.9)
+    assert not client.closed
+    scene.advance(0.2)
+    assert scene.server.woken == []
+    scene.assert_over(client, "too-slow")
+    assert "nothing that wakes the server" in scene.lines[0]
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.0\r\n\r\n", b"\0" * 10, b"SSH-2.0-x\r\n"])
+def test_garbage_wakes_nothing(make_scene: MakeScene, said: bytes) -> None:
+    scene = showing(make_scene)
+    client = scene.connect()
+    client.send(said)
+    assert scene.server.woken == []
+    scene.assert_over(client, "refused")
+
+
+@pytest.mark.parametrize("how", ["finish", "vanish"])
+def test_a_port_scan_wakes_nothing(make_scene: MakeScene, how: str) -> None:
+    scene = showing(make_scene)
+    client = scene.connect()
+    getattr(client, how)()
+    assert scene.server.woken == []
+    scene.assert_over(client, "left")
+
+
+def test_whoever_comes_while_it_runs_is_relayed_before_having_said_a_word(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    scene.server.status = Status.running
+    client = scene.connect()
+    client.send(b"no TLS at all")
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    assert handover.early == b"no TLS at all"
+    handover.end()
+    scene.assert_over(client, "closed")
+    assert not scene.server.visits[0].silent
+
+
+def test_whoever_says_nothing_while_it_runs_is_told_from_a_client(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    scene.server.status = Status.running
+    client = scene.connect()
+    scene.accept()
+    scene.relays.handovers[0].end()  # of early bytes there are none, and none came
+    scene.assert_over(client, "closed")
+    assert scene.server.visits[0].silent
+
+
+def test_whoever_leaves_before_it_is_relayed_is_told_from_a_client(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    scene.server.status = Status.running
+    client = scene.connect()
+    client.vanish()
+    scene.assert_over(client, "left")
+    assert [visit.silent for visit in scene.server.visits] == [True]
+
+
+def test_whoever_waits_for_the_server_to_speak_has_it_once_it_runs(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    client = scene.connect()
+    scene.advance(2.0)
+    scene.become(Status.running)  # for somebody else
+    scene.advance(1.5)
+    scene.accept()
+    scene.relays.handovers[0].end()
+    scene.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("said", [b"", CLIENT_HELLO])
+def test_a_running_server_that_is_gone_is_woken_only_for_who_has_shown_itself(
+    make_scene: MakeScene, said: bytes
+) -> None:
+    scene = showing(make_scene)
+    scene.server.status = Status.running
+    client = scene.connect()
+    client.send(said)
+    scene.refuse()
+    scene.server.status = Status.stopped
+    scene.advance(1.0)
+    assert bool(scene.server.woken) is bool(said)
+    client.finish()
+    client.vanish()
+    scene.settle()
+    scene.assert_nothing_left()
+
+
+@pytest.mark.parametrize("state", Status)
+def test_a_health_check_is_accepted_closed_and_nothing_else(make_scene: MakeScene, state: Status) -> None:
+    scene = make_scene(generic=True, health_check=(ipaddress.ip_network("203.0.113.0/24"),))
+    scene.server.status = state
+    client = scene.connect()
+    client.send(CLIENT_HELLO)
+    assert scene.server.woken == [] and scene.attempts == [] and scene.server.visits == []
+    assert client.received == b"" and not client.reset
+    scene.assert_over(client, "health-check")
+
+
+def test_whoever_is_no_health_check_wakes(make_scene: MakeScene) -> None:
+    scene = make_scene(generic=True, health_check=(ipaddress.ip_network("198.51.100.0/24"),))
+    scene.connect()
+    assert len(scene.server.woken) == 1
+
+
+# What a waiting client gets
+
+
+def test_a_client_is_held_though_the_plugin_has_something_for_it(make_scene: MakeScene) -> None:
+    scene = make_scene(generic=True, policy=Policy(holds=True, hold_limit=300.0, waiting="hold"))
+    scene.server.fake = b"asleep, come again\n"
+    client = scene.connect()
+    scene.advance(10)
+    assert client.received == b"" and client.open
+    assert len(scene.server.woken) == 1
+
+
+def test_a_client_is_closed_though_the_plugin_has_nothing_for_it(make_scene: MakeScene) -> None:
+    scene = make_scene(generic=True, policy=Policy(holds=True, hold_limit=300.0, waiting="answer"))
+    client = scene.connect()
+    scene.settle()
+    assert len(scene.server.woken) == 1
+    client.finish()
+    scene.assert_over(client, "answered")
+
+
+def web(make_scene: MakeScene) -> Scene:
+    """An HTTP server whose visitors see a page."""
+    return make_scene(
+        converse=lambda: HttpConversation(page=True, again=lambda: 20.0),
+        policy=Policy(holds=True, hold_limit=300.0, waiting="page"),
+    )
+
+
+def test_a_browser_sees_a_page_and_wakes(make_scene: MakeScene) -> None:
+    scene = web(make_scene)
+    scene.server.fake = b"not this"
+    client = scene.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n")
+    scene.settle()
+    assert client.received.startswith(b"HTTP/1.1 503 ")
+    assert b'http-equiv="refresh"' in client.received
+    assert b"kick stopped" in client.received
+    assert len(scene.server.woken) == 1
+    client.finish()
+    scene.assert_over(client, "kicked")
+
+
+def test_a_form_is_held_and_reaches_the_server(make_scene: MakeScene) -> None:
+    scene = web(make_scene)
+    client = scene.connect()
+    form = b"POST / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nContent-Length: 3\r\n\r\na=b"
+    client.send(form)
+    scene.advance(10)
+    assert client.received == b""
+    scene.become(Status.running)
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    assert handover.early == form
+    handover.end()
+    scene.assert_over(client, "closed")
 
 
 # Who

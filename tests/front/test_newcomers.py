@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.front.newcomers import Newcomers, household, normalised
+from zeroscale.front.newcomers import Newcomers, household, is_within, normalised
 
 
 def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
@@ -115,3 +115,11 @@ def test_normalised(address: str, expected: str) -> None:
 )
 def test_household(address: str, expected: str) -> None:
     assert household(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "within"), [("10.1.2.3", True), ("11.0.0.1", False), ("fd00::1", True), ("local", False), ("", False)]
+)
+def test_networks(address: str, within: bool) -> None:
+    networks = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
+    assert is_within(address, networks) is within

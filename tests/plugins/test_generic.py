@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -54,6 +55,35 @@ async def test_by_sigterm_where_none_is_chosen(state: Path) -> None:
     assert output.lines[-1] == "got TERM"
 
 
+FAMILY = """
+trap 'echo the first got it; wait; exit 0' TERM
+sh -c 'trap "echo another got it; exit 0" TERM; echo ready; while [ ! -e over ]; do sleep 0.01; done' &
+wait
+"""
+
+
+@pytest.mark.parametrize("whom", ["all", "first"])
+async def test_whom_it_is_stopped_by(state: Path, tmp_path: Path, whom: str) -> None:
+    server, output = make(state, "sh", "-c", FAMILY, stop_to=whom, working_directory=str(tmp_path))
+    await server.start()
+    await output.line_with("ready")
+    stopping = asyncio.ensure_future(server.stop())
+    await output.line_with("the first got it")
+    (tmp_path / "over").touch()
+    await stopping
+    assert ("another got it" in output.lines) is (whom == "all")
+
+
+async def test_where_the_first_is_gone_all_are_stopped(state: Path) -> None:
+    server, output = make(
+        state, "sh", "-c", f"sh -c '{trap('TERM').replace(chr(39), chr(34))}' & exit 0", stop_to="first"
+    )
+    await server.start()
+    await output.line_with("ready")
+    await server.stop()
+    assert output.lines[-1] == "got TERM"
+
+
 async def test_the_command_as_one_string_and_the_directory_it_runs_in(state: Path, tmp_path: Path) -> None:
     server, output = make(state, command="sh -c 'echo \"$PWD\"'", working_directory=str(tmp_path))
     await server.start()
@@ -82,6 +112,7 @@ async def test_a_program_that_is_not_there(state: Path) -> None:
         ((), {"command": "a 'b"}, "cannot be split into words: No closing quotation"),
         (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is no signal"),
         (("a",), {"stop_signal": "999"}, "stop_signal='999' is no signal"),
+        (("a",), {"stop_to": "some"}, "stop_to='some' is neither all"),
         (("a",), {"ready_line": "("}, "ready_line='(' is no regular expression"),
     ],
 )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from zeroscale.protocols.base import Opened, StatusReply
-from zeroscale.protocols.generic import GenericConversation
+import pytest
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols import recognise
+from zeroscale.protocols.base import Connected, Opened, StatusReply
+from zeroscale.protocols.generic import CAPACITY, GenericConversation, HttpConversation
+from zeroscale.protocols.http import LONGEST_HEAD
 
 
 def test_a_connection_is_a_client() -> None:
@@ -28,3 +33,61 @@ def test_it_has_no_words() -> None:
     assert [*conversation.silence(), *conversation.hold()] == []
     reply = StatusReply(description="", online=0, maximum=0, version_name="")
     assert conversation.status(reply) + conversation.pong() + conversation.kick("x") + conversation.keepalive() == b""
+
+
+def test_a_client_that_has_to_show_itself() -> None:
+    conversation = GenericConversation(recognise=recognise.ssh)
+    assert list(conversation.opened()) == [Connected()]
+    assert [list(conversation.receive(said)) for said in (b"SSH-2.0-", b"x\r\nmore", b"and more")] == [
+        [],
+        [Opened()],
+        [],
+    ]
+    assert conversation.kept == b"SSH-2.0-x\r\nmoreand more"
+
+
+def test_what_is_no_clients_is_kept_all_the_same() -> None:
+    """A server that runs is to have it, whatever it is."""
+    conversation = GenericConversation(recognise=recognise.ssh)
+    for said in (b"GET /", b" HTTP/1.1"):
+        with pytest.raises(ProtocolError):
+            conversation.receive(said)
+    assert conversation.kept == b"GET / HTTP/1.1"
+
+
+def test_it_is_known_what_a_client_is_before_reading_stops() -> None:
+    bounds = (LONGEST_HEAD, recognise.LONGEST_HELLO + 5 * recognise.MOST_RECORDS, recognise.LONGEST_MATCHED)
+    assert max(bounds) < CAPACITY
+
+
+BROWSER = b"Host: a\r\nAccept: text/html\r\n\r\n"
+SCRIPT = b"Host: a\r\nAccept: */*\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "told_at_once"),
+    [
+        (b"GET / HTTP/1.1\r\n" + BROWSER, True),
+        (b"HEAD / HTTP/1.1\r\n" + BROWSER, True),
+        (b"POST / HTTP/1.1\r\n" + BROWSER, False),  # a page that reloads itself would lose what was typed
+        (b"GET / HTTP/1.1\r\n" + SCRIPT, True),
+        (b"POST / HTTP/1.1\r\n" + SCRIPT, True),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", False),  # nothing of ours would be understood
+    ],
+)
+def test_who_is_told_at_once_that_the_server_wakes(said: bytes, told_at_once: bool) -> None:
+    conversation = HttpConversation(page=True, again=lambda: 7.0)
+    assert list(conversation.opened()) == [Connected()]
+    assert list(conversation.receive(said)) == [Opened(patience=0.0 if told_at_once else None)]
+    held = HttpConversation(page=False, again=lambda: 7.0)
+    assert list(held.receive(said)) == [Opened()]
+    assert conversation.kept == held.kept == said
+
+
+def test_who_speaks_http_is_told_why_it_is_refused() -> None:
+    conversation = HttpConversation(page=False, again=lambda: 7.0)
+    assert conversation.kick("too soon") == b""
+    conversation.receive(b"GET / HTTP/1.1\r\n" + SCRIPT)
+    told = conversation.kick({"text": "\u00a7cOut of order", "extra": ["\nSorry."]})
+    assert told.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 7\r\n" in told
+    assert told.endswith(b"\r\n\r\nOut of order\nSorry.\n")

@@ -40,6 +40,14 @@ def test_a_short_visit_counts_like_any_other_where_it_is_not_minecraft() -> None
     assert sleep_at(Attendance.begin(0.0).joined().left(101.0, 100.0, PLAYERS), PLAYERS) == 1001.0
 
 
+def test_whoever_never_said_a_word_leaves_the_clock_alone_everywhere() -> None:
+    policy = IdlePolicy(idle_shutdown=60.0)
+    there = Attendance.begin(0.0).joined()
+    assert sleep_at(there.left(50.0, 45.0, policy, silent=True), policy) == 65.0
+    assert sleep_at(there.left(50.0, 45.0, policy), policy) == 110.0
+    assert sleep_at(there.left(50.0, 10.0, policy, silent=True), policy) == 110.0
+
+
 def test_it_stays_up_for_its_minimum_time() -> None:
     policy = IdlePolicy(10.0, minimum_online=60.0)
     assert sleep_at(Attendance.begin(100.0), policy) == 160.0

@@ -151,12 +151,16 @@ class FakeReadiness:
     def __init__(self) -> None:
         self.ran: Deferred[Answer] = Deferred()
         self.hurried = 0
+        self.linelessly = 0
 
     def run(self) -> Deferred[Answer]:
         return self.ran
 
     def hurry(self) -> None:
         self.hurried += 1
+
+    def lineless(self) -> None:
+        self.linelessly += 1
 
 
 class FakeRecords:
@@ -441,6 +445,7 @@ def test_a_server_of_an_earlier_proxy_is_taken_over_and_counts_like_ours() -> No
     scene.plugin.adoptable = True
     Deferred.fromCoroutine(scene.life.open())
     assert scene.status() is Status.starting
+    assert scene.readinesses[-1].linelessly == 1
     scene.become_ready()
     assert scene.status() is Status.running
     assert "start" not in scene.plugin.calls
@@ -865,6 +870,7 @@ def test_an_idle_server_is_paused_and_a_wake_resumes_it() -> None:
     said = scene.waiter()
     assert scene.status() is Status.starting
     assert scene.plugin.calls[-1] == "resume"
+    assert scene.readinesses[-1].hurried == 1  # a server that was ready does not write its line again
     scene.become_ready()
     assert len(said) == 1
     assert scene.records.starts == [0.0]

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import BackendError
 from zeroscale.protocols import wire
 from zeroscale.server import probe
-from zeroscale.server.probe import GenericProbe, MinecraftProbe, NoReply, Probe, Readiness
+from zeroscale.server.probe import MinecraftProbe, NoReply, Probe, Readiness
 from zeroscale.status import Answer
 
 STATUS = {
@@ -480,18 +480,6 @@ def test_a_connect_that_is_called_back_is_a_cancelled_question(question: str) ->
     asked.addErrback(failures.append)
     asked.cancel()
     assert failures[0].check(CancelledError)
-
-
-@ensureDeferred
-async def test_any_tcp_server() -> None:
-    async with listening(send(b"")) as server:
-        asking = GenericProbe(reactor, "127.0.0.1", server.number)
-        assert await asking.connects() is True
-        assert await asking.ask() == Answer(None, None, ())
-        await server.all_lost()
-    with pytest.raises(BackendError, match="does not accept connections"):
-        await asking.ask()
-    assert await asking.connects() is False
 
 
 @ensureDeferred

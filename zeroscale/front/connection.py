@@ -22,13 +22,14 @@ from zope.interface import implementer
 from zeroscale.errors import ProtocolError
 from zeroscale.front import session
 from zeroscale.front.joining import Dropped, Ending, Joining, Relayed, Told
-from zeroscale.front.newcomers import Network, Newcomers, household
+from zeroscale.front.newcomers import Network, Newcomers, household, is_within
 from zeroscale.front.origin import Origin
 from zeroscale.front.outcomes import Outcomes
 from zeroscale.front.place import Place, Relays
 from zeroscale.front.texts import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
 from zeroscale.protocols.base import (
     Component,
+    Connected,
     Conversation,
     Event,
     HoldAnswered,
@@ -92,18 +93,25 @@ class Listener(Factory):
         the connections to come.
     :ivar accept_from: who has to send a PROXY header, and is believed. Where there is anybody, nobody else may.
     :ivar guards: the protocol spoken here would not notice such a header by itself.
+    :ivar timeout: seconds to a whole handshake here; None: as in all of the house.
+    :ivar health_check: who only looks whether anybody listens: accepted, closed, and not asked for more.
     """
 
     noisy = False
 
     def __init__(
-        self, house: House, converse: Callable[[], Conversation], route: Callable[[str], Place | None]
+        self,
+        house: House,
+        converse: Callable[[], Conversation],
+        route: Callable[[str], Place | None],
     ) -> None:
         self.house = house
         self.converse = converse
         self.route = route
         self.accept_from: Sequence[Network] = ()
         self.guards = False
+        self.timeout: float | None = None
+        self.health_check: Sequence[Network] = ()
 
     def buildProtocol(self, addr: IAddress | None) -> Client:
         return Client(self, addr)
@@ -124,6 +132,7 @@ class Client(TwistedProtocol):
     def __init__(self, listener: Listener, address: object) -> None:
         self._house = listener.house
         self._listener = listener
+        self._timeout = listener.house.handshake_timeout if listener.timeout is None else listener.timeout
         self._clock = listener.house.reactor
         self.conversation = listener.converse()
         self.origin = Origin(_endpoint(address), listener.accept_from, guards=listener.guards)
@@ -137,6 +146,7 @@ class Client(TwistedProtocol):
         self._bound: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
         self._half_closes = False
+        self._unknown = False
         self._answered_status = False
         self._owes_pong = False
         self._outcome: str | None = None
@@ -162,9 +172,9 @@ class Client(TwistedProtocol):
     def connectionMade(self) -> None:
         self._began = self._clock.seconds()
         self._is_newcomer()
-        self._set_bound(self._house.handshake_timeout, self._too_slow)
+        self._set_bound(self._timeout, self._too_slow)
         if self.origin.is_known:
-            self._heed(self.conversation.opened)
+            self._begin()
         elif self.origin.is_guarded:
             self._quiet = self._clock.callLater(GUARD_QUIET, self._sends_no_header)
 
@@ -191,6 +201,13 @@ class Client(TwistedProtocol):
         self._is_newcomer()
         if self.origin.is_proxy and self._listener.guards:
             self._drop("health-check", "its proxy speaks for itself")
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if is_within(self.host, self._listener.health_check):
+            self._end("health-check")
+            self._hang_up()
         else:
             self._heed(self.conversation.opened)
 
@@ -281,7 +298,8 @@ class Client(TwistedProtocol):
                 elif self._outcome is None:
                     self._decide(event)
         except ProtocolError as problem:
-            self._cut_off("refused", str(problem))
+            if not (self._unknown and self._joining is not None):  # what goes to a server that runs is its to judge
+                self._cut_off("refused", str(problem))
         if self._outcome is not None:
             return
         if self.conversation.full:
@@ -292,18 +310,26 @@ class Client(TwistedProtocol):
 
     def _decide(self, event: session.Question) -> None:
         if self._joining is not None:
+            if isinstance(event, Opened):
+                self._unknown = False
+                self._joining.shown(event)
             # The server answers its status itself; what it then owes is known only if it does not.
             self._owes_pong = isinstance(event, PingRequested)
             return
         place = self._find_place(event)
         if place is None:
             return
+        self._unknown = isinstance(event, Connected)
         now, view = self._clock.seconds(), place.server.view
         verdict: session.Refusal | None = None
         if isinstance(event, LoginRequested | Opened):
             place.counts.login()
             verdict = place.admission.judge_login(event, self.host, view, now)
-        elif not self._answered_status and not place.admission.may_ask(self.host, now):
+        elif (
+            not isinstance(event, Connected)
+            and not self._answered_status
+            and not place.admission.may_ask(self.host, now)
+        ):
             self._drop("limited", "too many status questions of its address")
             return
         elif isinstance(event, StatusRequested):
@@ -317,9 +343,11 @@ class Client(TwistedProtocol):
                 self._set_bound(None)
                 self._joining = Joining(self, place, self._clock, self._house.relays)
                 self._work(self._pass_status(place, self._joining))
+            case session.Wait():
+                pass
             case entry:
-                assert isinstance(event, LoginRequested | Opened)
-                self._half_closes = isinstance(event, Opened)
+                assert isinstance(event, LoginRequested | Opened | Connected)
+                self._half_closes = not isinstance(event, LoginRequested)
                 self.player = event.name if isinstance(event, LoginRequested) else ""
                 self._set_bound(None)
                 if isinstance(entry, session.Relay) or not self._speak_for(place, entry):
@@ -373,14 +401,15 @@ class Client(TwistedProtocol):
         """Sends a client whose protocol we do not speak what the plugin has for it, where it has something."""
         if not self._half_closes or (isinstance(entry, session.Refuse) and entry.verdict is not None):
             return False
-        said = place.server.fake_status()
-        if said is None:
+        waiting = place.policy.waiting
+        said = place.server.fake_status() if waiting in ("auto", "answer") else None
+        if said is None and waiting != "answer":
             return False
         if isinstance(entry, session.Refuse) and entry.word:
             self._refused(entry.word)
         if isinstance(entry, session.Hold) or entry.wakes:
             place.server.wake(self.who, "connection")
-        self.transport.write(said)
+        self.transport.write(said or b"")
         self.tell(f"Answered {self.peer} in the server's place")
         self._close("answered")
         return True
@@ -395,7 +424,7 @@ class Client(TwistedProtocol):
         if self._owes_pong:
             self._answer_ping()
 
-    async def _join(self, joining: Joining, event: LoginRequested | Opened, entry: session.Entry) -> None:
+    async def _join(self, joining: Joining, event: session.Wish, entry: session.Entry) -> None:
         self._conclude(await joining.join(event, entry))
 
     # Endings
@@ -465,7 +494,10 @@ class Client(TwistedProtocol):
         self._house.outcomes.tell(household(self.host), outcome, line, level, said)
 
     def _too_slow(self) -> None:
-        self._drop("too-slow", "no whole handshake")
+        if self._unknown:  # the server may have started for another client meanwhile
+            self._decide(Connected())
+        if self._joining is None:
+            self._drop("too-slow", "nothing that wakes the server" if self._unknown else "no whole handshake")
 
     # Tasks and timers
 

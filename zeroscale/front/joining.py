@@ -17,7 +17,7 @@ from zeroscale.front import session
 from zeroscale.front.backend import Backend, connect
 from zeroscale.front.hold import Hold
 from zeroscale.front.place import Place, Relays, Visit
-from zeroscale.protocols.base import Component, Conversation, LoginRequested, Opened
+from zeroscale.protocols.base import Component, Connected, Conversation, Opened
 from zeroscale.protocols.proxy_header import Version
 from zeroscale.relay import Report
 from zeroscale.status import Status, Visitor
@@ -140,22 +140,29 @@ class Joining:
         self._relays = relays
         self._began = reactor.seconds()
         self._hold = Hold(joiner.conversation, joiner.transport.write, reactor, joiner.fell_silent)
+        self._wish: session.Wish | None = None
+        self._spoke = False
         self.relaying = False
 
     def heard(self, *, answered: bool) -> None:
         """The client has sent something; see `Hold.heard`."""
         self._hold.heard(answered=answered)
 
-    async def join(self, event: LoginRequested | Opened, entry: session.Entry) -> Ending:
+    def shown(self, event: Opened) -> None:
+        """It has shown that it is a client, on its way into a server that ran when it came."""
+        self._wish = event
+
+    async def join(self, event: session.Wish, entry: session.Entry) -> Ending:
         """Lets a player in.
 
         :param entry: what was decided about `event`; if the server is lost meanwhile it is decided anew.
         :raises ProtocolError: it did not wait for an answer to its login.
         """
+        self._wish = event
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)
-                entry = self._enter_again(event)
+                entry = self._enter_again(self._wish)
             try:
                 match entry:
                     case session.Relay():
@@ -176,7 +183,7 @@ class Joining:
             except BackendError as problem:
                 self._place.server.unreachable(str(problem))
             finally:
-                visit.end()
+                visit.end(silent=isinstance(self._wish, Connected) and not self._spoke)
         return Told("kicked", self._words(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
@@ -189,9 +196,11 @@ class Joining:
             pass
         return None
 
-    def _enter_again(self, event: LoginRequested | Opened) -> session.Entry:
+    def _enter_again(self, event: session.Wish) -> session.Entry:
         now, view = self._reactor.seconds(), self._place.server.view
-        verdict = self._place.admission.judge_wake(event, self._joiner.host, view, now)
+        verdict: session.Refusal | None = None
+        if not isinstance(event, Connected):
+            verdict = self._place.admission.judge_wake(event, self._joiner.host, view, now)
         return session.enter(event, view, self._place.policy, now, verdict)
 
     async def _held(self, limit: float, once_answered: bool) -> Visit:
@@ -270,6 +279,7 @@ class Joining:
                 raise BackendError("it closed the connection at once") from problem
             raise
         self._place.counts.relayed(report.to_backend, report.to_client)
+        self._spoke = report.to_backend > 0
         return Relayed(
             report.outcome.value,
             f"{report.to_backend} bytes to the server, {report.to_client} to the client",

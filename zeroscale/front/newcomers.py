@@ -89,7 +89,7 @@ def limited(address: str, trusted: Sequence[Network]) -> str | None:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
-    if parsed.is_loopback or any(parsed in network for network in trusted):
+    if parsed.is_loopback or is_within(address, trusted):
         return None
     return household(address)
 

@@ -17,8 +17,11 @@ from zeroscale.status import ServerView, Visitor
 class Visit(Protocol):
     """One player's stay, which keeps the server up."""
 
-    def end(self) -> None:
-        """The player is gone."""
+    def end(self, *, silent: bool = False) -> None:
+        """The player is gone.
+
+        :param silent: it never said a word, though its protocol has it speak first.
+        """
         ...
 
 

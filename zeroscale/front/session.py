@@ -6,9 +6,12 @@ Nothing is sent, started or awaited here; `connection` and `joining` do what is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from zeroscale.protocols.base import Component, LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.base import Component, Connected, LoginRequested, Opened, PingRequested, StatusRequested
 from zeroscale.status import ServerView, Status
+
+Waiting = Literal["auto", "hold", "answer", "page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,14 @@ class Policy:
     :ivar holds: a joining player waits for the server; else it is told to come again.
     :ivar hold_limit: seconds that a player is held at most.
     :ivar wake_on_answer: wake only once a held client has answered a request of ours, where it can.
+    :ivar waiting: what a client gets whose protocol we do not speak: `auto` and `answer`: what the plugin has for it,
+        and a close; `auto`, where the plugin has nothing, and `hold`: it is held; `page`: its Conversation knows.
     """
 
     holds: bool
     hold_limit: float
     wake_on_answer: bool = False
+    waiting: Waiting = "auto"
 
 
 LOCKOUT = "lockout"
@@ -59,6 +65,11 @@ class PassStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Read on: it has not shown yet that it is a client."""
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """Let the player through."""
 
@@ -91,9 +102,10 @@ class Refuse:
     verdict: Refusal | None = None
 
 
-Question = StatusRequested | PingRequested | LoginRequested | Opened
+Wish = LoginRequested | Opened | Connected
+Question = StatusRequested | PingRequested | Wish
 Entry = Relay | Hold | Refuse
-Decision = AnswerStatus | AnswerPing | PassStatus | Entry
+Decision = AnswerStatus | AnswerPing | PassStatus | Wait | Entry
 
 
 def decide(event: Question, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None) -> Decision:
@@ -106,13 +118,14 @@ def decide(event: Question, view: ServerView, policy: Policy, now: float, verdic
             return PassStatus() if view.status is Status.running else AnswerStatus()
         case PingRequested():
             return AnswerPing()
+        case Connected():
+            # A running server may be the one to speak first.
+            return enter(event, view, policy, now) if view.status is Status.running else Wait()
         case LoginRequested() | Opened():
             return enter(event, view, policy, now, verdict)
 
 
-def enter(
-    event: LoginRequested | Opened, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None
-) -> Entry:
+def enter(event: Wish, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None) -> Entry:
     """`decide()`, for who wants in."""
     if verdict is not None:
         return Refuse(wakes=False, word=verdict.word, verdict=verdict)
@@ -120,10 +133,10 @@ def enter(
         return Refuse(wakes=False, word=LOCKOUT)
     if view.status is Status.running:
         return Relay()
-    if view.status is Status.failed and not may_retry(view, now):
+    if isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
         return Refuse(wakes=False)
+    patience = event.patience
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
-    patience = event.patience if isinstance(event, LoginRequested) else None
     once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and patience is None
     if view.unstoppable or not policy.holds or patience == 0:
         return Refuse(wakes=True, once_answered=once_answered)

@@ -27,6 +27,7 @@ class Server(ProcessServer):
         working_directory: str | Path | None = None,
         command: str | None = None,
         stop_signal: str | int = "SIGTERM",
+        stop_to: str = "all",
         ready_line: str | None = None,
     ) -> None:
         """Starts nothing.
@@ -36,6 +37,7 @@ class Server(ProcessServer):
         :param working_directory: where it runs.
         :param command: the command line as one string, split as a shell would.
         :param stop_signal: the signal that asks it to stop, by name or number.
+        :param stop_to: whom it is sent: `all` processes, or the `first` one, for a server that tells its others itself.
         :param ready_line: a regular expression of the line of output that says it is ready.
         :raises PluginError: no command, or one of the values cannot be understood.
         """
@@ -53,7 +55,10 @@ class Server(ProcessServer):
             except re.error as error:
                 raise PluginError(f"ready_line={ready_line!r} is no regular expression: {error}") from None
             self.ready_line = ready_line
+        if stop_to not in ("all", "first"):
+            raise PluginError(f"stop_to={stop_to!r} is neither all (processes) nor first (the one that was started)")
         self._stop_signal = signal_number(stop_signal)
+        self._stop_to = stop_to
         super().__init__(working_directory=working_directory, state_directory=state_directory)
 
     def command(self) -> Sequence[str]:
@@ -61,8 +66,11 @@ class Server(ProcessServer):
         return self._command
 
     async def ask_to_stop(self) -> None:
-        """Sends the stop signal to the whole process group."""
-        self.signal(self._stop_signal)
+        """Sends the stop signal."""
+        if self._stop_to == "first":
+            self._process.signal_first(self._stop_signal)
+        else:
+            self.signal(self._stop_signal)
 
 
 def signal_number(name: str | int) -> signal.Signals:

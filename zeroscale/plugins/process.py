@@ -204,6 +204,14 @@ class ServerProcess:
         if self._paused and number not in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
             self.resume()  # a stopped process takes nothing but SIGKILL
 
+    def signal_first(self, number: int) -> None:
+        """Sends a signal to the server's first process; where that is gone, to all there are.
+
+        :raises PluginError: the system does not let us.
+        """
+        if self.alive:
+            self._group.signal_first(number)
+
     def pause(self) -> None:
         """Stops every process of the server where it stands, and our looking at its output.
 

@@ -128,6 +128,22 @@ class ProcessGroup:
             why = refused.strerror if refused else "its processes cannot be found"
             raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {why}")
 
+    def signal_first(self, number: int) -> None:
+        """Sends a signal to the server's first process; where that is gone, to every one that is left.
+
+        :raises PluginError: the system does not let us, or hides them.
+        """
+        first = self._first
+        if first is None or first not in self.members():
+            self.signal(number)
+            return
+        try:
+            os.kill(first, number)
+        except ProcessLookupError:
+            self.signal(number)
+        except OSError as error:
+            raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {error.strerror}") from error
+
     def exit_code(self) -> int | None:
         """The exit code of the first process, 128 plus the signal's number if a signal ended it.
 

@@ -16,8 +16,18 @@ Component = str | Mapping[str, object] | Sequence[object]
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """Generic protocols: a connection is there, and has yet to show that a client is at its other end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """Generic protocols: what this connection has shown so far counts as "a client is here"."""
+    """Generic protocols: what this connection has shown so far counts as "a client is here".
+
+    :ivar patience: as `LoginRequested.patience`: 0: it is to be told at once, and not held.
+    """
+
+    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class HoldAnswered:
     """A held client answered one of our requests: it is a real client, and it is still there."""
 
 
-Event = Opened | StatusRequested | PingRequested | LoginRequested | HoldAnswered
+Event = Connected | Opened | StatusRequested | PingRequested | LoginRequested | HoldAnswered
 
 
 @dataclass(frozen=True, slots=True)

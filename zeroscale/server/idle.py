@@ -56,10 +56,13 @@ class Attendance:
         """One more is relayed."""
         return replace(self, players=self.players + 1)
 
-    def left(self, now: float, joined_at: float, policy: IdlePolicy) -> Attendance:
-        """One of them, who had joined at `joined_at`, is gone."""
+    def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> Attendance:
+        """One of them, who had joined at `joined_at`, is gone.
+
+        :param silent: it never said a word where clients do: a port scan, so that its short visit is one everywhere.
+        """
         fewer = replace(self, players=self.players - 1)
-        if policy.short_visits and now - joined_at < SHORT_VISIT:
+        if (policy.short_visits or silent) and now - joined_at < SHORT_VISIT:
             return replace(fewer, grace_until=max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE)))
         return replace(fewer, quiet_since=now)
 

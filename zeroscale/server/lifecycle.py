@@ -374,6 +374,7 @@ class Lifecycle(Effects):
         self._began = self._clock.seconds()
         self._enter(Status.starting)
         self._readiness = self._parts.readiness()
+        self._readiness.lineless()
         self._plugin.on_output(self._output)
         self._set_timer(self._policy.start_timeout)
         self._work(self._watch_found(), self._machine.ready)
@@ -383,6 +384,7 @@ class Lifecycle(Effects):
         self._enter(Status.starting)
         self._log.info("Resuming %s", self.name)
         self._readiness = self._parts.readiness()
+        self._readiness.hurry()  # it has written its ready line long ago
         self._set_timer(min(self._policy.start_timeout, LONGEST_RESUME))
         self._work(self._resume(), self._machine.ready)
 
@@ -503,6 +505,8 @@ class Lifecycle(Effects):
     async def _start(self) -> None:
         if await self._plugin.adopt():
             self._adopted = True
+            if self._readiness is not None:
+                self._readiness.lineless()
             self._log.info("Found %s running, not started by this zeroscale; taking it over", self.name)
         else:
             self._parts.moved(None)  # where it was reached the last time, another may be now

@@ -72,37 +72,6 @@ class Probe(Interface):
         ...
 
 
-class GenericProbe:
-    """Any TCP server: all that can be asked of it is a connection.
-
-    :param reactor: connects, and has the clock.
-    :param host: an address or a name.
-    :param port: its port there.
-    """
-
-    def __init__(self, reactor: object, host: str, port: int) -> None:
-        self._reactor = reactor
-        self.move(host, port)
-
-    def move(self, host: str, port: int) -> None:
-        """From now on the server is there."""
-        self._where = f"{host}:{port}"
-        self._endpoint = _endpoint(self._reactor, host, port, CONNECT_TIMEOUT)
-
-    def connects(self) -> Deferred[bool]:
-        """Whether it accepts a connection."""
-        return Deferred.fromCoroutine(_connects(self._endpoint))
-
-    def ask(self) -> Deferred[Answer]:
-        """The same, as a question."""
-        return Deferred.fromCoroutine(self._ask())
-
-    async def _ask(self) -> Answer:
-        if not await self.connects():
-            raise BackendError(f"{self._where} does not accept connections")
-        return Answer()
-
-
 class MinecraftProbe:
     """A Minecraft server since 1.7, asked as the server list asks.
 
@@ -136,7 +105,7 @@ class MinecraftProbe:
         """From now on the server is there."""
         self._host = host
         self._port = port
-        self._endpoint = _endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
+        self._endpoint = endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
     def connects(self) -> Deferred[bool]:
         """Whether it accepts a connection."""
@@ -151,7 +120,7 @@ class MinecraftProbe:
     async def _ask(self) -> Answer:
         question = _Question(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
         try:
-            await _connect(self._endpoint, lambda: question)
+            await connect(self._endpoint, lambda: question)
         except (ConnectError, OSError) as error:
             raise BackendError(f"{self._host}:{self._port} does not accept connections: {error}") from error
         try:
@@ -172,14 +141,21 @@ class Readiness:
     :param probe: asks.
     :param status_disabled: whether the server is told not to answer the server list; asked late, for a server's first
         start writes its configuration.
+    :param question_every: seconds between two questions.
     """
 
     def __init__(
-        self, clock: IReactorTime, probe: Probe, *, status_disabled: Callable[[], bool] = lambda: False
+        self,
+        clock: IReactorTime,
+        probe: Probe,
+        *,
+        status_disabled: Callable[[], bool] = lambda: False,
+        question_every: float = QUESTION_EVERY,
     ) -> None:
         self._clock = clock
         self._probe = probe
         self._status_disabled = status_disabled
+        self._question_every = question_every
         self._ready_line = False
         self._pause: Deferred[None] | None = None
         self._question: Deferred[Answer] | None = None
@@ -206,6 +182,9 @@ class Readiness:
         elif self._question is not None:
             self._grace = self._clock.callLater(GRACE, self._abandon)
 
+    def lineless(self) -> None:
+        """Its ready line may have been written before we looked: no matter, it is asked."""
+
     async def _run(self) -> Answer:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
@@ -220,7 +199,7 @@ class Readiness:
                 answer = await self._ask()
             except (BackendError, TimeoutError) as error:
                 self._problem = str(error)
-                delay: float | None = max(asked_at + QUESTION_EVERY - self._clock.seconds(), CONNECT_EVERY)
+                delay: float | None = max(asked_at + self._question_every - self._clock.seconds(), CONNECT_EVERY)
                 if self._ready_line and isinstance(error, NoReply):
                     delay = 0.0 if asked_early else next(retries, None)
             else:
@@ -337,20 +316,26 @@ class _Question(Protocol):
 
 async def _connects(endpoint: IStreamClientEndpoint) -> bool:
     try:
-        await _connect(endpoint, _Hello)
+        await connect(endpoint, _Hello)
     except (ConnectError, OSError):  # OSError: a name that does not resolve
         return False
     return True
 
 
-async def _connect(endpoint: IStreamClientEndpoint, make: Callable[[], Protocol]) -> None:
+async def connect(endpoint: IStreamClientEndpoint, make: Callable[[], Protocol]) -> None:
+    """One connection. Cancelled it fails with `CancelledError`, and leaves nothing behind.
+
+    :raises ConnectError: it is not taken.
+    :raises OSError: it cannot be made.
+    """
     try:
         await endpoint.connect(Factory.forProtocol(make))
     except ConnectingCancelledError:  # no CancelledError, though nothing else has happened
         raise CancelledError from None
 
 
-def _endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+def endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+    """Where a server listens."""
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout)
     if isIPv6Address(host):

@@ -34,11 +34,14 @@ class Visit:
         self.visitor = visitor
         self.joined_at = joined_at
 
-    def end(self) -> None:
-        """The player is gone. To be called once; more often does nothing."""
+    def end(self, *, silent: bool = False) -> None:
+        """The player is gone. To be called once; more often does nothing.
+
+        :param silent: it was none: it never said a word.
+        """
         vigil, self._vigil = self._vigil, None
         if vigil is not None:
-            vigil.left(self, self._run)
+            vigil.left(self, self._run, silent=silent)
 
 
 class Vigil:
@@ -148,13 +151,13 @@ class Vigil:
         self._visits[visit] = None
         return visit
 
-    def left(self, visit: Visit, run: int) -> None:
+    def left(self, visit: Visit, run: int, *, silent: bool = False) -> None:
         """One of those who were let in during that run is gone."""
         if run != self._run:
             return
         del self._visits[visit]
         now = self._clock.seconds()
-        self._attendance = self._attendance.left(now, visit.joined_at, self._policy)
+        self._attendance = self._attendance.left(now, visit.joined_at, self._policy, silent=silent)
         self._log.debug("Lost connection, total clients: %d", self.players)
         if self.players == 0:
             self._empty_since = now

@@ -1,0 +1,53 @@
+"""What browsers read, and when they may try again."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.front.texts import DEFAULTS, Texts
+from zeroscale.front.web import LATER, SOON, TEXTS, try_again_in
+from zeroscale.protocols.component import plain
+from zeroscale.status import ServerView, Status
+
+
+def view(status: Status, **values: object) -> ServerView:
+    return ServerView(name="wiki", status=status, since=100.0, **values)  # type: ignore[arg-type]  # as the test says
+
+
+def test_every_kick_has_one() -> None:
+    of_players = {"not_known_kick", "not_op_kick"}
+    assert {name for name in DEFAULTS if name.endswith("_kick")} - of_players == set(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (view(Status.stopped, estimate=20.0), "Waking up, about 20 s\nThis page reloads itself"),
+        (view(Status.stopped), "Waking up\nThis page reloads itself"),
+        (view(Status.starting, estimate=40.0), "Waking up, about 30 s\n"),
+        (view(Status.failed, reason="it ended", retry_at=140.0), "Something went wrong\nReason: it ended. This page"),
+        (view(Status.failed, reason="it ended"), "Out of order\nReason: it ended. The server's operator"),
+    ],
+)
+def test_what_is_read(seen: ServerView, words: str) -> None:
+    assert plain(Texts(TEXTS).kick(seen, 110.0, "")).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("seen", "seconds"),
+    [
+        (view(Status.stopped, estimate=20.0), 20.0),
+        (view(Status.stopped), SOON),
+        (view(Status.starting, estimate=40.0), 30.0),
+        (view(Status.starting, estimate=4.0), 1.0),
+        (view(Status.starting), SOON),
+        (view(Status.stopping), SOON),
+        (view(Status.stopping, unstoppable=True), LATER),
+        (view(Status.paused), SOON),
+        (view(Status.failed, retry_at=125.0), 15.0),
+        (view(Status.failed), LATER),
+        (view(Status.stopped, lockout="a backup", estimate=20.0), LATER),
+    ],
+)
+def test_when_to_try_again(seen: ServerView, seconds: float) -> None:
+    assert try_again_in(seen, 110.0) == seconds

@@ -1,0 +1,109 @@
+"""Who is a client, by its first bytes: whole, byte by byte, with more behind; and who cannot be one any more."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols import recognise
+from zeroscale.protocols.recognise import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Recogniser
+
+
+def client_hello(**options: object) -> bytes:
+    """What OpenSSL says first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for name, value in options.items():
+        setattr(context, name, value)
+    outgoing = ssl.MemoryBIO()
+    connection = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="example.org")
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+HELLO = client_hello()
+OLD_HELLO = client_hello(maximum_version=ssl.TLSVersion.TLSv1_2)
+REDIS = recognise.matching(re.compile(rb"\*[1-9][0-9]*\r\n", re.DOTALL))
+
+CLIENTS = [
+    (recognise.any_byte, b"\0"),
+    (recognise.tls, HELLO),
+    (recognise.tls, OLD_HELLO),
+    (recognise.ssh, b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10\r\n"),
+    (recognise.ssh, b"SSH-1.99-x\n"),
+    (REDIS, b"*1\r\n"),
+]
+
+
+def in_records(hello: bytes, size: int) -> bytes:
+    """The same ClientHello, cut into records of a size."""
+    body = hello[5:]
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(hello[:3] + len(piece).to_bytes(2) + piece for piece in pieces)
+
+
+@pytest.mark.parametrize(("recogniser", "said"), CLIENTS)
+def test_a_client(recogniser: Recogniser, said: bytes) -> None:
+    assert [recogniser(said[:length]) for length in range(len(said))] == [False] * len(said)
+    assert recogniser(said)
+    assert recogniser(bytearray(said + b"more"))
+
+
+@pytest.mark.parametrize("size", [1000, 100, len(HELLO) // (MOST_RECORDS - 1)])
+def test_a_client_hello_in_several_records(size: int) -> None:
+    said = in_records(HELLO, size)
+    assert [recognise.tls(said[:length]) for length in range(len(said))] == [False] * len(said)
+    assert recognise.tls(said)
+
+
+def changed(data: bytes, at: int, new: bytes) -> bytes:
+    return data[:at] + new + data[at + len(new) :]
+
+
+@pytest.mark.parametrize(
+    ("recogniser", "said", "why"),
+    [
+        (recognise.tls, b"\x17", "no handshake record"),
+        (recognise.tls, b"GET / HTTP/1.1\r\n\r\n", "no handshake record"),
+        (recognise.tls, b"\x16\x02", "no handshake record"),
+        (recognise.tls, b"\x16\x03\x01\x00\x00", "record of 0 bytes"),
+        (recognise.tls, b"\x16\x03\x01\x40\x01", "record of 16385 bytes"),
+        (recognise.tls, b"\x16\x03\x01\x00\x04\x02", "no ClientHello"),
+        (recognise.tls, b"\x16\x03\x01\x00\x04\x01\x01\x00\x00", "ClientHello of 65540 bytes"),
+        (recognise.tls, b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", "without a version"),
+        (recognise.tls, changed(HELLO, 9, b"\x02"), "without a version"),
+        (recognise.tls, changed(HELLO, 43, b"\x21"), "without a version or a session"),
+        (recognise.tls, changed(HELLO, 44 + HELLO[43], b"\0\0"), "without ciphers"),
+        (recognise.tls, changed(HELLO, 44 + HELLO[43], b"\xff\xfe"), "without ciphers"),
+        (recognise.tls, in_records(HELLO, 1), "more than 64 records"),
+        (recognise.ssh, b"GET /", "does not begin"),
+        (recognise.ssh, b"SSH-1.5-x\n", "does not begin"),
+        (recognise.ssh, b"SSH-2.0-" + b"x" * 250, f"longer than {LONGEST_IDENTIFICATION}"),
+        (REDIS, b"PING\r\n" + b"x" * LONGEST_MATCHED, "not what a client's are"),
+    ],
+)
+def test_who_cannot_be_one(recogniser: Recogniser, said: bytes, why: str) -> None:
+    with pytest.raises(ProtocolError, match=re.escape(why)):
+        recogniser(said)
+
+
+@given(st.sampled_from([recognise.tls, recognise.ssh, REDIS]), st.binary(max_size=3000))
+def test_no_bytes_do_anything_else(recogniser: Recogniser, said: bytes) -> None:
+    try:
+        assert recogniser(said) in (True, False)
+    except ProtocolError as error:
+        assert "\n" not in str(error)
+
+
+@given(st.integers(0, len(HELLO) - 1), st.integers(0, 255), st.integers(0, len(HELLO)))
+def test_no_broken_hello_does_anything_else(at: int, byte: int, end: int) -> None:
+    with contextlib.suppress(ProtocolError):
+        assert recognise.tls(changed(HELLO, at, bytes([byte]))[:end]) in (True, False)

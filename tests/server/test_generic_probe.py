@@ -1,0 +1,280 @@
+"""Any TCP server is asked as its operator says; and one that writes a line is waited for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from zeroscale.errors import BackendError
+from zeroscale.protocols import http
+from zeroscale.server.generic_probe import (
+    Examiner,
+    ExpectedBytes,
+    GenericProbe,
+    HttpStatus,
+    LineReadiness,
+)
+from zeroscale.server.probe import CONNECT_EVERY, LINELESS_GRACE
+from zeroscale.status import Answer
+
+ASKED = http.question("127.0.0.1", 80, "/health")
+HEALTH = HttpStatus(ASKED, http.status_of, range(200, 300))
+
+
+class Server(Protocol):
+    """Says something upon a connection, or upon the first bytes."""
+
+    def __init__(self, house: Listening) -> None:
+        self.house = house
+
+    def connectionMade(self) -> None:
+        self.house.open += 1
+        if self.house.greets:
+            self._say()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.house.received += data
+        if not self.house.greets:
+            self._say()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.house.open -= 1
+        if self.house.empty is not None and not self.house.open:
+            self.house.empty.callback(None)
+
+    def _say(self) -> None:
+        assert self.transport is not None
+        for byte in self.house.says:
+            self.transport.write(bytes([byte]))
+        if self.house.closes:
+            self.transport.loseConnection()
+
+
+class Listening:
+    """A server on a port of its own."""
+
+    def __init__(self, says: bytes, *, greets: bool, closes: bool) -> None:
+        self.says = says
+        self.greets = greets
+        self.closes = closes
+        self.port = 0
+        self.open = 0
+        self.received = b""
+        self.empty: Deferred[None] | None = None
+
+    async def all_lost(self) -> None:
+        if self.open:
+            self.empty = Deferred()
+            await self.empty.addTimeout(5, IReactorTime(reactor))
+
+
+@asynccontextmanager
+async def listening(says: bytes = b"", *, greets: bool = False, closes: bool = False) -> AsyncIterator[Listening]:
+    house = Listening(says, greets=greets, closes=closes)
+    endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+    port = await endpoint.listen(Factory.forProtocol(lambda: Server(house)))
+    house.port = cast("IPv4Address", port.getHost()).port
+    try:
+        yield house
+        await house.all_lost()
+    finally:
+        await cast("Awaitable[None]", port.stopListening())
+
+
+def probe(house: Listening, examiner: Examiner | None = None, timeout: float = 5.0) -> GenericProbe:
+    return GenericProbe(reactor, "127.0.0.1", house.port, examiner=examiner, timeout=timeout)
+
+
+@ensureDeferred
+async def test_that_it_takes_a_connection_is_enough() -> None:
+    async with listening() as house:
+        asking = probe(house)
+        assert await asking.connects() is True
+        assert await asking.ask() == Answer(None, None, ())
+    with pytest.raises(BackendError, match="does not accept connections"):
+        await asking.ask()
+    assert await asking.connects() is False
+
+
+@ensureDeferred
+async def test_what_a_server_says_that_speaks_first() -> None:
+    async with listening(b"220 mail.example.org\r\n", greets=True) as house:
+        assert await probe(house, ExpectedBytes(b"220 ")).ask() == Answer()
+        with pytest.raises(BackendError, match="it said b'2"):
+            await probe(house, ExpectedBytes(b"SSH-")).ask()
+        assert house.received == b""
+
+
+@ensureDeferred
+async def test_what_a_server_says_that_is_asked() -> None:
+    async with listening(b"+PONG\r\n") as house:
+        assert await probe(house, ExpectedBytes(b"+PONG", b"PING\r\n")).ask() == Answer()
+        assert house.received == b"PING\r\n"
+
+
+@ensureDeferred
+async def test_an_http_status() -> None:
+    async with listening(b"HTTP/1.1 204 No Content\r\n\r\n") as house:
+        assert await probe(house, HEALTH).ask() == Answer()
+        assert house.received == ASKED
+        house.says = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
+        with pytest.raises(BackendError, match="it answered with status 503"):
+            await probe(house, HEALTH).ask()
+        house.says = b"SSH-2.0-OpenSSH\r\n"
+        with pytest.raises(BackendError, match="not HTTP"):
+            await probe(house, HEALTH).ask()
+
+
+@ensureDeferred
+async def test_a_server_that_closes_before_it_has_said_all() -> None:
+    async with listening(b"22", greets=True, closes=True) as house:
+        with pytest.raises(BackendError, match="closed the connection"):
+            await probe(house, ExpectedBytes(b"220 ")).ask()
+
+
+@ensureDeferred
+async def test_a_server_that_says_nothing_leaves_no_connection() -> None:
+    async with listening() as house:
+        with pytest.raises(TimeoutError, match=r"did not say within 0\.05 s"):
+            await probe(house, ExpectedBytes(b"220 "), 0.05).ask()
+
+
+@ensureDeferred
+async def test_a_cancelled_question_leaves_no_connection() -> None:
+    async with listening() as house:
+        question = probe(house, HEALTH).ask()
+        while not house.received:
+            await _turn()
+        question.cancel()
+        with pytest.raises(CancelledError):
+            await question
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@ensureDeferred
+async def test_a_command(code: int) -> None:
+    async with listening() as house:
+        asking = GenericProbe(reactor, "127.0.0.1", house.port, command=lambda: succeed(code))
+        if code == 0:
+            assert await asking.ask() == Answer()
+        else:
+            with pytest.raises(BackendError, match="exit code 3"):
+                await asking.ask()
+
+
+@ensureDeferred
+async def test_a_command_that_hangs_is_cancelled_in_time() -> None:
+    cancelled: list[object] = []
+    command: Deferred[int] = Deferred(cancelled.append)
+    async with listening() as house:
+        with pytest.raises(TimeoutError):
+            await GenericProbe(reactor, "127.0.0.1", house.port, command=lambda: command, timeout=0.05).ask()
+    assert cancelled == [command]
+
+
+async def _turn() -> None:
+    turn: Deferred[None] = Deferred()
+    IReactorTime(reactor).callLater(0, turn.callback, None)
+    await turn
+
+
+class ScriptedProbe:
+    """Accepts when the test says so."""
+
+    def __init__(self) -> None:
+        self.accepts = False
+        self.connected = 0
+
+    def connects(self) -> Deferred[bool]:
+        self.connected += 1
+        return succeed(self.accepts)
+
+    def ask(self) -> Deferred[Answer]:
+        raise AssertionError("it is not asked")
+
+
+class Scene:
+    """A wait for a line."""
+
+    def __init__(self, *, lineless: bool = False) -> None:
+        self.clock = Clock()
+        self.probe = ScriptedProbe()
+        self.readiness = LineReadiness(self.clock, self.probe)
+        if lineless:
+            self.readiness.lineless()
+        self.answers: list[Answer] = []
+        self.running = self.readiness.run().addCallback(self.answers.append)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.1] * round(seconds * 10))
+
+
+def test_a_server_is_not_disturbed_before_its_line() -> None:
+    scene = Scene()
+    scene.probe.accepts = True
+    scene.pass_time(100)
+    assert (scene.probe.connected, scene.answers) == (0, [])
+    assert scene.readiness.problem == "it has not written its ready line"
+    scene.readiness.hurry()
+    scene.readiness.hurry()
+    assert scene.answers == [Answer()]
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_after_its_line_it_has_to_take_a_connection() -> None:
+    scene = Scene()
+    scene.readiness.hurry()
+    scene.pass_time(1)
+    assert scene.probe.connected == pytest.approx(1 / CONNECT_EVERY, abs=2)
+    assert scene.readiness.problem == "it does not accept connections"
+    scene.probe.accepts = True
+    scene.pass_time(0.5)
+    assert scene.answers == [Answer()]
+
+
+def test_a_server_that_ran_before_is_ready_once_it_has_accepted_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(lineless=True)
+    scene.pass_time(100)
+    assert scene.answers == []
+    scene.probe.accepts = True
+    with caplog.at_level(logging.WARNING):
+        scene.pass_time(LINELESS_GRACE - 1)
+        assert scene.answers == []
+        scene.pass_time(2)
+    assert scene.answers == [Answer()]
+    assert "without a ready line: taken for ready" in caplog.text
+
+
+def test_or_when_its_line_is_found() -> None:
+    scene = Scene(lineless=True)
+    scene.probe.accepts = True
+    scene.pass_time(1)
+    scene.readiness.hurry()
+    assert scene.answers == [Answer()]
+    assert scene.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("lined", [False, True])
+@pytest.mark.parametrize("lineless", [False, True])
+def test_a_wait_that_is_called_off_leaves_nothing(lined: bool, lineless: bool) -> None:
+    scene = Scene(lineless=lineless)
+    if lined:
+        scene.readiness.hurry()
+    scene.running.addErrback(lambda failure: failure.trap(CancelledError))
+    scene.running.cancel()
+    assert scene.clock.getDelayedCalls() == []
+    scene.readiness.hurry()
+    assert scene.answers == [None] or scene.answers == []

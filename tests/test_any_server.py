@@ -1,0 +1,124 @@
+"""What a configuration says of a server that does not speak Minecraft becomes its parts."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+
+from zeroscale import any_server
+from zeroscale.config import ProxyProtocolConfig, ServerConfig
+from zeroscale.errors import BackendError, ConfigError
+from zeroscale.protocols.base import Connected, Event, Opened
+from zeroscale.protocols.component import plain
+from zeroscale.server.generic_probe import LineReadiness
+from zeroscale.server.probe import Readiness
+from zeroscale.status import Answer, ServerView, Status
+
+ASLEEP = ServerView(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
+GET = b"GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n"
+
+
+def server(**values: Any) -> ServerConfig:
+    return ServerConfig(**{"name": "wiki", "plugin": "generic", "listen": ("80",), "server_port": 8080, **values})
+
+
+def hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    connection = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize(
+    ("wake_on", "said"),
+    [
+        ("data", b"x"),
+        ("tls", hello()),
+        ("http", GET),
+        ("ssh", b"SSH-2.0-x\r\n"),
+        ("regex:[a-c]{2}", b"ca"),
+    ],
+)
+def test_a_client_has_to_show_itself(wake_on: str, said: bytes) -> None:
+    conversation = any_server.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0)
+    events: list[Event] = [*conversation.opened()]
+    for byte in said:
+        events += conversation.receive(bytes([byte]))
+    assert events == [Connected(), Opened()]
+
+
+def test_or_it_need_not() -> None:
+    assert list(any_server.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [Opened()]
+
+
+def test_a_page_says_when_to_come_again() -> None:
+    config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
+    conversation = any_server.conversation(config, lambda: ASLEEP, lambda: 0.0)
+    assert list(conversation.receive(GET)) == [Opened(patience=0.0)]
+    page = conversation.kick(any_server.texts(config).kick(ASLEEP, 0.0, ""))
+    assert b"Retry-After: 20\r\n" in page and b"<h1>Gleich da</h1>" in page
+    assert plain(any_server.texts(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")
+
+
+@pytest.mark.parametrize("values", [{"wake_on": "tls"}, {"ready": "http"}, {"waiting": "hold"}])
+def test_none_of_it_is_for_minecraft(values: dict[str, str]) -> None:
+    any_server.check_unused(server(plugin="minecraft"))
+    with pytest.raises(ConfigError, match=f"{next(iter(values))} is for servers that do not speak Minecraft"):
+        any_server.check_unused(server(plugin="minecraft", **values))
+
+
+def test_how_readiness_is_waited_for() -> None:
+    for ready, kind in (("connect", Readiness), ("http", Readiness), ("line:Done", LineReadiness)):
+        config = server(ready=ready)
+        assert isinstance(any_server.readiness(config, reactor, any_server.probe(config, reactor)), kind)
+    pattern = any_server.ready_line(server(ready="line:Done"))
+    assert pattern is not None and pattern.search("[12:00:00] Done (1 s)")
+    assert any_server.ready_line(server()) is None
+
+
+class _Http(Protocol):
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        data = data.removeprefix(b"PROXY UNKNOWN\r\n")
+        assert data.startswith(b"GET ")
+        self.transport.write(b"HTTP/1.1 404 Not Found\r\n\r\n" if b" /x " in data else b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("ready", "problem"),
+    [
+        ("connect", None),
+        ("http", None),
+        ("http:/x", None),
+        ("http:/x=200", "status 404"),
+        ("bytes:GET / HTTP/1.0\\r\\n\\r\\n=>HTTP/1.1 200", None),
+        ("command:test -e ready", None),
+        ("command:test -e missing", "exit code 1"),
+        (f"command:{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
+    ],
+)
+@ensureDeferred
+async def test_how_it_is_asked(ready: str, problem: str | None, tmp_path: Path) -> None:
+    (tmp_path / "ready").touch()
+    port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(_Http))
+    try:
+        proxied = ProxyProtocolConfig(send="v1") if problem is None else ProxyProtocolConfig()
+        told = {"ready": ready, "working_directory": tmp_path, "proxy_protocol": proxied}
+        config = server(server_port=port.getHost().port, **told)
+        asked = any_server.probe(config, reactor).ask()
+        if problem is None:
+            assert await asked == Answer()
+        else:
+            with pytest.raises(BackendError, match=problem):
+                await asked
+    finally:
+        await port.stopListening()

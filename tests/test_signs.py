@@ -1,0 +1,94 @@
+"""How `wake_on` and `ready` are spelled; a mistake is one line that says what there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeroscale.errors import ConfigError
+from zeroscale.signs import (
+    ANY_ANSWER,
+    LONGEST_PATTERN,
+    WAKE_WORDS,
+    Accepts,
+    AnswersHttp,
+    ReadySign,
+    Satisfies,
+    Says,
+    Writes,
+    ready_sign,
+    wake_sign,
+)
+
+
+@pytest.mark.parametrize("word", WAKE_WORDS)
+def test_a_word_to_wake_on(word: str) -> None:
+    assert (wake_sign(word).kind, wake_sign(word).pattern) == (word, None)
+
+
+def test_a_pattern_to_wake_on_is_of_bytes() -> None:
+    pattern = wake_sign(r"regex:\x00{2}.:\r\n").pattern
+    assert pattern is not None
+    assert pattern.match(b"\0\0\n:\r\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tsl", "'tsl' is none of connect, data, tls, http, ssh and regex:PATTERN"),
+        ("", "none of"),
+        ("tls:1.3", "none of"),
+        ("regex", "none of"),
+        ("regex:", "1 to"),
+        ("regex:" + "a" * (LONGEST_PATTERN + 1), "1 to"),
+        ("regex:(", "no regular expression"),
+        (r"regex:\u00e9", "no regular expression of bytes"),
+    ],
+)
+def test_what_nobody_can_wake_on(text: str, named: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        wake_sign(text)
+    assert named in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("connect", Accepts()),
+        ("bytes:SSH-2.0-", Says(b"SSH-2.0-")),
+        (r"bytes:\x05\r\n\\", Says(b"\x05\r\n\\")),
+        (r"bytes:PING\r\n=>+PONG", Says(b"+PONG", b"PING\r\n")),
+        ("http", AnswersHttp("/", ANY_ANSWER)),
+        ("http:/health?full=1%20", AnswersHttp("/health?full=1%20", ANY_ANSWER)),
+        ("http:/health=204", AnswersHttp("/health", range(204, 205))),
+        ("command:pg_isready -h 'a b'", Satisfies(("pg_isready", "-h", "a b"))),
+        (r"line:Done \(.*\)", Writes(r"Done \(.*\)")),
+    ],
+)
+def test_what_tells_that_it_is_ready(text: str, sign: ReadySign) -> None:
+    assert ready_sign(text) == sign
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "none of connect, bytes:"),
+        ("connect:", "none of"),
+        ("bytes:", "none of"),
+        ("bytes:PING=>", "none of"),
+        ("bytes:\u20ac", "no bytes"),
+        ("bytes:\\x", "no bytes"),
+        ("http:", "none of"),
+        ("http:health", "no path"),
+        ("http:/a b", "no path"),
+        ("http:/=99", "99 is no HTTP status"),
+        ("http:/=" + "9" * 5000, "no HTTP status"),
+        ("command: ", "none of"),
+        ("command:'", "cannot be split"),
+        ("line:", "none of"),
+        ("line:(", "no regular expression"),
+    ],
+)
+def test_what_tells_nothing(text: str, named: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ready_sign(text)
+    assert named in str(raised.value) and "\n" not in str(raised.value)

@@ -1,0 +1,103 @@
+"""A server whose protocol we do not speak, as its configuration has it: how its clients are known, how it is asked.
+
+Puts the parts together, for `service`; each of them knows only what it is handed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from zeroscale import ready_command, signs
+from zeroscale.bridge import from_coroutine
+from zeroscale.config import ServerConfig
+from zeroscale.errors import ConfigError
+from zeroscale.front import web
+from zeroscale.front.texts import Texts
+from zeroscale.protocols import http, recognise
+from zeroscale.protocols.base import Conversation
+from zeroscale.protocols.generic import GenericConversation, HttpConversation
+from zeroscale.protocols.proxy_header import local_header
+from zeroscale.server.generic_probe import (
+    QUESTION_EVERY,
+    Examiner,
+    ExpectedBytes,
+    GenericProbe,
+    HttpStatus,
+    LineReadiness,
+)
+from zeroscale.server.probe import Probe, Readiness
+from zeroscale.status import ServerView
+
+
+def check_unused(config: ServerConfig) -> None:
+    """Judges the configuration of a server that speaks Minecraft: none of this is for it.
+
+    :raises ConfigError: naming what is.
+    """
+    for name, default in (("wake_on", "connect"), ("waiting", "auto"), ("ready", "connect")):
+        if getattr(config, name) != default:
+            raise ConfigError(
+                f"server {config.name!r}: {name} is for servers that do not speak Minecraft, as {config.plugin} does"
+            )
+
+
+def conversation(config: ServerConfig, view: Callable[[], ServerView], now: Callable[[], float]) -> Conversation:
+    """A new client's conversation."""
+    sign = signs.wake_sign(config.wake_on)
+    match sign.kind:
+        case "connect":
+            return GenericConversation()
+        case "http":
+            return HttpConversation(page=config.waiting == "page", again=lambda: web.try_again_in(view(), now()))
+        case "data":
+            return GenericConversation(recognise=recognise.any_byte)
+        case "tls":
+            return GenericConversation(recognise=recognise.tls)
+        case "ssh":
+            return GenericConversation(recognise=recognise.ssh)
+        case "regex":
+            assert sign.pattern is not None
+            return GenericConversation(recognise=recognise.matching(sign.pattern))
+
+
+def texts(config: ServerConfig) -> Texts:
+    """What its clients read, where their protocol has words.
+
+    :raises ConfigError: a text is wrong.
+    """
+    return Texts({**web.TEXTS, **config.texts})
+
+
+def probe(config: ServerConfig, reactor: Any) -> GenericProbe:
+    """How it is asked."""
+    examiner: Examiner | None = None
+    command = None
+    sends = config.proxy_protocol.send
+    header = b"" if sends is None else local_header(sends)
+    match signs.ready_sign(config.ready):
+        case signs.Says(expected, question):
+            examiner = ExpectedBytes(expected, header + question)
+        case signs.AnswersHttp(path, statuses):
+            asked = http.question(config.server_host, config.server_port, path)
+            examiner = HttpStatus(header + asked, http.status_of, statuses)
+        case signs.Satisfies(words):
+
+            def command() -> Any:
+                return from_coroutine(ready_command.run(words, config.directory))
+
+    return GenericProbe(reactor, config.server_host, config.server_port, examiner=examiner, command=command)
+
+
+def readiness(config: ServerConfig, reactor: Any, asking: Probe) -> Readiness | LineReadiness:
+    """A new wait until it is ready."""
+    if ready_line(config) is not None:
+        return LineReadiness(reactor, asking)
+    return Readiness(reactor, asking, question_every=QUESTION_EVERY)
+
+
+def ready_line(config: ServerConfig) -> re.Pattern[str] | None:
+    """The line of its output that says it is ready, where that is what tells."""
+    sign = signs.ready_sign(config.ready)
+    return re.compile(sign.pattern) if isinstance(sign, signs.Writes) else None

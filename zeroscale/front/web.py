@@ -1,0 +1,48 @@
+"""What somebody reads who asks an HTTP server that sleeps: texts for a page, and when to try again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zeroscale.status import ServerView, Status
+
+TEXTS: Mapping[str, str] = {
+    "sleeping_kick": "Waking up[, {estimate}]\nThis page reloads itself until the server is there.",
+    "starting_kick": "Waking up[, {remaining}]\nThis page reloads itself until the server is there.",
+    "stopping_kick": "Starting again\nThe server was just going to sleep. This page reloads itself.",
+    "stuck_kick": "Shutting down for a long time\nThe server's operator has to look after it.",
+    "failed_kick": "Something went wrong\n[Reason: {reason}. ]This page tries again[ in {remaining}].",
+    "given_up_kick": "Out of order\n[Reason: {reason}. ]The server's operator has to look after it.",
+    "paused_kick": "Waking up\nThis page reloads itself until the server is there.",
+    "locked_out_kick": "Down for now\n{reason}",
+    "unreachable_kick": "Not answering right now\nThis page reloads itself.",
+    "denied_kick": "Not for you\nYou may not wake this server.",
+    "nobody_kick": "Asleep\nIts operator wakes it.",
+    "rate_kick": "Too many requests\nPlease try again in a minute.",
+    "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than was thought. This page reloads itself.",
+}
+"""The texts of `front.texts` that such a client can get, unless the operator has others. (Only of players it is asked
+whether they are known, or operators.)"""
+
+SOON = 5.0
+"""Seconds after which it is worth another try, where nobody knows better."""
+
+LATER = 60.0
+"""Where somebody has to look after the server first."""
+
+
+def try_again_in(view: ServerView, now: float) -> float:
+    """After how many seconds another try is worth it.
+
+    :param now: the clock's reading that `view.since` is of.
+    """
+    if view.lockout is not None or view.unstoppable:
+        return LATER
+    match view.status:
+        case Status.failed:
+            return LATER if view.retry_at is None else max(1.0, view.retry_at - now)
+        case Status.stopped:
+            return view.estimate or SOON
+        case Status.starting if view.estimate is not None:
+            return max(1.0, view.since + view.estimate - now)
+    return SOON

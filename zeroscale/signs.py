@@ -1,0 +1,173 @@
+"""By what a client is known, and a starting server to be ready: how the two are spelled in a file or an option.
+
+Only spelling is judged here; what a sign looks like in bytes is `protocols.recognise`'s, and how a server is asked
+`server.generic_probe`'s.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from zeroscale.errors import ConfigError
+
+WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
+
+WAKE_WORDS: tuple[WakeKind, ...] = ("connect", "data", "tls", "http", "ssh")
+
+LONGEST_PATTERN = 1000
+"""Characters of a pattern: what is longer was not written by a person."""
+
+ANY_ANSWER = range(100, 500)
+"""HTTP statuses of a server that is up, unless one is named: it may well want a password, or have no such page."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeSign:
+    """What a connection must show to count as a client.
+
+    :ivar kind: "connect": nothing.
+    :ivar pattern: "regex" only: what its first bytes must match, from the first one on.
+    """
+
+    kind: WakeKind
+    pattern: re.Pattern[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """It takes a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """It says something upon a connection.
+
+    :ivar expected: its first bytes.
+    :ivar question: what it is sent first.
+    """
+
+    expected: bytes
+    question: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersHttp:
+    """It answers a GET.
+
+    :ivar path: of what.
+    :ivar statuses: with one of these.
+    """
+
+    path: str
+    statuses: range
+
+
+@dataclass(frozen=True, slots=True)
+class Satisfies:
+    """A command ends with exit code 0.
+
+    :ivar words: the command.
+    """
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """It writes a line of output, and takes a connection.
+
+    :ivar pattern: what the line has in it.
+    """
+
+    pattern: str
+
+
+ReadySign = Accepts | Says | AnswersHttp | Satisfies | Writes
+
+
+def wake_sign(text: str) -> WakeSign:
+    """Reads `wake_on`.
+
+    :raises ConfigError: it is none.
+    """
+    for word in WAKE_WORDS:
+        if text == word:
+            return WakeSign(word)
+    kind, colon, pattern = text.partition(":")
+    if kind == "regex" and colon:
+        return WakeSign("regex", _bytes_pattern(pattern))
+    raise ConfigError(f"wake_on {text!r} is none of {', '.join(WAKE_WORDS)} and regex:PATTERN")
+
+
+def ready_sign(text: str) -> ReadySign:
+    """Reads `ready`.
+
+    :raises ConfigError: it is none.
+    """
+    kind, colon, value = text.partition(":")
+    match kind:
+        case "connect" if not colon:
+            return Accepts()
+        case "bytes" if value:
+            question, arrow, expected = value.rpartition("=>")
+            if expected:
+                return Says(_bytes("ready", expected), _bytes("ready", question) if arrow else b"")
+        case "http" if value or not colon:
+            return _answers_http(value or "/")
+        case "command" if value.strip():
+            return Satisfies(_words(value))
+        case "line" if value:
+            return Writes(_text_pattern(value))
+    raise ConfigError(
+        f"ready {text!r} is none of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, "
+        "command:COMMAND and line:PATTERN"
+    )
+
+
+def _answers_http(value: str) -> AnswersHttp:
+    path, equals, status = value.rpartition("=")
+    if not equals or not re.fullmatch("[0-9]+", status):
+        path, status = value, ""
+    if not re.fullmatch(r"/[\x21-\x7e]*", path):
+        raise ConfigError(f"ready: {path!r} is no path: it begins with a slash, and what is not ASCII is %-encoded")
+    if not status:
+        return AnswersHttp(path, ANY_ANSWER)
+    if not 100 <= int(status[:9]) <= 599:
+        raise ConfigError(f"ready: {status} is no HTTP status: 100 to 599")
+    return AnswersHttp(path, range(int(status), int(status) + 1))
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise ConfigError(f"ready: {command!r} cannot be split into words: {error}") from None
+
+
+def _bytes(name: str, text: str) -> bytes:
+    r"""Text with Python's escapes: `\r`, `\n`, `\x00`, `\\`."""
+    try:
+        return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
+    except UnicodeError:
+        raise ConfigError(rf"{name}: {text!r} means no bytes: write what is not ASCII as \xNN") from None
+
+
+def _bytes_pattern(pattern: str) -> re.Pattern[bytes]:
+    _text_pattern(pattern, "wake_on")
+    try:
+        return re.compile(pattern.encode(), re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"wake_on: {pattern!r} is no regular expression of bytes: {error}") from None
+
+
+def _text_pattern(pattern: str, name: str = "ready") -> str:
+    if not pattern or len(pattern) > LONGEST_PATTERN:
+        raise ConfigError(f"{name}: a regular expression has 1 to {LONGEST_PATTERN} characters")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{name}: {pattern!r} is no regular expression: {error}") from None
+    return pattern
