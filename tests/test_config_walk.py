@@ -113,6 +113,38 @@ def test_each_mistake_has_its_path(table: object, mistakes: list[str]) -> None:
     assert all(said.startswith(start) for said, start in zip(found, mistakes, strict=True)), found
 
 
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    one: int
+    two: int = 0
+    three: int = 0
+
+    def __post_init__(self) -> None:
+        if self.one < 0:
+            raise ConfigError("one is negative")
+        if self.three and not self.two:
+            raise ConfigError("three needs two")
+
+
+@pytest.mark.parametrize(
+    ("table", "stand_in", "mistakes"),
+    [
+        ({"one": 1, "two": 1, "three": 1}, {}, []),
+        ({"one": 1, "three": 1}, {}, ["pair.three: needs two"]),
+        ({"one": -1, "three": 1}, {}, ["pair: one is negative"]),
+        ({"one": -1, "three": 1}, {"one": 1}, ["pair.one: is negative", "pair.three: needs two"]),
+        ({"two": 1, "three": 1}, {"one": 1}, ["pair.one: is missing; it must be a whole number"]),
+        ({"three": 1}, {"one": 1}, ["pair.one: is missing; it must be a whole number", "pair.three: needs two"]),
+        ({"three": 1}, {}, ["pair.one: is missing; it must be a whole number"]),
+    ],
+)
+def test_what_a_struct_says_of_itself(table: object, stand_in: dict[str, Any], mistakes: list[str]) -> None:
+    walk = Walk(BASE, {})
+    values = walk.values(table, Pair, "pair")
+    assert values is not None
+    assert (walk.made(Pair, values, "pair", stand_in) is None) is bool(mistakes)
+    assert walk.mistakes == mistakes
+
+
 def structs() -> list[type[msgspec.Struct]]:
     found: list[type[msgspec.Struct]] = []
     todo: list[type[msgspec.Struct]] = [config.Config]

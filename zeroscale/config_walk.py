@@ -36,6 +36,10 @@ def fields_of(struct: type[msgspec.Struct]) -> Mapping[str, inspect.Field]:
     return {field.encode_name: field for field in kind.fields}
 
 
+def _required(struct: type[msgspec.Struct]) -> list[str]:
+    return [field.name for field in fields_of(struct).values() if field.required]
+
+
 class Walk:
     """One reading of one file.
 
@@ -110,30 +114,33 @@ class Walk:
         :param stand_in: values of required fields that nobody could refuse.
         :returns: None where it refuses them, or lacks one.
         """
-        if any(field.required and field.name not in values for field in fields_of(struct).values()):
-            self._refused_alone(struct, values, path, stand_in)
-            return None
         try:
-            return struct(**values)
+            made = struct(**{**stand_in, **values})
         except ConfigError as error:
             if not self._refused_alone(struct, values, path, stand_in):
                 self.mistake(path, str(error))
             return None
+        except TypeError:  # a required field is missing that has no stand-in: there is nothing to be judged
+            return None
+        return made if all(name in values for name in _required(struct)) else None
 
     def _refused_alone(
         self, struct: type[msgspec.Struct], values: Mapping[str, Any], path: str, stand_in: Mapping[str, Any]
     ) -> bool:
+        base = {**{name: values[name] for name in _required(struct) if name in values}, **stand_in}
+        try:
+            struct(**base)
+        except ConfigError:  # what must be there is refused already
+            return False
         refused = False
         for key, field in fields_of(struct).items():
             if field.name in values:
                 try:
-                    struct(**{**stand_in, field.name: values[field.name]})
+                    struct(**{**base, field.name: values[field.name]})
                 except ConfigError as error:
                     said = re.sub(rf"^(\w+\.)?{field.name}:? ", "", str(error))  # which the path says
                     self.mistake(join(path, key), said)
                     refused = True
-                except TypeError:  # a required field is missing that has no stand-in: it can only be judged whole
-                    continue
         return refused
 
     # Single values.
