@@ -98,7 +98,7 @@ class InCluster(Subject):
         await self.cluster.until(lambda: self.cluster.asked)
 
 
-@pytest.fixture(params=["statefulsets", "deployments"])
+@pytest.fixture(params=["statefulsets", pytest.param("deployments", marks=pytest.mark.slow)])
 def plural(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -223,7 +223,8 @@ async def test_what_somebody_else_changed_meanwhile_is_looked_at_again(subject: 
         assert subject.cluster.asked["get", "statefulsets/scale"] == 3
 
 
-async def test_a_conflict_that_never_ends_is_an_error(subject: InCluster) -> None:
+async def test_a_conflict_that_never_ends_is_an_error(subject: InCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "TRIES", 1)
     subject.cluster.before_update += [subject.cluster.touch] * 1000
     async with core(subject) as driven:
         assert "is changed all the time by somebody else" in await refused(driven.start())
@@ -328,6 +329,20 @@ async def test_a_pod_that_is_terminating_still_counts(subject: InCluster) -> Non
             subject.cluster.let_pods_end()
             assert (await driven.end).is_clean
             await second.start()
+
+
+@both
+async def test_a_run_that_is_still_ending_is_taken_over_until_its_end(subject: InCluster) -> None:
+    await subject.start_behind_its_back()
+    await subject.hold_stop()
+    await subject.stop_behind_its_back()
+    async with core(subject) as driven:
+        assert await driven.adopt(), "who joins now is held until it has saved"
+        await subject.let_stop()
+        assert driven.end is not None
+        assert (await driven.end).is_clean
+        assert not driven.found.is_set()
+        assert not await driven.adopt()
 
 
 @both

@@ -183,18 +183,20 @@ class Server:
         return None
 
     async def adopt(self) -> bool:
-        """Whether it runs, whoever has scaled it up. From now on it is watched.
+        """Whether it runs, whoever has scaled it up, or pods of its last run are still ending. It is watched then.
 
         :raises PluginError: the API cannot be asked.
         """
+        runs = False
         self._ours = True  # what is found now need not be told as well
         try:
             await self._look()
+            runs = self._is_wanted or await self._is_ending()
         finally:
-            self._ours = self._is_wanted
-        if self._is_wanted:
+            self._ours = runs
+        if runs:
             self.status = Status.running
-        return self._is_wanted
+        return runs
 
     async def players(self) -> int | None:
         """None: the server itself is to be asked.
@@ -241,6 +243,13 @@ class Server:
             self._say(f"{self._reference} is still ending its last run")
         await self._until(lambda: self._is_gone or self._is_wanted)
         await self._pods_ended()
+
+    async def _is_ending(self) -> bool:
+        """Whether pods are left of a run that somebody has ended: who comes now has to wait for their end."""
+        if self._workload is None or self._reference.plural != "deployments":
+            return self._workload is not None and self._workload.existing > 0
+        selector = self._workload.selector
+        return await self._patiently(lambda: self._scaler.has_living_pods(selector), TRIES)
 
     async def _pods_ended(self) -> bool:
         """Waits until no pod of a Deployment at zero is alive; its status does not count those that are terminating.
