@@ -166,6 +166,7 @@ def test_while_it_does_not_read_nothing_more_is_read_or_told() -> None:
     assert client.transport.producerState == "paused"
     client.say({"command": "logs", "server": "a"}, {"command": "logs", "server": "b"})
     told = len(client.answers)
+    assert not any("result" in each for each in client.answers)
     for _ in range(20):
         client.proxy.changed("a")
         client.clock.advance(1)
