@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peers.dockerd import Dockerd, dockerd
 from plugins.behaviour import (
     Adopts,
     Core,
@@ -72,6 +73,20 @@ class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, 
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Subject:
         return FakeSubject(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    with dockerd(tmp_path_factory.mktemp("engine")) as daemon:
+        yield daemon
+
+
+@pytest.mark.slow
+@pytest.mark.peers("dockerd", "docker", "busybox")
+class TestBehaviourAtARealEngine(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+    @pytest.fixture
+    def subject(self, tmp_path: Path, engine: Dockerd) -> Subject:
+        return ContainerSubject(tmp_path, engine.socket)
 
 
 @asynccontextmanager

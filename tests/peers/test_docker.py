@@ -1,0 +1,191 @@
+"""A real Minecraft server in a container of a real engine, and whatever others do with it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcstatus import JavaServer
+from peers.dockerd import IMAGE, Dockerd, dockerd
+from peers.programs import Program, free_port
+from peers.scene import HERE, ROOT, House, Player, Proxy
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peers("dockerd", "docker", "busybox", "node"),
+    pytest.mark.usefixtures("npm_packages"),
+]
+
+VERSION = "1.20.4"
+
+DISCOVER = """
+import asyncio, json, sys
+from zeroscale.plugins.docker_discovery import Discovery
+
+asyncio.run(Discovery(lambda tables: print(json.dumps(tables), flush=True), base_url=sys.argv[1]).run())
+"""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    with dockerd(tmp_path_factory.mktemp("engine")) as daemon:
+        yield daemon
+
+
+def create(engine: Dockerd, name: str, *, labels: Mapping[str, str] | None = None) -> int:
+    """A container with a real server; returns the server's port, which a label names where there are labels."""
+    node = shutil.which("node")
+    assert node is not None
+    port = free_port()
+    said = {"port": str(port), **labels} if labels else {}
+    options = [word for key, text in said.items() for word in ("--label", f"zeroscale.{key}={text}")]
+    homes = {"/usr", "/lib", "/lib64", str(Path(node).resolve().parent.parent), str(HERE)}
+    mounts = [word for home in sorted(homes) for word in ("--volume", f"{home}:{home}:ro")]
+    server = ["--engine", "minecraft-protocol", "--version", VERSION, "--port", str(port)]
+    command = [IMAGE, node, str(HERE / "server.js"), *server]
+    engine.docker("create", "--name", name, "--network", "host", *mounts, *options, *command)
+    return port
+
+
+class DockerProxy(Proxy):
+    """A proxy with its server in a container, whose processes are none of its own."""
+
+    def server_processes(self) -> set[int]:
+        return set()
+
+
+def begin(
+    house: House, engine: Dockerd, name: str, port: int, *options: str, idle_shutdown: float = 0.3
+) -> DockerProxy:
+    arguments = [f"container={name}", "protocol=minecraft", f"base_url={engine.url}"]
+    proxy = DockerProxy(
+        "docker",
+        house.directory / name,
+        arguments,
+        port=free_port(),
+        server_port=port,
+        idle_shutdown=0.3,
+        options=options,
+    )
+    return house.keep(proxy)
+
+
+def join(house: House, proxy: Proxy, *arguments: str) -> Player:
+    player = house.player(VERSION, proxy.port, "Steve", *arguments)
+    player.wait_for_event("joined")
+    return player
+
+
+def test_it_wakes_for_a_player_and_stops_when_all_have_left(house: House, engine: Dockerd) -> None:
+    proxy = begin(house, engine, "mc", create(engine, "mc"))
+    assert JavaServer("127.0.0.1", proxy.port, timeout=5).status().players.online == 0
+    assert engine.state("mc") == "created"
+    for _ in range(2):
+        player = join(house, proxy)
+        assert engine.state("mc") == "running"
+        player.leave()
+        engine.wait_for_state("mc", "exited", proxy)
+    assert "Stopping the server" in engine.docker("logs", "mc")
+    proxy.end()
+
+
+def test_started_by_hand_it_is_used_and_stopped_like_any_other(house: House, engine: Dockerd) -> None:
+    proxy = begin(house, engine, "by-hand", create(engine, "by-hand"))
+    engine.docker("start", "by-hand")
+    at = proxy.wait_for("not started by this zeroscale")
+    proxy.wait_for("is online", after=at)
+    engine.wait_for_state("by-hand", "exited", proxy)
+    engine.docker("start", "by-hand")
+    player = join(house, proxy)
+    engine.docker("stop", "by-hand")
+    at = proxy.wait_for("ended by itself")
+    player.discard()
+    join(house, proxy).leave()
+    engine.wait_for_state("by-hand", "exited", proxy)
+    assert not [line for line in proxy.lines[at:] if "failed" in line]
+    proxy.end()
+
+
+def test_killed_by_hand_it_has_crashed_and_the_next_login_starts_it_again(house: House, engine: Dockerd) -> None:
+    proxy = begin(house, engine, "killed", create(engine, "killed"))
+    player = join(house, proxy)
+    engine.docker("kill", "killed")
+    proxy.wait_for(r"failed: it ended while it ran \(.*137")
+    player.discard()
+    join(house, proxy).leave()
+    engine.wait_for_state("killed", "exited", proxy)
+    proxy.end()
+
+
+def test_it_is_paused_and_resumed_whoever_does_it(house: House, engine: Dockerd) -> None:
+    proxy = begin(house, engine, "paused", create(engine, "paused"), "--idle_action", "pause")
+    join(house, proxy).leave()
+    engine.wait_for_state("paused", "paused", proxy)
+    player = join(house, proxy)
+    assert engine.state("paused") == "running"
+    player.leave()
+    engine.wait_for_state("paused", "paused", proxy)
+    at = len(proxy.lines)
+    engine.docker("unpause", "paused")
+    at = proxy.wait_for("resumed by somebody else", after=at)
+    at = proxy.wait_for("is online", after=at)
+    engine.docker("pause", "paused")
+    proxy.wait_for("Pausing|paused by somebody else", after=at)
+    join(house, proxy).leave()
+    proxy.end()
+    assert engine.state("paused") == "exited"
+
+
+def test_a_restart_of_the_engine_costs_no_player_anything(house: House, engine: Dockerd) -> None:
+    proxy = begin(house, engine, "outlives", create(engine, "outlives"))
+    player = join(house, proxy)
+    at = len(proxy.lines)
+    engine.end()
+    proxy.wait_for("cannot be reached; trying again", after=at)
+    other = join(house, proxy)
+    engine.begin()
+    proxy.wait_for("can be reached again", after=at)
+    assert not [line for line in proxy.lines[at:] if "offline" in line or "failed" in line]
+    for one in (player, other):
+        assert not one.events("kicked")
+        assert not one.events("end")
+        one.leave()
+    engine.wait_for_state("outlives", "exited", proxy)
+    proxy.end()
+
+
+def test_labels_are_all_the_configuration_that_it_needs(house: House, engine: Dockerd, tmp_path: Path) -> None:
+    finder = house.keep(Program([sys.executable, "-c", DISCOVER, engine.url], ROOT))
+    finder.wait_for(r"^\{\}$")
+    create(engine, "wrong", labels={"host": "mc.example.org", "port": "none"})
+    finder.wait_for("container wrong: zeroscale.port='none' is no port")
+    port = free_port()
+    labels = {"host": "mc.example.org, 127.0.0.1", "protocol": "minecraft", "idle_shutdown": "1s"}
+    inside = create(engine, "labelled", labels={"listen": str(port), **labels})
+    at = finder.wait_for('"labelled"')
+    tables: dict[str, Any] = json.loads(finder.lines[at - 1])
+    assert tables["labelled"]["server"] == f"127.0.0.1:{inside}"
+    state = json.dumps(str(tmp_path / "state"))
+    file = tmp_path / "zeroscale.toml"
+    file.write_text(f"state_directory = {state}\n{toml('servers.labelled', tables['labelled'])}")
+    proxy = house.keep(Program([sys.executable, "-m", "zeroscale", "--config", str(file), "--debug"], ROOT))
+    proxy.wait_for("Listening")
+    player = house.player(VERSION, port)
+    player.wait_for_event("joined")
+    player.leave()
+    engine.wait_for_state("labelled", "exited", proxy)
+    assert proxy.terminate() == 0
+    engine.docker("rm", "labelled")
+    finder.wait_for(r"^\{\}$", after=at)
+
+
+def toml(path: str, table: Mapping[str, Any]) -> str:
+    """A table as the file has it; JSON's scalars and lists are TOML's."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    inner = [toml(f"{path}.{key}", value) for key, value in table.items() if isinstance(value, dict)]
+    return "\n".join([f"[{path}]", *plain, *inner])
