@@ -92,6 +92,13 @@ def test_ends(result: str, code: int, status: int, exit_code: int | None, failur
         assert "see journalctl --user -u game.service" in str(state.failure("game.service", " --user"))
 
 
+@pytest.mark.parametrize("status", [130, 143])
+def test_java_s_exit_codes_after_a_signal_are_no_failure(status: int) -> None:
+    state = UnitState("loaded", "failed", result="exit-code", main_code=1, main_status=status)
+    assert state.failure("game.service") is None
+    assert state.exit_code == status
+
+
 @pytest.mark.parametrize(
     ("load", "said"),
     [
@@ -111,3 +118,10 @@ def test_a_refusal_says_what_to_do() -> None:
     said = refusal("start", "game.service", "Interactive authentication required.")
     assert "polkit rule for org.freedesktop.systemd1.manage-units" in said
     assert "user=yes" in said
+
+
+@pytest.mark.parametrize("verb", ["freeze", "thaw"])
+def test_what_only_root_may_is_not_promised_to_others(verb: str) -> None:
+    said = refusal(verb, "game.service", "Access denied")
+    assert "polkit" not in said
+    assert f"let this user {verb} game.service (Access denied): only root may" in said

@@ -20,6 +20,9 @@ SUFFIXES = (".service", ".target", ".slice", ".scope", ".socket", ".mount", ".ti
 EXITED = 1
 """CLD_EXITED, as ExecMainCode; 2 and 3 are ended by a signal, without and with a core dump (waitid(2))."""
 
+CLEAN = (130, 143)
+"""After SIGINT and SIGTERM, as Java ends: a failure for systemd unless SuccessExitStatus= says so, and none for us."""
+
 RESULTS = {
     "exit-code": "its process ended badly",
     "signal": "its process was ended by a signal",
@@ -98,6 +101,8 @@ class UnitState:
         """
         if self.active != "failed":
             return None
+        if self.result == "exit-code" and self.main_code == EXITED and self.main_status in CLEAN:
+            return None
         words = RESULTS.get(self.result, f"its result is {self.result}")
         if self.result in ("exit-code", "signal", "core-dump") and self.main_code:
             words += f" ({_ended(self.main_code, self.main_status)})"
@@ -118,7 +123,12 @@ def from_properties(properties: Mapping[str, object]) -> UnitState:
 
 
 def refusal(what: str, unit: str, detail: str) -> str:
-    """What to tell who may not `what` (start, stop, freeze) a unit."""
+    """What to tell who may not `what` (start, stop, freeze, thaw) a unit."""
+    if what in ("freeze", "thaw"):  # D-Bus' own policy for systemd lets these through for root alone (seen with 252)
+        return (
+            f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or give "
+            "--idle_action stop, or use user=yes for a unit of your own"
+        )
     return (
         f"systemd does not let this user {what} {unit} ({detail}): run zeroscale as root, or allow it by a polkit rule "
         "for org.freedesktop.systemd1.manage-units (docs/plugins.md has one), or use user=yes for a unit of your own"
