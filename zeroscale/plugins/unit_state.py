@@ -126,8 +126,8 @@ def refusal(what: str, unit: str, detail: str) -> str:
     """What to tell who may not `what` (start, stop, freeze, thaw) a unit."""
     if what in ("freeze", "thaw"):  # D-Bus' own policy for systemd lets these through for root alone (seen with 252)
         return (
-            f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or give "
-            "--idle_action stop, or use user=yes for a unit of your own"
+            f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or "
+            "give --idle_action stop, or use user=yes for a unit of your own"
         )
     return (
         f"systemd does not let this user {what} {unit} ({detail}): run zeroscale as root, or allow it by a polkit rule "
