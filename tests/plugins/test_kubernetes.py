@@ -310,6 +310,16 @@ async def test_what_is_taken_over_is_not_told_as_well(subject: InCluster) -> Non
         assert not driven.found.is_set()
 
 
+async def test_what_ran_while_the_api_was_away_is_found_when_it_is_back(subject: InCluster) -> None:
+    await subject.break_api()
+    async with core(subject) as driven:
+        assert "does not answer" in await refused(driven.adopt())
+        await subject.start_behind_its_back()
+        await subject.mend_api()
+        await driven.found.wait()
+        assert await driven.adopt()
+
+
 # Ending
 
 

@@ -149,6 +149,14 @@ async def test_an_error_event_of_another_kind_has_all_listed_again(tmp_path: Pat
         await until(lambda: seen.lists == 2 and seen.watch.fresh)
 
 
+async def test_a_version_from_the_future_is_not_asked_for_again(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (cluster, seen):
+        future = status(504, "Timeout", "Too large resource version: 1005, current: 7")
+        cluster.answer_next["watch", "statefulsets"] = [future]
+        cluster.end_watches()
+        await until(lambda: seen.lists == 2 and seen.watch.fresh)
+
+
 async def test_a_server_that_ends_every_watch_at_once_does_not_make_us_spin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

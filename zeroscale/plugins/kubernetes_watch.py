@@ -71,11 +71,13 @@ class Watch:
         self._changed = changed
         self._state_changed = state_changed
         self._version: str | None = None
+        self._is_open = False
         self._delay = FIRST_DELAY
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
         """Somebody waits: tries at once, and then often again."""
+        self._is_open = False
         self._delay = FIRST_DELAY
         self._hurried.set()
 
@@ -84,6 +86,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
+            self._is_open = False
             try:
                 if self._version is None:
                     items, self._version = await list_all(self._api, self._list, self._selector)
@@ -91,6 +94,8 @@ class Watch:
                 query = [*self._selector, ("resourceVersion", self._version)]
                 await self._api.follow(self._watch, query, self._opened, self._take)
             except ApiUnavailable as error:
+                if not self._is_open:  # its version may be what the server cannot serve, as after etcd was restored
+                    self._version = None
                 self._lost(error)
             except ApiRefused as error:
                 # Of a watch that is refused, or ends with an error, nothing is known to go on from.
@@ -112,7 +117,7 @@ class Watch:
         if self.problem is not None:
             logger.info("The Kubernetes API answers again: %s", self._watch)
         self.problem = None
-        self.fresh = True
+        self.fresh = self._is_open = True
         self._state_changed()
 
     def _take(self, kind: str, found: dict[str, Any]) -> None:
