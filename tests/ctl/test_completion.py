@@ -105,6 +105,7 @@ async def test_the_command_prints_the_script(desk: Desk, scripts: Path, shell: s
     assert (await desk.run("completion", shell)).out == (scripts / shell).read_text() + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.peers("zsh")
 @pytest_twisted.ensureDeferred
 async def test_in_zsh(scripts: Path, tmp_path: Path, desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import tempfile
 from pathlib import Path
@@ -85,6 +86,12 @@ def test_every_command_option_and_exit_code_is_told() -> None:
         assert f"| {code} | " in docs
 
 
+def end(proxy: Program) -> None:
+    if proxy.process.poll() is None:
+        proxy.signal(signal.SIGTERM)
+        proxy.wait()
+
+
 @pytest.mark.slow
 def test_a_real_proxy_is_commanded(tmp_path: Path) -> None:
     """All of it, with a demo server that really starts and stops."""
@@ -100,7 +107,9 @@ server = "127.0.0.1:{free_port()}"
 idle_shutdown = "10m"
 plugin_arguments.start_seconds = 1
 """)
-        with Program(python("-m", "zeroscale", "--config", str(file), "--debug")) as proxy:
+        command = python("-m", "zeroscale", "--config", str(file), "--debug")
+        with Program(command) as proxy, contextlib.ExitStack() as stack:
+            stack.callback(end, proxy)  # killed, it would leave its server behind
             proxy.wait_for(f"Control socket: {path}")
             environment = {"ZEROSCALE_SOCKET": str(path)}
 
@@ -140,8 +149,8 @@ plugin_arguments.start_seconds = 1
                 assert ask("sleep", "demo")[0] == 0
                 watcher.wait_for("demo (demo): stopped")
                 assert ask("sleep")[0] == 1
-                proxy.signal(signal.SIGTERM)
-                assert proxy.wait() == 0
+                end(proxy)
+                assert proxy.process.returncode == 0
                 assert follower.wait() in (1, 3) and watcher.wait() in (1, 3)
         assert not path.exists()
         assert ask("status")[0] == exits.UNREACHABLE
