@@ -1,12 +1,13 @@
 'use strict'
 // A real Minecraft client in offline mode, told what to do and telling what happens to it.
 //
-//   node client.js --version V --port P --name N [--idle-timeout MS] [--stay MS] [--ping]
+//   node client.js --version V --port P --name N [--fake-host HOST] [--idle-timeout MS] [--stay MS] [--ping]
 //
 // Prints a JSON line for each event, with `at` in seconds since it began: connected, held (a Login Plugin
 // Request, answered by the library), login_success, joined (the play state's login packet), keep_alive, kicked,
 // idle_timeout, ended, error; with --ping one `status` instead. Leaves at `quit` on stdin, when stdin ends, or
-// --stay milliseconds after it joined. Exits with 0 unless the connection failed.
+// --stay milliseconds after it joined. --fake-host is what its handshake names as the server's host.
+// Exits with 0 unless the connection failed.
 //
 // The library has no read time-out of its own; --idle-timeout stands for the game's (30 s from 1.8 on).
 
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
     name: { type: 'string', default: 'Steve' },
     'idle-timeout': { type: 'string', default: '30000' },
     stay: { type: 'string' },
+    'fake-host': { type: 'string' },
     ping: { type: 'boolean', default: false }
   }
 })
@@ -47,7 +49,8 @@ function join () {
     username: options.name,
     auth: 'offline',
     hideErrors: true,
-    keepAlive: true
+    keepAlive: true,
+    fakeHost: options['fake-host']
   })
   let timer
   const rewind = () => {
