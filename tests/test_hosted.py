@@ -58,11 +58,13 @@ async def test_what_is_reported_of_a_server_through_its_life(world: World) -> No
     [player] = awake.players
     assert (awake.status, awake.idle_in, player.name) == (Status.running, None, "")
     assert player.address.startswith("127.0.0.1:")
+    await until(lambda: hosted.report().tally.to_client == len(b"one\n"))
     assert awake.uptime is not None and awake.last_start is not None and awake.estimate == awake.last_start
     assert (awake.tally.logins, awake.tally.starts, dict(awake.tally.wakes)) == (1, 1, {"connection": 1})
     await run(context.__aexit__(None, None, None))
-    await until(lambda: hosted.report().tally.to_client == len(b"one\n"))
+    await until(lambda: hosted.report().tally.outcomes)
     idle = hosted.report()
+    assert idle.tally.to_client == len(b"one\n")
     assert idle.players == ()
     assert idle.idle_in is not None and 3500 < idle.idle_in <= 3600
     assert dict(idle.tally.outcomes) == {"closed": 1}

@@ -356,9 +356,18 @@ class Relays:
         self.handovers: list[Handover] = []
         self.at_once = True
 
-    def hand_over(self, client: Any, backend: Any, early: bytes, *, client_finished: bool = False) -> Deferred[Report]:
+    def hand_over(
+        self,
+        client: Any,
+        backend: Any,
+        early: bytes,
+        *,
+        client_finished: bool = False,
+        taken: Callable[[Callable[[], tuple[int, int]]], object] = lambda _: None,
+    ) -> Deferred[Report]:
         handover = Handover(client, backend, early, client_finished)
         self.handovers.append(handover)
+        taken(lambda: (len(early), 0))
         deferred = Deferred.fromCoroutine(handover.run())
         if self.at_once:
             handover.flushing.callback(None)

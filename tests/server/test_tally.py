@@ -78,3 +78,16 @@ def test_there_is_an_end_to_words(counts: Counts) -> None:
     outcomes = counts.tally(1000.0).outcomes
     assert len(outcomes) == MOST_WORDS + 1
     assert (outcomes[OTHER], outcomes["word 0"]) == (20, 2)
+
+
+def test_what_is_being_relayed_counts_before_it_has_ended(counts: Counts) -> None:
+    moved = [10, 20]
+    end = counts.relaying(lambda: (moved[0], moved[1]))
+    counts.relayed(1, 2)
+    assert (counts.tally(0.0).to_backend, counts.tally(0.0).to_client) == (11, 22)
+    moved[:] = [100, 200]
+    assert (counts.tally(0.0).to_backend, counts.tally(0.0).to_client) == (101, 202)
+    end()
+    end()
+    counts.relayed(100, 200)
+    assert (counts.tally(0.0).to_backend, counts.tally(0.0).to_client) == (101, 202)

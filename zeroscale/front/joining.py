@@ -5,6 +5,7 @@ How it ends is returned, and done by `connection`. It knows no bytes but those t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -289,6 +290,8 @@ class Joining:
 
     async def _hand_over(self, backend: Backend) -> Report:
         joiner = self._joiner
+        counted = self._place.counts
+        ended: list[Callable[[], None]] = []
         self.relaying = True
         try:
             sends = self._place.sends
@@ -297,9 +300,12 @@ class Joining:
                 backend.transport,
                 (joiner.proxy_header(sends) if sends else b"") + joiner.conversation.kept,
                 client_finished=joiner.finished_sending,
+                taken=lambda moved: ended.append(counted.relaying(moved)),
             )
         finally:
             self.relaying = False
+            for end in ended:
+                end()
 
     async def _was_lost(self, backend: Backend) -> bool:
         """Whether it was the server that left; and drops its connection.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -114,6 +115,10 @@ class Counts(Protocol):
         """Somebody wanted in."""
         ...
 
+    def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
+        """Somebody is relayed; `moved` tells how many bytes, to the server and to him. What is returned ends that."""
+        ...
+
     def relayed(self, to_backend: int, to_client: int) -> None:
         """So many bytes more were relayed."""
         ...
@@ -122,7 +127,15 @@ class Counts(Protocol):
 class Relays(Protocol):
     """Who moves the bytes once joined."""
 
-    def hand_over(self, client: Any, backend: Any, early: bytes, *, client_finished: bool = False) -> Deferred[Report]:
+    def hand_over(
+        self,
+        client: Any,
+        backend: Any,
+        early: bytes,
+        *,
+        client_finished: bool = False,
+        taken: Callable[[Callable[[], tuple[int, int]]], object] = ...,
+    ) -> Deferred[Report]:
         """See `relay.Relays.hand_over`: whose the two transports are, and what cancelling means."""
         ...
 

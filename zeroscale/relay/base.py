@@ -133,15 +133,22 @@ class Reactor(Protocol):
         ...
 
 
+Moved = Callable[[], tuple[int, int]]
+"""How many bytes of one pair have been moved so far, to the backend and to the client; cheap, takes no lock."""
+
+
 class Ending(Deferred[Report]):
     """The Deferred of a pair's report: cancelling it asks for the end, and it fires when the end is there.
 
     An ordinary Deferred would fire when it is cancelled, while descriptors are still in use.
+
+    :ivar moved: what has been moved of the pair until then.
     """
 
-    def __init__(self, abort: Callable[[], None]) -> None:
+    def __init__(self, abort: Callable[[], None], moved: Moved = lambda: (0, 0)) -> None:
         super().__init__()
         self._abort = abort
+        self.moved = moved
 
     def cancel(self) -> None:
         """Asks for the end; more than once, or after it, does nothing."""

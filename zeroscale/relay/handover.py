@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Reactor, Relay, Report
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Ending, Moved, Reactor, Relay, Report
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.transport import TransportRelay
@@ -59,7 +59,13 @@ class Relays:
         logger.info("Relays: %s", ", ".join(relay.name for relay in self._relays))
 
     def hand_over(
-        self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
+        self,
+        client: ITransport,
+        backend: ITransport,
+        early: bytes,
+        *,
+        client_finished: bool = False,
+        taken: Callable[[Moved], object] = lambda _: None,
     ) -> Deferred[Report]:
         """Hands two connected transports over: pauses both, flushes what they have not yet written, relays.
 
@@ -85,12 +91,20 @@ class Relays:
         :param backend: likewise, of the connection to the real server.
         :param early: what the backend is sent before anything else, counted in `Report.to_backend`.
         :param client_finished: the client's end of sending was read already: it is passed on after `early`.
+        :param taken: called once the relay has the pair, with what tells how much it has moved.
         :returns: one report, at the end of the pair; or a failure with `RelayError`: a peer is gone already, or no
             relay can take them (no descriptors left, stopping, crashed).
         """
-        return Deferred.fromCoroutine(self._hand_over(client, backend, early, client_finished))
+        return Deferred.fromCoroutine(self._hand_over(client, backend, early, client_finished, taken))
 
-    async def _hand_over(self, client: ITransport, backend: ITransport, early: bytes, client_finished: bool) -> Report:
+    async def _hand_over(
+        self,
+        client: ITransport,
+        backend: ITransport,
+        early: bytes,
+        client_finished: bool,
+        taken: Callable[[Moved], object],
+    ) -> Report:
         relay = self._choose(client, backend)
         logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
         for transport in (client, backend):
@@ -99,7 +113,10 @@ class Relays:
             for transport in (client, backend):
                 assert isinstance(transport, tcp.Connection)
                 await flushed(transport)
-        return await relay.add(client, backend, early, client_finished=client_finished)
+        report = relay.add(client, backend, early, client_finished=client_finished)
+        if isinstance(report, Ending):
+            taken(report.moved)
+        return await report
 
     def _choose(self, client: ITransport, backend: ITransport) -> Relay:
         for relay in self._relays:

@@ -106,7 +106,7 @@ class SpliceRelay:
             with contextlib.suppress(OSError):  # it is dead already; the first splice will tell how
                 prepare(sock)
         loop, pair = self._loop, Pair(sockets[0], sockets[1], early, client_finished)
-        report = Ending(lambda: self._abort(pair))
+        report = Ending(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
         self._live[pair] = _Live(client, backend, report)
         self._total += 1
         loop.admit(pair)

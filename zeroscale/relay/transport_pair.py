@@ -138,7 +138,7 @@ class TransportPair:
         self.backend = _Side(self, backend, bottoms[1])
         self.client.other, self.backend.other = self.backend, self.client
         self._sides = self.client, self.backend
-        self.report = Ending(lambda: self.end(Outcome.aborted))
+        self.report = Ending(lambda: self.end(Outcome.aborted), lambda: (self.client.moved, self.backend.moved))
         self._over = False
         self._outcome: Outcome | None = None
         self._silence: Silence | None = None

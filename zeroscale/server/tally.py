@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from itertools import accumulate
 from types import MappingProxyType
 
@@ -44,6 +45,7 @@ class Counts:
         self._logins = 0
         self._to_backend = 0
         self._to_client = 0
+        self._relaying: dict[object, Callable[[], tuple[int, int]]] = {}
 
     def status_changed(self, status: Status, now: float) -> None:
         """It is in this status from now on; said of the one it is in already, it changes nothing."""
@@ -79,6 +81,20 @@ class Counts:
         """A player, or a client whose protocol we do not speak, wanted in."""
         self._logins += 1
 
+    def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
+        """Somebody is relayed.
+
+        :param moved: how many bytes, to the server and to him, so far.
+        :returns: ends that; what was moved is then to be told to `relayed`.
+        """
+        key = object()
+        self._relaying[key] = moved
+
+        def end() -> None:
+            self._relaying.pop(key, None)
+
+        return end
+
     def relayed(self, to_backend: int, to_client: int) -> None:
         """So many bytes more went to it and came from it."""
         self._to_backend += to_backend
@@ -88,6 +104,7 @@ class Counts:
         """All of it, as it is now; what is counted later does not change it."""
         seconds_in = dict(self._seconds_in)
         seconds_in[self._status] += now - self._since
+        moving = [moved() for moved in self._relaying.values()]
         cumulative = tuple(accumulate(self._starts))
         return Tally(
             seconds_in=MappingProxyType(seconds_in),
@@ -100,8 +117,8 @@ class Counts:
             refusals=MappingProxyType(dict(self._refusals)),
             pings=self._pings,
             logins=self._logins,
-            to_backend=self._to_backend,
-            to_client=self._to_client,
+            to_backend=self._to_backend + sum(to_backend for to_backend, _ in moving),
+            to_client=self._to_client + sum(to_client for _, to_client in moving),
         )
 
 
