@@ -54,7 +54,7 @@ class Server:
         except ConnectionError:
             pass
         finally:
-            self._clients.discard(task)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+            self._clients.discard(task)
