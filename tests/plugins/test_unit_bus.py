@@ -143,3 +143,19 @@ async def test_a_bus_without_systemd_is_said(tmp_path: Path, monkeypatch: pytest
         await systemd.disconnect()
         with pytest.raises(PluginError, match="systemd cannot be reached by D-Bus"):
             await unit.state()
+
+
+@pytest.mark.parametrize("said", [True, False])
+async def test_the_bus_of_the_user_is_found_also_without_a_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bool
+) -> None:
+    async with scene(tmp_path, monkeypatch) as (daemon, _, _unit):
+        monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS")
+        if said:
+            monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", daemon.address)
+        else:
+            monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        unit = UnitBus("game.service", user=True)
+        assert (await unit.state()).load == "loaded"
+        await unit.close()

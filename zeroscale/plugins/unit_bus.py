@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,7 +146,8 @@ class UnitBus:
             self._disconnect()
             try:
                 async with asyncio.timeout(CONNECT_LIMIT):
-                    bus = MessageBus(bus_type=BusType.SESSION if self._user else BusType.SYSTEM)
+                    address = _user_bus() if self._user else None
+                    bus = MessageBus(address, BusType.SESSION if self._user else BusType.SYSTEM)
                     await bus.connect()
             except TimeoutError:
                 raise BusLost(f"the D-Bus daemon did not answer within {CONNECT_LIMIT:g} s") from None
@@ -316,3 +318,9 @@ class UnitBus:
     def _tell(self, state: UnitState) -> None:
         if self._changed is not None:
             self._changed(state)
+
+
+def _user_bus() -> str:
+    """Where the bus of the user's own manager is: said by a login, and else where systemd has it (user@.service)."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
