@@ -22,7 +22,9 @@ if [ "$verb" = show ]; then
 fi
 if [ -e denied ]; then echo "Failed to $verb game.service: Interactive authentication required." >&2; exit 4; fi
 case $verb in
-  start) set_state active ;;
+  start)
+    if [ -e failing ]; then set_state failed; echo 'Job for game.service failed.' >&2; exit 1; fi
+    set_state active ;;
   stop)
     touch stopping
     while [ -e held ]; do sleep 0.01; done
@@ -71,7 +73,7 @@ class Systemctl:
         self._write({**self._properties, **{name: str(value) for name, value in properties.items()}})
 
     def has(self, switch: str) -> bool:
-        """Whether a switch is set: slow, broken, denied, held, frozen; asked and stopping are set by the program."""
+        """Whether a switch is set: slow, broken, denied, failing, held or frozen; by the program: asked, stopping."""
         return (self._directory / switch).exists()
 
     def switch(self, name: str, to: bool) -> None:

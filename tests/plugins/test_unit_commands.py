@@ -36,11 +36,11 @@ async def test_a_user_s_own_manager(systemctl: Systemctl, state: Path) -> None:
     assert systemctl.calls == ["--user --no-ask-password --no-pager start -- game.service"]
 
 
-@pytest.mark.parametrize("switch", ["denied", "broken"])
+@pytest.mark.parametrize("switch", ["denied", "failing"])
 async def test_what_it_refuses_is_told(systemctl: Systemctl, state: Path, switch: str) -> None:
     said = {
         "denied": r"does not let this user start game\.service \(Failed to start .*entication required\.\): .*polkit",
-        "broken": r"systemctl could not start game\.service: Failed to connect to bus",
+        "failing": r"systemd says that game\.service failed: .*; see journalctl -u game\.service",
     }
     systemctl.switch(switch, True)
     with pytest.raises(PluginError, match=said[switch]):

@@ -36,6 +36,7 @@ class UnitCommands:
 
     def __init__(self, unit: str, *, user: bool, logs: Path) -> None:
         self._unit = unit
+        self._user = user
         self._errands = Errands(Path("/"), logs, lambda _: None)
         self._argv = ["systemctl", *(["--user"] if user else []), "--no-ask-password", "--no-pager"]
 
@@ -93,6 +94,9 @@ class UnitCommands:
         denied = next((line.strip() for line in done.lines if _DENIED.search(line)), None)
         if denied is not None:
             raise PluginError(refusal(verb, self._unit, denied[:200]))
+        failure = (await self.state()).failure(self._unit, " --user" if self._user else "")
+        if failure is not None:
+            raise PluginError(failure)
         said = next((line.strip() for line in done.lines if line.strip()), "")
         raise PluginError(f"systemctl could not {verb} {self._unit}: " + (said[:300] or f"exit code {done.code}"))
 

@@ -1,0 +1,141 @@
+"""What every plugin does alike, with a unit of the systemd that is process 1.
+
+Run inside a container by peers/test_real_systemd.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+from plugins.behaviour import Adopts, Finds, FindsPauses, Lives, Pauses, Subject, Vanishes, Waits, becomes
+from plugins.watching import until
+
+from zeroscale.errors import PluginError
+from zeroscale.plugins import systemd_unit
+from zeroscale.plugins.systemd_unit import Server
+
+UNIT = "zeroscale-test.service"
+UNIT_FILE = Path("/etc/systemd/system") / UNIT
+HELD = Path("/run/zeroscale-test-held")
+READY = Path("/run/zeroscale-test-ready")
+
+SETTINGS = f"""[Service]
+ExecStartPre=/bin/rm -f {READY}
+ExecStart=/bin/sh -c 'trap "while [ -e {HELD} ]; do sleep 0.02; done; exit 143" TERM; touch {READY}; \\
+while :; do sleep 0.05; done'
+"""
+
+
+def systemctl(*words: str) -> str:
+    return subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True).stdout.strip()
+
+
+def says(name: str) -> str:
+    return systemctl("show", "--property", name, "--value", UNIT)
+
+
+def hold(held: bool) -> None:
+    if held:
+        HELD.touch()
+    else:
+        HELD.unlink(missing_ok=True)
+
+
+class Unit(Subject):
+    """A shell that takes its time, and ends as Java does."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    async def begin(self) -> None:
+        UNIT_FILE.write_text(SETTINGS)
+        systemctl("daemon-reload")
+
+    async def clear(self) -> None:
+        hold(False)
+        systemctl("thaw", UNIT)
+        systemctl("stop", UNIT)
+        systemctl("reset-failed")
+
+    def make(self) -> Server:
+        return Server(UNIT, state_directory=self.state)
+
+    async def runs(self) -> bool:
+        return says("ActiveState") not in ("inactive", "failed")
+
+    async def start_behind_its_back(self) -> None:
+        systemctl("start", UNIT)
+
+    async def stop_behind_its_back(self) -> None:
+        systemctl("stop", UNIT)
+
+    async def kill_behind_its_back(self) -> None:
+        systemctl("kill", "--signal", "KILL", UNIT)
+
+    async def hold_stop(self) -> None:
+        await until(READY.exists)
+        hold(True)
+
+    async def stop_is_asked(self) -> None:
+        async def stops() -> bool:
+            return says("ActiveState") == "deactivating"
+
+        await becomes(stops, True)
+
+    async def let_stop(self) -> None:
+        hold(False)
+
+    async def is_paused(self) -> bool:
+        return says("FreezerState") == "frozen"
+
+    async def pause_behind_its_back(self) -> None:
+        systemctl("freeze", UNIT)
+
+    async def resume_behind_its_back(self) -> None:
+        systemctl("thaw", UNIT)
+
+    async def remove(self) -> None:
+        UNIT_FILE.unlink()
+        systemctl("daemon-reload")
+        await self.kill_behind_its_back()
+
+
+@pytest.fixture(params=["bus", "commands"])
+def subject(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.2)
+    if request.param == "commands":
+        monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
+    return Unit(state)
+
+
+class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes):
+    """What every plugin does alike."""
+
+    @pytest.fixture
+    def subject(self, subject: Subject) -> Subject:
+        return subject
+
+
+async def test_a_unit_that_fails_to_start_says_how(subject: Unit) -> None:
+    UNIT_FILE.write_text("[Service]\nType=notify\nExecStart=/bin/sh -c 'exit 7'\n")
+    systemctl("daemon-reload")
+    server = subject.make()
+    with pytest.raises(PluginError, match=r"its process ended badly \(exit code 7\); see journalctl -u zeroscale-test"):
+        await server.start()
+    await server.close()
+
+
+async def test_a_start_that_takes_for_ever_is_ended_by_a_stop(subject: Unit) -> None:
+    UNIT_FILE.write_text("[Service]\nType=notify\nTimeoutStartSec=infinity\nExecStart=/bin/sleep 600\n")
+    systemctl("daemon-reload")
+    server = subject.make()
+    starting = asyncio.ensure_future(server.start())
+    await becomes(subject.runs, True)
+    await server.stop()
+    with pytest.raises(PluginError):
+        await starting
+    assert not await subject.runs()
+    await server.close()
