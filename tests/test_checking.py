@@ -59,6 +59,11 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
 
 
+def test_what_is_not_for_minecraft_is_said(tmp_path: Path) -> None:
+    lines = checked(tmp_path, server("a", tmp_path, wake_on="tls"), file=Path("/z.toml"))
+    assert lines == ["/z.toml: servers.a.wake_on: wake_on is for servers that do not speak Minecraft, as demo does"]
+
+
 def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path, plugin="mincraft")) == [
         "there is no plugin 'mincraft': did you mean 'minecraft'?"

@@ -36,6 +36,7 @@ def server(**values: Any) -> ServerConfig:
         ({"listen": ("25575",), "server_host": "::1"}, "both 25575"),
         ({"max_crashes": 0}, "max_crashes 0"),
         ({"wake_on": "tsl"}, "wake_on 'tsl' is none of"),
+        ({"wake_timeout": 0.0}, "wake_timeout 0 leaves no client the time"),
         ({"ready": "soon"}, "ready 'soon' is none of"),
         ({"waiting": "page"}, "needs wake_on 'http'"),
         ({"waiting": "page", "wake_on": "data"}, "needs wake_on 'http'"),
@@ -54,7 +55,7 @@ def test_a_value_out_of_its_range_is_named(values: dict[str, Any], named: str) -
 def test_a_duration_that_is_none_is_named(name: str, seconds: float) -> None:
     with pytest.raises(ConfigError, match=name):
         server(**{name: seconds})
-    assert getattr(server(**{name: 0.0}), name) == 0.0
+    assert getattr(server(**{name: 0.5}), name) == 0.5
 
 
 def test_the_same_port_on_another_host_is_another_port() -> None:

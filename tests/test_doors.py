@@ -11,10 +11,12 @@ from scene import free_ports, tame, whole
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.doors import Doors, plan
-from zeroscale.errors import ConfigError
+from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.front.connection import House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.hosted import Hosted
+from zeroscale.protocols.base import Opened
+from zeroscale.protocols.minecraft import MinecraftConversation
 
 
 class Relays:
@@ -37,11 +39,14 @@ class World:
     def open(self) -> list[int]:
         return [port for port, *_ in self.reactor.tcpServers]
 
-    def led_to(self, index: int, host: str) -> str | None:
+    def listener(self, index: int) -> Any:
         factory = self.reactor.tcpServers[index][1]
         while not hasattr(factory, "route"):
             factory = factory.wrappedFactory
-        place = factory.route(host)
+        return factory
+
+    def led_to(self, index: int, host: str) -> str | None:
+        place = self.listener(index).route(host)
         return None if place is None else place.server.view.name
 
 
@@ -75,6 +80,28 @@ async def test_who_comes_later_is_led_by_the_later_plan(world: World) -> Any:
     assert (world.open, world.led_to(0, "")) == ([1001], "former")
     await world.doors.lead_to(planned(later))
     assert (world.open, world.led_to(0, "")) == ([1001], "later")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_client_must_show_is_the_servers_that_stands_behind_its_door(world: World) -> Any:
+    wiki = world.hosted("wiki", "tcp:1001", wake_on="http", wake_timeout=3.0, health_check=("192.0.2.1",))
+    cache = world.hosted("cache", "tcp:1002", wake_on="data", wake_timeout=2.0)
+    demo = {"plugin": "demo", "plugin_positional": (), "plugin_keywords": {}}
+    game = world.hosted("game", "tcp:1003", health_check=("192.0.2.2",), **demo)
+    await world.doors.open(planned(wiki, cache, game))
+    http, data, minecraft = (world.listener(index) for index in range(3))
+    assert (http.timeout, data.timeout, minecraft.timeout) == (3.0, 2.0, None)
+    assert [str(network) for network in [*http.health_check, *minecraft.health_check]] == [
+        "192.0.2.1/32",
+        "192.0.2.2/32",
+    ]
+    assert list(data.converse().receive(b"x")) == [Opened()]
+    with pytest.raises(ProtocolError, match="not HTTP"):
+        http.converse().receive(b"\0")
+    assert isinstance(minecraft.converse(), MinecraftConversation)
+    await world.doors.lead_to({"tcp:1001": [cache]})
+    assert (http.timeout, list(http.health_check)) == (2.0, [])
+    assert list(http.converse().receive(b"\0")) == [Opened()]
 
 
 @pytest_twisted.ensureDeferred

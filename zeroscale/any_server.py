@@ -6,13 +6,12 @@ Puts the parts together, for `service`; each of them knows only what it is hande
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zeroscale import ready_command, signs
 from zeroscale.bridge import from_coroutine
 from zeroscale.config import ServerConfig
-from zeroscale.errors import ConfigError
 from zeroscale.front import web
 from zeroscale.front.texts import Texts
 from zeroscale.protocols import http, recognise
@@ -31,16 +30,11 @@ from zeroscale.server.probe import Probe, Readiness
 from zeroscale.status import ServerView
 
 
-def check_unused(config: ServerConfig) -> None:
-    """Judges the configuration of a server that speaks Minecraft: none of this is for it.
-
-    :raises ConfigError: naming what is.
-    """
+def unused(config: ServerConfig) -> Iterator[str]:
+    """What is said of a server that speaks Minecraft, and is not for it: the fields' names."""
     for name, default in (("wake_on", "connect"), ("waiting", "auto"), ("ready", "connect")):
         if getattr(config, name) != default:
-            raise ConfigError(
-                f"server {config.name!r}: {name} is for servers that do not speak Minecraft, as {config.plugin} does"
-            )
+            yield name
 
 
 def conversation(config: ServerConfig, view: Callable[[], ServerView], now: Callable[[], float]) -> Conversation:

@@ -75,8 +75,10 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
         for mistake in _of_server(server, path, reactor, make_plugin, plugins):
             yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
         for plugin in plugins:
-            if plugin.speaks_minecraft:
-                yield from _raised(path, partial(any_server.check_unused, server))
+            for name in any_server.unused(server) if plugin.speaks_minecraft else ():
+                yield Mistake(
+                    f"{path}.{name}", f"{name} is for servers that do not speak Minecraft, as {server.plugin} does"
+                )
             files = GameFiles(server.directory) if plugin.speaks_minecraft else None
             yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)

@@ -237,6 +237,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"{name} {seconds:g} is not a duration: 0 to {LONGEST_DURATION:.0f} seconds")
         if self.max_crashes < 1:
             raise ConfigError(f"max_crashes {self.max_crashes} must be at least 1")
+        if self.wake_timeout == 0:
+            raise ConfigError("wake_timeout 0 leaves no client the time to show itself: a few seconds are usual")
         signs.wake_sign(self.wake_on)
         signs.ready_sign(self.ready)
         if self.waiting == "page" and self.wake_on != "http":

@@ -59,6 +59,19 @@ def test_who_is_there_keeps_it_up_and_the_last_to_leave_begins_the_wait(scene: S
     assert scene.slept == 1
 
 
+@pytest.mark.parametrize(("silent", "sleeps_at"), [(True, 65.0), (False, 110.0)])
+def test_who_never_said_a_word_was_nobody(silent: bool, sleeps_at: float) -> None:
+    scene = Scene(IdlePolicy(60.0))
+    scene.clock.advance(45.0)
+    visit = scene.vigil.join()
+    scene.clock.advance(5.0)
+    visit.end(silent=silent)
+    scene.clock.advance(sleeps_at - 50.0 - 0.1)
+    assert scene.slept == 0
+    scene.clock.advance(0.2)
+    assert scene.slept == 1
+
+
 def test_who_joins_while_it_is_asked_is_safe_whatever_the_answer_will_be(scene: Scene) -> None:
     scene.pending = Deferred(lambda asked: asked.errback(ValueError("an error of the connector's own")))
     scene.clock.advance(60.0)
