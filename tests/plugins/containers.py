@@ -6,7 +6,7 @@ The plugin reaches the engine through a gate, our own hands past it. The engine 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from aiodocker import Docker, DockerError
 from aiohttp import UnixConnector
 from plugins.behaviour import Subject
+from plugins.watching import GLANCE
 
 from zeroscale.plugins.docker import Server
 
@@ -235,13 +236,13 @@ class ContainerSubject(Subject):
         """Waits for a line of its latest run."""
         ended = (await self.state()).get("FinishedAt", NEVER)
         since = {} if ended == NEVER else {"since": _seconds(ended)}
-        said = ""
-        async with aclosing(self._container.log(stdout=True, stderr=True, follow=True, **since)) as pieces:
-            async for piece in pieces:
-                said += piece
-                if line in said:
-                    return
-        raise AssertionError(f"it ended without saying {line!r}, but {said!r}")
+        while True:
+            # aiodocker closes no stream that is left before its end, so none is followed.
+            said = "".join(await self._container.log(stdout=True, stderr=True, **since))
+            if line in said:
+                return
+            assert await self.runs(), f"it ended without saying {line!r}, but {said!r}"
+            await asyncio.sleep(GLANCE)
 
 
 def _seconds(moment: str) -> str:

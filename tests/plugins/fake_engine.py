@@ -296,6 +296,7 @@ class FakeEngine:
         tail = request.query.get("tail", "all")
         sent = 0 if tail == "all" else max(0, len(container.lines) - int(tail))
         ended, lines = container.ended, container.lines
+        follows = request.query.get("follow", "").lower() in ("1", "true")
         answer = web.StreamResponse()
         try:
             await answer.prepare(request)
@@ -304,7 +305,7 @@ class FakeEngine:
                     data = line.encode() + b"\n"
                     await answer.write(struct.pack(">BxxxL", 1, len(data)) + data)
                 sent = len(lines)
-                if ended.is_set() or container.state["StartedAt"] == NEVER:
+                if not follows or ended.is_set() or container.state["StartedAt"] == NEVER:
                     return answer
                 container.said.clear()
                 await container.said.wait()

@@ -46,13 +46,17 @@ def test_one_that_the_engine_will_restart_does_not_run() -> None:
     assert (container.alive, container.restarting) == (False, True)
 
 
+def test_one_that_is_being_stopped_runs_whatever_podman_says() -> None:
+    assert container_of(changed(State={"Status": "stopping", "Running": False})).alive
+
+
 def test_one_that_is_paused_runs() -> None:
     container = container_of(changed(State={"Running": True, "Paused": True}))
     assert (container.alive, container.paused) == (True, True)
 
 
-@pytest.mark.parametrize(("given", "grace"), [(None, None), (10, None), (0, 0), (90, 90), (-1, None)])
-def test_the_engines_own_stop_time_out_is_nobodys_choice(given: int | None, grace: int | None) -> None:
+@pytest.mark.parametrize(("given", "grace"), [(None, None), (10, None), (0, None), (90, 90), (-1, None)])
+def test_the_engines_own_stop_time_outs_are_nobodys_choice(given: int | None, grace: int | None) -> None:
     assert container_of(changed(Config={"StopTimeout": given})).grace == grace
 
 

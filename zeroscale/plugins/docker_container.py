@@ -17,8 +17,9 @@ HOST_NETWORK = "host"
 LOOPBACK = "127.0.0.1"
 NO_TIME = "0001-01-01"
 """How Go writes the time that is none."""
-DEFAULT_GRACE = 10
-"""Seconds: every engine's own stop time-out. podman writes it into each container, so it is nobody's choice."""
+NOBODYS_GRACE = (0, 10)
+"""Stop time-outs, in seconds, that are nobody's choice: 10 is every engine's own, which podman writes into each
+container; 0 is what podman 4.3 writes where one was created through its Docker-compatible API, as by compose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def container_of(inspection: Mapping[str, Any]) -> Container:
     state = _mapping(inspection, "State")
     config = _mapping(inspection, "Config")
     restarting = bool(state.get("Restarting"))
-    alive = bool(state.get("Running")) and not restarting
+    # podman says of one that is being stopped that it does not run, while its server saves.
+    alive = (bool(state.get("Running")) or state.get("Status") in ("paused", "stopping")) and not restarting
     health = _mapping(state, "Health").get("Status") or _mapping(state, "Healthcheck").get("Status")
     networks = {
         name: (settings or {}).get("IPAddress") or (settings or {}).get("GlobalIPv6Address") or None
@@ -111,7 +113,7 @@ def container_of(inspection: Mapping[str, Any]) -> Container:
         exit_code=None if alive or not isinstance(state.get("ExitCode"), int) else state["ExitCode"],
         out_of_memory=bool(state.get("OOMKilled")),
         health=health if health in ("starting", "healthy", "unhealthy") else None,
-        grace=grace if isinstance(grace, int) and grace >= 0 and grace != DEFAULT_GRACE else None,
+        grace=grace if isinstance(grace, int) and grace > 0 and grace not in NOBODYS_GRACE else None,
         stdin=bool(config.get("OpenStdin")) and not config.get("StdinOnce"),
         terminal=bool(config.get("Tty")),
         networks=networks,
