@@ -26,7 +26,7 @@ from plugins.behaviour import (
     core,
 )
 from plugins.behaviour import future as awaited
-from plugins.containers import ContainerSubject
+from plugins.containers import CONFIG, HEALTH, ContainerSubject
 from plugins.fake_engine import FakeContainer, FakeEngine
 from plugins.watching import until
 
@@ -88,17 +88,21 @@ class TestBehaviourAtARealEngine(Lives, Waits, Adopts, Finds, Pauses, FindsPause
     def subject(self, tmp_path: Path, engine: Dockerd) -> Subject:
         return ContainerSubject(tmp_path, engine.socket)
 
+    async def test_a_start_waits_for_its_health(self, subject: ContainerSubject) -> None:
+        await subject.remove()
+        await subject.docker.containers.create({**CONFIG, "Healthcheck": HEALTH}, name=subject.name)
+        async with core(subject) as one:
+            await one.start()
+            assert (await subject.state())["Health"]["Status"] == "healthy"
+            await one.stop()
+
 
 @asynccontextmanager
 async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Core]:
     """The plugin with these arguments, driven as the core does."""
-    subject.make = lambda: make(subject, **arguments)  # type: ignore[method-assign]
+    subject.make = lambda: subject.server(**arguments)  # type: ignore[method-assign]
     async with core(subject) as one:
         yield one
-
-
-def make(subject: FakeSubject, **arguments: Any) -> Server:
-    return Server(subject.name, server_port=25575, base_url=f"unix://{subject.gate.path}", **arguments)
 
 
 @pytest.mark.parametrize(
