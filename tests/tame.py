@@ -13,6 +13,7 @@ class Server:
     """:cvar running: the ports of those that run."""
 
     running: set[int] = set()
+    elsewhere = True
 
     def __init__(self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "") -> None:
         if greeting == "impossible":

@@ -156,6 +156,7 @@ ROOMS = [
             "hosted",
             "doors",
             "checking",
+            "discovering",
             "any_server",
             "running",
             "logs",

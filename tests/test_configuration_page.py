@@ -66,6 +66,8 @@ def test_every_default_is_the_real_one(path: str) -> None:
                 assert told[name] == f"{default:g}", name
             case str() as default:
                 assert told[name] == default, name
+            case (str() as default,):
+                assert told[name] == default, name
             case _:
                 assert field.default is NODEFAULT, name
 

@@ -117,7 +117,8 @@ def test_paths_are_absolute_and_start_from_the_directory_given(tmp_path: Path) -
     told = parse([*SEED, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
     assert told.servers[0].working_directory == tmp_path / "world"
     assert told.state_directory == tmp_path / "state"
-    assert parse(SEED, directory=tmp_path).config.servers[0].working_directory == tmp_path
+    assert parse(SEED, directory=tmp_path).config.servers[0].working_directory is None
+    assert parse(SEED, directory=tmp_path).config.servers[0].directory == tmp_path
     assert parse([*SEED, "-w", "/srv"], directory=tmp_path).config.servers[0].working_directory == Path("/srv")
 
 
@@ -223,3 +224,29 @@ def test_servers_that_do_not_speak_minecraft() -> None:
         "connect",
     )
     assert "none of connect" in mistake(*SEED, "--wake_on", "tsl")
+
+
+def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
+    told = parse(["--discover", "docker", "--state-directory", "state", "-i"], directory=tmp_path)
+    assert (told.config.servers, told.config.state_directory) == ((), tmp_path / "state")
+    assert (told.config.discovery.docker, told.config.discovery.kubernetes) == (True, False)
+    both = parse(
+        ["--discover", "docker", "--discover=kubernetes", "--relay", "transport", "--log_format", "json"]
+    ).config
+    assert (both.discovery.docker, both.discovery.kubernetes, both.relay) == (True, True, "transport")
+    assert both.log == LogConfig(format="json")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--discover"], "expected one argument"),
+        (["--discover", "nothing"], "invalid choice: 'nothing'"),
+        (["--discover", "docker", *SEED], "with --discover servers are described elsewhere: leave out"),
+        (["--discover", "docker", "-t", "9"], "--idle_shutdown: say it in the labels of the servers"),
+        (["--discover", "docker", "--config", "a.toml"], "with --config the file says what is discovered"),
+    ],
+)
+def test_what_is_said_beside_a_discovery_and_may_not_be(words: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse(words)

@@ -70,6 +70,11 @@ class BridgedPlugin:
         return getattr(self._plugin, "protocol", None) == "minecraft"
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Its server runs on another machine, or in a container: our directories are not the server's."""
+        return bool(getattr(self._plugin, "elsewhere", False))
+
+    @property
     def ready_line(self) -> str | None:
         """A regular expression; the line of output that it matches says that the server answers now."""
         return getattr(self._plugin, "ready_line", None)

@@ -20,7 +20,7 @@ from zeroscale.config_words import join
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.front.texts import Texts
-from zeroscale.hosted import admission
+from zeroscale.hosted import admission, home_of
 from zeroscale.plugins import find_plugin
 from zeroscale.running import one_line
 from zeroscale.server.gamefiles import GameFiles
@@ -79,10 +79,11 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
                 yield Mistake(
                     f"{path}.{name}", f"{name} is for servers that do not speak Minecraft, as {server.plugin} does"
                 )
-            files = GameFiles(server.directory) if plugin.speaks_minecraft else None
+            home = home_of(server, config, plugin)
+            files = GameFiles(home) if plugin.speaks_minecraft else None
             yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
-            other = worlds.setdefault(server.directory.resolve(), path) if plugin.speaks_minecraft else path
+            other = worlds.setdefault(home.resolve(), path) if plugin.speaks_minecraft else path
             if other != path:
                 yield Mistake(
                     f"{path}.working_directory",
@@ -98,14 +99,14 @@ def _of_server(
         yield from _raised(f"{path}.listen", partial(listening.check, reactor, where))
     for name, text in server.texts.items():
         yield from _raised(join(f"{path}.texts", name), partial(Texts, {name: text}))
-    is_there = server.directory.is_dir()
-    if not is_there:
-        yield Mistake(f"{path}.working_directory", f"working directory {str(server.directory)!r} does not exist")
     unknown = list(_raised(f"{path}.plugin", partial(find_plugin, server.plugin)))
     yield from unknown
     if not unknown:
         yield from _raised(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
-    if plugins and is_there:
+    needed = server.working_directory is not None or not any(plugin.is_elsewhere for plugin in plugins)
+    if needed and not server.directory.is_dir():
+        yield Mistake(f"{path}.working_directory", f"working directory {str(server.directory)!r} does not exist")
+    elif plugins:
         yield from _raised(path, plugins[0].check)
 
 

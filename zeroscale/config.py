@@ -142,7 +142,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar server_port: the port there.
     :ivar plugin_positional: positional values of the plugin's constructor.
     :ivar plugin_keywords: keyword values of the plugin's constructor.
-    :ivar working_directory: where the real server runs; None is where we run.
+    :ivar working_directory: where the real server runs; None: nobody has said.
+    :ivar default_directory: where it runs when nobody has; None is where we run.
     :ivar idle_shutdown: how long nobody must have been there before it is stopped.
     :ivar minimum_online_time: how long it stays up at least, once it is ready.
     :ivar idle_action: what becomes of an idle server.
@@ -180,6 +181,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     plugin_positional: tuple[str, ...] = ()
     plugin_keywords: Mapping[str, Any] = {}
     working_directory: Path | None = None
+    default_directory: Path | None = None
     idle_shutdown: Seconds = DEFAULT_IDLE_SHUTDOWN
     minimum_online_time: Seconds = 0.0
     idle_action: IdleAction = "stop"
@@ -248,7 +250,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def directory(self) -> Path:
         """The working directory, absolute."""
-        return Path(self.working_directory or ".").absolute()
+        return Path(self.working_directory or self.default_directory or ".").absolute()
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -302,6 +304,27 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     addresses: bool = True
 
 
+class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Servers that describe themselves.
+
+    :ivar docker: those whose containers have labels.
+    :ivar base_url: of the Docker engine; None: by DOCKER_HOST, else the usual socket.
+    :ivar kubernetes: those whose StatefulSets or Deployments have annotations.
+    :ivar namespace: where they are looked for; None: in our own; `*`: everywhere.
+    :ivar kubeconfig: the file with the cluster's credentials; None: the usual ones.
+    :ivar context: which context of that file.
+    :ivar listen: where those listen that do not say it themselves.
+    """
+
+    docker: bool = False
+    base_url: str | None = None
+    kubernetes: bool = False
+    namespace: str | None = None
+    kubeconfig: str | None = None
+    context: str | None = None
+    listen: tuple[str, ...] = ("25565",)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole proxy.
 
@@ -313,6 +336,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar control: the operator's socket.
     :ivar metrics: metrics over HTTP.
     :ivar log: the log's lines.
+    :ivar discovery: servers that describe themselves.
     """
 
     servers: tuple[ServerConfig, ...]
@@ -323,6 +347,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlConfig = ControlConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
 
 
 def is_loopback_name(host: str) -> bool:

@@ -30,7 +30,7 @@ STAND_IN = {"name": "a", "plugin": "a", "listen": ("unix:/a",), "server_port": 1
 """Of a server: what must be there, so that the rest of it can be judged."""
 
 SPELLED = ("server", "plugin_arguments")
-HIDDEN = ("name", "server_host", "server_port", "plugin_positional", "plugin_keywords")
+HIDDEN = ("name", "default_directory", "server_host", "server_port", "plugin_positional", "plugin_keywords")
 JUDGED_FURTHER = ("plugin", "texts", "listen", "hosts", "server", "working_directory", "admission", "proxy_protocol")
 """By what servers are judged once they have been read, `plugin_arguments` too. One with a mistake in these would be
 blamed for what it does not say."""
@@ -112,6 +112,21 @@ def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: i
     return _reading(text, directory, environment, user_id).whole()
 
 
+def parse_server(
+    name: str, table: Mapping[str, object], directory: Path, environment: Mapping[str, str]
+) -> config.ServerConfig:
+    """One server that is described elsewhere, as if it stood in a file.
+
+    :param directory: what relative paths in it start from; absolute.
+    :raises ConfigMistakes: what is wrong.
+    """
+    walk = Walk(directory, environment)
+    server = _server(walk, name, dict(table))
+    if server is None or walk.mistakes:
+        raise ConfigMistakes(_bounded(walk.mistakes))
+    return server
+
+
 def _reading(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
     try:
         return _walked(_toml(text), directory, environment, user_id)
@@ -124,7 +139,9 @@ def _walked(table: dict[str, Any], directory: Path, environment: Mapping[str, st
     values = walk.values(table, Config, "", spelled=("servers", "state_directory"), hidden=("servers",)) or {}
     if "state_directory" not in values:
         values["state_directory"] = config.default_state_directory(environment, user_id)
-    servers = _servers(walk, table.get("servers", {}))
+    discovery = values.get("discovery", config.DiscoveryConfig())
+    others = discovery.docker or discovery.kubernetes
+    servers = _servers(walk, table.get("servers", {}), needed=not others)
     whole = walk.made(Config, {**values, "servers": servers}, "")
     metrics = values.get("metrics", config.MetricsConfig())
     walk.mistakes.extend(config_cross.mistakes_between(servers, metrics.listen))
@@ -159,12 +176,12 @@ def _bounded(mistakes: list[str]) -> list[str]:
     return [*mistakes[:MOST_MISTAKES], f"and {more} more mistakes"] if more > 0 else mistakes
 
 
-def _servers(walk: Walk, tables: object) -> tuple[config.ServerConfig, ...]:
+def _servers(walk: Walk, tables: object, *, needed: bool) -> tuple[config.ServerConfig, ...]:
     """Those servers that can be judged further."""
     if not isinstance(tables, dict):
         walk.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
         return ()
-    if not tables:
+    if not tables and needed:
         walk.mistake("servers", "there is none; describe one in a table [servers.NAME]")
     found = [_server(walk, name, table) for name, table in tables.items()]
     return tuple(server for server in found if server is not None)
@@ -186,7 +203,7 @@ def _server(walk: Walk, name: str, table: object) -> config.ServerConfig | None:
     before = len(walk.mistakes)
     values = walk.values(table, config.ServerConfig, path, spelled=SPELLED, hidden=HIDDEN, hints=HINTS) or {}
     values["name"] = name
-    values.setdefault("working_directory", walk.base)
+    values["default_directory"] = walk.base
     if "server" in table:
         values.update(_address(walk, table["server"], join(path, "server")))
     elif fields_of(config.ServerConfig)["server_port"].required:

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -83,9 +84,11 @@ class Hosted:
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
         self.speaks_minecraft = plugin.speaks_minecraft
-        self._files = GameFiles(config.directory)
-        self._keep_files = KeepFiles(config.directory)
-        self._records = Records(directory, config.directory if self.speaks_minecraft else None)
+        home = home_of(config, whole, plugin)
+        self._files = GameFiles(home)
+        self._keep_files = KeepFiles(home)
+        has_world = self.speaks_minecraft and home != directory
+        self._records = Records(directory, home if has_world else None)
         self._mirror = Mirror(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
         self.lifecycle = Lifecycle(config.name, self._policy(plugin), self._parts(plugin, make_plugin))
         self._admission = self._make_admission(config, whole)
@@ -95,6 +98,11 @@ class Hosted:
     def name(self) -> str:
         """Its name."""
         return self.config.name
+
+    @property
+    def home(self) -> Path:
+        """Where its operator's files are; see `home_of`."""
+        return self._files.directory
 
     # Its beginning and its end
 
@@ -137,9 +145,10 @@ class Hosted:
         self.place = self._make_place()
         if not late:
             return ", ".join(changed)
-        if plugin.speaks_minecraft != self.speaks_minecraft or self._files.directory != config.directory:
-            self._files = GameFiles(config.directory)
-            self._keep_files = KeepFiles(config.directory)
+        home = home_of(config, whole, plugin)
+        if self._files.directory != home:
+            self._files = GameFiles(home)
+            self._keep_files = KeepFiles(home)
         self.lifecycle.replace_parts(self._parts(plugin, make_plugin), lambda: self._be_another(plugin))
         if self.lifecycle.view.status in (Status.stopped, Status.failed):
             return ", ".join(changed)
@@ -309,7 +318,7 @@ class Hosted:
         self.place = self._make_place()
 
     def _make_admission(self, config: ServerConfig, whole: Config) -> Admission:
-        return admission(config, whole, GameFiles(config.directory) if self.speaks_minecraft else None)
+        return admission(config, whole, self._files if self.speaks_minecraft else None)
 
     def _lockout(self) -> str | None:
         """What the configuration has to say to all who come; None where it lets them in."""
@@ -347,6 +356,16 @@ def constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlu
         return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
 
     return make
+
+
+def home_of(server: ServerConfig, config: Config, plugin: BridgedPlugin) -> Path:
+    """Where the files are by which a server's operator says something: its working directory, if that is here.
+
+    Of a server elsewhere, of which nobody has said that its directory is to be seen here, it is what we keep of it.
+    """
+    if plugin.is_elsewhere and server.working_directory is None:
+        return server_directory(config.state_directory, server.name)
+    return server.directory
 
 
 def texts(server: ServerConfig) -> Texts:

@@ -28,8 +28,9 @@ SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
 
 CONFIG_FILE = "--config"
+DISCOVER = "--discover"
 BESIDE_A_FILE = frozenset(
-    {"config", "info", "debug", "log_format", "log_addresses", "state_directory", "console", "relay"}
+    {"config", "discover", "info", "debug", "log_format", "log_addresses", "state_directory", "console", "relay"}
 )
 """The options that may be given beside a configuration file, and win over it. All others are about one server."""
 
@@ -46,7 +47,8 @@ hyphens instead of underscores. Examples:
 """
 USAGE = """\
 %(prog)s [options] server_plugin listen_port server_port
-       %(prog)s [options] --config FILE"""
+       %(prog)s [options] --config FILE
+       %(prog)s [options] --discover docker"""
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -61,8 +63,10 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
     """
     words, plugin_arguments = _take_plugin_arguments(argv)
     base = (directory or Path()).absolute()
-    if _names_a_file(words):
+    if _names(words, CONFIG_FILE):
         return _with_file(words, plugin_arguments, prog, base)
+    if _names(words, DISCOVER):
+        return _with_discovery(words, plugin_arguments, prog, base)
     told = build_parser(prog).parse_args(words)
     positional, keywords = _sort_plugin_arguments(plugin_arguments)
     server = config.ServerConfig(
@@ -73,7 +77,8 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         server_port=told.server_port,
         plugin_positional=positional,
         plugin_keywords=keywords,
-        working_directory=base / (told.working_directory or "."),
+        working_directory=base / told.working_directory if told.working_directory else None,
+        default_directory=base,
         idle_shutdown=told.idle_shutdown,
         join=told.join,
         minimum_online_time=told.minimum_online_time,
@@ -108,13 +113,52 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
     return Invocation(config=proxy, log_level=_log_level(told), console=told.console)
 
 
-def _names_a_file(words: Sequence[str]) -> bool:
+def _names(words: Sequence[str], option: str) -> bool:
     options = words[: words.index("--")] if "--" in words else words
-    return any(word == CONFIG_FILE or word.startswith(f"{CONFIG_FILE}=") for word in options)
+    return any(word == option or word.startswith(f"{option}=") for word in options)
 
 
 def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
     parser = build_parser(prog, with_file=True)
+    told = _without_servers(parser, words, plugin_arguments, CONFIG_FILE, "in the file that --config names")
+    if not told.config:
+        parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
+    if told.discover:
+        parser.error(f"with {CONFIG_FILE} the file says what is discovered: leave out {DISCOVER}")
+    wins = {"relay": told.relay, "log_format": told.log_format, "log_addresses": told.log_addresses}
+    if told.state_directory is not None:
+        wins["state_directory"] = base / told.state_directory
+    return from_file(
+        base / told.config,
+        {name: value for name, value in wins.items() if value is not None},
+        log_level=_log_level(told),
+        console=bool(told.console),
+    )
+
+
+def _with_discovery(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
+    parser = build_parser(prog, with_file=True)
+    told = _without_servers(parser, words, plugin_arguments, DISCOVER, "in the labels of the servers")
+    state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
+    log = {"format": told.log_format, "addresses": told.log_addresses}
+    proxy = config.Config(
+        servers=(),
+        state_directory=base / state_directory,
+        relay=told.relay or "auto",
+        log=config.LogConfig(**{name: value for name, value in log.items() if value is not None}),
+        discovery=config.DiscoveryConfig(docker="docker" in told.discover, kubernetes="kubernetes" in told.discover),
+    )
+    return Invocation(config=proxy, log_level=_log_level(told), console=bool(told.console))
+
+
+def _without_servers(
+    parser: argparse.ArgumentParser, words: Sequence[str], plugin_arguments: Sequence[str], option: str, where: str
+) -> argparse.Namespace:
+    """What a command line says that describes no server. What it does not say is None.
+
+    :param option: why it may describe none.
+    :param where: where servers are described then.
+    """
     untold = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args([]))))
     told, rest = parser.parse_known_args(words, untold)
     foreign = sorted({name for name, value in vars(told).items() if value is not None} - BESIDE_A_FILE)
@@ -125,21 +169,11 @@ def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str,
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if rest:
-        parser.error(f"with {CONFIG_FILE} the file says which servers there are: leave out {' '.join(rest)}")
+        parser.error(f"with {option} servers are described elsewhere: leave out {' '.join(rest)}")
     if foreign:
         options = ", ".join(f"--{name}" for name in foreign)
-        raise ConfigError(f"{options}: say it in the file that {CONFIG_FILE} names, as it is about one server")
-    if not told.config:
-        parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
-    wins = {"relay": told.relay, "log_format": told.log_format, "log_addresses": told.log_addresses}
-    if told.state_directory is not None:
-        wins["state_directory"] = base / told.state_directory
-    return from_file(
-        base / told.config,
-        {name: value for name, value in wins.items() if value is not None},
-        log_level=_log_level(told),
-        console=bool(told.console),
-    )
+        raise ConfigError(f"{options}: say it {where}, as it is about one server")
+    return told
 
 
 def _log_level(told: argparse.Namespace) -> int:
@@ -337,6 +371,12 @@ def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentPars
     ours = parser.add_argument_group("the proxy")
     ours.add_argument(
         CONFIG_FILE, metavar="FILE", help="a file that describes the servers, in place of all that is about one server"
+    )
+    ours.add_argument(
+        DISCOVER,
+        action="append",
+        choices=("docker", "kubernetes"),
+        help="serve what describes itself, by labels of containers or annotations of StatefulSets and Deployments",
     )
     ours.add_argument("--info", "-i", action="store_true", help="log what happens")
     ours.add_argument("--debug", "-d", action="store_true", help="log everything (default: warnings and errors)")

@@ -16,6 +16,7 @@ from zeroscale import checking
 from zeroscale.config import Config, LimitsConfig, ServerConfig
 from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
+from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.connection import Client, House
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 DRAIN = 5.0
 """Seconds that relayed connections have to end by themselves once their server is gone."""
 
-NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log")
+NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log", "discovery")
 """What a running proxy cannot change."""
 
 
@@ -77,7 +78,9 @@ class ProxyService:
         file: Path | None = None,
     ) -> None:
         self.fatal: Deferred[None] = Deferred()
-        self._config = config
+        self._base = self._config = config
+        self._complaints = Complaints()
+        self._discovering = Discovering(config.discovery, reactor, self._described) if asked(config.discovery) else None
         self._reactor = reactor
         self._read_again = read_again
         self._file = file
@@ -134,6 +137,8 @@ class ProxyService:
         await runs
         for hosted in list(self.servers.values()):
             await hosted.lifecycle.open()
+        if self._discovering is not None:
+            self._discovering.start()
 
     def stop(self) -> Deferred[None]:
         """Our own end: no new clients, servers stopped and waited for, then what is still relayed."""
@@ -141,6 +146,8 @@ class ProxyService:
         return self._changing.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     async def _stop(self) -> None:
+        if self._discovering is not None:
+            self._discovering.stop()
         await self._doors.close()
         served = list(self.servers.values())
         for leaving in self._leaving:
@@ -201,8 +208,27 @@ class ProxyService:
             raise ConfigError("there is nothing to read again: this proxy was told by its command line")
         if self._stopping:
             raise ConfigError("nothing is read again: this proxy is shutting down")
-        config = self._read_again()
-        check(config, self._reactor, self._file)
+        base = self._read_again()
+        check(base, self._reactor, self._file)
+        self._base = base
+        return await self._apply()
+
+    def _described(self) -> None:
+        """Other servers describe themselves than before."""
+        if not self._stopping:
+            self._changing.run(lambda: Deferred.fromCoroutine(self._apply())).addErrback(_not_applied)
+
+    def _with_described(self) -> Config:
+        if self._discovering is None:
+            return self._base
+        complaints: list[str] = []
+        config = with_described(self._base, self._discovering.tables, lambda one: check(one, self._reactor), complaints)
+        self._complaints.tell(complaints)
+        return config
+
+    async def _apply(self) -> Sequence[str]:
+        """Has all be as it is told now: by the configuration, and by servers that describe themselves."""
+        config = self._with_described()
         told = {server.name: server for server in config.servers}
         staying = {name: hosted for name, hosted in self.servers.items() if name in told}
         going = {name: hosted for name, hosted in self.servers.items() if name not in told}
@@ -310,10 +336,17 @@ def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
     """Whether one of the others has what this server needs: its name, its world or its port."""
     return any(
         server.name == other.name
-        or (other.speaks_minecraft and server.directory == other.config.directory)
+        or (other.speaks_minecraft and server.directory == other.home)
         or (server.server_host, server.server_port) == (other.config.server_host, other.config.server_port)
         for other in others
     )
+
+
+def _not_applied(failure: Failure) -> None:
+    if failure.check(ZeroscaleError):
+        logger.error("Servers that describe themselves cannot be served: %s", failure.getErrorMessage())
+    else:
+        _fault(failure)
 
 
 def _fault(failure: Failure) -> None:
@@ -327,7 +360,8 @@ def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | Non
         return None
     if listen is not None:
         return ControlServer(proxy, reactor, paths.parse_listen(listen), required=True)
-    name = paths.NAME_FOR_A_FILE if file is not None else ",".join(server.name for server in config.servers)
+    of_one = file is None and config.servers
+    name = config.servers[0].name if of_one else paths.NAME_FOR_A_FILE
     try:
         place = paths.default_place(name, config.state_directory, os.environ, os.geteuid())
     except ConfigError as error:

@@ -53,6 +53,8 @@ class Server:
     :ivar on_paused: called when others have paused it.
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         container: str,

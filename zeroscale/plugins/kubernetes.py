@@ -44,6 +44,8 @@ class Server:
 
     interruptible_start = True
 
+    elsewhere = True
+
     def __init__(
         self,
         resource: str,

@@ -39,6 +39,8 @@ class Server:
     :ivar on_output: never called: the unit's output is in the journal.
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         unit: str,

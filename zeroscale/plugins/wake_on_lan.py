@@ -46,6 +46,8 @@ class Server:
     :ivar on_output: called with each line that the stop command says.
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         mac: str,

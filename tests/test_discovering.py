@@ -1,0 +1,200 @@
+"""Servers that describe themselves: each judged by itself, kept up with, and nobody else's hindrance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from scene import free_ports, greeting, run, tame, until, whole
+from tame import Server as TameServer
+from twisted.internet.task import Clock
+
+from zeroscale import discovering, plugins
+from zeroscale.config import Config, DiscoveryConfig
+from zeroscale.discovering import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
+from zeroscale.errors import ConfigError
+from zeroscale.service import ProxyService
+from zeroscale.status import Status
+
+BOTH = DiscoveryConfig(docker=True, kubernetes=True, listen=("25570",))
+
+
+class FakeSource:
+    """A plugin's discovery."""
+
+    def __init__(self, changed: Callable[[Tables], None], told: dict[str, Any]) -> None:
+        self.changed = changed
+        self.told = told
+        self.end: asyncio.Future[None] | None = None
+        self.cancelled = False
+
+    async def run(self) -> None:
+        self.end = asyncio.get_running_loop().create_future()
+        try:
+            await self.end
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+class World:
+    """Discoveries of a Docker engine and of a cluster that are none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: dict[str, list[FakeSource]] = {"docker": [], "kubernetes": []}
+        for name in self.made:
+            module = type("Module", (), {"Discovery": self._maker(name)})
+            monkeypatch.setitem(__import__("sys").modules, f"zeroscale.plugins.{name}_discovery", module)
+            monkeypatch.setattr(plugins, f"{name}_discovery", module, raising=False)
+        monkeypatch.setattr(discovering, "find_plugin", lambda name: object)
+
+    def _maker(self, name: str) -> Callable[..., FakeSource]:
+        def make(changed: Callable[[Tables], None], **told: Any) -> FakeSource:
+            self.made[name].append(FakeSource(changed, told))
+            return self.made[name][-1]
+
+        return make
+
+    @property
+    def docker(self) -> FakeSource:
+        return self.made["docker"][-1]
+
+    @property
+    def kubernetes(self) -> FakeSource:
+        return self.made["kubernetes"][-1]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_only_what_is_asked_for_is_asked(world: World) -> None:
+    Discovering(DiscoveryConfig(docker=True, base_url="unix:///a"), Clock(), lambda: None)
+    assert world.docker.told == {"base_url": "unix:///a", "listen": [25565]}
+    assert world.made["kubernetes"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_tables_of_all_sources_are_one(world: World) -> None:
+    changes: list[Tables] = []
+    found = Discovering(BOTH, Clock(), lambda: changes.append(found.tables))
+    found.start()
+    await until(lambda: world.docker.end and world.kubernetes.end)
+    world.docker.changed({"one": {"a": 1}})
+    world.docker.changed({"one": {"a": 1}})
+    world.kubernetes.changed({"one": {"b": 2}, "two": {}})
+    world.docker.changed({})
+    assert changes == [
+        {"one": {"a": 1}},
+        {"one": {"a": 1}, "two": {}},
+        {"one": {"b": 2}, "two": {}},
+    ]
+    found.stop()
+    await until(lambda: world.docker.cancelled and world.kubernetes.cancelled)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    found = Discovering(DiscoveryConfig(docker=True), clock, lambda: None)
+    found.start()
+    first = world.docker
+    await until(lambda: first.end)
+    assert first.end is not None
+    first.changed({"one": {}})
+    first.end.set_exception(ConfigError("no permission"))
+    await until(clock.getDelayedCalls)
+    assert "The discovery docker has failed, and begins anew in 60 s: no permission" in caplog.messages
+    assert found.tables == {"one": {}}
+    clock.advance(AGAIN_AFTER)
+    assert world.docker is not first
+    await until(lambda: world.docker.end)
+    found.stop()
+    await until(lambda: world.docker.cancelled)
+    assert clock.getDelayedCalls() == []
+
+
+def test_each_is_judged_by_itself(tmp_path: Path) -> None:
+    listen, other, a, b = free_ports(4)
+    config = whole(tmp_path, tame("known", listen, a, tmp_path))
+
+    def table(at: int, port: int, **more: object) -> dict[str, object]:
+        return {"plugin": "tame:Server", "listen": at, "server": port, **more}
+
+    def check(one: Config) -> None:
+        [server] = one.servers
+        if server.plugin_keywords:
+            raise ConfigError("no such argument")
+
+    complaints: list[str] = []
+    found = with_described(
+        config,
+        {
+            "good": table(other, b, idle_shutdown="1m"),
+            "known": table(other, b),
+            "mistaken": table(other, b, idle_shutdwn=1),
+            "refused": table(other, 4, plugin_arguments={"x": "y"}),
+            "same": table(other, 5),
+        },
+        check,
+        complaints,
+    )
+    assert [(server.name, server.idle_shutdown) for server in found.servers] == [("known", 3600.0), ("good", 60.0)]
+    assert [complaint.partition(": ")[0] for complaint in complaints] == [
+        "known is not served",
+        "mistaken is not served",
+        "refused is not served",
+        "same is not served",
+    ]
+    assert "which counts" in complaints[0]
+    assert 'did you mean "idle_shutdown"' in complaints[1] or "did you mean 'idle_shutdown'" in complaints[1]
+    assert "no such argument" in complaints[2]
+    assert str(other) in complaints[3]
+
+
+def test_a_complaint_is_told_once_for_as_long_as_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    for now in (["a"], ["a", "b"], ["b"], ["a"]):
+        complaints.tell(now)
+    assert caplog.messages == ["a", "b", "a"]
+
+
+@pytest.fixture
+def proxies() -> Iterator[list[ProxyService]]:
+    made: list[ProxyService] = []
+    yield made
+    for proxy in made:
+        pytest_twisted.blockon(proxy.stop())
+    assert TameServer.running == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
+    world: World, tmp_path: Path, proxies: list[ProxyService]
+) -> None:
+    from twisted.internet import reactor
+
+    listen, port = free_ports(2)
+    proxy = ProxyService(whole(tmp_path, discovery=DiscoveryConfig(docker=True)), reactor)
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+    arguments = {"greeting": "described\n"}
+    table = {"plugin": "tame:Server", "listen": listen, "server": port, "plugin_arguments": arguments}
+    world.docker.changed({"one": {**table, "idle_shutdown": 900}, "two": {"plugin": "tame:Server"}})
+    await until(lambda: "one" in proxy.servers)
+    assert await run(greeting(listen)) == b"described\n"
+    assert list(proxy.servers) == ["one"]
+    world.docker.changed({"one": {**table, "idle_shutdown": 0}})
+    await until(lambda: proxy.servers["one"].lifecycle.view.status is Status.stopped)
+    world.docker.changed({})
+    await until(lambda: not proxy.servers)
+    with pytest.raises(ConnectionError):
+        await run(greeting(listen))
