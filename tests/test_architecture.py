@@ -163,7 +163,7 @@ ROOMS = [
             "__main__",
         ),
         EVERYTHING,
-        outside=("twisted",),
+        outside=("twisted", "msgspec"),
     ),
 ]
 
