@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config import LogConfig, ServerConfig
+from zeroscale.config import LogConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.options import parse, server_name
 
@@ -250,3 +250,12 @@ def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
 def test_what_is_said_beside_a_discovery_and_may_not_be(words: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse(words)
+
+
+def test_real_addresses() -> None:
+    assert server().proxy_protocol == ProxyProtocolConfig()
+    words = "--proxy_protocol_from 10.0.0.0/8 --proxy-protocol-from 2001:db8::7 --send_proxy_protocol v2"
+    told = server(*words.split()).proxy_protocol
+    assert told == ProxyProtocolConfig(accept_from=("10.0.0.0/8", "2001:db8::7"), send="v2")
+    assert "'v3'" in mistake(*SEED, "--send_proxy_protocol", "v3")
+    assert "'10.0.0.0/33' is no address and no network" in mistake(*SEED, "--proxy_protocol_from", "10.0.0.0/33")

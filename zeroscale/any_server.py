@@ -68,20 +68,31 @@ def probe(config: ServerConfig, reactor: Any) -> GenericProbe:
     """How it is asked."""
     examiner: Examiner | None = None
     command = None
-    sends = config.proxy_protocol.send
-    header = b"" if sends is None else local_header(sends)
     match signs.ready_sign(config.ready):
         case signs.Says(expected, question):
-            examiner = ExpectedBytes(expected, header + question)
+            examiner = ExpectedBytes(expected, question)
         case signs.AnswersHttp(path, statuses):
             asked = http.question(config.server_host, config.server_port, path)
-            examiner = HttpStatus(header + asked, http.status_of, statuses)
+            examiner = HttpStatus(asked, http.status_of, statuses)
         case signs.Satisfies(words):
 
             def command() -> Any:
                 return from_coroutine(ready_command.run(words, config.directory))
 
-    return GenericProbe(reactor, config.server_host, config.server_port, examiner=examiner, command=command)
+    return GenericProbe(
+        reactor,
+        config.server_host,
+        config.server_port,
+        examiner=examiner,
+        command=command,
+        header=probe_header(config),
+    )
+
+
+def probe_header(config: ServerConfig) -> bytes:
+    """The PROXY header that the server is sent when it is we who ask: its receiver insists on one from everybody."""
+    sends = config.proxy_protocol.send
+    return b"" if sends is None else local_header(sends)
 
 
 def readiness(config: ServerConfig, reactor: Any, asking: Probe) -> Readiness | LineReadiness:

@@ -275,7 +275,11 @@ class Hosted:
         if not minecraft:
             return any_server.probe(config, self._reactor)
         return MinecraftProbe(
-            self._reactor, config.server_host, config.server_port, status_disabled=lambda: not files.enable_status
+            self._reactor,
+            config.server_host,
+            config.server_port,
+            header=any_server.probe_header(config),
+            status_disabled=lambda: not files.enable_status,
         )
 
     def _policy(self, plugin: BridgedPlugin) -> Policy:

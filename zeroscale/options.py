@@ -102,6 +102,9 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         start_timeout=told.start_timeout,
         stop_timeout=told.stop_timeout,
         kill_timeout=told.kill_timeout,
+        proxy_protocol=config.ProxyProtocolConfig(
+            accept_from=tuple(told.proxy_protocol_from), send=told.send_proxy_protocol
+        ),
     )
     state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
     proxy = config.Config(
@@ -366,6 +369,20 @@ def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentPars
         metavar="ADDRESS",
         help="an address or network that only looks whether we listen: accepted, closed, and nothing woken; "
         "may be given often",
+    )
+
+    addresses = parser.add_argument_group("other proxies before or behind this one (docs/proxy_protocol.md)")
+    addresses.add_argument(
+        "--proxy_protocol_from",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="an address or network that has to send PROXY headers and is believed; may be given often",
+    )
+    addresses.add_argument(
+        "--send_proxy_protocol",
+        choices=("v1", "v2"),
+        help="send the real server PROXY headers of this version (default: none)",
     )
 
     ours = parser.add_argument_group("the proxy")

@@ -24,13 +24,15 @@ from front.scene import (
 )
 from twisted.internet.address import UNIXAddress
 
+from zeroscale.access import Names
+from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.connection import GUARD_QUIET, LINGER
 from zeroscale.front.session import Policy
 from zeroscale.protocols import recognise
 from zeroscale.protocols.generic import GenericConversation, HttpConversation
 from zeroscale.protocols.proxy_header import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.relay import Outcome
-from zeroscale.status import Status
+from zeroscale.status import Status, Visitor
 
 CLIENT_HELLO = bytes.fromhex("1603010035010000310303" + "11" * 32 + "000004130113020100000400170000")
 PONG = packet(1, bytes.fromhex("1122334455667788"))
@@ -889,3 +891,74 @@ def test_all_behind_one_proxy_have_no_common_bound(make_scene: MakeScene) -> Non
         client.send(encode("v2", Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)))
     scene.settle()
     assert [client.closed for client in silent] == [True, True, False]
+
+
+def test_a_check_whose_header_names_its_own_connection_wakes_nothing(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene(generic=True))
+    scene.listener.guards = True
+    client = scene.connect(TRUSTED_PROXY)
+    ours = client.getHost()
+    client.send(encode("v1", Endpoint(TRUSTED_PROXY, 40000), Endpoint(ours.host, ours.port)))
+    scene.assert_over(client, "health-check")
+    assert scene.server.woken == []
+
+
+def test_a_proxy_that_only_looks_at_a_minecraft_server_is_told_as_that(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene())
+    client = scene.connect(TRUSTED_PROXY)
+    client.send(local_header())
+    client.vanish()
+    scene.assert_over(client, "health-check")
+
+
+def test_a_proxys_own_status_question_is_answered(make_scene: MakeScene) -> None:
+    scene = behind_a_proxy(make_scene())
+    client = scene.connect(TRUSTED_PROXY)
+    client.send(local_header() + status())
+    client.finish()
+    scene.settle()
+    assert b"MOTD stopped" in client.received
+    assert scene.outcomes == {"status": 1}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_header_that_nobody_may_send_is_named_where_minecraft_is_spoken(scene: Scene, version: Version) -> None:
+    client = scene.connect()
+    client.send(encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login())
+    scene.assert_over(client, "refused")
+    assert "proxy_protocol.accept_from" in scene.lines[0]
+
+
+def test_it_is_the_client_behind_a_proxy_that_is_judged(make_scene: MakeScene) -> None:
+    denied = Admission(Rules(deny=Names(["203.0.113.9", TRUSTED_PROXY])), Limits(statuses=1.0))
+    scene = behind_a_proxy(make_scene(admission=denied))
+
+    def behind(host: str, said: bytes) -> None:
+        client = scene.connect(TRUSTED_PROXY)
+        client.send(encode("v2", Endpoint(host, 5000), Endpoint("192.0.2.1", 25565)) + said)
+        scene.settle()
+
+    behind("203.0.113.9", login())
+    assert (scene.server.woken, dict(scene.counts.tally(0.0).refusals)) == ([], {"denied": 1})
+    for host in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
+        behind(host, status())
+    assert scene.outcomes.get("limited") == 1
+    behind("203.0.113.1", login())
+    assert scene.server.woken == ["Steve (203.0.113.1:5000)"]
+    assert scene.server.visitors == [Visitor("Steve", "203.0.113.1:5000")]
+
+
+def test_a_header_of_ours_is_no_word_of_the_clients(make_scene: MakeScene) -> None:
+    scene = showing(make_scene)
+    scene.place = replace(scene.place, sends="v2")
+    scene.server.status = Status.running
+    scene.connect()
+    scene.accept()
+    (handover,) = scene.relays.handovers
+    assert handover.early == encode("v2", Endpoint("203.0.113.7", 40000), Endpoint("198.51.100.1", 25565))
+    assert scene.counts.tally(0.0).to_backend == 0
+    handover.end()
+    scene.settle()
+    assert [visit.silent for visit in scene.server.visits] == [True]
+    assert "(0 bytes to the server, 7 to the client)" in scene.lines[0]
+    assert (scene.counts.tally(0.0).to_backend, scene.counts.tally(0.0).to_client) == (0, 7)

@@ -101,3 +101,24 @@ def test_what_the_real_server_is_told(version: Version) -> None:
     assert behind.header(version, OURS) == encode(version, CLIENT, PUBLIC)
     assert Origin(None).header(version, OURS) == local_header(version)
     assert Origin(CLIENT).header(version, None) == local_header(version)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("proxy", "ours"), [(PROXY, OURS), (Endpoint("2001:db8::1", 9), Endpoint("2001:db8::2%2", 25565))]
+)
+def test_a_proxy_that_names_this_very_connection_speaks_for_itself(size: int, proxy: Endpoint, ours: Endpoint) -> None:
+    origin = Origin(proxy, TRUSTED)
+    said = encode("v1", proxy, ours)
+    for at in range(0, len(said), size):
+        rest = origin.receive(said[at : at + size], ours)
+    assert (rest, origin.is_known, origin.is_proxy, origin.host) == (b"", True, True, proxy.host)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"), [(PROXY, PUBLIC), (Endpoint(PROXY.host, 40001), OURS), (CLIENT, OURS)]
+)
+def test_a_client_on_the_proxys_machine_is_no_proxy(source: Endpoint, destination: Endpoint) -> None:
+    origin = Origin(PROXY, TRUSTED)
+    assert origin.receive(encode("v1", source, destination), OURS) == b""
+    assert (origin.is_known, origin.is_proxy, origin.host) == (True, False, source.host)

@@ -109,6 +109,20 @@ async def test_that_it_takes_a_connection_is_enough() -> None:
     assert await asking.connects() is False
 
 
+@pytest.mark.parametrize(("examiner", "more"), [(None, b""), (ExpectedBytes(b"+PONG", b"PING"), b"PING")])
+@ensureDeferred
+async def test_a_header_comes_before_all_else(examiner: ExpectedBytes | None, more: bytes) -> None:
+    header = b"PROXY UNKNOWN\r\n"
+    async with listening(b"+PONG") as house:
+        asking = GenericProbe(reactor, "127.0.0.1", house.port, examiner=examiner, header=header)
+        assert await asking.connects() is True
+        await house.all_lost()
+        assert house.received == header
+        assert await asking.ask() == Answer()
+        await house.all_lost()
+    assert house.received == header + header + more
+
+
 @ensureDeferred
 async def test_what_a_server_says_that_speaks_first() -> None:
     async with listening(b"220 mail.example.org\r\n", greets=True) as house:

@@ -424,6 +424,14 @@ async def test_a_plain_connect_says_nothing_and_closes() -> None:
 
 
 @ensureDeferred
+async def test_a_plain_connect_has_a_header_where_the_server_insists_on_one() -> None:
+    async with listening(send(b"")) as server:
+        assert await MinecraftProbe(reactor, "127.0.0.1", server.number, header=PROXY_LOCAL).connects() is True
+        await server.all_lost()
+    assert [connection.received for connection in server.connections] == [PROXY_LOCAL]
+
+
+@ensureDeferred
 async def test_a_server_that_closes_without_an_answer() -> None:
     off = False
     async with listening(close) as server:

@@ -183,7 +183,7 @@ class Client(TwistedProtocol):
             return
         if not self.origin.is_known:
             try:
-                first = self.origin.receive(data)
+                first = self.origin.receive(data, _endpoint(self.transport.getHost()))
             except ProtocolError as problem:
                 self._cut_off("refused", str(problem))
                 return
@@ -476,7 +476,8 @@ class Client(TwistedProtocol):
         self._give_up()
 
     def _left(self) -> None:
-        self._end("status" if self._answered_status else "left")
+        looked = self.origin.is_proxy and self._asked is None
+        self._end("status" if self._answered_status else "health-check" if looked else "left")
 
     def _end(self, outcome: str, detail: str = "", *, warns: bool = False, **fields: int) -> None:
         """Counts and tells how the connection ended: once."""
@@ -497,7 +498,8 @@ class Client(TwistedProtocol):
         if self._unknown:  # the server may have started for another client meanwhile
             self._decide(Connected())
         if self._joining is None:
-            self._drop("too-slow", "nothing that wakes the server" if self._unknown else "no whole handshake")
+            missing = "no whole handshake" if self.origin.is_known else "no whole PROXY protocol header"
+            self._drop("too-slow", "nothing that wakes the server" if self._unknown else missing)
 
     # Tasks and timers
 

@@ -143,6 +143,7 @@ class Joining:
         self._hold = Hold(joiner.conversation, joiner.transport.write, reactor, joiner.fell_silent)
         self._wish: session.Wish | None = None
         self._spoke = False
+        self._header = b""
         self.relaying = False
 
     def heard(self, *, answered: bool) -> None:
@@ -279,28 +280,42 @@ class Joining:
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
-        self._place.counts.relayed(report.to_backend, report.to_client)
-        self._spoke = report.to_backend > 0
+        to_backend = self._own(report.to_backend)
+        self._place.counts.relayed(to_backend, report.to_client)
+        self._spoke = to_backend > 0
         return Relayed(
             report.outcome.value,
-            f"{report.to_backend} bytes to the server, {report.to_client} to the client",
-            report.to_backend,
+            f"{to_backend} bytes to the server, {report.to_client} to the client",
+            to_backend,
             report.to_client,
         )
+
+    def _own(self, to_backend: int) -> int:
+        """Of the bytes that the server was sent, the client's own: the header is ours."""
+        return max(0, to_backend - len(self._header))
 
     async def _hand_over(self, backend: Backend) -> Report:
         joiner = self._joiner
         counted = self._place.counts
         ended: list[Callable[[], None]] = []
+        sends = self._place.sends
+        self._header = joiner.proxy_header(sends) if sends else b""
+
+        def taken(moved: Callable[[], tuple[int, int]]) -> None:
+            def own() -> tuple[int, int]:
+                to_backend, to_client = moved()
+                return self._own(to_backend), to_client
+
+            ended.append(counted.relaying(own))
+
         self.relaying = True
         try:
-            sends = self._place.sends
             return await self._relays.hand_over(
                 joiner.transport,
                 backend.transport,
-                (joiner.proxy_header(sends) if sends else b"") + joiner.conversation.kept,
+                self._header + joiner.conversation.kept,
                 client_finished=joiner.finished_sending,
-                taken=lambda moved: ended.append(counted.relaying(moved)),
+                taken=taken,
             )
         finally:
             self.relaying = False

@@ -37,7 +37,7 @@ class Origin:
     """
 
     def __init__(self, address: Endpoint | None, accept_from: Sequence[Network] = (), *, guards: bool = False) -> None:
-        self._source = None if address is None else Endpoint(normalised(address.host), address.port)
+        self._source = None if address is None else _plain(address)
         self._destination: Endpoint | None = None
         self._header: ProxyHeaderParser | None = None
         self._guard: HeaderGuard | None = None
@@ -66,9 +66,10 @@ class Origin:
         host, port = self._source.host, self._source.port
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def receive(self, data: bytes) -> bytes | None:
+    def receive(self, data: bytes, ours: Endpoint | None = None) -> bytes | None:
         """Takes the next bytes.
 
+        :param ours: our end of its connection.
         :returns: those of them that are the client's own; None while it is not known who it is.
         :raises ProtocolError: a header that must not be, that is none, or that is missing.
         """
@@ -84,11 +85,15 @@ class Origin:
             return None
         self._header = None
         header, rest = parsed
+        self.is_proxy = header.source is None or self._is_between(header.source, header.destination, ours)
         if header.source is not None:
             self._source, self._destination = header.source, header.destination
-        self.is_proxy = header.source is None
         self.host = LOCAL if self._source is None else self._source.host
         return rest
+
+    def _is_between(self, source: Endpoint, destination: Endpoint | None, ours: Endpoint | None) -> bool:
+        """Whether these are this very connection's ends: so HAProxy's own checks say it in version 1."""
+        return source == self._source and ours is not None and destination == _plain(ours)
 
     def waited(self) -> bytes:
         """So much time has passed that what there is will not become a header; returns that."""
@@ -104,3 +109,7 @@ class Origin:
         if self._source is None or destination is None:
             return local_header(version)
         return encode(version, self._source, destination)
+
+
+def _plain(end: Endpoint) -> Endpoint:
+    return Endpoint(normalised(end.host), end.port)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from zeroscale.protocols import legacy
 from zeroscale.protocols.base import Component, Conversation, Event, StatusReply, Treatment
 from zeroscale.protocols.modern import ModernConversation
+from zeroscale.protocols.proxy_header import refuse_header
 
 
 class MinecraftConversation:
@@ -47,6 +48,7 @@ class MinecraftConversation:
         """
         if self._inner is None:
             data = self._undecided + data
+            refuse_header(data)  # it would be refused as a handshake too, in words that do not help
             self._inner = self._choose(data)
             self._undecided = data if self._inner is None else b""
         return () if self._inner is None else self._inner.receive(data)

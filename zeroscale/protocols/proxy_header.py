@@ -80,6 +80,17 @@ def local_header(version: Version = "v2") -> bytes:
     return SIGNATURE + struct.pack(">BBH", LOCAL, UNSPECIFIED, 0)
 
 
+def refuse_header(received: bytes) -> None:
+    """Judges the first bytes of somebody who must not send a header.
+
+    :raises ProtocolError: they are one.
+    """
+    if received.startswith((SIGNATURE, V1_START)):
+        raise ProtocolError(
+            "a PROXY protocol header from an address that is not trusted to send one (proxy_protocol.accept_from)"
+        )
+
+
 class HeaderGuard:
     """Looks at the first bytes of somebody who must not send a header, however they are cut."""
 
@@ -94,8 +105,7 @@ class HeaderGuard:
         """
         self.received += data
         received = self.received
-        if received.startswith((SIGNATURE, V1_START)):
-            raise ProtocolError("a PROXY protocol header from an address that is not trusted to send one")
+        refuse_header(received)
         if SIGNATURE.startswith(received) or V1_START.startswith(received):
             return None
         return received

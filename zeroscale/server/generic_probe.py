@@ -23,6 +23,7 @@ from zeroscale.server.probe import (
     QUESTION_TIMEOUT,
     Probe,
     connect,
+    connects,
     endpoint,
 )
 from zeroscale.status import Answer
@@ -61,6 +62,7 @@ class GenericProbe:
     :param examiner: judges what it says; None: that it takes a connection is enough.
     :param command: asks in its place; fires with the exit code, or fails with `BackendError`.
     :param timeout: seconds that a whole question may take.
+    :param header: sent before anything else; a PROXY header where the server insists on one.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class GenericProbe:
         examiner: Examiner | None = None,
         command: Callable[[], Deferred[int]] | None = None,
         timeout: float = QUESTION_TIMEOUT,
+        header: bytes = b"",
     ) -> None:
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._examiner = examiner
         self._command = command
         self._timeout = timeout
+        self._header = header
         self.move(host, port)
 
     def move(self, host: str, port: int) -> None:
@@ -87,7 +91,7 @@ class GenericProbe:
 
     def connects(self) -> Deferred[bool]:
         """Whether it accepts a connection."""
-        return Deferred.fromCoroutine(self._connects())
+        return Deferred.fromCoroutine(connects(self._endpoint, self._header))
 
     def ask(self) -> Deferred[Answer]:
         """Asks in the way that was handed in."""
@@ -95,23 +99,16 @@ class GenericProbe:
         asked.addTimeout(self._timeout, self._clock, self._timed_out)
         return asked
 
-    async def _connects(self) -> bool:
-        try:
-            await connect(self._endpoint, _Hello)
-        except (ConnectError, OSError):  # OSError: a name that does not resolve
-            return False
-        return True
-
     async def _ask(self) -> Answer:
         if self._command is not None:
             code = await self._command()
             if code != 0:
                 raise BackendError(f"the command that asks it ended with exit code {code}")
         elif self._examiner is None:
-            if not await self._connects():
+            if not await connects(self._endpoint, self._header):
                 raise BackendError(f"{self._where} does not accept connections")
         else:
-            question = _Question(self._examiner)
+            question = _Question(self._examiner, self._header)
             try:
                 await connect(self._endpoint, lambda: question)
             except (ConnectError, OSError) as error:
@@ -224,29 +221,22 @@ class HttpStatus:
         return status is not None
 
 
-class _Hello(Protocol):
-    """A connection that is closed as soon as there is one."""
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.loseConnection()
-
-
 class _Question(Protocol):
     """One connection, one question.
 
+    :param header: sent before.
     :ivar answered: fires when the examiner is content.
     """
 
-    def __init__(self, examiner: Examiner) -> None:
+    def __init__(self, examiner: Examiner, header: bytes) -> None:
         self.answered: Deferred[None] = Deferred(lambda _: self._hang_up())
         self._examiner = examiner
+        self._header = header
         self._data = b""
         self._over = False
 
     def connectionMade(self) -> None:
-        if self._examiner.question:
-            self._transport().write(self._examiner.question)
+        self._transport().write(self._header + self._examiner.question)
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:

@@ -109,7 +109,7 @@ class MinecraftProbe:
 
     def connects(self) -> Deferred[bool]:
         """Whether it accepts a connection."""
-        return Deferred.fromCoroutine(_connects(self._endpoint))
+        return Deferred.fromCoroutine(connects(self._endpoint, self._header))
 
     def ask(self) -> Deferred[Answer]:
         """Asks for its status."""
@@ -259,10 +259,17 @@ class Readiness:
 
 
 class _Hello(Protocol):
-    """A connection that is closed as soon as there is one."""
+    """A connection that is closed as soon as there is one.
+
+    :param header: sent before.
+    """
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
 
     def connectionMade(self) -> None:
         assert self.transport is not None
+        self.transport.write(self._header)
         self.transport.loseConnection()
 
 
@@ -314,9 +321,13 @@ class _Question(Protocol):
         return ITCPTransport(self.transport)
 
 
-async def _connects(endpoint: IStreamClientEndpoint) -> bool:
+async def connects(endpoint: IStreamClientEndpoint, header: bytes) -> bool:
+    """Whether a server accepts a connection, which is closed at once.
+
+    :param header: what it is sent before: one that insists on a PROXY header complains of who sends none.
+    """
     try:
-        await connect(endpoint, _Hello)
+        await connect(endpoint, lambda: _Hello(header))
     except (ConnectError, OSError):  # OSError: a name that does not resolve
         return False
     return True
