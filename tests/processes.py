@@ -29,6 +29,7 @@ class Program:
         command: Sequence[str],
         directory: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        kept: Sequence[int] = (),
     ) -> None:
         self.lines: list[str] = []
         self._unread: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -42,6 +43,7 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            pass_fds=kept,
         )
         assert self.process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)

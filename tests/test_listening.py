@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import ConfigError
 from zeroscale.front.newcomers import normalised
+from zeroscale.handed import Handed, HandedSocket
 from zeroscale.listening import check, listen
 
 reactor: Any = global_reactor
@@ -206,8 +207,6 @@ NONSENSE = {
     "tcp:x": "invalid literal for int() with base 10: 'x'",
     "tcp:25565:nonsense=1": "unexpected keyword argument 'nonsense'",
     "ssl:443:privateKey=/nonsense": "No such file or directory: /nonsense",
-    "systemd:domain=INET6:name=nonsense": "no such socket was handed to this process",
-    "systemd:domain=INET6:index=0": "no such socket was handed to this process",
 }
 
 
@@ -223,6 +222,79 @@ async def test_nonsense_is_one_line(where: str, said: str, peers: Peers) -> None
     with pytest.raises(ConfigError) as refused:
         await listen(reactor, where, peers)
     assert str(refused.value) == message
+
+
+SYSTEMD_VALUES = {
+    "systemd:game": [0, 1],
+    "systemd:map": [2],
+    "systemd:domain=INET6:name=game": [0, 1],
+    "systemd:name=a=b": [3],
+    "systemd:domain=INET:index=2": [2],
+    "systemd:index=9": [],
+}
+
+
+@contextmanager
+def handed_over(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[socket.socket]]:
+    """Sockets that systemd has opened for us, all on the loopback."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        descriptors = [each.fileno() for each in sockets]
+        found = Handed(tuple(map(HandedSocket, names, descriptors)))
+        monkeypatch.setattr("zeroscale.listening.handed", lambda: found)
+        yield sockets
+
+
+@pytest.mark.parametrize(("where", "meant"), SYSTEMD_VALUES.items())
+@pytest_twisted.ensureDeferred
+async def test_sockets_of_systemd_by_name(
+    where: str, meant: list[int], peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(reactor, where)  # asked of any process, and only one of them has the sockets
+    with handed_over(monkeypatch, "game", "game", "map", "a=b") as sockets:
+        if not meant:
+            with pytest.raises(ConfigError, match="no such socket was handed to this process, but game, map, a=b; st"):
+                await listen(reactor, where, peers)
+        for _ in range(2 if meant else 0):  # a door that is closed by a reload can be opened again
+            async with listening(where, peers) as ports:
+                assert [port.getHost().port for port in ports] == [sockets[i].getsockname()[1] for i in meant]
+                came = peers.next
+                with socket.create_connection(sockets[meant[-1]].getsockname()):
+                    assert (await came).host == "127.0.0.1"
+
+
+@needs_ipv6
+@pytest_twisted.ensureDeferred
+async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
+        found = Handed((HandedSocket("game", both.fileno()),))
+        monkeypatch.setattr("zeroscale.listening.handed", lambda: found)
+        async with listening("systemd:game", peers):
+            came = peers.next
+            with socket.create_connection(("127.0.0.1", both.getsockname()[1])):
+                assert normalised((await came).host) == "127.0.0.1"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_systemd_has_opened_is_told_by_its_name(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with handed_over(monkeypatch, "game") as [ours]:
+        number = ours.getsockname()[1]
+        with pytest.raises(ConfigError, match="systemd has opened it for us: listen on 'systemd:game' instead"):
+            await listen(reactor, str(number), peers)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_socket_that_was_not_handed_over(peers: Peers) -> None:
+    with pytest.raises(ConfigError, match="was handed to this process, but none at all; start it by its socket unit"):
+        await listen(reactor, "systemd:game", peers)
+
+
+@pytest.mark.parametrize("where", ["systemd:", "systemd:a:b", "systemd:index=x", "systemd:name=", "systemd:x=y:name=a"])
+def test_what_cannot_be_said_of_systemd(where: str) -> None:
+    with pytest.raises(ConfigError, match="say systemd:NAME, as FileDescriptorName= of the socket unit has it"):
+        check(reactor, where)
 
 
 @pytest.mark.parametrize("where", ["tcp:65536", "tcp6:99999:interface=\\:\\:1", f"tcp:{'9' * 5000}"])

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs, options
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.handed import handed
 from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor, lines_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the words after the program's name; None: the process's own.
     :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a command line or a file that makes no sense.
     """
+    handed()  # before anything is started that could inherit it
     try:
         invocation = options.parse(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:

@@ -21,7 +21,9 @@ from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.connection import Client, House
 from zeroscale.front.newcomers import Newcomers
+from zeroscale.handed import handed
 from zeroscale.hosted import Hosted, constructor, trusted
+from zeroscale.notify import Notices
 from zeroscale.protocols import wire
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.status import ProxyReport, RelayReport, ServerView
@@ -98,6 +100,7 @@ class ProxyService:
         self._leaving: dict[Hosted, Deferred[None]] = {}
         self._awaited: frozenset[str] | set[str] = frozenset()
         self._watchers: dict[object, Callable[[str], None]] = {}
+        self._notices = Notices(reactor, handed(), self._views, self._relays.sign_of_life)
         self._changing = DeferredLock()
         self._relaying = False
         self._stopping = False
@@ -139,6 +142,7 @@ class ProxyService:
             await hosted.lifecycle.open()
         if self._discovering is not None:
             self._discovering.start()
+        self._notices.ready()
 
     def stop(self) -> Deferred[None]:
         """Our own end: no new clients, servers stopped and waited for, then what is still relayed."""
@@ -148,6 +152,7 @@ class ProxyService:
     async def _stop(self) -> None:
         if self._discovering is not None:
             self._discovering.stop()
+        self._notices.stopping()
         await self._doors.close()
         served = list(self.servers.values())
         for leaving in self._leaving:
@@ -162,6 +167,7 @@ class ProxyService:
             await self._metrics.stop()
         if self._control is not None:
             await self._control.stop()
+        self._notices.stopped()
 
     def hurry(self) -> None:
         """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
@@ -201,13 +207,20 @@ class ProxyService:
 
     def reload(self) -> Deferred[Sequence[str]]:
         """See `control.contract.Proxy.reload`."""
-        return self._changing.run(lambda: Deferred.fromCoroutine(self._reload()))
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._reload_with_notice()))
+
+    async def _reload_with_notice(self) -> Sequence[str]:
+        if self._stopping:
+            raise ConfigError("nothing is read again: this proxy is shutting down")
+        self._notices.reloading()
+        try:
+            return await self._reload()
+        finally:
+            self._notices.ready()
 
     async def _reload(self) -> Sequence[str]:
         if self._read_again is None or self._file is None:
             raise ConfigError("there is nothing to read again: this proxy was told by its command line")
-        if self._stopping:
-            raise ConfigError("nothing is read again: this proxy is shutting down")
         base = self._read_again()
         check(base, self._reactor, self._file)
         self._base = base
@@ -282,11 +295,16 @@ class ProxyService:
 
     def _take_in(self, hosted: Hosted) -> None:
         self.servers[hosted.name] = hosted
-        hosted.lifecycle.watch(self._tell_watchers)
+        hosted.lifecycle.watch(lambda view: self._tell_watchers(view.name))
+        hosted.lifecycle.watch_visits(lambda: self._tell_watchers(hosted.name))
 
-    def _tell_watchers(self, view: ServerView) -> None:
+    def _tell_watchers(self, name: str) -> None:
         for changed in list(self._watchers.values()):
-            changed(view.name)
+            changed(name)
+        self._notices.changed()
+
+    def _views(self) -> Sequence[ServerView]:
+        return [hosted.lifecycle.view for hosted in (*self.servers.values(), *self._leaving)]
 
     def _retire(self, hosted: Hosted) -> None:
         """It is stopped once nobody is on it."""

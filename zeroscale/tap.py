@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.handed import handed
 from zeroscale.invocation import Invocation
 from zeroscale.options import parse
 from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor, lines_of
@@ -53,6 +54,7 @@ class Options(usage.Options):
 
         :raises usage.UsageError: they make no sense, or twistd was told to use another reactor.
         """
+        handed()  # before anything is started that could inherit it
         try:
             self.reactor = install_reactor()
         except ConfigError as error:

@@ -155,6 +155,40 @@ async def test_cancelling_the_report_aborts_the_pair_and_still_reports() -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_sign_of_life_comes_from_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = await made()
+    await within(relay.sign_of_life())
+    hangs, goes_on = threading.Event(), threading.Event()
+    obey = Loop._obey
+
+    def hang(loop: Loop) -> None:
+        hangs.set()
+        goes_on.wait(60)
+        obey(loop)
+
+    monkeypatch.setattr(Loop, "_obey", hang)
+    answered = relay.sign_of_life()
+    try:
+        await until(hangs.is_set)
+        await later()
+        assert not answered.called
+    finally:
+        goes_on.set()
+    await within(answered)
+    await within(relay.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_relay_that_ends_owes_no_sign_of_life() -> None:
+    relay = await made()
+    stopped = relay.stop(0)
+    asked = relay.sign_of_life()
+    await within(stopped)
+    await within(asked)
+    assert relay.sign_of_life().called
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_crash_of_the_thread_is_told_and_nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     crashes: list[Failure] = []
     before = descriptors()

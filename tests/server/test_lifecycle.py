@@ -1145,6 +1145,15 @@ def test_every_change_of_status_is_told_to_who_watches() -> None:
     assert seen == [Status.starting, Status.running, Status.stopping, Status.stopped]
 
 
+def test_players_who_come_and_go_are_told_to_who_watches() -> None:
+    scene = Scene().running()
+    seen: list[int] = []
+    scene.life.watch_visits(lambda: seen.append(scene.life.view.players))
+    visit = scene.life.admit()
+    visit.addCallback(lambda visit: visit.end())
+    assert seen == [1, 0]
+
+
 def test_nothing_is_left_on_the_clock_once_it_sleeps() -> None:
     scene = Scene().stopping()
     scene.plugin.end(0)

@@ -18,7 +18,16 @@ class Scene:
         self.asked = 0
         self.slept = 0
         logger = logging.getLogger("tests.vigil")
-        self.vigil = Vigil("test", self.clock, policy, self.question, self.sleep, logger)
+        self.changes: list[int] = []
+        self.vigil = Vigil(
+            "test",
+            self.clock,
+            policy,
+            self.question,
+            self.sleep,
+            logger,
+            lambda: self.changes.append(self.vigil.players),
+        )
         self.vigil.begin()
         self.vigil.watch()
 
@@ -55,6 +64,7 @@ def test_who_is_there_keeps_it_up_and_the_last_to_leave_begins_the_wait(scene: S
     second.end()
     second.end()
     assert scene.vigil.players == 0
+    assert scene.changes == [1, 2, 1, 0]
     scene.clock.advance(60.0)
     assert scene.slept == 1
 

@@ -108,6 +108,14 @@ class Relay(Protocol):
         """The sums as they are now; cheap, takes no lock."""
         ...
 
+    def sign_of_life(self) -> Deferred[None]:
+        """Asks whether it still goes its rounds.
+
+        :returns: fires once it has answered; at once where it has ended, which it tells in other ways. A relay that
+            hangs never answers: ask no second time before the first one is answered.
+        """
+        ...
+
     def stop(self, drain: float) -> Deferred[None]:
         """Takes no more pairs, lets the live ones end by themselves, then aborts the rest.
 

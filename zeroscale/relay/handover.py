@@ -128,6 +128,11 @@ class Relays:
         """Each relay's sums, by its name."""
         return {relay.name: relay.counters() for relay in self._relays}
 
+    def sign_of_life(self) -> Deferred[None]:
+        """Asks all of them whether they still go their rounds; see `base.Relay.sign_of_life`."""
+        answered = gatherResults([relay.sign_of_life() for relay in self._relays])
+        return answered.addCallback(lambda results: None)
+
     def stop(self, drain: float) -> Deferred[None]:
         """Takes no more pairs, gives the live ones `drain` seconds to end by themselves, then aborts them.
 

@@ -50,7 +50,9 @@ class Listener(Protocol):
 
 
 class Loop:
-    """Moves bytes. `admit()`, `abort()` and `quit()` may be called in any thread, everything else only by `run()`.
+    """Moves bytes.
+
+    `admit()`, `abort()`, `answer()` and `quit()` may be called in any thread, everything else only by `run()`.
 
     :raises OSError: no descriptors for it.
     """
@@ -84,6 +86,10 @@ class Loop:
     def abort(self, pair: Pair) -> None:
         """Ends a pair at once, if it is still live."""
         self._order(partial(self._abort, pair))
+
+    def answer(self, call: Callable[[], None]) -> None:
+        """Has `call` called in the relay's thread, between two rounds: whoever waits for it knows that these go on."""
+        self._order(call)
 
     def quit(self) -> None:
         """Ends `run()`; the pairs have been ended before."""

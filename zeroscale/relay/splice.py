@@ -67,6 +67,7 @@ class SpliceRelay:
         self._refusal = "it has not been started"
         self._draining: IDelayedCall | None = None
         self._stopped: list[Deferred[None]] = []
+        self._questions: list[Deferred[None]] = []
 
     def start(self) -> None:
         """Starts the thread, and makes the interpreter switch between threads quickly from now on.
@@ -121,6 +122,15 @@ class SpliceRelay:
             len(live),
             self._total,
         )
+
+    def sign_of_life(self) -> Deferred[None]:
+        """See `base.Relay.sign_of_life`."""
+        if self._loop is None:
+            return succeed(None)
+        question: Deferred[None] = Deferred()
+        self._questions.append(question)
+        self._loop.answer(lambda: self._reactor.callFromThread(self._answered, question))
+        return question
 
     def stop(self, drain: float) -> Deferred[None]:
         """See `base.Relay.stop`."""
@@ -196,6 +206,11 @@ class SpliceRelay:
         self._free()
         self._tell_stopped()
 
+    def _answered(self, question: Deferred[None]) -> None:
+        if question in self._questions:
+            self._questions.remove(question)
+            question.callback(None)
+
     def _free(self) -> None:
         """Nobody uses a descriptor any more: the thread's last deed was to have us called."""
         if self._thread is not None and self._loop is not None:
@@ -203,6 +218,8 @@ class SpliceRelay:
             self._loop.close()
             self._pipes.close()
             self._loop = None
+        for question in list(self._questions):
+            self._answered(question)
         if self._draining is not None and self._draining.active():
             self._draining.cancel()
 

@@ -81,6 +81,7 @@ class Lifecycle(Effects):
         self._next: tuple[Parts, Callable[[], None]] | None = None
         self._closers: list[Deferred[None]] = []
         self._watchers: list[Callable[[ServerView], None]] = []
+        self._visit_watchers: list[Callable[[], None]] = []
         self._last_start: float | None = None
         self._last_error: tuple[str, float] | None = None
         self._plugin = parts.plugin
@@ -100,7 +101,9 @@ class Lifecycle(Effects):
         self._steps: list[Step] = []
         self._mirrored_at = float("-inf")
         self._unreachable_at = float("-inf")
-        self._vigil = Vigil(name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, self._log)
+        self._vigil = Vigil(
+            name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, self._log, self._visits_changed
+        )
         self._machine: Inputs = Machine(self)
 
     # What others ask
@@ -151,6 +154,10 @@ class Lifecycle(Effects):
     def watch(self, changed: Callable[[ServerView], None]) -> None:
         """Has `changed` called with the new view at every change of status."""
         self._watchers.append(changed)
+
+    def watch_visits(self, changed: Callable[[], None]) -> None:
+        """Has `changed` called whenever a player has come or gone."""
+        self._visit_watchers.append(changed)
 
     async def open(self) -> None:
         """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
@@ -730,6 +737,10 @@ class Lifecycle(Effects):
         view = self.view
         for changed in self._watchers:
             changed(view)
+
+    def _visits_changed(self) -> None:
+        for changed in self._visit_watchers:
+            changed()
 
     def _forget_end(self) -> None:
         gone, self._gone_call = self._gone_call, None

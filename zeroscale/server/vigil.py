@@ -53,6 +53,7 @@ class Vigil:
     :param question: asks whether anybody is there who did not come through here: why it must stay up, or None.
     :param may_sleep: called when nobody is.
     :param logger: where its story is told.
+    :param changed: called when somebody has come or gone.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Vigil:
         question: Callable[[], Coroutine[Any, Any, str | None]],
         may_sleep: Callable[[], None],
         logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -70,6 +72,7 @@ class Vigil:
         self._question = question
         self._may_sleep = may_sleep
         self._log = logger
+        self._changed = changed
         self._run = 0
         self._watches = False
         self._attendance = Attendance.begin(0.0)
@@ -149,6 +152,7 @@ class Vigil:
         self._log.debug("Total clients: %d", self.players)
         visit = Visit(self, self._run, visitor, self._clock.seconds())
         self._visits[visit] = None
+        self._changed()
         return visit
 
     def left(self, visit: Visit, run: int, *, silent: bool = False) -> None:
@@ -163,6 +167,7 @@ class Vigil:
             self._empty_since = now
         if self._watches:
             self._schedule()
+        self._changed()
 
     def _schedule(self) -> None:
         at = sleep_at(self._attendance, self._policy)

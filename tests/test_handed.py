@@ -1,0 +1,79 @@
+"""What a service manager hands over: read once, taken out of the environment, and only if it is meant for us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from processes import python
+from socket_parent import SocketParent
+
+from zeroscale.handed import FIRST_DESCRIPTOR, Handed, take
+
+MINE = 4711
+
+
+def test_nothing_is_handed_over() -> None:
+    assert take({"PATH": "/bin"}, MINE) == Handed()
+
+
+def test_all_of_it_leaves_the_environment() -> None:
+    environment = {
+        "PATH": "/bin",
+        "NOTIFY_SOCKET": "/run/notify",
+        "WATCHDOG_USEC": "2500000",
+        "WATCHDOG_PID": str(MINE),
+        "LISTEN_FDS": "1",
+        "LISTEN_PID": "1",
+        "LISTEN_FDNAMES": "game",
+        "LISTEN_PIDFDID": "7",
+    }
+    assert take(environment, MINE) == Handed((), "/run/notify", 2.5)
+    assert environment == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"WATCHDOG_USEC": "1000000"},  # nobody to tell
+        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},  # somebody else's
+        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "0"},
+        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "soon"},
+        {"NOTIFY_SOCKET": "@x"},
+    ],
+)
+def test_no_watchdog(environment: dict[str, str]) -> None:
+    assert take(environment, MINE).watchdog is None
+
+
+HEIR = f"""
+import os
+{{first}}
+from zeroscale.handed import handed
+found = handed()
+print([(each.name, each.descriptor) for each in found.sockets], os.get_inheritable({FIRST_DESCRIPTOR}))
+print(sorted(key for key in os.environ if key.startswith("LISTEN")))
+"""
+TWISTED_WAS_FIRST = "import twisted.internet.endpoints"
+
+
+@pytest.mark.parametrize(
+    ("first", "named", "found"),
+    [
+        ("", True, "[('game', 3)] False"),
+        ("", False, "[('unknown', 3)] False"),
+        (TWISTED_WAS_FIRST, True, "[('game', 3)] False"),
+        ("os.environ['LISTEN_PID'] = '1'", True, "[] True"),
+    ],
+)
+def test_sockets_that_listen_are_found(tmp_path: Path, first: str, named: bool, found: str) -> None:
+    with (
+        SocketParent("game", "deaf") as parent,
+        parent.start(python("-c", HEIR.format(first=first)), tmp_path, named=named) as program,
+    ):
+        assert program.wait() == 0, program.output
+    assert program.lines == [found, "[]"]
+
+
+def test_a_number_that_is_none() -> None:
+    assert take({"LISTEN_FDS": "many", "LISTEN_PID": str(MINE)}, MINE).sockets == ()

@@ -1,0 +1,203 @@
+"""What a service manager is told, at which moment, and that a hanging reactor or relay is no sign of life."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from zeroscale.handed import Handed
+from zeroscale.notify import (
+    EXTEND_EVERY,
+    LONGEST_STATUS,
+    MOST_SERVERS,
+    STATUS_GAP,
+    Notices,
+    NotifySocket,
+    status_line,
+)
+from zeroscale.status import ServerView, Status
+
+SLEEPING = ServerView("creative", Status.stopped, 0.0)
+BUSY = ServerView("survival", Status.running, 0.0, players=3)
+
+
+class Manager:
+    """A service manager that listens."""
+
+    def __init__(self, ours: socket.socket, address: str) -> None:
+        self._socket = ours
+        self.address = address
+
+    def heard(self) -> list[str]:
+        """The datagrams since it was last asked."""
+        found = []
+        while True:
+            try:
+                found.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return found
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ours:
+        ours.setblocking(False)
+        ours.bind(path if request.param == "path" else "\0" + path)
+        yield Manager(ours, path if request.param == "path" else "@" + path)
+
+
+class Scene:
+    def __init__(self, manager: Manager | None, watchdog: float | None = None) -> None:
+        self.clock = Clock()
+        self.views = [BUSY, SLEEPING]
+        self.relay: list[Deferred[None]] | None = None
+        address = None if manager is None else manager.address
+        self.notices = Notices(self.clock, Handed((), address, watchdog), lambda: self.views, self.sign_of_life)
+
+    def sign_of_life(self) -> Deferred[None]:
+        if self.relay is None:
+            return succeed(None)
+        self.relay.append(Deferred())
+        return self.relay[-1]
+
+
+def test_ready_comes_with_the_servers_states(manager: Manager) -> None:
+    Scene(manager).notices.ready()
+    assert manager.heard() == ["READY=1\nSTATUS=creative sleeping; survival running, 3 players"]
+
+
+def test_changes_are_told_at_once_but_not_too_often(manager: Manager) -> None:
+    scene = Scene(manager)
+    scene.notices.changed()
+    assert scene.clock.getDelayedCalls() == [], "nothing is told before it is ready"
+    scene.notices.ready()
+    manager.heard()
+    scene.views = [SLEEPING]
+    scene.notices.changed()
+    scene.clock.advance(0)
+    assert manager.heard() == ["STATUS=creative sleeping"]
+    for players in range(1, 50):
+        scene.views = [ServerView("survival", Status.running, 0.0, players=players)]
+        scene.notices.changed()
+    scene.clock.advance(STATUS_GAP / 2)
+    assert manager.heard() == []
+    scene.clock.advance(STATUS_GAP / 2)
+    assert manager.heard() == ["STATUS=survival running, 49 players"]
+    scene.notices.changed()
+    scene.clock.advance(STATUS_GAP)
+    assert manager.heard() == [], "it is as it was"
+
+
+def test_a_reload(manager: Manager) -> None:
+    scene = Scene(manager)
+    scene.notices.reloading()
+    scene.notices.ready()
+    reloading, ready = manager.heard()
+    first, second = reloading.split("\n")
+    assert first == "RELOADING=1"
+    assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
+    assert ready.startswith("READY=1\n")
+
+
+def test_while_servers_stop_the_manager_is_asked_to_wait(manager: Manager) -> None:
+    scene = Scene(manager)
+    scene.notices.stopping()
+    assert manager.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
+    scene.clock.advance(EXTEND_EVERY)
+    assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
+    scene.views = [SLEEPING, ServerView("survival", Status.stopping, 0.0, unstoppable=True)]
+    scene.clock.advance(EXTEND_EVERY)
+    assert manager.heard() == [], "what does not stop is nothing to wait for"
+    scene.notices.stopped()
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_the_watchdog_is_fed_twice_as_often_as_is_asked(manager: Manager) -> None:
+    scene = Scene(manager, watchdog=10.0)
+    scene.notices.ready()
+    assert manager.heard()[-1] == "WATCHDOG=1"
+    scene.notices.ready()
+    assert "WATCHDOG=1" not in manager.heard(), "the reload has no clock of its own"
+    for _ in range(3):
+        scene.clock.advance(4.9)
+        manager.heard()
+        scene.clock.advance(0.1)
+        assert manager.heard() == ["WATCHDOG=1"]
+    scene.notices.stopping()
+    manager.heard()
+    scene.clock.advance(5.0)
+    assert manager.heard() == ["WATCHDOG=1"], "a save is no reason to be aborted"
+    scene.notices.stopped()
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_a_relay_that_hangs_is_no_sign_of_life(manager: Manager) -> None:
+    scene = Scene(manager, watchdog=10.0)
+    scene.notices.ready()
+    manager.heard()
+    scene.relay = []
+    for _ in range(5):
+        scene.clock.advance(5.0)
+    assert manager.heard() == []
+    assert len(scene.relay) == 1, "it is not asked again before it has answered"
+    scene.relay[0].callback(None)
+    assert manager.heard() == ["WATCHDOG=1"]
+    scene.clock.advance(5.0)
+    assert len(scene.relay) == 2
+
+
+def test_a_relay_that_cannot_be_asked_is_a_fault(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(manager, watchdog=10.0)
+    scene.notices = Notices(
+        scene.clock, Handed((), manager.address, 10.0), list, lambda: fail(ZeroDivisionError("a defect"))
+    )
+    scene.notices.ready()
+    assert "a defect" in caplog.text
+    assert "WATCHDOG=1" not in manager.heard()
+
+
+def test_nobody_wants_to_hear() -> None:
+    scene = Scene(None)
+    scene.notices.ready()
+    scene.notices.changed()
+    scene.notices.reloading()
+    scene.notices.stopping()
+    assert scene.clock.getDelayedCalls() == []
+    scene.notices.stopped()
+
+
+@pytest.mark.parametrize("address", ["/nowhere/at/all", "x" * 200, "a\0b"])
+def test_a_manager_that_is_gone_is_one_line(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    notify_socket = NotifySocket(address)
+    notify_socket.send("READY=1")
+    notify_socket.send("STOPPING=1")
+    [line] = caplog.messages
+    assert line.startswith("The service manager cannot be told how we are: ")
+
+
+def test_sending_leaves_no_descriptor(manager: Manager) -> None:
+    before = len([*Path("/proc/self/fd").iterdir()])
+    NotifySocket(manager.address).send("READY=1")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_the_line_says_it_in_words() -> None:
+    stuck = ServerView("a", Status.stopping, 0.0, unstoppable=True)
+    one = ServerView("b", Status.running, 0.0, players=1)
+    assert status_line([one, stuck]) == "a stopping, does not stop; b running, 1 player"
+    assert status_line([]) == ""
+
+
+def test_the_line_is_bounded() -> None:
+    many = [ServerView(f"s{number:03}", Status.failed, 0.0) for number in range(MOST_SERVERS + 5)]
+    assert status_line(many).endswith("s019 failed; and 5 more")
+    long = [ServerView(f"{number:0200}", Status.failed, 0.0) for number in range(MOST_SERVERS)]
+    assert len(status_line(long)) == LONGEST_STATUS
