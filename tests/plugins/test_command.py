@@ -113,6 +113,7 @@ class Switch(Subject):
         await until(lambda: self.has("asked"))
 
 
+@pytest.mark.slow
 class TestWithStatus(Lives, Waits, Adopts, Finds, Pauses, Vanishes, IsForbidden, HasAnApi):
     """What every plugin does alike, where a command tells of the server."""
 

@@ -102,6 +102,27 @@ async def test_who_is_cancelled_leaves_no_command(state: Path) -> None:
     assert children() == before
 
 
+async def test_a_command_that_ends_just_then_does_not_hide_being_cancelled(state: Path) -> None:
+    errands, _ = make(state)
+    before = children()
+
+    async def again_and_again() -> None:
+        while True:
+            await errands.run("status", ["sleep", "0.01"], 300.0)
+
+    for _ in range(5):
+        running = asyncio.ensure_future(again_and_again())
+        await until(lambda: children() - before)
+        errands.close()
+        while children() - before:  # its end and the cancellation are to meet in one turn of the loop
+            time.sleep(0.001)  # noqa: ASYNC251
+            if _is_zombie(children() - before):
+                break
+        running.cancel()
+        await asyncio.wait([running], timeout=20.0)
+        assert running.cancelled()
+
+
 async def test_at_the_end_what_runs_is_ended_and_told(state: Path) -> None:
     errands, _ = make(state)
     before = children()
@@ -118,3 +139,7 @@ async def test_without_process_descriptors_its_end_is_seen_by_looking(
     monkeypatch.setattr(errand, "LOOK_EVERY", 0.01)
     errands, _ = make(state)
     assert (await errands.run("start", ["true"], 30.0)).code == 0
+
+
+def _is_zombie(processes: set[int]) -> bool:
+    return all(not process_table.is_live(each) for each in processes)

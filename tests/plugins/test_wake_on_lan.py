@@ -117,6 +117,7 @@ class Machine(Subject, asyncio.DatagramProtocol):
             await asyncio.sleep(GLANCE)
 
 
+@pytest.mark.slow
 class TestBehaviour(Lives, Waits, Adopts):
     """What every plugin does alike."""
 

@@ -146,7 +146,8 @@ async def _in_time(
         if left <= 0:
             return False
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(end.wait(), min(left, LOOK_EVERY))
+            async with asyncio.timeout(min(left, LOOK_EVERY)):  # not wait_for: 3.11's may swallow being cancelled
+                await end.wait()
         look()
     return True
 
