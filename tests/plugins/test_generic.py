@@ -197,8 +197,9 @@ class Script(Subject):
 
     async def is_paused(self) -> bool:
         assert self._process_id is not None
-        found = process_table.facts(self._process_id)
-        return found is not None and found.stopped
+        # Any of them: a shell that was about to start its `sleep` waits for that one, and it is that one that stands.
+        members = map(process_table.facts, process_table.session_members([self._process_id]))
+        return any(found is not None and found.stopped for found in members)
 
     async def remove(self) -> None:
         self._script.unlink()
