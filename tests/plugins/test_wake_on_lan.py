@@ -13,6 +13,7 @@ from plugins.behaviour import Adopts, Lives, Subject, Waits, core
 from plugins.watching import GLANCE, until
 from processes import free_port
 
+from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError
 from zeroscale.plugins import wake_on_lan
 from zeroscale.plugins.magic_packet import hardware_address, magic_packet
@@ -48,6 +49,7 @@ class Machine(Subject, asyncio.DatagramProtocol):
         self.directory = directory
         self._state = state
         self._listener: asyncio.Server | None = None
+        self._waking: asyncio.Future[None] | None = None
         (directory / "sleep").write_text(FALL_ASLEEP)
         (directory / "sleep").chmod(0o700)
 
@@ -80,7 +82,8 @@ class Machine(Subject, asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self.packets.append(data)
-        if len(self.packets) > self.deaf and data == magic_packet(hardware_address(MAC), self.password):
+        wakes = len(self.packets) > self.deaf and data == magic_packet(hardware_address(MAC), self.password)
+        if wakes and (self._waking is None or self._waking.done()):
             self._waking = asyncio.ensure_future(self.start_behind_its_back())
 
     async def runs(self) -> bool:
@@ -141,6 +144,10 @@ async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Ma
         await driven.start()
     assert sent < 20
     assert set(subject.packets) == {magic_packet(hardware_address(MAC))}
+
+
+async def test_its_files_are_not_ours(subject: Machine) -> None:
+    assert BridgedPlugin(subject.make()).is_elsewhere
 
 
 async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
