@@ -106,7 +106,7 @@ def test_what_is_not_said_is_as_on_the_command_line() -> None:
     told = config(SERVER)
     assert told == Config(
         servers=(
-            ServerConfig(name="a", plugin="minecraft", listen=("25565",), server_port=25575, working_directory=BASE),
+            ServerConfig(name="a", plugin="minecraft", listen=("25565",), server_port=25575, default_directory=BASE),
         ),
         state_directory=Path("/var/lib/zeroscale"),
     )
