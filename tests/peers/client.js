@@ -1,16 +1,19 @@
 'use strict'
 // A real Minecraft client in offline mode, told what to do and telling what happens to it.
 //
-//   node client.js --version V --port P --name N [--fake-host HOST] [--idle-timeout MS] [--stay MS] [--ping]
+//   node client.js --version V --port P --name N [--fake-host HOST] [--from ADDRESS]
+//                  [--idle-timeout MS] [--stay MS] [--ping]
 //
 // Prints a JSON line for each event, with `at` in seconds since it began: connected, held (a Login Plugin
 // Request, answered by the library), login_success, joined (the play state's login packet), keep_alive, kicked,
 // idle_timeout, ended, error; with --ping one `status` instead. Leaves at `quit` on stdin, when stdin ends, or
-// --stay milliseconds after it joined. --fake-host is what its handshake names as the server's host.
+// --stay milliseconds after it joined. --fake-host is what its handshake names as the server's host, --from the local
+// address that it connects from.
 // Exits with 0 unless the connection failed.
 //
 // The library has no read time-out of its own; --idle-timeout stands for the game's (30 s from 1.8 on).
 
+const net = require('net')
 const readline = require('readline')
 const { parseArgs } = require('util')
 const protocol = require('minecraft-protocol')
@@ -23,6 +26,7 @@ const { values: options } = parseArgs({
     'idle-timeout': { type: 'string', default: '30000' },
     stay: { type: 'string' },
     'fake-host': { type: 'string' },
+    from: { type: 'string' },
     ping: { type: 'boolean', default: false }
   }
 })
@@ -43,6 +47,10 @@ async function ping () {
   }
 }
 
+function connect (client) {
+  client.setSocket(net.connect({ host: address.host, port: address.port, localAddress: options.from }))
+}
+
 function join () {
   const client = protocol.createClient({
     ...address,
@@ -50,7 +58,8 @@ function join () {
     auth: 'offline',
     hideErrors: true,
     keepAlive: true,
-    fakeHost: options['fake-host']
+    fakeHost: options['fake-host'],
+    ...(options.from && { connect })
   })
   let timer
   const rewind = () => {
