@@ -192,7 +192,7 @@ WITHOUT_A_MODULE = {
     "test_configuration_page.py": "is about what docs/configuration.md says",
     "test_readme.py": "is about what README.md says",
 }
-WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures"}
+WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures", "systemd"}
 
 
 def modules() -> dict[str, Path]:

@@ -19,6 +19,11 @@ STATE = Path("/home/steve/.local/state/zeroscale")
         (1000, {"XDG_RUNTIME_DIR": "/run/user/1000"}, "/run/user/1000/zeroscale/demo-1.sock"),
         (1000, {"XDG_RUNTIME_DIR": "here"}, f"{STATE}/demo-1.sock"),
         (1000, {}, f"{STATE}/demo-1.sock"),
+        (
+            1000,
+            {"RUNTIME_DIRECTORY": "/run/a:/run/b", "XDG_RUNTIME_DIR": "/x"},
+            "/run/a/demo-1.sock",
+        ),
     ],
 )
 def test_where_it_is_when_nobody_says(user_id: int, environment: dict[str, str], path: str) -> None:

@@ -67,6 +67,16 @@ def test_of_several_the_one_called_as_the_server(directory: Path, listen: Listen
         found(directory)
 
 
+def test_instances_have_directories_of_their_own(directory: Path, listen: Listen) -> None:
+    for name in ("a", "b"):
+        (directory / "run" / name).mkdir(parents=True)
+    listen(directory / "run" / "a" / "control.sock")
+    assert found(directory) == "run/a/control.sock"
+    listen(directory / "run" / "b" / "control.sock")
+    with pytest.raises(UsageError, match=r"say which one by --socket .*: .*/a/control.sock, .*/b/control.sock"):
+        found(directory)
+
+
 def test_none_answers(directory: Path) -> None:
     with pytest.raises(BackendError, match=r"no \*\.sock in .*/run, .*/user; if one runs elsewhere, say --socket PATH"):
         found(directory)

@@ -38,8 +38,8 @@ class Place:
 
 
 def default_place(name: str, state_directory: Path, environment: Mapping[str, str], user_id: int) -> Place:
-    """Where a proxy's socket is when nobody says: /run for root, else the user's runtime directory (XDG Base
-    Directory specification), else the state directory.
+    """Where a proxy's socket is when nobody says: /run for root, else the unit's `RuntimeDirectory=` (systemd.exec(5)),
+    else the user's runtime directory (XDG Base Directory specification), else the state directory.
 
     :param name: `NAME_FOR_A_FILE`, or the name of the only server there is.
     :raises ConfigError: the path is too long.
@@ -91,5 +91,8 @@ def checked(path: Path) -> Path:
 
 
 def _runtime_directory(environment: Mapping[str, str]) -> Path | None:
+    given = Path(environment.get("RUNTIME_DIRECTORY", "").partition(":")[0])
+    if given.is_absolute():
+        return given
     base = Path(environment.get("XDG_RUNTIME_DIR", ""))
     return base / "zeroscale" if base.is_absolute() else None  # the specification: a relative one is to be ignored

@@ -37,7 +37,7 @@ def search(places: Sequence[Path], server: str | None) -> Channel:
     :raises UsageError: several do.
     """
     found = [path for place in places for path in _sockets(place)]
-    preferred = [path for path in found if path.stem == NAME_FOR_A_FILE]
+    preferred = [path for path in found if path.stem == NAME_FOR_A_FILE and path.parent in places]
     namesake = [path for path in found if path.stem == server]
     answering: dict[Path, Channel] = {}
     problems: list[str] = []
@@ -66,7 +66,10 @@ def search(places: Sequence[Path], server: str | None) -> Channel:
 
 
 def _sockets(directory: Path) -> list[Path]:
+    """Those in it, and those one level below, where each instance of `zeroscale@.service` has its own."""
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == SUFFIX and path.is_socket())
+        return sorted(
+            path for path in (*directory.glob(f"*{SUFFIX}"), *directory.glob(f"*/*{SUFFIX}")) if path.is_socket()
+        )
     except OSError:  # not there, or not ours to look into
         return []
