@@ -12,7 +12,7 @@ import pytest_twisted
 from scene import client, free_ports, greeting, run, tame, until, whole
 from tame import Server as TameServer
 
-from zeroscale.config import Config, ServerConfig
+from zeroscale.config import Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.service import ProxyService
 from zeroscale.status import Status
@@ -53,6 +53,13 @@ def world(tmp_path: Path) -> Iterator[World]:
     if world.proxy is not None:
         pytest_twisted.blockon(world.proxy.stop())
     assert TameServer.running == set()
+
+
+async def answer(port: int, said: bytes) -> bytes:
+    """The first line that a client is told that says this."""
+    async with client(port) as (reader, writer):
+        writer.write(said)
+        return await reader.readline()
 
 
 @pytest_twisted.ensureDeferred
@@ -109,6 +116,24 @@ async def test_a_server_that_comes_back_before_it_is_gone(world: World) -> None:
         assert await player.echo(b"on\n") == b"on\n"
     await until(lambda: world.status("one") is Status.stopped)
     assert await run(greeting(listen)) == b"one\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_whose_headers_are_believed_changes_at_once_and_what_it_is_sent_does_not(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        believing = ProxyProtocolConfig(accept_from=("127.0.0.1",))
+        world.tell(world.server("one", listen, port, proxy_protocol=believing))
+        assert await proxy.reload() == ["one: changed: proxy_protocol"]
+        assert await run(answer(listen, b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 80\r\n")) == b"one\n"
+        with pytest.raises(ConnectionResetError):
+            await run(answer(listen, b"without"))
+        sending = ProxyProtocolConfig(accept_from=("127.0.0.1",), send="v1")
+        world.tell(world.server("one", listen, port, proxy_protocol=sending))
+        assert await proxy.reload() == ["one: changed: from its next start on proxy_protocol"]
+        assert await player.echo(b"on\n") == b"on\n"
 
 
 @pytest_twisted.ensureDeferred

@@ -136,6 +136,8 @@ class Hosted:
             return None
         changed = [name for name in config.__struct_fields__ if getattr(config, name) != getattr(self.config, name)]
         late = [name for name in changed if name in PROCESS_FIELDS]
+        if config.proxy_protocol.send == self.config.proxy_protocol.send and "proxy_protocol" in late:
+            late.remove("proxy_protocol")  # whose headers are believed is the door's to know
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
         if config.admission != self.config.admission:
