@@ -1,0 +1,92 @@
+"""What is seen of a container that nobody asks anything of; what is done with it is in test_docker.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from plugins.fake_engine import FakeEngine
+from plugins.watching import Output, until
+
+from zeroscale.plugins.docker_engine import Engine
+from zeroscale.plugins.docker_follow import LAST_LINES, FollowedContainer
+from zeroscale.status import Status
+
+
+class Seen:
+    """What was told of it, in order."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.container = FollowedContainer("mc", Engine(engine.url))
+        self.told: list[str] = []
+        self.output = Output()
+        self.container.on_output = self.output
+        self.container.on_found = lambda: self.told.append("found")
+        self.container.on_paused = lambda: self.told.append("paused")
+        self.container._watch()
+
+
+@asynccontextmanager
+async def following(directory: Path, *, runs: bool = False) -> AsyncIterator[tuple[FakeEngine, Seen]]:
+    engine = FakeEngine(directory / "engine.sock")
+    await engine.begin()
+    container = engine.create("mc")
+    if runs:
+        engine.run(container)
+    seen = Seen(engine)
+    try:
+        await until(lambda: engine.is_followed)
+        yield engine, seen
+    finally:
+        await seen.container.close()
+        await engine.clear()
+
+
+async def test_one_that_runs_already_is_found(tmp_path: Path) -> None:
+    async with following(tmp_path, runs=True) as (_, seen):
+        await until(lambda: seen.told)
+        assert (seen.told, seen.container.status) == (["found"], Status.running)
+
+
+async def test_each_run_is_told_once(tmp_path: Path) -> None:
+    async with following(tmp_path) as (engine, seen):
+        container = engine.containers["mc"]
+        for number in (1, 2):
+            engine.run(container)
+            await until(lambda number=number: len(seen.told) == number)  # type: ignore[misc]
+            engine.end(container, 0)
+            await until(lambda: seen.container.status is Status.stopped)
+        assert seen.told == ["found", "found"]
+
+
+async def test_what_happens_to_others_is_not_looked_at(tmp_path: Path) -> None:
+    async with following(tmp_path) as (engine, seen):
+        looked = engine.requests.count("GET /containers/mc/json")
+        engine.run(engine.create("other"))
+        engine.run(engine.containers["mc"])
+        await until(lambda: seen.told)
+        engine.say(engine.containers["mc"], "heard")
+        await seen.output.line_with("heard")
+        assert engine.requests.count("GET /containers/mc/json") <= looked + 2  # since the second: create, start
+
+
+async def test_a_health_check_is_no_news(tmp_path: Path) -> None:
+    async with following(tmp_path, runs=True) as (engine, seen):
+        await until(lambda: seen.told)
+        looked = len(engine.requests)
+        event = {"Action": "exec_create: /health", "Actor": {"ID": engine.containers["mc"].id}}
+        await seen.container._happened(event)
+        assert len(engine.requests) == looked
+
+
+async def test_of_one_that_ran_for_long_only_the_end_of_its_output_is_read(tmp_path: Path) -> None:
+    async with following(tmp_path) as (engine, seen):
+        container = engine.containers["mc"]
+        seen.container._claims = 1  # as while it is being taken over
+        engine.run(container)
+        for number in range(100):
+            engine.say(container, f"line {number}")
+        await seen.output.line_with("line 99")
+        assert len(seen.output.lines) <= LAST_LINES + 1
+        seen.container._claims = 0
