@@ -73,8 +73,11 @@ class Gate:
         for writer in self._writers:
             writer.transport.abort()
         self.path.unlink(missing_ok=True)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def hold(self) -> None:
         """Takes what it is sent, and keeps it until it is opened."""
@@ -103,14 +106,14 @@ class Gate:
         with suppress(OSError):
             back_reader, back_writer = await asyncio.open_unix_connection(self._behind)
             self._writers.add(back_writer)
+            ways = (self._pump(reader, back_writer, gated=True), self._pump(back_reader, writer, gated=False))
+            ends = [asyncio.ensure_future(way) for way in ways]
             try:
-                ways = (self._pump(reader, back_writer, gated=True), self._pump(back_reader, writer, gated=False))
-                ends = [asyncio.ensure_future(way) for way in ways]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
                 for end in ends:
                     end.cancel()
                 await asyncio.wait(ends)
-            finally:
                 self._writers.discard(back_writer)
                 back_writer.close()
 
