@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from processes import Program, python
 
 
@@ -78,6 +79,7 @@ def test_as_json_on_stderr() -> None:
     assert "ValueError: odd" in second["message"]
 
 
+@pytest.mark.slow
 def test_addresses_are_kept_out_of_twisteds_log() -> None:
     [line] = said(
         "import logging, sys; from twisted.python import log; from zeroscale import logs\n"

@@ -184,6 +184,7 @@ def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Sce
     assert proxy.terminate() == 0
 
 
+@pytest.mark.slow
 def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a_fresh_server(scene: Scene) -> None:
     broken = "import pathlib; marker = pathlib.Path(self.working_directory, 'marker')\n"
     broken += "        if not marker.exists(): marker.touch(); raise OSError('out of luck')\n        " + START
@@ -236,6 +237,7 @@ def test_a_minecraft_directory_without_a_server_is_said_at_once_not_to_the_first
     assert "server.jar" in line
 
 
+@pytest.mark.slow
 def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Scene) -> None:
     file = scene.directory / "zeroscale.toml"
     file.write_text(
@@ -254,6 +256,7 @@ def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Sce
     assert "server 'cache': admission.wake 'known' needs a Minecraft server" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tick_time", "warns"), [("60000", True), ("-1", False)])
 def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scene, tick_time: str, warns: bool) -> None:
     (scene.directory / "server.properties").write_text(f"server-port={scene.server_port}\nmax-tick-time={tick_time}\n")
@@ -266,9 +269,11 @@ def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scen
     assert any("write max-tick-time=-1 there" in line for line in warnings) is warns
 
 
-@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("signals", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("state", ["stopped", "starting", "running", "stopping", "failed"])
+@pytest.mark.parametrize(
+    "state", [pytest.param("stopped", marks=pytest.mark.slow), "starting", "running", "stopping", "failed"]
+)
 def test_a_signal_ends_it_cleanly_from_every_state(
     scene: Scene, state: str, number: signal.Signals, signals: int
 ) -> None:

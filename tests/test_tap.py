@@ -81,6 +81,7 @@ def test_twistd_lists_it(directory: Path) -> None:
     assert any(line.split()[:1] == ["zeroscale"] for line in program.lines)
 
 
+@pytest.mark.slow
 def test_its_help_is_ours(directory: Path) -> None:
     with twistd(directory, "zeroscale", "--help") as program:
         assert program.wait() == 0
@@ -99,6 +100,7 @@ def test_in_the_foreground(directory: Path) -> None:
     assert not (directory / "twistd.pid").exists()
 
 
+@pytest.mark.slow
 def test_a_second_signal_hurries(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "hurried", *PORTS) as program:
         program.wait_for("started")
@@ -170,6 +172,7 @@ def test_a_failure_in_the_foreground_is_one_line_and_an_exit_code(directory: Pat
     assert not (directory / "twistd.pid").exists()
 
 
+@pytest.mark.slow
 def test_what_check_finds_is_one_line(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "unknown", *PORTS) as program:
         assert program.wait() == 1

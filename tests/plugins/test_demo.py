@@ -127,6 +127,7 @@ async def test_it_starts_in_its_time_and_stops(demo: Demo) -> None:
     assert "All dimensions are saved" in demo.output.lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 async def test_signals_save_as_well(demo: Demo, tmp_path: Path, number: int, code: int) -> None:
     server = await demo.ready(f"--journal '{tmp_path / 'the world'}'")
@@ -174,6 +175,7 @@ GARBAGE = [
 ]
 
 
+@pytest.mark.slow
 async def test_garbage_is_closed_and_harms_nobody(demo: Demo) -> None:
     server = await demo.ready()
     for garbage in GARBAGE:
@@ -184,6 +186,7 @@ async def test_garbage_is_closed_and_harms_nobody(demo: Demo) -> None:
     assert not any("Traceback" in line or "rror" in line for line in demo.output.lines)
 
 
+@pytest.mark.slow
 async def test_before_it_is_ready_it_accepts_and_does_not_answer(demo: Demo) -> None:
     server = demo.make(start_seconds="3")
     await server.start()
@@ -252,6 +255,7 @@ async def test_crashes(demo: Demo, switches: str, said: str) -> None:
     assert said in demo.output.lines[-1]
 
 
+@pytest.mark.slow
 async def test_a_forked_child_holds_the_port_and_hears_all(demo: Demo) -> None:
     server = await demo.ready("--fork-child")
     record = json.loads((Path(demo._state) / "process.json").read_text())
@@ -264,6 +268,7 @@ async def test_a_forked_child_holds_the_port_and_hears_all(demo: Demo) -> None:
         listener.bind(("127.0.0.1", demo.port))
 
 
+@pytest.mark.slow
 async def test_it_fills_its_output(demo: Demo, state: Path) -> None:
     server = await demo.ready("--fill-output 1000000")
     await demo.output.line_with("xxxx")
@@ -271,6 +276,7 @@ async def test_it_fills_its_output(demo: Demo, state: Path) -> None:
     assert (state / "console.log").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 async def test_a_port_in_use(demo: Demo) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", demo.port))
@@ -281,6 +287,7 @@ async def test_a_port_in_use(demo: Demo) -> None:
     assert any("FAILED TO BIND TO PORT" in line for line in demo.output.lines)
 
 
+@pytest.mark.slow
 async def test_no_file_of_its_directory_is_taken_for_a_module(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "twisted.py").write_text("raise SystemExit('taken')")
     server = await demo.ready()

@@ -289,6 +289,7 @@ async def test_where_there_are_no_pidfds(bench: Bench, monkeypatch: pytest.Monke
     assert await process.wait() == 143
 
 
+@pytest.mark.slow
 async def test_where_there_is_no_proc(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_table, "PROC", Path("/nowhere"))
     monkeypatch.delattr(os, "pidfd_open")
@@ -493,6 +494,7 @@ async def test_a_number_that_belongs_to_something_else_is_never_touched(
         assert other.poll() is None
 
 
+@pytest.mark.slow
 async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIND_INTERVAL", 0.001)
     with (bench.state / "alive").open("w") as lock:

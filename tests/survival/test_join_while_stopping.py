@@ -32,6 +32,7 @@ def until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
+@pytest.mark.slow
 def test_twenty_players_one_every_50_ms_of_one_stop(scene: Scene) -> None:
     proxy = scene.demo(switches=f"--slow-stop {SAVING}", idle=0)
     scene.player("First").is_greeted()

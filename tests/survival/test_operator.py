@@ -41,6 +41,7 @@ def test_left_running_for_the_next_zeroscale(scene: Scene, state: str) -> None:
     assert_saved(scene, first, second, runs=1)
 
 
+@pytest.mark.slow
 def test_stop_on_our_own_console_and_other_lines_on_the_servers(scene: Scene) -> None:
     proxy = scene.demo("--console")
     proxy.tell("list")
@@ -53,6 +54,7 @@ def test_stop_on_our_own_console_and_other_lines_on_the_servers(scene: Scene) ->
     assert_saved(scene, proxy, runs=1)
 
 
+@pytest.mark.slow
 def test_without_it_nobody_reads_our_input(scene: Scene) -> None:
     proxy = scene.demo()
     scene.player().is_greeted()
@@ -76,6 +78,7 @@ def test_held_up(scene: Scene) -> None:
     assert_saved(scene, proxy, runs=1)
 
 
+@pytest.mark.slow
 def test_held_down(scene: Scene) -> None:
     file = scene.world / "zeroscale.keep-asleep"
     proxy = scene.demo(idle=0, switches="--slow-stop 0.5")

@@ -143,6 +143,7 @@ def test_an_adopted_server_is_stopped_by_our_own_end(scene: Scene) -> None:
     assert_well(scene, old, new, runs=1)
 
 
+@pytest.mark.slow
 def test_a_second_proxy_beside_a_living_one_is_refused(scene: Scene, tmp_path: Path) -> None:
     first = scene.demo()
     scene.player().is_greeted()
@@ -163,7 +164,7 @@ def test_a_second_proxy_beside_a_living_one_is_refused(scene: Scene, tmp_path: P
     ("moment", "start"),
     [
         # Its port is not bound yet, and no world is open: nothing but a lock of ours tells that it is there.
-        ("Starting minecraft", 60),
+        pytest.param("Starting minecraft", 60, marks=pytest.mark.slow),
         pytest.param("Preparing level", 3, marks=pytest.mark.slow),
         pytest.param("is online", 0, marks=pytest.mark.slow),
     ],

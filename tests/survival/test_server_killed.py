@@ -43,6 +43,7 @@ def test_while_it_starts(scene: Scene) -> None:
     assert_well(scene, proxy, runs=2)
 
 
+@pytest.mark.slow
 def test_while_it_runs_with_nobody_on(scene: Scene) -> None:
     proxy = scene.demo()
     scene.player().is_greeted()
@@ -71,6 +72,7 @@ def test_while_it_runs_with_players_on(scene: Scene) -> None:
     assert_well(scene, proxy, runs=2)
 
 
+@pytest.mark.slow
 def test_while_it_stops(scene: Scene) -> None:
     proxy = scene.demo(switches="--slow-stop 30", idle=0)
     scene.player().is_greeted()

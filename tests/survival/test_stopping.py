@@ -23,6 +23,7 @@ def test_a_server_that_ignores_stop_saves_on_sigterm(scene: Scene) -> None:
     assert scene.journal().consistent
 
 
+@pytest.mark.slow
 def test_a_server_that_ignores_everything_is_not_killed_and_that_is_said(scene: Scene) -> None:
     proxy = scene.demo("--stop_timeout", "0.8", switches="--ignore-stop --ignore-term", idle=0)
     scene.player().is_greeted()
@@ -88,8 +89,8 @@ def test_a_start_that_takes_too_long_is_stopped_before_it_is_called_failed(scene
     [
         "{}",
         pytest.param("{} & wait", marks=pytest.mark.slow),
-        "exec 3<&0; {} <&3 & wait; sleep 0.1",
-        "trap '' TERM; {}",
+        pytest.param("exec 3<&0; {} <&3 & wait; sleep 0.1", marks=pytest.mark.slow),
+        pytest.param("trap '' TERM; {}", marks=pytest.mark.slow),
     ],
 )
 def test_a_start_scripts_child_is_stopped_with_it(scene: Scene, line: str) -> None:
@@ -103,6 +104,7 @@ def test_a_start_scripts_child_is_stopped_with_it(scene: Scene, line: str) -> No
     assert len(scene.moments("started")) == 2
 
 
+@pytest.mark.slow
 def test_a_child_that_outlives_its_start_script_is_still_the_server(scene: Scene) -> None:
     # As a script that starts the server in the background, and ends.
     proxy = scene.small(idle=0.5, through="exec 3<&0; {} <&3 & exit 0")

@@ -25,6 +25,7 @@ def wakes(scene: Scene, count: int, start: float, through: str) -> list[float]:
     return [login - was_ready for was_ready, login in zip(ready, logins, strict=True)]
 
 
+@pytest.mark.slow
 def test_a_held_player_is_in_within_100_ms_of_the_ready_line(
     scene: Scene, record_property: Callable[[str, object], None]
 ) -> None:
