@@ -138,8 +138,7 @@ class ProxyService:
         # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
         self._reactor.callLater(0, runs.callback, None)
         await runs
-        for hosted in list(self.servers.values()):
-            await hosted.lifecycle.open()
+        await _look_for_servers(self.servers.values())
         if self._discovering is not None:
             self._discovering.start()
         self._notices.ready()
@@ -268,8 +267,7 @@ class ProxyService:
         await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
         for change in changes:
             logger.info("Reloaded: %s", change)
-        for hosted in added.values():
-            await hosted.lifecycle.open()
+        await _look_for_servers(added.values())
         return changes
 
     async def _prepare(
@@ -334,8 +332,7 @@ class ProxyService:
             logger.info("Reloaded: %s: added", hosted.name)
             self._take_in(hosted)
         await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
-        for hosted in added.values():
-            await hosted.lifecycle.open()
+        await _look_for_servers(added.values())
 
     def _follow(self, former: Config, config: Config) -> list[str]:
         """What concerns all servers."""
@@ -358,6 +355,11 @@ def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
         or (server.server_host, server.server_port) == (other.config.server_host, other.config.server_port)
         for other in others
     )
+
+
+async def _look_for_servers(servers: Iterable[Hosted]) -> None:
+    """Takes over those that still run: all at once, for an engine that is away has each of them wait."""
+    await gatherResults([Deferred.fromCoroutine(hosted.lifecycle.open()) for hosted in servers])
 
 
 def _not_applied(failure: Failure) -> None:
