@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.config import Config
 from zeroscale.errors import ConfigError
+from zeroscale.ownership import Owner
 
 logger = logging.getLogger("fake")
 
@@ -37,6 +38,10 @@ class FakeProxy:
         self._does = config.servers[0].plugin
         self.fatal: Deferred[None] = Deferred()
         self._stopping: Deferred[None] = Deferred()
+
+    def prepare(self, owner: Owner) -> Deferred[None]:
+        logger.warning("prepare for %s", owner.user_id)
+        return succeed(None)
 
     def start(self) -> Deferred[None]:
         logger.warning("directories: %s %s", self._config.servers[0].directory, self._config.state_directory)

@@ -146,7 +146,7 @@ ROOMS = [
     ),
     Room(("log_lines",), (), never=(*NETWORK, *FILES)),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
-    Room(("handed",), ()),
+    Room(("handed", "ownership"), ()),
     Room(("notify",), ("handed", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors", "handed"), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(

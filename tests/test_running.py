@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ConfigError, ConfigMistakes
+from zeroscale.ownership import Owner
 from zeroscale.running import Interrupts, install_reactor, lines_of, one_line
 
 
@@ -21,6 +22,9 @@ class CountingProxy:
         self.hurried = 0
         self.fatal: Deferred[None] = Deferred()
         self.reloading: Deferred[Sequence[str]] = Deferred()
+
+    def prepare(self, owner: Owner) -> Deferred[None]:
+        return succeed(None)
 
     def start(self) -> Deferred[None]:
         return succeed(None)

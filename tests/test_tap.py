@@ -138,6 +138,22 @@ def test_the_daemons_log_is_rotated_by_twistds_own_signal(directory: Path) -> No
     assert "stopped" in running.log and "started" not in running.log
 
 
+@pytest.mark.slow
+def test_a_log_that_was_moved_away_is_opened_anew(directory: Path) -> None:
+    running = daemon(directory, "good", *PORTS)
+    running.wait_for("started")
+    (directory / "twistd.log").rename(directory / "yesterday.log")
+    os.kill(running.pid, signal.SIGUSR1)
+    deadline = time.monotonic() + DEADLINE
+    while not (directory / "twistd.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGTERM)
+    running.wait()
+    assert "started" in (directory / "yesterday.log").read_text()
+    assert "stopped" in running.log and "started" not in running.log
+
+
 def test_a_stale_pid_file_is_no_hindrance(directory: Path) -> None:
     with Program(python("-c", "pass")) as ended:
         ended.wait()

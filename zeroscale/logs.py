@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from twisted.internet.protocol import Factory
-from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, STDLibLogObserver, globalLogBeginner
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    STDLibLogObserver,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.python import log as twisted_log
 from twisted.python.logfile import LogFile
 
 from zeroscale.config import LogConfig
 from zeroscale.log_lines import JsonLines, TextLines
+from zeroscale.ownership import give, owner
 
 AS_EVER = LogConfig()
 
@@ -62,21 +74,22 @@ def to_stderr(level: int, told: LogConfig = AS_EVER) -> None:
 
 def to_twisted(
     level: int, told: LogConfig = AS_EVER, twistd: Mapping[str, Any] | None = None, reactor: Any = None
-) -> STDLibLogObserver | None:
+) -> ILogObserver | None:
     """Lines of `level` and above go into twistd's log.
 
     As text they are messages of Twisted's log, in twistd's form. As JSON they are the lines of its file, and Twisted's
     own messages become such lines as well.
 
     :param twistd: its options; None: it is not twistd that runs us.
-    :param reactor: where the file is rotated when SIGUSR1 asks for it, as twistd does.
+    :param reactor: where the file is rotated when SIGUSR1 asks for it, as twistd does; or opened anew, where somebody
+        else has moved it away, which twistd does not.
     :returns: what Twisted's log has to be given to instead of twistd's own observer; None: that one is right.
     """
     Factory.noisy = False  # a factory comes and goes with every question to the real server
-    file = _twistds_file(twistd, reactor) if told.format == "json" and twistd is not None else None
-    if file is None:
+    file = None if twistd is None else _twistds_file(twistd, reactor)
+    if told.format != "json" or file is None:
         _send(TwistedLogHandler(), level, told)
-        return None
+        return None if file is None else textFileLogObserver(file)
     _send(FileHandler(file), level, told)
     logging.getLogger("twisted").setLevel(min(level, logging.INFO))  # as twistd's log has them, whatever ours are
     return STDLibLogObserver("twisted")
@@ -101,7 +114,17 @@ def _twistds_file(twistd: Mapping[str, Any], reactor: Any) -> TextIO | None:
         return sys.stdout
     if name == "-":
         return None  # twistd says itself that a daemon has no stdout
-    file = LogFile.fromFullPath(name or TWISTD_LOG)
+    file = LogFile.fromFullPath(str(Path(name or TWISTD_LOG).absolute()))  # twistd changes its directory
+    heir = owner(twistd.get("uid"), twistd.get("gid"))
+    if heir is not None and os.geteuid() == 0:
+        give(Path(file.path), heir)
     if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(file.rotate))
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(partial(_rotate, file)))
     return cast(TextIO, file)
+
+
+def _rotate(file: LogFile) -> None:
+    if Path(file.path).exists():
+        file.rotate()
+    else:
+        file.reopen()

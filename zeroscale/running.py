@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ConfigError, ConfigMistakes, ZeroscaleError
+from zeroscale.ownership import Owner
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -31,6 +32,10 @@ EXIT_USAGE = 2
 
 class Proxy(Protocol):
     """What `service.make_service()` makes, as those who run it know it."""
+
+    def prepare(self, owner: Owner) -> Deferred[None]:
+        """What only root can do, before this process becomes `owner`; fails as `start()` does after it."""
+        ...
 
     def start(self) -> Deferred[None]:
         """Listens; fails with `ZeroscaleError` when it cannot."""

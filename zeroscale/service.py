@@ -17,13 +17,14 @@ from zeroscale.config import Config, LimitsConfig, ServerConfig
 from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described
-from zeroscale.doors import Doors, plan
+from zeroscale.doors import Doors, Plan, plan
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.connection import Client, House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.handed import handed
 from zeroscale.hosted import Hosted, constructor, trusted
 from zeroscale.notify import Notices
+from zeroscale.ownership import Owner, make_directories
 from zeroscale.protocols import wire
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.status import ProxyReport, RelayReport, ServerView
@@ -111,6 +112,17 @@ class ProxyService:
 
     # Its beginning and its end
 
+    def prepare(self, owner: Owner) -> Deferred[None]:
+        """What only root can do, for a process that is about to become somebody else; `start()` does the rest.
+
+        :returns: fails with `ConfigError`: a port cannot be listened on.
+        """
+        directories = [self._config.state_directory]
+        if self._control is not None:
+            directories.append(self._control.directory)
+        make_directories(directories, owner)
+        return Deferred.fromCoroutine(self._doors.open(self._plan()))
+
     def start(self) -> Deferred[None]:
         """Listens, and takes over servers that still run.
 
@@ -131,7 +143,7 @@ class ProxyService:
             await self._control.start()
         if self._metrics is not None:
             await self._metrics.start()
-        await self._doors.open(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        await self._doors.open(self._plan())
         if any(hosted.speaks_minecraft for hosted in self.servers.values()):
             wire.preload()
         runs: Deferred[None] = Deferred()
@@ -264,7 +276,7 @@ class ProxyService:
             del self.servers[name]
             self._retire(hosted)
         changes += self._follow(former, config)
-        await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        await self._doors.lead_to(self._plan())
         for change in changes:
             logger.info("Reloaded: %s", change)
         await _look_for_servers(added.values())
@@ -301,6 +313,9 @@ class ProxyService:
             changed(name)
         self._notices.changed()
 
+    def _plan(self) -> Plan:
+        return plan((hosted.config, hosted) for hosted in self.servers.values())
+
     def _views(self) -> Sequence[ServerView]:
         return [hosted.lifecycle.view for hosted in (*self.servers.values(), *self._leaving)]
 
@@ -331,7 +346,7 @@ class ProxyService:
         for hosted in added.values():
             logger.info("Reloaded: %s: added", hosted.name)
             self._take_in(hosted)
-        await self._doors.lead_to(plan((hosted.config, hosted) for hosted in self.servers.values()))
+        await self._doors.lead_to(self._plan())
         await _look_for_servers(added.values())
 
     def _follow(self, former: Config, config: Config) -> list[str]:

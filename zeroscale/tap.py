@@ -29,6 +29,7 @@ from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.handed import handed
 from zeroscale.invocation import Invocation
 from zeroscale.options import parse
+from zeroscale.ownership import Owner, owner
 from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor, lines_of
 
 if TYPE_CHECKING:
@@ -85,8 +86,12 @@ def makeService(options: Options) -> DaemonService:
         )
     except ZeroscaleError as error:
         raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
+    heir = None
+    if options.parent is not None and os.geteuid() == 0:
+        heir = owner(options.parent["uid"], options.parent["gid"])
     somebody_waits = options.parent is not None and not options.parent["nodaemon"]
-    return DaemonService(proxy, options.reactor, [server.name for server in config.servers], somebody_waits, observer)
+    names = [server.name for server in config.servers]
+    return DaemonService(proxy, options.reactor, names, somebody_waits, observer, heir)
 
 
 class DaemonService(Service):
@@ -99,12 +104,15 @@ class DaemonService(Service):
         names: Sequence[str],
         somebody_waits: bool,
         observer: ILogObserver | None = None,
+        heir: Owner | None = None,
     ) -> None:
         """Makes the service; starts nothing.
 
         :param somebody_waits: twistd forks, and its parent process waits to hear how `startService()` went.
         :param observer: what twistd's log is to be given to; None: its own.
+        :param heir: whom twistd makes of this process, before `startService()`; None: it stays who it is.
         """
+        self._heir = heir
         self._observer = observer
         self._proxy = proxy
         self._reactor = reactor
@@ -118,6 +126,13 @@ class DaemonService(Service):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted has no types here
         if self._observer is not None:
             parent.setComponent(ILogObserver, self._observer)
+
+    def privilegedStartService(self) -> None:
+        """Does as root what needs root, before twistd's `--uid` and `--gid`."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        if self._heir is not None:
+            # what fails here fails again in startService(), which has a way to say so
+            self._proxy.prepare(self._heir).addErrback(lambda failure: logger.debug("%s", failure.getErrorMessage()))
 
     def startService(self) -> None:
         """Starts the proxy, in the process that stays.

@@ -49,6 +49,11 @@ class ControlServer(Factory):
         self._clients: dict[Connection, Deferred[None]] = {}
         self._port: IListeningPort | None = None
 
+    @property
+    def directory(self) -> Path:
+        """Where its socket is made."""
+        return self._place.path.parent
+
     def start(self) -> Deferred[None]:
         """Listens.
 
