@@ -78,8 +78,7 @@ def test_how_much_is_left_open(directory: Path, name: str, threshold: int) -> No
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_server_is_killed(name: str) -> None:
-    assert settings(name, "KillMode") == ["mixed"]
-    assert settings(name, "SendSIGKILL") == ["no"]
+    assert settings(name, "KillMode") == ["process"]
     assert settings(name, "Type") == ["notify"]
 
 

@@ -1,0 +1,10 @@
+"""The generic plugin, but that a line on its console blocks the whole proxy, as a defect would."""
+
+import time
+
+from zeroscale.plugins import generic
+
+
+class Server(generic.Server):
+    async def send(self, line: str) -> None:
+        time.sleep(3600)  # noqa: ASYNC251 - that is the defect
