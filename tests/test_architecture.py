@@ -190,6 +190,7 @@ WITHOUT_A_MODULE = {
     "test_architecture.py": "is about all of them",
     "test_reload.py": "is about service, hosted and doors together",
     "test_configuration_page.py": "is about what docs/configuration.md says",
+    "test_container.py": "is about the Dockerfile, and docs/container/",
     "test_readme.py": "is about what README.md says",
 }
 WINGS_WITHOUT_MODULES = {"peers", "survival", "fixtures", "systemd"}

@@ -1,0 +1,24 @@
+# zeroscale in a container: docs/container.md. Its servers run elsewhere: in containers beside it, or in a cluster.
+#
+#   docker build -t zeroscale .
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY pyproject.toml setup.py README.md LICENSE ./
+COPY zeroscale zeroscale
+COPY twisted twisted
+RUN python -m venv /opt/zeroscale && /opt/zeroscale/bin/pip install --no-cache-dir '.[docker,kubernetes]'
+
+FROM python:3.13-slim
+COPY --from=build /opt/zeroscale /opt/zeroscale
+RUN useradd --system --uid 987 --home-dir /var/lib/zeroscale --no-create-home zeroscale \
+    && install -d -o zeroscale -g zeroscale /var/lib/zeroscale /run/zeroscale /etc/zeroscale
+# the control socket's directory, as under systemd
+ENV PATH=/opt/zeroscale/bin:$PATH RUNTIME_DIRECTORY=/run/zeroscale
+USER zeroscale
+WORKDIR /var/lib/zeroscale
+VOLUME /var/lib/zeroscale
+EXPOSE 25565
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["zeroscalectl", "status"]
+ENTRYPOINT ["zeroscale", "--state_directory", "/var/lib/zeroscale"]
+CMD ["--config", "/etc/zeroscale/zeroscale.toml", "--info"]

@@ -1,0 +1,80 @@
+"""The container's recipe and its example: what they name is there, and what they say is understood."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from zeroscale import configfile, options
+from zeroscale.ctl.main import build_parser
+from zeroscale.errors import ConfigError
+from zeroscale.plugins import construct, find_plugin
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "docs" / "container"
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+COMPOSE: Any = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
+
+
+def instructions(name: str) -> list[str]:
+    return [line.partition(" ")[2] for line in DOCKERFILE.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_what_is_copied_is_there_and_not_ignored() -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    sources = [word for line in instructions("COPY") if "--from" not in line for word in shlex.split(line)[:-1]]
+    assert sorted(sources) == sorted(kept)
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+
+
+def test_what_is_installed_is_offered() -> None:
+    [extras] = re.findall(r"'\.\[(.*?)\]'", DOCKERFILE)
+    for name in extras.split(","):
+        assert f"\n{name} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_it_is_not_root() -> None:
+    [user] = instructions("USER")
+    assert user != "root" and f" {user} " in instructions("RUN")[-1]
+    assert DOCKERFILE.index("USER ") < DOCKERFILE.index("ENTRYPOINT ")
+
+
+def test_its_command_is_understood() -> None:
+    [entry], [command] = (list(map(json.loads, instructions(name))) for name in ("ENTRYPOINT", "CMD"))
+    assert entry[0] == "zeroscale"
+    with pytest.raises(ConfigError, match=r"^cannot read /etc/zeroscale/zeroscale\.toml: "):  # which is not there, here
+        options.parse([*entry[1:], *command])
+
+
+def test_it_is_asked_whether_it_is_well() -> None:
+    [check] = instructions("HEALTHCHECK")
+    words = json.loads(check.partition("CMD ")[2])
+    assert words[0] == "zeroscalectl"
+    assert build_parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_save_is_not_cut(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert (service["init"], service["stop_grace_period"]) == (True, "3m")
+
+
+def test_the_example_fits_together() -> None:
+    services = COMPOSE["services"]
+    config = configfile.read(EXAMPLE / "zeroscale.toml", os.environ, 987)
+    [server] = config.servers
+    told = server.plugin_keywords
+    assert services["survival"]["container_name"] == told["container"]
+    assert COMPOSE["networks"]["games"]["name"] == told["network"]
+    assert services["zeroscale"]["ports"] == [f"{port}:{port}" for port in server.listen]
+    assert (EXAMPLE / services["zeroscale"]["build"]).resolve() == ROOT
+    assert services["survival"]["restart"] == "no"
+    plugin = find_plugin(server.plugin)
+    assert construct(plugin, server.plugin_positional, told, {"server_host": "", "server_port": 0})
