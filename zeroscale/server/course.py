@@ -1,0 +1,500 @@
+"""The course of one real server's life: what its transitions do, and what becomes an input for them.
+
+The only place that writes its status. Where each input leads is in `transitions`; how it comes up is `starting`'s, how
+it is stopped `stopping`'s, who keeps it up `vigil`'s, and which plugin it has `incumbent`'s. It knows no socket, no
+client and no protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from zeroscale.errors import ZeroscaleError
+from zeroscale.server import exits
+from zeroscale.server.calls import Call
+from zeroscale.server.incumbent import Incumbent
+from zeroscale.server.ladder import back_off
+from zeroscale.server.parts import Parts, Plugin, Policy
+from zeroscale.server.starting import LONGEST_LINE, Starting
+from zeroscale.server.stopping import Stopping
+from zeroscale.server.transitions import Effects, Inputs, Machine
+from zeroscale.server.vigil import Vigil
+from zeroscale.server.waiters import Waiters
+from zeroscale.status import Answer, ServerView, Status
+
+LINES_KEPT = 20
+"""Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
+
+HEALTHY_AFTER = 60.0
+"""Seconds: a server that ran so long was well, and its crash is not one more of those before."""
+
+LONGEST_RESUME = 60.0
+"""Seconds: a resumed server answers within milliseconds, or it is not well."""
+
+MIRROR_EVERY = 180.0
+"""Seconds between two looks at a running server's own status for keeping it."""
+
+DOWN = (Status.stopped, Status.failed)
+
+T = TypeVar("T")
+
+
+class Course(Effects):
+    """A server, from asleep to asleep.
+
+    :param name: its name.
+    :param policy: how it is to be treated.
+    :param parts: what it works with.
+    """
+
+    def __init__(self, name: str, policy: Policy, parts: Parts) -> None:
+        self.name = name
+        self._policy = policy
+        self._clock = parts.clock
+        self._log = logging.LoggerAdapter(parts.logger, {"server": name})
+        self._incumbent = Incumbent(name, parts, self._log, self._found, self._paused)
+        self._status = Status.stopped
+        self._since = self._clock.seconds()
+        self._reason: str | None = None
+        self._detail: str | None = None
+        self._retry_at: float | None = None
+        self._last_start: float | None = None
+        self._last_error: tuple[str, float] | None = None
+        self._wanted = False
+        self._closing = False
+        self._opened = False
+        self._waiters = Waiters()
+        self._closers: list[Deferred[None]] = []
+        self._watchers: list[Callable[[ServerView], None]] = []
+        self._visit_watchers: list[Callable[[], None]] = []
+        self._timer: IDelayedCall | None = None
+        self._task: Deferred[Any] | None = None
+        self._looking: Call[bool] | None = None
+        self._starting: Starting | None = None
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._pausing: Call[None] | None = None
+        self._stopping: Stopping | None = None
+        self._unstoppable = False
+        self._gone_call: Deferred[int | None] | None = None
+        self._found_again = False
+        self._verdict: tuple[str, str] | None = None
+        self._condemned: tuple[str, str] | None = None
+        self._mirrored_at = float("-inf")
+        self._vigil = Vigil(
+            name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, self._log, self._visits_changed
+        )
+        self._machine: Inputs = Machine(self)
+
+    @property
+    def view(self) -> ServerView:
+        """The server as it is now."""
+        return ServerView(
+            name=self.name,
+            status=self._status,
+            since=self._since,
+            estimate=self._parts.records.estimate,
+            reason=self._reason,
+            detail=self._detail,
+            retry_at=self._retry_at,
+            unstoppable=self._unstoppable,
+            lockout=self._parts.lockout(),
+            waiting=len(self._waiters),
+            players=self._vigil.players,
+            mirrored=self._parts.mirror.current,
+        )
+
+    @property
+    def _parts(self) -> Parts:
+        return self._incumbent.parts
+
+    @property
+    def _plugin(self) -> Plugin:
+        return self._incumbent.plugin
+
+    # What the machine's transitions do
+
+    def start(self) -> None:
+        self._lines.clear()
+        self._enter(Status.starting)
+        try:
+            self._incumbent.renew()
+        except ZeroscaleError as error:
+            self._machine.crashed("it could not be started", str(error))
+            return
+        self._log.info("Starting %s", self.name)
+        starting = self._begin(self._policy.start_timeout)
+        self._work(starting.start(self._looking), self._answered)
+
+    def take_over(self) -> None:
+        self._enter(Status.starting)
+        starting = self._begin(self._policy.start_timeout)
+        self._work(starting.take_over(), self._answered)
+
+    def thaw(self) -> None:
+        self._enter(Status.starting)
+        self._log.info("Resuming %s", self.name)
+        starting = self._begin(min(self._policy.start_timeout, LONGEST_RESUME))
+        self._work(starting.resume(self._pausing), self._answered)
+
+    def run(self) -> None:
+        assert self._starting is not None
+        seconds = self._clock.seconds() - self._starting.began
+        if not self._starting.adopted:
+            self._parts.records.started(seconds)
+            self._parts.counts.started(seconds)
+            self._last_start = seconds
+        self._enter(Status.running)
+        self._vigil.begin()
+        self._log.info("%s is online, after %.1f s", self.name, seconds)
+        self._waiters.let_in(self._vigil.join)
+        self._vigil.watch()
+
+    def freeze(self) -> None:
+        self._enter(Status.paused)
+        self._log.info("Pausing %s", self.name)
+        self._set_timer(self._policy.pause_stop_after)
+        pausing = self._pausing = Call(self._plugin.pause())
+
+        def failed(failure: Failure) -> None:
+            still = self._pausing is pausing and self._status is Status.paused
+            what = "cannot be paused, and is stopped" if still else "could not be paused"
+            self._log.error("%s %s: %s", self.name, what, failure.getErrorMessage())
+            if still:
+                self._machine.sleep()
+
+        pausing.ended().addErrback(failed)
+
+    def stop(self) -> None:
+        frozen = self._status is Status.paused
+        self._enter(Status.stopping)
+        self._log.info("Stopping %s", self.name)
+        self._stopping = Stopping(self.name, self._plugin, self._policy, self._log, self._clock.seconds())
+        self._await_step()
+        self._ask_to_stop(frozen)
+
+    def give_up_starting(self) -> None:
+        assert self._starting is not None
+        verdict, self._verdict = self._verdict, None
+        if verdict is None:
+            reason = f"it was not ready within {self._clock.seconds() - self._starting.began:.0f} s"
+            problem = self._starting.problem
+            detail = reason + (f": {problem}" if problem else "") + exits.last_words(self._lines)
+            verdict = reason, detail
+        self._log.error("%s: %s", self.name, verdict[1])
+        self.stop()
+        self._condemned = verdict
+        self._waiters.disappoint(verdict[0])
+
+    def climb(self) -> None:
+        assert self._stopping is not None
+        if self._stopping.climb(self._clock.seconds()):
+            self._unstoppable = True
+            self._reason = "it does not stop"
+            self._waiters.disappoint("the server does not stop; its operator has to look after it")
+        if self._stopping.refused and not self._plugin.can_signal:
+            self._ask_to_stop(frozen=False)  # there is nothing else that could help
+        self._await_step()
+
+    def remember(self) -> None:
+        if not self._wanted:
+            self._log.debug("Will start %s again once it has stopped", self.name)
+        self._wanted = True
+
+    def rest(self) -> None:
+        wanted = self._wanted or bool(self._waiters)
+        found_again = self._found_again
+        plugin = self._plugin
+        self._enter(Status.stopped)
+        self._log.info("%s is offline", self.name)
+        self._parts.records.cleared()
+        lockout = self._parts.lockout()
+        if found_again and plugin is self._plugin and not self._closing:
+            self._machine.found()
+        elif lockout is not None and not self._waiters.watched:
+            self._waiters.disappoint(lockout)
+        elif wanted and not self._closing:
+            self._machine.wake()
+        self._tell_closers()
+
+    def fail(self, reason: str, detail: str) -> None:
+        self._incumbent.wears_out()
+        if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
+            self._parts.records.cleared()
+        # What was not even started has not crashed, and looking whether it may be now costs nothing.
+        hindered = self._starting is not None and self._starting.hindered
+        crashes = self._parts.records.crashes if hindered else self._parts.records.crashed(detail)
+        wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
+        found_again = self._found_again
+        plugin = self._plugin
+        self._enter(Status.failed)
+        self._reason = reason
+        self._detail = detail
+        self._retry_at = None if wait is None else self._clock.seconds() + wait
+        self._parts.counts.crashed()
+        self._last_error = (detail, self._clock.seconds())
+        self._log.error("%s failed: %s", self.name, detail)
+        if wait is None:
+            self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self.name, crashes)
+        elif wait > 0:
+            self._log.info("%s may be started again in %.0f s", self.name, wait)
+        if found_again and plugin is self._plugin and not self._closing:
+            self._machine.found()
+        else:
+            self._waiters.disappoint(reason)
+        self._tell_closers()
+
+    def forgive(self) -> None:
+        self._parts.records.cleared()
+        self._enter(Status.stopped)
+
+    # Looking round
+
+    def _look_round(self) -> None:
+        """Looks whether a server of ours is there already; nobody waits for that but a start."""
+        running: Deferred[bool] = Deferred.fromCoroutine(self._incumbent.look())
+        looking = self._looking = Call(running)
+
+        def looked(found: bool) -> None:
+            if self._looking is looking:
+                self._looking = None
+                if found and not self._closing:
+                    self._machine.found()
+
+        def failed(failure: Failure) -> None:
+            if self._looking is looking:
+                self._looking = None
+                self._fault(failure)
+
+        looking.ended().addCallbacks(looked, failed)
+
+    # Starting
+
+    def _begin(self, timeout: float) -> Starting:
+        self._starting = Starting(self.name, self._plugin, self._parts, self._policy, self._log, self._await_end)
+        self._plugin.on_output(self._output)
+        self._set_timer(timeout)
+        return self._starting
+
+    def _answered(self, answer: Answer) -> None:
+        self._keep_status(answer)
+        self._machine.ready()
+
+    def _output(self, line: str) -> None:
+        self._lines.append(line[:LONGEST_LINE])
+        self._parts.output(line)
+        timer = self._timer
+        if self._status is Status.starting and self._starting is not None and timer is not None and timer.active():
+            end = self._starting.heard(line, timer.getTime())
+            if end > timer.getTime():
+                timer.reset(end - self._clock.seconds())
+
+    def _await_end(self) -> None:
+        if not self._plugin.can_wait or self._gone_call is not None:
+            return
+        call = self._gone_call = self._plugin.wait()
+
+        def gone(code: int | None) -> None:
+            if self._gone_call is call:
+                self._gone(code, exits.in_words(code), exits.last_words(self._lines))
+
+        def failed(failure: Failure) -> None:
+            if self._gone_call is call and not failure.check(CancelledError):
+                self._gone(None, failure.getErrorMessage(), "", clean=False)
+
+        call.addCallbacks(gone, failed)
+
+    def _gone(self, code: int | None, words: str, quoted: str, *, clean: bool | None = None) -> None:
+        clean = exits.is_clean(code) if clean is None else clean
+        adopted = self._starting is not None and self._starting.adopted
+        if self._status is Status.stopping:
+            if not clean:
+                self._log.warning("%s ended badly while stopping: %s%s", self.name, words, quoted)
+            if self._condemned is not None:
+                self._machine.crashed(*self._condemned)
+            else:
+                self._machine.ended()
+        elif clean and (self._status is Status.running or (self._status is Status.starting and adopted)):
+            # Also a server that was stopping when its proxy died, and was taken over: who waits wakes the next one.
+            self._log.info("%s ended by itself (%s)", self.name, words)
+            self._machine.ended()
+        else:
+            when = {Status.starting: "while it started", Status.paused: "while it was paused"}
+            reason = f"it ended {when.get(self._status, 'while it ran')}"
+            self._machine.crashed(reason, f"{reason} ({words}){quoted}")
+
+    # What the plugin sees that others do
+
+    def _found(self) -> None:
+        if self._closing or not self._opened:
+            return
+        if self._status in DOWN:
+            self._machine.found()
+        elif self._status is Status.paused:
+            self._log.info("%s was resumed by somebody else", self.name)
+            self._machine.wake()
+        else:
+            # Its end has been seen but not yet told: somebody restarted it, and this is the next one.
+            self._found_again = True
+
+    def _paused(self) -> None:
+        # At our end it is left alone; on its way out it will not go before it is resumed, whoever does that.
+        if self._status is Status.running and not self._closing:
+            self._log.info("%s was paused by somebody else", self.name)
+            self._machine.pause()
+
+    # Stopping
+
+    def _ask_to_stop(self, frozen: bool) -> None:
+        assert self._stopping is not None
+        starting = self._starting.call if self._starting is not None else None
+        asking = self._stopping.ask(starting, frozen, self._pausing, self._await_end)
+        self._work(asking, self._asked_to_stop)
+
+    def _asked_to_stop(self, _: None) -> None:
+        if self._gone_call is None:
+            self._gone(None, "", "")
+
+    def _await_step(self) -> None:
+        assert self._stopping is not None
+        self._set_timer(self._stopping.next_after(self._clock.seconds()))
+
+    # Running
+
+    def _may_sleep(self) -> None:
+        if self._policy.pauses and self._plugin.can_pause and not self._closing:
+            self._machine.pause()
+        else:
+            self._machine.sleep()
+
+    async def _somebody_there(self) -> str | None:
+        """Why it must not be stopped though nobody is relayed, or None."""
+        kept_awake = self._parts.kept_awake()
+        if kept_awake is not None and not self._closing:  # nobody could take back what is said of one that is retired
+            return kept_awake
+        try:
+            players = await self._plugin.players()
+            if not players and self._policy.asks:
+                answer = await self._parts.probe.ask()
+                self._keep_status(answer)
+                players = answer.players
+        except (ZeroscaleError, TimeoutError) as error:
+            return f"it does not say who is on ({error})"
+        return f"{players} on it that did not come through here" if players else None
+
+    def _keep_status(self, answer: Answer) -> None:
+        now = self._clock.seconds()
+        fresh_start = self._status is Status.starting
+        if answer.status is not None and (fresh_start or now - self._mirrored_at >= MIRROR_EVERY):
+            self._mirrored_at = now
+            self._parts.mirror.store(answer.status)
+
+    # Common to all states
+
+    def _enter(self, status: Status) -> None:
+        self._status = status
+        self._since = self._clock.seconds()
+        self._parts.counts.status_changed(status, self._since)
+        self._reason = None
+        self._detail = None
+        self._retry_at = None
+        self._unstoppable = False
+        self._wanted = False
+        self._found_again = False
+        self._condemned = None
+        self._let_go()
+        if status in DOWN:
+            self._vigil.forget()
+            self._starting = None
+            self._pausing = None
+            self._stopping = None
+            self._forget_end()
+            self._take_next_parts()
+        self._tell(self._watchers, self.view)
+
+    def _let_go(self) -> None:
+        """Leaves off everything that a state has us do."""
+        self._set_timer(None)
+        self._vigil.rest()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    def _take_next_parts(self) -> None:
+        if self._incumbent.take_next():
+            self._looking = None
+            if self._opened and not self._closing:
+                self._look_round()
+
+    def _forget_end(self) -> None:
+        gone, self._gone_call = self._gone_call, None
+        if gone is not None:
+            gone.cancel()
+
+    def _work(self, work: Coroutine[Any, Any, T], done: Callable[[T], None]) -> None:
+        """Does a state's work; leaving the state cancels it. What it ends with is an input for the machine."""
+        # Set before the callbacks are added: they may leave the state, at once.
+        task = self._task = Deferred.fromCoroutine(work)
+
+        # What was cancelled may end with anything: Twisted's connectors have an error of their own for it.
+        def succeeded(result: T) -> None:
+            if self._task is task:
+                done(result)
+
+        def failed(failure: Failure) -> None:
+            if self._task is task:
+                self._task_failed(failure)
+
+        task.addCallbacks(succeeded, failed)
+
+    def _task_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(ZeroscaleError):
+            self._fault(failure)
+        message = failure.getErrorMessage()
+        if self._stopping is not None:
+            if self._gone_call is None:
+                self._machine.crashed("it could not be stopped", message)
+                return
+            self._log.error("%s could not be asked to stop: %s", self.name, message)
+            self._stopping.refused = True
+            if self._stopping.hurry(self._clock.seconds()):
+                self._await_step()
+        elif self._starting is not None and self._starting.is_there:
+            self._verdict = "it could not be started", message
+            self._machine.deadline()
+        else:
+            self._machine.crashed("it could not be started", message)
+
+    def _set_timer(self, seconds: float | None) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if seconds is not None:
+            self._timer = self._clock.callLater(seconds, self._machine.deadline)
+
+    def _visits_changed(self) -> None:
+        self._tell(self._visit_watchers)
+
+    def _tell(self, watchers: Iterable[Callable[..., None]], *what: object) -> None:
+        for changed in list(watchers):
+            try:
+                changed(*what)
+            except Exception:  # whoever watches is not to cost a server its transition
+                self._fault(Failure())
+
+    def _tell_closers(self) -> None:
+        if self._status in DOWN:
+            closers, self._closers = self._closers, []
+            for closer in closers:
+                closer.callback(None)
+
+    def _fault(self, failure: Failure) -> None:
+        self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())

@@ -1,0 +1,129 @@
+"""How one server comes up: started, taken over or resumed, until it has answered for the first time.
+
+It knows no status, and not what comes of it: that is the lifecycle's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from zeroscale.errors import PluginError, ZeroscaleError
+from zeroscale.server.calls import Call
+from zeroscale.server.parts import Parts, Plugin, Policy
+from zeroscale.status import Answer
+
+LONGEST_LINE = 500
+"""Of a line of output that is logged, in characters."""
+
+LONGEST_START = 4.0
+"""How many start time-outs a start may last that goes on talking: a mod pack of an hour is not one, a loop is."""
+
+
+class Starting:
+    """One attempt.
+
+    :param name: the server's, for the log.
+    :param plugin: whose it is.
+    :param parts: what the lifecycle works with.
+    :param policy: how the server is to be treated.
+    :param log: where its story is told.
+    :param lives: called once there is a server: started, or found.
+    :ivar began: when.
+    :ivar adopted: it was not we who started it, or not this time.
+    :ivar hindered: something spoke against a start, and none was made.
+    :ivar call: the plugin's `start()`, while it has not returned.
+    :ivar is_there: there is a server, which may not answer yet.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plugin: Plugin,
+        parts: Parts,
+        policy: Policy,
+        log: logging.LoggerAdapter[logging.Logger],
+        lives: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._plugin = plugin
+        self._parts = parts
+        self._policy = policy
+        self._log = log
+        self._lives = lives
+        self._readiness = parts.readiness()
+        self.began = parts.clock.seconds()
+        self.adopted = False
+        self.hindered = False
+        self.is_there = False
+        self.call: Call[None] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does not answer, as far as that is known."""
+        return self._readiness.problem
+
+    async def start(self, looking: Call[bool] | None) -> Answer:
+        """Starts it, unless one of ours is there already.
+
+        :param looking: a look for such a one that has begun already.
+        :returns: its first answer.
+        :raises PluginError: it cannot be started.
+        """
+        if (looking is not None and await looking.ended()) or await self._plugin.adopt():
+            return await self.take_over()
+        self._parts.moved(None)  # where it was reached the last time, another may be now
+        obstacle = self._parts.obstacle()
+        if obstacle is None and await self._parts.probe.connects():
+            obstacle = "something else already answers on the server's port: stop it, or give another server_port"
+        if obstacle is not None:
+            self.hindered = True
+            raise PluginError(obstacle)
+        self.call = Call(self._plugin.start())
+        await self.call.ended()
+        self.call = None
+        return await self._first_answer()
+
+    async def take_over(self) -> Answer:
+        """Watches one that was found running.
+
+        :returns: its first answer.
+        """
+        self._readiness.lineless()
+        self.adopted = True
+        self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
+        return await self._first_answer()
+
+    async def resume(self, pausing: Call[None] | None) -> Answer:
+        """Has one that was paused go on.
+
+        :param pausing: the plugin's `pause()`.
+        :returns: its first answer.
+        :raises PluginError: it does not.
+        """
+        self.adopted = self.is_there = True
+        self._readiness.hurry()  # it has written its ready line long ago
+        if pausing is not None:
+            with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
+                await pausing.ended()
+        await Call(self._plugin.resume()).ended()
+        return await self._readiness.run()
+
+    def heard(self, line: str, deadline: float) -> float:
+        """It has written a line of output before it has answered.
+
+        :param deadline: until when it has to answer.
+        :returns: until when it has now: whoever goes on talking is not stuck, for a while.
+        """
+        self._log.debug("| %s", line[:LONGEST_LINE])
+        if self._policy.ready_line is not None and self._policy.ready_line.search(line):
+            self._readiness.hurry()
+        timeout = self._policy.start_timeout
+        return max(deadline, min(self._parts.clock.seconds() + timeout, self.began + LONGEST_START * timeout))
+
+    async def _first_answer(self) -> Answer:
+        self.is_there = True
+        self._lives()
+        self._parts.moved(self._plugin.server_address)
+        return await self._readiness.run()

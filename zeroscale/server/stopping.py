@@ -1,0 +1,127 @@
+"""How one server is stopped: it is asked to, and if that does not help, the ladder is climbed.
+
+When which rung comes is `ladder`'s. It knows no status, and not what comes of it: that is the lifecycle's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+
+from zeroscale.errors import PluginError, ZeroscaleError
+from zeroscale.server.calls import Call
+from zeroscale.server.ladder import Rung, Step, ladder
+from zeroscale.server.parts import Plugin, Policy
+
+WARN_AGAIN = 60.0
+"""Seconds between two warnings, at least, about a server that does not stop."""
+
+
+class Stopping:
+    """One stop.
+
+    :param name: the server's, for the log.
+    :param plugin: whose it is.
+    :param policy: how long each rung may take.
+    :param log: where its story is told.
+    :param now: the monotonic clock's reading, in seconds.
+    :ivar refused: it could not be asked, the last time.
+    """
+
+    def __init__(
+        self, name: str, plugin: Plugin, policy: Policy, log: logging.LoggerAdapter[logging.Logger], now: float
+    ) -> None:
+        self._name = name
+        self._plugin = plugin
+        self._policy = policy
+        self._log = log
+        self._began = now
+        self._steps: list[Step] = list(ladder(policy.stop_timeout, policy.kill_timeout))
+        self.refused = False
+
+    async def ask(
+        self, starting: Call[None] | None, frozen: bool, pausing: Call[None] | None, lives: Callable[[], None]
+    ) -> None:
+        """Asks it to stop.
+
+        :param starting: the plugin's `start()`, where that has not returned.
+        :param frozen: it is paused; it is resumed first.
+        :param pausing: the plugin's `pause()`.
+        :param lives: called where it has come up meanwhile.
+        :raises ZeroscaleError: it cannot be asked.
+        """
+        self.refused = False
+        if starting is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
+            # Until its start() has returned, such a plugin's stop() may well do nothing.
+            await self._came_up(starting)
+            starting = None
+        if frozen:
+            await self._thaw(pausing)
+        try:
+            await Call(self._plugin.stop()).ended()
+        except ZeroscaleError:
+            if starting is None or starting.over:
+                raise
+        if starting is None:
+            return
+        too_early = not starting.over
+        if await self._came_up(starting):
+            lives()
+            if too_early:
+                await Call(self._plugin.stop()).ended()
+
+    async def _thaw(self, pausing: Call[None] | None) -> None:
+        if pausing is not None:
+            with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
+                await pausing.ended()
+        try:
+            await Call(self._plugin.resume()).ended()
+        except ZeroscaleError as error:
+            self._log.warning("%s is asked to stop though it could not be resumed: %s", self._name, error)
+
+    async def _came_up(self, starting: Call[None]) -> bool:
+        try:
+            await starting.ended()
+        except ZeroscaleError as error:
+            self._log.info("%s had not been started: %s", self._name, error)
+            return False
+        return True
+
+    def hurry(self, now: float) -> bool:
+        """Somebody cannot wait: SIGTERM comes at once. Returns whether there is one to come still."""
+        if not self._steps or self._steps[0].rung is not Rung.terminate:
+            return False
+        self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
+        self._began = now
+        return True
+
+    def next_after(self, now: float) -> float:
+        """Seconds until the next rung."""
+        if self._steps:
+            return max(0.0, self._began + self._steps[0].after - now)
+        return max(self._policy.stop_timeout, WARN_AGAIN)
+
+    def climb(self, now: float) -> bool:
+        """It has not stopped: the next rung. Returns whether it is one that it has not answered."""
+        rung = self._steps.pop(0).rung if self._steps else Rung.unanswered
+        seconds = now - self._began
+        if rung is Rung.unanswered:
+            self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self._name, seconds)
+            return True
+        if not self._plugin.can_signal:
+            self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
+        elif rung is Rung.terminate:
+            self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
+            self._send(signal.SIGTERM)
+        else:
+            self._log.error("%s ignores SIGTERM: sending SIGKILL, as was asked; data may be lost", self._name)
+            self._send(signal.SIGKILL)
+        return False
+
+    def _send(self, number: signal.Signals) -> None:
+        try:
+            self._plugin.signal(number)
+        except PluginError as error:
+            self._log.error("%s: %s could not be sent: %s", self._name, number.name, error)
