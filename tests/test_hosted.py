@@ -68,6 +68,7 @@ async def test_what_is_reported_of_a_server_through_its_life(world: World) -> No
     assert idle.players == ()
     assert idle.idle_in is not None and 3500 < idle.idle_in <= 3600
     assert dict(idle.tally.outcomes) == {"closed": 1}
+    assert world.proxies[-1].report().outcomes == {}, "they are those that found no server"
 
 
 @pytest_twisted.ensureDeferred

@@ -69,7 +69,8 @@ async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) 
     async with Client(first) as player:
         assert await player.line() == b"first\n"
         world.tell(world.server("second", second, b))
-        assert await proxy.reload() == ["second: added", "first: removed"]
+        assert await proxy.reload() == ["second: added", "first: removed; it is stopped once nobody is on it"]
+        assert [(each.name, each.leaving) for each in proxy.report().servers] == [("first", True), ("second", False)]
         assert await run(greeting(second)) == b"second\n"
         with pytest.raises(ConnectionError):
             await run(greeting(first))
@@ -96,9 +97,9 @@ async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(wo
         world.tell(world.server("later", later, port))
         assert await proxy.reload() == [
             "later: will be added once the one in its place has stopped",
-            "former: removed",
+            "former: removed; it is stopped once nobody is on it",
         ]
-        assert (world.status("former"), world.status("later")) == (None, None)
+        assert (world.status("former"), world.status("later")) == (Status.running, None)
     await until(lambda: world.status("later") is Status.stopped)
     assert await run(greeting(later)) == b"later\n"
 
@@ -114,7 +115,7 @@ async def test_a_server_that_comes_back_before_it_is_gone(world: World) -> None:
         world.tell(world.server("one", listen, port))
         assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
         assert await player.echo(b"on\n") == b"on\n"
-    await until(lambda: world.status("one") is Status.stopped)
+    await until(lambda: [each.leaving for each in proxy.report().servers] == [False])
     assert await run(greeting(listen)) == b"one\n"
 
 
@@ -188,7 +189,7 @@ async def test_what_concerns_the_whole_proxy(world: World) -> None:
     server = world.server("one", listen, port)
     proxy = await world.start(server)
     world.tell(server, relay="transport", unknown_host="answer")
-    assert await proxy.reload() == ["relay: changes at the next start of zeroscale"]
+    assert await proxy.reload() == ["unknown_host: changed", "relay: changes at the next start of zeroscale"]
 
 
 @pytest_twisted.ensureDeferred

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,6 @@ class ProxyService:
     """A whole proxy. Implements `control.contract.Proxy`.
 
     :ivar fatal: fails when something died without which it cannot go on.
-    :ivar servers: those that are served, by name.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class ProxyService:
             answers_strangers=config.unknown_host == "answer",
         )
         self._doors = Doors(reactor, self._house)
-        self.servers: dict[str, Hosted] = {}
+        self._served: dict[str, Hosted] = {}
         self._leaving: dict[Hosted, Deferred[None]] = {}
         self._awaited: frozenset[str] | set[str] = frozenset()
         self._watchers: dict[object, Callable[[str], None]] = {}
@@ -137,20 +136,20 @@ class ProxyService:
         logger.debug("Up to %d descriptors may be open", limit)
         self._relays.start()
         self._relaying = True
-        for hosted in self.servers.values():
+        for hosted in self._served.values():
             hosted.open()
         if self._control is not None:
             await self._control.start()
         if self._metrics is not None:
             await self._metrics.start()
         await self._doors.open(self._plan())
-        if any(hosted.speaks_minecraft for hosted in self.servers.values()):
+        if any(hosted.speaks_minecraft for hosted in self._served.values()):
             wire.preload()
         runs: Deferred[None] = Deferred()
         # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
         self._reactor.callLater(0, runs.callback, None)
         await runs
-        await _look_for_servers(self.servers.values())
+        await _look_for_servers(self._served.values())
         if self._discovering is not None:
             self._discovering.start()
         self._notices.ready()
@@ -165,7 +164,7 @@ class ProxyService:
             self._discovering.stop()
         self._notices.stopping()
         await self._doors.close()
-        served = list(self.servers.values())
+        served = list(self._served.values())
         for leaving in self._leaving:
             leaving.lifecycle.sleep()
         await gatherResults([*(hosted.close() for hosted in served), *self._leaving.values()])
@@ -182,28 +181,37 @@ class ProxyService:
 
     def hurry(self) -> None:
         """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
-        for hosted in (*self.servers.values(), *self._leaving):
+        for hosted in (*self._served.values(), *self._leaving):
             hosted.lifecycle.hurry()
 
     # What its operator may do
 
     def command(self, line: str) -> None:
         """One line for the consoles of the servers that run."""
-        for hosted in self.servers.values():
+        for hosted in self._served.values():
             hosted.console(line).addCallbacks(
                 lambda answer: logger.info("%s", answer) if answer else None,
                 lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage()),
             )
 
+    @property
+    def servers(self) -> Mapping[str, Hosted]:
+        """Those that are served, and those that are not any more but have not stopped yet, by name."""
+        return {**self._served, **{hosted.name: hosted for hosted in self._leaving}}
+
     def report(self) -> ProxyReport:
         """All of it as it is now."""
+        servers = [
+            *(hosted.report() for hosted in self._served.values()),
+            *(replace(hosted.report(), leaving=True) for hosted in self._leaving),
+        ]
         return ProxyReport(
             version=VERSION,
             uptime=self._reactor.seconds() - self._began,
-            servers=tuple(self.servers[name].report() for name in sorted(self.servers)),
+            servers=tuple(sorted(servers, key=lambda server: server.name)),
             relays=tuple(RelayReport(name=name, **asdict(sums)) for name, sums in self._relays.counters().items()),
             newcomers=len(self._house.newcomers),
-            outcomes=dict(self._house.outcomes.counts),
+            outcomes=dict(self._house.strangers),
         )
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
@@ -254,8 +262,8 @@ class ProxyService:
         """Has all be as it is told now: by the configuration, and by servers that describe themselves."""
         config = self._with_described()
         told = {server.name: server for server in config.servers}
-        staying = {name: hosted for name, hosted in self.servers.items() if name in told}
-        going = {name: hosted for name, hosted in self.servers.items() if name not in told}
+        staying = {name: hosted for name, hosted in self._served.items() if name in told}
+        going = {name: hosted for name, hosted in self._served.items() if name not in told}
         ending = (*going.values(), *self._leaving)
         blocked = {name for name in told if name not in staying and _is_blocked(told[name], ending)}
         # All that can fail comes first.
@@ -272,8 +280,9 @@ class ProxyService:
         for hosted in added.values():
             self._take_in(hosted)
         for name, hosted in going.items():
-            changes.append(f"{name}: removed")
-            del self.servers[name]
+            busy = hosted.lifecycle.view.players > 0
+            changes.append(f"{name}: removed" + ("; it is stopped once nobody is on it" if busy else ""))
+            del self._served[name]
             self._retire(hosted)
         changes += self._follow(former, config)
         await self._doors.lead_to(self._plan())
@@ -304,7 +313,7 @@ class ProxyService:
         return added
 
     def _take_in(self, hosted: Hosted) -> None:
-        self.servers[hosted.name] = hosted
+        self._served[hosted.name] = hosted
         hosted.lifecycle.watch(lambda view: self._tell_watchers(view.name))
         hosted.lifecycle.watch_visits(lambda: self._tell_watchers(hosted.name))
 
@@ -314,10 +323,10 @@ class ProxyService:
         self._notices.changed()
 
     def _plan(self) -> Plan:
-        return plan((hosted.config, hosted) for hosted in self.servers.values())
+        return plan((hosted.config, hosted) for hosted in self._served.values())
 
     def _views(self) -> Sequence[ServerView]:
-        return [hosted.lifecycle.view for hosted in (*self.servers.values(), *self._leaving)]
+        return [hosted.lifecycle.view for hosted in (*self._served.values(), *self._leaving)]
 
     def _retire(self, hosted: Hosted) -> None:
         """It is stopped once nobody is on it."""
@@ -339,7 +348,7 @@ class ProxyService:
             return
         self._awaited = self._awaited.difference(names)
         try:
-            added = await self._prepare(self._config, self.servers, names)
+            added = await self._prepare(self._config, self._served, names)
         except ZeroscaleError as error:
             logger.error("%s cannot be added: %s", ", ".join(names), error)
             return
@@ -353,8 +362,9 @@ class ProxyService:
         """What concerns all servers."""
         self._house.answers_strangers = config.unknown_host == "answer"
         self._house.handshake_timeout = config.limits.handshake_timeout
+        changes = ["unknown_host: changed"] if config.unknown_host != former.unknown_host else []
         late = [name for name in NEXT_START_FIELDS if getattr(config, name) != getattr(former, name)]
-        return [f"{name}: changes at the next start of zeroscale" for name in late]
+        return [*changes, *(f"{name}: changes at the next start of zeroscale" for name in late)]
 
     def _relay_crashed(self, failure: Failure) -> None:
         logger.critical("The relay has died, and every connection with it: %s", failure.getTraceback())

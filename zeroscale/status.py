@@ -144,6 +144,7 @@ class ServerReport:
     :ivar retry_in: `failed` only: when the next login may start it again; None: not until told otherwise.
     :ivar last_error: why it failed last, for the operator; None: it has not.
     :ivar last_error_ago: how long ago that was.
+    :ivar leaving: it is not in the configuration any more, and is stopped once nobody is on it.
     :ivar tally: what has been counted.
     """
 
@@ -163,6 +164,7 @@ class ServerReport:
     retry_in: float | None = None
     last_error: str | None = None
     last_error_ago: float | None = None
+    leaving: bool = False
     tally: Tally
 
 

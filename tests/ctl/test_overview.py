@@ -55,6 +55,12 @@ def test_one_that_nobody_is_on() -> None:
     assert "  Last start   took 18 s" in lines
 
 
+def test_one_that_is_gone_from_the_configuration() -> None:
+    leaving = running(leaving=True)
+    assert "  Removed      from the configuration; it is stopped once nobody is on it" in card(leaving, False)
+    assert list(table([leaving], False))[1].endswith("  removed")
+
+
 def test_one_that_has_failed() -> None:
     failed = replace(running(), status=Status.failed, last_error="exit code 1", uptime=None, last_start=None)
     assert "  Tried again  not by itself: mend it, then `zeroscalectl release` or `wake`" in card(failed, False)

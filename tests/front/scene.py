@@ -6,6 +6,7 @@ The transports do what Twisted's do, and complain about what must not be done to
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -528,7 +529,7 @@ class Scene:
     @property
     def outcomes(self) -> dict[str, int]:
         """How connections ended."""
-        return dict(self.house.outcomes.counts)
+        return dict(Counter(self.counts.tally(0.0).outcomes) + self.house.strangers)
 
     def assert_over(self, client: Transport, outcome: str) -> None:
         """The connection is gone, was told of in one line, and nothing of it is left."""

@@ -619,6 +619,7 @@ def test_a_host_that_nobody_knows(make_scene: MakeScene) -> None:
     client.send(status(host="Elsewhere.Example.Org."))
     assert hosts == ["elsewhere.example.org"]
     scene.assert_over(client, "unknown-host")
+    assert scene.house.strangers == {"unknown-host": 1}
     assert "'elsewhere.example.org'" in scene.lines[0]
 
 

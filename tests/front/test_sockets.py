@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -115,6 +116,11 @@ class Scene:
         self.lines: list[str] = []
 
     @property
+    def outcomes(self) -> Counter[str]:
+        """How connections ended."""
+        return Counter(self.counts.tally(0.0).outcomes) + self.house.strangers
+
+    @property
     def clients(self) -> list[Client]:
         """The front's side of each connection."""
         return self.listener.clients
@@ -148,7 +154,7 @@ class Scene:
     async def over(self, outcome: str) -> None:
         """Every connection has ended, with one outcome."""
         await until(lambda: all(client._gone for client in self.clients))
-        assert set(self.house.outcomes.counts) == {outcome}
+        assert set(self.outcomes) == {outcome}
         assert self.server.waiters == []
         assert self.server.players == 0
 
@@ -216,7 +222,7 @@ async def test_a_kick_arrives_though_the_client_sends_on() -> None:
         for count in range(1, 11):
             peer = scene.connect()
             await peer.send(login())
-            await until(lambda: scene.house.outcomes.counts.total() == count)  # noqa: B023  # awaited at once
+            await until(lambda: scene.outcomes.total() == count)  # noqa: B023  # awaited at once
             for _ in range(5):
                 peer.push(b"x" * 200_000)
                 await deferLater(reactor, 0)

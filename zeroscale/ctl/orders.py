@@ -11,7 +11,7 @@ from zeroscale.ctl.discovery import reach
 from zeroscale.ctl.figures import span
 from zeroscale.ctl.names import split_words
 from zeroscale.ctl.terminal import clean
-from zeroscale.status import ServerReport
+from zeroscale.status import ServerReport, Status
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,7 +62,8 @@ def _sleep(told: argparse.Namespace) -> int:
     with reach(told, told.server) as channel:
         report = channel.ask(ServerReport, "sleep", server=told.server, now=told.now)
     # it is asked who is on before it is stopped, and so may still be running
-    print(f"{clean(report.name)} goes to sleep (it is {report.status.value})")
+    now = "first it is asked who is on it" if report.status is Status.running else f"it is {report.status.value}"
+    print(f"{clean(report.name)} goes to sleep: {now}")
     return exits.DONE
 
 

@@ -69,6 +69,8 @@ def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
         yield "Players", "none"
     if server.waiting:
         yield "Waiting", f"{len(server.waiting)}: {_names(server.waiting, len(server.waiting))}"
+    if server.leaving:
+        yield "Removed", "from the configuration; it is stopped once nobody is on it"
     if server.idle_in is not None and server.kept_awake is None:
         yield "Sleeps", f"in {span(server.idle_in)}, if nobody comes"
     if server.kept_awake is not None:
@@ -97,6 +99,8 @@ def _row(server: ServerReport) -> tuple[str, ...]:
         notes.append(_names([each.name or each.address for each in server.players], NAMES_SHOWN))
     if server.waiting:
         notes.append(f"waiting: {_names(server.waiting, NAMES_SHOWN)}")
+    if server.leaving:
+        notes.append("removed")
     if server.idle_in is not None and server.kept_awake is None:
         notes.append(f"sleeps in {span(server.idle_in)}")
     if server.kept_awake is not None:

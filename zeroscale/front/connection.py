@@ -7,6 +7,7 @@ the server is `joining`'s; here the rest is done.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,8 @@ class House:
     :ivar waiting: who has, and is held.
     :ivar handshake_timeout: seconds to a whole handshake, and to a ping after a status.
     :ivar answers_strangers: a client whose host means no server is told so; else it is cut off.
-    :ivar outcomes: how connections ended.
+    :ivar outcomes: tells how connections ended.
+    :ivar strangers: how those ended that found no server, by the log's word for it.
     """
 
     reactor: Any
@@ -78,6 +80,7 @@ class House:
     answers_strangers: bool = False
     waiting: Newcomers[Client] = field(init=False)
     outcomes: Outcomes = field(init=False)
+    strangers: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.waiting = self.newcomers.another(MOST_HELD)
@@ -486,6 +489,8 @@ class Client(TwistedProtocol):
         self._outcome = outcome
         if self._place is not None:
             self._place.counts.ended(outcome)
+        else:
+            self._house.strangers[outcome] += 1
         self._house.newcomers.remove(self)
         self._cancel_timers()
         seconds = self._clock.seconds() - self._began

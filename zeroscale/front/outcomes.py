@@ -1,4 +1,4 @@
-"""How connections ended: each counted, and told to the log in one line, within bounds.
+"""How connections ended: each is told to the log in one line, within bounds.
 
 A flood of connections from one peer would otherwise be a flood of lines: beyond its share of a second they are only
 summed up. Knows no connection; the clock is handed in.
@@ -34,13 +34,9 @@ class Clock(Protocol):
 
 
 class Outcomes:
-    """Counts and tells.
-
-    :ivar counts: how many connections ended so, by the one word that the log has for it.
-    """
+    """Tells."""
 
     def __init__(self, clock: Clock) -> None:
-        self.counts: Counter[str] = Counter()
         self._clock = clock
         self._told: Counter[str] = Counter()
         self._untold: dict[str, Counter[str]] = {}
@@ -48,14 +44,13 @@ class Outcomes:
     def tell(
         self, peer: str, word: str, line: str, level: int = logging.INFO, fields: Mapping[str, object] | None = None
     ) -> None:
-        """Counts one connection's end, and logs it if its peer has not had its share of lines yet.
+        """Logs one connection's end, if its peer has not had its share of lines yet.
 
         :param peer: what the peer's connections have in common.
         :param word: the outcome.
         :param line: the whole line.
         :param fields: what it says, for logs whose lines have fields.
         """
-        self.counts[word] += 1
         if not self._told:
             self._clock.callLater(WINDOW, self._sum_up)
         peer = self._known(peer)
