@@ -145,12 +145,14 @@ def test_an_endpoint_string_may_stand_for_the_port() -> None:
         (["minecraft", "25565", "-1"], "'-1'"),
         (["minecraft", "25565", "9" * 5000], "not a port"),
         (["minecraft", "25565", "25565"], "both 25565"),
-        ([*SEED, "-t", "soon"], "'soon'"),
+        ([*SEED, "-t", "soon"], "'soon' is not a duration: a number of seconds, or such as"),
         ([*SEED, "-t", "nan"], "'nan'"),
-        ([*SEED, "-t", "-5"], "idle_shutdown -5"),
+        ([*SEED, "-t", "-5"], "'-5'"),
         ([*SEED, "-a"], "-a: a value must follow"),
         ([*SEED, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
-        ([*SEED, "--idle", "5"], "--idle"),
+        ([*SEED, "--idle", "5"], "--idle 5; did you mean --idle_shutdown or --idle_action?"),
+        ([*SEED, "--idle-shutdwon=5"], "did you mean --idle_shutdown?"),
+        ([*SEED, "--xyz"], "unrecognized arguments: --xyz; 'zeroscale --help'"),
         ([*SEED, "--join", "maybe"], "maybe"),
         ([*SEED, "another"], "another"),
     ],
@@ -168,6 +170,18 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"--{option}" in told
     for option in ("start_timeout", "stop_timeout", "state_directory", "version", "hold_limit", "wake_after"):
         assert f"--{option}" in told
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("900", 900.0), ("15m", 900.0), ("1h30m", 5400.0), ("500ms", 0.5)])
+def test_durations(words: str, seconds: float) -> None:
+    assert parse([*SEED, "-t", words]).config.servers[0].idle_shutdown == seconds
+
+
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ sees the words.
 from __future__ import annotations
 
 import argparse
+import difflib
 import keyword
 import logging
-import math
 import os
 import re
 import shlex
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from zeroscale import config
+from zeroscale.durations import seconds_of
 from zeroscale.errors import ConfigError
 from zeroscale.invocation import Invocation, from_file
 from zeroscale.version import VERSION
@@ -36,9 +37,10 @@ BESIDE_A_FILE = frozenset(
 
 DESCRIPTION = "Let a server sleep until somebody joins it, and stop it when everybody has left."
 EPILOG = """\
-Each -a NAME=VALUE is a keyword of the plugin's constructor, any other value is positional; a single
-positional value with spaces in it is split as a shell would split it. Option names may be written with
-hyphens instead of underscores. Examples:
+Each -a NAME=VALUE is a keyword of the plugin's constructor, any other value is
+positional; a single positional value with spaces in it is split as a shell
+would split it. Option names may be written with hyphens instead of underscores,
+and seconds also as 15m, 1h30m or 500ms. Examples:
 
   zeroscale demo 25565 25575 --info
   zeroscale minecraft 25565 25575 -w /srv/survival -a memory=4G -t 900
@@ -48,7 +50,7 @@ hyphens instead of underscores. Examples:
 USAGE = """\
 %(prog)s [options] server_plugin listen_port server_port
        %(prog)s [options] --config FILE
-       %(prog)s [options] --discover docker"""
+       %(prog)s [options] --discover {docker,kubernetes}"""
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -432,7 +434,11 @@ def build_parser(prog: str, *, with_file: bool = False) -> argparse.ArgumentPars
 
 
 def _add_positionals(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server_plugin", help="the kind of server: minecraft, generic, demo, or a plugin's dotted path")
+    parser.add_argument(
+        "server_plugin",
+        help="the kind of server: minecraft, generic, demo, docker, kubernetes, systemd_unit, command, wake_on_lan, "
+        "or a plugin's dotted path",
+    )
     parser.add_argument(
         "listen_port", type=_listen, help="the port that clients connect to, or a Twisted endpoint string"
     )
@@ -441,7 +447,17 @@ def _add_positionals(parser: argparse.ArgumentParser) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; '{self.prog} --help' tells more")
+        raise ConfigError(f"{message}{self._near_miss(message)}; '{self.prog} --help' tells more")
+
+    def _near_miss(self, message: str) -> str:
+        """What was meant by an option that there is not."""
+        unknown = re.fullmatch("unrecognized arguments: (--[^ =]+).*", message, re.DOTALL)
+        if unknown is None:
+            return ""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        begun = [option for option in options if option.startswith(unknown[1])]
+        near = begun or difflib.get_close_matches(unknown[1], options, n=1)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _take_plugin_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -533,9 +549,6 @@ def _count(text: str) -> int:
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if math.isfinite(seconds):
-        return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

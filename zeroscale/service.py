@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 DRAIN = 5.0
 """Seconds that relayed connections have to end by themselves once their server is gone."""
 
+MOST_TOLD = 10
+"""Ports in one line; nobody reads a hundred."""
+
 NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log", "discovery")
 """What a running proxy cannot change."""
 
@@ -152,6 +155,7 @@ class ProxyService:
         await _look_for_servers(self._served.values())
         if self._discovering is not None:
             self._discovering.start()
+        logger.info("Ready: players come to %s", _few(self._plan()) or "no port yet")
         self._notices.ready()
 
     def stop(self) -> Deferred[None]:
@@ -385,6 +389,13 @@ def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
 async def _look_for_servers(servers: Iterable[Hosted]) -> None:
     """Takes over those that still run: all at once, for an engine that is away has each of them wait."""
     await gatherResults([Deferred.fromCoroutine(hosted.lifecycle.open()) for hosted in servers])
+
+
+def _few(plan: Plan) -> str:
+    """Where it listens, in words fit for one line."""
+    names = [f"port {where}" if where.isdecimal() else where for where in plan]
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return ", ".join(names[:MOST_TOLD]) + more
 
 
 def _not_applied(failure: Failure) -> None:

@@ -99,8 +99,10 @@ async def test_a_crash_is_its_exit_code(state: Path) -> None:
 
 async def test_a_program_that_is_not_there(state: Path) -> None:
     server, _ = make(state, "no-such-program")
-    with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
-        await server.start()
+    for attempt in (server.check, server.start):
+        with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
+            if (started := attempt()) is not None:
+                await started
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from plugins.watching import children
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.spawn import spawn
+from zeroscale.plugins.spawn import check, spawn
 
 
 def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
@@ -67,6 +67,15 @@ def test_there_is_no_such_program(tmp_path: Path) -> None:
     assert why_not(["no-such-program"], tmp_path).startswith("there is no 'no-such-program' in PATH: install it")
     assert why_not(["/no/such/program"], tmp_path) == "cannot start /no/such/program: there is no such file"
     assert why_not(["./start.sh"], tmp_path) == f"cannot start {tmp_path / 'start.sh'}: there is no such file"
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
+def test_that_there_is_no_such_program_is_known_before(tmp_path: Path, program: str) -> None:
+    with pytest.raises(PluginError, match=r"no-such-program|no such file"):
+        check([program, "argument"], tmp_path)
+    check(["true"], tmp_path)
+    (tmp_path / "start.sh").touch()
+    check(["./start.sh"], tmp_path)
 
 
 def test_it_is_here_but_not_in_path(tmp_path: Path) -> None:

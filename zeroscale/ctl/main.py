@@ -32,7 +32,7 @@ EPILOG = f"""\
 exit codes:
   {exits.DONE:<4} done; answered; let in
   {exits.REFUSED:<4} refused, or it failed; kicked
-  {exits.USAGE:<4} a mistake in the command line or in the file, or a server that there is not
+  {exits.USAGE:<4} a mistake in the command line or the file, or there is no such server
   {exits.UNREACHABLE:<4} no zeroscale there, or no game server; no answer in time
   {exits.INTERRUPTED:<4} Ctrl-C
 """

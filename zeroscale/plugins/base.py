@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins import spawn
 from zeroscale.plugins.process import ServerProcess
 from zeroscale.status import Status
 
@@ -95,7 +96,7 @@ class ProcessServer:
         """
         if not self.working_directory.is_dir():
             raise PluginError(f"the working directory {self.working_directory} does not exist")
-        self.command()
+        spawn.check(self.command(), self.working_directory)
 
     async def start(self) -> None:
         """Starts it; returns once its process is there.

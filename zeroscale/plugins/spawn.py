@@ -68,6 +68,18 @@ def spawn(
         raise PluginError(_why_not(argv, working_directory, whole_environment, error)) from error
 
 
+def check(argv: Sequence[str], directory: Path) -> None:
+    """Whether there is such a program, before it is wanted.
+
+    :param argv: as for `spawn`.
+    :raises PluginError: there is none, and what mends it.
+    """
+    program = argv[0]
+    found = str(directory / program) if "/" in program else shutil.which(program)
+    if found is None or not Path(found).exists():
+        raise PluginError(_why_not_found(program, found, directory))
+
+
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
     """A child that is started meanwhile ignores no signal.

@@ -56,7 +56,7 @@ class Relays:
         """
         for relay in self._relays:
             relay.start()
-        logger.info("Relays: %s", ", ".join(relay.name for relay in self._relays))
+        logger.debug("Relays: %s", ", ".join(relay.name for relay in self._relays))
 
     def hand_over(
         self,
