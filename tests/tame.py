@@ -10,16 +10,22 @@ from zeroscale.errors import PluginError
 
 
 class Server:
-    """:cvar running: the ports of those that run."""
+    """:cvar running: the ports of those that run.
+    :cvar gate: what a start waits for.
+    """
 
     running: set[int] = set()
+    gate: asyncio.Event | None = None
     elsewhere = True
 
-    def __init__(self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "") -> None:
+    def __init__(
+        self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "", ready_line: str = ""
+    ) -> None:
         if greeting == "impossible":
             raise PluginError("no such greeting")
         self.status = Status.stopped
         self.on_output = None
+        self.ready_line = ready_line or None
         self._port = int(moves) if moves else server_port
         self.server_address = ("127.0.0.1", self._port) if moves else None
         self._greeting = greeting
@@ -30,6 +36,8 @@ class Server:
     async def start(self) -> None:
         if self._refuses:
             raise PluginError(self._refuses)
+        if self.gate is not None:
+            await self.gate.wait()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self.running.add(self._port)
         self.status = Status.running
@@ -59,3 +67,19 @@ class Server:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             self._clients.discard(task)
+
+
+class Minecraft(Server):
+    """One that says it speaks Minecraft's protocol."""
+
+    protocol = "minecraft"
+    elsewhere = False
+
+
+class Adoptable(Server):
+    """One that takes its time to see that nothing of it still runs."""
+
+    async def adopt(self) -> bool:
+        if self.gate is not None:
+            await self.gate.wait()
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,33 @@ async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
     assert clock.getDelayedCalls() == []
 
 
+@pytest_twisted.ensureDeferred
+async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    found = Discovering(DiscoveryConfig(docker=True), clock, lambda: None)
+    found.start()
+    first = world.docker
+    await until(lambda: first.end)
+    assert first.end is not None
+    first.end.set_exception(ConfigError("the cluster has gone"))
+    await until(clock.getDelayedCalls)
+
+    def no_plugin(name: str) -> object:
+        raise ConfigError("the credentials are gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(discovering, "find_plugin", no_plugin)
+        clock.advance(AGAIN_AFTER)
+    assert "The discovery docker has failed, and begins anew in 60 s: the credentials are gone" in caplog.messages
+    clock.advance(AGAIN_AFTER)
+    assert world.docker is not first
+    await until(lambda: world.docker.end)
+    found.stop()
+    await until(lambda: world.docker.cancelled)
+
+
 def test_each_is_judged_by_itself(tmp_path: Path) -> None:
     listen, other, a, b = free_ports(4)
     config = whole(tmp_path, tame("known", listen, a, tmp_path))
@@ -198,3 +226,27 @@ async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
     await until(lambda: not proxy.servers)
     with pytest.raises(ConnectionError):
         await run(greeting(listen))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_was_refused_is_not_tried_again_when_others_describe_themselves(
+    world: World, tmp_path: Path, proxies: list[ProxyService]
+) -> None:
+    from twisted.internet import reactor
+
+    listen, other, port, other_port, taken = free_ports(5)
+    discovery = DiscoveryConfig(docker=True)
+    one = tame("one", listen, port, tmp_path)
+    told = [whole(tmp_path, one, discovery=discovery)]
+    proxy = ProxyService(told[0], reactor, lambda: told[-1], tmp_path / "zeroscale.toml")
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+    with socket.create_server(("127.0.0.1", taken)):
+        two = tame("two", f"tcp:{taken}:interface=127.0.0.1", other_port, tmp_path)
+        told.append(whole(tmp_path, two, discovery=discovery))
+        with pytest.raises(ConfigError, match="cannot listen"):
+            await proxy.reload()
+    world.docker.changed({"three": {"plugin": "tame:Server", "listen": other, "server": other_port}})
+    await until(lambda: "three" in proxy.servers)
+    assert sorted(proxy.servers) == ["one", "three"]

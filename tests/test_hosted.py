@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,21 @@ async def test_at_once_whoever_is_on_it(world: World) -> None:
     await until(lambda: status(hosted) is Status.stopped)
     assert await run(reader.read()) == b""
     await run(context.__aexit__(None, None, None))
+
+
+@pytest_twisted.ensureDeferred
+async def test_at_once_means_that_it_does_not_start_again_either(world: World) -> None:
+    hosted = await world.start()
+    await hosted.wake()
+    await run(asyncio.sleep(0))  # what fires then is told in the middle of it
+    hosted.sleep(now=True)
+    assert status(hosted) is Status.stopping
+    waiting = hosted.wake()
+    hosted.sleep(now=True)
+    with pytest.raises(ServerUnavailable, match="its operator has put the server to sleep"):
+        await waiting
+    await until(lambda: status(hosted) is Status.stopped)
+    assert TameServer.running == set()
 
 
 @pytest_twisted.ensureDeferred

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroscale import any_server, listening
+from zeroscale.assembling import admission, home_of
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, ServerConfig
 from zeroscale.config_secrets import Secret
@@ -20,7 +21,6 @@ from zeroscale.config_words import join
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.front.texts import Texts
-from zeroscale.hosted import admission, home_of
 from zeroscale.plugins import find_plugin
 from zeroscale.running import one_line
 from zeroscale.server.gamefiles import GameFiles

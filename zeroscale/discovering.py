@@ -97,13 +97,19 @@ class Discovering:
             if isinstance(result, Failure) and not result.check(CancelledError, asyncio.CancelledError):
                 logger.warning("The discovery %s did not end well: %s", name, result.getErrorMessage())
             return
-        said = result.getErrorMessage() if isinstance(result, Failure) else "it ended by itself"
+        self._begin_later(name, result.getErrorMessage() if isinstance(result, Failure) else "it ended by itself")
+
+    def _begin_later(self, name: str, said: str) -> None:
         logger.error("The discovery %s has failed, and begins anew in %.0f s: %s", name, AGAIN_AFTER, said)
         self._again[name] = self._reactor.callLater(AGAIN_AFTER, self._begin_anew, name)
 
     def _begin_anew(self, name: str) -> None:
-        self._sources[name] = self._source(name)
-        self._begin(name)
+        try:
+            self._sources[name] = self._source(name)
+        except ZeroscaleError as error:
+            self._begin_later(name, str(error))
+        else:
+            self._begin(name)
 
     def _source(self, name: str) -> Source:
         find_plugin(name)  # says what to install, where it cannot be imported

@@ -12,12 +12,13 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
 from zeroscale import any_server, listening
+from zeroscale.assembling import accept_from, health_check
 from zeroscale.config import ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.front.connection import House, Listener
 from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
-from zeroscale.hosted import Hosted, accept_from, health_check
+from zeroscale.hosted import Hosted
 from zeroscale.protocols.base import Conversation, Treatment
 from zeroscale.protocols.minecraft import MinecraftConversation
 
@@ -35,6 +36,7 @@ class Door:
         """Opens nothing."""
         self.where = where
         self._clock = house.reactor
+        self._servers: Sequence[Hosted] = ()
         self._router: Router[Hosted] = Router((), None)
         self._minecraft = False
         self._alone: Hosted | None = None
@@ -57,6 +59,7 @@ class Door:
 
     def lead_to(self, servers: Sequence[Hosted]) -> None:
         """Has the clients to come led to these."""
+        self._servers = servers
         default = next((server for server in servers if not server.config.hosts), None)
         named = [(normalised(host), server) for server in servers for host in server.config.hosts]
         self._router = Router(named, default)
@@ -67,6 +70,10 @@ class Door:
         self._listener.timeout = None if self._alone is None else self._alone.config.wake_timeout
         self._listener.health_check = [network for server in servers for network in health_check(server.config)]
         self._listener.accept_from = [network for server in servers for network in accept_from(server.config)]
+
+    def look_again(self) -> None:
+        """One of the servers is another one."""
+        self.lead_to(self._servers)
 
     def _route(self, host: str) -> Place | None:
         server = self._router.route(host)
@@ -122,6 +129,11 @@ class Doors:
             door.lead_to(plan[where])
         for door in closing:
             await door.close()
+
+    def look_again(self) -> None:
+        """One of the servers is another one, and its clients may speak another protocol."""
+        for door in self._doors.values():
+            door.look_again()
 
     async def close(self) -> None:
         """Closes all."""

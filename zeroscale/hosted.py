@@ -5,32 +5,25 @@ It listens nowhere: which ports lead to it is `doors`' and `service`'s to know.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from zeroscale import any_server
-from zeroscale.access import Names, ServerLists
+from zeroscale.assembling import admission, constructor, home_of, policy, session_policy, texts, treatment
 from zeroscale.bridge import BridgedPlugin
-from zeroscale.config import Config, LimitsConfig, ServerConfig
-from zeroscale.errors import ConfigError, ControlError
-from zeroscale.front.admission import Admission, Limits, Rules
-from zeroscale.front.newcomers import Network
+from zeroscale.config import Config, ServerConfig
+from zeroscale.errors import ControlError
+from zeroscale.front.admission import Admission
 from zeroscale.front.place import Place
-from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
-from zeroscale.plugins import construct, find_plugin
-from zeroscale.protocols.base import Treatment
 from zeroscale.server.gamefiles import GameFiles, session_lock_holder
-from zeroscale.server.gamelists import GameLists
 from zeroscale.server.generic_probe import GenericProbe
-from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.mirror import Mirror
@@ -58,6 +51,32 @@ PROCESS_FIELDS = (
 """What a running server cannot change: it is another one once it has stopped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one server is to be from now on, made by `Hosted.prepare`. All that can fail has not.
+
+    :ivar config: what it is told.
+    :ivar whole: what the whole proxy is told.
+    :ivar plugin: the plugin that it is to have.
+    :ivar make_plugin: makes one more.
+    :ivar policy: how it is to be treated.
+    :ivar texts: what its players are to read.
+    :ivar admission: who may come.
+    :ivar changed: the fields that are not what they were.
+    :ivar late: those of them that a running server cannot change.
+    """
+
+    config: ServerConfig
+    whole: Config
+    plugin: BridgedPlugin
+    make_plugin: Callable[[], BridgedPlugin]
+    policy: Policy
+    texts: Texts
+    admission: Admission
+    changed: Sequence[str]
+    late: Sequence[str]
+
+
 class Hosted:
     """One server. Implements `control.contract.Server`.
 
@@ -65,6 +84,9 @@ class Hosted:
     :ivar lifecycle: its life.
     :ivar place: how clients reach it.
     :ivar speaks_minecraft: its clients speak Minecraft's protocol.
+    :ivar address: where its server listens, as far as it was told: the one that runs, where one does.
+    :ivar is_to_be_another: what it was told last cannot be before the one that runs has stopped.
+    :ivar on_another: called when it is, then.
     """
 
     def __init__(self, config: ServerConfig, whole: Config, reactor: Any) -> None:
@@ -75,8 +97,6 @@ class Hosted:
         self.config = config
         self._whole = whole
         self._reactor = reactor
-        self._address = config.server_host, config.server_port
-        self._sends = config.proxy_protocol.send
         directory = server_directory(whole.state_directory, config.name)
         self._counts = Counts(Status.stopped, reactor.seconds())
         self._scrollback = Scrollback()
@@ -84,15 +104,24 @@ class Hosted:
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
         self.speaks_minecraft = plugin.speaks_minecraft
-        home = home_of(config, whole, plugin)
-        self._files = GameFiles(home)
-        self._keep_files = KeepFiles(home)
-        has_world = self.speaks_minecraft and home != directory
-        self._records = Records(directory, home if has_world else None)
+        self.is_to_be_another = False
+        self.on_another: Callable[[], None] = lambda: None
+        self.address = config.server_host, config.server_port
+        self._files, self._keep_files = self._files_of(home_of(config, whole, plugin))
+        self._records = Records(directory, self._world(plugin, self._files))
         self._mirror = Mirror(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
-        self.lifecycle = Lifecycle(config.name, self._policy(plugin), self._parts(plugin, make_plugin))
-        self._admission = self._make_admission(config, whole)
-        self.place = self._make_place()
+        parts = self._parts(config, plugin, make_plugin, self._files, self._keep_files)
+        self.lifecycle = Lifecycle(config.name, policy(config, plugin), parts)
+        self.place = Place(
+            self.lifecycle,
+            texts(config) if self.speaks_minecraft else any_server.texts(config),
+            session_policy(config),
+            admission(config, whole, self._files if self.speaks_minecraft else None),
+            *self.address,
+            self._counts,
+            treatment(config),
+            config.proxy_protocol.send,
+        )
 
     @property
     def name(self) -> str:
@@ -103,6 +132,11 @@ class Hosted:
     def home(self) -> Path:
         """Where its operator's files are; see `home_of`."""
         return self._files.directory
+
+    @property
+    def is_down(self) -> bool:
+        """It does not run, so that it can be another one at once."""
+        return self.lifecycle.view.status in (Status.stopped, Status.failed)
 
     # Its beginning and its end
 
@@ -125,13 +159,12 @@ class Hosted:
         self._wishes.close()
         self._records.close()
 
-    def change(self, config: ServerConfig, whole: Config) -> str | None:
-        """It is to be as this says: at once, but for what a running server cannot change.
+    def prepare(self, config: ServerConfig, whole: Config) -> Change | None:
+        """It is to be as this says: sees whether it can, and changes nothing.
 
-        :returns: what has changed, in words; None where nothing has.
-        :raises ZeroscaleError: it cannot be; then nothing has changed.
+        :returns: what `become` does; None: it is so already.
+        :raises ZeroscaleError: it cannot be.
         """
-        self._whole = whole
         if config == self.config:
             return None
         changed = [name for name in config.__struct_fields__ if getattr(config, name) != getattr(self.config, name)]
@@ -140,22 +173,44 @@ class Hosted:
             late.remove("proxy_protocol")  # whose headers are believed is the door's to know
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
-        if config.admission != self.config.admission:
-            self._admission = self._make_admission(config, whole)
-        self.config = config
-        self.lifecycle.follow(self._policy(plugin))
-        self.place = self._make_place()
-        if not late:
-            return ", ".join(changed)
-        home = home_of(config, whole, plugin)
-        if self._files.directory != home:
-            self._files = GameFiles(home)
-            self._keep_files = KeepFiles(home)
-        self.lifecycle.replace_parts(self._parts(plugin, make_plugin), lambda: self._be_another(plugin))
-        if self.lifecycle.view.status in (Status.stopped, Status.failed):
-            return ", ".join(changed)
-        at_once = [name for name in changed if name not in late]
-        return ", ".join([*at_once, f"from its next start on {', '.join(late)}"])
+        minecraft = plugin.speaks_minecraft
+        files = GameFiles(home_of(config, whole, plugin)) if minecraft else None
+        return Change(
+            config=config,
+            whole=whole,
+            plugin=plugin,
+            make_plugin=make_plugin,
+            policy=policy(config, plugin),
+            texts=texts(config) if minecraft else any_server.texts(config),
+            admission=admission(config, whole, files),
+            changed=changed,
+            late=late,
+        )
+
+    def become(self, change: Change) -> str:
+        """Is so from now on, at once but for what a running server cannot change.
+
+        :returns: what has changed, in words.
+        """
+        former, self.config, self._whole = self.config, change.config, change.whole
+        if change.late:
+            self.is_to_be_another = True
+            config, plugin = change.config, change.plugin
+            files = self._files_of(home_of(config, change.whole, plugin))
+            parts = self._parts(config, plugin, change.make_plugin, *files)
+            self.lifecycle.replace_parts(parts, lambda: self._be_another(change, *files))
+        if self.is_to_be_another and change.plugin.speaks_minecraft != self.speaks_minecraft:
+            # Even what could change at once would be for another protocol than is spoken there now.
+            return f"from its next start on {', '.join(change.changed)}"
+        self.lifecycle.follow(change.policy)
+        self.place.texts = change.texts
+        self.place.policy = session_policy(change.config)
+        self.place.treatment = treatment(change.config)
+        if change.config.admission != former.admission:
+            self.place.admission = change.admission
+        late = change.late if self.is_to_be_another else ()
+        at_once = [name for name in change.changed if name not in late]
+        return ", ".join([*at_once, f"from its next start on {', '.join(late)}"] if late else at_once)
 
     # What its operator may do
 
@@ -199,10 +254,10 @@ class Hosted:
         view = self.lifecycle.view
         if view.status in (Status.stopped, Status.failed):
             raise ControlError(f"{self.name} does not run: it is {view.status.value}")
-        if view.status is Status.stopping:
-            return
         if now or view.status is Status.paused:
-            self.lifecycle.sleep()
+            self.lifecycle.sleep()  # also one that stops: nobody is waited for who would have it start again
+            return
+        if view.status is Status.stopping:
             return
         if view.players:
             raise ControlError(f"{_players(view.players)} on {self.name}: --now stops it all the same")
@@ -241,10 +296,25 @@ class Hosted:
 
     # What it is made of
 
-    def _parts(self, plugin: BridgedPlugin, make_plugin: Callable[[], BridgedPlugin]) -> Parts:
-        config, files, keep_files = self.config, self._files, self._keep_files
+    def _files_of(self, home: Path) -> tuple[GameFiles, KeepFiles]:
+        return GameFiles(home), KeepFiles(home)
+
+    def _world(self, plugin: BridgedPlugin, files: GameFiles) -> Path | None:
+        """The world that only one server may have; None where it has none, or only we keep anything of it."""
+        kept = server_directory(self._whole.state_directory, self.name)
+        return files.directory if plugin.speaks_minecraft and files.directory != kept else None
+
+    def _parts(
+        self,
+        config: ServerConfig,
+        plugin: BridgedPlugin,
+        make_plugin: Callable[[], BridgedPlugin],
+        files: GameFiles,
+        keep_files: KeepFiles,
+    ) -> Parts:
         minecraft = plugin.speaks_minecraft
-        probe = self._probe(minecraft)
+        probe = self._probe(config, files if minecraft else None)
+        told = config.server_host, config.server_port
         return Parts(
             clock=self._reactor,
             plugin=plugin,
@@ -261,20 +331,18 @@ class Hosted:
             output=self._scrollback.add,
             kept_awake=self._kept_awake,
             lockout=lambda: keep_files.lockout() or self._wishes.lockout or self._lockout(),
-            obstacle=lambda: _obstacle(files) if minecraft else None,
-            moved=lambda address: self._moved(address, probe),
+            obstacle=lambda: self._records.world_is_taken() or (_obstacle(files) if minecraft else None),
+            moved=lambda address: self._moved(address or told, probe),
             logger=logging.getLogger(plugin.module),
         )
 
-    def _moved(self, address: tuple[str, int] | None, probe: MinecraftProbe | GenericProbe) -> None:
-        """It is reached there now; None: where it was told."""
-        self._address = address or (self.config.server_host, self.config.server_port)
-        probe.move(*self._address)
-        self.place.host, self.place.port = self._address
+    def _moved(self, address: tuple[str, int], probe: MinecraftProbe | GenericProbe) -> None:
+        """It is reached there now; also by those who have waited since before."""
+        probe.move(*address)
+        self.place.host, self.place.port = address
 
-    def _probe(self, minecraft: bool) -> MinecraftProbe | GenericProbe:
-        config, files = self.config, self._files
-        if not minecraft:
+    def _probe(self, config: ServerConfig, files: GameFiles | None) -> MinecraftProbe | GenericProbe:
+        if files is None:
             return any_server.probe(config, self._reactor)
         return MinecraftProbe(
             self._reactor,
@@ -284,47 +352,21 @@ class Hosted:
             status_disabled=lambda: not files.enable_status,
         )
 
-    def _policy(self, plugin: BridgedPlugin) -> Policy:
-        config, minecraft = self.config, plugin.speaks_minecraft
-        return Policy(
-            idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, short_visits=minecraft),
-            pauses=config.idle_action != "stop",
-            pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,
-            start_timeout=config.start_timeout,
-            stop_timeout=config.stop_timeout,
-            kill_timeout=config.kill_timeout,
-            max_crashes=config.max_crashes,
-            asks=minecraft,
-            ready_line=any_server.ready_line(config) or _pattern(config, plugin.ready_line),
-        )
-
-    def _make_place(self) -> Place:
-        config = self.config
-        return Place(
-            self.lifecycle,
-            texts(config) if self.speaks_minecraft else any_server.texts(config),
-            SessionPolicy(
-                holds=config.join == "hold",
-                hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
-                wake_on_answer=config.wake_after == "answer",
-                waiting=config.waiting,
-            ),
-            self._admission,
-            *self._address,
-            self._counts,
-            Treatment(config.legacy_hold, config.transfer_as_login),
-            self._sends,
-        )
-
-    def _be_another(self, plugin: BridgedPlugin) -> None:
-        self.speaks_minecraft = plugin.speaks_minecraft
-        self._address = self.config.server_host, self.config.server_port
-        self._sends = self.config.proxy_protocol.send
-        self._admission = self._make_admission(self.config, self._whole)
-        self.place = self._make_place()
-
-    def _make_admission(self, config: ServerConfig, whole: Config) -> Admission:
-        return admission(config, whole, self._files if self.speaks_minecraft else None)
+    def _be_another(self, change: Change, files: GameFiles, keep_files: KeepFiles) -> None:
+        """The one that ran is gone. What has been said since of the rest counts."""
+        latest = self.config
+        self.speaks_minecraft = change.plugin.speaks_minecraft
+        self.is_to_be_another = False
+        self._files, self._keep_files = files, keep_files
+        self._records.move(self._world(change.plugin, files))
+        self.address = self.place.host, self.place.port = change.config.server_host, change.config.server_port
+        self.place.sends = change.config.proxy_protocol.send
+        self.lifecycle.follow(policy(latest, change.plugin))
+        self.place.texts = texts(latest) if self.speaks_minecraft else any_server.texts(latest)
+        self.place.policy = session_policy(latest)
+        self.place.treatment = treatment(latest)
+        self.place.admission = admission(latest, self._whole, files if self.speaks_minecraft else None)
+        self.on_another()
 
     def _lockout(self) -> str | None:
         """What the configuration has to say to all who come; None where it lets them in."""
@@ -343,88 +385,6 @@ class Hosted:
                 self._files.properties_file,
                 tick_time,
             )
-
-
-def constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlugin]:
-    """What makes a server's plugin.
-
-    :raises ConfigError: there is no such plugin. What it makes raises that as well, for what does not fit it.
-    """
-    plugin_class = find_plugin(server.plugin)
-    offered: Mapping[str, object] = {
-        "working_directory": str(server.directory),
-        "server_host": server.server_host,
-        "server_port": server.server_port,
-        "state_directory": server_directory(config.state_directory, server.name),
-    }
-
-    def make() -> BridgedPlugin:
-        return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
-
-    return make
-
-
-def home_of(server: ServerConfig, config: Config, plugin: BridgedPlugin) -> Path:
-    """Where the files are by which a server's operator says something: its working directory, if that is here.
-
-    Of a server elsewhere, of which nobody has said that its directory is to be seen here, it is what we keep of it.
-    """
-    if plugin.is_elsewhere and server.working_directory is None:
-        return server_directory(config.state_directory, server.name)
-    return server.directory
-
-
-def texts(server: ServerConfig) -> Texts:
-    """What a server's players read.
-
-    :raises ConfigError: a text that cannot be.
-    """
-    return Texts(server.texts, status_protocol=server.status_protocol, motd=server.motd)
-
-
-def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> Admission:
-    """Who may wake a server.
-
-    :param files: its directory's, where it is a Minecraft server.
-    :raises ConfigError: only its players' names could tell, which this kind of server has not.
-    """
-    asked = server.admission
-    if files is None and asked.wake not in ("anyone", "nobody"):
-        raise ConfigError(
-            f"server {server.name!r}: admission.wake {asked.wake!r} needs a Minecraft server, whose players have "
-            "names; for others say 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
-        )
-    return Admission(
-        Rules(asked.wake, asked.server_lists, Names(asked.allow), Names(asked.deny)),
-        Limits(asked.status_per_minute, asked.logins_per_minute, asked.wakes_per_minute),
-        lists=ServerLists if files is None else GameLists(files).read,
-        wall_clock=time.time,
-        trusted=trusted(config.limits),
-    )
-
-
-def trusted(limits: LimitsConfig) -> Sequence[Network]:
-    """The networks that have no limit for each address."""
-    return [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
-
-
-def accept_from(server: ServerConfig) -> Sequence[Network]:
-    """The networks that have to send PROXY headers."""
-    return [ipaddress.ip_network(network, strict=False) for network in server.proxy_protocol.accept_from]
-
-
-def health_check(server: ServerConfig) -> Sequence[Network]:
-    """The networks that only look whether anybody listens."""
-    return [ipaddress.ip_network(network, strict=False) for network in server.health_check]
-
-
-def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
-    if ready_line is None:
-        return None
-    try:
-        return re.compile(ready_line)
-    except re.error as error:
-        raise ConfigError(f"server {server.name!r}: ready_line is no regular expression: {error}") from None
 
 
 def _obstacle(files: GameFiles) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from zeroscale.server.scrollback import LINES_KEPT, LONGEST_LINE, Scrollback
 
 
@@ -47,3 +49,17 @@ def test_who_leaves_while_a_line_is_told_is_not_told_it_twice() -> None:
     scrollback.add("first")
     scrollback.add("second")
     assert told == ["first"]
+
+
+def test_one_who_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    scrollback = Scrollback()
+    followed: list[str] = []
+
+    def raises(line: str) -> None:
+        raise ValueError("a reader's own")
+
+    scrollback.follow(raises)
+    scrollback.follow(followed.append)
+    scrollback.add("a line")
+    assert followed == ["a line"]
+    assert "a reader's own" in caplog.text

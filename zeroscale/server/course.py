@@ -376,7 +376,7 @@ class Course(Effects):
     async def _somebody_there(self) -> str | None:
         """Why it must not be stopped though nobody is relayed, or None."""
         kept_awake = self._parts.kept_awake()
-        if kept_awake is not None and not self._closing:  # nobody could take back what is said of one that is retired
+        if kept_awake is not None and not self._closing:  # but by players, who are asked for below
             return kept_awake
         try:
             players = await self._plugin.players()

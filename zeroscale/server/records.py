@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 """Of the file's format; another one's content is not guessed at."""
 
+WORLD_LOCK = ".zeroscale.lock"
+
 STARTS_KEPT = 20
 """Enough for a median that follows a growing world, and forgets the slow first start that generated it."""
 
@@ -56,7 +58,7 @@ class Records:
         self._file = directory / "record.json"
         self._kept = KeptFile(self._file)
         self._lock = Lock(directory / "lock")
-        self._world_lock = Lock(world / ".zeroscale.lock") if world is not None else None
+        self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
         self._record = _Record()
 
     def open(self) -> None:
@@ -84,6 +86,25 @@ class Records:
         if self._world_lock is not None:
             self._world_lock.release()
         self._lock.release()
+
+    def move(self, world: Path | None) -> None:
+        """It is another world from now on; whether that may be used is to be asked before the next start."""
+        if world == (None if self._world_lock is None else self._world_lock.path.parent):
+            return
+        if self._world_lock is not None:
+            self._world_lock.release()
+        self._world_lock = None if world is None else Lock(world / WORLD_LOCK)
+        self.world_is_taken()
+
+    def world_is_taken(self) -> str | None:
+        """Why its world must not be used now, in words; None: it is ours."""
+        if not self._lock.held:
+            return None
+        try:
+            self._lock_world()
+        except StateError as error:
+            return str(error)
+        return None
 
     @property
     def estimate(self) -> float | None:
@@ -124,7 +145,7 @@ class Records:
             self._write(_Record(starts=self._record.starts))
 
     def _lock_world(self) -> None:
-        if self._world_lock is None:
+        if self._world_lock is None or self._world_lock.held:
             return
         try:
             self._world_lock.take()

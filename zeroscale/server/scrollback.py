@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
 
 LINES_KEPT = 500
 """A crash report of a mod pack is about as long."""
@@ -24,14 +27,17 @@ class Scrollback:
         line = line[:LONGEST_LINE]
         self._lines.append(line)
         for take_line in list(self._followers.values()):
-            take_line(line)
+            try:
+                take_line(line)
+            except Exception:  # whoever reads along is to cost neither the server's output nor other readers anything
+                logger.exception("A line of output could not be told")
 
     def lines(self) -> Sequence[str]:
         """What is kept, oldest first."""
         return tuple(self._lines)
 
     def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
-        """Has each new line given to `take_line`, which must not raise; returns what ends that."""
+        """Has each new line given to `take_line`; returns what ends that."""
         key = object()
         self._followers[key] = take_line
 

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_twisted
 from scene import client, free_ports, greeting, run, tame, until, whole
 from tame import Server as TameServer
 
-from zeroscale.config import Config, ProxyProtocolConfig, ServerConfig
-from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.config import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
+from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
+from zeroscale.server.storage import Lock
 from zeroscale.service import ProxyService
 from zeroscale.status import Status
 
@@ -236,6 +238,138 @@ async def test_stopping_does_not_wait_for_players_of_a_server_that_was_removed(w
         world.proxy = None
         await proxy.stop()
         assert TameServer.running == set()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """What all starts wait for."""
+    gate = asyncio.Event()
+    monkeypatch.setattr(TameServer, "gate", gate)
+    return gate
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_server_that_is_changed_while_it_starts_is_reached_where_it_was_started(
+    world: World, gate: asyncio.Event, moves: bool
+) -> None:
+    listen, port, other, moved = free_ports(4)
+    keywords = {"greeting": "one\n", "moves": str(moved) if moves else ""}
+    proxy = await world.start(world.server("one", listen, port, plugin_keywords=keywords))
+    held = run(greeting(listen))
+    await until(lambda: world.status("one") is Status.starting)
+    world.tell(world.server("one", listen, other, plugin_keywords=keywords, idle_shutdown=1800.0))
+    await proxy.reload()
+    gate.set()
+    assert await held == b"one\n"
+    assert await run(greeting(listen)) == b"one\n"
+    assert TameServer.running == {moved if moves else port}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_speaks_another_protocol_from_its_next_start_on(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.tell(
+            world.server("one", listen, port, plugin="tame:Minecraft", admission=AdmissionConfig(wake="whitelist"))
+        )
+        assert await proxy.reload() == ["one: changed: from its next start on plugin, admission"]
+        assert await run(greeting(listen)) == b"one\n"
+    proxy.servers["one"].sleep(now=True)
+    await until(lambda: world.status("one") is Status.stopped)
+    assert (await run(answer(listen, LEGACY_PING)))[:1] == b"\xff"
+
+
+LEGACY_PING = b"\xfe\x01"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_change_that_cannot_be_is_seen_before_anything_is_changed(world: World) -> None:
+    listen, new, port, other = free_ports(4)
+    one = world.server("one", listen, port)
+    proxy = await world.start(one)
+    keywords = {"greeting": "one\n", "ready_line": "("}
+    world.tell(world.server("two", new, other), world.server("one", listen, port, plugin_keywords=keywords))
+    with pytest.raises(ConfigError, match="ready_line is no regular expression"):
+        await proxy.reload()
+    assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
+    assert not (world.directory / "state" / "two" / "lock").exists()
+    with pytest.raises(ConnectionError):
+        await run(greeting(new))
+    assert await run(greeting(listen)) == b"one\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_outlives_us_is_kept_where_it_was_until_the_next_start(world: World) -> None:
+    listen, new, port, other = free_ports(4)
+    proxy = await world.start(world.server("one", listen, port))
+    world.tell(world.server("one", listen, port), world.server("two", new, other))
+    world.config = msgspec.structs.replace(world.config, state_directory=world.directory / "elsewhere")
+    assert await proxy.reload() == ["two: added", "state_directory: changes at the next start of zeroscale"]
+    assert await proxy.reload() == ["state_directory: changes at the next start of zeroscale"]
+    assert (world.directory / "state" / "two" / "lock").exists()
+    assert not (world.directory / "elsewhere").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_read_again_before_all_has_begun(world: World, gate: asyncio.Event) -> None:
+    from twisted.internet import reactor
+
+    listen, port = free_ports(2)
+    world.tell(world.server("one", listen, port, plugin="tame:Adoptable"))
+    proxy = world.proxy = ProxyService(world.config, reactor, lambda: world.config, world.directory / "zeroscale.toml")
+    starting = proxy.start()
+    world.tell(world.server("one", listen, port, plugin="tame:Adoptable", idle_shutdown=1.0))
+    reloading = proxy.reload()
+    assert not reloading.called
+    assert proxy.servers["one"].config.idle_shutdown == 3600.0
+    gate.set()
+    await starting
+    assert await reloading == ["one: changed: idle_shutdown"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World) -> None:
+    listen, port = free_ports(2)
+    first, second = world.directory / "first", world.directory / "second"
+    for directory in (first, second):
+        directory.mkdir()
+    proxy = await world.start(world.server("one", listen, port, plugin="tame:Minecraft", working_directory=first))
+    assert (first / ".zeroscale.lock").exists()
+    other = Lock(second / ".zeroscale.lock")
+    other.take()
+    world.tell(world.server("one", listen, port, plugin="tame:Minecraft", working_directory=second))
+    assert await proxy.reload() == ["one: changed: working_directory"]
+    assert not (first / ".zeroscale.lock").exists()
+    with pytest.raises(ServerUnavailable):
+        await proxy.servers["one"].wake()
+    assert "another server of this zeroscale holds" in str(proxy.servers["one"].report().last_error)
+    other.release()
+    waking = proxy.servers["one"].wake()
+    await until(lambda: TameServer.running == {port})
+    assert (second / ".zeroscale.lock").exists()
+    proxy.servers["one"].sleep(now=True)
+    with pytest.raises(ServerUnavailable):
+        await waking
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_takes_the_port_that_another_one_still_has_comes_later(world: World) -> None:
+    listen, new, port, other = free_ports(4)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.tell(world.server("one", listen, other), world.server("two", new, port))
+        assert await proxy.reload() == [
+            "two: will be added once the one in its place has stopped",
+            "one: changed: from its next start on server_port",
+        ]
+        assert await player.echo(b"on\n") == b"on\n"
+    proxy.servers["one"].sleep(now=True)
+    await until(lambda: world.status("two") is Status.stopped)
+    assert await run(greeting(new)) == b"two\n"
 
 
 @pytest.mark.slow

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeroscale.assembling import admission, constructor, health_check, home_of, policy, session_policy, texts, trusted
+from zeroscale.config import AdmissionConfig, Config, LimitsConfig, ServerConfig
+from zeroscale.errors import ConfigError
+
+
+def told(directory: Path, **values: Any) -> tuple[ServerConfig, Config]:
+    given = {"name": "one", "plugin": "tame:Server", "listen": ("25565",), "server_port": 25566, **values}
+    server = ServerConfig(**given)
+    return server, Config(servers=(server,), state_directory=directory)
+
+
+def test_where_a_servers_operator_says_something(tmp_path: Path) -> None:
+    server, whole = told(tmp_path)
+    assert home_of(server, whole, constructor(server, whole)()) == tmp_path / "one"
+    server, whole = told(tmp_path, working_directory=tmp_path)
+    assert home_of(server, whole, constructor(server, whole)()) == tmp_path
+    server, whole = told(tmp_path, plugin="tame:Minecraft")
+    assert home_of(server, whole, constructor(server, whole)()) == Path.cwd()
+
+
+@pytest.mark.parametrize(
+    ("action", "pauses", "stops_after"), [("stop", False, None), ("pause", True, None), ("pause+stop", True, 7.0)]
+)
+def test_what_an_idle_server_does(tmp_path: Path, action: str, pauses: bool, stops_after: float | None) -> None:
+    server, whole = told(tmp_path, idle_action=action, pause_stop_after=7.0)
+    made = policy(server, constructor(server, whole)())
+    assert (made.pauses, made.pause_stop_after) == (pauses, stops_after)
+
+
+def test_only_minecraft_servers_are_asked_who_is_on(tmp_path: Path) -> None:
+    for plugin, asks in (("tame:Server", False), ("tame:Minecraft", True)):
+        server, whole = told(tmp_path, plugin=plugin)
+        made = policy(server, constructor(server, whole)())
+        assert (made.asks, made.idle.short_visits) == (asks, asks)
+
+
+def test_a_player_is_held_for_as_long_as_a_start_may_take_where_nothing_else_is_said(tmp_path: Path) -> None:
+    assert session_policy(told(tmp_path, start_timeout=77.0)[0]).hold_limit == 77.0
+    assert session_policy(told(tmp_path, start_timeout=77.0, hold_limit=5.0)[0]).hold_limit == 5.0
+
+
+def test_what_cannot_be_is_said(tmp_path: Path) -> None:
+    server, whole = told(tmp_path, plugin_keywords={"ready_line": "("})
+    with pytest.raises(ConfigError, match="server 'one': ready_line is no regular expression"):
+        policy(server, constructor(server, whole)())
+    with pytest.raises(ConfigError):
+        texts(told(tmp_path, texts={"no such text": "x"})[0])
+    server, whole = told(tmp_path, admission=AdmissionConfig(wake="ops"))
+    with pytest.raises(ConfigError, match=r"admission\.wake 'ops' needs a Minecraft server"):
+        admission(server, whole, None)
+
+
+def test_networks(tmp_path: Path) -> None:
+    assert [str(network) for network in trusted(LimitsConfig(trusted=("192.0.2.1", "198.51.100.7/24")))] == [
+        "192.0.2.1/32",
+        "198.51.100.0/24",
+    ]
+    assert [str(network) for network in health_check(told(tmp_path, health_check=("::1",))[0])] == ["::1/128"]
