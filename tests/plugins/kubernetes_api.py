@@ -3,7 +3,8 @@
 Shapes are those of a real server: a Scale leaves out `spec.replicas` at zero (`autoscaling/v1` has it `omitempty`), a
 StatefulSet does not (there it is a pointer), counts of zero are left out of a status, errors are `Status` objects, each
 write has a new resourceVersion, and only a change of the spec a new generation. A StatefulSet's `status.replicas`
-counts terminating pods, a Deployment's does not. What was asked is kept in the words of a Role.
+and its `readyReplicas` count terminating pods, its `currentReplicas` and `updatedReplicas` and a Deployment's counts do
+not. What was asked is kept in the words of a Role.
 """
 
 from __future__ import annotations
@@ -314,10 +315,13 @@ class Cluster:
                 "readyReplicas": sum(pod.ready for pod in counted),
                 "updatedReplicas": sum(not pod.terminating for pod in counted),
             }
+            if plural == "statefulsets":
+                counts["currentReplicas"] = counts["updatedReplicas"]
             now: dict[str, Any] = {key: count for key, count in counts.items() if count}
             now["observedGeneration"] = found["metadata"]["generation"]
             if plural == "statefulsets":
                 now.setdefault("replicas", 0)
+                now["currentRevision"] = now["updateRevision"] = f"{name}-6b979bdfd5"
             if now != found["status"]:
                 found["status"] = now
                 self._wrote("MODIFIED", plural, found)

@@ -263,7 +263,8 @@ async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InClus
         await stopping
         await driven.found.wait()
         subject.cluster.let_pods_end()
-        assert await driven.adopt()
+        await driven.start()
+        assert [body["spec"]["replicas"] for body in subject.cluster.bodies] == [1, 0], "it was left alone"
 
 
 async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its_stop(subject: InCluster) -> None:
@@ -396,15 +397,72 @@ async def test_what_others_end_while_it_starts_has_not_started(subject: InCluste
         assert f"statefulset/mc was {what} while it started" in await refused(starting)
 
 
-async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster) -> None:
+async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: pytest.LogCaptureFixture) -> None:
     async with started(subject) as driven:
         await subject.break_api()
         stopping = asyncio.ensure_future(driven.stop())
         await asyncio.wait([stopping], timeout=0.1)
         assert not stopping.done()
+        [said] = [record.message for record in caplog.records if record.name == kubernetes_scale.__name__]
+        assert "does not answer" in said
+        assert "asking again until it does" in said
         await subject.mend_api()
         await stopping
         assert not await subject.runs()
+
+
+async def test_a_pod_that_still_terminates_is_no_sign_of_the_next_one(subject: InCluster) -> None:
+    """A StatefulSet's `readyReplicas` counts it, as a real controller of Kubernetes 1.36 was seen to."""
+    cluster = subject.cluster
+    await subject.start_behind_its_back()
+    await subject.hold_stop()
+    await subject.stop_behind_its_back()
+    await subject.start_behind_its_back()
+    assert cluster.objects["statefulsets", "games", "mc"]["status"]["readyReplicas"] == 1
+    async with core(subject) as driven:
+        output = Output()
+        driven.bridged.on_output(output)
+        assert not await driven.adopt()
+        starting = asyncio.ensure_future(driven.start())
+        await output.line_with("waiting for a pod that is ready")
+        await nothing_happens(cluster, starting)
+        await subject.let_stop()
+        await starting
+        assert await driven.adopt()
+        await driven.stop()
+
+
+async def test_the_pod_after_one_that_terminates_is_told_of(subject: InCluster) -> None:
+    await subject.start_behind_its_back()
+    await subject.hold_stop()
+    await subject.stop_behind_its_back()
+    await subject.start_behind_its_back()
+    async with core(subject) as driven:
+        assert not await driven.adopt()
+        await subject.let_stop()
+        await driven.found.wait()
+        assert await driven.adopt()
+
+
+async def test_counts_without_a_generation_are_believed(subject: InCluster) -> None:
+    """Whoever keeps the status without any controller writes no more than the counts."""
+    cluster = subject.cluster
+    cluster.paused = True
+    found = cluster.objects["statefulsets", "games", "mc"]
+    found["status"] = {"replicas": 0}
+    cluster.touch()
+    async with core(subject) as driven:
+        starting = asyncio.ensure_future(driven.start())
+        await cluster.until(lambda: found["spec"]["replicas"] == 1)
+        found["status"] = {"replicas": 1, "readyReplicas": 1}
+        cluster.touch()
+        await starting
+        stopping = asyncio.ensure_future(driven.stop())
+        await cluster.until(lambda: found["spec"]["replicas"] == 0)
+        await nothing_happens(cluster, stopping)
+        found["status"] = {"replicas": 0}
+        cluster.touch()
+        await stopping
 
 
 async def test_a_stop_of_what_was_deleted_is_done(subject: InCluster) -> None:

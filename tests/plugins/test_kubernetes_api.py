@@ -145,6 +145,15 @@ async def test_an_api_that_never_answers_is_given_up(
         assert not opened
 
 
+async def test_a_watch_that_is_never_opened_is_not_waited_for_as_long_as_one_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes_api, "REQUEST_TIMEOUT", 0.05)
+    async with answering(tmp_path, None) as api, asyncio.timeout(kubernetes_api.WATCH_GRACE):
+        with pytest.raises(ApiUnavailable, match="does not answer"):
+            await api.follow(WATCH, [], lambda: None, lambda kind, found: None)
+
+
 async def test_what_is_not_there_does_not_answer(tmp_path: Path) -> None:
     cluster = Cluster(port=1)
     api = Api(Credentials(str(cluster.kubeconfig(tmp_path)), environment={}))

@@ -127,6 +127,46 @@ async def test_a_service_accounts_token_and_authority(account: Path) -> None:
     assert await configuration.get_api_key_with_prefix("BearerToken") == "Bearer first"
 
 
+async def test_space_around_a_token_is_not_part_of_it(account: Path, tmp_path: Path) -> None:
+    """As `echo` writes a file; a header that holds the end of a line is refused before it is sent."""
+    (account / "token").write_text("first\n")
+    assert await (await Credentials(environment=IN_A_POD).load()).get_api_key_with_prefix("BearerToken") == (
+        "Bearer first"
+    )
+    (tmp_path / "token").write_text(" second\n")
+    path = write(tmp_path / "k", users=[{"name": "u", "user": {"tokenFile": "token"}}])
+    configuration = await Credentials(str(path), environment={}).load()
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "Bearer second"
+
+
+@pytest.mark.parametrize("user", [{"user": "u"}, {"user": "v"}, {"user": ""}, {}])
+async def test_nobody_in_particular_over_tls(tmp_path: Path, user: dict[str, str]) -> None:
+    """As kubectl has it: who has no credentials asks without any."""
+    path = write(
+        tmp_path / "k",
+        clusters=[{"name": "c", "cluster": {"server": "https://api.example.org/", "insecure-skip-tls-verify": True}}],
+        contexts=[{"name": "home", "context": {"cluster": "c", **user}}],
+        users=[{"name": "u", "user": None}, {"name": "v", "user": {}}],
+    )
+    configuration = await Credentials(str(path), environment={}).load()
+    assert configuration.host == "https://api.example.org"
+    assert configuration.cert_file is None
+    assert not configuration.api_key
+
+
+async def test_paths_are_of_the_kubeconfigs_own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pki").mkdir()
+    for name in ("ca", "crt", "key"):
+        (tmp_path / "pki" / name).write_text(name)
+    cluster = {"server": "https://api.example.org", "certificate-authority": "pki/ca"}
+    user = {"client-certificate": "pki/crt", "client-key": "pki/key"}
+    write(tmp_path / "k", clusters=[{"name": "c", "cluster": cluster}], users=[{"name": "u", "user": user}])
+    monkeypatch.chdir(tmp_path)
+    configuration = await Credentials("k", environment={}).load()
+    files = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
+    assert [holds(Path(path))[0] for path in files] == [b"ca", b"crt", b"key"]
+
+
 def holds(path: Path) -> tuple[bytes, int]:
     return path.read_bytes(), path.stat().st_mode & 0o777
 

@@ -41,7 +41,7 @@ def found(replicas: int | None, *, generation: int = 2, status: dict[str, Any] |
 
 
 def test_what_is_left_out_is_zero() -> None:
-    assert Workload.of({}) == Workload("", 0, 0, 0, 0, 0, False, "")
+    assert Workload.of({}) == Workload("", 0, 0, 0, 0, 0, False, False, "")
     workload = found(None, status={"observedGeneration": 2})
     assert workload.is_settled_at_zero
     assert not workload.wanted
@@ -54,6 +54,7 @@ def test_what_is_left_out_is_zero() -> None:
         ({"observedGeneration": 2, "replicas": 1}, False),
         ({"observedGeneration": 2, "replicas": 1, "readyReplicas": 1}, True),
         ({"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}, False),
+        ({"replicas": 1, "readyReplicas": 1}, True),  # whoever wrote it counts no generations, as no controller does
     ],
 )
 def test_ready_is_a_ready_pod_that_the_controller_counted_since_the_last_change(
@@ -66,7 +67,8 @@ def test_ready_is_a_ready_pod_that_the_controller_counted_since_the_last_change(
 @pytest.mark.parametrize(
     ("status", "settled"),
     [
-        (None, False),
+        (None, True),  # as it was made: no controller has seen it, nor made a pod
+        ({"replicas": 1}, False),
         ({"observedGeneration": 2}, True),
         ({"observedGeneration": 2, "replicas": 0}, True),
         ({"observedGeneration": 2, "replicas": 1}, False),
@@ -78,6 +80,26 @@ def test_at_zero_is_what_the_controller_says_since_the_last_change(
 ) -> None:
     assert found(0, status=status).is_settled_at_zero == settled
     assert not found(1, status=status).is_settled_at_zero
+
+
+REVISED = {"observedGeneration": 2, "replicas": 1, "readyReplicas": 1, "currentRevision": "mc-1"}
+
+
+@pytest.mark.parametrize(
+    ("living", "is_ready"),
+    [({"updatedReplicas": 1}, True), ({"currentReplicas": 1}, True), ({"updatedReplicas": 1, "replicas": 2}, True)],
+)
+def test_a_ready_pod_of_any_revision_is_ready(living: dict[str, int], is_ready: bool) -> None:
+    assert found(1, status={**REVISED, **living}).is_ready == is_ready
+
+
+def test_a_ready_pod_that_is_terminating_is_of_the_last_run() -> None:
+    assert not found(1, status=REVISED).is_ready
+
+
+def test_a_ready_pod_that_only_its_operator_replaces_may_be_of_no_known_revision() -> None:
+    spec = {"replicas": 1, "updateStrategy": {"type": "OnDelete"}}
+    assert Workload.of({"metadata": {"generation": 2}, "spec": spec, "status": REVISED}).is_ready
 
 
 def test_what_is_being_deleted_is_not_wanted() -> None:

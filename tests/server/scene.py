@@ -29,6 +29,7 @@ class FakePlugin:
     can_pause = True
     can_adopt = True
     interruptible_start = False
+    is_elsewhere = False
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene

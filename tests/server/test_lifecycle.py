@@ -1,3 +1,5 @@
+"""A server's life on a clock of its own: what each input does in each state, and what must never happen."""
+
 from __future__ import annotations
 
 import signal
@@ -120,6 +122,66 @@ def test_a_server_that_nobody_could_take_over_is_stopped_though_it_was_to_be_lef
     scene.plugin.can_adopt = False
     scene.running().life.close(leave=True)
     assert scene.status() is Status.stopping
+
+
+def test_our_end_does_not_wait_for_ever_for_a_server_that_does_not_need_us(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(stop_timeout=10.0)
+    scene.plugin.is_elsewhere = True
+    scene.plugin.can_signal = False
+    scene.running()
+    ended: list[None] = []
+    scene.life.close().addCallback(ended.append)
+    scene.clock.advance(9.9)
+    assert ended == []
+    scene.clock.advance(0.2)
+    assert ended == [None]
+    assert "it is left to end without us, for the next zeroscale to take over" in caplog.text
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_a_server_elsewhere_has_its_sigterm_before_it_is_left() -> None:
+    scene = Scene(stop_timeout=10.0)
+    scene.plugin.is_elsewhere = True
+    scene.running()
+    closed = scene.life.close()
+    scene.clock.advance(10.0)
+    assert [*scene.plugin.signals, closed.called] == [signal.SIGTERM, False]
+    scene.clock.advance(10.0)
+    assert closed.called
+
+
+@pytest.mark.parametrize(("elsewhere", "adopts", "ends"), [(True, False, False), (False, True, False)])
+def test_what_would_be_lost_is_waited_for(elsewhere: bool, adopts: bool, ends: bool) -> None:
+    scene = Scene(stop_timeout=10.0)
+    scene.plugin.is_elsewhere, scene.plugin.can_adopt, scene.plugin.can_signal = elsewhere, adopts, False
+    scene.running()
+    closed = scene.life.close()
+    for _ in range(50):
+        scene.clock.advance(10.0)
+    assert closed.called == ends
+
+
+def test_who_hurries_our_end_need_not_wait_for_a_server_that_does_not_need_us() -> None:
+    scene = Scene()
+    scene.plugin.is_elsewhere = True
+    scene.plugin.can_signal = False
+    scene.running()
+    closed = scene.life.close()
+    scene.life.hurry()
+    scene.clock.advance(0)
+    assert closed.called
+
+
+def test_a_server_elsewhere_that_does_not_stop_is_waited_for_while_we_go_on() -> None:
+    scene = Scene(stop_timeout=10.0)
+    scene.plugin.is_elsewhere = True
+    scene.plugin.can_signal = False
+    scene.stopping()
+    for _ in range(50):
+        scene.clock.advance(10.0)
+    assert scene.status() is Status.stopping
+    scene.plugin.stopped()
+    assert scene.status() is Status.stopped
 
 
 def test_who_waits_at_our_end_is_told() -> None:

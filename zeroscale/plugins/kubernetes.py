@@ -187,13 +187,16 @@ class Server:
     async def adopt(self) -> bool:
         """Whether it runs, whoever has scaled it up, or pods of its last run are still ending. It is watched then.
 
+        Where it is to run again and only pods of its last run are there, it does not yet: that is for `start()` to wait
+        for, lest a server that is about to end is taken for the one that comes.
+
         :raises PluginError: the API cannot be asked.
         """
         runs = False
         self._ours = True  # what is found now need not be told as well
         try:
             await self._look()
-            runs = self._is_wanted or await self._is_ending()
+            runs = not self._workload.only_ending if self._workload and self._is_wanted else await self._is_ending()
         finally:
             self._ours = runs
         if runs:

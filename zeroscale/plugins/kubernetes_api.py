@@ -6,6 +6,7 @@ which resource is asked, and its watch connects again without a pause.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -130,9 +131,13 @@ class Api:
         :raises ApiUnavailable: the connection was lost, or could not be had.
         :raises ApiRefused: it was refused, or the server ended it with an error, like 410.
         """
-        bounds = aiohttp.ClientTimeout(total=WATCH_SECONDS + WATCH_GRACE, sock_connect=REQUEST_TIMEOUT)
+        bounds = aiohttp.ClientTimeout(total=WATCH_SECONDS + WATCH_GRACE)
         asked = [*query, ("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_SECONDS))]
-        response = await self._send(call, asked, None, bounds)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):  # a server opens a watch at once, also where nothing happens
+                response = await self._send(call, asked, None, bounds)
+        except TimeoutError as error:
+            raise ApiUnavailable(f"the Kubernetes API does not answer: no {call} within its time") from error
         try:
             opened()
             while line := await response.content.readline():

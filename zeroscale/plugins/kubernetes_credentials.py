@@ -14,7 +14,7 @@ from typing import Any
 
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
-from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger, load_kube_config
+from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from zeroscale.errors import PluginError
 
@@ -25,6 +25,9 @@ LOAD_TIMEOUT = 60.0
 """Seconds that a kubeconfig's exec plugin may take: it may ask a cloud's servers, but nobody can type a password."""
 
 DEFAULT_NAMESPACE = "default"
+
+NOBODY = "/"
+"""A user of a kubeconfig who has no credentials; not a name that anybody gives."""
 
 
 class Credentials:
@@ -83,19 +86,29 @@ class Credentials:
                         token_filename=str(SERVICE_ACCOUNT / "token"),
                         cert_filename=str(SERVICE_ACCOUNT / "ca.crt"),
                         environ=self._environment,
+                        try_refresh_token=False,  # it is read anew when the API no longer takes it
                     ).load_and_set(configuration)
                 else:
-                    await load_kube_config(
-                        config_file=self._paths,
-                        context=self._context,
-                        client_configuration=configuration,
-                        persist_config=False,
-                    )
+                    await self._loader().load_and_set(configuration)
         except TimeoutError:
             raise PluginError(f"{self.where}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
         except Exception as error:  # whatever a file of the user's, or a program that it names, made of it
             raise PluginError(f"{self.where} does not yield credentials: {_in_words(error)}") from error
+        if "BearerToken" in configuration.api_key:  # a file may end with the end of a line, which is not the token's
+            configuration.api_key["BearerToken"] = " ".join(configuration.api_key["BearerToken"].split())
         return configuration
+
+    def _loader(self) -> KubeConfigLoader:
+        assert self._paths is not None
+        config: Any = KubeConfigMerger(self._paths).config
+        # kubectl asks without credentials where there are none; for https the library wants an empty user for that.
+        users, contexts = ([each.value for each in config.value[kind]] for kind in ("users", "contexts"))
+        for user in users:
+            user["user"] = user.get("user") or {}
+        config.value["users"].append({"name": NOBODY, "user": {}})
+        for context in contexts:
+            context["context"]["user"] = context["context"].get("user") or NOBODY
+        return KubeConfigLoader(config_dict=config, active_context=self._context, config_base_path=None)
 
     def _own_namespace(self) -> str:
         try:

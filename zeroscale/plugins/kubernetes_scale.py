@@ -99,7 +99,7 @@ class Scaler:
 async def patiently(
     ask: Callable[[], Awaitable[T]], tries: int | None = None, is_over: Callable[[], bool] = lambda: False
 ) -> T:
-    """Asks again, with pauses that grow, for as long as the API is away.
+    """Asks again, with pauses that grow, for as long as the API is away; where that may be for ever, it is said.
 
     :param tries: after how many that is given up; None: never.
     :param is_over: whether nobody waits for it any more.
@@ -113,7 +113,10 @@ async def patiently(
             tried += 1
             if is_over() or (tries is not None and is_enough(tried, tries, began)):
                 raise
-            logger.debug("%s; trying again in %.1f s", error, delay)
+            if tried == 1 and tries is None:
+                logger.warning("%s; asking again until it does", error)
+            else:
+                logger.debug("%s; trying again in %.1f s", error, delay)
         await asyncio.sleep(delay)
         delay = min(delay * 2, LONGEST_DELAY)
 

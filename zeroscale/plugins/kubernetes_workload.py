@@ -52,12 +52,14 @@ class Workload:
 
     :ivar uid: tells it from one of the same name that was deleted.
     :ivar generation: grows with each change of what is wanted.
-    :ivar observed: the generation that the controller's counts below belong to.
+    :ivar observed: the generation that the controller's counts below belong to. 0: they belong to none. A controller
+        always says it, so no controller has written them: it is as it was made, or somebody keeps them by hand.
     :ivar replicas: how many pods are wanted.
     :ivar existing: how many there are. A StatefulSet's controller counts those that are terminating, until the API
         has deleted them, and so until their kubelet has seen the last of their containers end
         (`computeReplicaStatus` in Kubernetes's stateful_set_control.go). A Deployment's does not count them.
-    :ivar ready: how many of them are ready.
+    :ivar ready: how many of them are ready. A StatefulSet's that is terminating may be so until its end.
+    :ivar only_ending: all that there are terminate.
     :ivar going: it is being deleted itself.
     :ivar selector: the labels of its pods, as a query has them.
     """
@@ -68,6 +70,7 @@ class Workload:
     replicas: int
     existing: int
     ready: int
+    only_ending: bool
     going: bool
     selector: str
 
@@ -82,6 +85,7 @@ class Workload:
             replicas=spec.get("replicas") or 0,
             existing=status.get("replicas") or 0,
             ready=status.get("readyReplicas") or 0,
+            only_ending=_only_ending(spec, status),
             going=metadata.get("deletionTimestamp") is not None,
             selector=label_selector(spec.get("selector") or {}),
         )
@@ -94,12 +98,25 @@ class Workload:
     @property
     def is_ready(self) -> bool:
         """Whether a pod is ready, and not one that was to be before the last change."""
-        return self.wanted and self.observed >= self.generation and self.ready >= 1
+        return self.wanted and self._is_observed and self.ready >= 1 and not self.only_ending
 
     @property
     def is_settled_at_zero(self) -> bool:
         """Whether none is wanted, and its controller knows so and counts none."""
-        return self.replicas == 0 and self.observed >= self.generation and self.existing == 0
+        return self.replicas == 0 and self._is_observed and self.existing == 0
+
+    @property
+    def _is_observed(self) -> bool:
+        return self.observed == 0 or self.observed >= self.generation
+
+
+def _only_ending(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """A StatefulSet's controller counts a pod that terminates as ready while it is, but as of no revision
+    (`computeReplicaStatus`, as above). With OnDelete a pod that lives may also be of neither revision.
+    """
+    if not status.get("currentRevision") or (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return False
+    return not (status.get("currentReplicas") or status.get("updatedReplicas"))
 
 
 def label_selector(selector: Mapping[str, Any]) -> str:

@@ -82,6 +82,7 @@ class Course(Effects):
         self._pausing: Call[None] | None = None
         self._stopping: Stopping | None = None
         self._unstoppable = False
+        self._left = False
         self._gone_call: Deferred[int | None] | None = None
         self._found_again = False
         self._verdict: tuple[str, str] | None = None
@@ -194,6 +195,9 @@ class Course(Effects):
 
     def climb(self) -> None:
         assert self._stopping is not None
+        if self._closing and self._stopping.is_hopeless and self._plugin.is_elsewhere and self._plugin.can_adopt:
+            self._abandon()
+            return
         if self._stopping.climb(self._clock.seconds()):
             self._unstoppable = True
             self._reason = "it does not stop"
@@ -490,11 +494,27 @@ class Course(Effects):
             except Exception:  # whoever watches is not to cost a server its transition
                 self._fault(Failure())
 
+    def _abandon(self) -> None:
+        """At our own end, of a stop that takes too long: its API may be away for ever, or its machine.
+
+        It ends as well, and is found again, where nobody of ours waits for its end.
+        """
+        self._log.warning(
+            "%s has not stopped; it is left to end without us, for the next zeroscale to take over", self.name
+        )
+        self._left = True
+        self._let_go()
+        self._forget_end()
+        self._release_closers()
+
     def _tell_closers(self) -> None:
         if self._status in DOWN:
-            closers, self._closers = self._closers, []
-            for closer in closers:
-                closer.callback(None)
+            self._release_closers()
+
+    def _release_closers(self) -> None:
+        closers, self._closers = self._closers, []
+        for closer in closers:
+            closer.callback(None)
 
     def _fault(self, failure: Failure) -> None:
         self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())

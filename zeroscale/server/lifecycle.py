@@ -35,7 +35,6 @@ class Lifecycle(Course):
     def __init__(self, name: str, policy: Policy, parts: Parts) -> None:
         super().__init__(name, policy, parts)
         self._farewell = SHUTTING_DOWN
-        self._left = False
         self._unreachable_at = float("-inf")
 
     # What others ask

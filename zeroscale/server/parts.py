@@ -24,6 +24,9 @@ class Plugin(Protocol):
     can_adopt: bool
 
     @property
+    def is_elsewhere(self) -> bool: ...
+
+    @property
     def server_address(self) -> tuple[str, int] | None: ...
 
     interruptible_start: bool

@@ -89,6 +89,11 @@ class Stopping:
             return False
         return True
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Nothing is left to be done but to wait."""
+        return not (self._steps and self._plugin.can_signal) or self._steps[0].rung is Rung.unanswered
+
     def hurry(self, now: float) -> bool:
         """Somebody cannot wait: SIGTERM comes at once. Returns whether there is one to come still."""
         if not self._steps or self._steps[0].rung is not Rung.terminate:
