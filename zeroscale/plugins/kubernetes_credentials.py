@@ -89,7 +89,8 @@ class Credentials:
                         try_refresh_token=False,  # it is read anew when the API no longer takes it
                     ).load_and_set(configuration)
                 else:
-                    await self._loader().load_and_set(configuration)
+                    merged: Any = KubeConfigMerger(self._paths).config
+                    await _loader(merged, self._context).load_and_set(configuration)
         except TimeoutError:
             raise PluginError(f"{self.where}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
         except Exception as error:  # whatever a file of the user's, or a program that it names, made of it
@@ -97,18 +98,6 @@ class Credentials:
         if "BearerToken" in configuration.api_key:  # a file may end with the end of a line, which is not the token's
             configuration.api_key["BearerToken"] = " ".join(configuration.api_key["BearerToken"].split())
         return configuration
-
-    def _loader(self) -> KubeConfigLoader:
-        assert self._paths is not None
-        config: Any = KubeConfigMerger(self._paths).config
-        # kubectl asks without credentials where there are none; for https the library wants an empty user for that.
-        users, contexts = ([each.value for each in config.value[kind]] for kind in ("users", "contexts"))
-        for user in users:
-            user["user"] = user.get("user") or {}
-        config.value["users"].append({"name": NOBODY, "user": {}})
-        for context in contexts:
-            context["context"]["user"] = context["context"].get("user") or NOBODY
-        return KubeConfigLoader(config_dict=config, active_context=self._context, config_base_path=None)
 
     def _own_namespace(self) -> str:
         try:
@@ -134,10 +123,21 @@ class Credentials:
         if chosen not in known:
             raise PluginError(f"context={chosen!r} is not in {self._paths}: there are {listed}")
         try:
-            context: Any = KubeConfigLoader(config_dict=config, active_context=chosen).current_context
+            context: Any = _loader(config, chosen).current_context
             return str(context["context"].get("namespace") or DEFAULT_NAMESPACE)
         except Exception as error:  # it may hold anything
             raise PluginError(f"{self._paths}: context {chosen!r} is not whole: {_in_words(error)}") from error
+
+
+def _loader(merged: Any, context: str | None) -> KubeConfigLoader:
+    # kubectl asks without credentials where there are none; for https the library wants an empty user for that.
+    users, contexts = ([each.value for each in merged.value[kind]] for kind in ("users", "contexts"))
+    for user in users:
+        user["user"] = user.get("user") or {}
+    merged.value["users"].append({"name": NOBODY, "user": {}})
+    for each in contexts:
+        each["context"]["user"] = each["context"].get("user") or NOBODY
+    return KubeConfigLoader(config_dict=merged, active_context=context, config_base_path=None)
 
 
 def _in_words(error: Exception) -> str:
