@@ -180,7 +180,7 @@ def test_a_server_elsewhere_that_does_not_stop_is_waited_for_while_we_go_on() ->
     for _ in range(50):
         scene.clock.advance(10.0)
     assert scene.status() is Status.stopping
-    scene.plugin.stopped()
+    scene.plugin.end()
     assert scene.status() is Status.stopped
 
 
