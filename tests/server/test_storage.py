@@ -171,7 +171,8 @@ def test_a_lock_names_its_holder(tmp_path: Path) -> None:
             Lock(path).take()
     finally:
         holder.kill()
-    assert str(refused.value) == f"another zeroscale (pid {holder.process.pid}) holds {path}"
+    who = f"another zeroscale (process {holder.process.pid})"
+    assert str(refused.value) == f"{who} serves this already, and holds {path}: stop that one first"
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:

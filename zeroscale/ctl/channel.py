@@ -63,6 +63,8 @@ class Channel:
         except (OSError, ValueError) as error:  # the latter: a zero in the path
             self._socket.close()
             reason = getattr(error, "strerror", None) or error
+            if isinstance(error, PermissionError):
+                raise BackendError(f"{path}: {reason}; its zeroscale's user and group may use it, and root") from None
             raise BackendError(f"no zeroscale answers on {path}: {reason}") from None
 
     def __enter__(self) -> Channel:

@@ -121,7 +121,8 @@ def _imported(module_name: str, name: str) -> Any:
 def _class_in(module: Any, name: str, class_name: str = CLASS_NAME) -> type[Any]:
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        raise ConfigError(f"plugin {name!r}: {module.__name__} has no class {class_name}")
+        nor = ", and no module of this name" if hasattr(module, "__path__") else ""
+        raise ConfigError(f"plugin {name!r}: {module.__name__} has no class {class_name}{nor}")
     for method in ("start", "stop"):
         if not callable(getattr(found, method, None)):
             raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is none, it has no {method}()")

@@ -156,7 +156,7 @@ class Lock:
             except BlockingIOError:
                 holder = os.pread(descriptor, LONGEST_LOCK_CONTENT, 0).decode("ascii", "replace").strip()
                 os.close(descriptor)
-                raise StateError(f"{_who(holder)} holds {self.path}") from None
+                raise StateError(_held(holder, self.path)) from None
             except OSError:
                 os.close(descriptor)
                 raise
@@ -194,7 +194,8 @@ class Lock:
         return os.path.samestat(named, os.fstat(descriptor))
 
 
-def _who(holder: str) -> str:
+def _held(holder: str, path: Path) -> str:
     if holder == str(os.getpid()):
-        return "another server of this zeroscale"
-    return f"another zeroscale (pid {holder})" if holder.isdecimal() else "another zeroscale"
+        return f"another server of this zeroscale holds {path}: give each a directory of its own"
+    who = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
+    return f"{who} serves this already, and holds {path}: stop that one first"
