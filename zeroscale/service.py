@@ -20,7 +20,8 @@ from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.front.connection import Client, House
+from zeroscale.front.connection import Client
+from zeroscale.front.listener import House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.handed import handed
 from zeroscale.hosted import Hosted

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zeroscale.config import Config, ServerConfig
 from zeroscale.doors import Doors, Plan, plan
 from zeroscale.errors import ZeroscaleError
-from zeroscale.front.connection import House
+from zeroscale.front.listener import House
 from zeroscale.hosted import Hosted
 from zeroscale.status import ServerView
 
@@ -98,9 +98,8 @@ class Serving:
     async def close(self) -> None:
         """No new clients; all servers stopped, or left as was asked, and waited for."""
         await self._doors.close()
-        for leaving in list(self._leaving):
-            leaving.lifecycle.sleep()
-        await gatherResults([*(hosted.close() for hosted in self.servers.values()), *self._leaving.values()])
+        leaving = [hosted.lifecycle.close() for hosted in list(self._leaving)]  # by us: nobody would take it over
+        await gatherResults([*(hosted.close() for hosted in self.servers.values()), *leaving])
 
     def let_go(self) -> None:
         """Gives the servers' locks back."""

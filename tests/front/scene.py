@@ -22,8 +22,10 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
 from zeroscale.front.admission import Admission
-from zeroscale.front.connection import Client, House, Listener, Place
+from zeroscale.front.connection import Client
+from zeroscale.front.listener import House, Listener
 from zeroscale.front.newcomers import Network, Newcomers
+from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
 from zeroscale.protocols.base import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.generic import GenericConversation

@@ -19,8 +19,10 @@ from twisted.internet.task import deferLater
 
 from zeroscale.front import hold
 from zeroscale.front.admission import Admission
-from zeroscale.front.connection import LINGER, Client, House, Listener, Place
+from zeroscale.front.connection import LINGER, Client
+from zeroscale.front.listener import House, Listener
 from zeroscale.front.newcomers import Newcomers
+from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
 from zeroscale.listening import listen
 from zeroscale.protocols.generic import GenericConversation

@@ -7,7 +7,7 @@ from server.scene import Scene
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError
 
-from zeroscale.errors import BackendError, PluginError
+from zeroscale.errors import PluginError
 from zeroscale.status import Answer, Status
 
 
@@ -96,39 +96,6 @@ def test_it_is_never_stopped_while_a_player_is_relayed() -> None:
     assert scene.status() is Status.stopping
 
 
-def test_players_who_came_another_way_keep_it_up() -> None:
-    scene = Scene(idle=60.0).running()
-    scene.probe.answer = Answer({}, 2)
-    scene.clock.advance(60.0)
-    assert scene.status() is Status.running
-    scene.probe.answer = Answer({}, 0)
-    scene.clock.advance(60.0)
-    assert scene.status() is Status.stopping
-
-
-@pytest.mark.parametrize(("by_plugin", "by_status"), [(2, 0), (0, 2), (None, 2), (2, None), (2, 2)])
-def test_where_two_can_tell_who_is_on_the_larger_number_counts(by_plugin: int | None, by_status: int | None) -> None:
-    scene = Scene(idle=60.0).running()
-    scene.plugin.online = by_plugin
-    scene.probe.answer = Answer({}, by_status)
-    scene.clock.advance(60.0)
-    assert scene.status() is Status.running
-    scene.plugin.online = 0
-    scene.probe.answer = Answer({}, 0)
-    scene.clock.advance(60.0)
-    assert scene.status() is Status.stopping
-
-
-def test_a_server_that_does_not_answer_is_busy_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    scene = Scene(idle=60.0).running()
-    scene.probe.answer = BackendError("no answer")
-    with caplog.at_level(logging.WARNING):
-        scene.clock.pump([60.0] * 5)
-    assert scene.status() is Status.running
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert [vars(record)["server"] for record in caplog.records] == ["test"]
-
-
 def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:
     scene = Scene(idle=60.0).running()
     scene.probe.slow = True
@@ -169,13 +136,6 @@ def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog:
     assert closed.called
     assert scene.status() is Status.stopped
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-def test_a_plugin_that_knows_who_is_on_is_asked_instead() -> None:
-    scene = Scene(idle=60.0, asks=False).running()
-    scene.plugin.online = 1
-    scene.clock.advance(60.0)
-    assert scene.status() is Status.running
 
 
 def test_a_server_that_takes_no_connections_is_over_where_nobody_can_see_its_process() -> None:

@@ -139,6 +139,22 @@ def test_our_end_does_not_wait_for_ever_for_a_server_that_does_not_need_us(caplo
     assert scene.clock.getDelayedCalls() == []
 
 
+def test_a_retired_server_that_does_not_need_us_is_waited_for_until_our_end() -> None:
+    scene = Scene(stop_timeout=10.0)
+    scene.plugin.is_elsewhere = True
+    scene.plugin.can_signal = False
+    scene.running()
+    gone = retired(scene)
+    for _ in range(5):
+        scene.clock.advance(60.0)
+    assert (scene.status(), gone) == (Status.stopping, [])
+    ended: list[None] = []
+    scene.life.close().addCallback(ended.append)
+    scene.clock.advance(60.0)
+    assert (ended, gone) == ([None], ["gone"])
+    assert scene.plugin.calls.count("close") == 1
+
+
 def test_a_server_elsewhere_has_its_sigterm_before_it_is_left() -> None:
     scene = Scene(stop_timeout=10.0)
     scene.plugin.is_elsewhere = True

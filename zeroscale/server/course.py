@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,11 +22,13 @@ from zeroscale.server.calls import Call
 from zeroscale.server.incumbent import Incumbent
 from zeroscale.server.ladder import back_off
 from zeroscale.server.parts import Parts, Plugin, Policy
+from zeroscale.server.questions import Questions
 from zeroscale.server.starting import LONGEST_LINE, Starting
 from zeroscale.server.stopping import Stopping
 from zeroscale.server.transitions import Effects, Inputs, Machine
 from zeroscale.server.vigil import Vigil
 from zeroscale.server.waiters import Waiters
+from zeroscale.server.watchers import Watchers
 from zeroscale.status import Answer, ServerView, Status
 
 LINES_KEPT = 20
@@ -37,9 +39,6 @@ HEALTHY_AFTER = 60.0
 
 LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or it is not well."""
-
-MIRROR_EVERY = 180.0
-"""Seconds between two looks at a running server's own status for keeping it."""
 
 DOWN = (Status.stopped, Status.failed)
 
@@ -69,11 +68,13 @@ class Course(Effects):
         self._last_error: tuple[str, float] | None = None
         self._wanted = False
         self._closing = False
+        self._at_our_end = False
         self._opened = False
         self._waiters = Waiters()
         self._closers: list[Deferred[None]] = []
-        self._watchers: list[Callable[[ServerView], None]] = []
-        self._visit_watchers: list[Callable[[], None]] = []
+        self._watchers: Watchers[ServerView] = Watchers(self._fault)
+        self._visit_watchers: Watchers[None] = Watchers(self._fault)
+        self._questions = Questions(parts.clock)
         self._timer: IDelayedCall | None = None
         self._task: Deferred[Any] | None = None
         self._looking: Call[bool] | None = None
@@ -87,9 +88,14 @@ class Course(Effects):
         self._found_again = False
         self._verdict: tuple[str, str] | None = None
         self._condemned: tuple[str, str] | None = None
-        self._mirrored_at = float("-inf")
         self._vigil = Vigil(
-            name, parts.clock, policy.idle, self._somebody_there, self._may_sleep, self._log, self._visits_changed
+            name,
+            parts.clock,
+            policy.idle,
+            self._somebody_there,
+            self._may_sleep,
+            self._log,
+            lambda: self._visit_watchers.tell(None),
         )
         self._machine: Inputs = Machine(self)
 
@@ -195,7 +201,7 @@ class Course(Effects):
 
     def climb(self) -> None:
         assert self._stopping is not None
-        if self._closing and self._stopping.is_hopeless and self._plugin.is_elsewhere and self._plugin.can_adopt:
+        if self._at_our_end and self._stopping.is_hopeless and self._plugin.is_elsewhere and self._plugin.can_adopt:
             self._abandon()
             return
         if self._stopping.climb(self._clock.seconds()):
@@ -287,7 +293,7 @@ class Course(Effects):
         return self._starting
 
     def _answered(self, answer: Answer) -> None:
-        self._keep_status(answer)
+        self._questions.keep_status(answer, self._parts)
         self._machine.ready()
 
     def _output(self, line: str) -> None:
@@ -378,26 +384,9 @@ class Course(Effects):
             self._machine.sleep()
 
     async def _somebody_there(self) -> str | None:
-        """Why it must not be stopped though nobody is relayed, or None."""
-        kept_awake = self._parts.kept_awake()
-        if kept_awake is not None and not self._closing:  # but by players, who are asked for below
-            return kept_awake
-        try:
-            players = await self._plugin.players()
-            if not players and self._policy.asks:
-                answer = await self._parts.probe.ask()
-                self._keep_status(answer)
-                players = answer.players
-        except (ZeroscaleError, TimeoutError) as error:
-            return f"it does not say who is on ({error})"
-        return f"{players} on it that did not come through here" if players else None
-
-    def _keep_status(self, answer: Answer) -> None:
-        now = self._clock.seconds()
-        fresh_start = self._status is Status.starting
-        if answer.status is not None and (fresh_start or now - self._mirrored_at >= MIRROR_EVERY):
-            self._mirrored_at = now
-            self._parts.mirror.store(answer.status)
+        # One that is on its way out is kept up by its players alone.
+        kept_awake = None if self._closing else self._parts.kept_awake()
+        return kept_awake or await self._questions.who_is_on(self._plugin, self._parts, asks=self._policy.asks)
 
     # Common to all states
 
@@ -420,7 +409,7 @@ class Course(Effects):
             self._stopping = None
             self._forget_end()
             self._take_next_parts()
-        self._tell(self._watchers, self.view)
+        self._watchers.tell(self.view)
 
     def _let_go(self) -> None:
         """Leaves off everything that a state has us do."""
@@ -483,16 +472,6 @@ class Course(Effects):
             timer.cancel()
         if seconds is not None:
             self._timer = self._clock.callLater(seconds, self._machine.deadline)
-
-    def _visits_changed(self) -> None:
-        self._tell(self._visit_watchers)
-
-    def _tell(self, watchers: Iterable[Callable[..., None]], *what: object) -> None:
-        for changed in list(watchers):
-            try:
-                changed(*what)
-            except Exception:  # whoever watches is not to cost a server its transition
-                self._fault(Failure())
 
     def _abandon(self) -> None:
         """At our own end, of a stop that takes too long: its API may be away for ever, or its machine.

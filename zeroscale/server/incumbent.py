@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError
+from zeroscale.server.calls import Call
 from zeroscale.server.parts import Parts, Plugin
 
 LONGEST_CLOSE = 5.0
@@ -42,6 +43,7 @@ class Incumbent:
         self.parts = parts
         self.plugin = parts.plugin
         self._worn_out = False
+        self._closing: Call[None] | None = None
         self._next: tuple[Parts, Callable[[], None]] | None = None
 
     async def look(self) -> bool:
@@ -93,7 +95,9 @@ class Incumbent:
 
     def close(self) -> Deferred[None]:
         """It is done with; fires when it has let go, or has taken too long for it."""
-        return self._close(self.plugin)
+        if self._closing is None:
+            self._closing = Call(self._close(self.plugin))
+        return self._closing.ended()
 
     def _listen(self) -> None:
         plugin = self.plugin

@@ -66,11 +66,11 @@ class Lifecycle(Course):
 
     def watch(self, changed: Callable[[ServerView], None]) -> None:
         """Has `changed` called with the new view at every change of status."""
-        self._watchers.append(changed)
+        self._watchers.add(changed)
 
     def watch_visits(self, changed: Callable[[], None]) -> None:
         """Has `changed` called whenever a player has come or gone."""
-        self._visit_watchers.append(changed)
+        self._visit_watchers.add(lambda _: changed())
 
     async def open(self) -> None:
         """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
@@ -155,6 +155,7 @@ class Lifecycle(Course):
         :param leave: leave a server that runs as it is, for the next zeroscale to take over.
         :returns: fires when the server is gone, or left.
         """
+        self._at_our_end = True
         if leave and self._status in (Status.starting, Status.running, Status.paused):
             if self._plugin.can_adopt:
                 self._closing = True

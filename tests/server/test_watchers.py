@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from twisted.python.failure import Failure
+
+from zeroscale.server.watchers import Watchers
+
+
+def test_all_are_told_though_one_raises() -> None:
+    faults: list[Failure] = []
+    seen: list[int] = []
+
+    def raises(what: int) -> None:
+        raise ValueError(what)
+
+    watchers: Watchers[int] = Watchers(faults.append)
+    watchers.add(seen.append)
+    watchers.add(raises)
+    watchers.add(seen.append)
+    watchers.tell(1)
+    watchers.tell(2)
+    assert seen == [1, 1, 2, 2]
+    assert [fault.getErrorMessage() for fault in faults] == ["1", "2"]
+
+
+def test_one_who_comes_while_others_are_told_is_told_the_next_time() -> None:
+    seen: list[int] = []
+    watchers: Watchers[int] = Watchers(lambda fault: None)
+    watchers.add(lambda what: watchers.add(seen.append) if what == 1 else None)
+    watchers.tell(1)
+    watchers.tell(2)
+    assert seen == [2]
