@@ -105,7 +105,7 @@ def test_a_module_without_server(module: MakeModule) -> None:
 def test_a_module_that_is_not_there(module: MakeModule) -> None:
     module("mine", PLUGIN)
     assert "no module 'nowhere'" in not_found("nowhere.mine")
-    assert "has no class missing" in not_found("users_own_plugins.missing")
+    assert "has no class missing, and no module of this name" in not_found("users_own_plugins.missing")
     assert "no module 'users_own_plugins.missing'" in not_found("users_own_plugins.missing.Server")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -108,6 +109,18 @@ def test_a_stream(answering: Answering) -> None:
     with Channel(path) as channel:
         parts = list(channel.stream("status", watch=True))
     assert parts == [Event(msgspec.Raw(b"1")), Event(msgspec.Raw(b"2")), Result(msgspec.Raw(b"3"))]
+
+
+def test_one_that_belongs_to_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = directory / "control.sock"
+
+    class Forbidden(socket.socket):
+        def connect(self, address: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Forbidden)
+    with pytest.raises(BackendError, match=rf"^{path}: Permission denied; its zeroscale's user and group may use it"):
+        Channel(path)
 
 
 def test_nobody_there(directory: Path) -> None:
