@@ -75,6 +75,11 @@ class BridgedPlugin:
         return bool(getattr(self._plugin, "elsewhere", False))
 
     @property
+    def is_fronted(self) -> bool:
+        """Something in front of its server may take connections whether it runs or not: a cluster's load balancer."""
+        return bool(getattr(self._plugin, "fronted", False))
+
+    @property
     def ready_line(self) -> str | None:
         """A regular expression; the line of output that it matches says that the server answers now."""
         return getattr(self._plugin, "ready_line", None)

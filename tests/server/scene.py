@@ -30,6 +30,7 @@ class FakePlugin:
     can_adopt = True
     interruptible_start = False
     is_elsewhere = False
+    is_fronted = False
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -95,6 +96,8 @@ class FakePlugin:
 
     def adopt(self) -> Deferred[bool]:
         self.calls.append("adopt")
+        if self.scene.look_fails is not None:
+            return fail(self.scene.look_fails)
         found: Deferred[bool] = Deferred(lambda _: None)
 
         def looked(_: None) -> None:
@@ -240,6 +243,7 @@ class Scene:
         self.slow_start = False
         self.can_wait = self.can_signal = True
         self.obstacle: str | None = None
+        self.look_fails: PluginError | None = None
         self.kept_awake: str | None = None
         self.lockout: str | None = None
         self.most_alive = 0

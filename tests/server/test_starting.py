@@ -154,6 +154,26 @@ def test_what_was_not_even_started_has_not_crashed() -> None:
     scene.running()
 
 
+def test_an_api_that_is_away_is_no_server_that_crashes() -> None:
+    scene = Scene(max_crashes=2)
+    scene.look_fails = PluginError("the API does not answer")
+    for _ in range(5):
+        scene.life.wake("somebody")
+        assert scene.life.view.detail == "the API does not answer"
+        assert scene.life.view.retry_at == 0.0
+    assert scene.records.crashes == 0
+    scene.look_fails = None
+    scene.running()
+
+
+def test_what_takes_connections_in_front_of_a_server_does_not_keep_it_from_being_started() -> None:
+    scene = Scene()
+    scene.plugin.is_fronted = True
+    scene.probe.accepts = True
+    scene.running()
+    assert "start" in scene.plugin.calls
+
+
 # Adopting
 
 

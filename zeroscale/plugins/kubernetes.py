@@ -46,6 +46,8 @@ class Server:
 
     elsewhere = True
 
+    fronted = True
+
     def __init__(
         self,
         resource: str,

@@ -27,6 +27,9 @@ class Plugin(Protocol):
     def is_elsewhere(self) -> bool: ...
 
     @property
+    def is_fronted(self) -> bool: ...
+
+    @property
     def server_address(self) -> tuple[str, int] | None: ...
 
     interruptible_start: bool

@@ -71,11 +71,16 @@ class Starting:
         :returns: its first answer.
         :raises PluginError: it cannot be started.
         """
-        if (looking is not None and await looking.ended()) or await self._plugin.adopt():
+        try:
+            runs = (looking is not None and await looking.ended()) or await self._plugin.adopt()
+        except PluginError:
+            self.hindered = True  # an API that is away, say, which is no server that crashes
+            raise
+        if runs:
             return await self.take_over()
         self._parts.moved(None)  # where it was reached the last time, another may be now
         obstacle = self._parts.obstacle()
-        if obstacle is None and await self._parts.probe.connects():
+        if obstacle is None and not self._plugin.is_fronted and await self._parts.probe.connects():
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
             self.hindered = True
