@@ -199,6 +199,7 @@ def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a
     assert "Traceback" not in proxy.text()
 
 
+@pytest.mark.slow
 def test_the_client_after_a_crash_gets_a_fresh_server(scene: Scene) -> None:
     scene.template()
     proxy = scene.run("-a", str(scene.server_port))

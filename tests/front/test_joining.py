@@ -743,6 +743,7 @@ class Storm:
         self.scene.assert_nothing_left()
 
 
+@pytest.mark.slow
 @SMALL
 @given(
     state=st.sampled_from(Status) | st.just(Status.running),

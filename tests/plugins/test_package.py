@@ -59,6 +59,7 @@ def wakes_and_sleeps(directory: Path, state: Path) -> None:
         assert proxy.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_plugin_of_another_package_is_found_by_its_name_and_runs(tmp_path: Path, state: Path) -> None:
     wakes_and_sleeps(installed(tmp_path), state)
 

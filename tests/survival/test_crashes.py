@@ -40,6 +40,7 @@ def test_a_server_that_never_gets_ready_backs_off_and_then_stays_down(scene: Sce
     assert "Traceback" not in proxy.text(), proxy.text()
 
 
+@pytest.mark.slow
 def test_a_crash_in_play_is_told_with_its_last_words(scene: Scene) -> None:
     proxy = scene.demo(switches="--echo --crash-after 0.5")
     playing = scene.player()

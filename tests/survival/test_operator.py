@@ -98,6 +98,7 @@ def test_held_down(scene: Scene) -> None:
     assert_saved(scene, proxy, runs=2)
 
 
+@pytest.mark.slow
 def test_paused_and_resumed_within_milliseconds(scene: Scene, record_property: Callable[[str, object], None]) -> None:
     (scene.world / "server.properties").write_text("max-tick-time=-1\n")
     proxy = scene.demo("--idle_action", "pause", idle=0)
