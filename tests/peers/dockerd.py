@@ -72,6 +72,14 @@ class Dockerd:
         if containers:
             self.docker("rm", "--force", *containers)
         self.end()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        """It leaves its mounts behind, and a directory with one in it cannot be removed."""
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for target in reversed(mounted):
+            if target.startswith(f"{self._directory}/"):
+                subprocess.run(["umount", "--lazy", target], check=True, timeout=60)
 
     def docker(self, *words: str, given: bytes | None = None) -> str:
         """The engine's own client; returns what it says."""
