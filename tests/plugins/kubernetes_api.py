@@ -41,6 +41,30 @@ def status(code: int, reason: str, message: str) -> dict[str, Any]:
     }
 
 
+def wrong_with(body: dict[str, Any], content_type: str, plural: str, found: dict[str, Any]) -> dict[str, Any] | None:
+    """What kube-apiserver 1.36 says to an update of a Scale that is none, or is of another version or object."""
+    name, metadata = found["metadata"]["name"], body["metadata"]
+    if content_type != "application/json":
+        return status(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
+    if (body["apiVersion"], body["kind"]) != ("autoscaling/v1", "Scale"):
+        kind, version = body["kind"], body["apiVersion"]
+        message = f'{kind} cannot be handled as a Scale: no kind "{kind}" is registered for version "{version}"'
+        return status(400, "BadRequest", message)
+    if metadata.get("name") != name:
+        message = f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+        return status(400, "BadRequest", message)
+    cannot = f'Operation cannot be fulfilled on {plural}.apps "{name}": '
+    if metadata.get("uid") not in (None, found["metadata"]["uid"]):
+        return status(409, "Conflict", f"{cannot}Precondition failed: UID in precondition: {metadata['uid']}")
+    if metadata.get("resourceVersion") not in (None, found["metadata"]["resourceVersion"]):
+        return status(
+            409,
+            "Conflict",
+            f"{cannot}the object has been modified; please apply your changes to the latest version and try again",
+        )
+    return None
+
+
 _context: list[ssl.SSLContext] = []
 
 
@@ -475,12 +499,8 @@ class Cluster:
         if request.method == "PUT":
             body = await request.json()
             self.bodies.append(body)
-            if body["metadata"].get("resourceVersion") not in (None, found["metadata"]["resourceVersion"]):
-                message = (
-                    f'Operation cannot be fulfilled on {plural}.apps "{name}": the object has been modified; please '
-                    "apply your changes to the latest version and try again"
-                )
-                return self._error(status(409, "Conflict", message))
+            if (said := wrong_with(body, request.content_type, plural, found)) is not None:
+                return self._error(said)
             self.scale(name, body["spec"].get("replicas", 0), plural=plural, namespace=namespace)
         metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
         metadata["creationTimestamp"] = found["metadata"]["creationTimestamp"]

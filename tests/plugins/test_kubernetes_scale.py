@@ -62,6 +62,24 @@ async def test_what_is_not_wanted_any_more_is_not_asked(tmp_path: Path) -> None:
         assert not cluster.bodies
 
 
+@pytest.mark.parametrize("change", ["touched", "made anew"])
+async def test_a_wish_is_of_the_very_version_that_was_looked_at(tmp_path: Path, change: str) -> None:
+    async with scaling(tmp_path) as (cluster, scaler):
+        cluster.create("mc")
+
+        def somebody() -> None:
+            if change == "made anew":
+                cluster.delete("mc")
+                cluster.create("mc")
+            cluster.touch()
+
+        cluster.before_update.append(somebody)
+        assert await scaler.scale_to(1) == 1
+        first, second = cluster.bodies
+        assert (first["metadata"]["uid"] == second["metadata"]["uid"]) == (change == "touched")
+        assert first["metadata"]["resourceVersion"] != second["metadata"]["resourceVersion"]
+
+
 async def test_what_is_not_there(tmp_path: Path) -> None:
     async with scaling(tmp_path, "deploy/mc") as (_, scaler):
         assert await scaler.read() is None
