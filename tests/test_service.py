@@ -273,7 +273,14 @@ def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scen
 @pytest.mark.parametrize("signals", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "state", [pytest.param("stopped", marks=pytest.mark.slow), "starting", "running", "stopping", "failed"]
+    "state",
+    [
+        pytest.param("stopped", marks=pytest.mark.slow),
+        "starting",
+        "running",
+        "stopping",
+        pytest.param("failed", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_it_cleanly_from_every_state(
     scene: Scene, state: str, number: signal.Signals, signals: int

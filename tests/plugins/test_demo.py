@@ -116,6 +116,7 @@ def unpacked(data: bytes) -> tuple[int, dict[str, object]]:
     return packet_id, json.loads(data[at:])
 
 
+@pytest.mark.slow
 async def test_it_starts_in_its_time_and_stops(demo: Demo) -> None:
     server = await demo.ready(start_seconds="0.3")
     assert any("Starting Minecraft server on 127.0.0.1" in line for line in demo.output.lines)

@@ -103,6 +103,7 @@ def plural(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 class TestBehaviour(Lives, Waits, Adopts, Finds, Vanishes, IsForbidden, HasAnApi):
     """What every plugin does alike; but a pod that crashes is not the end of its server."""
 

@@ -391,6 +391,7 @@ async def crowd(relays: Relays, count: int, *, volume: int, first: int = 0) -> N
         threads.stop()
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_forty_connections_of_mixed_speeds(relays: Relays) -> None:
     await crowd(relays, 40, volume=8000)

@@ -360,6 +360,7 @@ reactor.run()
 """
 
 
+@pytest.mark.slow
 def test_without_descriptors_newcomers_are_refused_and_players_play_on() -> None:
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with Program(python("-c", OUT_OF_DESCRIPTORS), environment=environment) as program:

@@ -522,5 +522,5 @@ class Storm(RuleBasedStateMachine):
             assert self.scene.status() is not Status.paused
 
 
-Storm.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+Storm.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestStorm = Storm.TestCase

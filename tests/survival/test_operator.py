@@ -21,7 +21,8 @@ def assert_saved(scene: Scene, *proxies: Program, runs: int) -> None:
     assert (report.consistent, report.closed, report.runs, report.saves) == (True, True, runs, runs)
 
 
-@pytest.mark.parametrize("state", [pytest.param("starting", marks=pytest.mark.slow), "running"])
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["starting", "running"])
 def test_left_running_for_the_next_zeroscale(scene: Scene, state: str) -> None:
     start = 2 if state == "starting" else 0
     first = scene.demo("--on_exit", "leave", start=start, switches="--ignore-term")
@@ -155,7 +156,8 @@ def test_up_for_a_minimum_of_time(scene: Scene) -> None:
     assert_saved(scene, proxy, runs=1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_our_own_end_waits_for_a_save_and_a_second_signal_hurries_but_cuts_nothing(
     scene: Scene, number: signal.Signals
 ) -> None:
