@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -106,11 +105,3 @@ class Program:
 def python(*words: str) -> list[str]:
     """A command line for this interpreter, which turns every warning into a line on stderr."""
     return [sys.executable, "-W", "default", *words]
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

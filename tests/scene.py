@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,6 @@ from zeroscale.config import Config, ControlConfig, ServerConfig
 
 DEADLINE = 30.0
 """Seconds that anything may take on a busy machine."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody uses."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def tame(name: str, port: int | str, server_port: int, directory: Path, **values: Any) -> ServerConfig:

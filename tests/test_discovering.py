@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from scene import free_ports, greeting, run, tame, until, whole
+from ports import free_ports
+from scene import greeting, run, tame, until, whole
 from tame import Server as TameServer
 from twisted.internet.task import Clock
 

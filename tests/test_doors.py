@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from scene import free_ports, tame, whole
+from ports import free_ports
+from scene import tame, whole
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.doors import Doors, plan

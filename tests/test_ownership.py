@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DEADLINE, Program, free_port, python
+from ports import free_port
+from processes import DEADLINE, Program, python
 
 from zeroscale.ownership import Owner, make_directories, owner
 

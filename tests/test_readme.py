@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Program, free_port, python
+from ports import free_port
+from processes import Program, python
 
 from zeroscale.front.texts import DEFAULTS
 from zeroscale.options import build_parser

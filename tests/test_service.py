@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peers.programs import Program, answers, free_port, processes_in, wait_until
+from peers.programs import Program, answers, processes_in, wait_until
+from ports import free_port
 
 IMPORTS = """\
 import asyncio

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from scene import client, free_ports, greeting, run, tame, until, whole
+from ports import free_ports
+from scene import client, greeting, run, tame, until, whole
 from tame import Server as TameServer
 
 from zeroscale.config import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig

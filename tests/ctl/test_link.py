@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from processes import free_port
+from ports import free_port
 
 from zeroscale.ctl.link import Address, Link, parse_address
 from zeroscale.errors import BackendError

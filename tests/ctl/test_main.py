@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from processes import Program, free_port, python
+from ports import free_port
+from processes import Program, python
 
 from zeroscale.ctl import exits, ping
 from zeroscale.ctl.main import build_parser, main

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -62,6 +60,15 @@ class Program:
                     why = "ended" if self._ended else f"{within:g} s passed"
                     raise AssertionError(f"{why} without a line that matches {pattern!r}; it said:\n{self.text()}")
                 self._more.wait(left)
+
+    def wait_until_ready(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits until it is so; where it never is, the program is discarded: nobody else has it yet."""
+        try:
+            wait_until(lambda: self.process.poll() is not None or condition(), what, program=self)
+            assert self.process.poll() is None, self.text()
+        except AssertionError:
+            self.discard()
+            raise
 
     def text(self) -> str:
         """All that it has said."""
@@ -158,15 +165,3 @@ def descendants(pid: int) -> set[int]:
 
 def _processes() -> list[Path]:
     return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
-    while True:
-        port = random.randint(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port

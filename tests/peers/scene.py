@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from peers.programs import DEADLINE, Program, answers, descendants, free_port, processes_in, wait_until
+from peers.programs import DEADLINE, Program, answers, descendants, processes_in, wait_until
+from ports import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -56,8 +57,7 @@ class Proxy(Program):
         super().__init__(
             [sys.executable, "-m", "zeroscale", *told, *options, *arguments, plugin, str(port), str(server_port)], ROOT
         )
-        wait_until(lambda: self.process.poll() is not None or answers(port), "the proxy listens", program=self)
-        assert self.process.poll() is None, self.text()
+        self.wait_until_ready(lambda: answers(port), "the proxy listens")
 
     def server_processes(self) -> set[int]:
         """The server and whatever it started: what runs in its working directory, or descends from the proxy."""

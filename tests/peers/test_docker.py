@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from mcstatus import JavaServer
 from peers.dockerd import IMAGE, Dockerd, dockerd
-from peers.programs import Program, free_port
+from peers.programs import Program
 from peers.scene import HERE, ROOT, House, Player, Proxy
+from ports import free_port
 
 pytestmark = [
     pytest.mark.slow,

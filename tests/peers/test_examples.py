@@ -23,9 +23,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from peers.programs import Program, answers, free_port, wait_until
+from peers.programs import Program, answers, wait_until
 from peers.scene import HERE, ROOT, Proxy
 from peers.test_generic import sshd_command, through_ssh
+from ports import free_port
 
 PAGE = (ROOT / "docs" / "generic.md").read_text()
 GARBAGE = b"\x00\x01\r\n\r\nHELP\r\n" + bytes(range(256)) * 8

@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from peers.programs import free_port
 from peers.scene import House, Proxy
+from ports import free_port
 
 MEBIBYTE = random.Random(4).randbytes(1 << 20)
 

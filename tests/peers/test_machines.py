@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from peers.programs import Program, answers, free_port, wait_until
+from peers.programs import Program, answers, wait_until
 from peers.scene import House, Proxy
 from peers.test_generic import exactly, sshd_command
+from ports import free_port
 
 ECHO = """
 import signal, socket, sys

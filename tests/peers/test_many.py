@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer
-from peers.programs import Program, answers, descendants, free_port, processes_in, wait_until
+from peers.programs import Program, answers, descendants, processes_in, wait_until
 from peers.scene import NEWEST_VERSION, ROOT, House, Record, server_command
+from ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -37,8 +38,7 @@ class Many(Program):
         self.tables = {name: self._table(name) for name in SERVERS}
         self.write(list(SERVERS))
         super().__init__([sys.executable, "-m", "zeroscale", "--config", str(self.file), "--debug"], ROOT)
-        wait_until(lambda: self.process.poll() is not None or answers(self.port), "the proxy listens", program=self)
-        assert self.process.poll() is None, self.text()
+        self.wait_until_ready(lambda: answers(self.port), "the proxy listens")
 
     def _table(self, name: str) -> str:
         version, engine, hosts = SERVERS[name]

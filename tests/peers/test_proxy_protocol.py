@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers.programs import Program, answers, free_port, processes_in, wait_until
+from peers.programs import Program, answers, processes_in, wait_until
 from peers.scene import NEWEST_VERSION, ROOT, House, Record, server_command
+from ports import free_port
 
 from zeroscale.protocols.proxy_header import Endpoint, Version, encode, local_header
 
@@ -64,7 +65,7 @@ listen {version}
         file = directory / f"front-{target}.cfg"
         file.write_text(DEFAULTS + told)
         super().__init__(["haproxy", "-db", "-f", file], directory)
-        wait_until(lambda: all(map(answers, self.ports.values())), "HAProxy listens", program=self)
+        self.wait_until_ready(lambda: all(map(answers, self.ports.values())), "HAProxy listens")
 
 
 def haproxy_receiver(directory: Path, port: int) -> str:

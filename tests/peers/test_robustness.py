@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
-from peers.programs import free_port
 from peers.scene import ROOT, House, Proxy
+from ports import free_port
 
 pytestmark = [pytest.mark.slow]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from plugins.behaviour import Adopts, Finds, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits, core
 from plugins.watching import until
-from processes import free_port
+from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import command, presence, process_table

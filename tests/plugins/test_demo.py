@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mcstatus import JavaServer
 from plugins.watching import Output, kill_at_end
-from processes import free_port
+from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import process_table

@@ -15,7 +15,8 @@ import yaml
 from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
 from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
 from plugins.watching import Output, until
-from processes import Program, free_port, python
+from ports import free_port
+from processes import Program, python
 
 from zeroscale.errors import PluginError
 from zeroscale.options import parse

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from processes import free_port
+from ports import free_port
 from server.rcon_server import RconServer
 
 from zeroscale.errors import PluginError

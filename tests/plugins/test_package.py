@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from plugins.behaviour import Lives, Subject, core
-from processes import Program, free_port, python
+from ports import free_port
+from processes import Program, python
 
 from zeroscale import Status
 from zeroscale.bridge import BridgedPlugin

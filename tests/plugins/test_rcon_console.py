@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from processes import free_port
+from ports import free_port
 from server.rcon_server import RconServer
 
 from zeroscale.errors import PluginError

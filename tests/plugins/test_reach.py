@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from processes import free_port
+from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.reach import Reach, reach

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from plugins.behaviour import Adopts, Lives, Subject, Waits, core
 from plugins.watching import GLANCE, until
-from processes import free_port
+from ports import free_port
 
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError

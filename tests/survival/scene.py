@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from peers.programs import DEADLINE, Program, answers, free_port, processes_in, wait_until
+from peers.programs import DEADLINE, Program, answers, processes_in, wait_until
+from ports import free_port
 
 from zeroscale.plugins.demo_journal import JournalReport, verify_journal
 from zeroscale.protocols.minecraft_client import (

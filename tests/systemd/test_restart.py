@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DEADLINE, Program, free_port, python
+from ports import free_port
+from processes import DEADLINE, Program, python
 from socket_parent import SocketParent
 
 pytestmark = pytest.mark.slow
