@@ -12,10 +12,12 @@ from zeroscale.errors import PluginError
 class Server:
     """:cvar running: the ports of those that run.
     :cvar gate: what a start waits for.
+    :cvar stop_gate: what a stop waits for.
     """
 
     running: set[int] = set()
     gate: asyncio.Event | None = None
+    stop_gate: asyncio.Event | None = None
     elsewhere = True
 
     def __init__(
@@ -43,6 +45,8 @@ class Server:
         self.status = Status.running
 
     async def stop(self) -> None:
+        if self.stop_gate is not None:
+            await self.stop_gate.wait()
         assert self._server is not None
         self._server.close()
         for client in list(self._clients):

@@ -108,16 +108,61 @@ async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(wo
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_comes_back_before_it_is_gone(world: World) -> None:
-    listen, port = free_ports(2)
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(world: World, changed: bool) -> None:
+    listen, port, later = free_ports(3)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         world.tell()
         await proxy.reload()
-        world.tell(world.server("one", listen, port))
-        assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
+        world.tell(world.server("one", listen, later if changed else port))
+        assert await proxy.reload() == [
+            "one: added again; it has not stopped meanwhile",
+            *(["one: changed: from its next start on server_port"] if changed else []),
+        ]
+        assert [(each.name, each.leaving) for each in proxy.report().servers] == [("one", False)]
+        assert await run(greeting(listen)) == b"one\n"
         assert await player.echo(b"on\n") == b"on\n"
+    proxy.servers["one"].sleep(now=True)
+    await until(lambda: world.status("one") is Status.stopped)
+    assert await run(greeting(listen)) == b"one\n"
+    assert TameServer.running == {later if changed else port}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_comes_back_is_removed_again_by_the_next_reload(world: World) -> None:
+    listen, port = free_ports(2)
+    one = world.server("one", listen, port)
+    proxy = await world.start(one)
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        for servers in ([], [one], []):
+            world.tell(*servers)
+            [change] = await proxy.reload()
+        assert change == "one: removed; it is stopped once nobody is on it"
+        assert await player.echo(b"on\n") == b"on\n"
+    await until(lambda: proxy.report().servers == ())
+    assert TameServer.running == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, port = free_ports(2)
+    one = world.server("one", listen, port)
+    proxy = await world.start(one)
+    stopping = asyncio.Event()
+    monkeypatch.setattr(TameServer, "stop_gate", stopping)
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.tell()
+        await proxy.reload()
+    await until(lambda: world.status("one") is Status.stopping)
+    world.tell(one)
+    assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
+    stopping.set()
     await until(lambda: [each.leaving for each in proxy.report().servers] == [False])
     assert await run(greeting(listen)) == b"one\n"
 

@@ -138,6 +138,11 @@ class Hosted:
         """It does not run, so that it can be another one at once."""
         return self.lifecycle.view.status in (Status.stopped, Status.failed)
 
+    @property
+    def is_running(self) -> bool:
+        """Clients can be on it."""
+        return self.lifecycle.view.status is Status.running
+
     # Its beginning and its end
 
     def open(self) -> None:

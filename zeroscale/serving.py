@@ -115,21 +115,25 @@ class Serving:
         :raises ZeroscaleError: they cannot be; then nothing has changed.
         """
         told = {server.name: server for server in config.servers}
-        staying = {name: hosted for name, hosted in self.servers.items() if name in told}
+        back = {hosted.name: hosted for hosted in self._leaving if hosted.name in told and hosted.is_running}
+        staying = {name: hosted for name, hosted in {**self.servers, **back}.items() if name in told}
         going = {name: hosted for name, hosted in self.servers.items() if name not in told}
         # All that can fail comes first.
         prepared = {name: hosted.prepare(told[name], config) for name, hosted in staying.items()}
-        in_the_way = [*going.values(), *self._leaving]
+        in_the_way = [*going.values(), *(hosted for hosted in self._leaving if hosted not in back.values())]
         in_the_way += [hosted for name, hosted in staying.items() if _stays_for_now(hosted, prepared[name] is not None)]
         blocked = [name for name in told if name not in staying and _is_blocked(told[name], in_the_way)]
         new = [name for name in told if name not in staying and name not in blocked]
         added = await self._prepare(config, staying, new)
+        returned = [name for name, hosted in back.items() if self._reinstate(hosted)]
+        blocked += [name for name in back if name not in returned]  # it has begun to stop meanwhile
         self._config = config
         self._awaited = frozenset(blocked)
         changes = [f"{name}: added" for name in added]
+        changes += [f"{name}: added again; it has not stopped meanwhile" for name in returned]
         changes += [f"{name}: will be added once the one in its place has stopped" for name in blocked]
         for name, change in prepared.items():
-            if change is not None:
+            if change is not None and name not in blocked:
                 changes.append(f"{name}: changed: {staying[name].become(change)}")
         for hosted in added.values():
             self._take_in(hosted)
@@ -184,6 +188,14 @@ class Serving:
             self._see_to_awaited()
 
         gone.addCallback(let_go).addErrback(_fault)
+
+    def _reinstate(self, hosted: Hosted) -> bool:
+        """It is served again, with whoever is on it; False: it stops already, and another one can come after it."""
+        if not hosted.lifecycle.reinstate():
+            return False
+        del self._leaving[hosted]
+        self.servers[hosted.name] = hosted
+        return True
 
     def _see_to_awaited(self) -> None:
         if self._awaited:

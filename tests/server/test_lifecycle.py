@@ -297,6 +297,40 @@ def test_a_retired_server_that_somebody_else_pauses_is_still_on_its_way_out() ->
     assert gone == ["gone"]
 
 
+def test_a_retired_server_that_somebody_is_on_can_be_served_again() -> None:
+    scene = Scene(idle=30.0).running()
+    visit = scene.admitted()
+    gone = retired(scene)
+    assert scene.life.reinstate()
+    scene.admitted().end()
+    visit.end()
+    scene.clock.advance(29.0)
+    assert scene.status() is Status.running
+    scene.clock.advance(1.0)
+    scene.plugin.end(0)
+    assert (scene.status(), gone) == (Status.stopped, [])
+    scene.life.wake("somebody")
+    assert scene.status() is Status.starting
+
+
+@pytest.mark.parametrize("state", ["stopped", "starting", "stopping", "paused", "failed"])
+def test_a_retired_server_that_does_not_run_any_more_stays_retired(state: str) -> None:
+    scene = Scene(pauses=True)
+    scene.in_state(Status(state))
+    gone = retired(scene)
+    assert not scene.life.reinstate()
+    if scene.plugin.alive:
+        scene.plugin.end(0)
+    assert gone == ["gone"]
+
+
+def test_our_end_is_not_taken_back() -> None:
+    scene = Scene().running()
+    assert not scene.life.reinstate()
+    scene.life.close(leave=True)
+    assert not scene.life.reinstate()
+
+
 def test_a_server_that_was_left_is_not_touched_any_more() -> None:
     scene = Scene().running()
     assert scene.life.close(leave=True).called
@@ -465,6 +499,12 @@ class Storm(RuleBasedStateMachine):
         if len(self.scene.plugins) % 5 == 0:  # seldom: nothing happens after it
             gone = self.gone = []
             self.scene.life.retire().addCallback(lambda _: gone.append("gone"))
+
+    @precondition(lambda self: self.gone is not None)
+    @rule()
+    def it_is_served_again(self) -> None:
+        if self.scene.life.reinstate():
+            self.gone = None
 
     @invariant()
     def sorted_out(self) -> None:

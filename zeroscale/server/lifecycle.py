@@ -219,6 +219,21 @@ class Lifecycle(Course):
         self._tell_closers()
         return closed
 
+    def reinstate(self) -> bool:
+        """It is to be served after all: whoever is on it has noticed nothing of its having been retired.
+
+        What `retire` returned then never fires.
+
+        :returns: whether it is; not where it is on its way down, or there, already.
+        """
+        if not self._closing or self._at_our_end or self._status is not Status.running:
+            return False
+        self._closing = False
+        self._farewell = SHUTTING_DOWN
+        self._closers.clear()  # our own end has not come: they are all of its retirement
+        self._vigil.follow(self._policy.idle)
+        return True
+
     def follow(self, policy: Policy) -> None:
         """It is to be treated otherwise from now on."""
         self._policy = policy
