@@ -195,6 +195,35 @@ def test_a_complaint_is_told_once_for_as_long_as_it_lasts(caplog: pytest.LogCapt
     assert caplog.messages == ["a", "b", "a"]
 
 
+@pytest_twisted.ensureDeferred
+async def test_more_than_can_be_served_are_left_out_and_that_is_said_once(
+    world: World,
+    tmp_path: Path,
+    proxies: list[ProxyService],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from twisted.internet import reactor
+
+    monkeypatch.setattr(discovering, "MOST_SERVERS", 2)
+    ports = free_ports(6)
+    proxy = ProxyService(whole(tmp_path, discovery=DiscoveryConfig(docker=True)), reactor)
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+    tables = {
+        f"s{at}": {"plugin": "tame:Server", "listen": at, "server": port}
+        for at, port in zip(ports[:3], ports[3:], strict=True)
+    }
+    world.docker.changed(tables)
+    await until(lambda: len(proxy.servers) == 2)
+    first, second, third = tables
+    world.docker.changed({first: {**tables[first], "idle_shutdown": 900}, second: tables[second], third: tables[third]})
+    await until(lambda: proxy.servers[first].config.idle_shutdown == 900)
+    [told] = [message for message in caplog.messages if "describe themselves" in message]
+    assert told.startswith(f"1 of 3 servers that describe themselves are not served, {third} the first of them")
+
+
 @pytest.fixture
 def proxies() -> Iterator[list[ProxyService]]:
     made: list[ProxyService] = []

@@ -66,12 +66,27 @@ class Discovering:
 
     @property
     def tables(self) -> Tables:
-        """All that is described now; of two with one name the first discovery's counts."""
+        """All that is described now; of two with one name the first discovery's counts. At most `MOST_SERVERS`."""
+        return dict(list(self._found.items())[:MOST_SERVERS])
+
+    @property
+    def complaints(self) -> list[str]:
+        """What is wrong with all of them together, a line each."""
+        left_out = list(self._found)[MOST_SERVERS:]
+        if not left_out:
+            return []
+        return [
+            f"{len(left_out)} of {len(left_out) + MOST_SERVERS} servers that describe themselves are not served, "
+            f"{left_out[0]} the first of them: {MOST_SERVERS} is the most; take the labels or annotations off some"
+        ]
+
+    @property
+    def _found(self) -> dict[str, Mapping[str, object]]:
         found: dict[str, Mapping[str, object]] = {}
         for tables in self._tables.values():
             for name, table in tables.items():
                 found.setdefault(name, table)
-        return dict(list(found.items())[:MOST_SERVERS])
+        return found
 
     def start(self) -> None:
         """Begins; to be called once the reactor runs."""

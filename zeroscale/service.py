@@ -267,7 +267,7 @@ class ProxyService:
     def _with_described(self, config: Config) -> Config:
         if self._discovering is None:
             return config
-        complaints: list[str] = []
+        complaints = self._discovering.complaints
         config = with_described(config, self._discovering.tables, lambda one: check(one, self._reactor), complaints)
         self._complaints.tell(complaints)
         return config

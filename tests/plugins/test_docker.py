@@ -310,3 +310,36 @@ def test_a_socket_that_we_may_not_use_is_told_before_anybody_waits(
     with pytest.raises(PluginError, match=r"permission denied.*docker"):
         server.check()
     assert server.status is Status.stopped
+
+
+async def test_one_that_nobody_has_seen_run_is_not_waited_for_while_the_engine_is_away(tmp_path: Path) -> None:
+    server = Server("mc", server_port=25575, base_url=f"unix://{tmp_path / 'docker.sock'}")
+    with pytest.raises(PluginError, match="cannot be reached"):
+        await server.adopt()
+    async with asyncio.timeout(10):
+        await server.stop()
+    assert server.status is Status.stopped
+    await server.close()
+
+
+async def test_one_that_may_have_been_started_is_stopped_once_the_engine_is_back(
+    subject: FakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_engine, "LONGEST_WAIT", 0.05)
+    engine, start = subject.engine, subject.engine.run
+
+    def run_and_be_gone(container: FakeContainer) -> None:
+        start(container)
+        engine.path.rename(hidden)
+
+    hidden = subject.engine.path.with_name("hidden.sock")
+    monkeypatch.setattr(engine, "run", run_and_be_gone)
+    async with driven(subject) as one:
+        with pytest.raises(PluginError, match="cannot be reached"):
+            await one.plugin.start()
+        stopping = asyncio.ensure_future(one.plugin.stop())
+        await asyncio.wait([stopping], timeout=0.05)
+        assert not stopping.done()
+        hidden.rename(engine.path)
+        await stopping
+        assert not subject.container.state["Running"]

@@ -83,6 +83,7 @@ class Server(FollowedContainer):
         self.ready_line = ready_line or (MINECRAFT_READY if self.protocol else None)
         self._port = server_port
         self._network = network
+        self._may_run = False
         super().__init__(container, Engine(base_url))
 
     @property
@@ -147,9 +148,12 @@ class Server(FollowedContainer):
     async def stop(self) -> None:
         """Asks it to stop, and waits until it is gone, however long the engine is away meanwhile.
 
+        One that nobody has seen run, nor asked to, is not waited for: it is left as it is, and found if it runs.
+
         :raises PluginError: the engine does not let us.
         """
         self._asked_to_end = True
+        told = False
         for wait in waits():
             try:
                 seen = await self._look()
@@ -166,7 +170,11 @@ class Server(FollowedContainer):
             except EngineError as error:
                 if error.lasting and error.status != 404:
                     raise
-                logger.warning("Container %s could not be stopped yet: %s", self._name, error)
+                if self._run is None and not self._may_run:
+                    break
+                if not told:
+                    logger.warning("Container %s cannot be stopped yet, and is asked again: %s", self._name, error)
+                told = True
             await asyncio.sleep(wait)
         self.status = Status.stopped
 
@@ -251,8 +259,10 @@ class Server(FollowedContainer):
             )
         self._holds_paused = False
         if not seen.alive:
+            self._may_run = True  # even if the engine goes away before it has said so
             await self._ask(lambda client: client.containers.container(self._name).start())
             seen = await self._look(patience=docker_engine.PATIENCE)
+            self._may_run = False
         elif seen.paused:
             await self.resume()
         seen = await self._until(lambda now: now is None or not now.restarting)
