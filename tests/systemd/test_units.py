@@ -82,6 +82,16 @@ def test_no_server_is_killed(name: str) -> None:
     assert settings(name, "Type") == ["notify"]
 
 
+@pytest.mark.parametrize("key", ["StateDirectory", "RuntimeDirectory"])
+def test_examples_of_two_users_share_no_directory(key: str) -> None:
+    """systemd gives such a directory, with all that is in it, to whichever user's unit starts last."""
+    users: dict[str, set[str]] = {}
+    for name in SERVICES:
+        [directory] = settings(name, key)
+        users.setdefault(directory, set()).update(settings(name, "User"))
+    assert {directory: found for directory, found in users.items() if len(found) > 1} == {}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_its_commands_are_ours(name: str) -> None:
     for command in (*settings(name, "ExecStart"), *settings(name, "ExecReload")):
