@@ -18,8 +18,7 @@ from zeroscale.config import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
 from zeroscale.protocols.base import Connected, Event, Opened
 from zeroscale.protocols.component import plain
-from zeroscale.server.generic_probe import LineReadiness
-from zeroscale.server.probe import Readiness
+from zeroscale.server.readiness import LineReadiness, Readiness
 from zeroscale.status import Answer, ServerView, Status
 
 ASLEEP = ServerView(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)

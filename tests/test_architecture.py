@@ -84,8 +84,8 @@ ROOMS = [
     Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
-        ("server.probe", "server.generic_probe"),
-        ("protocols", "server.rcon", "errors", "status"),
+        ("server.probe", "server.minecraft_probe", "server.generic_probe", "server.readiness"),
+        ("protocols", "errors", "status"),
         outside=("twisted", "zope"),
     ),
     Room(

@@ -24,9 +24,9 @@ from zeroscale.server.generic_probe import (
     ExpectedBytes,
     GenericProbe,
     HttpStatus,
-    LineReadiness,
 )
-from zeroscale.server.probe import Probe, Readiness
+from zeroscale.server.probe import Probe
+from zeroscale.server.readiness import LineReadiness, Readiness
 from zeroscale.status import ServerView
 
 

@@ -26,9 +26,10 @@ from zeroscale.server.gamefiles import GameFiles, session_lock_holder
 from zeroscale.server.generic_probe import GenericProbe
 from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
+from zeroscale.server.minecraft_probe import MinecraftProbe
 from zeroscale.server.mirror import Mirror
 from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.probe import MinecraftProbe, Readiness
+from zeroscale.server.readiness import Readiness
 from zeroscale.server.records import Records
 from zeroscale.server.scrollback import Scrollback
 from zeroscale.server.storage import server_directory

@@ -1,8 +1,7 @@
-"""Any TCP server is asked as its operator says; and one that writes a line is waited for."""
+"""Any TCP server is asked as its operator says."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -15,7 +14,6 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
@@ -25,9 +23,7 @@ from zeroscale.server.generic_probe import (
     ExpectedBytes,
     GenericProbe,
     HttpStatus,
-    LineReadiness,
 )
-from zeroscale.server.probe import CONNECT_EVERY, LINELESS_GRACE
 from zeroscale.status import Answer
 
 ASKED = http.question("127.0.0.1", 80, "/health")
@@ -203,92 +199,3 @@ async def _turn() -> None:
     turn: Deferred[None] = Deferred()
     IReactorTime(reactor).callLater(0, turn.callback, None)
     await turn
-
-
-class ScriptedProbe:
-    """Accepts when the test says so."""
-
-    def __init__(self) -> None:
-        self.accepts = False
-        self.connected = 0
-
-    def connects(self) -> Deferred[bool]:
-        self.connected += 1
-        return succeed(self.accepts)
-
-    def ask(self) -> Deferred[Answer]:
-        raise AssertionError("it is not asked")
-
-
-class Scene:
-    """A wait for a line."""
-
-    def __init__(self, *, lineless: bool = False) -> None:
-        self.clock = Clock()
-        self.probe = ScriptedProbe()
-        self.readiness = LineReadiness(self.clock, self.probe)
-        if lineless:
-            self.readiness.lineless()
-        self.answers: list[Answer] = []
-        self.running = self.readiness.run().addCallback(self.answers.append)
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.pump([0.1] * round(seconds * 10))
-
-
-def test_a_server_is_not_disturbed_before_its_line() -> None:
-    scene = Scene()
-    scene.probe.accepts = True
-    scene.pass_time(100)
-    assert (scene.probe.connected, scene.answers) == (0, [])
-    assert scene.readiness.problem == "it has not written its ready line"
-    scene.readiness.hurry()
-    scene.readiness.hurry()
-    assert scene.answers == [Answer()]
-    assert scene.clock.getDelayedCalls() == []
-
-
-def test_after_its_line_it_has_to_take_a_connection() -> None:
-    scene = Scene()
-    scene.readiness.hurry()
-    scene.pass_time(1)
-    assert scene.probe.connected == pytest.approx(1 / CONNECT_EVERY, abs=2)
-    assert scene.readiness.problem == "it does not accept connections"
-    scene.probe.accepts = True
-    scene.pass_time(0.5)
-    assert scene.answers == [Answer()]
-
-
-def test_a_server_that_ran_before_is_ready_once_it_has_accepted_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
-    scene = Scene(lineless=True)
-    scene.pass_time(100)
-    assert scene.answers == []
-    scene.probe.accepts = True
-    with caplog.at_level(logging.WARNING):
-        scene.pass_time(LINELESS_GRACE - 1)
-        assert scene.answers == []
-        scene.pass_time(2)
-    assert scene.answers == [Answer()]
-    assert "without a ready line: taken for ready" in caplog.text
-
-
-def test_or_when_its_line_is_found() -> None:
-    scene = Scene(lineless=True)
-    scene.probe.accepts = True
-    scene.pass_time(1)
-    scene.readiness.hurry()
-    assert scene.answers == [Answer()]
-    assert scene.clock.getDelayedCalls() == []
-
-
-@pytest.mark.parametrize("lined", [False, True])
-@pytest.mark.parametrize("lineless", [False, True])
-def test_a_wait_that_is_called_off_leaves_nothing(lined: bool, lineless: bool) -> None:
-    scene = Scene(lineless=lineless)
-    if lined:
-        scene.readiness.hurry()
-    scene.running.addErrback(lambda failure: failure.trap(CancelledError))
-    scene.running.cancel()
-    assert scene.clock.getDelayedCalls() == []
-    scene.readiness.hurry()
-    assert scene.answers == [None] or scene.answers == []

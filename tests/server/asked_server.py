@@ -1,0 +1,92 @@
+"""A server on a port of its own, for those that ask servers: it does what the test wants with what it gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+
+from zeroscale.protocols import wire
+
+STATUS = {
+    "version": {"name": "Paper 1.21.4", "protocol": 769},
+    "players": {"max": 20, "online": 2, "sample": [{"name": "Notch", "id": "x"}, {"name": "jeb_", "id": "y"}]},
+    "description": "hello",
+}
+REPLY = wire.frame(0x00, wire.string(json.dumps(STATUS)))
+
+
+class Server(Protocol):
+    """Does what the test wants with what it gets."""
+
+    def __init__(self, server: Listening) -> None:
+        self._server = server
+        self.received = b""
+
+    def connectionMade(self) -> None:
+        self._server.connections.append(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        assert self.transport is not None
+        self._server.received(self, data)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._server.lost += 1
+        waiters, self._server.waiters = self._server.waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+
+class Listening:
+    """A server on a port of its own."""
+
+    def __init__(self, received: Callable[[Server, bytes], None]) -> None:
+        self.received = received
+        self.number = 0
+        self.connections: list[Server] = []
+        self.lost = 0
+        self.waiters: list[Deferred[None]] = []
+
+    async def next_lost(self) -> None:
+        waiter: Deferred[None] = Deferred()
+        self.waiters.append(waiter)
+        await waiter.addTimeout(5, IReactorTime(reactor))
+
+    async def all_lost(self) -> None:
+        while self.lost < len(self.connections) or not self.connections:
+            await self.next_lost()
+
+
+@asynccontextmanager
+async def listening(received: Callable[[Server, bytes], None]) -> AsyncIterator[Listening]:
+    server = Listening(received)
+    endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+    port = await endpoint.listen(Factory.forProtocol(lambda: Server(server)))
+    server.number = cast("IPv4Address", port.getHost()).port
+    try:
+        yield server
+    finally:
+        await cast("Awaitable[None]", port.stopListening())
+
+
+def send(data: bytes) -> Callable[[Server, bytes], None]:
+    def received(server: Server, _: bytes) -> None:
+        assert server.transport is not None
+        server.transport.write(data)
+
+    return received
+
+
+def close(server: Server, _: bytes) -> None:
+    assert server.transport is not None
+    server.transport.loseConnection()

@@ -1,0 +1,88 @@
+"""A Minecraft server is asked as the server list asks, on real sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+import pytest
+from pytest_twisted import ensureDeferred
+from server.asked_server import REPLY, STATUS, Server, close, listening, send
+from twisted.internet import reactor
+from twisted.internet.interfaces import ITCPTransport
+
+from zeroscale.errors import BackendError
+from zeroscale.protocols import wire
+from zeroscale.server import minecraft_probe
+from zeroscale.server.minecraft_probe import MinecraftProbe
+from zeroscale.server.probe import NoReply
+from zeroscale.status import Answer
+
+PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+
+
+@ensureDeferred
+async def test_a_status_is_asked_as_the_server_list_asks() -> None:
+    async with listening(send(REPLY)) as server:
+        asking = MinecraftProbe(reactor, "127.0.0.1", server.number, header=PROXY_LOCAL)
+        assert await asking.ask() == Answer(STATUS, 2, ("Notch", "jeb_"))
+        await server.all_lost()
+    sent = server.connections[0].received
+    assert sent.startswith(PROXY_LOCAL)
+    handshake = wire.frame(
+        0x00, wire.varint(-1), wire.string("127.0.0.1"), server.number.to_bytes(2, "big"), wire.varint(1)
+    )
+    assert sent[len(PROXY_LOCAL) :] == handshake + b"\x01\x00"
+
+
+@ensureDeferred
+async def test_a_status_in_pieces() -> None:
+    def received(server: Server, _: bytes) -> None:
+        assert server.transport is not None
+        cast("ITCPTransport", server.transport).setTcpNoDelay(True)
+        for byte in REPLY:
+            server.transport.write(bytes([byte]))
+
+    async with listening(received) as server:
+        assert (await MinecraftProbe(reactor, "localhost", server.number).ask()).players == 2
+        await server.all_lost()
+
+
+@pytest.mark.parametrize(
+    ("players", "expected"),
+    [
+        ({"max": 20, "online": 0}, (0, ())),
+        ({"max": 20, "online": -1}, (None, ())),
+        ({"max": 20, "online": "many", "sample": "all"}, (None, ())),
+        ({"max": 20, "online": 3, "sample": [1, {"name": 2}, {"name": "Notch"}]}, (3, ("Notch",))),
+        ({"max": 20, "online": 999, "sample": [{"name": "x"}] * 999}, (999, ("x",) * minecraft_probe.NAMES_READ)),
+        ("many", (None, ())),
+        (None, (None, ())),
+    ],
+)
+@ensureDeferred
+async def test_strange_players(players: object, expected: tuple[int | None, tuple[str, ...]]) -> None:
+    async with listening(send(wire.frame(0, wire.string(json.dumps({"players": players}))))) as server:
+        answer = await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
+        await server.all_lost()
+    assert (answer.players, answer.player_names) == expected
+
+
+@ensureDeferred
+async def test_a_server_that_closes_without_an_answer() -> None:
+    off = False
+    async with listening(close) as server:
+        asking = MinecraftProbe(reactor, "127.0.0.1", server.number, status_disabled=lambda: off)
+        with pytest.raises(NoReply, match="closed it without an answer"):
+            await asking.ask()
+        off = True
+        assert await asking.ask() == Answer(None, None, ())
+        await server.all_lost()
+
+
+@ensureDeferred
+async def test_a_server_of_another_kind() -> None:
+    async with listening(send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n" + b"x" * 100)) as server:
+        with pytest.raises(BackendError, match="not answer as Minecraft does"):
+            await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
+        await server.all_lost()
