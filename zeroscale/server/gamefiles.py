@@ -226,11 +226,6 @@ class GameFiles:
         return number if low <= number <= high else None
 
 
-def session_lock_held(level_directory: Path) -> bool:
-    """Whether another process has this world open; see `session_lock_holder`."""
-    return session_lock_holder(level_directory) is not None
-
-
 def session_lock_holder(level_directory: Path) -> int | None:
     """The id of the process that holds the world's session.lock, without touching the lock.
 
