@@ -117,6 +117,7 @@ ROOMS = [
     ),
     Room(("signs", "ready_command"), ("errors",)),
     Room(("config",), ("errors", "access", "signs"), outside=("msgspec",)),
+    Room(("command_line",), ("config", "durations", "errors", "version"), never=(*NETWORK, *FILES)),
     Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("configfile", "config_walk", "config_kinds", "config_words", "config_secrets", "config_cross"),

@@ -161,34 +161,9 @@ def test_a_mistake_is_one_line_that_names_it(words: list[str], named: str) -> No
     assert named in mistake(*words)
 
 
-def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        parse(["--help"])
-    assert raised.value.code == 0
-    told = capsys.readouterr().out
-    for option in ("idle_shutdown", "working_directory", "plugin_argument", "info", "debug", "server_host", "join"):
-        assert f"--{option}" in told
-    for option in ("start_timeout", "stop_timeout", "state_directory", "version", "hold_limit", "wake_after"):
-        assert f"--{option}" in told
-
-
 @pytest.mark.parametrize(("words", "seconds"), [("900", 900.0), ("15m", 900.0), ("1h30m", 5400.0), ("500ms", 0.5)])
 def test_durations(words: str, seconds: float) -> None:
     assert parse([*SEED, "-t", words]).config.servers[0].idle_shutdown == seconds
-
-
-def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        parse(["--help"])
-    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        parse(["--version"])
-    assert raised.value.code == 0
-    assert capsys.readouterr().out.startswith("zeroscale ")
 
 
 @pytest.mark.parametrize(

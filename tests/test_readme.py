@@ -11,8 +11,8 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
+from zeroscale.command_line import build_parser
 from zeroscale.front.texts import DEFAULTS
-from zeroscale.options import build_parser
 from zeroscale.plugins import find_plugin
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
