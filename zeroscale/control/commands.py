@@ -10,9 +10,9 @@ import dataclasses
 import difflib
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.control import protocol
@@ -42,11 +42,11 @@ class Bell:
     :param clock: Twisted's IReactorTime.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._rung = False
         self._waiting: Deferred[None] | None = None
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
 
     def ring(self) -> None:
         """Something has happened; said before anybody waits, it is not forgotten."""
@@ -106,7 +106,7 @@ class Commands:
     :param clock: Twisted's IReactorTime.
     """
 
-    def __init__(self, proxy: Proxy, clock: Any) -> None:
+    def __init__(self, proxy: Proxy, clock: IReactorTime) -> None:
         self._proxy = proxy
         self._clock = clock
 

@@ -90,7 +90,7 @@ class Connection(TwistedProtocol):
     :ivar unwelcome: why there is no place for it, where there is none; said before it connects.
     """
 
-    def __init__(self, perform: Perform, clock: Any, gone: Callable[[Connection], None]) -> None:
+    def __init__(self, perform: Perform, clock: interfaces.IReactorTime, gone: Callable[[Connection], None]) -> None:
         self._perform = perform
         self._clock = clock
         self._gone = gone
@@ -105,7 +105,7 @@ class Connection(TwistedProtocol):
         self._closing = False
         self._lost = False
         self._serving = False
-        self._timer: Any = None
+        self._timer: interfaces.IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """A client is here."""
@@ -160,7 +160,7 @@ class Connection(TwistedProtocol):
         """The client is gone, and with it all that was done for it alone."""
         self._lost = True
         self._unread.clear()
-        self._set_timer(None, None)
+        self._cancel_timer()
         for each in list(self._answering):
             each.done.cancel()
         self._gone(self)
@@ -177,7 +177,7 @@ class Connection(TwistedProtocol):
         if self._closing or self._lost:
             return
         self._full = False
-        self._set_timer(None, None)
+        self._cancel_timer()
         room, self._room = self._room, None
         if room is not None:
             room.callback(None)
@@ -265,7 +265,7 @@ class Connection(TwistedProtocol):
         if self._full or self._closing or self._lost:
             return
         if self._answering:
-            self._set_timer(None, None)
+            self._cancel_timer()
         else:
             self._set_timer(IDLE, self._drop)
 
@@ -273,10 +273,14 @@ class Connection(TwistedProtocol):
         logger.debug("%s: dropped, it neither asks nor reads", self._peer)
         self._transport.abortConnection()
 
-    def _set_timer(self, seconds: float | None, call: Callable[[], None] | None) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None if seconds is None else self._clock.callLater(seconds, call)
+    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._clock.callLater(seconds, call)
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
 
 def _pass_on(result: None, waiting: Deferred[None]) -> None:
