@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiodocker import Docker
 
-from zeroscale.plugins.described import Table
+from zeroscale.plugins.announcements import Announcements
 from zeroscale.plugins.docker_container import LOOPBACK
 from zeroscale.plugins.docker_engine import Engine
 from zeroscale.plugins.docker_tables import MINECRAFT_PORT, is_described, tables_of
@@ -41,11 +41,9 @@ class Discovery:
         :raises PluginError: there is no such address.
         """
         self._engine = Engine(base_url)
-        self._changed = changed
+        self._announcements = Announcements(changed, logger.warning)
         self._listen = listen
         self._extra = {"base_url": base_url} if base_url else {}
-        self._tables: dict[str, Table] | None = None
-        self._wrong: list[str] = []
 
     async def run(self) -> None:
         """Keeps up until it is cancelled; an engine that is away is tried again, and changes nothing."""
@@ -62,14 +60,7 @@ class Discovery:
             for name in await self._engine.ask(_described)
             if (inspection := await self._engine.inspection(name)) is not None
         ]
-        tables, wrong = tables_of(found, self._listen, self._extra, self._host())
-        for line in wrong:
-            if line not in self._wrong:
-                logger.warning("%s", line)
-        self._wrong = wrong
-        if tables != self._tables:
-            self._tables = tables
-            self._changed(tables)
+        self._announcements.seen(*tables_of(found, self._listen, self._extra, self._host()))
 
     def _host(self) -> str:
         """Where ports are reached that containers publish."""

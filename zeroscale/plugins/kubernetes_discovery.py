@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zeroscale.plugins.described import Table
+from zeroscale.plugins.announcements import Announcements
 from zeroscale.plugins.kubernetes_api import Api
 from zeroscale.plugins.kubernetes_credentials import Credentials
 from zeroscale.plugins.kubernetes_tables import MINECRAFT_PORT, tables_of
@@ -45,13 +45,11 @@ class Discovery:
         credentials = Credentials(kubeconfig, context)
         where = None if namespace == "*" else namespace or credentials.namespace
         self._api = Api(credentials)
-        self._changed = changed
+        self._announcements = Announcements(changed, logger.warning)
         self._listen = listen
         self._extra = {key: value for key, value in (("kubeconfig", kubeconfig), ("context", context)) if value}
         self._qualified = where is None
         self._found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-        self._tables: dict[str, Table] | None = None
-        self._wrong: list[str] = []
         self._watches = [self._watch(plural, where) for plural in KINDS]
 
     async def run(self) -> None:
@@ -81,14 +79,7 @@ class Discovery:
         if len(self._found) < len(KINDS):
             return
         objects = [(KINDS[plural], found) for plural, each in self._found.items() for found in each.values()]
-        tables, wrong = tables_of(objects, self._listen, self._extra, qualified=self._qualified)
-        for line in wrong:
-            if line not in self._wrong:
-                logger.warning("%s", line)
-        self._wrong = wrong
-        if tables != self._tables:
-            self._tables = tables
-            self._changed(tables)
+        self._announcements.seen(*tables_of(objects, self._listen, self._extra, qualified=self._qualified))
 
 
 def _key(found: Mapping[str, Any]) -> tuple[str, str]:

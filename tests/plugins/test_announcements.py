@@ -1,0 +1,21 @@
+"""Who serves described servers is told what is new, and the operator what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zeroscale.plugins.announcements import Announcements
+from zeroscale.plugins.described import Table
+
+
+def test_what_is_new_is_told_and_what_is_wrong_once_for_as_long_as_it_is() -> None:
+    told: list[Mapping[str, Table]] = []
+    complaints: list[str] = []
+    announcements = Announcements(told.append, complaints.append)
+    announcements.seen({}, [])
+    announcements.seen({}, ["a"])
+    announcements.seen({"survival": {"join": "kick"}}, ["a", "b"])
+    announcements.seen({"survival": {"join": "kick"}}, ["b"])
+    announcements.seen({"survival": {"join": "hold"}}, ["a"])
+    assert told == [{}, {"survival": {"join": "kick"}}, {"survival": {"join": "hold"}}]
+    assert complaints == ["a", "b", "a"]
