@@ -66,7 +66,7 @@ ROOMS = [
     Room(("relay",), ("errors",), outside=("twisted", "zope")),
     Room(
         ("plugins",),
-        ("zeroscale", "status", "errors", "server.gamefiles", "server.rcon"),
+        ("zeroscale", "status", "errors", "lock_file", "server.gamefiles", "server.rcon"),
         outside=None,
         never=("twisted",),
     ),
@@ -78,7 +78,7 @@ ROOMS = [
     Room(("server.gamelists",), ("server.gamefiles", "server.storage", "access"), outside=("msgspec",)),
     Room(
         ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
-        ("errors", "status"),
+        ("errors", "status", "lock_file"),
         outside=("msgspec",),
     ),
     Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
@@ -154,7 +154,7 @@ ROOMS = [
     ),
     Room(("log_lines",), (), never=(*NETWORK, *FILES)),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
-    Room(("handed", "ownership"), ()),
+    Room(("handed", "ownership", "lock_file"), ()),
     Room(("notify",), ("handed", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
     Room(("listening",), ("errors", "handed"), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
     Room(

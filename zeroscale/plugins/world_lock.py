@@ -12,6 +12,7 @@ import logging
 import os
 from pathlib import Path
 
+from zeroscale import lock_file
 from zeroscale.errors import PluginError
 from zeroscale.plugins import process_table
 
@@ -43,23 +44,23 @@ class WorldLock:
             except OSError as error:
                 logger.warning("cannot lock %s (%s): a second zeroscale is not kept from it", self.path, error.strerror)
                 return None
-            if self._is_there(descriptor):
+            if lock_file.is_named(self.path, descriptor):
                 return descriptor
             os.close(descriptor)  # whoever had it has removed it between our opening and our locking it
 
     def remove(self) -> None:
         """Takes its file away, unless a server has it."""
         with contextlib.suppress(OSError):  # it is not there, or not ours: an empty file harms nobody
-            descriptor = self._open(os.O_RDONLY)
+            descriptor = lock_file.opened(self.path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_there(descriptor):
+                if lock_file.is_named(self.path, descriptor):
                     self.path.unlink()
             finally:
                 os.close(descriptor)
 
     def _locked(self) -> int:
-        descriptor = self._open()
+        descriptor = lock_file.opened(self.path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -69,20 +70,6 @@ class WorldLock:
             os.close(descriptor)
             raise
         return descriptor
-
-    def _open(self, flags: int = os.O_RDWR | os.O_CREAT) -> int:
-        further = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(self.path, flags | further, 0o644)
-        except PermissionError:
-            return os.open(self.path, os.O_RDONLY | further)  # another user's file can be locked all the same
-
-    def _is_there(self, descriptor: int) -> bool:
-        try:
-            named = self.path.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(named, os.fstat(descriptor))
 
     def _who_has_it(self) -> str:
         holders = process_table.lock_holders(self.path)

@@ -11,6 +11,7 @@ import stat
 import threading
 from pathlib import Path
 
+from zeroscale import lock_file
 from zeroscale.errors import ConfigError, StateError
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Lock:
         :raises OSError: the file can be neither made nor locked.
         """
         while self._descriptor is None:
-            descriptor = self._open()
+            descriptor = lock_file.opened(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -160,7 +161,7 @@ class Lock:
             except OSError:
                 os.close(descriptor)
                 raise
-            if self._is_there(descriptor):
+            if lock_file.is_named(self.path, descriptor):
                 self._descriptor = descriptor
             else:  # its last holder removed it between our opening and our locking it
                 os.close(descriptor)
@@ -178,20 +179,6 @@ class Lock:
                 self.path.unlink()
         finally:
             os.close(descriptor)
-
-    def _open(self) -> int:
-        flags = os.O_NONBLOCK | os.O_NOFOLLOW
-        try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | flags, 0o644)
-        except PermissionError:
-            return os.open(self.path, os.O_RDONLY | flags)  # another user's file can be locked all the same
-
-    def _is_there(self, descriptor: int) -> bool:
-        try:
-            named = self.path.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(named, os.fstat(descriptor))
 
 
 def _held(holder: str, path: Path) -> str:
