@@ -370,6 +370,26 @@ def test_a_half_closed_pair_that_moves_bytes_or_owes_them_is_not(start: Start) -
     assert not slow.over
 
 
+def test_a_half_closed_pair_whose_kernel_owes_bytes_to_a_slow_reader_is_not(start: Start) -> None:
+    running = start(half_closed_limit=0.2)
+    client, backend, pair = running.pair(buffers=16384)
+    backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    pair.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    _, _, silent = running.pair()
+    said = b"x" * 102400
+    backend.sendall(said)
+    backend.shutdown(socket.SHUT_WR)
+    wait(lambda: pair.to_client.done)
+    assert not pair.to_client.waiting, "all of it is in the kernel's hands"
+    silent.client.socket.shutdown(socket.SHUT_RD)
+    assert running.end_of(silent) is Outcome.aborted
+    assert running.told.ends.empty()
+    assert receive(client, len(said)) == said
+    assert client.recv(1) == b""
+    client.close()
+    assert running.end_of(pair) is Outcome.closed
+
+
 def test_a_vanished_peer_ends_its_pair(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     gone: list[socket.socket] = []
     monkeypatch.setattr(loop_module, "vanished", gone.__contains__)

@@ -365,6 +365,8 @@ class Loop:
                 self._settle(end.pair)
         for pair, silence in list(self._half_closed.items()):
             waiting = pair.to_backend.waiting or pair.to_client.waiting
+            # What left our hands may still wait in the kernel's, for a peer that does not read.
+            waiting = waiting or any(unacknowledged(end.socket) for end in pair.ends)
             if silence.is_over(now, pair.moved, waiting):
                 self._end(pair, Outcome.aborted)
 
