@@ -99,6 +99,9 @@ def test_a_ban_ends() -> None:
         ("2001:db8::/32", claim(address="2001:db8::1"), True),
         ("2001:db8::/32", claim(), False),
         ("0.0.0.0/0", claim(address="local"), False),
+        ("::ffff:203.0.113.7", claim(), True),
+        ("::ffff:203.0.113.0/120", claim(), True),
+        ("::ffff:203.0.112.0/120", claim(), False),
     ],
 )
 def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: Claim, found: bool) -> None:

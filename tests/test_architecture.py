@@ -52,6 +52,7 @@ ROOMS = [
         outside=("quarry",),
         never=(*NETWORK, *CLOCKS, *FILES, "logging"),
     ),
+    Room(("protocols.recognise",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("front", "server.idle"),
         ("errors", "status", "access", "protocols.base"),
@@ -115,7 +116,8 @@ ROOMS = [
         ("front", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
-    Room(("signs", "ready_command"), ("errors",)),
+    Room(("signs",), ("errors",), outside=("regex",)),
+    Room(("ready_command",), ("errors", "signs")),
     Room(("config",), ("errors", "access", "signs"), outside=("msgspec",)),
     Room(("command_line",), ("config", "durations", "errors", "version"), never=(*NETWORK, *FILES)),
     Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),

@@ -58,7 +58,7 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
 
 
 def test_networks(tmp_path: Path) -> None:
-    assert [str(network) for network in trusted(LimitsConfig(trusted=("192.0.2.1", "198.51.100.7/24")))] == [
+    assert [str(network) for network in trusted(LimitsConfig(trusted=("192.0.2.1", "::ffff:198.51.100.7/120")))] == [
         "192.0.2.1/32",
         "198.51.100.0/24",
     ]

@@ -156,7 +156,7 @@ class Names:
             self._uuids.add(identity)
             return
         try:
-            self._networks.append(ipaddress.ip_network(entry, strict=False))
+            self._networks.append(parse_network(entry))
             return
         except ValueError:
             pass
@@ -178,6 +178,17 @@ class Names:
         except ValueError:  # a Unix socket's peer has none
             return False
         return any(address in network for network in self._networks)
+
+
+def parse_network(text: str) -> Network:
+    """An address or a network; one of IPv4 addresses in IPv6's clothes is one of IPv4 addresses, as `Claim.address` is.
+
+    :raises ValueError: it is none.
+    """
+    parsed = ipaddress.ip_network(text, strict=False)
+    mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Network) else None
+    beyond = parsed.prefixlen - (ipaddress.IPV6LENGTH - ipaddress.IPV4LENGTH)
+    return parsed if mapped is None or beyond < 0 else ipaddress.IPv4Network((mapped, beyond))
 
 
 def parse_uuid(text: str) -> str | None:

@@ -5,14 +5,13 @@ Each of these is made of values alone, and touches nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale import any_server
-from zeroscale.access import Names, ServerLists
+from zeroscale.access import Names, ServerLists, parse_network
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
@@ -123,17 +122,17 @@ def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> 
 
 def trusted(limits: LimitsConfig) -> Sequence[Network]:
     """The networks that have no limit for each address."""
-    return [ipaddress.ip_network(network, strict=False) for network in limits.trusted]
+    return [parse_network(network) for network in limits.trusted]
 
 
 def accept_from(server: ServerConfig) -> Sequence[Network]:
     """The networks that have to send PROXY headers."""
-    return [ipaddress.ip_network(network, strict=False) for network in server.proxy_protocol.accept_from]
+    return [parse_network(network) for network in server.proxy_protocol.accept_from]
 
 
 def health_check(server: ServerConfig) -> Sequence[Network]:
     """The networks that only look whether anybody listens."""
-    return [ipaddress.ip_network(network, strict=False) for network in server.health_check]
+    return [parse_network(network) for network in server.health_check]
 
 
 def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:

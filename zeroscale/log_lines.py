@@ -22,7 +22,9 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 """What moves a cursor, breaks a line, turns the reading direction, or is no character; all but newline and tab."""
 
 IPV6 = re.compile(
-    r"(?<![\w:.])\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?", re.I
+    r"(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # a word, or a colour, may end there
+    r"\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?",
+    re.I,
 )
 IPV4 = re.compile(r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?")
 """With brackets, zone and port, where they are there."""

@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
+import regex
+
 from zeroscale.errors import ConfigError
 
 WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
@@ -33,7 +35,7 @@ class WakeSign:
     """
 
     kind: WakeKind
-    pattern: re.Pattern[bytes] | None = None
+    pattern: regex.Pattern[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,13 @@ def _bytes(name: str, text: str) -> bytes:
         raise ConfigError(rf"{name}: {text!r} means no bytes: write what is not ASCII as \xNN") from None
 
 
-def _bytes_pattern(pattern: str) -> re.Pattern[bytes]:
+def _bytes_pattern(pattern: str) -> regex.Pattern[bytes]:
+    """Of the library whose matching can be given a time, for it is strangers' bytes that are matched."""
     _text_pattern(pattern, "wake_on")
     try:
-        return re.compile(pattern.encode(), re.DOTALL)
-    except re.error as error:
+        re.compile(pattern.encode())  # it takes Python's syntax, and less of it for bytes
+        return regex.compile(pattern.encode(), regex.DOTALL)
+    except (re.error, regex.error) as error:
         raise ConfigError(f"wake_on: {pattern!r} is no regular expression of bytes: {error}") from None
 
 

@@ -859,20 +859,27 @@ def test_a_header_from_anybody_else_is_refused(make_scene: MakeScene, generic: b
 def test_anybody_else_is_let_in_without_one(make_scene: MakeScene) -> None:
     scene = behind_a_proxy(make_scene(generic=True))
     scene.listener.guards = True
-    speaks, waits, hesitates = (scene.connect() for _ in range(3))
+    speaks, waits, hesitates, creeps = (scene.connect() for _ in range(4))
     speaks.send(b"GET / HTTP/1.1\r\n")
     hesitates.send(b"PRO")
+    creeps.send(b"PROX")
     scene.settle()
     assert len(scene.server.woken) == 1
     scene.advance(GUARD_QUIET)
-    assert len(scene.server.woken) == 3
+    assert len(scene.server.woken) == 2
     assert not (waits.closed or hesitates.closed)
-    hesitates.send(b"XY off")
+    hesitates.send(b"POSE")
+    scene.settle()
+    assert len(scene.server.woken) == 3
+    scene.advance(HANDSHAKE_TIMEOUT)
+    assert creeps.closed
+    assert "too-slow" in scene.lines[-1]
+    assert len(scene.server.woken) == 3
     scene.become(Status.running)
     for attempt in scene.attempts:
         attempt.accept()
     scene.settle()
-    assert sorted(handover.early for handover in scene.relays.handovers) == [b"", b"GET / HTTP/1.1\r\n", b"PROXY off"]
+    assert sorted(handover.early for handover in scene.relays.handovers) == [b"", b"GET / HTTP/1.1\r\n", b"PROPOSE"]
 
 
 def test_a_proxys_look_whether_we_are_here_wakes_nothing(make_scene: MakeScene) -> None:

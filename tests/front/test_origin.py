@@ -86,7 +86,11 @@ def test_what_only_begins_like_one_is_the_clients_own() -> None:
     assert origin.is_known
     late = Origin(CLIENT, TRUSTED, guards=True)
     assert late.receive(b"\r\n") is None
-    assert (late.waited(), late.is_known, late.waited()) == (b"\r\n", True, b"")
+    begun = late.has_begun
+    assert begun
+    silent = Origin(CLIENT, TRUSTED, guards=True)
+    silent.waited()
+    assert silent.is_known
 
 
 def test_a_protocol_that_would_notice_is_not_guarded() -> None:

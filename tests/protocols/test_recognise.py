@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 import ssl
+import time
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +33,13 @@ def client_hello(**options: object) -> bytes:
 
 HELLO = client_hello()
 OLD_HELLO = client_hello(maximum_version=ssl.TLSVersion.TLSv1_2)
-REDIS = recognise.matching(re.compile(rb"\*[1-9][0-9]*\r\n", re.DOTALL))
+REDIS_PATTERN = regex.compile(rb"\*[1-9][0-9]*\r\n", regex.DOTALL)
+
+
+def redis(data: bytes | bytearray) -> bool:
+    """A client of redis."""
+    return recognise.matching(REDIS_PATTERN)(data)
+
 
 CLIENTS = [
     (recognise.any_byte, b"\0"),
@@ -39,7 +47,7 @@ CLIENTS = [
     (recognise.tls, OLD_HELLO),
     (recognise.ssh, b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10\r\n"),
     (recognise.ssh, b"SSH-1.99-x\n"),
-    (REDIS, b"*1\r\n"),
+    (redis, b"*1\r\n"),
 ]
 
 
@@ -87,7 +95,7 @@ def changed(data: bytes, at: int, new: bytes) -> bytes:
         (recognise.ssh, b"GET /", "does not begin"),
         (recognise.ssh, b"SSH-1.5-x\n", "does not begin"),
         (recognise.ssh, b"SSH-2.0-" + b"x" * 250, f"longer than {LONGEST_IDENTIFICATION}"),
-        (REDIS, b"PING\r\n" + b"x" * LONGEST_MATCHED, "not what a client's are"),
+        (redis, b"PING\r\n" + b"x" * LONGEST_MATCHED, "not what a client's are"),
     ],
 )
 def test_who_cannot_be_one(recogniser: Recogniser, said: bytes, why: str) -> None:
@@ -95,7 +103,7 @@ def test_who_cannot_be_one(recogniser: Recogniser, said: bytes, why: str) -> Non
         recogniser(said)
 
 
-@given(st.sampled_from([recognise.tls, recognise.ssh, REDIS]), st.binary(max_size=3000))
+@given(st.sampled_from([recognise.tls, recognise.ssh, redis]), st.binary(max_size=3000))
 def test_no_bytes_do_anything_else(recogniser: Recogniser, said: bytes) -> None:
     try:
         assert recogniser(said) in (True, False)
@@ -107,3 +115,19 @@ def test_no_bytes_do_anything_else(recogniser: Recogniser, said: bytes) -> None:
 def test_no_broken_hello_does_anything_else(at: int, byte: int, end: int) -> None:
     with contextlib.suppress(ProtocolError):
         assert recognise.tls(changed(HELLO, at, bytes([byte]))[:end]) in (True, False)
+
+
+def test_no_stranger_stops_everybody_with_a_pattern_that_takes_for_ever() -> None:
+    recogniser = recognise.matching(regex.compile(rb"(?:a|aa)+$", regex.DOTALL))
+    began = time.thread_time()
+    with pytest.raises(ProtocolError, match="make the pattern simpler"):
+        recogniser(b"a" * 1000 + b"!")
+    assert time.thread_time() - began < 10 * recognise.LONGEST_MATCHING
+
+
+def test_a_pattern_is_tried_on_so_many_pieces_and_no_more() -> None:
+    recogniser = recognise.matching(REDIS_PATTERN)
+    for length in range(1, recognise.MOST_MATCHINGS):
+        assert not recogniser(b"*1" + b"0" * length)
+    with pytest.raises(ProtocolError, match="in 100 pieces"):
+        recogniser(b"*1" + b"0" * 500)

@@ -147,10 +147,10 @@ class Client(TwistedProtocol):
             self._heed(self.conversation.opened)
 
     def _sends_no_header(self) -> None:
-        data = self.origin.waited()
+        if self.origin.has_begun:
+            return  # it goes on with something else, or is too slow: never is it let in for being slow
+        self.origin.waited()
         self._is_known()
-        if data and self._outcome is None:
-            self._heed(lambda: self.conversation.receive(data))
 
     def _is_newcomer(self) -> None:
         evicted = self._house.newcomers.add(self, self.host)

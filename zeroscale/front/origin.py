@@ -55,7 +55,7 @@ class Origin:
 
     @property
     def is_guarded(self) -> bool:
-        """It must not send a header, and may have begun one; after a while it has not: see `waited`."""
+        """It must not send a header, and may yet do; after a while it will not: see `waited`."""
         return self._guard is not None
 
     @property
@@ -95,10 +95,14 @@ class Origin:
         """Whether these are this very connection's ends: so HAProxy's own checks say it in version 1."""
         return source == self._source and ours is not None and destination == _plain(ours)
 
-    def waited(self) -> bytes:
-        """So much time has passed that what there is will not become a header; returns that."""
-        guard, self._guard = self._guard, None
-        return b"" if guard is None else guard.received
+    @property
+    def has_begun(self) -> bool:
+        """What it has sent may be the beginning of a header that must not be."""
+        return self._guard is not None and bool(self._guard.received)
+
+    def waited(self) -> None:
+        """It has had the time to begin a header, and has sent nothing."""
+        self._guard = None
 
     def header(self, version: Version, ours: Endpoint | None) -> bytes:
         """The header that says to the real server who it is.

@@ -6,8 +6,9 @@ they may become one's, and raises `ProtocolError` once they cannot: each has its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+
+import regex
 
 from zeroscale.errors import ProtocolError
 
@@ -26,7 +27,13 @@ LONGEST_IDENTIFICATION = 255
 """Bytes of the line that an SSH client begins with, its line break included (RFC 4253, 4.2)."""
 
 LONGEST_MATCHED = 1024
-"""Bytes that a regular expression is given: more than any greeting has; and it bounds what a bad pattern costs."""
+"""Bytes that a regular expression is given: more than any greeting has."""
+
+LONGEST_MATCHING = 0.01
+"""Seconds of CPU that it is given: a good one takes microseconds; with a bad one a stranger could stop everybody."""
+
+MOST_MATCHINGS = 100
+"""How often it is tried on one connection, in however many pieces its bytes come."""
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
@@ -78,14 +85,23 @@ def ssh(data: bytes | bytearray) -> bool:
     raise ProtocolError("not SSH: it does not begin with SSH-2.0-")
 
 
-def matching(pattern: re.Pattern[bytes]) -> Recogniser:
-    """Whose bytes match, from the first one on."""
+def matching(pattern: regex.Pattern[bytes]) -> Recogniser:
+    """Whose bytes match, from the first one on. It is for one connection."""
+    tries = 0
 
     def recognise(data: bytes | bytearray) -> bool:
-        if pattern.match(data[:LONGEST_MATCHED]):
+        nonlocal tries
+        tries += 1
+        try:
+            found = pattern.match(data[:LONGEST_MATCHED], timeout=LONGEST_MATCHING)
+        except TimeoutError:
+            raise ProtocolError("wake_on's pattern takes too long on what it sent; make the pattern simpler") from None
+        if found:
             return True
         if len(data) >= LONGEST_MATCHED:
             raise ProtocolError(f"its first {LONGEST_MATCHED} bytes are not what a client's are")
+        if tries >= MOST_MATCHINGS:
+            raise ProtocolError(f"what came in {MOST_MATCHINGS} pieces is not what a client's is")
         return False
 
     return recognise
