@@ -230,9 +230,49 @@ async def test_a_token_that_has_expired_is_asked_of_the_exec_plugin_anew(tmp_pat
         await cluster.shut()
 
 
+async def test_a_context_that_several_files_name_is_the_firsts(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one"), write(tmp_path / "two", **{"current-context": "work"})
+    empty = write(tmp_path / "three", **{"current-context": ""})
+    assert Credentials(environment={"KUBECONFIG": f"{one}:{two}:{empty}"}).namespace == "minecraft"
+    assert Credentials(environment={"KUBECONFIG": f"{empty}:{two}:{one}"}).namespace == "default"
+
+
+async def test_a_tokens_file_goes_before_a_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("rotated")
+    path = write(tmp_path / "k", users=[{"name": "u", "user": {"token": "old", "tokenFile": "token"}}])
+    configuration = await Credentials(str(path), environment={}).load()
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "Bearer rotated"
+
+
+async def test_certificates_are_written_anew_where_somebody_has_tidied_them_away(tmp_path: Path) -> None:
+    data = base64.b64encode(b"an authority of this test").decode()
+    cluster = {"server": "https://api.example.org", "certificate-authority-data": data}
+    credentials = Credentials(str(write(tmp_path / "k", clusters=[{"name": "c", "cluster": cluster}])), environment={})
+    remove((await credentials.load()).ssl_ca_cert)
+    assert holds(Path((await credentials.load()).ssl_ca_cert)) == (b"an authority of this test", 0o600)
+
+
+def remove(path: str) -> None:
+    Path(path).unlink()
+
+
+async def test_a_kubeconfig_that_goes_is_said_to_be_gone(tmp_path: Path) -> None:
+    path = write(tmp_path / "k")
+    credentials = Credentials(str(path), environment={})
+    path.unlink()
+    with pytest.raises(PluginError, match="does not yield credentials: it does not exist any more"):
+        await credentials.load()
+
+
+async def test_a_server_that_is_no_url(tmp_path: Path) -> None:
+    path = write(tmp_path / "k", clusters=[{"name": "c", "cluster": {"server": "10.0.0.1:6443"}}])
+    with pytest.raises(PluginError, match=r"server '10\.0\.0\.1:6443' is no URL: write https://HOST:PORT"):
+        await Credentials(str(path), environment={}).load()
+
+
 async def test_an_exec_plugin_that_fails_is_quoted(tmp_path: Path) -> None:
     path = write(tmp_path / "k", users=[{"name": "u", "user": exec_plugin("raise SystemExit('log in first')")}])
-    with pytest.raises(PluginError, match=r"does not yield credentials: exec: process returned 1\. log in first"):
+    with pytest.raises(PluginError, match=r"does not yield credentials: its exec plugin .* ended with 1: log in first"):
         await Credentials(str(path), environment={}).load()
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import kube_config
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
 from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins import kubernetes_exec
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts a pod's token, the cluster's certificate authority and the pod's namespace."""
@@ -89,12 +91,19 @@ class Credentials:
                         try_refresh_token=False,  # it is read anew when the API no longer takes it
                     ).load_and_set(configuration)
                 else:
-                    merged: Any = KubeConfigMerger(self._paths).config
-                    await _loader(merged, self._context).load_and_set(configuration)
+                    merged = _merged(self._paths)
+                    if merged is None:
+                        raise PluginError("it does not exist any more")
+                    _forget_lost_files()
+                    loader = _loader(merged, self._context)
+                    await _ask_exec_plugin(merged, loader.current_context)
+                    await loader.load_and_set(configuration)
         except TimeoutError:
             raise PluginError(f"{self.where}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
         except Exception as error:  # whatever a file of the user's, or a program that it names, made of it
             raise PluginError(f"{self.where} does not yield credentials: {_in_words(error)}") from error
+        if not configuration.host.startswith(("http://", "https://")):
+            raise PluginError(f"{self.where}: server {configuration.host!r} is no URL: write https://HOST:PORT")
         if "BearerToken" in configuration.api_key:  # a file may end with the end of a line, which is not the token's
             configuration.api_key["BearerToken"] = " ".join(configuration.api_key["BearerToken"].split())
         return configuration
@@ -112,7 +121,7 @@ class Credentials:
             source = "kubeconfig" if named else "$KUBECONFIG"
             raise PluginError(f"{source}={self._paths!r} does not exist: give the path of a kubeconfig file")
         try:
-            config: Any = KubeConfigMerger(self._paths).config
+            config = _merged(self._paths)
             known = [each["name"] for each in config.value.get("contexts") or []]
         except Exception as error:  # it may hold anything
             raise PluginError(f"{self._paths} is no kubeconfig that can be read: {_in_words(error)}") from error
@@ -129,11 +138,44 @@ class Credentials:
             raise PluginError(f"{self._paths}: context {chosen!r} is not whole: {_in_words(error)}") from error
 
 
+def _merged(paths: str) -> Any:
+    """All files as one, as kubectl has it: of what is in several of them the first counts."""
+    merger = KubeConfigMerger(paths)
+    merged: Any = merger.config
+    chosen = [config["current-context"] for config in merger.config_files.values() if config.get("current-context")]
+    if chosen:  # the library takes the last
+        merged.value["current-context"] = chosen[0]
+    return merged
+
+
+def _forget_lost_files() -> None:
+    """The library writes certificates to files, once, and would never miss one that somebody who tidies `/tmp` took."""
+    for content, path in list(kube_config._temp_files.items()):
+        if not Path(path).is_file():
+            del kube_config._temp_files[content]
+
+
+async def _ask_exec_plugin(merged: Any, context: Any) -> None:
+    """Puts what the user's exec plugin gives in the place of its section."""
+    for each in merged.value["users"]:
+        if isinstance(each, dict):  # nobody
+            continue
+        user = each.value["user"]
+        if each.value["name"] == context["context"]["user"] and user.get("exec"):
+            user.update(await kubernetes_exec.ask(user.pop("exec"), _directory_of(each.path)))
+
+
+def _directory_of(path: str) -> Path:
+    return Path(path).absolute().parent
+
+
 def _loader(merged: Any, context: str | None) -> KubeConfigLoader:
     # kubectl asks without credentials where there are none; for https the library wants an empty user for that.
     users, contexts = ([each.value for each in merged.value[kind]] for kind in ("users", "contexts"))
     for user in users:
         user["user"] = user.get("user") or {}
+        if user["user"].get("tokenFile"):  # which goes before a token beside it, as kubectl has it
+            user["user"].pop("token", None)
     merged.value["users"].append({"name": NOBODY, "user": {}})
     for each in contexts:
         each["context"]["user"] = each["context"].get("user") or NOBODY
