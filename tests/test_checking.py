@@ -37,11 +37,13 @@ def test_what_can_run(tmp_path: Path) -> None:
 
 
 def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
     servers = (
         server("a", tmp_path, plugin="mincraft", listen=("tpc:1",), texts={"sleepin": "x", "failed": "{playr}"}),
         server("b", tmp_path / "gone", plugin_keywords={"start_second": "4"}),
         server("c d", tmp_path, plugin="minecraft", plugin_keywords={"memory": "lots"}, listen=("2",)),
         server("e", tmp_path, plugin="minecraft", listen=("3",)),
+        server("f", tmp_path / "a_file", listen=("4",)),
     )
     lines = checked(tmp_path, *servers, file=Path("/z.toml"), metrics=MetricsConfig(listen="tpc:2"))
     expected = [
@@ -54,6 +56,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
         f"/z.toml: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
         '/z.toml: servers."c d".plugin_arguments: server name ',
         f"/z.toml: servers.e: there is no server.jar in {tmp_path}: ",
+        f"/z.toml: servers.f.working_directory: working directory '{tmp_path}/a_file' is no directory",
     ]
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines

@@ -25,6 +25,13 @@ def server(**values: Any) -> ServerConfig:
 
 
 @pytest.mark.parametrize(
+    "host", ["127.0.0.1", "::1", "fe80::1%eth0", "localhost", "game.internal.", "a-1.example", "münchen.example"]
+)
+def test_a_host_is_taken_if_twisted_can_connect_to_it(host: str) -> None:
+    assert server(server_host=host).server_host == host
+
+
+@pytest.mark.parametrize(
     ("values", "named"),
     [
         ({"server_port": 0}, "server_port 0"),
@@ -36,6 +43,12 @@ def server(**values: Any) -> ServerConfig:
         ({"listen": ("25575",), "server_host": "::1"}, "both 25575"),
         ({"max_crashes": 0}, "max_crashes 0"),
         ({"wake_on": "tsl"}, "wake_on 'tsl' is none of"),
+        ({"server_host": ""}, "server_host '' is no host"),
+        ({"server_host": "no such host"}, "server_host 'no such host' is no host"),
+        ({"server_host": "my_server"}, "server_host 'my_server' is no host"),
+        ({"server_host": "a..b"}, "server_host 'a..b' is no host"),
+        ({"server_host": "[::1]"}, "is no host"),
+        ({"start_timeout": 0.0}, "start_timeout 0 leaves no server the time"),
         ({"wake_timeout": 0.0}, "wake_timeout 0 leaves no client the time"),
         ({"ready": "soon"}, "ready 'soon' is none of"),
         ({"waiting": "page"}, "needs wake_on 'http'"),

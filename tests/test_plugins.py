@@ -193,7 +193,7 @@ def test_the_values_arrive(
         (Nothing, [], {"x": 1}, "has no argument 'x': it takes none"),
         (Plain, ["a", "b", "c", "d"], {}, "too many positional arguments"),
         (Plain, ["a"], {"first": "b"}, "multiple values for argument 'first'"),
-        (NeedsOne, [], {}, "missing a required"),
+        (NeedsOne, [], {}, "argument: 'token'; it takes token"),
     ],
 )
 def test_values_that_do_not_fit(

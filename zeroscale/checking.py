@@ -105,9 +105,15 @@ def _of_server(
         yield from _raised(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
     needed = server.working_directory is not None or not any(plugin.is_elsewhere for plugin in plugins)
     if needed and not server.directory.is_dir():
-        yield Mistake(f"{path}.working_directory", f"working directory {str(server.directory)!r} does not exist")
+        yield Mistake(
+            f"{path}.working_directory", f"working directory {str(server.directory)!r} {_lacking(server.directory)}"
+        )
     elif plugins:
         yield from _raised(path, plugins[0].check)
+
+
+def _lacking(directory: Path) -> str:
+    return "is no directory" if directory.exists() else "does not exist"
 
 
 def _of_sharing(

@@ -7,6 +7,7 @@ Judged here is what can be judged from the values alone; what needs Twisted or a
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -224,6 +225,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(
                     f"listen_port and server_port are both {where}: the real server needs a port of its own"
                 )
+        if not is_host(self.server_host):
+            raise ConfigError(
+                f"server_host {self.server_host!r} is no host: it must be an address, or a name of letters, digits, "
+                "hyphens and dots"
+            )
         durations = {
             "idle_shutdown": self.idle_shutdown,
             "minimum_online_time": self.minimum_online_time,
@@ -239,6 +245,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"{name} {seconds:g} is not a duration: 0 to {LONGEST_DURATION:.0f} seconds")
         if self.max_crashes < 1:
             raise ConfigError(f"max_crashes {self.max_crashes} must be at least 1")
+        if self.start_timeout == 0:
+            raise ConfigError("start_timeout 0 leaves no server the time to start: 300 seconds are usual")
         if self.wake_timeout == 0:
             raise ConfigError("wake_timeout 0 leaves no client the time to show itself: a few seconds are usual")
         signs.wake_sign(self.wake_on)
@@ -358,6 +366,23 @@ def is_loopback_name(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_host(host: str) -> bool:
+    """Whether `host` is an address, or a name that Twisted can look up: it refuses underscores, though DNS does not."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return all(_is_label(label) for label in host.removesuffix(".").split("."))
+    return True
+
+
+def _is_label(label: str) -> bool:
+    try:
+        ascii_label = label.encode("idna").decode("ascii")
+    except UnicodeError:  # empty, too long, or no letters
+        return False
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", ascii_label) is not None
 
 
 def default_state_directory(environment: Mapping[str, str], user_id: int) -> Path:

@@ -235,10 +235,11 @@ def _address(walk: Walk, given: object, path: str) -> dict[str, Any]:
         near = f"; an IPv6 address is written in brackets, such as {show(f'[{host}]:{port}')}"
     elif re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= config.HIGHEST_PORT:
         host = host[1:-1] if bracketed else host
-        if re.fullmatch(r"[^\s/\[\]]+", host):
+        if config.is_host(host):
             return {"server_host": host, "server_port": int(port)}
         if not colon:
             return {"server_port": int(port)}
+        near = "; a host is an address, or a name of letters, digits, hyphens and dots"
     else:
         near = f"; a port is from 1 to {config.HIGHEST_PORT}"
     walk.wrong(path, given, _WHAT_A_SERVER_IS, near)

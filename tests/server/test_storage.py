@@ -172,7 +172,8 @@ def test_a_lock_names_its_holder(tmp_path: Path) -> None:
     finally:
         holder.kill()
     who = f"another zeroscale (process {holder.process.pid})"
-    assert str(refused.value) == f"{who} serves this already, and holds {path}: stop that one first"
+    mend = "stop that one first, or give each server its own directory and port"
+    assert str(refused.value) == f"{who} serves this already, and holds {path}: {mend}"
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:

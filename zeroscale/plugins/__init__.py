@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,18 +69,22 @@ def construct(
             raise ConfigError(
                 f"{where} has no argument {keyword!r}: "
                 + (f"did you mean {close[0]!r}? It takes " if close else "it takes ")
-                + (", ".join(valid) or "none")
+                + _taken(named, offered)
             )
     try:
         given = signature.bind_partial(*positional, **keywords).arguments.keys()
         values = {key: value for key, value in offered.items() if key in named and key not in given}
         signature.bind(*positional, **keywords, **values)
     except TypeError as error:
-        raise ConfigError(f"{where}: its arguments do not fit: {error}") from error
+        raise ConfigError(f"{where}: its arguments do not fit: {error}; it takes {_taken(named, offered)}") from error
     try:
         return plugin_class(*positional, **keywords, **values)
     except Exception as error:
         raise ConfigError(f"{where}: {_in_words(error)}") from error
+
+
+def _taken(named: Collection[str], offered: Mapping[str, object]) -> str:
+    return ", ".join(sorted(set(named) - offered.keys())) or "none"
 
 
 def _named(path: str, name: str) -> type[Any]:

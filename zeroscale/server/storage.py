@@ -185,4 +185,5 @@ def _held(holder: str, path: Path) -> str:
     if holder == str(os.getpid()):
         return f"another server of this zeroscale holds {path}: give each a directory of its own"
     who = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
-    return f"{who} serves this already, and holds {path}: stop that one first"
+    mend = "stop that one first, or give each server its own directory and port"
+    return f"{who} serves this already, and holds {path}: {mend}"
