@@ -70,8 +70,9 @@ class Proxy(Program):
 
     def wait_until_asleep(self, within: float = DEADLINE) -> None:
         """Waits until nothing runs behind it."""
-        wait_until(lambda: not self.server_processes(), "the server is gone", within, self)
-        self.assert_asleep()
+        wait_until(
+            lambda: not self.server_processes() and not answers(self.server_port), "the server is gone", within, self
+        )
 
     def resident_bytes(self) -> int:
         """Its resident memory."""
