@@ -144,7 +144,7 @@ class Scene:
         return found
 
     def server_is_gone(self, proxy: Program | None = None, within: float = DEADLINE) -> None:
-        """Waits until no process of the server is left, nor its port: one that is just ending has no directory any more."""
+        """Waits until no process of the server is left, nor its port: one just ending has no directory any more."""
         wait_until(lambda: not self.servers() and not answers(self.server_port), "no server is left", within, proxy)
 
     def motd(self) -> str:
