@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Literal
-
-import regex
+from typing import TYPE_CHECKING, Literal
 
 from zeroscale.errors import ConfigError
+
+if TYPE_CHECKING:
+    import regex
 
 WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
 
@@ -159,6 +160,8 @@ def _bytes(name: str, text: str) -> bytes:
 
 def _bytes_pattern(pattern: str) -> regex.Pattern[bytes]:
     """Of the library whose matching can be given a time, for it is strangers' bytes that are matched."""
+    import regex  # two MiB, which only those who have a pattern pay
+
     _text_pattern(pattern, "wake_on")
     try:
         re.compile(pattern.encode())  # it takes Python's syntax, and less of it for bytes

@@ -7,10 +7,12 @@ they may become one's, and raises `ProtocolError` once they cannot: each has its
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import regex
+from typing import TYPE_CHECKING
 
 from zeroscale.errors import ProtocolError
+
+if TYPE_CHECKING:
+    import regex
 
 Recogniser = Callable[[bytes | bytearray], bool]
 
