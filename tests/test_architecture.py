@@ -112,7 +112,15 @@ ROOMS = [
     ),
     Room(("front.origin",), ("front.newcomers", "errors", "protocols.proxy_header"), never=(*NETWORK, *CLOCKS, *FILES)),
     Room(
-        ("front.connection", "front.listener", "front.joining", "front.hold", "front.place", "front.backend"),
+        (
+            "front.connection",
+            "front.context",
+            "front.listener",
+            "front.joining",
+            "front.hold",
+            "front.place",
+            "front.backend",
+        ),
         ("front", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
@@ -187,11 +195,12 @@ REACTOR_IMPORTERS = {"running", "service", "plugins.demo_server"}
 QUARRY_IMPORTERS = {"protocols.wire", "plugins.demo_server"}
 
 WITHOUT_A_TEST_FILE = {
-    "errors": "names only",
     "status": "values only",
     "version": "one constant",
     "ctl.exits": "numbers only",
     "control.contract": "contracts only",
+    "ctl.parser": "tested with main",
+    "front.context": "values, and contracts",
     "front.place": "contracts, and one of values",
     "server.parts": "contracts, and values",
     "plugins.demo_server": "a program of its own, run by test_demo.py",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from zeroscale import configfile, options
-from zeroscale.ctl.main import build_parser
+from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
 from zeroscale.plugins import construct, find_plugin
 

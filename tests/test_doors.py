@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ProtocolError
-from zeroscale.front.listener import House
+from zeroscale.front.context import House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.base import Opened

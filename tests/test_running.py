@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ConfigError, ConfigMistakes
 from zeroscale.ownership import Owner
-from zeroscale.running import Interrupts, install_reactor, lines_of, one_line
+from zeroscale.running import Interrupts, install_reactor
 
 
 class CountingProxy:
@@ -133,13 +133,3 @@ def test_another_reactor_is_refused() -> None:
     with Program(python("-c", code)) as program:
         assert program.wait() == 0
     assert "SelectReactor is installed already" in program.lines[0]
-
-
-@pytest.mark.parametrize(("text", "line"), [("one", "one"), ("one\n\n  two\n", "one; two"), ("", "")])
-def test_one_line(text: str, line: str) -> None:
-    assert one_line(text) == line
-
-
-def test_an_error_is_one_line_and_a_files_mistakes_are_one_each() -> None:
-    assert lines_of(ConfigError("no such port\nuse another")) == ["no such port; use another"]
-    assert lines_of(ConfigMistakes(["a: 1", "b: 2"])) == ["a: 1", "b: 2"]

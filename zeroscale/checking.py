@@ -19,10 +19,9 @@ from zeroscale.config import Config, ServerConfig
 from zeroscale.config_secrets import Secret
 from zeroscale.config_words import join
 from zeroscale.control import paths
-from zeroscale.errors import ConfigMistakes, ZeroscaleError
+from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts
 from zeroscale.plugins import find_plugin
-from zeroscale.running import one_line
 from zeroscale.server.gamefiles import GameFiles
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]

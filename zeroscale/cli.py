@@ -17,9 +17,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale import logs, options
-from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.handed import handed
-from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor, lines_of
+from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor

@@ -15,7 +15,8 @@ from zeroscale import any_server, listening
 from zeroscale.assembling import accept_from, health_check
 from zeroscale.config import ServerConfig
 from zeroscale.errors import ConfigError
-from zeroscale.front.listener import House, Listener
+from zeroscale.front.context import House
+from zeroscale.front.listener import Listener
 from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
 from zeroscale.hosted import Hosted

@@ -53,3 +53,13 @@ class RelayError(ZeroscaleError):
 
 class ControlError(ZeroscaleError):
     """The operator asked for what cannot be done now; the message says why."""
+
+
+def lines_of(error: BaseException | None) -> list[str]:
+    """Return the message of an error as the lines to show to the operator: one, or one for each mistake of a file."""
+    return list(error.mistakes) if isinstance(error, ConfigMistakes) else [one_line(str(error))]
+
+
+def one_line(text: str) -> str:
+    """Return a text of several lines as one line, joined with semicolons."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from zeroscale.errors import ConfigError, ConfigMistakes, ZeroscaleError
+from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.ownership import Owner
 
 if TYPE_CHECKING:
@@ -145,13 +145,3 @@ def install_reactor() -> AsyncioSelectorReactor:
     if not reactor.running:
         reactor.seconds = time.monotonic
     return reactor
-
-
-def lines_of(error: BaseException | None) -> list[str]:
-    """What an error says, as the lines that the operator is shown: one, or of a file one a mistake."""
-    return list(error.mistakes) if isinstance(error, ConfigMistakes) else [one_line(str(error))]
-
-
-def one_line(text: str) -> str:
-    """A text of several lines, on one."""
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())

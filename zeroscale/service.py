@@ -20,8 +20,7 @@ from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.front.connection import Client
-from zeroscale.front.listener import House
+from zeroscale.front.context import Evictable, House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.handed import handed
 from zeroscale.hosted import Hosted
@@ -337,5 +336,5 @@ def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer
     return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
-def _newcomers(limits: LimitsConfig) -> Newcomers[Client]:
+def _newcomers(limits: LimitsConfig) -> Newcomers[Evictable]:
     return Newcomers(limits.per_address, limits.total, trusted(limits))

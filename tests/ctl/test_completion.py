@@ -17,7 +17,7 @@ from ctl.operating import Desk
 from twisted.internet.threads import deferToThread
 
 from zeroscale.ctl.completion import script
-from zeroscale.ctl.main import build_parser
+from zeroscale.ctl.parser import build_parser
 
 BASH = """\
 source "$1"

@@ -12,7 +12,8 @@ from ports import free_port
 from processes import Program, python
 
 from zeroscale.ctl import exits, ping
-from zeroscale.ctl.main import build_parser, main
+from zeroscale.ctl.main import main
+from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
 from zeroscale.status import Status
 from zeroscale.version import VERSION

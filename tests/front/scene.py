@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
 from zeroscale.front.admission import Admission
-from zeroscale.front.connection import Client
-from zeroscale.front.listener import House, Listener
+from zeroscale.front.context import Evictable, House
+from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
@@ -446,7 +446,7 @@ class Scene:
         self.policy = policy or Policy(holds=True, hold_limit=300.0)
         self.counts = Counts(Status.stopped, 0.0)
         self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND, self.counts)
-        newcomers: Newcomers[Client] = Newcomers(per_address, total, trusted)
+        newcomers: Newcomers[Evictable] = Newcomers(per_address, total, trusted)
         self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
         self._converse = converse or (GenericConversation if generic else self._minecraft)

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import error
 
-from zeroscale.front import hold, listener
+from zeroscale.front import context, hold
 from zeroscale.front.hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
 from zeroscale.front.joining import CONNECT_ATTEMPTS, RECONNECT_AFTER
 from zeroscale.front.session import Policy
@@ -304,7 +304,7 @@ def test_too_many_of_one_address_wait_already(make_scene: MakeScene) -> None:
 def test_who_sits_behind_a_tunnel_has_no_bound_of_its_own_and_all_have_one(
     make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "MOST_HELD", 3)
+    monkeypatch.setattr(context, "MOST_HELD", 3)
     scene = make_scene(per_address=1)
     waiting = [scene.player(host="127.0.0.1") for _ in range(3)]
     assert [client.received for client in waiting] == [b"", b"", b""]

@@ -8,7 +8,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from zeroscale.front.connection import Client
-from zeroscale.front.listener import House, Listener
+from zeroscale.front.context import Evictable, House
+from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Relays
 from zeroscale.protocols.base import Conversation
@@ -21,7 +22,7 @@ class NoRelays(Relays):
 
 
 def house(per_address: int = 2) -> House:
-    newcomers: Newcomers[Client] = Newcomers(per_address, 100)
+    newcomers: Newcomers[Evictable] = Newcomers(per_address, 100)
     return House(reactor=Clock(), relays=NoRelays(), newcomers=newcomers, handshake_timeout=5.0)
 
 

@@ -20,7 +20,8 @@ from twisted.internet.task import deferLater
 from zeroscale.front import hold
 from zeroscale.front.admission import Admission
 from zeroscale.front.connection import LINGER, Client
-from zeroscale.front.listener import House, Listener
+from zeroscale.front.context import Evictable, House
+from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
@@ -104,7 +105,7 @@ class Scene:
     def __init__(self, backend: socket.socket, *, generic: bool) -> None:
         self.server = Server()
         self.relays = Relays(reactor, "auto")
-        newcomers: Newcomers[Client] = Newcomers(64, 1000)
+        newcomers: Newcomers[Evictable] = Newcomers(64, 1000)
         self.house = House(reactor, self.relays, newcomers, 5.0)
         self.counts = Counts(Status.stopped, 0.0)
         policy = Policy(holds=True, hold_limit=300.0)

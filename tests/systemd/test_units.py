@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale import options
-from zeroscale.ctl.main import build_parser
+from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"

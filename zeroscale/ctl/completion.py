@@ -59,9 +59,7 @@ def run(told: argparse.Namespace) -> int:
             # a name that a shell would take apart cannot be completed by one
             print("\n".join(name for name in server_names(channel) if re.fullmatch(r"[\w.@%+-]+", name)))
         return exits.DONE
-    from zeroscale.ctl.main import build_parser  # which itself has to know us
-
-    print(script(build_parser(), told.shell))
+    print(script(told.root, told.shell))
     return exits.DONE
 
 

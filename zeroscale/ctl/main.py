@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import (
-    check,
-    completion,
-    console,
-    exits,
-    init,
-    join,
-    logs,
-    orders,
-    ping,
-    reload,
-    status,
-    terminal,
-    wake,
-)
-from zeroscale.ctl.arguments import add_socket
+from zeroscale.ctl import exits, terminal
 from zeroscale.ctl.channel import UsageError
+from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
-from zeroscale.version import VERSION
-
-COMMANDS = (status, wake, orders, reload, logs, console, ping, join, check, init, completion)
-EPILOG = f"""\
-exit codes:
-  {exits.DONE:<4} done; answered; let in
-  {exits.REFUSED:<4} refused, or it failed; kicked
-  {exits.USAGE:<4} a mistake in the command line or the file, or there is no such server
-  {exits.UNREACHABLE:<4} no zeroscale there, or no game server; no answer in time
-  {exits.INTERRUPTED:<4} Ctrl-C
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,22 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return code
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="zeroscalectl",
-        description="Look at game servers, and at the proxy in front of them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    add_socket(parser)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_to(commands)
-    return parser
 
 
 def _complain(error: ZeroscaleError, code: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from zeroscale.errors import ProtocolError
 from zeroscale.front import session
+from zeroscale.front.context import ListenerSettings
 from zeroscale.front.joining import Dropped, Ending, Joining, Relayed, Told
 from zeroscale.front.newcomers import household, is_within
 from zeroscale.front.origin import Origin
@@ -36,9 +37,6 @@ from zeroscale.protocols.base import (
     StatusRequested,
 )
 from zeroscale.protocols.proxy_header import Endpoint, Version
-
-if TYPE_CHECKING:
-    from zeroscale.front.listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Client(TwistedProtocol):
 
     transport: Any
 
-    def __init__(self, listener: Listener, address: object) -> None:
+    def __init__(self, listener: ListenerSettings, address: object) -> None:
         self._house = listener.house
         self._listener = listener
         self._timeout = listener.house.handshake_timeout if listener.timeout is None else listener.timeout

@@ -1,51 +1,17 @@
-"""What the connections of one proxy share, and who makes them: a `Client` for each that is accepted."""
+"""The Twisted factory of a listener: a `Client` for each connection that is accepted."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from zeroscale.front.connection import Client
-from zeroscale.front.newcomers import Network, Newcomers
-from zeroscale.front.outcomes import Outcomes
-from zeroscale.front.place import Place, Relays
+from zeroscale.front.context import House
+from zeroscale.front.newcomers import Network
+from zeroscale.front.place import Place
 from zeroscale.protocols.base import Conversation
-
-MOST_HELD = 1000
-"""Clients held in all: what more would be is no rush of players."""
-
-
-@dataclass(slots=True)
-class House:
-    """What all connections of one proxy share.
-
-    :ivar reactor: clock and connector.
-    :ivar relays: who moves the bytes.
-    :ivar newcomers: who has not logged in yet.
-    :ivar waiting: who has, and is held.
-    :ivar handshake_timeout: seconds to a whole handshake, and to a ping after a status.
-    :ivar answers_strangers: a client whose host means no server is told so; else it is cut off.
-    :ivar outcomes: tells how connections ended.
-    :ivar strangers: how those ended that found no server, by the log's word for it.
-    """
-
-    reactor: Any
-    relays: Relays
-    newcomers: Newcomers[Client]
-    handshake_timeout: float
-    answers_strangers: bool = False
-    waiting: Newcomers[Client] = field(init=False)
-    outcomes: Outcomes = field(init=False)
-    strangers: Counter[str] = field(init=False, default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.waiting = self.newcomers.another(MOST_HELD)
-        self.outcomes = Outcomes(self.reactor)
 
 
 class Listener(Factory):

@@ -10,17 +10,16 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from zeroscale.errors import ConfigError, ZeroscaleError
 
 ENTRY_POINT_GROUP = "zeroscale.plugins"
 CLASS_NAME = "Server"
+BUILT_IN = ("command", "demo", "docker", "generic", "kubernetes", "minecraft", "systemd_unit", "wake_on_lan")
 
 
 def find_plugin(name: str) -> type[Any]:
@@ -31,7 +30,7 @@ def find_plugin(name: str) -> type[Any]:
     :raises ConfigError: there is none, or it cannot be imported: what is meant perhaps, or what mends it.
     """
     short = name.replace("-", "_")
-    if short.isidentifier() and importlib.util.find_spec(f"{__name__}.{short}") is not None:
+    if short in BUILT_IN:
         return _class_in(_imported(f"{__name__}.{short}", name), name)
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
         return _named(entry_point.value, name)
@@ -134,20 +133,8 @@ def _class_in(module: Any, name: str, class_name: str = CLASS_NAME) -> type[Any]
 
 
 def _known_names() -> list[str]:
-    """Short names and entry points, without importing any. Our helper modules have no `class Server`."""
-    names = {entry_point.name for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
-    for module in pkgutil.iter_modules(__path__):
-        spec = importlib.util.find_spec(f"{__name__}.{module.name}")
-        if spec is not None and spec.origin is not None and _defines_server(Path(spec.origin)):
-            names.add(module.name)
-    return sorted(names)
-
-
-def _defines_server(path: Path) -> bool:
-    try:
-        return re.search(rf"^class {CLASS_NAME}\b".encode(), path.read_bytes(), re.MULTILINE) is not None
-    except OSError:
-        return False
+    """Return the names of the built-in plugins and of the entry points, without importing any."""
+    return sorted({*BUILT_IN, *(entry_point.name for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def _extras() -> list[str]:
