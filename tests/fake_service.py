@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.config import Config
 from zeroscale.errors import ConfigError
-from zeroscale.ownership import Owner
+from zeroscale.system.privileges import Owner
 
 logger = logging.getLogger("fake")
 

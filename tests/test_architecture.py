@@ -67,7 +67,7 @@ ROOMS = [
     Room(("relay",), ("errors",), outside=("twisted", "zope")),
     Room(
         ("plugins",),
-        ("zeroscale", "status", "errors", "lock_file", "server.gamefiles", "server.rcon"),
+        ("zeroscale", "status", "errors", "system.lock_file", "server.gamefiles", "server.rcon"),
         outside=None,
         never=("twisted",),
     ),
@@ -76,13 +76,13 @@ ROOMS = [
         ("zeroscale", "version", "plugins.demo_journal"),
         outside=("twisted", "quarry", "zope"),
     ),
-    Room(("server.gamelists",), ("server.gamefiles", "server.storage", "access"), outside=("msgspec",)),
+    Room(("server.gamelists",), ("server.gamefiles", "system.files", "access"), outside=("msgspec",)),
     Room(
-        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "server.storage"),
-        ("errors", "status", "lock_file"),
+        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "system.files"),
+        ("errors", "status", "system.lock_file"),
         outside=("msgspec",),
     ),
-    Room(("server.wishes",), ("server.keepfiles", "server.storage"), outside=("msgspec",)),
+    Room(("server.wishes",), ("server.keepfiles", "system.files"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("server.probe", "server.minecraft_probe", "server.generic_probe", "server.readiness"),
@@ -131,7 +131,7 @@ ROOMS = [
     Room(("durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("configfile", "config_walk", "config_kinds", "config_words", "config_secrets", "config_cross"),
-        ("config", "durations", "errors", "access", "server.storage"),
+        ("config", "durations", "errors", "access", "system.files"),
         outside=("msgspec",),
         never=("twisted",),
     ),
@@ -139,7 +139,7 @@ ROOMS = [
     Room(("control",), ("config", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")),
     Room(
         ("control.metrics", "control.metrics_resource"),
-        ("listening", "status", "errors"),
+        ("system.endpoints", "status", "errors"),
         outside=("twisted", "msgspec", "prometheus_client"),
         never=("twisted.internet.reactor", "twisted.web.server"),
     ),
@@ -164,9 +164,19 @@ ROOMS = [
     ),
     Room(("log_lines",), (), never=(*NETWORK, *FILES)),
     Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
-    Room(("handed", "ownership", "lock_file"), ()),
-    Room(("notify",), ("handed", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
-    Room(("listening",), ("errors", "handed"), outside=("twisted", "zope"), never=("twisted.internet.reactor",)),
+    Room(("system.socket_activation", "system.privileges", "system.lock_file"), ()),
+    Room(
+        ("system.sd_notify",),
+        ("system.socket_activation", "status"),
+        outside=("twisted",),
+        never=("twisted.internet.reactor",),
+    ),
+    Room(
+        ("system.endpoints",),
+        ("errors", "system.socket_activation"),
+        outside=("twisted", "zope"),
+        never=("twisted.internet.reactor",),
+    ),
     Room(
         (
             "cli",

@@ -13,8 +13,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ConfigError, ConfigMistakes
-from zeroscale.ownership import Owner
 from zeroscale.running import Interrupts, install_reactor
+from zeroscale.system.privileges import Owner
 
 
 class CountingProxy:

@@ -16,9 +16,9 @@ from tame import Server as TameServer
 
 from zeroscale.config import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
-from zeroscale.server.storage import Lock
 from zeroscale.service import ProxyService
 from zeroscale.status import Status
+from zeroscale.system.files import Lock
 
 
 class World:

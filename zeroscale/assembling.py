@@ -25,7 +25,7 @@ from zeroscale.server.gamefiles import GameFiles
 from zeroscale.server.gamelists import GameLists
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.parts import Policy
-from zeroscale.server.storage import server_directory
+from zeroscale.system.files import server_directory
 
 
 def constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlugin]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeroscale import any_server, listening
+from zeroscale import any_server
 from zeroscale.assembling import admission, home_of
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.config import Config, ServerConfig
@@ -23,6 +23,7 @@ from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts
 from zeroscale.plugins import find_plugin
 from zeroscale.server.gamefiles import GameFiles
+from zeroscale.system import endpoints as listening
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]
 

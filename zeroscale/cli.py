@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs, options
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.handed import handed
 from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
+from zeroscale.system.socket_activation import handed
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor

@@ -21,7 +21,7 @@ from zeroscale.config import Config
 from zeroscale.config_walk import BAD, MOST_MISTAKES, Walk, fields_of
 from zeroscale.config_words import join, show
 from zeroscale.errors import ConfigMistakes
-from zeroscale.server.storage import NAME
+from zeroscale.system.files import NAME
 
 LARGEST_FILE = 1024 * 1024
 """Bytes; a hundred servers with all that can be said of them are a fifth of it."""

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from zeroscale import any_server, listening
+from zeroscale import any_server
 from zeroscale.assembling import accept_from, health_check
 from zeroscale.config import ServerConfig
 from zeroscale.errors import ConfigError
@@ -22,6 +22,7 @@ from zeroscale.front.routing import Router, normalised
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.base import Conversation, Treatment
 from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.system import endpoints as listening
 
 Plan = Mapping[str, Sequence[Hosted]]
 """The servers behind each `listen` value."""

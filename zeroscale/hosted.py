@@ -32,10 +32,10 @@ from zeroscale.server.parts import Parts, Policy
 from zeroscale.server.readiness import Readiness
 from zeroscale.server.records import Records
 from zeroscale.server.scrollback import Scrollback
-from zeroscale.server.storage import server_directory
 from zeroscale.server.tally import Counts
 from zeroscale.server.wishes import Wishes
 from zeroscale.status import PlayerReport, ServerReport, Status
+from zeroscale.system.files import server_directory
 
 logger = logging.getLogger(__name__)
 

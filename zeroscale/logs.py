@@ -31,7 +31,7 @@ from twisted.python.logfile import LogFile
 
 from zeroscale.config import LogConfig
 from zeroscale.log_lines import JsonLines, TextLines
-from zeroscale.ownership import give, owner
+from zeroscale.system.privileges import give, owner
 
 AS_EVER = LogConfig()
 

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.ownership import Owner
+from zeroscale.system.privileges import Owner
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor

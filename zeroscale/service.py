@@ -22,14 +22,14 @@ from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.context import Evictable, House
 from zeroscale.front.newcomers import Newcomers
-from zeroscale.handed import handed
 from zeroscale.hosted import Hosted
-from zeroscale.notify import Notices
-from zeroscale.ownership import Owner, make_directories
 from zeroscale.protocols import wire
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.serving import Serving
 from zeroscale.status import ProxyReport, RelayReport
+from zeroscale.system.privileges import Owner, make_directories
+from zeroscale.system.sd_notify import Notices
+from zeroscale.system.socket_activation import handed
 from zeroscale.version import VERSION
 
 if TYPE_CHECKING:

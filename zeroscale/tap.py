@@ -26,11 +26,11 @@ from twisted.python.failure import Failure
 
 from zeroscale import logs
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.handed import handed
 from zeroscale.invocation import Invocation
 from zeroscale.options import parse
-from zeroscale.ownership import Owner, owner
 from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor
+from zeroscale.system.privileges import Owner, owner
+from zeroscale.system.socket_activation import handed
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor

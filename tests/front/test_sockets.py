@@ -25,12 +25,12 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
-from zeroscale.listening import listen
 from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.relay import Relays
 from zeroscale.server.tally import Counts
 from zeroscale.status import Status
+from zeroscale.system.endpoints import listen
 
 reactor: Any = global_reactor
 

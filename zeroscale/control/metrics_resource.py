@@ -17,9 +17,9 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
-from zeroscale import listening
 from zeroscale.control.metrics import Metrics
 from zeroscale.status import ProxyReport
+from zeroscale.system import endpoints as listening
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import logging
 import os
 from pathlib import Path
 
-from zeroscale import lock_file
 from zeroscale.errors import PluginError
 from zeroscale.plugins import process_table
+from zeroscale.system import lock_file
 
 logger = logging.getLogger(__name__)
 

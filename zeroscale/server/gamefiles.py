@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from zeroscale.server.storage import read_bounded
+from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 

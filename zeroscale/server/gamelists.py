@@ -16,7 +16,7 @@ import msgspec
 
 from zeroscale.access import Ban, Listed, Roll, ServerLists, parse_uuid
 from zeroscale.server.gamefiles import Cached, GameFiles
-from zeroscale.server.storage import read_bounded
+from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 

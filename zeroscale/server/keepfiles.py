@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from zeroscale.server.storage import read_bounded
+from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 

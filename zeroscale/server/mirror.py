@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.server.storage import KeptFile, read_bounded
+from zeroscale.system.files import KeptFile, read_bounded
 
 logger = logging.getLogger(__name__)
 

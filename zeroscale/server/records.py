@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from zeroscale.errors import StateError
-from zeroscale.server.storage import KeptFile, Lock, read_bounded
+from zeroscale.system.files import KeptFile, Lock, read_bounded
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from zeroscale.server.keepfiles import DEFAULT_TEXT
-from zeroscale.server.storage import KeptFile, read_bounded
+from zeroscale.system.files import KeptFile, read_bounded
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from zeroscale.errors import ConfigError, StateError
-from zeroscale.server import storage
-from zeroscale.server.storage import KeptFile, Lock, read_bounded, server_directory, write_atomically
+from zeroscale.system import files as storage
+from zeroscale.system.files import KeptFile, Lock, read_bounded, server_directory, write_atomically
 
 HOLDER = """
 import sys

@@ -8,7 +8,7 @@ import pytest
 from processes import python
 from socket_parent import SocketParent
 
-from zeroscale.handed import FIRST_DESCRIPTOR, Handed, take
+from zeroscale.system.socket_activation import FIRST_DESCRIPTOR, Handed, take
 
 MINE = 4711
 

@@ -20,8 +20,8 @@ from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import ConfigError
 from zeroscale.front.newcomers import normalised
-from zeroscale.handed import Handed, HandedSocket
-from zeroscale.listening import check, listen
+from zeroscale.system.endpoints import check, listen
+from zeroscale.system.socket_activation import Handed, HandedSocket
 
 reactor: Any = global_reactor
 
@@ -135,7 +135,7 @@ class Denied(socket.socket):
 
 @pytest_twisted.ensureDeferred
 async def test_a_port_that_needs_root(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeroscale.listening.socket.socket", Denied)
+    monkeypatch.setattr("zeroscale.system.endpoints.socket.socket", Denied)
     with pytest.raises(ConfigError) as refused:
         await listen(reactor, "80", peers)
     assert str(refused.value) == (
@@ -168,7 +168,7 @@ async def test_a_machine_without_ipv6(
     caplog.set_level(logging.DEBUG, "zeroscale")
     with monkeypatch.context() as patch:
         patch.setattr(Old, "where", where)
-        patch.setattr("zeroscale.listening.socket.socket", Old)
+        patch.setattr("zeroscale.system.endpoints.socket.socket", Old)
         ports: list[Any] = [*await listen(reactor, str(free), peers)]
     try:
         assert [port.getHost().host for port in ports] == ["0.0.0.0"]
@@ -241,7 +241,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[s
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
         descriptors = [each.fileno() for each in sockets]
         found = Handed(tuple(map(HandedSocket, names, descriptors)))
-        monkeypatch.setattr("zeroscale.listening.handed", lambda: found)
+        monkeypatch.setattr("zeroscale.system.endpoints.handed", lambda: found)
         yield sockets
 
 
@@ -268,7 +268,7 @@ async def test_sockets_of_systemd_by_name(
 async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
         found = Handed((HandedSocket("game", both.fileno()),))
-        monkeypatch.setattr("zeroscale.listening.handed", lambda: found)
+        monkeypatch.setattr("zeroscale.system.endpoints.handed", lambda: found)
         async with listening("systemd:game", peers):
             came = peers.next
             with socket.create_connection(("127.0.0.1", both.getsockname()[1])):

@@ -16,7 +16,7 @@ import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python
 
-from zeroscale.ownership import Owner, make_directories, owner
+from zeroscale.system.privileges import Owner, make_directories, owner
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -11,8 +11,8 @@ import stat
 import threading
 from pathlib import Path
 
-from zeroscale import lock_file
 from zeroscale.errors import ConfigError, StateError
+from zeroscale.system import lock_file
 
 logger = logging.getLogger(__name__)
 

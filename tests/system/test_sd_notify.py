@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from zeroscale.handed import Handed
-from zeroscale.notify import (
+from zeroscale.status import ServerView, Status
+from zeroscale.system.sd_notify import (
     EXTEND_EVERY,
     LONGEST_STATUS,
     MOST_SERVERS,
@@ -21,7 +21,7 @@ from zeroscale.notify import (
     NotifySocket,
     status_line,
 )
-from zeroscale.status import ServerView, Status
+from zeroscale.system.socket_activation import Handed
 
 SLEEPING = ServerView("creative", Status.stopped, 0.0)
 BUSY = ServerView("survival", Status.running, 0.0, players=3)

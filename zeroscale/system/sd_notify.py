@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from zeroscale.handed import Handed
 from zeroscale.status import ServerView, Status
+from zeroscale.system.socket_activation import Handed
 
 logger = logging.getLogger(__name__)
 

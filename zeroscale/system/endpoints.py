@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 
 from zeroscale.errors import ConfigError
-from zeroscale.handed import HandedSocket, handed
+from zeroscale.system.socket_activation import HandedSocket, handed
 
 logger = logging.getLogger(__name__)
 

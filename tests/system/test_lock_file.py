@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale import lock_file
+from zeroscale.system import lock_file
 
 
 def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Facilities of the operating system: files, locks, endpoints, service manager."""
