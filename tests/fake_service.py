@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from zeroscale.config import Config
+from zeroscale.config.model import Config
 from zeroscale.errors import ConfigError
 from zeroscale.system.privileges import Owner
 

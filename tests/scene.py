@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from zeroscale.config import Config, ControlConfig, ServerConfig
+from zeroscale.config.model import Config, ControlConfig, ServerConfig
 
 DEADLINE = 30.0
 """Seconds that anything may take on a busy machine."""

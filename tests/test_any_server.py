@@ -14,7 +14,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale import any_server
-from zeroscale.config import ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
 from zeroscale.protocols.base import Connected, Event, Opened
 from zeroscale.protocols.component import plain

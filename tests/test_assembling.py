@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from zeroscale.assembling import admission, constructor, health_check, home_of, policy, session_policy, texts, trusted
-from zeroscale.config import AdmissionConfig, Config, LimitsConfig, ServerConfig
+from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 
 

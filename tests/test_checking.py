@@ -9,8 +9,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale import service
-from zeroscale.config import Config, MetricsConfig, ServerConfig
-from zeroscale.config_secrets import Secret
+from zeroscale.config.model import Config, MetricsConfig, ServerConfig
+from zeroscale.config.secret_refs import Secret
 from zeroscale.errors import ConfigMistakes
 
 SECRET = Secret("hunter2", "from /run/secrets/x")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from zeroscale import configfile, options
+from zeroscale import options
+from zeroscale.config import loader as configfile
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
 from zeroscale.plugins import construct, find_plugin

@@ -16,7 +16,7 @@ from tame import Server as TameServer
 from twisted.internet.task import Clock
 
 from zeroscale import discovering, plugins
-from zeroscale.config import Config, DiscoveryConfig
+from zeroscale.config.model import Config, DiscoveryConfig
 from zeroscale.discovering import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
 from zeroscale.errors import ConfigError
 from zeroscale.service import ProxyService

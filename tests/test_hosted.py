@@ -201,7 +201,7 @@ async def test_a_console_that_is_none(world: World) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_lockout_of_the_configuration(world: World) -> None:
-    from zeroscale.config import AdmissionConfig
+    from zeroscale.config.model import AdmissionConfig
 
     hosted = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
     assert hosted.report().lockout == "Closed for the season."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.config import Config
+from zeroscale.config.model import Config
 from zeroscale.errors import ConfigError, ConfigMistakes
 from zeroscale.options import parse
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config import LogConfig, ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import LogConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.options import parse, server_name
 

@@ -14,7 +14,7 @@ from ports import free_ports
 from scene import client, greeting, run, tame, until, whole
 from tame import Server as TameServer
 
-from zeroscale.config import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
 from zeroscale.service import ProxyService
 from zeroscale.status import Status

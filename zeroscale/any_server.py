@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zeroscale import ready_command, signs
+from zeroscale import ready_command
 from zeroscale.bridge import from_coroutine
-from zeroscale.config import ServerConfig
+from zeroscale.config import triggers as signs
+from zeroscale.config.model import ServerConfig
 from zeroscale.front import web
 from zeroscale.front.texts import Texts
 from zeroscale.protocols import http, recognise

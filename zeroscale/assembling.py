@@ -13,7 +13,7 @@ from pathlib import Path
 from zeroscale import any_server
 from zeroscale.access import Names, ServerLists, parse_network
 from zeroscale.bridge import BridgedPlugin
-from zeroscale.config import Config, LimitsConfig, ServerConfig
+from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.newcomers import Network

@@ -15,9 +15,9 @@ from typing import Any
 from zeroscale import any_server
 from zeroscale.assembling import admission, home_of
 from zeroscale.bridge import BridgedPlugin
-from zeroscale.config import Config, ServerConfig
-from zeroscale.config_secrets import Secret
-from zeroscale.config_words import join
+from zeroscale.config.messages import join
+from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.secret_refs import Secret
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts

@@ -10,8 +10,8 @@ import difflib
 import re
 from typing import NoReturn
 
-from zeroscale import config
-from zeroscale.durations import seconds_of
+from zeroscale.config import model as config
+from zeroscale.config.durations import seconds_of
 from zeroscale.errors import ConfigError
 from zeroscale.version import VERSION
 

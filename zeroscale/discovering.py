@@ -17,9 +17,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from zeroscale import config_cross, configfile
 from zeroscale.bridge import from_coroutine
-from zeroscale.config import Config, DiscoveryConfig, ServerConfig
+from zeroscale.config import conflicts as config_cross
+from zeroscale.config import loader as configfile
+from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.plugins import find_plugin
 

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from zeroscale import any_server
 from zeroscale.assembling import accept_from, health_check
-from zeroscale.config import ServerConfig
+from zeroscale.config.model import ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.front.context import House
 from zeroscale.front.listener import Listener

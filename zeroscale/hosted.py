@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from zeroscale import any_server
 from zeroscale.assembling import admission, constructor, home_of, policy, session_policy, texts, treatment
 from zeroscale.bridge import BridgedPlugin
-from zeroscale.config import Config, ServerConfig
+from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
 from zeroscale.front.admission import Admission
 from zeroscale.front.place import Place

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from zeroscale import configfile
-from zeroscale.config import Config
+from zeroscale.config import loader as configfile
+from zeroscale.config.model import Config
 
 
 @dataclass(frozen=True, slots=True)

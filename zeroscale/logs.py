@@ -29,7 +29,7 @@ from twisted.logger import (
 from twisted.python import log as twisted_log
 from twisted.python.logfile import LogFile
 
-from zeroscale.config import LogConfig
+from zeroscale.config.model import LogConfig
 from zeroscale.log_lines import JsonLines, TextLines
 from zeroscale.system.privileges import give, owner
 

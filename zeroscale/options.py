@@ -16,8 +16,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zeroscale import config
 from zeroscale.command_line import CONFIG_FILE, DISCOVER, PLUGIN_ARGUMENT, build_parser
+from zeroscale.config import model as config
 from zeroscale.errors import ConfigError
 from zeroscale.invocation import Invocation, from_file
 

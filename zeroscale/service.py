@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from zeroscale import checking
 from zeroscale.assembling import constructor, trusted
-from zeroscale.config import Config, LimitsConfig
+from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described

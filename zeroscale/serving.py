@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
-from zeroscale.config import Config, ServerConfig
+from zeroscale.config.model import Config, ServerConfig
 from zeroscale.doors import Doors, Plan, plan
 from zeroscale.errors import ZeroscaleError
 from zeroscale.front.context import House

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.configfile import parse
+from zeroscale.config.loader import parse
 from zeroscale.ctl.starter import GIB, MIB, chores, file_text, heap, quoted, server_name, server_port
 from zeroscale.ctl.survey import Survey
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale import configfile
+from zeroscale.config import loader as configfile
 from zeroscale.plugins.docker_tables import is_described, tables_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale import configfile
+from zeroscale.config import loader as configfile
 from zeroscale.plugins.kubernetes_tables import tables_of
 
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
+from zeroscale.config.durations import EXPECTED, seconds_of
 from zeroscale.ctl.link import DEFAULT_PORT, parse_address
 from zeroscale.ctl.versions import protocol_number
-from zeroscale.durations import EXPECTED, seconds_of
 
 T = TypeVar("T")
 

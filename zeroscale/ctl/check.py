@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from zeroscale import configfile
+from zeroscale.config import loader as configfile
 from zeroscale.ctl import exits
 from zeroscale.errors import ConfigMistakes
 

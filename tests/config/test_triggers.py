@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.errors import ConfigError
-from zeroscale.signs import (
+from zeroscale.config.triggers import (
     ANY_ANSWER,
     LONGEST_PATTERN,
     WAKE_WORDS,
@@ -18,6 +17,7 @@ from zeroscale.signs import (
     ready_sign,
     wake_sign,
 )
+from zeroscale.errors import ConfigError
 
 
 @pytest.mark.parametrize("word", WAKE_WORDS)

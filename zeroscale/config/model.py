@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from zeroscale import signs
 from zeroscale.access import Names, Wake
+from zeroscale.config import triggers as signs
 from zeroscale.errors import ConfigError
 
 Join = Literal["hold", "kick"]

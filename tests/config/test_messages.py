@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config_secrets import Secret
-from zeroscale.config_words import join, perhaps, show
+from zeroscale.config.messages import join, perhaps, show
+from zeroscale.config.secret_refs import Secret
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroscale.config import Config, LogConfig, MetricsConfig, ServerConfig
-from zeroscale.configfile import LARGEST_FILE, parse, read
+from zeroscale.config.loader import LARGEST_FILE, parse, read
+from zeroscale.config.model import Config, LogConfig, MetricsConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes
 
 BASE = Path("/srv")
-BROKEN = tomllib.loads((Path(__file__).parent / "fixtures" / "broken_configs.toml").read_text())["file"]
+BROKEN = tomllib.loads((Path(__file__).parent.parent / "fixtures" / "broken_configs.toml").read_text())["file"]
 SERVER = '[servers.a]\nplugin = "minecraft"\nlisten = 25565\nserver = 25575\n'
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.durations import seconds_of
+from zeroscale.config.durations import seconds_of
 
 
 @pytest.mark.parametrize(

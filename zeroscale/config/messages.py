@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from zeroscale.config_secrets import Secret
+from zeroscale.config.secret_refs import Secret
 
 LONGEST_SHOWN = 60
 """Characters of a value in a message: enough to find it by."""

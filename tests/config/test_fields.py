@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from zeroscale.config_kinds import KINDS, expected, kind_of, within
+from zeroscale.config.fields import KINDS, expected, kind_of, within
 
 BASE = Path("/etc/zeroscale")
 

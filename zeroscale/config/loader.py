@@ -16,10 +16,11 @@ from typing import Any
 
 from msgspec import inspect
 
-from zeroscale import config, config_cross
-from zeroscale.config import Config
-from zeroscale.config_walk import BAD, MOST_MISTAKES, Walk, fields_of
-from zeroscale.config_words import join, show
+from zeroscale.config import conflicts as config_cross
+from zeroscale.config import model as config
+from zeroscale.config.messages import join, show
+from zeroscale.config.model import Config
+from zeroscale.config.reader import BAD, MOST_MISTAKES, Walk, fields_of
 from zeroscale.errors import ConfigMistakes
 from zeroscale.system.files import NAME
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.config_secrets import LONGEST, Secret, is_reference, resolve
+from zeroscale.config.secret_refs import LONGEST, Secret, is_reference, resolve
 from zeroscale.errors import ConfigError
 
 

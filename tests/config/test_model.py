@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale.config import (
+from zeroscale.config.model import (
     LONGEST_DURATION,
     AdmissionConfig,
     Config,

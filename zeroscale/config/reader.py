@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from zeroscale import config_secrets
-from zeroscale.config_kinds import Kind, bounds, expected, kind_of, within
-from zeroscale.config_words import join, perhaps, show
+from zeroscale.config import secret_refs as config_secrets
+from zeroscale.config.fields import Kind, bounds, expected, kind_of, within
+from zeroscale.config.messages import join, perhaps, show
 from zeroscale.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)

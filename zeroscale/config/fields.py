@@ -15,10 +15,10 @@ from typing import Any
 
 from msgspec import inspect
 
-from zeroscale import durations
 from zeroscale.access import Names
-from zeroscale.config import HIGHEST_PORT
-from zeroscale.config_words import show
+from zeroscale.config import durations
+from zeroscale.config.messages import show
+from zeroscale.config.model import HIGHEST_PORT
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 

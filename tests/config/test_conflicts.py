@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from zeroscale.config import ProxyProtocolConfig, ServerConfig
-from zeroscale.config_cross import mistakes_between, port_of
+from zeroscale.config.conflicts import mistakes_between, port_of
+from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 
 
 def server(name: str, **values: Any) -> ServerConfig:

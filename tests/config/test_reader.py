@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from zeroscale import config
-from zeroscale.config_walk import BAD, Walk, fields_of
+from zeroscale.config import model as config
+from zeroscale.config.reader import BAD, Walk, fields_of
 from zeroscale.errors import ConfigError
 
 BASE = Path("/etc/zeroscale")

@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from zeroscale.config import ServerConfig, is_loopback_name
-from zeroscale.config_words import join, show
+from zeroscale.config.messages import join, show
+from zeroscale.config.model import ServerConfig, is_loopback_name
 
 _PORT = re.compile(r"(?:tcp[46]?:)?(?:port=)?([0-9]{1,5})(:.*)?", re.ASCII)
 

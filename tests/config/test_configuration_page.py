@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from msgspec import NODEFAULT, inspect
 
-from zeroscale.config import Config
-from zeroscale.config_walk import fields_of
-from zeroscale.configfile import HIDDEN, SPELLED, parse
+from zeroscale.config.loader import HIDDEN, SPELLED, parse
+from zeroscale.config.model import Config
+from zeroscale.config.reader import fields_of
 
-PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
 TOP = "Above all tables"
 ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \|([^|]*)\|", re.MULTILINE)
 
@@ -85,6 +85,6 @@ def test_the_file_shown_can_be_read() -> None:
 
 
 def test_the_readmes_file_can_be_read() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
     [text] = re.findall(r"```toml\n(\[servers.*?)```", readme, re.DOTALL)
     assert [server.name for server in parse(text, Path("/etc"), {}, 0).servers] == ["survival"]

@@ -1,0 +1,1 @@
+"""The configuration file: its structs, its reader, its messages."""
