@@ -52,15 +52,15 @@ ROOMS = [
         outside=("quarry",),
         never=(*NETWORK, *CLOCKS, *FILES, "logging"),
     ),
-    Room(("protocols.recognise",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(("protocols.sniffing",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("front", "server.idle"),
-        ("errors", "status", "access", "protocols.base"),
+        ("errors", "status", "access", "protocols.conversation"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
         ("front.texts", "front.templates"),
-        ("front", "errors", "status", "protocols.base", "protocols.component"),
+        ("front", "errors", "status", "protocols.conversation", "protocols.component"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(("server",), ()),
@@ -110,7 +110,9 @@ ROOMS = [
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
-    Room(("front.origin",), ("front.newcomers", "errors", "protocols.proxy_header"), never=(*NETWORK, *CLOCKS, *FILES)),
+    Room(
+        ("front.origin",), ("front.newcomers", "errors", "protocols.proxy_protocol"), never=(*NETWORK, *CLOCKS, *FILES)
+    ),
     Room(
         (
             "front.connection",
@@ -290,7 +292,7 @@ def broken_rules(module: str, path: Path) -> Iterator[str]:
 
 
 def test_there_is_something_to_hold() -> None:
-    assert {"cli", "protocols.base", "front"} <= set(MODULES)
+    assert {"cli", "protocols.conversation", "front"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -301,8 +303,8 @@ def test_who_may_know_whom(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("protocols.generic", "import time", "protocols.generic must never import time"),
-        ("protocols.generic", "from twisted.internet import defer", "must never import twisted.internet"),
+        ("protocols.tcp", "import time", "protocols.generic must never import time"),
+        ("protocols.tcp", "from twisted.internet import defer", "must never import twisted.internet"),
         ("relay.loop", "def f():\n    from zeroscale import config", "relay.loop may not know config"),
         ("relay.loop", "from zeroscale.config import Config", "relay.loop may not know config"),
         ("front.session", "import msgspec", "front.session may not use msgspec"),

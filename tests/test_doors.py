@@ -16,7 +16,7 @@ from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.front.context import House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.hosted import Hosted
-from zeroscale.protocols.base import Opened
+from zeroscale.protocols.conversation import Opened
 from zeroscale.protocols.minecraft import MinecraftConversation
 
 

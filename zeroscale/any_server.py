@@ -15,10 +15,11 @@ from zeroscale.config import triggers as signs
 from zeroscale.config.model import ServerConfig
 from zeroscale.front import web
 from zeroscale.front.texts import Texts
-from zeroscale.protocols import http, recognise
-from zeroscale.protocols.base import Conversation
-from zeroscale.protocols.generic import GenericConversation, HttpConversation
-from zeroscale.protocols.proxy_header import local_header
+from zeroscale.protocols import http
+from zeroscale.protocols import sniffing as recognise
+from zeroscale.protocols.conversation import Conversation
+from zeroscale.protocols.proxy_protocol import local_header
+from zeroscale.protocols.tcp import GenericConversation, HttpConversation
 from zeroscale.server.generic_probe import (
     QUESTION_EVERY,
     Examiner,

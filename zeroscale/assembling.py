@@ -20,7 +20,7 @@ from zeroscale.front.newcomers import Network
 from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
 from zeroscale.plugins import construct, find_plugin
-from zeroscale.protocols.base import Treatment
+from zeroscale.protocols.conversation import Treatment
 from zeroscale.server.gamefiles import GameFiles
 from zeroscale.server.gamelists import GameLists
 from zeroscale.server.idle import IdlePolicy

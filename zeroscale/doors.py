@@ -20,7 +20,7 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
 from zeroscale.hosted import Hosted
-from zeroscale.protocols.base import Conversation, Treatment
+from zeroscale.protocols.conversation import Conversation, Treatment
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.system import endpoints as listening
 

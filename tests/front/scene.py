@@ -27,9 +27,9 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
-from zeroscale.protocols.base import Component, Conversation, StatusReply, Treatment
-from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending
 from zeroscale.server.tally import Counts

@@ -28,9 +28,9 @@ from zeroscale.access import Names
 from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.connection import GUARD_QUIET, LINGER
 from zeroscale.front.session import Policy
-from zeroscale.protocols import recognise
-from zeroscale.protocols.generic import GenericConversation, HttpConversation
-from zeroscale.protocols.proxy_header import SIGNATURE, Endpoint, Version, encode, local_header
+from zeroscale.protocols import sniffing as recognise
+from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
+from zeroscale.protocols.tcp import GenericConversation, HttpConversation
 from zeroscale.relay import Outcome
 from zeroscale.status import Status, Visitor
 

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 
 from zeroscale.errors import ProtocolError
 from zeroscale.front.hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, Hold
-from zeroscale.protocols.base import HoldAnswered
-from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.conversation import HoldAnswered
+from zeroscale.protocols.tcp import GenericConversation
 
 
 class Asked(GenericConversation):

@@ -12,8 +12,8 @@ from zeroscale.front.context import Evictable, House
 from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Relays
-from zeroscale.protocols.base import Conversation
-from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.conversation import Conversation
+from zeroscale.protocols.tcp import GenericConversation
 
 
 class NoRelays(Relays):

@@ -10,7 +10,7 @@ import pytest
 from zeroscale.errors import ProtocolError
 from zeroscale.front.newcomers import Network
 from zeroscale.front.origin import BEHIND_A_PROXY, LOCAL, Origin
-from zeroscale.protocols.proxy_header import Endpoint, Version, encode, local_header
+from zeroscale.protocols.proxy_protocol import Endpoint, Version, encode, local_header
 
 PROXY = Endpoint("10.0.0.1", 40000)
 CLIENT = Endpoint("203.0.113.7", 56324)

@@ -19,7 +19,7 @@ from zeroscale.front.session import (
     may_retry,
     would_wake,
 )
-from zeroscale.protocols.base import LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.conversation import LoginRequested, Opened, PingRequested, StatusRequested
 from zeroscale.status import ServerView, Status
 
 NOW = 1000.0

@@ -25,8 +25,8 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
-from zeroscale.protocols.generic import GenericConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Relays
 from zeroscale.server.tally import Counts
 from zeroscale.status import Status

@@ -14,7 +14,7 @@ from peers.programs import Program, answers, processes_in, wait_until
 from peers.scene import NEWEST_VERSION, ROOT, House, Record, server_command
 from ports import free_port
 
-from zeroscale.protocols.proxy_header import Endpoint, Version, encode, local_header
+from zeroscale.protocols.proxy_protocol import Endpoint, Version, encode, local_header
 
 pytestmark = [pytest.mark.slow]
 

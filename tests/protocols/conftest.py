@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from zeroscale.protocols.base import Conversation, Event
+from zeroscale.protocols.conversation import Conversation, Event
 
 Feed = Callable[..., list[Event]]
 

@@ -6,7 +6,7 @@ import pytest
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import HoldAnswered
+from zeroscale.protocols.conversation import HoldAnswered
 from zeroscale.protocols.hold import MOST_OUTSTANDING, Hold
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import LoginRequested, StatusReply, StatusRequested
 from zeroscale.protocols.component import parse
+from zeroscale.protocols.conversation import LoginRequested, StatusReply, StatusRequested
 from zeroscale.protocols.legacy import LegacyConversation
 
 S = "\u00a7"

@@ -18,7 +18,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import (
+from zeroscale.protocols.conversation import (
     Event,
     HoldAnswered,
     LoginRequested,

@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 
 from zeroscale.access import offline_uuid
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import StatusReply
 from zeroscale.protocols.component import parse
+from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.protocols.minecraft_client import (
     LARGEST_LOGIN,

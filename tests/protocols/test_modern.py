@@ -9,7 +9,7 @@ import pytest
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.base import (
+from zeroscale.protocols.conversation import (
     HoldAnswered,
     LoginRequested,
     PingRequested,

@@ -12,8 +12,8 @@ from mcstatus.responses import JavaStatusResponse
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.protocols import replies
-from zeroscale.protocols.base import StatusReply
 from zeroscale.protocols.component import parse
+from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.replies import LONGEST_JSON, encode_kick, encode_status
 
 ICON = "data:image/png;base64,iVBORw0KGgo="

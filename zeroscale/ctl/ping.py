@@ -15,7 +15,7 @@ from zeroscale.ctl.arguments import add_address, add_protocol, seconds
 from zeroscale.ctl.link import Address, Link
 from zeroscale.errors import BackendError
 from zeroscale.protocols import versions
-from zeroscale.protocols.base import Component
+from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft_client import PongReceived, StatusClient, StatusEvent, StatusReceived
 
 DEFAULT_TIMEOUT = 5.0

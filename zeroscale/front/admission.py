@@ -13,7 +13,7 @@ from zeroscale.access import Ban, Claim, Names, Roll, ServerLists, Wake
 from zeroscale.front.buckets import Buckets
 from zeroscale.front.newcomers import Network, limited
 from zeroscale.front.session import Refusal, would_wake
-from zeroscale.protocols.base import Component, LoginRequested, Opened
+from zeroscale.protocols.conversation import Component, LoginRequested, Opened
 from zeroscale.status import ServerView, Status
 
 

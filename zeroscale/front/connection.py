@@ -25,7 +25,7 @@ from zeroscale.front.newcomers import household, is_within
 from zeroscale.front.origin import Origin
 from zeroscale.front.place import Place
 from zeroscale.front.texts import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
-from zeroscale.protocols.base import (
+from zeroscale.protocols.conversation import (
     Component,
     Connected,
     Event,
@@ -36,7 +36,7 @@ from zeroscale.protocols.base import (
     StatusReply,
     StatusRequested,
 )
-from zeroscale.protocols.proxy_header import Endpoint, Version
+from zeroscale.protocols.proxy_protocol import Endpoint, Version
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.outcomes import Outcomes
 from zeroscale.front.place import Place, Relays
-from zeroscale.protocols.base import Conversation
+from zeroscale.protocols.conversation import Conversation
 
 MOST_HELD = 1000
 """The most clients that are held at once in the whole proxy; more than this is not a rush of players."""

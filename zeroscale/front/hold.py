@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from zeroscale.protocols.base import Conversation
+from zeroscale.protocols.conversation import Conversation
 
 KEEPALIVE_EVERY = 7.0
 """Seconds between two requests that keep a held client alive: some of its 30 s may pass on a bad line unanswered."""

@@ -18,8 +18,8 @@ from zeroscale.front import session
 from zeroscale.front.backend import Backend, connect
 from zeroscale.front.hold import Hold
 from zeroscale.front.place import Place, Relays, Visit
-from zeroscale.protocols.base import Component, Connected, Conversation, Opened
-from zeroscale.protocols.proxy_header import Version
+from zeroscale.protocols.conversation import Component, Connected, Conversation, Opened
+from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import Status, Visitor
 

@@ -11,7 +11,7 @@ from zeroscale.front.connection import Client
 from zeroscale.front.context import House
 from zeroscale.front.newcomers import Network
 from zeroscale.front.place import Place
-from zeroscale.protocols.base import Conversation
+from zeroscale.protocols.conversation import Conversation
 
 
 class Listener(Factory):

@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zeroscale.front.newcomers import Network, is_within, normalised
-from zeroscale.protocols.proxy_header import (
-    Endpoint,
-    HeaderGuard,
-    ProxyHeaderParser,
-    Version,
-    encode,
-    local_header,
-)
+from zeroscale.protocols.proxy_protocol import Endpoint, HeaderGuard, ProxyHeaderParser, Version, encode, local_header
 
 LOCAL = "local"
 """Stands for the address of who has none, such as a client of a Unix socket."""

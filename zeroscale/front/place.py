@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from zeroscale.front.session import Policy, Refusal
-from zeroscale.protocols.base import Component, LoginRequested, Opened, StatusReply, Treatment
-from zeroscale.protocols.proxy_header import Version
+from zeroscale.protocols.conversation import Component, LoginRequested, Opened, StatusReply, Treatment
+from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ServerView, Visitor
 

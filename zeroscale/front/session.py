@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zeroscale.protocols.base import Component, Connected, LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.conversation import (
+    Component,
+    Connected,
+    LoginRequested,
+    Opened,
+    PingRequested,
+    StatusRequested,
+)
 from zeroscale.status import ServerView, Status
 
 Waiting = Literal["auto", "hold", "answer", "page"]

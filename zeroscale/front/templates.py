@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from zeroscale.errors import ConfigError
-from zeroscale.protocols.base import Component
 from zeroscale.protocols.component import parse, section_text
+from zeroscale.protocols.conversation import Component
 
 LONGEST_TEXT = 2000
 """Characters; a MOTD shows about 120, a kick fills a screen with this."""

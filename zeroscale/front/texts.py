@@ -18,7 +18,7 @@ from typing import Literal
 from zeroscale.errors import ConfigError
 from zeroscale.front.icon import ICON
 from zeroscale.front.templates import ComponentTemplate, Template
-from zeroscale.protocols.base import Component, StatusReply
+from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.status import ServerView, Status
 
 UNKNOWN_HOST_STATUS = StatusReply(description="", online=0, maximum=0, version_name="")

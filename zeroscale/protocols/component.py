@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zeroscale.protocols.base import Component
+from zeroscale.protocols.conversation import Component
 
 SECTION = "\u00a7"
 DEEPEST = 64

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import versions, wire
-from zeroscale.protocols.base import HoldAnswered
+from zeroscale.protocols.conversation import HoldAnswered
 
 LARGEST_ANSWER = 1024
 """Bytes of a Login Plugin Response. "Not understood" is 7; a mod that thinks it understood us may say a little."""

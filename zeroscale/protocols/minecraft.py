@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zeroscale.protocols import legacy
-from zeroscale.protocols.base import Component, Conversation, Event, StatusReply, Treatment
+from zeroscale.protocols.conversation import Component, Conversation, Event, StatusReply, Treatment
 from zeroscale.protocols.modern import ModernConversation
-from zeroscale.protocols.proxy_header import refuse_header
+from zeroscale.protocols.proxy_protocol import refuse_header
 
 
 class MinecraftConversation:

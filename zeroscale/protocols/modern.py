@@ -10,7 +10,8 @@ from enum import Enum, auto
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import component, versions, wire
-from zeroscale.protocols.base import (
+from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host, stranger
+from zeroscale.protocols.conversation import (
     Component,
     Event,
     LoginRequested,
@@ -19,7 +20,6 @@ from zeroscale.protocols.base import (
     StatusRequested,
     Treatment,
 )
-from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host, stranger
 from zeroscale.protocols.hold import Hold
 from zeroscale.protocols.replies import encode_kick, encode_status
 

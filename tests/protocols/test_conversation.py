@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from zeroscale.protocols.base import Conversation, StatusReply
-from zeroscale.protocols.generic import GenericConversation
+from zeroscale.protocols.conversation import Conversation, StatusReply
 from zeroscale.protocols.legacy import LegacyConversation
 from zeroscale.protocols.minecraft import MinecraftConversation
 from zeroscale.protocols.modern import ModernConversation
+from zeroscale.protocols.tcp import GenericConversation
 
 CONVERSATIONS: list[Callable[[], Conversation]] = [
     GenericConversation,

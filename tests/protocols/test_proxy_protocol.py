@@ -13,7 +13,7 @@ from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.proxy_header import (
+from zeroscale.protocols.proxy_protocol import (
     LARGEST_V2,
     LONGEST_V1,
     SIGNATURE,

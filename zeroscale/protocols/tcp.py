@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zeroscale.protocols import http
-from zeroscale.protocols.base import Component, Connected, Event, Opened, StatusReply
 from zeroscale.protocols.component import plain
-from zeroscale.protocols.recognise import Recogniser
+from zeroscale.protocols.conversation import Component, Connected, Event, Opened, StatusReply
+from zeroscale.protocols.sniffing import Recogniser
 
 CAPACITY = 65536
 """Bytes of early data after which we stop reading: what one read of a socket brings, and more than greetings need."""

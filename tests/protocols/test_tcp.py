@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import recognise
-from zeroscale.protocols.base import Connected, Opened, StatusReply
-from zeroscale.protocols.generic import CAPACITY, GenericConversation, HttpConversation
+from zeroscale.protocols import sniffing as recognise
+from zeroscale.protocols.conversation import Connected, Opened, StatusReply
 from zeroscale.protocols.http import LONGEST_HEAD
+from zeroscale.protocols.tcp import CAPACITY, GenericConversation, HttpConversation
 
 
 def test_a_connection_is_a_client() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import recognise
-from zeroscale.protocols.recognise import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Recogniser
+from zeroscale.protocols import sniffing as recognise
+from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Recogniser
 
 
 def client_hello(**options: object) -> bytes:
