@@ -16,8 +16,8 @@ from twisted.internet.protocol import Factory, Protocol
 from zeroscale import any_server
 from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
-from zeroscale.protocols.component import plain
 from zeroscale.protocols.conversation import Connected, Event, Opened
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.server.readiness import LineReadiness, Readiness
 from zeroscale.status import Answer, ServerView, Status
 

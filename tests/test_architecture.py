@@ -47,7 +47,7 @@ ROOMS = [
     Room(("errors", "status", "access"), ()),
     Room(("protocols",), ("errors", "status", "access"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
-        ("protocols.wire",),
+        ("protocols.minecraft.packets",),
         ("errors", "status", "access", "protocols"),
         outside=("quarry",),
         never=(*NETWORK, *CLOCKS, *FILES, "logging"),
@@ -60,14 +60,14 @@ ROOMS = [
     ),
     Room(
         ("front.texts", "front.templates"),
-        ("front", "errors", "status", "protocols.conversation", "protocols.component"),
+        ("front", "errors", "status", "protocols.conversation", "protocols.minecraft.text_component"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(("server",), ()),
     Room(("relay",), ("errors",), outside=("twisted", "zope")),
     Room(
         ("plugins",),
-        ("zeroscale", "status", "errors", "system.lock_file", "server.gamefiles", "server.rcon"),
+        ("zeroscale", "status", "errors", "system.lock_file", "server.gamefiles", "protocols.minecraft.rcon"),
         outside=None,
         never=("twisted",),
     ),
@@ -78,7 +78,7 @@ ROOMS = [
     ),
     Room(("server.gamelists",), ("server.gamefiles", "system.files", "access"), outside=("msgspec",)),
     Room(
-        ("server.records", "server.mirror", "server.gamefiles", "server.rcon", "system.files"),
+        ("server.records", "server.mirror", "server.gamefiles", "protocols.minecraft.rcon", "system.files"),
         ("errors", "status", "system.lock_file"),
         outside=("msgspec",),
     ),
@@ -213,7 +213,7 @@ ROOMS = [
 REACTOR_IMPORTERS = {"running", "service", "plugins.demo_server"}
 """Who may import the global reactor: those who install or run it, and a program of its own."""
 
-QUARRY_IMPORTERS = {"protocols.wire", "plugins.demo_server"}
+QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo_server"}
 
 WITHOUT_A_TEST_FILE = {
     "status": "values only",

@@ -17,7 +17,7 @@ from zeroscale.front.context import House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Opened
-from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 
 
 class Relays:

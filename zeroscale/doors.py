@@ -21,7 +21,7 @@ from zeroscale.front.place import Place
 from zeroscale.front.routing import Router, normalised
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Conversation, Treatment
-from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.system import endpoints as listening
 
 Plan = Mapping[str, Sequence[Hosted]]

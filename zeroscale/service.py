@@ -23,7 +23,7 @@ from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.front.context import Evictable, House
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.hosted import Hosted
-from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.serving import Serving
 from zeroscale.status import ProxyReport, RelayReport

@@ -14,8 +14,8 @@ from zeroscale.ctl.join import Progress, attempt, player_name
 from zeroscale.ctl.link import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.protocols import wire
-from zeroscale.protocols.minecraft_client import Disconnected, EncryptionRequested, LoginSucceeded
+from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft.client import Disconnected, EncryptionRequested, LoginSucceeded
 
 Serve = Callable[..., Address]
 Scene = Callable[[socket.socket], None]

@@ -12,7 +12,7 @@ from zeroscale.ctl.link import Address
 from zeroscale.ctl.main import main
 from zeroscale.ctl.ping import Answer, ask, show
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft import packets as wire
 
 Serve = Callable[..., Address]
 

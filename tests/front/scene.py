@@ -28,7 +28,7 @@ from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
 from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
-from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from zeroscale.access import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
 from zeroscale.front.admission import Admission, Limits, Rules, claim_of, judge
 from zeroscale.front.texts import Texts
-from zeroscale.protocols.component import plain, spelled_out
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
+from zeroscale.protocols.minecraft.text_component import plain, spelled_out
 from zeroscale.server.gamefiles import GameFiles
 from zeroscale.server.gamelists import GameLists
 from zeroscale.status import ServerView, Status

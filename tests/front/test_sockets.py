@@ -25,7 +25,7 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
-from zeroscale.protocols.minecraft import MinecraftConversation
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Relays
 from zeroscale.server.tally import Counts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zeroscale.errors import ConfigError
 from zeroscale.front.templates import LONGEST_TEXT, ComponentTemplate, Template
-from zeroscale.protocols.component import plain
+from zeroscale.protocols.minecraft.text_component import plain
 
 ALLOWED = frozenset({"name", "estimate", "waiting"})
 VALUES = {"name": "survival", "estimate": "about 40 s", "waiting": "2"}

@@ -10,7 +10,7 @@ import pytest
 from zeroscale.errors import ConfigError
 from zeroscale.front.icon import ICON
 from zeroscale.front.texts import DEFAULTS, Texts, about
-from zeroscale.protocols.component import plain, runs
+from zeroscale.protocols.minecraft.text_component import plain, runs
 from zeroscale.status import ServerView, Status
 
 NOW = 1000.0

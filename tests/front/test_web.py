@@ -6,7 +6,7 @@ import pytest
 
 from zeroscale.front.texts import DEFAULTS, Texts
 from zeroscale.front.web import LATER, SOON, TEXTS, try_again_in
-from zeroscale.protocols.component import plain
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.status import ServerView, Status
 
 

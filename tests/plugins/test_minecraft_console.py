@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
-from server.rcon_server import RconServer
+from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import minecraft_console

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from ports import free_port
-from server.rcon_server import RconServer
+from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.rcon_console import RconConsole

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from zeroscale.protocols.conversation import Conversation, StatusReply
-from zeroscale.protocols.legacy import LegacyConversation
-from zeroscale.protocols.minecraft import MinecraftConversation
-from zeroscale.protocols.modern import ModernConversation
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.protocols.minecraft.legacy import LegacyConversation
+from zeroscale.protocols.minecraft.modern import ModernConversation
 from zeroscale.protocols.tcp import GenericConversation
 
 CONVERSATIONS: list[Callable[[], Conversation]] = [

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft import packets as wire
 
 STATUS = {
     "version": {"name": "Paper 1.21.4", "protocol": 769},

@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import ITCPTransport
 
 from zeroscale.errors import BackendError
-from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.server import minecraft_probe
 from zeroscale.server.minecraft_probe import MinecraftProbe
 from zeroscale.server.probe import NoReply

@@ -22,7 +22,7 @@ from peers.programs import DEADLINE, Program, answers, processes_in, wait_until
 from ports import free_port
 
 from zeroscale.plugins.demo_journal import JournalReport, verify_journal
-from zeroscale.protocols.minecraft_client import (
+from zeroscale.protocols.minecraft.client import (
     CookieRequested,
     Disconnected,
     LoginClient,

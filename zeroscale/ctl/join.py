@@ -14,8 +14,8 @@ from zeroscale.ctl.arguments import add_address, add_protocol, seconds, told_why
 from zeroscale.ctl.link import Address, Link
 from zeroscale.ctl.ping import ask
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.protocols import versions
-from zeroscale.protocols.minecraft_client import (
+from zeroscale.protocols.minecraft import versions
+from zeroscale.protocols.minecraft.client import (
     CompressionSet,
     CookieRequested,
     Disconnected,

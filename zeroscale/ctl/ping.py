@@ -14,9 +14,9 @@ from zeroscale.ctl import exits, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds
 from zeroscale.ctl.link import Address, Link
 from zeroscale.errors import BackendError
-from zeroscale.protocols import versions
 from zeroscale.protocols.conversation import Component
-from zeroscale.protocols.minecraft_client import PongReceived, StatusClient, StatusEvent, StatusReceived
+from zeroscale.protocols.minecraft import versions
+from zeroscale.protocols.minecraft.client import PongReceived, StatusClient, StatusEvent, StatusReceived
 
 DEFAULT_TIMEOUT = 5.0
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TextIO
 
-from zeroscale.protocols import component
 from zeroscale.protocols.conversation import Component
+from zeroscale.protocols.minecraft import text_component as component
 
 FORMATS = {"bold": 1, "italic": 3, "underlined": 4, "strikethrough": 9}
 """ECMA-48's numbers; there is none for obfuscated text, which is readable here."""

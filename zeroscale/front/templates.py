@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from zeroscale.errors import ConfigError
-from zeroscale.protocols.component import parse, section_text
 from zeroscale.protocols.conversation import Component
+from zeroscale.protocols.minecraft.text_component import parse, section_text
 
 LONGEST_TEXT = 2000
 """Characters; a MOTD shows about 120, a kick fills a screen with this."""

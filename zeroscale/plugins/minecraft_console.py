@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.rcon_console import NothingSaid, RconConsole
+from zeroscale.protocols.minecraft.rcon import parse_list
 from zeroscale.server.gamefiles import GameFiles
-from zeroscale.server.rcon import parse_list
 
 logger = logging.getLogger(__name__)
 

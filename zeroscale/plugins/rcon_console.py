@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 
 from zeroscale.errors import PluginError, ProtocolError
-from zeroscale.server.rcon import LoggedIn, LoginRefused, MoreNeeded, RconClient, Replied
+from zeroscale.protocols.minecraft.rcon import LoggedIn, LoginRefused, MoreNeeded, RconClient, Replied
 
 READ_SIZE = 4096
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zeroscale.protocols import http
-from zeroscale.protocols.component import plain
 from zeroscale.protocols.conversation import Component, Connected, Event, Opened, StatusReply
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.sniffing import Recogniser
 
 CAPACITY = 65536

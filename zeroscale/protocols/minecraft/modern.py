@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import component, versions, wire
-from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host, stranger
 from zeroscale.protocols.conversation import (
     Component,
     Event,
@@ -20,8 +18,12 @@ from zeroscale.protocols.conversation import (
     StatusRequested,
     Treatment,
 )
-from zeroscale.protocols.hold import Hold
-from zeroscale.protocols.replies import encode_kick, encode_status
+from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import text_component as component
+from zeroscale.protocols.minecraft import versions
+from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host, stranger
+from zeroscale.protocols.minecraft.login_hold import Hold
+from zeroscale.protocols.minecraft.responses import encode_kick, encode_status
 
 LARGEST_HANDSHAKE = 1024
 """Bytes: 255 characters of 3 bytes each and a mod's marker are about 800 (PROTOCOL.md 6)."""

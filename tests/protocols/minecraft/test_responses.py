@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from mcstatus.responses import JavaStatusResponse
 from quarry.types.buffer import Buffer1_7
 
-from zeroscale.protocols import replies
-from zeroscale.protocols.component import parse
 from zeroscale.protocols.conversation import StatusReply
-from zeroscale.protocols.replies import LONGEST_JSON, encode_kick, encode_status
+from zeroscale.protocols.minecraft import responses as replies
+from zeroscale.protocols.minecraft.responses import LONGEST_JSON, encode_kick, encode_status
+from zeroscale.protocols.minecraft.text_component import parse
 
 ICON = "data:image/png;base64,iVBORw0KGgo="
 

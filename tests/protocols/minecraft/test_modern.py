@@ -17,7 +17,7 @@ from zeroscale.protocols.conversation import (
     StatusRequested,
     Treatment,
 )
-from zeroscale.protocols.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
+from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
 
 UUID = "0123456789abcdef0123456789abcdef"
 REPLY = StatusReply(description="asleep", online=0, maximum=20, version_name="1.21.4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.ctl.versions import PROTOCOLS, SAME_AS, protocol_number
+from zeroscale.protocols.minecraft.release_names import PROTOCOLS, SAME_AS, protocol_number
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import versions, wire
 from zeroscale.protocols.conversation import HoldAnswered
+from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import versions
 
 LARGEST_ANSWER = 1024
 """Bytes of a Login Plugin Response. "Not understood" is 7; a mod that thinks it understood us may say a little."""

@@ -22,10 +22,8 @@ from twisted.python.failure import Failure
 
 from zeroscale.access import offline_uuid
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.component import parse
 from zeroscale.protocols.conversation import StatusReply
-from zeroscale.protocols.minecraft import MinecraftConversation
-from zeroscale.protocols.minecraft_client import (
+from zeroscale.protocols.minecraft.client import (
     LARGEST_LOGIN,
     LARGEST_STATUS,
     CompressionSet,
@@ -40,6 +38,8 @@ from zeroscale.protocols.minecraft_client import (
     StatusReceived,
     login_start,
 )
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.protocols.minecraft.text_component import parse
 
 VARINT = Buffer1_7.pack_varint
 STRING = Buffer1_7.pack_string

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from zeroscale.access import offline_uuid
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import versions, wire
 from zeroscale.protocols.conversation import Component
+from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import versions
 
 LARGEST_STATUS = 1 << 18
 """Bytes of a status frame: 32767 UTF-16 units (PROTOCOL.md 1) are at most 98301 bytes; 256 KiB leave slack for mods."""

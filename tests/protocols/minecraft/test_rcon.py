@@ -9,11 +9,11 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from server.rcon_server import RconServer, packet, reply
+from protocols.minecraft.rcon_server import RconServer, packet, reply
 
 from zeroscale.errors import ProtocolError
-from zeroscale.server import rcon
-from zeroscale.server.rcon import (
+from zeroscale.protocols.minecraft import rcon
+from zeroscale.protocols.minecraft.rcon import (
     Event,
     LoggedIn,
     LoginRefused,

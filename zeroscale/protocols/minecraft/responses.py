@@ -6,8 +6,9 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from zeroscale.protocols import component, wire
 from zeroscale.protocols.conversation import Component, StatusReply
+from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import text_component as component
 
 LONGEST_JSON = 32767
 """UTF-16 units of a status's JSON that clients read (PROTOCOL.md 1); old ones read no longer kick either."""

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.component import parse
 from zeroscale.protocols.conversation import LoginRequested, StatusReply, StatusRequested
-from zeroscale.protocols.legacy import LegacyConversation
+from zeroscale.protocols.minecraft.legacy import LegacyConversation
+from zeroscale.protocols.minecraft.text_component import parse
 
 S = "\u00a7"
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from zeroscale.protocols import legacy
 from zeroscale.protocols.conversation import Component, Conversation, Event, StatusReply, Treatment
-from zeroscale.protocols.modern import ModernConversation
+from zeroscale.protocols.minecraft import legacy
+from zeroscale.protocols.minecraft.modern import ModernConversation
 from zeroscale.protocols.proxy_protocol import refuse_header
 
 

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.protocols.component import DEEPEST, Style, clean, parse, plain, runs, section_text, spelled_out
 from zeroscale.protocols.conversation import Component
+from zeroscale.protocols.minecraft.text_component import (
+    DEEPEST,
+    Style,
+    clean,
+    parse,
+    plain,
+    runs,
+    section_text,
+    spelled_out,
+)
 
 S = "\u00a7"
 GOLD, RED = Style(color="gold"), Style(color="red")

@@ -7,7 +7,7 @@ from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import HoldAnswered
-from zeroscale.protocols.hold import MOST_OUTSTANDING, Hold
+from zeroscale.protocols.minecraft.login_hold import MOST_OUTSTANDING, Hold
 
 
 def request_id(request: bytes) -> int:

@@ -28,12 +28,12 @@ from zeroscale.protocols.conversation import (
     StatusRequested,
     Treatment,
 )
-from zeroscale.protocols.legacy import LegacyConversation
-from zeroscale.protocols.minecraft import MinecraftConversation
-from zeroscale.protocols.minecraft_client import LoginClient, StatusClient
-from zeroscale.protocols.modern import LARGEST_HANDSHAKE, LARGEST_LOGIN_START, LONGEST_TAIL
+from zeroscale.protocols.minecraft.client import LoginClient, StatusClient
+from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.protocols.minecraft.legacy import LegacyConversation
+from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LARGEST_LOGIN_START, LONGEST_TAIL
 
-CAPTURED = json.loads((Path(__file__).parent.parent / "fixtures" / "first_bytes.json").read_text())
+CAPTURED = json.loads((Path(__file__).parent.parent.parent / "fixtures" / "first_bytes.json").read_text())
 SENT = [bytes.fromhex(each["bytes"]) for each in CAPTURED]
 REPLY = StatusReply(description="asleep", online=0, maximum=20, version_name="1.21.4")
 

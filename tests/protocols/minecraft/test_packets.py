@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import wire
+from zeroscale.protocols.minecraft import packets as wire
 
 
 def test_importing_the_protocols_installs_no_reactor() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.protocols import versions
+from zeroscale.protocols.minecraft import versions
 
 
 @pytest.mark.parametrize("protocol", [-1, -2147483648, 778, 1000, 0x40000000 + 338, 0x7FFFFFFF])

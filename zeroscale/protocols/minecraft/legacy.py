@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from enum import Enum
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import component
-from zeroscale.protocols.claims import LONGEST_NAME, check_name, routing_host
 from zeroscale.protocols.conversation import Component, Event, LoginRequested, StatusReply, StatusRequested
+from zeroscale.protocols.minecraft import text_component as component
+from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host
 
 QUIET = 0.3
 """Seconds. A ping that may be whole is taken as whole after them: real clients send it in one piece."""

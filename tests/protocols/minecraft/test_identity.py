@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.claims import check_name, routing_host, stranger
+from zeroscale.protocols.minecraft.identity import check_name, routing_host, stranger
 
 
 @pytest.mark.parametrize(

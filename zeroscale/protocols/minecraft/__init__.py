@@ -1,0 +1,1 @@
+"""The Minecraft Java protocol, every version from Beta 1.8 on."""
