@@ -19,10 +19,10 @@ from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.newcomers import Network
 from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
+from zeroscale.minecraft.player_lists import GameLists
+from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins import construct, find_plugin
 from zeroscale.protocols.conversation import Treatment
-from zeroscale.server.gamefiles import GameFiles
-from zeroscale.server.gamelists import GameLists
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.parts import Policy
 from zeroscale.system.files import server_directory

@@ -21,8 +21,8 @@ from zeroscale.config.secret_refs import Secret
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts
+from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins import find_plugin
-from zeroscale.server.gamefiles import GameFiles
 from zeroscale.system import endpoints as listening
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]

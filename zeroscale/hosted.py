@@ -22,7 +22,7 @@ from zeroscale.errors import ControlError
 from zeroscale.front.admission import Admission
 from zeroscale.front.place import Place
 from zeroscale.front.texts import Texts
-from zeroscale.server.gamefiles import GameFiles, session_lock_holder
+from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
 from zeroscale.server.generic_probe import GenericProbe
 from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle

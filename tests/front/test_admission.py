@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from zeroscale.access import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
 from zeroscale.front.admission import Admission, Limits, Rules, claim_of, judge
 from zeroscale.front.texts import Texts
+from zeroscale.minecraft.player_lists import GameLists
+from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
 from zeroscale.protocols.minecraft.text_component import plain, spelled_out
-from zeroscale.server.gamefiles import GameFiles
-from zeroscale.server.gamelists import GameLists
 from zeroscale.status import ServerView, Status
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
-from zeroscale.server.gamefiles import GameFiles
+from zeroscale.minecraft.server_files import GameFiles
 
 DEFAULT_PORT = 25565
 DEFAULT_JAR = "server.jar"

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from zeroscale.errors import PluginError
+from zeroscale.minecraft.server_files import GameFiles, read_properties
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft_console import MinecraftConsole
-from zeroscale.server.gamefiles import GameFiles, read_properties
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"

@@ -11,9 +11,9 @@ import re
 from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
+from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.rcon_console import NothingSaid, RconConsole
 from zeroscale.protocols.minecraft.rcon import parse_list
-from zeroscale.server.gamefiles import GameFiles
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroscale.server.gamefiles import (
-    GameFiles,
-    parse_properties,
-    read_properties,
-    session_lock_holder,
-)
+from zeroscale.minecraft.server_files import GameFiles, parse_properties, read_properties, session_lock_holder
 
 VANILLA = """#Minecraft server properties
 #Mon Nov 23 20:04:11 UTC 2026
@@ -154,7 +149,7 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
     path.write_text("motd=one")
     seen.append(files.motd)
     with monkeypatch.context() as patch:
-        patch.delattr("zeroscale.server.gamefiles.read_bounded")
+        patch.delattr("zeroscale.minecraft.server_files.read_bounded")
         seen.append(files.motd)
     path.write_text("motd=two")
     os.utime(path, ns=(1, 1))

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from zeroscale.access import Ban, Claim, Roll, offline_uuid
-from zeroscale.server import gamelists
-from zeroscale.server.gamefiles import GameFiles
-from zeroscale.server.gamelists import GameLists
+from zeroscale.minecraft import player_lists as gamelists
+from zeroscale.minecraft.player_lists import GameLists
+from zeroscale.minecraft.server_files import GameFiles
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
 LISTS = ["whitelist.json", "ops.json", "usercache.json", "banned-players.json", "banned-ips.json"]

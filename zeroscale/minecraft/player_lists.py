@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from zeroscale.access import Ban, Listed, Roll, ServerLists, parse_uuid
-from zeroscale.server.gamefiles import Cached, GameFiles
+from zeroscale.minecraft.server_files import Cached, GameFiles
 from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
