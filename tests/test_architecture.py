@@ -78,11 +78,17 @@ ROOMS = [
     ),
     Room(("minecraft.player_lists",), ("minecraft.server_files", "system.files", "access"), outside=("msgspec",)),
     Room(
-        ("server.records", "server.mirror", "minecraft.server_files", "protocols.minecraft.rcon", "system.files"),
+        (
+            "state.start_history",
+            "state.status_cache",
+            "minecraft.server_files",
+            "protocols.minecraft.rcon",
+            "system.files",
+        ),
         ("errors", "status", "system.lock_file"),
         outside=("msgspec",),
     ),
-    Room(("server.wishes",), ("server.keepfiles", "system.files"), outside=("msgspec",)),
+    Room(("state.operator_overrides",), ("state.flag_files", "system.files"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("server.probe", "server.minecraft_probe", "server.generic_probe", "server.readiness"),

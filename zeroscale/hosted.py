@@ -24,16 +24,16 @@ from zeroscale.front.place import Place
 from zeroscale.front.texts import Texts
 from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
 from zeroscale.server.generic_probe import GenericProbe
-from zeroscale.server.keepfiles import DEFAULT_TEXT, KeepFiles
 from zeroscale.server.lifecycle import Lifecycle
 from zeroscale.server.minecraft_probe import MinecraftProbe
-from zeroscale.server.mirror import Mirror
 from zeroscale.server.parts import Parts, Policy
 from zeroscale.server.readiness import Readiness
-from zeroscale.server.records import Records
 from zeroscale.server.scrollback import Scrollback
 from zeroscale.server.tally import Counts
-from zeroscale.server.wishes import Wishes
+from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles
+from zeroscale.state.operator_overrides import Wishes
+from zeroscale.state.start_history import Records
+from zeroscale.state.status_cache import Mirror
 from zeroscale.status import PlayerReport, ServerReport, Status
 from zeroscale.system.files import server_directory
 

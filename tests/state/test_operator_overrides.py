@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.server.keepfiles import DEFAULT_TEXT
-from zeroscale.server.wishes import LARGEST_FILE, Wishes
+from zeroscale.state.flag_files import DEFAULT_TEXT
+from zeroscale.state.operator_overrides import LARGEST_FILE, Wishes
 
 
 class World:

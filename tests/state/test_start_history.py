@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroscale.errors import StateError
-from zeroscale.server import records
-from zeroscale.server.records import Records
+from zeroscale.state import start_history as records
+from zeroscale.state.start_history import Records
 
 
 @pytest.fixture

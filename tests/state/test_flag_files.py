@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zeroscale.server.keepfiles import DEFAULT_TEXT, KEEP_ASLEEP, KEEP_AWAKE, LONGEST_TEXT, KeepFiles
+from zeroscale.state.flag_files import DEFAULT_TEXT, KEEP_ASLEEP, KEEP_AWAKE, LONGEST_TEXT, KeepFiles
 
 
 def test_without_the_files_nothing_is_held(tmp_path: Path) -> None:

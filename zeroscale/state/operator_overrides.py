@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.server.keepfiles import DEFAULT_TEXT
+from zeroscale.state.flag_files import DEFAULT_TEXT
 from zeroscale.system.files import KeptFile, read_bounded
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroscale.server import mirror
-from zeroscale.server.mirror import Mirror, replayable
+from zeroscale.state import status_cache as mirror
+from zeroscale.state.status_cache import Mirror, replayable
 
 REAL = {
     "version": {"name": "Paper 1.21.4", "protocol": 769},
