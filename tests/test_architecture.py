@@ -91,7 +91,7 @@ ROOMS = [
     Room(("state.operator_overrides",), ("state.flag_files", "system.files"), outside=("msgspec",)),
     Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
-        ("server.probe", "server.minecraft_probe", "server.generic_probe", "server.readiness"),
+        ("probes.base", "probes.minecraft", "probes.tcp", "probes.readiness"),
         ("protocols", "errors", "status"),
         outside=("twisted", "zope"),
     ),
@@ -133,7 +133,7 @@ ROOMS = [
         outside=("twisted", "zope"),
     ),
     Room(("config.triggers",), ("errors",), outside=("regex",)),
-    Room(("ready_command",), ("errors", "config.triggers")),
+    Room(("probes.command",), ("errors", "config.triggers")),
     Room(("config.model",), ("errors", "access", "config.triggers"), outside=("msgspec",)),
     Room(("command_line",), ("config.model", "config.durations", "errors", "version"), never=(*NETWORK, *FILES)),
     Room(("config.durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),

@@ -9,26 +9,20 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zeroscale import ready_command
 from zeroscale.bridge import from_coroutine
 from zeroscale.config import triggers as signs
 from zeroscale.config.model import ServerConfig
 from zeroscale.front import web
 from zeroscale.front.texts import Texts
+from zeroscale.probes import command as ready_command
+from zeroscale.probes.base import Probe
+from zeroscale.probes.readiness import LineReadiness, Readiness
+from zeroscale.probes.tcp import QUESTION_EVERY, Examiner, ExpectedBytes, GenericProbe, HttpStatus
 from zeroscale.protocols import http
 from zeroscale.protocols import sniffing as recognise
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.protocols.tcp import GenericConversation, HttpConversation
-from zeroscale.server.generic_probe import (
-    QUESTION_EVERY,
-    Examiner,
-    ExpectedBytes,
-    GenericProbe,
-    HttpStatus,
-)
-from zeroscale.server.probe import Probe
-from zeroscale.server.readiness import LineReadiness, Readiness
 from zeroscale.status import ServerView
 
 

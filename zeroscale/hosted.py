@@ -23,11 +23,11 @@ from zeroscale.front.admission import Admission
 from zeroscale.front.place import Place
 from zeroscale.front.texts import Texts
 from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
-from zeroscale.server.generic_probe import GenericProbe
+from zeroscale.probes.minecraft import MinecraftProbe
+from zeroscale.probes.readiness import Readiness
+from zeroscale.probes.tcp import GenericProbe
 from zeroscale.server.lifecycle import Lifecycle
-from zeroscale.server.minecraft_probe import MinecraftProbe
 from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.readiness import Readiness
 from zeroscale.server.scrollback import Scrollback
 from zeroscale.server.tally import Counts
 from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles

@@ -6,16 +6,16 @@ import json
 from typing import cast
 
 import pytest
+from probes.asked_server import REPLY, STATUS, Server, close, listening, send
 from pytest_twisted import ensureDeferred
-from server.asked_server import REPLY, STATUS, Server, close, listening, send
 from twisted.internet import reactor
 from twisted.internet.interfaces import ITCPTransport
 
 from zeroscale.errors import BackendError
+from zeroscale.probes import minecraft as minecraft_probe
+from zeroscale.probes.base import NoReply
+from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.server import minecraft_probe
-from zeroscale.server.minecraft_probe import MinecraftProbe
-from zeroscale.server.probe import NoReply
 from zeroscale.status import Answer
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from zeroscale.errors import BackendError
-from zeroscale.server.probe import NoReply, Probe
+from zeroscale.probes.base import NoReply, Probe
 from zeroscale.status import Answer
 
 logger = logging.getLogger(__name__)

@@ -7,18 +7,18 @@ import statistics
 import time
 
 import pytest
+from probes.asked_server import REPLY, STATUS, Server, close, listening, send
 from pytest_twisted import ensureDeferred
-from server.asked_server import REPLY, STATUS, Server, close, listening, send
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
-from zeroscale.server import readiness
-from zeroscale.server.minecraft_probe import MinecraftProbe
-from zeroscale.server.probe import NoReply
-from zeroscale.server.readiness import CONNECT_EVERY, LINELESS_GRACE, LineReadiness, Readiness
+from zeroscale.probes import readiness
+from zeroscale.probes.base import NoReply
+from zeroscale.probes.minecraft import MinecraftProbe
+from zeroscale.probes.readiness import CONNECT_EVERY, LINELESS_GRACE, LineReadiness, Readiness
 from zeroscale.status import Answer
 
 

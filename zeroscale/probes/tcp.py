@@ -13,7 +13,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.server.probe import QUESTION_TIMEOUT, Line, TcpProbe
+from zeroscale.probes.base import QUESTION_TIMEOUT, Line, TcpProbe
 from zeroscale.status import Answer
 
 QUESTION_EVERY = 1.0

@@ -11,7 +11,7 @@ from pytest_twisted import ensureDeferred
 
 from zeroscale.bridge import from_coroutine
 from zeroscale.errors import BackendError
-from zeroscale.ready_command import run
+from zeroscale.probes.command import run
 
 
 @ensureDeferred

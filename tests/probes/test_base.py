@@ -5,16 +5,16 @@ from __future__ import annotations
 import socket
 
 import pytest
+from probes.asked_server import listening, send
 from pytest_twisted import ensureDeferred
-from server.asked_server import listening, send
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
-from zeroscale.server import probe
-from zeroscale.server.minecraft_probe import MinecraftProbe
+from zeroscale.probes import base as probe
+from zeroscale.probes.minecraft import MinecraftProbe
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 

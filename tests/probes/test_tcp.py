@@ -17,13 +17,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
+from zeroscale.probes.tcp import Examiner, ExpectedBytes, GenericProbe, HttpStatus
 from zeroscale.protocols import http
-from zeroscale.server.generic_probe import (
-    Examiner,
-    ExpectedBytes,
-    GenericProbe,
-    HttpStatus,
-)
 from zeroscale.status import Answer
 
 ASKED = http.question("127.0.0.1", 80, "/health")

@@ -9,8 +9,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
+from zeroscale.probes.base import QUESTION_TIMEOUT, Line, NoReply, TcpProbe
 from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
-from zeroscale.server.probe import QUESTION_TIMEOUT, Line, NoReply, TcpProbe
 from zeroscale.status import Answer
 
 UNDECIDED_PROTOCOL = -1
