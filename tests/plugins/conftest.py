@@ -12,7 +12,7 @@ from plugins.behaviour import Subject
 from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 
-from zeroscale.plugins import process
+from zeroscale.process import child as process
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from plugins.watching import Output, kill_at_end
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
 from zeroscale.plugins.demo import Server
 from zeroscale.plugins.demo_journal import verify_journal
+from zeroscale.process import procfs as process_table
 
 PROTOCOLS = [4, 47, 340, 760, 777, 1073742162, -1]
 """1.7.2 to 26.3, a snapshot, and a client that does not say."""

@@ -12,9 +12,9 @@ from plugins.behaviour import Adopts, IsForbidden, Lives, Pauses, Subject, Vanis
 from plugins.watching import Output, kill_at_end, until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
 from zeroscale.plugins.generic import Server, signal_number
-from zeroscale.plugins.process_record import load_record
+from zeroscale.process import procfs as process_table
+from zeroscale.process.record import load_record
 
 
 def make(state: Path, *words: str, **keywords: str) -> tuple[Server, Output]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
-from zeroscale.plugins.process import ServerProcess
+from zeroscale.process.child import ServerProcess
 
 DEADLINE = 60.0
 """Seconds after which what has not come is given up."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import spawn
-from zeroscale.plugins.process import ServerProcess
+from zeroscale.process import spawn
+from zeroscale.process.child import ServerProcess
 from zeroscale.status import Status
 
 

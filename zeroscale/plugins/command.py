@@ -17,9 +17,9 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import values
-from zeroscale.plugins.errand import Done, Errands, TookTooLong
 from zeroscale.plugins.presence import Looking, Presence
 from zeroscale.plugins.reach import Reach, reach
+from zeroscale.process.command_runner import Done, Errands, TookTooLong
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.errand import Done, Errands
 from zeroscale.plugins.unit_state import PROPERTIES, UnitState, from_properties, refusal
+from zeroscale.process.command_runner import Done, Errands
 
 QUESTION_LIMIT = 15.0
 """Seconds for a question: systemctl answers within milliseconds, and a busy systemd within a few seconds."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins import values
-from zeroscale.plugins.errand import Errands
 from zeroscale.plugins.magic_packet import hardware_address, magic_packet, password_bytes
 from zeroscale.plugins.presence import Presence
 from zeroscale.plugins.reach import Reach, reach
+from zeroscale.process.command_runner import Errands
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)

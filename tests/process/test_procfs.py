@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from plugins.watching import stranger, until
 
-from zeroscale.plugins import process_table
+from zeroscale.process import procfs as process_table
 
 
 def test_the_facts_of_this_process() -> None:

@@ -11,8 +11,9 @@ import pytest
 from plugins.watching import Output, children, until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import errand, process_table
-from zeroscale.plugins.errand import Done, Errands
+from zeroscale.process import command_runner as errand
+from zeroscale.process import procfs as process_table
+from zeroscale.process.command_runner import Done, Errands
 
 
 def make(state: Path) -> tuple[Errands, Output]:

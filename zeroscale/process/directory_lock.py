@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
+from zeroscale.process import procfs as process_table
 from zeroscale.system import lock_file
 
 logger = logging.getLogger(__name__)

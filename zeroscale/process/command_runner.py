@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.console import OutputFile
-from zeroscale.plugins.spawn import spawn
+from zeroscale.process.console_files import OutputFile
+from zeroscale.process.spawn import spawn
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the output of a command that runs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.plugins.process_record import ProcessRecord, load_record
+from zeroscale.process.record import ProcessRecord, load_record
 
 RECORD = ProcessRecord(pid=4711, start_time=12, boot_id="b", argv=("java", "-jar", "server.jar"))
 

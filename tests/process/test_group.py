@@ -13,9 +13,9 @@ import pytest
 from peers.programs import wait_until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
-from zeroscale.plugins.process_group import MARK, ProcessGroup
-from zeroscale.plugins.process_record import ProcessRecord
+from zeroscale.process import procfs as process_table
+from zeroscale.process.group import MARK, ProcessGroup
+from zeroscale.process.record import ProcessRecord
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import console
-from zeroscale.plugins.console import InputFifo, OutputFile, readable
+from zeroscale.process import console_files as console
+from zeroscale.process.console_files import InputFifo, OutputFile, readable
 
 
 class Reader:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
-from zeroscale.plugins.console import READ_SIZE, InputFifo, OutputFile
-from zeroscale.plugins.process_group import ProcessGroup
-from zeroscale.plugins.process_record import ProcessRecord, load_record
-from zeroscale.plugins.spawn import spawn
-from zeroscale.plugins.world_lock import WorldLock
+from zeroscale.process import procfs as process_table
+from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
+from zeroscale.process.directory_lock import WorldLock
+from zeroscale.process.group import ProcessGroup
+from zeroscale.process.record import ProcessRecord, load_record
+from zeroscale.process.spawn import spawn
 
 logger = logging.getLogger(__name__)
 

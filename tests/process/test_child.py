@@ -16,10 +16,10 @@ import pytest
 from plugins.watching import Bench, children, stranger, until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process as module
-from zeroscale.plugins import process_table
-from zeroscale.plugins.process import ServerProcess
-from zeroscale.plugins.world_lock import WorldLock
+from zeroscale.process import child as module
+from zeroscale.process import procfs as process_table
+from zeroscale.process.child import ServerProcess
+from zeroscale.process.directory_lock import WorldLock
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
 """A server in shell: says it is ready, repeats what it is told, and ends on `stop`."""

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import process_table
-from zeroscale.plugins.process_record import ProcessRecord
+from zeroscale.process import procfs as process_table
+from zeroscale.process.record import ProcessRecord
 
 MARK = "ZEROSCALE_SERVER"
 """The name of what every server of ours finds in its environment."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.world_lock import NAME, WorldLock
+from zeroscale.process.directory_lock import NAME, WorldLock
 
 
 def taken(directory: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from plugins.watching import children
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.spawn import check, spawn
+from zeroscale.process.spawn import check, spawn
 
 
 def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
