@@ -21,9 +21,9 @@ from processes import Program, python
 from zeroscale.errors import PluginError
 from zeroscale.options import parse
 from zeroscale.plugins import kubernetes, kubernetes_scale, kubernetes_watch
-from zeroscale.plugins.described import PASSED_ON
 from zeroscale.plugins.kubernetes import Server
 from zeroscale.plugins.kubernetes_tables import OWN
+from zeroscale.plugins.support.labels import PASSED_ON
 from zeroscale.status import Status
 
 

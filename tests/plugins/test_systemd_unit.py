@@ -12,7 +12,8 @@ from plugins.fake_systemd import Daemon, Systemd
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import presence, systemd_unit, unit_bus
+from zeroscale.plugins import systemd_unit, unit_bus
+from zeroscale.plugins.support import external_server as presence
 from zeroscale.plugins.systemd_unit import Server
 
 UNIT = "game.service"

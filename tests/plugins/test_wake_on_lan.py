@@ -17,7 +17,7 @@ from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError
 from zeroscale.plugins import wake_on_lan
 from zeroscale.plugins.magic_packet import hardware_address, magic_packet
-from zeroscale.plugins.reach import Reach
+from zeroscale.plugins.support.tcp_check import Reach
 from zeroscale.plugins.wake_on_lan import Server
 from zeroscale.status import Status
 

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import values
-from zeroscale.plugins.presence import Looking, Presence
-from zeroscale.plugins.reach import Reach, reach
+from zeroscale.plugins.support import arguments as values
+from zeroscale.plugins.support.external_server import Looking, Presence
+from zeroscale.plugins.support.tcp_check import Reach, reach
 from zeroscale.process.command_runner import Done, Errands, TookTooLong
 from zeroscale.status import Status
 

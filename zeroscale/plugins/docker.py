@@ -20,12 +20,13 @@ from typing import Any
 from aiodocker import Docker
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import docker_engine, values
+from zeroscale.plugins import docker_engine
 from zeroscale.plugins.docker_console import execute, type_line
 from zeroscale.plugins.docker_container import Container
 from zeroscale.plugins.docker_engine import Engine, EngineError, waits
 from zeroscale.plugins.docker_follow import FollowedContainer
 from zeroscale.plugins.docker_run import Run, reason_of
+from zeroscale.plugins.support import arguments as values
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from aiodocker import Docker
 
-from zeroscale.plugins.announcements import Announcements
 from zeroscale.plugins.docker_container import LOOPBACK
 from zeroscale.plugins.docker_engine import Engine
 from zeroscale.plugins.docker_tables import MINECRAFT_PORT, is_described, tables_of
+from zeroscale.plugins.support.change_feed import Announcements
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.described import NUMBER, Table, hosts, is_ports, put, value
 from zeroscale.plugins.docker_container import HOST_NETWORK, LOOPBACK
-from zeroscale.plugins.values import protocol
+from zeroscale.plugins.support.arguments import protocol
+from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put, value
 
 PREFIX = "zeroscale."
 

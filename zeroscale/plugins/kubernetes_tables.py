@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zeroscale.plugins.described import NUMBER, Table, hosts, is_ports, put
-from zeroscale.plugins.described import value as value_of
 from zeroscale.plugins.kubernetes_workload import NAMESPACE
+from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put
+from zeroscale.plugins.support.labels import value as value_of
 
 PREFIX = "zeroscale/"
 """Of an annotation's key; a prefix is a DNS name by the API's rules, and this one belongs to nobody."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import values
-from zeroscale.plugins.presence import Looking, Presence
+from zeroscale.plugins.support import arguments as values
+from zeroscale.plugins.support.external_server import Looking, Presence
 from zeroscale.plugins.unit_commands import UnitCommands
 from zeroscale.plugins.unit_state import UnitState, unit_name
 from zeroscale.status import Status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.plugins.described import PASSED_ON, Table, hosts, is_ports, put, value
+from zeroscale.plugins.support.labels import PASSED_ON, Table, hosts, is_ports, put, value
 
 
 @pytest.mark.parametrize(

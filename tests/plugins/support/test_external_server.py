@@ -10,8 +10,8 @@ import pytest
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import presence
-from zeroscale.plugins.presence import Looking, Presence
+from zeroscale.plugins.support import external_server as presence
+from zeroscale.plugins.support.external_server import Looking, Presence
 
 
 def told(of: Presence) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import values
+from zeroscale.plugins.support import arguments as values
 
 
 @pytest.mark.parametrize(("value", "number"), [("5", 5.0), (2.5, 2.5), ("0.01", 0.01), ("86400", 86400.0)])

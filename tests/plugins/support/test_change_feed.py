@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zeroscale.plugins.announcements import Announcements
-from zeroscale.plugins.described import Table
+from zeroscale.plugins.support.change_feed import Announcements
+from zeroscale.plugins.support.labels import Table
 
 
 def test_what_is_new_is_told_and_what_is_wrong_once_for_as_long_as_it_is() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from zeroscale.plugins.described import Table
+from zeroscale.plugins.support.labels import Table
 
 
 class Announcements:

@@ -9,7 +9,7 @@ import pytest
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.reach import Reach, reach
+from zeroscale.plugins.support.tcp_check import Reach, reach
 
 
 async def test_a_listener_is_reached_and_left_at_once() -> None:

@@ -1,0 +1,1 @@
+"""What plugins share whose server is not a child process of zeroscale."""
