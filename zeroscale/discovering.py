@@ -138,7 +138,7 @@ class Discovering:
                 self._changed()
 
         if name == "docker":
-            from zeroscale.plugins import docker_discovery
+            from zeroscale.plugins.docker import discovery as docker_discovery
 
             return docker_discovery.Discovery(changed, base_url=config.base_url, listen=listen)
         from zeroscale.plugins import kubernetes_discovery

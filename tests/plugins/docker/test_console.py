@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plugins.fake_engine import FakeEngine
+from plugins.docker.fake_engine import FakeEngine
 
-from zeroscale.plugins.docker_console import execute, type_line
-from zeroscale.plugins.docker_engine import Engine, EngineError
+from zeroscale.plugins.docker.console import execute, type_line
+from zeroscale.plugins.docker.engine import Engine, EngineError
 
 
 async def test_what_an_engine_refuses_is_one_line(tmp_path: Path) -> None:

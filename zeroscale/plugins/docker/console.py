@@ -7,7 +7,7 @@ import shlex
 from aiodocker import Docker
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker_engine import Engine
+from zeroscale.plugins.docker.engine import Engine
 
 MOST_SAID = 8192
 """Bytes of what a console command says, from its end."""

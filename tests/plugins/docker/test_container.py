@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker_container import container_of, seconds_since_1970
+from zeroscale.plugins.docker.container import container_of, seconds_since_1970
 
 CREATED = {
     "Id": "06bfc506a8ea",

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from zeroscale.plugins.docker_output import LONGEST_LINE, Lines, read_frame
+from zeroscale.plugins.docker.log_stream import LONGEST_LINE, Lines, read_frame
 
 
 def lines_of(*pieces: bytes) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from zeroscale.plugins.docker_container import Container
+from zeroscale.plugins.docker.container import Container
 
 LATE = 1.0
 """Seconds in which what an engine says last comes after the news of an end."""

@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiodocker import DockerError
-from plugins.containers import Gate
-from plugins.fake_engine import FakeEngine
+from plugins.docker.containers import Gate
+from plugins.docker.fake_engine import FakeEngine
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import docker_engine
-from zeroscale.plugins.docker_engine import Engine, EngineError, engine_url, waits
+from zeroscale.plugins.docker import engine as docker_engine
+from zeroscale.plugins.docker.engine import Engine, EngineError, engine_url, waits
 
 
 @asynccontextmanager

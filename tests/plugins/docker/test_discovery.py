@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.containers import Gate
-from plugins.fake_engine import FakeContainer, FakeEngine
+from plugins.docker.containers import Gate
+from plugins.docker.fake_engine import FakeContainer, FakeEngine
 from plugins.watching import until
 
-from zeroscale.plugins import docker_engine
-from zeroscale.plugins.docker_discovery import Discovery
+from zeroscale.plugins.docker import engine as docker_engine
+from zeroscale.plugins.docker.discovery import Discovery
 
 Told = list[Mapping[str, Mapping[str, Any]]]
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from plugins.fake_engine import FakeEngine
+from plugins.docker.fake_engine import FakeEngine
 from plugins.watching import Output, until
 
-from zeroscale.plugins.docker_engine import Engine
-from zeroscale.plugins.docker_follow import LAST_LINES, FollowedContainer
+from zeroscale.plugins.docker.engine import Engine
+from zeroscale.plugins.docker.watcher import LAST_LINES, FollowedContainer
 from zeroscale.status import Status
 
 

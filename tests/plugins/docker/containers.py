@@ -17,7 +17,7 @@ from aiohttp import UnixConnector
 from plugins.behaviour import Subject
 from plugins.watching import GLANCE
 
-from zeroscale.plugins.docker import Server
+from zeroscale.plugins.docker.server import Server
 
 SCRIPT = (
     "hold=; asked=; trap 'hold=1; echo holding' USR1; trap 'hold=' USR2; trap 'asked=1; echo asked' TERM; "

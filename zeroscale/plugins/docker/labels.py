@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker_container import HOST_NETWORK, LOOPBACK
+from zeroscale.plugins.docker.container import HOST_NETWORK, LOOPBACK
 from zeroscale.plugins.support.arguments import protocol
 from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put, value
 

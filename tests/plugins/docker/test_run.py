@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from zeroscale.plugins.docker_container import container_of
-from zeroscale.plugins.docker_run import Run, reason_of
+from zeroscale.plugins.docker.container import container_of
+from zeroscale.plugins.docker.run import Run, reason_of
 
 
 async def test_a_run_ends_once_and_says_how() -> None:

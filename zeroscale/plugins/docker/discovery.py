@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from aiodocker import Docker
 
-from zeroscale.plugins.docker_container import LOOPBACK
-from zeroscale.plugins.docker_engine import Engine
-from zeroscale.plugins.docker_tables import MINECRAFT_PORT, is_described, tables_of
+from zeroscale.plugins.docker.container import LOOPBACK
+from zeroscale.plugins.docker.engine import Engine
+from zeroscale.plugins.docker.labels import MINECRAFT_PORT, is_described, tables_of
 from zeroscale.plugins.support.change_feed import Announcements
 
 logger = logging.getLogger(__name__)

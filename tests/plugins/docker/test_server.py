@@ -26,13 +26,13 @@ from plugins.behaviour import (
     core,
 )
 from plugins.behaviour import future as awaited
-from plugins.containers import CONFIG, HEALTH, ContainerSubject
-from plugins.fake_engine import FakeContainer, FakeEngine
+from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
+from plugins.docker.fake_engine import FakeContainer, FakeEngine
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import docker_engine
-from zeroscale.plugins.docker import Server
+from zeroscale.plugins.docker import engine as docker_engine
+from zeroscale.plugins.docker.server import Server
 from zeroscale.status import Status
 
 

@@ -20,12 +20,12 @@ from typing import Any
 from aiodocker import Docker
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import docker_engine
-from zeroscale.plugins.docker_console import execute, type_line
-from zeroscale.plugins.docker_container import Container
-from zeroscale.plugins.docker_engine import Engine, EngineError, waits
-from zeroscale.plugins.docker_follow import FollowedContainer
-from zeroscale.plugins.docker_run import Run, reason_of
+from zeroscale.plugins.docker import engine as docker_engine
+from zeroscale.plugins.docker.console import execute, type_line
+from zeroscale.plugins.docker.container import Container
+from zeroscale.plugins.docker.engine import Engine, EngineError, waits
+from zeroscale.plugins.docker.run import Run, reason_of
+from zeroscale.plugins.docker.watcher import FollowedContainer
 from zeroscale.plugins.support import arguments as values
 from zeroscale.status import Status
 

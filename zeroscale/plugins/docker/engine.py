@@ -19,8 +19,8 @@ import aiohttp
 from aiodocker import Docker, DockerError
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker_container import Container, container_of, seconds_since_1970
-from zeroscale.plugins.docker_output import Lines, read_frame
+from zeroscale.plugins.docker.container import Container, container_of, seconds_since_1970
+from zeroscale.plugins.docker.log_stream import Lines, read_frame
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from zeroscale.plugins.docker_container import Container
-from zeroscale.plugins.docker_engine import Engine, EngineError, waits
-from zeroscale.plugins.docker_run import Run, reason_of
+from zeroscale.plugins.docker.container import Container
+from zeroscale.plugins.docker.engine import Engine, EngineError, waits
+from zeroscale.plugins.docker.run import Run, reason_of
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)

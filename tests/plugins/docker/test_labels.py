@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zeroscale.config import loader as configfile
-from zeroscale.plugins.docker_tables import is_described, tables_of
+from zeroscale.plugins.docker.labels import is_described, tables_of
 
 
 def described(
