@@ -141,7 +141,7 @@ class Discovering:
             from zeroscale.plugins.docker import discovery as docker_discovery
 
             return docker_discovery.Discovery(changed, base_url=config.base_url, listen=listen)
-        from zeroscale.plugins import kubernetes_discovery
+        from zeroscale.plugins.kubernetes import discovery as kubernetes_discovery
 
         return kubernetes_discovery.Discovery(
             changed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zeroscale.plugins.kubernetes_workload import NAMESPACE
+from zeroscale.plugins.kubernetes.workload import NAMESPACE
 from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put
 from zeroscale.plugins.support.labels import value as value_of
 

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from plugins.kubernetes_api import Cluster, quicken
+from plugins.kubernetes.fake_cluster import Cluster, quicken
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import kubernetes_scale
-from zeroscale.plugins.kubernetes_api import Api, ApiUnavailable
-from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_scale import Scaler, is_enough, patiently
-from zeroscale.plugins.kubernetes_workload import Reference
+from zeroscale.plugins.kubernetes import scale as kubernetes_scale
+from zeroscale.plugins.kubernetes.api import Api, ApiUnavailable
+from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.kubernetes.scale import Scaler, is_enough, patiently
+from zeroscale.plugins.kubernetes.workload import Reference
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from plugins.kubernetes_api import Cluster, quicken, status
+from plugins.kubernetes.fake_cluster import Cluster, quicken, status
 
-from zeroscale.plugins import kubernetes_api
-from zeroscale.plugins.kubernetes_api import Api, ApiRefused, ApiUnavailable, Call
-from zeroscale.plugins.kubernetes_credentials import Credentials
+from zeroscale.plugins.kubernetes import api as kubernetes_api
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.credentials import Credentials
 
 LIST = Call("list", "statefulsets", "apps", "games")
 WATCH = Call("watch", "statefulsets", "apps", "games")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.kubernetes_api import Cluster, quicken
+from plugins.kubernetes.fake_cluster import Cluster, quicken
 from plugins.watching import until
 
-from zeroscale.plugins import kubernetes_watch
-from zeroscale.plugins.kubernetes_discovery import Discovery
+from zeroscale.plugins.kubernetes import watch as kubernetes_watch
+from zeroscale.plugins.kubernetes.discovery import Discovery
 
 
 @pytest.fixture(autouse=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
+from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
 from plugins.watching import until
 
-from zeroscale.plugins import kubernetes_watch
-from zeroscale.plugins.kubernetes_api import WATCH_SECONDS, Api
-from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_watch import Watch
+from zeroscale.plugins.kubernetes import watch as kubernetes_watch
+from zeroscale.plugins.kubernetes.api import WATCH_SECONDS, Api
+from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.kubernetes.watch import Watch
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from plugins.kubernetes_api import Cluster
+from plugins.kubernetes.fake_cluster import Cluster
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import kubernetes_credentials
-from zeroscale.plugins.kubernetes_api import Api, ApiRefused, ApiUnavailable, Call
-from zeroscale.plugins.kubernetes_credentials import Credentials
+from zeroscale.plugins.kubernetes import credentials as kubernetes_credentials
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.credentials import Credentials
 
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 LIST = Call("list", "statefulsets", "apps", "games")

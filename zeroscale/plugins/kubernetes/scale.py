@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_api import Api, ApiRefused, ApiUnavailable, Call
-from zeroscale.plugins.kubernetes_watch import FIRST_DELAY, LONGEST_DELAY, list_all
-from zeroscale.plugins.kubernetes_workload import Reference, Workload, is_alive, replicas_of, scaled
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.watch import FIRST_DELAY, LONGEST_DELAY, list_all
+from zeroscale.plugins.kubernetes.workload import Reference, Workload, is_alive, replicas_of, scaled
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from kubernetes_asyncio.client import ApiClient
 
 from zeroscale import __version__
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_credentials import Credentials
+from zeroscale.plugins.kubernetes.credentials import Credentials
 
 REQUEST_TIMEOUT = 15.0
 """Seconds for one answer. An API server answers in milliseconds; one that is overloaded says so with a 429."""

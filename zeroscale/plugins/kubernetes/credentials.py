@@ -18,7 +18,7 @@ from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
 from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import kubernetes_exec
+from zeroscale.plugins.kubernetes import exec_credential as kubernetes_exec
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts a pod's token, the cluster's certificate authority and the pod's namespace."""

@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_api import Api, ApiUnavailable
-from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_scale import TRIES, Scaler, is_enough, patiently
-from zeroscale.plugins.kubernetes_watch import Watch
-from zeroscale.plugins.kubernetes_workload import NAMESPACE, Reference, Workload
+from zeroscale.plugins.kubernetes.api import Api, ApiUnavailable
+from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.kubernetes.scale import TRIES, Scaler, is_enough, patiently
+from zeroscale.plugins.kubernetes.watch import Watch
+from zeroscale.plugins.kubernetes.workload import NAMESPACE, Reference, Workload
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes_workload import Reference, Workload, is_alive, label_selector, replicas_of, scaled
+from zeroscale.plugins.kubernetes.workload import Reference, Workload, is_alive, label_selector, replicas_of, scaled
 
 
 @pytest.mark.parametrize(

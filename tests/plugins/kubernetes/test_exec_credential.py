@@ -14,7 +14,7 @@ import pytest
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import kubernetes_exec
+from zeroscale.plugins.kubernetes import exec_credential as kubernetes_exec
 
 VERSION = "client.authentication.k8s.io/v1"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zeroscale.config import loader as configfile
-from zeroscale.plugins.kubernetes_tables import tables_of
+from zeroscale.plugins.kubernetes.annotations import tables_of
 
 
 def described(

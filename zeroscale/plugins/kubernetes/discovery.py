@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zeroscale.plugins.kubernetes_api import Api
-from zeroscale.plugins.kubernetes_credentials import Credentials
-from zeroscale.plugins.kubernetes_tables import MINECRAFT_PORT, tables_of
-from zeroscale.plugins.kubernetes_watch import Watch
+from zeroscale.plugins.kubernetes.annotations import MINECRAFT_PORT, tables_of
+from zeroscale.plugins.kubernetes.api import Api
+from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.support.change_feed import Announcements
 
 logger = logging.getLogger(__name__)

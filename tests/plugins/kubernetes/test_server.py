@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 import yaml
 from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
-from plugins.kubernetes_api import EXPIRED, Cluster, quicken, status
+from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
 from plugins.watching import Output, until
 from ports import free_port
 from processes import Program, python
 
 from zeroscale.errors import PluginError
 from zeroscale.options import parse
-from zeroscale.plugins import kubernetes, kubernetes_scale, kubernetes_watch
-from zeroscale.plugins.kubernetes import Server
-from zeroscale.plugins.kubernetes_tables import OWN
+from zeroscale.plugins.kubernetes import scale as kubernetes_scale
+from zeroscale.plugins.kubernetes import server as kubernetes
+from zeroscale.plugins.kubernetes import watch as kubernetes_watch
+from zeroscale.plugins.kubernetes.annotations import OWN
+from zeroscale.plugins.kubernetes.server import Server
 from zeroscale.plugins.support.labels import PASSED_ON
 from zeroscale.status import Status
 
@@ -656,7 +658,7 @@ async def test_zeroscale_wakes_it_lets_it_sleep_and_heeds_who_scales_it_by_hand(
 
 # What docs/kubernetes.md tells to apply
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parent.parents[2] / "docs"
 
 
 def manifests(name: str) -> list[dict[str, Any]]:
