@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.unit_state import PROPERTIES, UnitState, from_properties, refusal
+from zeroscale.plugins.systemd_unit.unit_state import PROPERTIES, UnitState, from_properties, refusal
 from zeroscale.process.command_runner import Done, Errands
 
 QUESTION_LIMIT = 15.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.unit_state import UnitState, from_properties, refusal, unit_name
+from zeroscale.plugins.systemd_unit.unit_state import UnitState, from_properties, refusal, unit_name
 
 
 @pytest.mark.parametrize(

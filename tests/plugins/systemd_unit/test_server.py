@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from plugins.behaviour import Adopts, Finds, FindsPauses, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
-from plugins.fake_systemctl import Systemctl
-from plugins.fake_systemd import Daemon, Systemd
+from plugins.systemd_unit.fake_systemctl import Systemctl
+from plugins.systemd_unit.fake_systemd import Daemon, Systemd
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import systemd_unit, unit_bus
 from zeroscale.plugins.support import external_server as presence
-from zeroscale.plugins.systemd_unit import Server
+from zeroscale.plugins.systemd_unit import dbus as unit_bus
+from zeroscale.plugins.systemd_unit import server as systemd_unit
+from zeroscale.plugins.systemd_unit.server import Server
 
 UNIT = "game.service"
 

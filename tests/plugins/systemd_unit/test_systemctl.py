@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plugins.fake_systemctl import Systemctl
+from plugins.systemd_unit.fake_systemctl import Systemctl
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.unit_commands import UnitCommands
+from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
 
 
 @pytest.fixture

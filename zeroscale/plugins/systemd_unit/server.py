@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments as values
 from zeroscale.plugins.support.external_server import Looking, Presence
-from zeroscale.plugins.unit_commands import UnitCommands
-from zeroscale.plugins.unit_state import UnitState, unit_name
+from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
+from zeroscale.plugins.systemd_unit.unit_state import UnitState, unit_name
 from zeroscale.status import Status
 
 if TYPE_CHECKING:
-    from zeroscale.plugins.unit_bus import UnitBus
+    from zeroscale.plugins.systemd_unit.dbus import UnitBus
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class Server:
         ways: list[UnitBus | UnitCommands] = [commands]
         if _has_library():
             if self._untried is None:
-                from zeroscale.plugins.unit_bus import UnitBus
+                from zeroscale.plugins.systemd_unit.dbus import UnitBus
 
                 self._untried = UnitBus(self.unit, user=self._user)
             ways.insert(0, self._untried)

@@ -17,7 +17,7 @@ from dbus_fast import BusType, DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.unit_state import UnitState, from_properties, refusal
+from zeroscale.plugins.systemd_unit.unit_state import UnitState, from_properties, refusal
 
 logger = logging.getLogger(__name__)
 

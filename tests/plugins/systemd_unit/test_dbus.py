@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from plugins.fake_systemd import Daemon, Systemd
+from plugins.systemd_unit.fake_systemd import Daemon, Systemd
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import unit_bus
-from zeroscale.plugins.unit_bus import UnitBus
-from zeroscale.plugins.unit_state import UnitState
+from zeroscale.plugins.systemd_unit import dbus as unit_bus
+from zeroscale.plugins.systemd_unit.dbus import UnitBus
+from zeroscale.plugins.systemd_unit.unit_state import UnitState
 
 pytestmark = pytest.mark.peers("dbus-daemon")
 

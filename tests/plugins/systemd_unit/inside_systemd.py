@@ -14,8 +14,8 @@ from plugins.behaviour import Adopts, Finds, FindsPauses, Lives, Pauses, Subject
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import systemd_unit
-from zeroscale.plugins.systemd_unit import Server
+from zeroscale.plugins.systemd_unit import server as systemd_unit
+from zeroscale.plugins.systemd_unit.server import Server
 
 UNIT = "zeroscale-test.service"
 UNIT_FILE = Path("/etc/systemd/system") / UNIT
