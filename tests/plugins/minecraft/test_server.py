@@ -11,7 +11,7 @@ import pytest
 from plugins.watching import Output, kill_at_end
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.minecraft import Server
+from zeroscale.plugins.minecraft.server import Server
 
 FAKE_JAVA = """#!/bin/sh
 echo "arguments: $*"

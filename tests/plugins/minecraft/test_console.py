@@ -14,8 +14,8 @@ from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import GameFiles
-from zeroscale.plugins import minecraft_console
-from zeroscale.plugins.minecraft_console import MinecraftConsole
+from zeroscale.plugins.minecraft import console as minecraft_console
+from zeroscale.plugins.minecraft.console import MinecraftConsole
 
 PASSWORD = "secret"
 EMPTY = "[12:00:00] [Server thread/INFO]: There are 0 of a max of 20 players online: "

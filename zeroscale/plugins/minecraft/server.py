@@ -16,7 +16,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import GameFiles, read_properties
 from zeroscale.plugins.base import ProcessServer
-from zeroscale.plugins.minecraft_console import MinecraftConsole
+from zeroscale.plugins.minecraft.console import MinecraftConsole
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"

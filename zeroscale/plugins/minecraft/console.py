@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import GameFiles
-from zeroscale.plugins.rcon_console import NothingSaid, RconConsole
+from zeroscale.plugins.minecraft.rcon_client import NothingSaid, RconConsole
 from zeroscale.protocols.minecraft.rcon import parse_list
 
 logger = logging.getLogger(__name__)

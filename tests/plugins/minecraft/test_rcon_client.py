@@ -11,7 +11,7 @@ from ports import free_port
 from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.rcon_console import RconConsole
+from zeroscale.plugins.minecraft.rcon_client import RconConsole
 
 PASSWORD = "secret"
 
