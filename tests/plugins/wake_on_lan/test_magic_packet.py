@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.magic_packet import hardware_address, magic_packet, password_bytes
+from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
 
 ADDRESS = bytes.fromhex("001122aabbcc")
 

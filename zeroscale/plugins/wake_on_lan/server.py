@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.magic_packet import hardware_address, magic_packet, password_bytes
 from zeroscale.plugins.support import arguments as values
 from zeroscale.plugins.support.external_server import Presence
 from zeroscale.plugins.support.tcp_check import Reach, reach
+from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
 from zeroscale.process.command_runner import Errands
 from zeroscale.status import Status
 

@@ -15,10 +15,10 @@ from ports import free_port
 
 from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError
-from zeroscale.plugins import wake_on_lan
-from zeroscale.plugins.magic_packet import hardware_address, magic_packet
 from zeroscale.plugins.support.tcp_check import Reach
-from zeroscale.plugins.wake_on_lan import Server
+from zeroscale.plugins.wake_on_lan import server as wake_on_lan
+from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
+from zeroscale.plugins.wake_on_lan.server import Server
 from zeroscale.status import Status
 
 MAC = "00:11:22:aa:bb:cc"
