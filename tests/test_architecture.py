@@ -72,8 +72,8 @@ ROOMS = [
         never=("twisted",),
     ),
     Room(
-        ("plugins.demo_server",),
-        ("zeroscale", "version", "plugins.demo_journal"),
+        ("plugins.demo.program",),
+        ("zeroscale", "version", "plugins.demo.journal"),
         outside=("twisted", "quarry", "zope"),
     ),
     Room(("minecraft.player_lists",), ("minecraft.server_files", "system.files", "access"), outside=("msgspec",)),
@@ -216,10 +216,10 @@ ROOMS = [
     ),
 ]
 
-REACTOR_IMPORTERS = {"running", "service", "plugins.demo_server"}
+REACTOR_IMPORTERS = {"running", "service", "plugins.demo.program"}
 """Who may import the global reactor: those who install or run it, and a program of its own."""
 
-QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo_server"}
+QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}
 
 WITHOUT_A_TEST_FILE = {
     "status": "values only",
@@ -230,7 +230,7 @@ WITHOUT_A_TEST_FILE = {
     "front.context": "values, and contracts",
     "front.place": "contracts, and one of values",
     "server.parts": "contracts, and values",
-    "plugins.demo_server": "a program of its own, run by test_demo.py",
+    "plugins.demo.program": "a program of its own, run by test_demo.py",
 }
 WITHOUT_A_MODULE = {
     "front/test_sockets.py": "is about all of the front, with the kernel's sockets",

@@ -21,7 +21,7 @@ from pathlib import Path
 from peers.programs import DEADLINE, Program, answers, processes_in, wait_until
 from ports import free_port
 
-from zeroscale.plugins.demo_journal import JournalReport, verify_journal
+from zeroscale.plugins.demo.journal import JournalReport, verify_journal
 from zeroscale.protocols.minecraft.client import (
     CookieRequested,
     Disconnected,

@@ -2,7 +2,7 @@
 
 It takes a while to start, binds its port before it is ready, answers the status of every client from 1.7 on and
 greets every login with a friendly disconnect. Its switches make it behave badly, for tests. Run it as
-`python -m zeroscale.plugins.demo_server --port 25575`.
+`python -m zeroscale.plugins.demo.program --port 25575`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.log import PythonLoggingObserver
 from zope.interface import implementer
 
-from zeroscale.plugins.demo_journal import SAVE_PARTS, Journal
+from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal
 
 MAXIMUM_BEFORE_LOGIN = 128 * 1024
 """Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), and Twisted reads 64 KiB."""
@@ -394,7 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.fork_child:
         given = [word for word in (arguments or sys.argv[1:]) if word != "--fork-child"]
-        return subprocess.call([sys.executable, "-P", "-m", "zeroscale.plugins.demo_server", *given])
+        return subprocess.call([sys.executable, "-P", "-m", "zeroscale.plugins.demo.program", *given])
     PythonLoggingObserver().start()
     logging.basicConfig(level=logging.WARNING)
     reactor = _reactor()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.plugins.demo_journal import SAVE_PARTS, Journal, verify_journal
+from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal, verify_journal
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from plugins.watching import Output, kill_at_end
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.demo import Server
-from zeroscale.plugins.demo_journal import verify_journal
+from zeroscale.plugins.demo.journal import verify_journal
+from zeroscale.plugins.demo.server import Server
 from zeroscale.process import procfs as process_table
 
 PROTOCOLS = [4, 47, 340, 760, 777, 1073742162, -1]

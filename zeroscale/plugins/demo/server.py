@@ -39,7 +39,7 @@ class Server(ProcessServer):
         :param server_host: on which address it listens.
         :param working_directory: where it runs.
         :param start_seconds: how long it takes to start.
-        :param switches: further arguments of `python -m zeroscale.plugins.demo_server`, split as a shell would.
+        :param switches: further arguments of `python -m zeroscale.plugins.demo.program`, split as a shell would.
         :raises PluginError: one of the values cannot be understood.
         """
         try:
@@ -57,7 +57,7 @@ class Server(ProcessServer):
 
     def command(self) -> Sequence[str]:
         """This Python, with the demo server; -P, so that no file of the working directory is taken for a module."""
-        return [sys.executable, "-P", "-m", "zeroscale.plugins.demo_server", *self._arguments]
+        return [sys.executable, "-P", "-m", "zeroscale.plugins.demo.program", *self._arguments]
 
     def environment(self) -> Mapping[str, str]:
         """Where the child finds this very package, also when it runs from a checkout."""
