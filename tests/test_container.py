@@ -16,7 +16,7 @@ from zeroscale import options
 from zeroscale.config import loader as configfile
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
-from zeroscale.plugins import construct, find_plugin
+from zeroscale.plugins.loader import construct, find_plugin
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "container"

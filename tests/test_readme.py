@@ -13,7 +13,7 @@ from processes import Program, python
 
 from zeroscale.command_line import build_parser
 from zeroscale.front.texts import DEFAULTS
-from zeroscale.plugins import find_plugin
+from zeroscale.plugins.loader import find_plugin
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 OPTIONS = [option for action in build_parser("zeroscale")._actions for option in action.option_strings]

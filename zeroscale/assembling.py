@@ -21,7 +21,7 @@ from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
-from zeroscale.plugins import construct, find_plugin
+from zeroscale.plugins.loader import construct, find_plugin
 from zeroscale.protocols.conversation import Treatment
 from zeroscale.server.idle import IdlePolicy
 from zeroscale.server.parts import Policy

@@ -22,7 +22,7 @@ from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts
 from zeroscale.minecraft.server_files import GameFiles
-from zeroscale.plugins import find_plugin
+from zeroscale.plugins.loader import find_plugin
 from zeroscale.system import endpoints as listening
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]

@@ -22,7 +22,7 @@ from zeroscale.config import conflicts as config_cross
 from zeroscale.config import loader as configfile
 from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
-from zeroscale.plugins import find_plugin
+from zeroscale.plugins.loader import find_plugin
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.behaviour import Adopts, Finds, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits, core
+from plugins.plugin_contract import (
+    Adopts,
+    Finds,
+    HasAnApi,
+    IsForbidden,
+    Lives,
+    Pauses,
+    Subject,
+    Vanishes,
+    Waits,
+    core,
+)
 from plugins.watching import until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
+from zeroscale.plugins.loader import command
 from zeroscale.plugins.support import external_server as presence
 from zeroscale.process import procfs as process_table
 from zeroscale.status import Status

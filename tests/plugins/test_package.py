@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.behaviour import Lives, Subject, core
+from plugins.plugin_contract import Lives, Subject, core
 from ports import free_port
 from processes import Program, python
 
 from zeroscale import Status
 from zeroscale.bridge import BridgedPlugin
-from zeroscale.plugins import construct
+from zeroscale.plugins.loader import construct
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "fixtures" / "plugin_package"

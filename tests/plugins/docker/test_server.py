@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from peers.dockerd import Dockerd, dockerd
-from plugins.behaviour import (
+from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
+from plugins.docker.fake_engine import FakeContainer, FakeEngine
+from plugins.plugin_contract import (
     Adopts,
     Core,
     Finds,
@@ -25,9 +27,7 @@ from plugins.behaviour import (
     Waits,
     core,
 )
-from plugins.behaviour import future as awaited
-from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
-from plugins.docker.fake_engine import FakeContainer, FakeEngine
+from plugins.plugin_contract import future as awaited
 from plugins.watching import until
 
 from zeroscale.errors import PluginError

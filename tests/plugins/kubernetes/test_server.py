@@ -12,8 +12,20 @@ from typing import Any
 
 import pytest
 import yaml
-from plugins.behaviour import Adopts, Core, Finds, HasAnApi, IsForbidden, Lives, Subject, Vanishes, Waits, core, refused
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
+from plugins.plugin_contract import (
+    Adopts,
+    Core,
+    Finds,
+    HasAnApi,
+    IsForbidden,
+    Lives,
+    Subject,
+    Vanishes,
+    Waits,
+    core,
+    refused,
+)
 from plugins.watching import Output, until
 from ports import free_port
 from processes import Program, python

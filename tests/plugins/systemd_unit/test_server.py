@@ -6,7 +6,18 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from plugins.behaviour import Adopts, Finds, FindsPauses, HasAnApi, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
+from plugins.plugin_contract import (
+    Adopts,
+    Finds,
+    FindsPauses,
+    HasAnApi,
+    IsForbidden,
+    Lives,
+    Pauses,
+    Subject,
+    Vanishes,
+    Waits,
+)
 from plugins.systemd_unit.fake_systemctl import Systemctl
 from plugins.systemd_unit.fake_systemd import Daemon, Systemd
 from plugins.watching import until

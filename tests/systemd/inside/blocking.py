@@ -2,7 +2,7 @@
 
 import time
 
-from zeroscale.plugins import generic
+from zeroscale.plugins.loader import generic
 
 
 class Server(generic.Server):

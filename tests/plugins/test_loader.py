@@ -12,7 +12,7 @@ import pytest
 from processes import Program, python
 
 from zeroscale.errors import ConfigError, PluginError
-from zeroscale.plugins import construct, find_plugin
+from zeroscale.plugins.loader import construct, find_plugin
 
 PLUGIN = """
 class Server:
