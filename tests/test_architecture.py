@@ -54,7 +54,7 @@ ROOMS = [
     ),
     Room(("protocols.sniffing",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
-        ("front", "server.idle"),
+        ("front", "lifecycle.idle_policy"),
         ("errors", "status", "access", "protocols.conversation"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
@@ -63,7 +63,7 @@ ROOMS = [
         ("front", "errors", "status", "protocols.conversation", "protocols.minecraft.text_component"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
-    Room(("server",), ()),
+    Room(("lifecycle",), ()),
     Room(("relay",), ("errors",), outside=("twisted", "zope")),
     Room(
         ("plugins.loader",),
@@ -89,7 +89,7 @@ ROOMS = [
         outside=("msgspec",),
     ),
     Room(("state.operator_overrides",), ("state.flag_files", "system.files"), outside=("msgspec",)),
-    Room(("server.tally",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(("lifecycle.stats",), ("status",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("probes.base", "probes.minecraft", "probes.tcp", "probes.readiness"),
         ("protocols", "errors", "status"),
@@ -97,22 +97,22 @@ ROOMS = [
     ),
     Room(
         (
-            "server.lifecycle",
-            "server.transitions",
-            "server.ladder",
-            "server.parts",
-            "server.exits",
-            "server.vigil",
-            "server.waiters",
-            "server.calls",
-            "server.course",
-            "server.incumbent",
-            "server.questions",
-            "server.starting",
-            "server.stopping",
-            "server.watchers",
+            "lifecycle.lifecycle",
+            "lifecycle.state_machine",
+            "lifecycle.escalation",
+            "lifecycle.interfaces",
+            "lifecycle.exit_codes",
+            "lifecycle.idle_monitor",
+            "lifecycle.waiters",
+            "lifecycle.shielded_call",
+            "lifecycle.effects",
+            "lifecycle.plugin_slot",
+            "lifecycle.player_query",
+            "lifecycle.start",
+            "lifecycle.stop",
+            "lifecycle.observers",
         ),
-        ("status", "errors", "server.idle", "server.tally"),
+        ("status", "errors", "lifecycle.idle_policy", "lifecycle.stats"),
         outside=("automat", "twisted"),
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
@@ -180,7 +180,9 @@ ROOMS = [
         outside=("msgspec", "shtab"),
     ),
     Room(("log_lines",), (), never=(*NETWORK, *FILES)),
-    Room(("bridge",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)),
+    Room(
+        ("lifecycle.plugin_adapter",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)
+    ),
     Room(("system.socket_activation", "system.privileges", "system.lock_file"), ()),
     Room(
         ("system.sd_notify",),
@@ -229,7 +231,7 @@ WITHOUT_A_TEST_FILE = {
     "ctl.parser": "tested with main",
     "front.context": "values, and contracts",
     "front.place": "contracts, and one of values",
-    "server.parts": "contracts, and values",
+    "lifecycle.interfaces": "contracts, and values",
     "plugins.demo.program": "a program of its own, run by test_demo.py",
 }
 WITHOUT_A_MODULE = {
@@ -314,7 +316,7 @@ def test_who_may_know_whom(module: str) -> None:
         ("relay.loop", "def f():\n    from zeroscale import config", "relay.loop may not know config"),
         ("relay.loop", "from zeroscale.config import Config", "relay.loop may not know config"),
         ("front.session", "import msgspec", "front.session may not use msgspec"),
-        ("server.lifecycle", "from twisted.internet import reactor", "must never import twisted.internet.reactor"),
+        ("lifecycle.lifecycle", "from twisted.internet import reactor", "must never import twisted.internet.reactor"),
     ],
 )
 def test_a_broken_rule_is_seen(tmp_path: Path, module: str, source: str, complaint: str) -> None:

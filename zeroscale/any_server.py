@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zeroscale.bridge import from_coroutine
 from zeroscale.config import triggers as signs
 from zeroscale.config.model import ServerConfig
 from zeroscale.front import web
 from zeroscale.front.texts import Texts
+from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes import command as ready_command
 from zeroscale.probes.base import Probe
 from zeroscale.probes.readiness import LineReadiness, Readiness

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from zeroscale import any_server
 from zeroscale.access import Names, ServerLists, parse_network
-from zeroscale.bridge import BridgedPlugin
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.front.admission import Admission, Limits, Rules
 from zeroscale.front.newcomers import Network
 from zeroscale.front.session import Policy as SessionPolicy
 from zeroscale.front.texts import Texts
+from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.lifecycle.interfaces import Policy
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import construct, find_plugin
 from zeroscale.protocols.conversation import Treatment
-from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.parts import Policy
 from zeroscale.system.files import server_directory
 
 

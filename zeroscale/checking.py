@@ -14,13 +14,13 @@ from typing import Any
 
 from zeroscale import any_server
 from zeroscale.assembling import admission, home_of
-from zeroscale.bridge import BridgedPlugin
 from zeroscale.config.messages import join
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.front.texts import Texts
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.system import endpoints as listening

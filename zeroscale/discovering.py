@@ -17,11 +17,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from zeroscale.bridge import from_coroutine
 from zeroscale.config import conflicts as config_cross
 from zeroscale.config import loader as configfile
 from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
+from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.plugins.loader import find_plugin
 
 logger = logging.getLogger(__name__)

@@ -16,20 +16,20 @@ from twisted.internet.defer import Deferred
 
 from zeroscale import any_server
 from zeroscale.assembling import admission, constructor, home_of, policy, session_policy, texts, treatment
-from zeroscale.bridge import BridgedPlugin
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
 from zeroscale.front.admission import Admission
 from zeroscale.front.place import Place
 from zeroscale.front.texts import Texts
+from zeroscale.lifecycle.interfaces import Parts, Policy
+from zeroscale.lifecycle.lifecycle import Lifecycle
+from zeroscale.lifecycle.output_buffer import Scrollback
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.stats import Counts
 from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import Readiness
 from zeroscale.probes.tcp import GenericProbe
-from zeroscale.server.lifecycle import Lifecycle
-from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.scrollback import Scrollback
-from zeroscale.server.tally import Counts
 from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles
 from zeroscale.state.operator_overrides import Wishes
 from zeroscale.state.start_history import Records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeroscale.server.tally import Counts
+from zeroscale.lifecycle.stats import Counts
 from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Status
 
 

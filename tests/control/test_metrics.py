@@ -13,7 +13,7 @@ from control.reports import asleep, proxy_report, running
 from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics
-from zeroscale.server.tally import START_BOUNDS
+from zeroscale.lifecycle.stats import START_BOUNDS
 from zeroscale.status import ProxyReport, Status
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text()

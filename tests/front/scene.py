@@ -27,12 +27,12 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Network, Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
+from zeroscale.lifecycle.stats import Counts
 from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending
-from zeroscale.server.tally import Counts
 from zeroscale.status import ServerView, Status, Visitor
 
 BACKEND = ("127.0.0.1", 25575)

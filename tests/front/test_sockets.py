@@ -25,10 +25,10 @@ from zeroscale.front.listener import Listener
 from zeroscale.front.newcomers import Newcomers
 from zeroscale.front.place import Place
 from zeroscale.front.session import Policy
+from zeroscale.lifecycle.stats import Counts
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Relays
-from zeroscale.server.tally import Counts
 from zeroscale.status import Status
 from zeroscale.system.endpoints import listen
 

@@ -38,9 +38,9 @@ import pytest
 from plugins.watching import GLANCE, Output
 from twisted.internet.defer import Deferred
 
-from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError
-from zeroscale.server.exits import is_clean
+from zeroscale.lifecycle.exit_codes import is_clean
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 
 T = TypeVar("T")
 

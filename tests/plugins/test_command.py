@@ -27,8 +27,8 @@ from plugins.watching import until
 from ports import free_port
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
-from zeroscale.plugins.loader import command
 from zeroscale.plugins.support import external_server as presence
 from zeroscale.process import procfs as process_table
 from zeroscale.status import Status

@@ -19,7 +19,7 @@ from ports import free_port
 from processes import Program, python
 
 from zeroscale import Status
-from zeroscale.bridge import BridgedPlugin
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.plugins.loader import construct
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pytest_twisted import ensureDeferred
 
-from zeroscale.bridge import from_coroutine
 from zeroscale.errors import BackendError
+from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes.command import run
 
 

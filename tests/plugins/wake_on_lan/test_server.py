@@ -13,8 +13,8 @@ from plugins.plugin_contract import Adopts, Lives, Subject, Waits, core
 from plugins.watching import GLANCE, until
 from ports import free_port
 
-from zeroscale.bridge import BridgedPlugin
 from zeroscale.errors import PluginError
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.plugins.support.tcp_check import Reach
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet

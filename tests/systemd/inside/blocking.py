@@ -2,7 +2,7 @@
 
 import time
 
-from zeroscale.plugins.loader import generic
+from zeroscale.plugins import generic
 
 
 class Server(generic.Server):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.server.tally import MOST_WORDS, OTHER, START_BOUNDS, Counts
+from zeroscale.lifecycle.stats import MOST_WORDS, OTHER, START_BOUNDS, Counts
 from zeroscale.status import Status
 
 

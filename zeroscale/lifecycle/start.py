@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.server.calls import Call
-from zeroscale.server.parts import Parts, Plugin, Policy
+from zeroscale.lifecycle.interfaces import Parts, Plugin, Policy
+from zeroscale.lifecycle.shielded_call import Call
 from zeroscale.status import Answer
 
 LONGEST_LINE = 500

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from server.scene import Scene
+from lifecycle.harness import Scene
 from twisted.internet.defer import Deferred, fail
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
-from zeroscale.server.vigil import Visit
+from zeroscale.lifecycle.idle_monitor import Visit
 from zeroscale.status import Answer, ServerView, Status
 
 

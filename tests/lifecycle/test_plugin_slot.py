@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from server.scene import Scene
+from lifecycle.harness import Scene
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError

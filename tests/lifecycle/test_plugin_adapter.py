@@ -9,8 +9,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
-from zeroscale.bridge import BridgedPlugin, from_coroutine
 from zeroscale.errors import PluginError
+from zeroscale.lifecycle.plugin_adapter import BridgedPlugin, from_coroutine
 
 
 class Minimal:

@@ -11,7 +11,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from zeroscale.server.idle import IdlePolicy
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.status import Answer, Status
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from zeroscale.server.ladder import LONGEST_BACK_OFF, Rung, back_off, ladder
+from zeroscale.lifecycle.escalation import LONGEST_BACK_OFF, Rung, back_off, ladder
 
 
 def rungs(*arguments: float | None, hurried: bool = False) -> list[tuple[float, Rung]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.errors import ZeroscaleError
-from zeroscale.server.parts import Parts, Plugin
+from zeroscale.lifecycle.interfaces import Parts, Plugin
 from zeroscale.status import Answer
 
 MIRROR_EVERY = 180.0

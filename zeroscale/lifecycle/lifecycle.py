@@ -12,9 +12,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
-from zeroscale.server.course import DOWN, Course
-from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.vigil import NOBODY, Visit
+from zeroscale.lifecycle.effects import DOWN, Course
+from zeroscale.lifecycle.idle_monitor import NOBODY, Visit
+from zeroscale.lifecycle.interfaces import Parts, Policy
 from zeroscale.status import ServerView, Status, Visitor
 
 WARN_AGAIN = 60.0

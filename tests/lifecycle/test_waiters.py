@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from zeroscale.errors import ServerUnavailable
-from zeroscale.server.waiters import Waiters
+from zeroscale.lifecycle.waiters import Waiters
 from zeroscale.status import Visitor
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.server.idle import Attendance, IdlePolicy, sleep_at
+from zeroscale.lifecycle.idle_policy import Attendance, IdlePolicy, sleep_at
 
 PLAYERS = IdlePolicy(900.0)
 MINECRAFT = IdlePolicy(900.0, short_visits=True)

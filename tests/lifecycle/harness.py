@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from zeroscale.errors import BackendError, PluginError
-from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.lifecycle import Lifecycle
-from zeroscale.server.parts import Parts, Policy
-from zeroscale.server.tally import Counts
-from zeroscale.server.vigil import Visit
+from zeroscale.lifecycle.idle_monitor import Visit
+from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.lifecycle.interfaces import Parts, Policy
+from zeroscale.lifecycle.lifecycle import Lifecycle
+from zeroscale.lifecycle.stats import Counts
 from zeroscale.status import Answer, Status
 
 LOGGER = logging.getLogger("tests.lifecycle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.server.scrollback import LINES_KEPT, LONGEST_LINE, Scrollback
+from zeroscale.lifecycle.output_buffer import LINES_KEPT, LONGEST_LINE, Scrollback
 
 
 def test_the_last_lines_are_kept() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from server.scene import Scene
+from lifecycle.harness import Scene
 
 from zeroscale.errors import PluginError
 from zeroscale.status import Status

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ServerUnavailable
-from zeroscale.server.vigil import Visit
+from zeroscale.lifecycle.idle_monitor import Visit
 from zeroscale.status import Visitor
 
 

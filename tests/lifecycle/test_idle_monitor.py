@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from zeroscale.server.idle import IdlePolicy
-from zeroscale.server.vigil import Vigil
+from zeroscale.lifecycle.idle_monitor import Vigil
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 
 
 class Scene:

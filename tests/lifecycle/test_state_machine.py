@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from zeroscale.server.transitions import Effects, Inputs, Machine
+from zeroscale.lifecycle.state_machine import Effects, Inputs, Machine
 
 STATES = ("stopped", "starting", "running", "stopping", "paused", "failed")
 INPUTS = tuple(name for name, _ in inspect.getmembers(Inputs, inspect.isfunction) if not name.startswith("_"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-from server.scene import Scene
+from lifecycle.harness import Scene
 
 from zeroscale.errors import BackendError
-from zeroscale.server.questions import MIRROR_EVERY
+from zeroscale.lifecycle.player_query import MIRROR_EVERY
 from zeroscale.status import Answer, Status
 
 

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError
-from zeroscale.server.calls import Call
-from zeroscale.server.parts import Parts, Plugin
+from zeroscale.lifecycle.interfaces import Parts, Plugin
+from zeroscale.lifecycle.shielded_call import Call
 
 LONGEST_CLOSE = 5.0
 """Seconds a plugin has to let go of its connections: nothing that could be lost hangs on it."""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from zeroscale.server.idle import Attendance, IdlePolicy, sleep_at
+from zeroscale.lifecycle.idle_policy import Attendance, IdlePolicy, sleep_at
 from zeroscale.status import Visitor
 
 NOBODY = Visitor()

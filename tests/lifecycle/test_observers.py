@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.python.failure import Failure
 
-from zeroscale.server.watchers import Watchers
+from zeroscale.lifecycle.observers import Watchers
 
 
 def test_all_are_told_though_one_raises() -> None:

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError
-from zeroscale.server.calls import Call
+from zeroscale.lifecycle.shielded_call import Call
 
 
 def told(waiting: Deferred[int]) -> list[object]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from server.scene import Scene
+from lifecycle.harness import Scene
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
-from zeroscale.server.vigil import Visit
+from zeroscale.lifecycle.idle_monitor import Visit
 from zeroscale.status import Status
 
 

@@ -11,9 +11,9 @@ import signal
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.server.calls import Call
-from zeroscale.server.ladder import Rung, Step, ladder
-from zeroscale.server.parts import Plugin, Policy
+from zeroscale.lifecycle.escalation import Rung, Step, ladder
+from zeroscale.lifecycle.interfaces import Plugin, Policy
+from zeroscale.lifecycle.shielded_call import Call
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that does not stop."""

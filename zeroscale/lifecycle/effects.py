@@ -17,18 +17,18 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ZeroscaleError
-from zeroscale.server import exits
-from zeroscale.server.calls import Call
-from zeroscale.server.incumbent import Incumbent
-from zeroscale.server.ladder import back_off
-from zeroscale.server.parts import Parts, Plugin, Policy
-from zeroscale.server.questions import Questions
-from zeroscale.server.starting import LONGEST_LINE, Starting
-from zeroscale.server.stopping import Stopping
-from zeroscale.server.transitions import Effects, Inputs, Machine
-from zeroscale.server.vigil import Vigil
-from zeroscale.server.waiters import Waiters
-from zeroscale.server.watchers import Watchers
+from zeroscale.lifecycle import exit_codes as exits
+from zeroscale.lifecycle.escalation import back_off
+from zeroscale.lifecycle.idle_monitor import Vigil
+from zeroscale.lifecycle.interfaces import Parts, Plugin, Policy
+from zeroscale.lifecycle.observers import Watchers
+from zeroscale.lifecycle.player_query import Questions
+from zeroscale.lifecycle.plugin_slot import Incumbent
+from zeroscale.lifecycle.shielded_call import Call
+from zeroscale.lifecycle.start import LONGEST_LINE, Starting
+from zeroscale.lifecycle.state_machine import Effects, Inputs, Machine
+from zeroscale.lifecycle.stop import Stopping
+from zeroscale.lifecycle.waiters import Waiters
 from zeroscale.status import Answer, ServerView, Status
 
 LINES_KEPT = 20

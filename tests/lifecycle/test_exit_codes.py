@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.server import exits
+from zeroscale.lifecycle import exit_codes as exits
 
 
 @pytest.mark.parametrize("code", [0, 130, 143, None])
