@@ -54,13 +54,13 @@ ROOMS = [
     ),
     Room(("protocols.sniffing",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
-        ("front", "lifecycle.idle_policy"),
+        ("frontend", "lifecycle.idle_policy"),
         ("errors", "status", "access", "protocols.conversation"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
-        ("front.texts", "front.templates"),
-        ("front", "errors", "status", "protocols.conversation", "protocols.minecraft.text_component"),
+        ("frontend.messages", "frontend.message_template"),
+        ("frontend", "errors", "status", "protocols.conversation", "protocols.minecraft.text_component"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(("lifecycle",), ()),
@@ -117,19 +117,21 @@ ROOMS = [
         never=("twisted.internet.reactor", "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
     Room(
-        ("front.origin",), ("front.newcomers", "errors", "protocols.proxy_protocol"), never=(*NETWORK, *CLOCKS, *FILES)
+        ("frontend.client_address",),
+        ("frontend.connection_limits", "errors", "protocols.proxy_protocol"),
+        never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
         (
-            "front.connection",
-            "front.context",
-            "front.listener",
-            "front.joining",
-            "front.hold",
-            "front.place",
-            "front.backend",
+            "frontend.connection",
+            "frontend.context",
+            "frontend.factory",
+            "frontend.join",
+            "frontend.login_hold",
+            "frontend.interfaces",
+            "frontend.backend_connection",
         ),
-        ("front", "protocols", "relay", "errors", "status"),
+        ("frontend", "protocols", "relay", "errors", "status"),
         outside=("twisted", "zope"),
     ),
     Room(("config.triggers",), ("errors",), outside=("regex",)),
@@ -229,13 +231,13 @@ WITHOUT_A_TEST_FILE = {
     "ctl.exits": "numbers only",
     "control.contract": "contracts only",
     "ctl.parser": "tested with main",
-    "front.context": "values, and contracts",
-    "front.place": "contracts, and one of values",
+    "frontend.context": "values, and contracts",
+    "frontend.interfaces": "contracts, and one of values",
     "lifecycle.interfaces": "contracts, and values",
     "plugins.demo.program": "a program of its own, run by test_demo.py",
 }
 WITHOUT_A_MODULE = {
-    "front/test_sockets.py": "is about all of the front, with the kernel's sockets",
+    "frontend/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "plugins/test_package.py": "is about a plugin of another package, and docs/plugins.md",
     "test_architecture.py": "is about all of them",
     "config/test_configuration_page.py": "is about what docs/configuration.md says",
@@ -300,7 +302,7 @@ def broken_rules(module: str, path: Path) -> Iterator[str]:
 
 
 def test_there_is_something_to_hold() -> None:
-    assert {"cli", "protocols.conversation", "front"} <= set(MODULES)
+    assert {"cli", "protocols.conversation", "frontend"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -315,7 +317,7 @@ def test_who_may_know_whom(module: str) -> None:
         ("protocols.tcp", "from twisted.internet import defer", "must never import twisted.internet"),
         ("relay.loop", "def f():\n    from zeroscale import config", "relay.loop may not know config"),
         ("relay.loop", "from zeroscale.config import Config", "relay.loop may not know config"),
-        ("front.session", "import msgspec", "front.session may not use msgspec"),
+        ("frontend.decision", "import msgspec", "front.session may not use msgspec"),
         ("lifecycle.lifecycle", "from twisted.internet import reactor", "must never import twisted.internet.reactor"),
     ],
 )

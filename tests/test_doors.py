@@ -13,8 +13,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ProtocolError
-from zeroscale.front.context import House
-from zeroscale.front.newcomers import Newcomers
+from zeroscale.frontend.connection_limits import Newcomers
+from zeroscale.frontend.context import House
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Opened
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation

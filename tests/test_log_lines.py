@@ -16,7 +16,7 @@ from zeroscale.log_lines import JsonLines, TextLines, without_addresses
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
-    logger = logging.getLogger("zeroscale.front")
+    logger = logging.getLogger("zeroscale.frontend")
     return logger.makeRecord(logger.name, logging.INFO, __file__, 1, message, arguments, None, extra=extra)
 
 
@@ -39,7 +39,7 @@ def as_json(made: logging.LogRecord, *, addresses: bool = True) -> dict[str, Any
 
 def test_text_is_in_the_seeds_form() -> None:
     assert TextLines().format(record("Steve (203.0.113.7:1): %s", "left")) == (
-        "INFO:zeroscale.front:Steve (203.0.113.7:1): left"
+        "INFO:zeroscale.frontend:Steve (203.0.113.7:1): left"
     )
 
 
@@ -49,7 +49,7 @@ def test_json_has_the_time_the_level_the_logger_and_the_message() -> None:
     assert as_json(made) == {
         "time": "1970-01-01T00:00:01.500Z",
         "level": "INFO",
-        "logger": "zeroscale.front",
+        "logger": "zeroscale.frontend",
         "message": "Steve left",
     }
 
@@ -62,12 +62,12 @@ def test_json_has_the_records_own_fields() -> None:
 
 def test_a_field_cannot_take_the_place_of_ours() -> None:
     read = as_json(record("x", **{"time": "never", "level": "none", "logger": "nobody", "exception": "none"}))
-    assert (read["level"], read["logger"], "exception" in read) == ("INFO", "zeroscale.front", False)
+    assert (read["level"], read["logger"], "exception" in read) == ("INFO", "zeroscale.frontend", False)
 
 
 def test_a_traceback_is_part_of_its_line() -> None:
     text = TextLines().format(failed())
-    assert text.splitlines()[0] == "INFO:zeroscale.front:it failed"
+    assert text.splitlines()[0] == "INFO:zeroscale.frontend:it failed"
     assert all(line.startswith("  ") for line in text.splitlines()[1:])
     assert as_json(failed())["exception"].startswith("Traceback (most recent call last):\n")
 
@@ -78,7 +78,7 @@ FORGED = "Steve\nINFO:zeroscale:all is well\r\n\x1b[2Jx\u2028y\u202ez\x85\x00"
 def test_nobody_forges_a_line_of_text() -> None:
     text = TextLines().format(record("%s left", FORGED))
     assert text == (
-        "INFO:zeroscale.front:Steve\n  INFO:zeroscale:all is well\\r\n  \\x1b[2Jx\\u2028y\\u202ez\\x85\\x00 left"
+        "INFO:zeroscale.frontend:Steve\n  INFO:zeroscale:all is well\\r\n  \\x1b[2Jx\\u2028y\\u202ez\\x85\\x00 left"
     )
 
 
@@ -128,7 +128,7 @@ def test_addresses_are_kept_out(text: str, without: str | None) -> None:
 
 def test_no_address_is_in_either_form() -> None:
     made = record("%s left", "Steve (203.0.113.7:1)", peer="203.0.113.7:1", player="Steve", detail="by 203.0.113.7")
-    assert TextLines(addresses=False).format(made) == "INFO:zeroscale.front:Steve ([address]) left"
+    assert TextLines(addresses=False).format(made) == "INFO:zeroscale.frontend:Steve ([address]) left"
     read = as_json(made, addresses=False)
     assert (read["message"], read["player"], read["detail"]) == ("Steve ([address]) left", "Steve", "by [address]")
     assert "peer" not in read

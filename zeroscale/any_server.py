@@ -11,8 +11,8 @@ from typing import Any
 
 from zeroscale.config import triggers as signs
 from zeroscale.config.model import ServerConfig
-from zeroscale.front import web
-from zeroscale.front.texts import Texts
+from zeroscale.frontend import http_page as web
+from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes import command as ready_command
 from zeroscale.probes.base import Probe

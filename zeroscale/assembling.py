@@ -14,10 +14,10 @@ from zeroscale import any_server
 from zeroscale.access import Names, ServerLists, parse_network
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
-from zeroscale.front.admission import Admission, Limits, Rules
-from zeroscale.front.newcomers import Network
-from zeroscale.front.session import Policy as SessionPolicy
-from zeroscale.front.texts import Texts
+from zeroscale.frontend.admission import Admission, Limits, Rules
+from zeroscale.frontend.connection_limits import Network
+from zeroscale.frontend.decision import Policy as SessionPolicy
+from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import Policy
 from zeroscale.lifecycle.plugin_adapter import BridgedPlugin

@@ -19,7 +19,7 @@ from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.control import paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
-from zeroscale.front.texts import Texts
+from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import find_plugin

@@ -15,10 +15,10 @@ from zeroscale import any_server
 from zeroscale.assembling import accept_from, health_check
 from zeroscale.config.model import ServerConfig
 from zeroscale.errors import ConfigError
-from zeroscale.front.context import House
-from zeroscale.front.listener import Listener
-from zeroscale.front.place import Place
-from zeroscale.front.routing import Router, normalised
+from zeroscale.frontend.context import House
+from zeroscale.frontend.factory import Listener
+from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.routing import Router, normalised
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Conversation, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation

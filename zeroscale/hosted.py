@@ -18,9 +18,9 @@ from zeroscale import any_server
 from zeroscale.assembling import admission, constructor, home_of, policy, session_policy, texts, treatment
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
-from zeroscale.front.admission import Admission
-from zeroscale.front.place import Place
-from zeroscale.front.texts import Texts
+from zeroscale.frontend.admission import Admission
+from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.interfaces import Parts, Policy
 from zeroscale.lifecycle.lifecycle import Lifecycle
 from zeroscale.lifecycle.output_buffer import Scrollback

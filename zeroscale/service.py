@@ -20,8 +20,8 @@ from zeroscale.control import paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.front.context import Evictable, House
-from zeroscale.front.newcomers import Newcomers
+from zeroscale.frontend.connection_limits import Newcomers
+from zeroscale.frontend.context import Evictable, House
 from zeroscale.hosted import Hosted
 from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.relay import Relays, raise_descriptor_limit

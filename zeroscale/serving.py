@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.doors import Doors, Plan, plan
 from zeroscale.errors import ZeroscaleError
-from zeroscale.front.context import House
+from zeroscale.frontend.context import House
 from zeroscale.hosted import Hosted
 from zeroscale.status import ServerView
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import ConfigError
-from zeroscale.front.newcomers import normalised
+from zeroscale.frontend.connection_limits import normalised
 from zeroscale.system.endpoints import check, listen
 from zeroscale.system.socket_activation import Handed, HandedSocket
 

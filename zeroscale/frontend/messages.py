@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from zeroscale.errors import ConfigError
-from zeroscale.front.icon import ICON
-from zeroscale.front.templates import ComponentTemplate, Template
+from zeroscale.frontend.favicon import ICON
+from zeroscale.frontend.message_template import ComponentTemplate, Template
 from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.status import ServerView, Status
 

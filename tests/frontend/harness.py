@@ -21,12 +21,12 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
-from zeroscale.front.admission import Admission
-from zeroscale.front.context import Evictable, House
-from zeroscale.front.listener import Listener
-from zeroscale.front.newcomers import Network, Newcomers
-from zeroscale.front.place import Place
-from zeroscale.front.session import Policy
+from zeroscale.frontend.admission import Admission
+from zeroscale.frontend.connection_limits import Network, Newcomers
+from zeroscale.frontend.context import Evictable, House
+from zeroscale.frontend.decision import Policy
+from zeroscale.frontend.factory import Listener
+from zeroscale.frontend.interfaces import Place
 from zeroscale.lifecycle.stats import Counts
 from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -571,7 +571,7 @@ class _Lines(logging.Handler):
 @contextmanager
 def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
     """Collects what the front logs, and as a fault what Twisted has to say of failures that nobody handled."""
-    logger = logging.getLogger("zeroscale.front")
+    logger = logging.getLogger("zeroscale.frontend")
     handler = _Lines(lines)
     before = logger.level
 

@@ -6,7 +6,7 @@ import base64
 import struct
 import zlib
 
-from zeroscale.front.icon import ICON
+from zeroscale.frontend.favicon import ICON
 
 
 def test_it_is_a_small_png_of_64_by_64() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from zeroscale.access import Ban, Claim, Names, Roll, ServerLists, Wake
-from zeroscale.front.buckets import Buckets
-from zeroscale.front.newcomers import Network, limited
-from zeroscale.front.session import Refusal, would_wake
+from zeroscale.frontend.connection_limits import Network, limited
+from zeroscale.frontend.decision import Refusal, would_wake
+from zeroscale.frontend.rate_limit import Buckets
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
 from zeroscale.status import ServerView, Status
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.front.newcomers import Network
-from zeroscale.front.origin import BEHIND_A_PROXY, LOCAL, Origin
+from zeroscale.frontend.client_address import BEHIND_A_PROXY, LOCAL, Origin
+from zeroscale.frontend.connection_limits import Network
 from zeroscale.protocols.proxy_protocol import Endpoint, Version, encode, local_header
 
 PROXY = Endpoint("10.0.0.1", 40000)

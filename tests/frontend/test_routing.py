@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ConfigError
-from zeroscale.front.routing import Router, normalised
+from zeroscale.frontend.routing import Router, normalised
 
 NAMED = [
     ("survival.example.org", "survival"),

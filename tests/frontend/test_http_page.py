@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.front.texts import DEFAULTS, Texts
-from zeroscale.front.web import LATER, SOON, TEXTS, try_again_in
+from zeroscale.frontend.http_page import LATER, SOON, TEXTS, try_again_in
+from zeroscale.frontend.messages import DEFAULTS, Texts
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.status import ServerView, Status
 

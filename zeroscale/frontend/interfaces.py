@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.front.session import Policy, Refusal
+from zeroscale.frontend.decision import Policy, Refusal
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened, StatusReply, Treatment
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report

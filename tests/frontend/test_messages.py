@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from zeroscale.errors import ConfigError
-from zeroscale.front.icon import ICON
-from zeroscale.front.texts import DEFAULTS, Texts, about
+from zeroscale.frontend.favicon import ICON
+from zeroscale.frontend.messages import DEFAULTS, Texts, about
 from zeroscale.protocols.minecraft.text_component import plain, runs
 from zeroscale.status import ServerView, Status
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from zeroscale.front.outcomes import LINES, MOST_PEERS, OTHERS, WINDOW, Outcomes
+from zeroscale.frontend.access_log import LINES, MOST_PEERS, OTHERS, WINDOW, Outcomes
 from zeroscale.relay import Outcome
 
 ROOT = Path(__file__).parent.parent.parent

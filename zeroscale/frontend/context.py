@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from zeroscale.front.newcomers import Network, Newcomers
-from zeroscale.front.outcomes import Outcomes
-from zeroscale.front.place import Place, Relays
+from zeroscale.frontend.access_log import Outcomes
+from zeroscale.frontend.connection_limits import Network, Newcomers
+from zeroscale.frontend.interfaces import Place, Relays
 from zeroscale.protocols.conversation import Conversation
 
 MOST_HELD = 1000

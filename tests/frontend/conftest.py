@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from front.scene import Scene
+    from frontend.harness import Scene
 
 
 @pytest.fixture
 def make_scene() -> Iterator[Callable[..., Scene]]:
     """Makes scenes whose log is collected."""
     # Not before: quarry installs a reactor when it is imported, and pytest has to choose which.
-    from front.scene import Scene, logged
+    from frontend.harness import Scene, logged
 
     with ExitStack() as stack:
 

@@ -18,7 +18,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, RelayError
-from zeroscale.front.backend import CONNECT_TIMEOUT, Backend, connect
+from zeroscale.frontend.backend_connection import CONNECT_TIMEOUT, Backend, connect
 
 
 class Names:
@@ -154,7 +154,7 @@ def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) ->
     late: Deferred[Backend] = Deferred(lambda _: late.callback(backend))
     backend = connected(StringTransport())
     monkeypatch.setattr(
-        "zeroscale.front.backend._endpoint",
+        "zeroscale.frontend.backend_connection._endpoint",
         lambda *_: type("Late", (), {"connect": lambda self, factory: late})(),
     )
     scene = Scene()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.front.session import (
+from zeroscale.frontend.decision import (
     AnswerPing,
     AnswerStatus,
     Decision,

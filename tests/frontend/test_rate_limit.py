@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.front.buckets import Buckets
+from zeroscale.frontend.rate_limit import Buckets
 
 
 def test_so_many_at_once_and_then_as_many_as_a_minute_brings() -> None:

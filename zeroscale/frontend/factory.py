@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from zeroscale.front.connection import Client
-from zeroscale.front.context import House
-from zeroscale.front.newcomers import Network
-from zeroscale.front.place import Place
+from zeroscale.frontend.connection import Client
+from zeroscale.frontend.connection_limits import Network
+from zeroscale.frontend.context import House
+from zeroscale.frontend.interfaces import Place
 from zeroscale.protocols.conversation import Conversation
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.front.newcomers import Newcomers, household, is_within, normalised
+from zeroscale.frontend.connection_limits import Newcomers, household, is_within, normalised
 
 
 def test_a_table_says_when_one_more_would_push_another_one_out() -> None:

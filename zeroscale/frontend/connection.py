@@ -18,13 +18,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.errors import ProtocolError
-from zeroscale.front import session
-from zeroscale.front.context import ListenerSettings
-from zeroscale.front.joining import Dropped, Ending, Joining, Relayed, Told
-from zeroscale.front.newcomers import household, is_within
-from zeroscale.front.origin import Origin
-from zeroscale.front.place import Place
-from zeroscale.front.texts import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
+from zeroscale.frontend import decision as session
+from zeroscale.frontend.client_address import Origin
+from zeroscale.frontend.connection_limits import household, is_within
+from zeroscale.frontend.context import ListenerSettings
+from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.join import Dropped, Ending, Joining, Relayed, Told
+from zeroscale.frontend.messages import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
 from zeroscale.protocols.conversation import (
     Component,
     Connected,

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from zeroscale.errors import ProtocolError
-from zeroscale.front.hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, Hold
+from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, Hold
 from zeroscale.protocols.conversation import HoldAnswered
 from zeroscale.protocols.tcp import GenericConversation
 

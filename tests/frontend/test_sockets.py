@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from front.scene import Server, Texts, answer, logged, login, packets, ping, requests, status
+from frontend.harness import Server, Texts, answer, logged, login, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 
-from zeroscale.front import hold
-from zeroscale.front.admission import Admission
-from zeroscale.front.connection import LINGER, Client
-from zeroscale.front.context import Evictable, House
-from zeroscale.front.listener import Listener
-from zeroscale.front.newcomers import Newcomers
-from zeroscale.front.place import Place
-from zeroscale.front.session import Policy
+from zeroscale.frontend import login_hold as hold
+from zeroscale.frontend.admission import Admission
+from zeroscale.frontend.connection import LINGER, Client
+from zeroscale.frontend.connection_limits import Newcomers
+from zeroscale.frontend.context import Evictable, House
+from zeroscale.frontend.decision import Policy
+from zeroscale.frontend.factory import Listener
+from zeroscale.frontend.interfaces import Place
 from zeroscale.lifecycle.stats import Counts
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation

@@ -7,11 +7,11 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
-from zeroscale.front.connection import Client
-from zeroscale.front.context import Evictable, House
-from zeroscale.front.listener import Listener
-from zeroscale.front.newcomers import Newcomers
-from zeroscale.front.place import Relays
+from zeroscale.frontend.connection import Client
+from zeroscale.frontend.connection_limits import Newcomers
+from zeroscale.frontend.context import Evictable, House
+from zeroscale.frontend.factory import Listener
+from zeroscale.frontend.interfaces import Relays
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.tcp import GenericConversation
 

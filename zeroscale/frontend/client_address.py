@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zeroscale.front.newcomers import Network, is_within, normalised
+from zeroscale.frontend.connection_limits import Network, is_within, normalised
 from zeroscale.protocols.proxy_protocol import Endpoint, HeaderGuard, ProxyHeaderParser, Version, encode, local_header
 
 LOCAL = "local"

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.access import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
-from zeroscale.front.admission import Admission, Limits, Rules, claim_of, judge
-from zeroscale.front.texts import Texts
+from zeroscale.frontend.admission import Admission, Limits, Rules, claim_of, judge
+from zeroscale.frontend.messages import Texts
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
@@ -23,7 +23,7 @@ from zeroscale.protocols.minecraft.text_component import plain, spelled_out
 from zeroscale.status import ServerView, Status
 
 if TYPE_CHECKING:
-    from front.scene import Scene
+    from frontend.harness import Scene
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
 BEFORE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -359,7 +359,7 @@ def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(make_scene: 
 
 
 def test_too_many_status_questions_are_not_answered(make_scene: Callable[..., Scene]) -> None:
-    from front.scene import ping, status
+    from frontend.harness import ping, status
 
     scene = make_scene(admission=Admission(limits=Limits(statuses=2)))
     answered = scene.connect()

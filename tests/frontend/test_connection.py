@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from front.scene import (
+from frontend.harness import (
     HANDSHAKE_TIMEOUT,
     Scene,
     handshake,
@@ -25,9 +25,9 @@ from front.scene import (
 from twisted.internet.address import UNIXAddress
 
 from zeroscale.access import Names
-from zeroscale.front.admission import Admission, Limits, Rules
-from zeroscale.front.connection import GUARD_QUIET, LINGER
-from zeroscale.front.session import Policy
+from zeroscale.frontend.admission import Admission, Limits, Rules
+from zeroscale.frontend.connection import GUARD_QUIET, LINGER
+from zeroscale.frontend.decision import Policy
 from zeroscale.protocols import sniffing as recognise
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.protocols.tcp import GenericConversation, HttpConversation
@@ -733,7 +733,7 @@ def test_the_story_of_a_connection_at_debug(scene: Scene) -> None:
 
 
 def test_the_line_at_the_end_has_fields(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.front.outcomes")
+    caplog.set_level(logging.INFO, "zeroscale.frontend.access_log")
     scene.server.status = Status.running
     scene.player("Steve")
     scene.accept()
@@ -755,7 +755,7 @@ def test_the_line_at_the_end_has_fields(scene: Scene, caplog: pytest.LogCaptureF
 
 
 def test_of_a_stranger_the_fields_say_little(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.front.outcomes")
+    caplog.set_level(logging.INFO, "zeroscale.frontend.access_log")
     scene.connect().send(b"\xff\xff\xff\xff")
     [record] = caplog.records
     assert (vars(record)["peer"], vars(record)["outcome"], vars(record)["player"]) == (

@@ -14,10 +14,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
 
 from zeroscale.errors import BackendError, RelayError, ServerUnavailable
-from zeroscale.front import session
-from zeroscale.front.backend import Backend, connect
-from zeroscale.front.hold import Hold
-from zeroscale.front.place import Place, Relays, Visit
+from zeroscale.frontend import decision as session
+from zeroscale.frontend.backend_connection import Backend, connect
+from zeroscale.frontend.interfaces import Place, Relays, Visit
+from zeroscale.frontend.login_hold import Hold
 from zeroscale.protocols.conversation import Component, Connected, Conversation, Opened
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report

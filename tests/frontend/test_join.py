@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from front.scene import (
+from frontend.harness import (
     Attempt,
     Handover,
     Scene,
@@ -23,10 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import error
 
-from zeroscale.front import context, hold
-from zeroscale.front.hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
-from zeroscale.front.joining import CONNECT_ATTEMPTS, RECONNECT_AFTER
-from zeroscale.front.session import Policy
+from zeroscale.frontend import context
+from zeroscale.frontend import login_hold as hold
+from zeroscale.frontend.decision import Policy
+from zeroscale.frontend.join import CONNECT_ATTEMPTS, RECONNECT_AFTER
+from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
 from zeroscale.relay import Outcome
 from zeroscale.status import Status
 
