@@ -22,7 +22,7 @@ def crashes() -> list[Failure]:
 @pytest.fixture(params=["splice", "transport"])
 def relays(request: pytest.FixtureRequest, crashes: list[Failure]) -> Iterator[Relays]:
     """Both kinds, one after the other."""
-    from relay.rig import reactor, started
+    from relay.relay_fixture import reactor, started
 
     with started(Relays(reactor, request.param, crashes.append)) as relays:
         yield relays
@@ -32,7 +32,7 @@ def relays(request: pytest.FixtureRequest, crashes: list[Failure]) -> Iterator[R
 @pytest.fixture
 def splicing(crashes: list[Failure]) -> Iterator[Relays]:
     """The splice relay alone."""
-    from relay.rig import reactor, started
+    from relay.relay_fixture import reactor, started
 
     with started(Relays(reactor, "splice", crashes.append)) as relays:
         yield relays
@@ -41,7 +41,7 @@ def splicing(crashes: list[Failure]) -> Iterator[Relays]:
 @pytest.fixture
 def transporting() -> Iterator[Relays]:
     """The transport relay alone."""
-    from relay.rig import reactor, started
+    from relay.relay_fixture import reactor, started
 
     with started(Relays(reactor, "transport")) as relays:
         yield relays

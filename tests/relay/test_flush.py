@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from relay.rig import Pair, later, receive, until, within
+from relay.relay_fixture import Pair, later, receive, until, within
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer

@@ -20,8 +20,8 @@ import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from relay import rig
-from relay.rig import (
+from relay import relay_fixture as rig
+from relay.relay_fixture import (
     Connect,
     Finale,
     Pair,
@@ -44,7 +44,7 @@ from twisted.python.threadpool import ThreadPool
 
 from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report
-from zeroscale.relay.pipes import MOST_SPARE
+from zeroscale.relay.pipe_pool import MOST_SPARE
 
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.004])
 SIZES = st.one_of(st.integers(1, 600), st.integers(1, 150_000))

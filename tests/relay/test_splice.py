@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import pytest_twisted
 from processes import Program, python
-from relay.rig import Pair, descriptors, later, reactor, receive, reset, send, until, within
+from relay.relay_fixture import Pair, descriptors, later, reactor, receive, reset, send, until, within
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
 from zeroscale.relay import Counters, Outcome, Report
-from zeroscale.relay.loop import Loop
 from zeroscale.relay.splice import SpliceRelay
+from zeroscale.relay.splice_loop import Loop
 
 
 def add(relay: SpliceRelay, pair: Pair, early: bytes = b"") -> Any:

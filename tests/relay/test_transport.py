@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from relay.rig import Pair, reactor, receive, send, within
+from relay.relay_fixture import Pair, reactor, receive, send, within
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from relay.rig import DEADLINE, Pair, later, reactor, receive, reset, until, within
+from relay.relay_fixture import DEADLINE, Pair, later, reactor, receive, reset, until, within
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
@@ -251,7 +251,7 @@ async def test_a_client_that_resets_first_is_told_to_its_protocol_after_the_repo
 
 @pytest_twisted.ensureDeferred
 async def test_a_reset_is_not_held_back_by_a_peer_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeroscale.relay.endings.LINGER_STALLED", 0.05)
+    monkeypatch.setattr("zeroscale.relay.half_close.LINGER_STALLED", 0.05)
     relays = TransportRelay(reactor, 0.1)
     relays.start()
     pair = Pair(buffers=4096)

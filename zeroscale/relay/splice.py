@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Ending, Outcome, Reactor, Report, close
-from zeroscale.relay.loop import Loop
-from zeroscale.relay.pair import Pair
-from zeroscale.relay.pipes import Pipes
-from zeroscale.relay.sockets import prepare
+from zeroscale.relay.pipe_pool import Pipes
+from zeroscale.relay.socket_options import prepare
+from zeroscale.relay.splice_loop import Loop
+from zeroscale.relay.splice_pair import Pair
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a busy interpreter lets the relay's thread have its turn, which it needs thrice a message.

@@ -17,9 +17,9 @@ from zope.interface import implementer
 
 from zeroscale.errors import RelayError
 from zeroscale.relay.base import LINGER_INTERVAL, Ending, Outcome, Reactor, Report, close
-from zeroscale.relay.endings import Linger, Silence
 from zeroscale.relay.flush import flushed
-from zeroscale.relay.sockets import has_died, prepare, unacknowledged, vanished
+from zeroscale.relay.half_close import Linger, Silence
+from zeroscale.relay.socket_options import has_died, prepare, unacknowledged, vanished
 
 
 class Carried(Structural):

@@ -8,9 +8,9 @@ import struct
 
 import pytest
 from processes import Program, python
-from relay.rig import reset, tcp_pair, unix_pair
+from relay.relay_fixture import reset, tcp_pair, unix_pair
 
-from zeroscale.relay import sockets
+from zeroscale.relay import socket_options as sockets
 
 
 def tcp_info(*, retransmits: int = 0, probes: int = 0, unacked: int = 0, silent: float = 0.0) -> bytes:

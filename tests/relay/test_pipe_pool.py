@@ -8,9 +8,9 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from relay.rig import descriptors
+from relay.relay_fixture import descriptors
 
-from zeroscale.relay.pipes import CAPACITY, MOST_SPARE, Pipe, Pipes
+from zeroscale.relay.pipe_pool import CAPACITY, MOST_SPARE, Pipe, Pipes
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from relay.rig import descriptors, tcp_pair
+from relay.relay_fixture import descriptors, tcp_pair
 
-from zeroscale.relay.pair import Pair
-from zeroscale.relay.pipes import Pipe, Pipes
+from zeroscale.relay.pipe_pool import Pipe, Pipes
+from zeroscale.relay.splice_pair import Pair
 
 
 @pytest.fixture

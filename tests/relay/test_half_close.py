@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeroscale.relay.endings import LINGER_LIMIT, LINGER_STALLED, Linger, Silence
+from zeroscale.relay.half_close import LINGER_LIMIT, LINGER_STALLED, Linger, Silence
 
 
 def test_a_reset_waits_while_there_is_progress() -> None:

@@ -23,10 +23,10 @@ from time import monotonic
 from typing import Protocol
 
 from zeroscale.relay.base import LINGER_INTERVAL, SWEEP_INTERVAL, Outcome
-from zeroscale.relay.endings import Linger, Silence
-from zeroscale.relay.pair import SPLICE_FLAGS, End, Flow, Pair
-from zeroscale.relay.pipes import Pipe, Pipes
-from zeroscale.relay.sockets import VANISHED_ERRORS, unacknowledged, vanished
+from zeroscale.relay.half_close import Linger, Silence
+from zeroscale.relay.pipe_pool import Pipe, Pipes
+from zeroscale.relay.socket_options import VANISHED_ERRORS, unacknowledged, vanished
+from zeroscale.relay.splice_pair import SPLICE_FLAGS, End, Flow, Pair
 
 CHUNK = 256 * 1024
 """The most bytes moved for one socket before the others have their turn."""

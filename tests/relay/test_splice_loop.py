@@ -15,13 +15,13 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from relay.rig import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent
+from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent
 
-from zeroscale.relay import loop as loop_module
+from zeroscale.relay import splice_loop as loop_module
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Outcome
-from zeroscale.relay.loop import Loop
-from zeroscale.relay.pair import Pair
-from zeroscale.relay.pipes import Pipe, Pipes
+from zeroscale.relay.pipe_pool import Pipe, Pipes
+from zeroscale.relay.splice_loop import Loop
+from zeroscale.relay.splice_pair import Pair
 
 
 class Told:
@@ -270,7 +270,7 @@ def test_a_reset_waits_for_a_slow_reader_of_what_came_before(running: Running) -
 
 
 def test_a_reset_is_not_held_back_for_ever(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeroscale.relay.endings.LINGER_STALLED", 0.05)
+    monkeypatch.setattr("zeroscale.relay.half_close.LINGER_STALLED", 0.05)
     client, _, pair = running.pair(buffers=4096)
     fill(client, b"x" * 65536)
     reset(client)

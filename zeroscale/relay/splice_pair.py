@@ -9,7 +9,7 @@ import os
 import socket
 
 from zeroscale.relay.base import Outcome
-from zeroscale.relay.pipes import Pipe, Pipes
+from zeroscale.relay.pipe_pool import Pipe, Pipes
 
 SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
