@@ -157,12 +157,12 @@ ROOMS = [
         ("control",), ("config.model", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")
     ),
     Room(
-        ("control.metrics", "control.metrics_resource"),
+        ("control.metrics", "control.metrics_http"),
         ("system.endpoints", "status", "errors"),
         outside=("twisted", "msgspec", "prometheus_client"),
         never=("twisted.internet.reactor", "twisted.web.server"),
     ),
-    Room(("control.paths",), ("errors",), never=(*NETWORK, *CLOCKS)),
+    Room(("control.socket_path",), ("errors",), never=(*NETWORK, *CLOCKS)),
     Room(("control.protocol",), ("errors",), outside=("msgspec",), never=(*NETWORK, *CLOCKS, *FILES)),
     Room(
         ("ctl",),
@@ -170,7 +170,7 @@ ROOMS = [
             "protocols",
             "config.model",
             "config.loader",
-            "control.paths",
+            "control.socket_path",
             "control.protocol",
             "config.durations",
             "minecraft.server_files",
@@ -229,7 +229,7 @@ WITHOUT_A_TEST_FILE = {
     "status": "values only",
     "version": "one constant",
     "ctl.exits": "numbers only",
-    "control.contract": "contracts only",
+    "control.interfaces": "contracts only",
     "ctl.parser": "tested with main",
     "frontend.context": "values, and contracts",
     "frontend.interfaces": "contracts, and one of values",

@@ -17,7 +17,7 @@ from zeroscale.assembling import admission, home_of
 from zeroscale.config.messages import join
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
-from zeroscale.control import paths
+from zeroscale.control import socket_path as paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
@@ -62,7 +62,7 @@ def check(config: Config, reactor: Any, make_plugin: MakePlugin, file: Path | No
 def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[Mistake]:
     """What is in the way; see `check`."""
     if config.metrics.listen is not None:
-        from zeroscale.control import metrics_resource  # imports Twisted's HTTP, which takes a while
+        from zeroscale.control import metrics_http as metrics_resource  # imports Twisted's HTTP, which takes a while
 
         yield from _raised("metrics.listen", partial(metrics_resource.check, reactor, config.metrics.listen))
     if config.control.listen:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zeroscale import checking
 from zeroscale.assembling import constructor, trusted
 from zeroscale.config.model import Config, LimitsConfig
-from zeroscale.control import paths
+from zeroscale.control import socket_path as paths
 from zeroscale.control.server import ControlServer
 from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
@@ -33,7 +33,7 @@ from zeroscale.system.socket_activation import handed
 from zeroscale.version import VERSION
 
 if TYPE_CHECKING:
-    from zeroscale.control.metrics_resource import MetricsServer
+    from zeroscale.control.metrics_http import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -331,7 +331,7 @@ def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer
     if listen is None:
         return None
     # Twisted's HTTP takes 145 ms to import.
-    from zeroscale.control.metrics_resource import MetricsServer
+    from zeroscale.control.metrics_http import MetricsServer
 
     return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 

@@ -19,8 +19,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.control import protocol
-from zeroscale.control.commands import Commands
 from zeroscale.control.connection import CLOSING, IDLE, MOST_REQUESTS, STALLED, Connection, Peer, peer_of
+from zeroscale.control.handlers import Commands
 from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
 
 LOGGER = "zeroscale.control.connection"

@@ -17,8 +17,8 @@ from control.fake_proxy import FakeProxy
 from twisted.internet.threads import deferToThread
 
 from zeroscale.control import server as server_module
-from zeroscale.control.paths import Place
 from zeroscale.control.server import ControlServer, make_way
+from zeroscale.control.socket_path import Place
 from zeroscale.errors import ConfigError
 
 DEADLINE = 20.0

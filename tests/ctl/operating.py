@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from zeroscale.control.paths import Place
 from zeroscale.control.server import ControlServer
+from zeroscale.control.socket_path import Place
 from zeroscale.ctl.main import main
 
 DEADLINE = 20.0

@@ -98,6 +98,6 @@ def test_else_it_is_looked_for(directory: Path, listen: Listen, monkeypatch: pyt
     monkeypatch.delenv(discovery.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
     path = listen(directory / "zeroscale" / "control.sock")
-    monkeypatch.setattr("zeroscale.control.paths.SYSTEM_DIRECTORY", directory / "run")
+    monkeypatch.setattr("zeroscale.control.socket_path.SYSTEM_DIRECTORY", directory / "run")
     with discovery.reach(argparse.Namespace()) as channel:
         assert isinstance(channel, Channel) and channel.path == path

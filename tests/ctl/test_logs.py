@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest_twisted
 from ctl.operating import Desk
 
-from zeroscale.control import commands
+from zeroscale.control import handlers as commands
 
 
 @pytest_twisted.ensureDeferred

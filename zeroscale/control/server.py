@@ -18,10 +18,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
-from zeroscale.control.commands import Commands
 from zeroscale.control.connection import Connection
-from zeroscale.control.contract import Proxy
-from zeroscale.control.paths import Place
+from zeroscale.control.handlers import Commands
+from zeroscale.control.interfaces import Proxy
+from zeroscale.control.socket_path import Place
 from zeroscale.errors import ConfigError, ZeroscaleError
 
 logger = logging.getLogger(__name__)

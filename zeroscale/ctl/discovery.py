@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zeroscale.config.model import default_state_directory
-from zeroscale.control.paths import NAME_FOR_A_FILE, SUFFIX, directories
+from zeroscale.control.socket_path import NAME_FOR_A_FILE, SUFFIX, directories
 from zeroscale.ctl.channel import Channel, UsageError
 from zeroscale.errors import BackendError
 

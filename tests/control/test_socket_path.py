@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.control.paths import Place, default_place, directories, parse_listen
+from zeroscale.control.socket_path import Place, default_place, directories, parse_listen
 from zeroscale.errors import ConfigError
 
 STATE = Path("/home/steve/.local/state/zeroscale")

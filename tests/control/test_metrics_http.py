@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from zeroscale.control.metrics_resource import (
+from zeroscale.control.metrics_http import (
     DEADLINE,
     MOST_CONNECTIONS,
     MOST_HEADER_BYTES,
@@ -286,7 +286,7 @@ def test_a_report_that_fails_is_said_in_the_log(caplog: pytest.LogCaptureFixture
 
 def test_importing_it_installs_no_reactor_and_starts_no_thread() -> None:
     code = (
-        "import sys, threading, zeroscale.control.metrics_resource\n"
+        "import sys, threading, zeroscale.control.metrics_http\n"
         "print('twisted.internet.reactor' in sys.modules, threading.active_count())"
     )
     with Program(python("-c", code)) as program:

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from zeroscale.control import protocol
-from zeroscale.control.commands import FOLLOWED, Backlog, Bell, Commands
+from zeroscale.control.handlers import FOLLOWED, Backlog, Bell, Commands
 from zeroscale.control.protocol import RequestError
 from zeroscale.errors import ControlError, ServerUnavailable
 from zeroscale.status import ProxyReport, ServerReport, Status

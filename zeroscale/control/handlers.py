@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.control import protocol
-from zeroscale.control.contract import Proxy, Server
+from zeroscale.control.interfaces import Proxy, Server
 from zeroscale.control.protocol import RequestError
 from zeroscale.status import ProxyReport, ServerReport
 
