@@ -11,7 +11,8 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.ctl import exits, ping
+from zeroscale.ctl import exits
+from zeroscale.ctl.commands import ping
 from zeroscale.ctl.main import main
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError

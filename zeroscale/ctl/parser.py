@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from zeroscale.ctl import check, completion, console, exits, init, join, logs, orders, ping, reload, status, wake
+from zeroscale.ctl import exits
 from zeroscale.ctl.arguments import add_socket
+from zeroscale.ctl.commands import check, completion, console, init, join, logs, ping, reload, status, wake
+from zeroscale.ctl.commands import overrides as orders
 from zeroscale.version import VERSION
 
 COMMANDS = (status, wake, orders, reload, logs, console, ping, join, check, init, completion)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from zeroscale.ctl.join import Progress, attempt, player_name
+from zeroscale.ctl.commands.join import Progress, attempt, player_name
 from zeroscale.ctl.link import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError

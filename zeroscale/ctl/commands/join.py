@@ -11,8 +11,8 @@ from typing import TextIO
 
 from zeroscale.ctl import exits, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds, told_why
+from zeroscale.ctl.commands.ping import ask
 from zeroscale.ctl.link import Address, Link
-from zeroscale.ctl.ping import ask
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft import versions
 from zeroscale.protocols.minecraft.client import (

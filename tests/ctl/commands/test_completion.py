@@ -16,7 +16,7 @@ import pytest_twisted
 from ctl.operating import Desk
 from twisted.internet.threads import deferToThread
 
-from zeroscale.ctl.completion import script
+from zeroscale.ctl.commands.completion import script
 from zeroscale.ctl.parser import build_parser
 
 BASH = """\

@@ -9,7 +9,7 @@ import pytest_twisted
 from control.fake_proxy import FakeServer
 from ctl.operating import Desk, Screen
 
-from zeroscale.ctl.wake import Progress, line_of
+from zeroscale.ctl.commands.wake import Progress, line_of
 from zeroscale.errors import ServerUnavailable
 from zeroscale.status import ServerReport, Status
 
