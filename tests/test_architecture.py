@@ -228,7 +228,7 @@ QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}
 WITHOUT_A_TEST_FILE = {
     "status": "values only",
     "version": "one constant",
-    "ctl.exits": "numbers only",
+    "ctl.exit_codes": "numbers only",
     "control.interfaces": "contracts only",
     "ctl.parser": "tested with main",
     "frontend.context": "values, and contracts",

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_twisted
 
-from zeroscale.ctl.link import Address
+from zeroscale.ctl.game_connection import Address
 
 if TYPE_CHECKING:
-    from ctl.operating import Desk
+    from ctl.ctl_fixture import Desk
 
 Scene = Callable[[socket.socket], None]
 Serve = Callable[..., Address]
@@ -64,7 +64,7 @@ def directory() -> Iterator[Path]:
 @pytest_twisted.async_yield_fixture
 async def desk(directory: Path) -> AsyncIterator[Desk]:
     """A proxy's admin socket, and the command that uses it."""
-    from ctl.operating import Desk
+    from ctl.ctl_fixture import Desk
     from twisted.internet import reactor
 
     desk = Desk(directory, reactor)

@@ -11,7 +11,7 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.commands import ping
 from zeroscale.ctl.main import main
 from zeroscale.ctl.parser import build_parser

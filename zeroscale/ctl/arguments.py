@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from zeroscale.config.durations import EXPECTED, seconds_of
-from zeroscale.ctl.link import DEFAULT_PORT, parse_address
+from zeroscale.ctl.game_connection import DEFAULT_PORT, parse_address
 from zeroscale.protocols.minecraft.release_names import protocol_number
 
 T = TypeVar("T")

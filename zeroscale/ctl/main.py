@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import exits, terminal
-from zeroscale.ctl.channel import UsageError
+from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import terminal
+from zeroscale.ctl.client import UsageError
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.commands import check, completion, console, init, join, logs, ping, reload, status, wake
 from zeroscale.ctl.commands import overrides as orders

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from ctl.operating import Desk
+from ctl.ctl_fixture import Desk
 from twisted.internet.threads import deferToThread
 
 from zeroscale.ctl.commands.completion import script

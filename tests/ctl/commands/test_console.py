@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from ctl.operating import Desk
+from ctl.ctl_fixture import Desk
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from zeroscale.ctl.commands.join import Progress, attempt, player_name
-from zeroscale.ctl.link import Address
+from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft import packets as wire

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest_twisted
-from ctl.operating import Desk
+from ctl.ctl_fixture import Desk
 
 from zeroscale.control import handlers as commands
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import pytest_twisted
-from ctl.operating import Desk
+from ctl.ctl_fixture import Desk
 
 from zeroscale.status import PlayerReport, Status
 

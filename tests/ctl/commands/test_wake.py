@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_twisted
 from control.fake_proxy import FakeServer
-from ctl.operating import Desk, Screen
+from ctl.ctl_fixture import Desk, Screen
 
 from zeroscale.ctl.commands.wake import Progress, line_of
 from zeroscale.errors import ServerUnavailable

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from zeroscale.config import loader as configfile
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.errors import ConfigMistakes
 
 

@@ -7,10 +7,10 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.discovery import reach
-from zeroscale.ctl.names import server_names
+from zeroscale.ctl.server_names import server_names
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.errors import ZeroscaleError
 
 SHELLS = ("bash", "zsh")

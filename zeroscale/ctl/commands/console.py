@@ -6,11 +6,11 @@ import argparse
 
 import msgspec
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_socket, add_words
-from zeroscale.ctl.channel import UsageError
-from zeroscale.ctl.discovery import reach
-from zeroscale.ctl.names import split_words
+from zeroscale.ctl.client import UsageError
+from zeroscale.ctl.server_names import split_words
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
 
 

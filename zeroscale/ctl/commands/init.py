@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from zeroscale.ctl import exits
-from zeroscale.ctl.starter import chores, file_text
-from zeroscale.ctl.survey import survey
+from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl.config_template import chores, file_text
+from zeroscale.ctl.directory_scan import survey
 from zeroscale.errors import ConfigError
 
 FILE_NAME = "zeroscale.toml"

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from zeroscale.ctl import exits, terminal
+from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds, told_why
 from zeroscale.ctl.commands.ping import ask
-from zeroscale.ctl.link import Address, Link
+from zeroscale.ctl.game_connection import Address, Link
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft import versions
 from zeroscale.protocols.minecraft.client import (

@@ -8,9 +8,9 @@ import sys
 import msgspec
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_server, add_socket
-from zeroscale.ctl.discovery import reach
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, told_why
-from zeroscale.ctl.discovery import reach
-from zeroscale.ctl.figures import span
-from zeroscale.ctl.names import split_words
+from zeroscale.ctl.format import span
+from zeroscale.ctl.server_names import split_words
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
 from zeroscale.status import ServerReport, Status
 

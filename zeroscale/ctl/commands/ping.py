@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from zeroscale.ctl import exits, terminal
+from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds
-from zeroscale.ctl.link import Address, Link
+from zeroscale.ctl.game_connection import Address, Link
 from zeroscale.errors import BackendError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions

@@ -6,9 +6,9 @@ import argparse
 
 import msgspec
 
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.discovery import reach
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
 
 

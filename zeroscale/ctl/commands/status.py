@@ -9,11 +9,12 @@ import sys
 import msgspec
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exits, terminal
+from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import terminal
 from zeroscale.ctl.arguments import add_server, add_socket
-from zeroscale.ctl.channel import Channel, UsageError
-from zeroscale.ctl.discovery import reach
-from zeroscale.ctl.overview import noticeable, show
+from zeroscale.ctl.client import Channel, UsageError
+from zeroscale.ctl.report_format import noticeable, show
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.status import ProxyReport
 
 CLEAR = "\033[H\033[2J"

@@ -7,11 +7,11 @@ import sys
 from typing import TextIO
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exits
+from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl.arguments import add_server, add_socket
-from zeroscale.ctl.channel import Result
-from zeroscale.ctl.discovery import reach
-from zeroscale.ctl.figures import bar, span
+from zeroscale.ctl.client import Result
+from zeroscale.ctl.format import bar, span
+from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
 from zeroscale.status import ServerReport, Status
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from ports import free_port
 
-from zeroscale.ctl.link import Address, Link, parse_address
+from zeroscale.ctl.game_connection import Address, Link, parse_address
 from zeroscale.errors import BackendError
 
 Serve = Callable[..., Address]

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from zeroscale.ctl import channel as channel_module
-from zeroscale.ctl.channel import Channel, Event, Result, UsageError
+from zeroscale.ctl import client as channel_module
+from zeroscale.ctl.client import Channel, Event, Result, UsageError
 from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
 
 Answering = Callable[..., Path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from zeroscale.ctl.figures import size, span
+from zeroscale.ctl.format import size, span
 from zeroscale.ctl.terminal import clean, paint
 from zeroscale.status import ProxyReport, ServerReport, Status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.ctl.survey import memory_of_machine, survey
+from zeroscale.ctl.directory_scan import memory_of_machine, survey
 from zeroscale.errors import ConfigError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.ctl import discovery
-from zeroscale.ctl.channel import Channel, UsageError
+from zeroscale.ctl import socket_discovery as discovery
+from zeroscale.ctl.client import Channel, UsageError
 from zeroscale.errors import BackendError
 
 Listen = Callable[[Path], Path]

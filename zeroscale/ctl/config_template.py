@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeroscale.ctl.survey import DEFAULT_JAR, DEFAULT_PORT, JAVA_ARGUMENTS_FILE, START_SCRIPT, Survey
+from zeroscale.ctl.directory_scan import DEFAULT_JAR, DEFAULT_PORT, JAVA_ARGUMENTS_FILE, START_SCRIPT, Survey
 
 GIB = 1024**3
 MIB = 1024**2

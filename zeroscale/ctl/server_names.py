@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zeroscale.ctl.channel import Channel
+from zeroscale.ctl.client import Channel
 from zeroscale.status import ProxyReport
 
 

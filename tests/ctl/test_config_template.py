@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.loader import parse
-from zeroscale.ctl.starter import GIB, MIB, chores, file_text, heap, quoted, server_name, server_port
-from zeroscale.ctl.survey import Survey
+from zeroscale.ctl.config_template import GIB, MIB, chores, file_text, heap, quoted, server_name, server_port
+from zeroscale.ctl.directory_scan import Survey
 
 DIRECTORY = Path("/srv/survival")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from control.fake_proxy import FakeProxy, FakeServer
 
-from zeroscale.ctl.overview import card, noticeable, show, table
+from zeroscale.ctl.report_format import card, noticeable, show, table
 from zeroscale.status import PlayerReport, ProxyReport, ServerReport, Status
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zeroscale.config.model import default_state_directory
 from zeroscale.control.socket_path import NAME_FOR_A_FILE, SUFFIX, directories
-from zeroscale.ctl.channel import Channel, UsageError
+from zeroscale.ctl.client import Channel, UsageError
 from zeroscale.errors import BackendError
 
 VARIABLE = "ZEROSCALE_SOCKET"

@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 from control.fake_proxy import FakeProxy
 
-from zeroscale.ctl.channel import Channel
-from zeroscale.ctl.names import server_names, split_words
+from zeroscale.ctl.client import Channel
+from zeroscale.ctl.server_names import server_names, split_words
 
 
 class Known:

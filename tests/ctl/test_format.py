@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.ctl.figures import bar, size, span
+from zeroscale.ctl.format import bar, size, span
 
 
 @pytest.mark.parametrize(
