@@ -1,4 +1,4 @@
-"""Stands in for `zeroscale.service` in the processes of test_cli.py and test_tap.py.
+"""Stands in for `zeroscale.proxy.service` in the processes of test_cli.py and test_tap.py.
 
 What it does is said by the plugin's name, so that one command line makes one behaviour. It says on its log
 what is asked of it; the tests wait for those lines.

@@ -174,7 +174,7 @@ ROOMS = [
             "control.protocol",
             "config.durations",
             "minecraft.server_files",
-            "service",
+            "proxy.service",
             "status",
             "errors",
             "version",
@@ -203,14 +203,14 @@ ROOMS = [
             "cli",
             "tap",
             "options",
-            "service",
-            "serving",
-            "hosted",
-            "assembling",
-            "doors",
-            "checking",
-            "discovering",
-            "any_server",
+            "proxy.service",
+            "proxy.server_manager",
+            "proxy.managed_server",
+            "proxy.factory",
+            "proxy.ports",
+            "proxy.preflight",
+            "proxy.discovery",
+            "proxy.tcp_factory",
             "running",
             "logs",
             "__main__",
@@ -220,7 +220,7 @@ ROOMS = [
     ),
 ]
 
-REACTOR_IMPORTERS = {"running", "service", "plugins.demo.program"}
+REACTOR_IMPORTERS = {"running", "proxy.service", "plugins.demo.program"}
 """Who may import the global reactor: those who install or run it, and a program of its own."""
 
 QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}

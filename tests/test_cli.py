@@ -18,7 +18,7 @@ WITH_A_FAKE = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
 import fake_service
-sys.modules["zeroscale.service"] = fake_service
+sys.modules["zeroscale.proxy.service"] = fake_service
 from zeroscale.cli import main
 sys.exit(main())
 """

@@ -17,7 +17,7 @@ TWISTD = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
 import fake_service
-sys.modules["zeroscale.service"] = fake_service
+sys.modules["zeroscale.proxy.service"] = fake_service
 from twisted.scripts.twistd import run
 run()
 """

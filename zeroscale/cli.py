@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     logs.to_stderr(invocation.log_level, invocation.config.log)
     reactor = install_reactor()
-    from zeroscale import service  # what it is made of imports the global reactor
+    from zeroscale.proxy import service  # what it is made of imports the global reactor
 
     try:
         service.check(invocation.config, file=invocation.config_file)

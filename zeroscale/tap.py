@@ -75,7 +75,7 @@ def makeService(options: Options) -> DaemonService:
 
     :raises SystemExit: it cannot run as it was told; the text is one line.
     """
-    from zeroscale import service  # what it is made of imports the global reactor
+    from zeroscale.proxy import service  # what it is made of imports the global reactor
 
     config = options.invocation.config
     observer = logs.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)

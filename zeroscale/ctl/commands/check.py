@@ -43,7 +43,7 @@ def check(path: Path) -> tuple[int, list[str]]:
     mistakes = list(reading.mistakes)
     if reading.config is None:
         return 0, mistakes
-    from zeroscale import service  # what it is made of takes half a second to import, and installs a reactor
+    from zeroscale.proxy import service  # what it is made of takes half a second to import, and installs a reactor
 
     try:
         service.check(reading.config, file=path)

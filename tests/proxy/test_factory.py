@@ -5,9 +5,18 @@ from typing import Any
 
 import pytest
 
-from zeroscale.assembling import admission, constructor, health_check, home_of, policy, session_policy, texts, trusted
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
+from zeroscale.proxy.factory import (
+    admission,
+    constructor,
+    health_check,
+    home_of,
+    policy,
+    session_policy,
+    texts,
+    trusted,
+)
 
 
 def told(directory: Path, **values: Any) -> tuple[ServerConfig, Config]:

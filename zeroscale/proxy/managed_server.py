@@ -14,8 +14,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from zeroscale import any_server
-from zeroscale.assembling import admission, constructor, home_of, policy, session_policy, texts, treatment
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
 from zeroscale.frontend.admission import Admission
@@ -30,6 +28,8 @@ from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import Readiness
 from zeroscale.probes.tcp import GenericProbe
+from zeroscale.proxy import tcp_factory as any_server
+from zeroscale.proxy.factory import admission, constructor, home_of, policy, session_policy, texts, treatment
 from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles
 from zeroscale.state.operator_overrides import Wishes
 from zeroscale.state.start_history import Records

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from zeroscale import any_server
 from zeroscale.access import Names, ServerLists, parse_network
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
@@ -25,6 +24,7 @@ from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import construct, find_plugin
 from zeroscale.protocols.conversation import Treatment
+from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.system.files import server_directory
 
 

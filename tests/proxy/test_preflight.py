@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from zeroscale import service
 from zeroscale.config.model import Config, MetricsConfig, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.errors import ConfigMistakes
+from zeroscale.proxy import service
 
 SECRET = Secret("hunter2", "from /run/secrets/x")
 

@@ -16,7 +16,7 @@ from tame import Server as TameServer
 
 from zeroscale.config.model import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
-from zeroscale.service import ProxyService
+from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 from zeroscale.system.files import Lock
 

@@ -13,19 +13,19 @@ import msgspec
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
-from zeroscale import checking
-from zeroscale.assembling import constructor, trusted
 from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import socket_path as paths
 from zeroscale.control.server import ControlServer
-from zeroscale.discovering import Complaints, Discovering, asked, with_described
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.frontend.connection_limits import Newcomers
 from zeroscale.frontend.context import Evictable, House
-from zeroscale.hosted import Hosted
 from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.proxy import preflight as checking
+from zeroscale.proxy.discovery import Complaints, Discovering, asked, with_described
+from zeroscale.proxy.factory import constructor, trusted
+from zeroscale.proxy.managed_server import Hosted
+from zeroscale.proxy.server_manager import Serving
 from zeroscale.relay import Relays, raise_descriptor_limit
-from zeroscale.serving import Serving
 from zeroscale.status import ProxyReport, RelayReport
 from zeroscale.system.privileges import Owner, make_directories
 from zeroscale.system.sd_notify import Notices

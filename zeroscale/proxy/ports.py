@@ -11,17 +11,17 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from zeroscale import any_server
-from zeroscale.assembling import accept_from, health_check
 from zeroscale.config.model import ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.context import House
 from zeroscale.frontend.factory import Listener
 from zeroscale.frontend.interfaces import Place
 from zeroscale.frontend.routing import Router, normalised
-from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Conversation, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.proxy import tcp_factory as any_server
+from zeroscale.proxy.factory import accept_from, health_check
+from zeroscale.proxy.managed_server import Hosted
 from zeroscale.system import endpoints as listening
 
 Plan = Mapping[str, Sequence[Hosted]]

@@ -11,13 +11,13 @@ from ports import free_ports
 from scene import tame, whole
 from twisted.internet.testing import MemoryReactorClock
 
-from zeroscale.doors import Doors, plan
 from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.frontend.connection_limits import Newcomers
 from zeroscale.frontend.context import House
-from zeroscale.hosted import Hosted
 from zeroscale.protocols.conversation import Opened
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.proxy.managed_server import Hosted
+from zeroscale.proxy.ports import Doors, plan
 
 
 class Relays:

@@ -15,12 +15,12 @@ from scene import greeting, run, tame, until, whole
 from tame import Server as TameServer
 from twisted.internet.task import Clock
 
-from zeroscale import discovering
 from zeroscale.config.model import Config, DiscoveryConfig
-from zeroscale.discovering import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
 from zeroscale.errors import ConfigError
 from zeroscale.plugins import loader as plugins
-from zeroscale.service import ProxyService
+from zeroscale.proxy import discovery as discovering
+from zeroscale.proxy.discovery import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
+from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 
 BOTH = DiscoveryConfig(docker=True, kubernetes=True, listen=("25570",))

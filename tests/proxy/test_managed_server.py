@@ -14,8 +14,8 @@ from scene import client, greeting, run, tame, until, whole
 from tame import Server as TameServer
 
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
-from zeroscale.hosted import Hosted
-from zeroscale.service import ProxyService
+from zeroscale.proxy.managed_server import Hosted
+from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 
 

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeroscale import any_server
-from zeroscale.assembling import admission, home_of
 from zeroscale.config.messages import join
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
@@ -23,6 +21,8 @@ from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import find_plugin
+from zeroscale.proxy import tcp_factory as any_server
+from zeroscale.proxy.factory import admission, home_of
 from zeroscale.system import endpoints as listening
 
 MakePlugin = Callable[[ServerConfig], BridgedPlugin]

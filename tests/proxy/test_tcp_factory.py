@@ -13,12 +13,12 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
-from zeroscale import any_server
 from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.protocols.conversation import Connected, Event, Opened
 from zeroscale.protocols.minecraft.text_component import plain
+from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.status import Answer, ServerView, Status
 
 ASLEEP = ServerView(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)

@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from zeroscale.config.model import Config, ServerConfig
-from zeroscale.doors import Doors, Plan, plan
 from zeroscale.errors import ZeroscaleError
 from zeroscale.frontend.context import House
-from zeroscale.hosted import Hosted
+from zeroscale.proxy.managed_server import Hosted
+from zeroscale.proxy.ports import Doors, Plan, plan
 from zeroscale.status import ServerView
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The composition root: service, servers, ports, checks before a start, discovery."""
