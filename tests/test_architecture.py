@@ -137,7 +137,7 @@ ROOMS = [
     Room(("config.triggers",), ("errors",), outside=("regex",)),
     Room(("probes.command",), ("errors", "config.triggers")),
     Room(("config.model",), ("errors", "access", "config.triggers"), outside=("msgspec",)),
-    Room(("command_line",), ("config.model", "config.durations", "errors", "version"), never=(*NETWORK, *FILES)),
+    Room(("daemon.parser",), ("config.model", "config.durations", "errors", "version"), never=(*NETWORK, *FILES)),
     Room(("config.durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         (
@@ -152,7 +152,7 @@ ROOMS = [
         outside=("msgspec",),
         never=("twisted",),
     ),
-    Room(("invocation",), ("config.model", "config.loader"), outside=("msgspec",), never=("twisted",)),
+    Room(("daemon.invocation",), ("config.model", "config.loader"), outside=("msgspec",), never=("twisted",)),
     Room(
         ("control",), ("config.model", "status", "errors"), outside=("twisted", "zope", "msgspec", "prometheus_client")
     ),
@@ -181,7 +181,7 @@ ROOMS = [
         ),
         outside=("msgspec", "shtab"),
     ),
-    Room(("log_lines",), (), never=(*NETWORK, *FILES)),
+    Room(("daemon.log_format",), (), never=(*NETWORK, *FILES)),
     Room(
         ("lifecycle.plugin_adapter",), ("errors", "status"), outside=("twisted",), never=("twisted.internet.reactor",)
     ),
@@ -200,9 +200,9 @@ ROOMS = [
     ),
     Room(
         (
-            "cli",
-            "tap",
-            "options",
+            "daemon.main",
+            "daemon.tap",
+            "daemon.options",
             "proxy.service",
             "proxy.server_manager",
             "proxy.managed_server",
@@ -211,8 +211,8 @@ ROOMS = [
             "proxy.preflight",
             "proxy.discovery",
             "proxy.tcp_factory",
-            "running",
-            "logs",
+            "daemon.runtime",
+            "daemon.log",
             "__main__",
         ),
         EVERYTHING,
@@ -220,7 +220,7 @@ ROOMS = [
     ),
 ]
 
-REACTOR_IMPORTERS = {"running", "proxy.service", "plugins.demo.program"}
+REACTOR_IMPORTERS = {"daemon.runtime", "proxy.service", "plugins.demo.program"}
 """Who may import the global reactor: those who install or run it, and a program of its own."""
 
 QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}
@@ -302,7 +302,7 @@ def broken_rules(module: str, path: Path) -> Iterator[str]:
 
 
 def test_there_is_something_to_hold() -> None:
-    assert {"cli", "protocols.conversation", "frontend"} <= set(MODULES)
+    assert {"daemon.main", "protocols.conversation", "frontend"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)

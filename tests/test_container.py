@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from zeroscale import options
 from zeroscale.config import loader as configfile
 from zeroscale.ctl.parser import build_parser
+from zeroscale.daemon import options
 from zeroscale.errors import ConfigError
 from zeroscale.plugins.loader import construct, find_plugin
 

@@ -11,7 +11,7 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.command_line import build_parser
+from zeroscale.daemon.parser import build_parser
 from zeroscale.frontend.messages import DEFAULTS
 from zeroscale.plugins.loader import find_plugin
 

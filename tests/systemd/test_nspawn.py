@@ -91,7 +91,7 @@ def furnish(root: Path, python: str) -> None:
     """Puts in what an operator would install."""
     for name in ("python", "checkout", "packages", "inside", "units", "results"):
         (root / "opt" / name).mkdir(parents=True, exist_ok=True)
-    for name, module in (("zeroscale", "zeroscale.cli"), ("zeroscalectl", "zeroscale.ctl.main")):
+    for name, module in (("zeroscale", "zeroscale.daemon.main"), ("zeroscalectl", "zeroscale.ctl.main")):
         program = root / "usr" / "local" / "bin" / name
         program.write_text(WRAPPER.format(python=python, module=module, name=name))
         program.chmod(0o755)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale import options
 from zeroscale.ctl.parser import build_parser
+from zeroscale.daemon import options
 from zeroscale.errors import ConfigError
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"

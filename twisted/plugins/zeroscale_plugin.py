@@ -3,5 +3,5 @@
 from twisted.application.service import ServiceMaker
 
 zeroscale = ServiceMaker(
-    "zeroscale", "zeroscale.tap", "A scale-to-zero proxy: the server sleeps while nobody plays.", "zeroscale"
+    "zeroscale", "zeroscale.daemon.tap", "A scale-to-zero proxy: the server sleeps while nobody plays.", "zeroscale"
 )

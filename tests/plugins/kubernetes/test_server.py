@@ -30,8 +30,8 @@ from plugins.watching import Output, until
 from ports import free_port
 from processes import Program, python
 
+from zeroscale.daemon.options import parse
 from zeroscale.errors import PluginError
-from zeroscale.options import parse
 from zeroscale.plugins.kubernetes import scale as kubernetes_scale
 from zeroscale.plugins.kubernetes import server as kubernetes
 from zeroscale.plugins.kubernetes import watch as kubernetes_watch

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from processes import DEADLINE, Program, python
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 TWISTD = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
@@ -94,7 +94,7 @@ def test_in_the_foreground(directory: Path) -> None:
         program.signal(signal.SIGTERM)
         assert program.wait() == -signal.SIGTERM, "twistd's own way to end"
     said = program.output
-    assert "[-] INFO:zeroscale.running:SIGTERM: stopping" in said
+    assert "[-] INFO:zeroscale.daemon.runtime:SIGTERM: stopping" in said
     assert said.index("WARNING:fake:stop\n") < said.index("WARNING:fake:stopped\n") < said.index("Server Shut Down")
     assert "Traceback" not in said
     assert not (directory / "twistd.pid").exists()
@@ -174,7 +174,7 @@ def test_a_busy_port_is_told_to_who_started_the_daemon(directory: Path) -> None:
         assert starter.wait() == 1
     assert "port 25565 is taken" in starter.output
     assert "Traceback" not in starter.output
-    assert "CRITICAL:zeroscale.tap:port 25565 is taken" in (directory / "twistd.log").read_text()
+    assert "CRITICAL:zeroscale.daemon.tap:port 25565 is taken" in (directory / "twistd.log").read_text()
     assert not (directory / "twistd.pid").exists()
 
 
@@ -182,7 +182,7 @@ def test_a_busy_port_is_told_to_who_started_the_daemon(directory: Path) -> None:
 def test_a_failure_in_the_foreground_is_one_line_and_an_exit_code(directory: Path, does: str) -> None:
     with twistd(directory, "-n", "zeroscale", does, *PORTS) as program:
         assert program.wait() == 1
-    assert program.output.count("CRITICAL:zeroscale.tap:") == 1
+    assert program.output.count("CRITICAL:zeroscale.daemon.tap:") == 1
     assert "WARNING:fake:stopped" in program.output
     assert "Traceback" not in program.output
     assert not (directory / "twistd.pid").exists()

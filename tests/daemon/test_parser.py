@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.command_line import build_parser
+from zeroscale.daemon.parser import build_parser
 from zeroscale.errors import ConfigError
 
 

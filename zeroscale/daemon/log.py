@@ -30,7 +30,7 @@ from twisted.python import log as twisted_log
 from twisted.python.logfile import LogFile
 
 from zeroscale.config.model import LogConfig
-from zeroscale.log_lines import JsonLines, TextLines
+from zeroscale.daemon.log_format import JsonLines, TextLines
 from zeroscale.system.privileges import give, owner
 
 AS_EVER = LogConfig()

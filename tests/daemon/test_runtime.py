@@ -12,8 +12,8 @@ from processes import Program, python
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 
+from zeroscale.daemon.runtime import Interrupts, install_reactor
 from zeroscale.errors import ConfigError, ConfigMistakes
-from zeroscale.running import Interrupts, install_reactor
 from zeroscale.system.privileges import Owner
 
 
@@ -98,7 +98,7 @@ def test_the_installed_reactor_is_taken_where_it_is_asyncios() -> None:
 
 def test_the_reactors_loop_is_asyncios_current_one() -> None:
     code = (
-        "import asyncio; from zeroscale.running import install_reactor; reactor = install_reactor()\n"
+        "import asyncio; from zeroscale.daemon.runtime import install_reactor; reactor = install_reactor()\n"
         "same = []\n"
         "loop = asyncio.get_event_loop()\n"
         "reactor.callLater(0, lambda: (same.append(asyncio.get_running_loop() is loop), reactor.stop()))\n"
@@ -111,7 +111,7 @@ def test_the_reactors_loop_is_asyncios_current_one() -> None:
 
 def test_setting_the_clock_back_delays_no_timer() -> None:
     code = (
-        "import time; from zeroscale.running import install_reactor; reactor = install_reactor()\n"
+        "import time; from zeroscale.daemon.runtime import install_reactor; reactor = install_reactor()\n"
         "wall = time.time\n"
         "reactor.callLater(0.2, reactor.stop)\n"
         "time.time = lambda: wall() - 3600\n"
@@ -126,7 +126,7 @@ def test_setting_the_clock_back_delays_no_timer() -> None:
 def test_another_reactor_is_refused() -> None:
     code = (
         "from twisted.internet import selectreactor; selectreactor.install()\n"
-        "from zeroscale.errors import ConfigError; from zeroscale.running import install_reactor\n"
+        "from zeroscale.errors import ConfigError; from zeroscale.daemon.runtime import install_reactor\n"
         "try: install_reactor()\n"
         "except ConfigError as error: print(error)"
     )

@@ -16,10 +16,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zeroscale.command_line import CONFIG_FILE, DISCOVER, PLUGIN_ARGUMENT, build_parser
 from zeroscale.config import model as config
+from zeroscale.daemon.invocation import Invocation, from_file
+from zeroscale.daemon.parser import CONFIG_FILE, DISCOVER, PLUGIN_ARGUMENT, build_parser
 from zeroscale.errors import ConfigError
-from zeroscale.invocation import Invocation, from_file
 
 SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""

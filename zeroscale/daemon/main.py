@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from zeroscale import logs, options
+from zeroscale.daemon import log as logs
+from zeroscale.daemon import options
+from zeroscale.daemon.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.running import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
 from zeroscale.system.socket_activation import handed
 
 if TYPE_CHECKING:

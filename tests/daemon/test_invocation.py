@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from zeroscale.config.model import Config
+from zeroscale.daemon.options import parse
 from zeroscale.errors import ConfigError, ConfigMistakes
-from zeroscale.options import parse
 
 FILE = '[servers.{name}]\nplugin = "minecraft"\nlisten = 25565\nserver = 25575\n'
 

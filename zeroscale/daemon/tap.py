@@ -24,11 +24,11 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from zeroscale import logs
+from zeroscale.daemon import log as logs
+from zeroscale.daemon.invocation import Invocation
+from zeroscale.daemon.options import parse
+from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.invocation import Invocation
-from zeroscale.options import parse
-from zeroscale.running import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.system.privileges import Owner, owner
 from zeroscale.system.socket_activation import handed
 

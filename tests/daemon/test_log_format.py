@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.log_lines import JsonLines, TextLines, without_addresses
+from zeroscale.daemon.log_format import JsonLines, TextLines, without_addresses
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:

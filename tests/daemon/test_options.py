@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.model import LogConfig, ProxyProtocolConfig, ServerConfig
+from zeroscale.daemon.options import parse, server_name
 from zeroscale.errors import ConfigError
-from zeroscale.options import parse, server_name
 
 SEED = ["minecraft", "25565", "25575"]
 

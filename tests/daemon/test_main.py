@@ -13,7 +13,7 @@ from processes import Program, python
 
 from zeroscale.version import VERSION
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 WITH_A_FAKE = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
@@ -46,7 +46,7 @@ def faked(request: pytest.FixtureRequest, state: list[str]) -> Iterator[Program]
 def test_one_signal_stops_it_and_waits(faked: Program, number: signal.Signals) -> None:
     faked.wait_for("WARNING:fake:started")
     faked.signal(number)
-    faked.wait_for(f"INFO:zeroscale.running:{number.name}: stopping")
+    faked.wait_for(f"INFO:zeroscale.daemon.runtime:{number.name}: stopping")
     assert faked.wait() == 0
     assert faked.lines[-2:] == ["WARNING:fake:stop", "WARNING:fake:stopped"]
 

@@ -1,0 +1,1 @@
+"""The zeroscale process: command line, twistd, signals, logging."""
