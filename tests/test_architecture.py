@@ -44,18 +44,18 @@ EVERYTHING = tuple(sorted(path.stem for path in PACKAGE.iterdir() if path.suffix
 ROOMS = [
     Room(("__init__",), ("errors", "status", "version")),
     Room(("version",), ()),
-    Room(("errors", "status", "access"), ()),
-    Room(("protocols",), ("errors", "status", "access"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
+    Room(("errors", "status", "access_lists"), ()),
+    Room(("protocols",), ("errors", "status", "access_lists"), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("protocols.minecraft.packets",),
-        ("errors", "status", "access", "protocols"),
+        ("errors", "status", "access_lists", "protocols"),
         outside=("quarry",),
         never=(*NETWORK, *CLOCKS, *FILES, "logging"),
     ),
     Room(("protocols.sniffing",), ("errors",), outside=("regex",), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
         ("frontend", "lifecycle.idle_policy"),
-        ("errors", "status", "access", "protocols.conversation"),
+        ("errors", "status", "access_lists", "protocols.conversation"),
         never=(*NETWORK, *CLOCKS, *FILES),
     ),
     Room(
@@ -76,7 +76,7 @@ ROOMS = [
         ("zeroscale", "version", "plugins.demo.journal"),
         outside=("twisted", "quarry", "zope"),
     ),
-    Room(("minecraft.player_lists",), ("minecraft.server_files", "system.files", "access"), outside=("msgspec",)),
+    Room(("minecraft.player_lists",), ("minecraft.server_files", "system.files", "access_lists"), outside=("msgspec",)),
     Room(
         (
             "state.start_history",
@@ -136,7 +136,7 @@ ROOMS = [
     ),
     Room(("config.triggers",), ("errors",), outside=("regex",)),
     Room(("probes.command",), ("errors", "config.triggers")),
-    Room(("config.model",), ("errors", "access", "config.triggers"), outside=("msgspec",)),
+    Room(("config.model",), ("errors", "access_lists", "config.triggers"), outside=("msgspec",)),
     Room(("daemon.parser",), ("config.model", "config.durations", "errors", "version"), never=(*NETWORK, *FILES)),
     Room(("config.durations",), (), never=(*NETWORK, *CLOCKS, *FILES, "logging")),
     Room(
@@ -148,7 +148,7 @@ ROOMS = [
             "config.secret_refs",
             "config.conflicts",
         ),
-        ("config.model", "config.durations", "errors", "access", "system.files"),
+        ("config.model", "config.durations", "errors", "access_lists", "system.files"),
         outside=("msgspec",),
         never=("twisted",),
     ),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.access import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
+from zeroscale.access_lists import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
 from zeroscale.frontend.admission import Admission, Limits, Rules, claim_of, judge
 from zeroscale.frontend.messages import Texts
 from zeroscale.minecraft.player_lists import GameLists

@@ -24,7 +24,7 @@ from frontend.harness import (
 )
 from twisted.internet.address import UNIXAddress
 
-from zeroscale.access import Names
+from zeroscale.access_lists import Names
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection import GUARD_QUIET, LINGER
 from zeroscale.frontend.decision import Policy

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.access import Ban, Claim, Roll, offline_uuid
+from zeroscale.access_lists import Ban, Claim, Roll, offline_uuid
 from zeroscale.minecraft import player_lists as gamelists
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from peers.scene import HERE, House
+from peers.harness import HERE, House
 
 
 @pytest.fixture(scope="session")

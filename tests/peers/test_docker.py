@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from mcstatus import JavaServer
 from peers.dockerd import IMAGE, Dockerd, dockerd
+from peers.harness import HERE, ROOT, House, Player, Proxy
 from peers.programs import Program
-from peers.scene import HERE, ROOT, House, Player, Proxy
 from ports import free_port
 
 pytestmark = [

@@ -23,8 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from peers.harness import HERE, ROOT, Proxy
 from peers.programs import Program, answers, wait_until
-from peers.scene import HERE, ROOT, Proxy
 from peers.test_generic import sshd_command, through_ssh
 from ports import free_port
 

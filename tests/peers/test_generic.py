@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from peers.scene import House, Proxy
+from peers.harness import House, Proxy
 from ports import free_port
 
 MEBIBYTE = random.Random(4).randbytes(1 << 20)

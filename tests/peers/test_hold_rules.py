@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from peers.harness import House, Proxy, Record
 from peers.programs import wait_until
-from peers.scene import House, Proxy, Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 

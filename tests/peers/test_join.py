@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from mcstatus import JavaServer
-from peers.scene import NEWEST_VERSION, House, Proxy, Record
+from peers.harness import NEWEST_VERSION, House, Proxy, Record
 
 pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 

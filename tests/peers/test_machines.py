@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from peers.harness import House, Proxy
 from peers.programs import Program, answers, wait_until
-from peers.scene import House, Proxy
 from peers.test_generic import exactly, sshd_command
 from ports import free_port
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer
+from peers.harness import NEWEST_VERSION, ROOT, House, Record, server_command
 from peers.programs import Program, answers, descendants, processes_in, wait_until
-from peers.scene import NEWEST_VERSION, ROOT, House, Record, server_command
 from ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from peers.harness import NEWEST_VERSION, ROOT, House, Record, server_command
 from peers.programs import Program, answers, processes_in, wait_until
-from peers.scene import NEWEST_VERSION, ROOT, House, Record, server_command
 from ports import free_port
 
 from zeroscale.protocols.proxy_protocol import Endpoint, Version, encode, local_header

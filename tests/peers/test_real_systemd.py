@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from peers.harness import ROOT
 from peers.programs import Program, descendants
-from peers.scene import ROOT
 
 TARGET = """[Unit]
 Requires=basic.target dbus.service

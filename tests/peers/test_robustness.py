@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
-from peers.scene import ROOT, House, Proxy
+from peers.harness import ROOT, House, Proxy
 from ports import free_port
 
 pytestmark = [pytest.mark.slow]

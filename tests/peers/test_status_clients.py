@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer, LegacyServer
-from peers.scene import HERE, House, Proxy
+from peers.harness import HERE, House, Proxy
 
 VERSION = "1.16.5"
 MCTOOLS = "mctools==1.4.0"

@@ -6,7 +6,7 @@ import socket
 import struct
 
 import pytest
-from peers.scene import House
+from peers.harness import House
 
 pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from harness import greeting, run, tame, until, whole
 from ports import free_ports
-from scene import greeting, run, tame, until, whole
-from tame import Server as TameServer
+from stub_server import Server as TameServer
 from twisted.internet.task import Clock
 
 from zeroscale.config.model import Config, DiscoveryConfig

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from harness import client, greeting, run, tame, until, whole
 from ports import free_ports
-from scene import client, greeting, run, tame, until, whole
-from tame import Server as TameServer
+from stub_server import Server as TameServer
 
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
 from zeroscale.proxy.managed_server import Hosted

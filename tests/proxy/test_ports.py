@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from harness import tame, whole
 from ports import free_ports
-from scene import tame, whole
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.errors import ConfigError, ProtocolError

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
+from harness import client, greeting, run, tame, until, whole
 from ports import free_ports
-from scene import client, greeting, run, tame, until, whole
-from tame import Server as TameServer
+from stub_server import Server as TameServer
 
 from zeroscale.config.model import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError

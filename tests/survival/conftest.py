@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from survival.scene import Scene
+from survival.harness import Scene
 
 
 @pytest.fixture

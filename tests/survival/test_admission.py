@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from processes import Program, python
-from survival.scene import PROTOCOL, Scene
+from survival.harness import PROTOCOL, Scene
 
-from zeroscale.access import offline_uuid
+from zeroscale.access_lists import offline_uuid
 
 NOT_LISTED = "You are not white-listed on this server!"
 

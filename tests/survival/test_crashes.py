@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from peers.programs import wait_until
-from survival.scene import AT_ONCE, Scene, at_once
+from survival.harness import AT_ONCE, Scene, at_once
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from peers.programs import Program, descendants
-from survival.scene import Scene
+from survival.harness import Scene
 
 CYCLES = 200
 SETTLED = 10

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from peers.programs import Program
-from survival.scene import Player, Scene
+from survival.harness import Player, Scene
 
 SAVING = 1.0
 """Seconds that a save takes."""

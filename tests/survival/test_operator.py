@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from peers.programs import Program, wait_until
-from survival.scene import AT_ONCE, Scene, at_once, state_of
+from survival.harness import AT_ONCE, Scene, at_once, state_of
 
 
 def assert_saved(scene: Scene, *proxies: Program, runs: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from peers.programs import Program, answers, wait_until
-from survival.scene import Scene, at_once, kill, state_of
+from survival.harness import Scene, at_once, kill, state_of
 
 
 def assert_well(scene: Scene, *proxies: Program, runs: int) -> None:

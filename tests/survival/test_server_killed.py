@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from peers.programs import Program, wait_until
-from survival.scene import AT_ONCE, Scene, at_once, state_of
+from survival.harness import AT_ONCE, Scene, at_once, state_of
 
 
 def kill_server(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from survival.scene import Scene
+from survival.harness import Scene
 
 WAKES = 10
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from zeroscale.access import Names
+from zeroscale.access_lists import Names
 from zeroscale.config import durations
 from zeroscale.config.messages import show
 from zeroscale.config.model import HIGHEST_PORT

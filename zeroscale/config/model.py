@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from zeroscale.access import Names, Wake
+from zeroscale.access_lists import Names, Wake
 from zeroscale.config import triggers as signs
 from zeroscale.errors import ConfigError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from zeroscale.access import Ban, Claim, Names, Roll, ServerLists, Wake
+from zeroscale.access_lists import Ban, Claim, Names, Roll, ServerLists, Wake
 from zeroscale.frontend.connection_limits import Network, limited
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.access import Ban, Listed, Roll, ServerLists, parse_uuid
+from zeroscale.access_lists import Ban, Listed, Roll, ServerLists, parse_uuid
 from zeroscale.minecraft.server_files import Cached, GameFiles
 from zeroscale.system.files import read_bounded
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from zeroscale.access import Names, ServerLists, parse_network
+from zeroscale.access_lists import Names, ServerLists, parse_network
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules

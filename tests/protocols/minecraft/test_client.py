@@ -20,7 +20,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from zeroscale.access import offline_uuid
+from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.minecraft.client import (

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zeroscale.access import offline_uuid
+from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import packets as wire

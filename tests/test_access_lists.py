@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.access import NIL, Ban, Claim, Listed, Names, Roll, offline_uuid, parse_uuid
+from zeroscale.access_lists import NIL, Ban, Claim, Listed, Names, Roll, offline_uuid, parse_uuid
 
 ACCOUNT = "6f1b0b1e5c1d4c6a9b0f0d7f7c9a1a01"
 ANOTHER = "0a9c2f647be04b1c8f7e3d1f5e6a7b02"
