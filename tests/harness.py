@@ -21,7 +21,7 @@ def tame(name: str, port: int | str, server_port: int, directory: Path, **values
     """A server of `tame.py`."""
     told: dict[str, Any] = {
         "name": name,
-        "plugin": "tame:Server",
+        "plugin": "stub_server:Server",
         "listen": (str(port),),
         "server_port": server_port,
         "working_directory": directory,

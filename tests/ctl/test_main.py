@@ -66,7 +66,7 @@ def test_a_strangers_message_cannot_command_the_terminal(
 
 def test_a_reader_who_has_enough_is_no_error() -> None:
     code = (
-        "import os, sys; from zeroscale.ctl import main, ping\n"
+        "import os, sys; from zeroscale.ctl import main; from zeroscale.ctl.commands import ping\n"
         "def ask(*arguments): os.write(1, b''); print('x' * 100000, flush=True)\n"
         "ping.ask = ask\n"
         "reading, writing = os.pipe(); os.close(reading); os.dup2(writing, 1)\n"

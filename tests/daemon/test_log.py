@@ -17,7 +17,7 @@ def said(code: str) -> list[str]:
 
 def test_on_stderr_in_the_seeds_form() -> None:
     assert said(
-        "import logging; from zeroscale import logs; logs.to_stderr(logging.INFO)\n"
+        "import logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.INFO)\n"
         "logging.getLogger('zeroscale.plugins.minecraft').info('Minecraft server %s', 'online')\n"
         "logging.getLogger('zeroscale').debug('hidden')"
     ) == ["INFO:zeroscale.plugins.minecraft:Minecraft server online"]
@@ -25,7 +25,7 @@ def test_on_stderr_in_the_seeds_form() -> None:
 
 def test_asyncio_keeps_out_of_the_story() -> None:
     assert said(
-        "import asyncio, logging; from zeroscale import logs; logs.to_stderr(logging.DEBUG)\n"
+        "import asyncio, logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.DEBUG)\n"
         "asyncio.new_event_loop().close()\n"
         "logging.getLogger('zeroscale').debug('shown')"
     ) == ["DEBUG:zeroscale:shown"]
@@ -33,7 +33,8 @@ def test_asyncio_keeps_out_of_the_story() -> None:
 
 def test_of_twisted_only_what_is_wrong_is_shown() -> None:
     lines = said(
-        "import logging; from twisted.python import log; from zeroscale import logs; logs.to_stderr(logging.DEBUG)\n"
+        "import logging; from twisted.python import log; from zeroscale.daemon import log as logs\n"
+        "logs.to_stderr(logging.DEBUG)\n"
         "log.msg('Factory starting on 25565')\n"
         "log.err(ValueError('odd'), 'while doing a thing')"
     )
@@ -44,7 +45,7 @@ def test_of_twisted_only_what_is_wrong_is_shown() -> None:
 
 def test_into_twisteds_log() -> None:
     [line] = said(
-        "import logging, sys; from twisted.python import log; from zeroscale import logs\n"
+        "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
         "logs.to_twisted(logging.INFO)\n"
         "logging.getLogger('zeroscale').info('%d %% of it', 50)\n"
@@ -55,7 +56,7 @@ def test_into_twisteds_log() -> None:
 
 def test_a_line_that_cannot_be_formatted_is_no_error() -> None:
     lines = said(
-        "import logging, sys; from twisted.python import log; from zeroscale import logs\n"
+        "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
         "logs.to_twisted(logging.INFO)\n"
         "logging.getLogger('zeroscale').info('%d', 'no number')\n"
@@ -67,7 +68,7 @@ def test_a_line_that_cannot_be_formatted_is_no_error() -> None:
 
 def test_as_json_on_stderr() -> None:
     lines = said(
-        "import logging; from zeroscale import logs; from zeroscale.config import LogConfig\n"
+        "import logging; from zeroscale.daemon import log as logs; from zeroscale.config.model import LogConfig\n"
         "from twisted.python import log\n"
         "logs.to_stderr(logging.INFO, LogConfig(format='json', addresses=False))\n"
         "logging.getLogger('zeroscale').info('%s\\n left', 'Steve (203.0.113.7:1)', extra={'server': 'survival'})\n"
@@ -82,8 +83,8 @@ def test_as_json_on_stderr() -> None:
 @pytest.mark.slow
 def test_addresses_are_kept_out_of_twisteds_log() -> None:
     [line] = said(
-        "import logging, sys; from twisted.python import log; from zeroscale import logs\n"
-        "from zeroscale.config import LogConfig\n"
+        "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
+        "from zeroscale.config.model import LogConfig\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
         "logs.to_twisted(logging.INFO, LogConfig(addresses=False))\n"
         "logging.getLogger('zeroscale').info('203.0.113.7 left')"
@@ -97,8 +98,9 @@ TWISTD: dict[str, object] = {"syslog": False, "logger": None, "logfile": None, "
 def to_twistd(told: str, *lines: str) -> str:
     return "\n".join(
         [
-            "import logging, os, signal, sys; from twisted.logger import globalLogBeginner; from zeroscale import logs",
-            "from twisted.python import log; from zeroscale.config import LogConfig",
+            "import logging, os, signal, sys; from twisted.logger import globalLogBeginner",
+            "from zeroscale.daemon import log as logs",
+            "from twisted.python import log; from zeroscale.config.model import LogConfig",
             "class Reactor:",
             "    def callFromThread(self, function): function()",
             f"observer = logs.to_twisted(logging.WARNING, LogConfig(format='json'), {told}, Reactor())",

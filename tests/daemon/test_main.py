@@ -19,7 +19,7 @@ import sys
 sys.path.insert(0, {str(HERE)!r})
 import fake_service
 sys.modules["zeroscale.proxy.service"] = fake_service
-from zeroscale.cli import main
+from zeroscale.daemon.main import main
 sys.exit(main())
 """
 PORTS = ["25565", "25575"]

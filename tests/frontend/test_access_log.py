@@ -85,7 +85,7 @@ def test_there_is_an_end_to_peers(outcomes: Outcomes, clock: Clock, caplog: pyte
 
 
 def test_every_word_is_told_in_the_docs() -> None:
-    source = "".join((ROOT / "zeroscale" / "front" / name).read_text() for name in ("connection.py", "joining.py"))
+    source = "".join((ROOT / "zeroscale" / "frontend" / name).read_text() for name in ("connection.py", "join.py"))
     endings = r'(?:Told|Dropped|Relayed|_drop|_kick|_cut_off|_close|_end)\("([a-z-]+)"'
     words = {*re.findall(endings, source), *(outcome.value for outcome in Outcome), "left", "ping"}
     assert len(words) > 15

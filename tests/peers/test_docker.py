@@ -26,7 +26,7 @@ VERSION = "1.20.4"
 
 DISCOVER = """
 import asyncio, json, sys
-from zeroscale.plugins.docker_discovery import Discovery
+from zeroscale.plugins.docker.discovery import Discovery
 
 asyncio.run(Discovery(lambda tables: print(json.dumps(tables), flush=True), base_url=sys.argv[1]).run())
 """

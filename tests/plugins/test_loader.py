@@ -53,7 +53,7 @@ def not_found(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["minecraft", "generic", "demo"])
 def test_short_names(name: str) -> None:
-    assert find_plugin(name).__module__ == f"zeroscale.plugins.{name}"
+    assert find_plugin(name).__module__.removesuffix(".server") == f"zeroscale.plugins.{name}"
 
 
 def test_a_near_miss_is_named() -> None:
@@ -112,10 +112,11 @@ def test_a_module_that_is_not_there(module: MakeModule) -> None:
 def test_a_missing_sdk(module: MakeModule, monkeypatch: pytest.MonkeyPatch) -> None:
     path = module("cloud", "import no_such_sdk.client\n" + PLUGIN)
     assert not_found(path) == f"plugin '{path}' needs no_such_sdk, which is not installed: pip install no_such_sdk"
-    import zeroscale.plugins as package
+    import zeroscale.plugins.loader as package
 
     monkeypatch.setattr(package, "_extras", lambda: ["demo"])
-    monkeypatch.delitem(sys.modules, "zeroscale.plugins.demo", raising=False)
+    for name in ("zeroscale.plugins.demo", "zeroscale.plugins.demo.server"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "zeroscale.plugins.base", None)  # as if it were not installed
     assert not_found("demo").endswith("pip install 'zeroscale[demo]'")
 

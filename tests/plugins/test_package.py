@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 import shutil
 import signal
@@ -20,12 +21,12 @@ from processes import Program, python
 
 from zeroscale import Status
 from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
-from zeroscale.plugins.loader import construct
+from zeroscale.plugins.loader import construct, find_plugin
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "fixtures" / "plugin_package"
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
-BRIDGE = (ROOT / "zeroscale" / "bridge.py").read_text()
+BRIDGE = (ROOT / "zeroscale" / "lifecycle" / "plugin_adapter.py").read_text()
 
 
 def installed(directory: Path) -> Path:
@@ -154,7 +155,8 @@ def test_the_page_tells_of_every_attribute_that_is_used() -> None:
 
 @pytest.mark.parametrize("name", ["systemd_unit", "command", "wake_on_lan"])
 def test_the_page_tells_of_every_argument(name: str) -> None:
-    source = (ROOT / "zeroscale" / "plugins" / f"{name}.py").read_text()
+    module = find_plugin(name).__module__
+    source = Path(importlib.import_module(module).__file__ or "").read_text()
     arguments = set(re.findall(r"^        :param (\w+):", source, re.MULTILINE))
     offered = {"server_host", "server_port", "state_directory", "working_directory"}
     section = PAGE.split(f"## `{name}`")[1].split("\n## ")[0]

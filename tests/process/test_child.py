@@ -341,7 +341,7 @@ async def test_a_line_that_cannot_be_handled_does_not_end_the_watch(
 OTHER_ZEROSCALE = """
 import asyncio, sys
 from pathlib import Path
-from zeroscale.plugins.process import ServerProcess
+from zeroscale.process.child import ServerProcess
 async def main():
     process = ServerProcess(Path(sys.argv[1]), ready_line="ready")
     await process.start(["sh", "-c", sys.argv[2]], working_directory=Path("/"))
@@ -569,7 +569,7 @@ async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
 AT_EVERY_MOMENT = """
 import asyncio, sys
 from pathlib import Path
-from zeroscale.plugins.process import ServerProcess
+from zeroscale.process.child import ServerProcess
 async def main():
     process = ServerProcess(Path(sys.argv[1]))
     print("begins", flush=True)

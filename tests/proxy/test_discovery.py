@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from twisted.internet.task import Clock
 
 from zeroscale.config.model import Config, DiscoveryConfig
 from zeroscale.errors import ConfigError
-from zeroscale.plugins import loader as plugins
 from zeroscale.proxy import discovery as discovering
 from zeroscale.proxy.discovery import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
 from zeroscale.proxy.service import ProxyService
@@ -51,8 +52,9 @@ class World:
         self.made: dict[str, list[FakeSource]] = {"docker": [], "kubernetes": []}
         for name in self.made:
             module = type("Module", (), {"Discovery": self._maker(name)})
-            monkeypatch.setitem(__import__("sys").modules, f"zeroscale.plugins.{name}_discovery", module)
-            monkeypatch.setattr(plugins, f"{name}_discovery", module, raising=False)
+            package = importlib.import_module(f"zeroscale.plugins.{name}")
+            monkeypatch.setitem(sys.modules, f"zeroscale.plugins.{name}.discovery", module)
+            monkeypatch.setattr(package, "discovery", module, raising=False)
         monkeypatch.setattr(discovering, "find_plugin", lambda name: object)
 
     def _maker(self, name: str) -> Callable[..., FakeSource]:
@@ -156,7 +158,7 @@ def test_each_is_judged_by_itself(tmp_path: Path) -> None:
     config = whole(tmp_path, tame("known", listen, a, tmp_path))
 
     def table(at: int, port: int, **more: object) -> dict[str, object]:
-        return {"plugin": "tame:Server", "listen": at, "server": port, **more}
+        return {"plugin": "stub_server:Server", "listen": at, "server": port, **more}
 
     def check(one: Config) -> None:
         [server] = one.servers
@@ -213,7 +215,7 @@ async def test_more_than_can_be_served_are_left_out_and_that_is_said_once(
     await proxy.start()
     await until(lambda: world.docker.end)
     tables = {
-        f"s{at}": {"plugin": "tame:Server", "listen": at, "server": port}
+        f"s{at}": {"plugin": "stub_server:Server", "listen": at, "server": port}
         for at, port in zip(ports[:3], ports[3:], strict=True)
     }
     world.docker.changed(tables)
@@ -246,8 +248,8 @@ async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
     await proxy.start()
     await until(lambda: world.docker.end)
     arguments = {"greeting": "described\n"}
-    table = {"plugin": "tame:Server", "listen": listen, "server": port, "plugin_arguments": arguments}
-    world.docker.changed({"one": {**table, "idle_shutdown": 900}, "two": {"plugin": "tame:Server"}})
+    table = {"plugin": "stub_server:Server", "listen": listen, "server": port, "plugin_arguments": arguments}
+    world.docker.changed({"one": {**table, "idle_shutdown": 900}, "two": {"plugin": "stub_server:Server"}})
     await until(lambda: "one" in proxy.servers)
     assert await run(greeting(listen)) == b"described\n"
     assert list(proxy.servers) == ["one"]
@@ -278,6 +280,6 @@ async def test_a_file_that_was_refused_is_not_tried_again_when_others_describe_t
         told.append(whole(tmp_path, two, discovery=discovery))
         with pytest.raises(ConfigError, match="cannot listen"):
             await proxy.reload()
-    world.docker.changed({"three": {"plugin": "tame:Server", "listen": other, "server": other_port}})
+    world.docker.changed({"three": {"plugin": "stub_server:Server", "listen": other, "server": other_port}})
     await until(lambda: "three" in proxy.servers)
     assert sorted(proxy.servers) == ["one", "three"]

@@ -20,7 +20,7 @@ from zeroscale.proxy.factory import (
 
 
 def told(directory: Path, **values: Any) -> tuple[ServerConfig, Config]:
-    given = {"name": "one", "plugin": "tame:Server", "listen": ("25565",), "server_port": 25566, **values}
+    given = {"name": "one", "plugin": "stub_server:Server", "listen": ("25565",), "server_port": 25566, **values}
     server = ServerConfig(**given)
     return server, Config(servers=(server,), state_directory=directory)
 
@@ -30,7 +30,7 @@ def test_where_a_servers_operator_says_something(tmp_path: Path) -> None:
     assert home_of(server, whole, constructor(server, whole)()) == tmp_path / "one"
     server, whole = told(tmp_path, working_directory=tmp_path)
     assert home_of(server, whole, constructor(server, whole)()) == tmp_path
-    server, whole = told(tmp_path, plugin="tame:Minecraft")
+    server, whole = told(tmp_path, plugin="stub_server:Minecraft")
     assert home_of(server, whole, constructor(server, whole)()) == Path.cwd()
 
 
@@ -44,7 +44,7 @@ def test_what_an_idle_server_does(tmp_path: Path, action: str, pauses: bool, sto
 
 
 def test_only_minecraft_servers_are_asked_who_is_on(tmp_path: Path) -> None:
-    for plugin, asks in (("tame:Server", False), ("tame:Minecraft", True)):
+    for plugin, asks in (("stub_server:Server", False), ("stub_server:Minecraft", True)):
         server, whole = told(tmp_path, plugin=plugin)
         made = policy(server, constructor(server, whole)())
         assert (made.asks, made.idle.short_visits) == (asks, asks)

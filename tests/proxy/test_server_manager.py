@@ -318,9 +318,8 @@ async def test_a_server_that_speaks_another_protocol_from_its_next_start_on(worl
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
-        world.tell(
-            world.server("one", listen, port, plugin="tame:Minecraft", admission=AdmissionConfig(wake="whitelist"))
-        )
+        admission = AdmissionConfig(wake="whitelist")
+        world.tell(world.server("one", listen, port, plugin="stub_server:Minecraft", admission=admission))
         assert await proxy.reload() == ["one: changed: from its next start on plugin, admission"]
         assert await run(greeting(listen)) == b"one\n"
     proxy.servers["one"].sleep(now=True)
@@ -364,10 +363,10 @@ async def test_nothing_is_read_again_before_all_has_begun(world: World, gate: as
     from twisted.internet import reactor
 
     listen, port = free_ports(2)
-    world.tell(world.server("one", listen, port, plugin="tame:Adoptable"))
+    world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable"))
     proxy = world.proxy = ProxyService(world.config, reactor, lambda: world.config, world.directory / "zeroscale.toml")
     starting = proxy.start()
-    world.tell(world.server("one", listen, port, plugin="tame:Adoptable", idle_shutdown=1.0))
+    world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable", idle_shutdown=1.0))
     reloading = proxy.reload()
     assert not reloading.called
     assert proxy.servers["one"].config.idle_shutdown == 3600.0
@@ -382,11 +381,12 @@ async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World)
     first, second = world.directory / "first", world.directory / "second"
     for directory in (first, second):
         directory.mkdir()
-    proxy = await world.start(world.server("one", listen, port, plugin="tame:Minecraft", working_directory=first))
+    before = world.server("one", listen, port, plugin="stub_server:Minecraft", working_directory=first)
+    proxy = await world.start(before)
     assert (first / ".zeroscale.lock").exists()
     other = Lock(second / ".zeroscale.lock")
     other.take()
-    world.tell(world.server("one", listen, port, plugin="tame:Minecraft", working_directory=second))
+    world.tell(world.server("one", listen, port, plugin="stub_server:Minecraft", working_directory=second))
     assert await proxy.reload() == ["one: changed: working_directory"]
     assert not (first / ".zeroscale.lock").exists()
     with pytest.raises(ServerUnavailable):

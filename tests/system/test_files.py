@@ -19,7 +19,7 @@ from zeroscale.system.files import KeptFile, Lock, read_bounded, server_director
 HOLDER = """
 import sys
 from pathlib import Path
-from zeroscale.server.storage import Lock
+from zeroscale.system.files import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.take()
 print("held", flush=True)

@@ -49,7 +49,7 @@ def test_no_watchdog(environment: dict[str, str]) -> None:
 HEIR = f"""
 import os
 {{first}}
-from zeroscale.handed import handed
+from zeroscale.system.socket_activation import handed
 found = handed()
 print([(each.name, each.descriptor) for each in found.sockets], os.get_inheritable({FIRST_DESCRIPTOR}))
 print(sorted(key for key in os.environ if key.startswith("LISTEN")))

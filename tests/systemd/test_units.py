@@ -18,7 +18,7 @@ UNITS = Path(__file__).parent.parent.parent / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 ALL = sorted(path.name for path in UNITS.iterdir() if path.suffix in (".service", ".socket"))
 
-MOST_EXPOSED = {"zeroscale-proxy.service": 25, "zeroscale.proxy.service": 25, "zeroscale@.service": 25}
+MOST_EXPOSED = {"zeroscale-proxy.service": 25, "zeroscale.service": 25, "zeroscale@.service": 25}
 """Tenths of `systemd-analyze security`'s exposure. The small examples are to be read; they are not held to it."""
 
 
@@ -41,7 +41,7 @@ def directory(tmp_path: Path) -> Path:
             shutil.copy(tmp_path / name, tmp_path / name.replace("@.", "@25565."))
     drop_in = tmp_path / "zeroscale@left.service.d"
     drop_in.mkdir()
-    shutil.copy(tmp_path / "zeroscale.proxy.service", tmp_path / "zeroscale@left.service")
+    shutil.copy(tmp_path / "zeroscale.service", tmp_path / "zeroscale@left.service")
     shutil.copy(tmp_path / "zeroscale-leave.conf", drop_in)
     return tmp_path
 
@@ -62,7 +62,7 @@ def test_systemd_understands_every_line(directory: Path) -> None:
 
 @pytest.mark.peers("systemd-analyze")
 def test_a_line_that_is_none_would_be_seen(directory: Path) -> None:
-    with (directory / "zeroscale.proxy.service").open("a") as unit:
+    with (directory / "zeroscale.service").open("a") as unit:
         unit.write("[Service]\nProtectEverything=yes\n")
     assert "ProtectEverything" in analyze(directory, "verify", "./zeroscale.service").stderr
 

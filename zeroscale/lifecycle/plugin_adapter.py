@@ -61,8 +61,8 @@ class BridgedPlugin:
 
     @property
     def module(self) -> str:
-        """Where it is from, for the log."""
-        return type(self._plugin).__module__
+        """The name of the plugin's logger: its module; of a built-in plugin that is a package, the package."""
+        return type(self._plugin).__module__.removesuffix(".server")
 
     @property
     def speaks_minecraft(self) -> bool:
@@ -163,7 +163,7 @@ class BridgedPlugin:
             raise PluginError(_in_one_line("signal", error)) from error
         if inspect.iscoroutine(result):
             result.close()
-            raise PluginError(f"{type(self._plugin).__module__}: signal() must be a plain method, not async")
+            raise PluginError(f"{self.module}: signal() must be a plain method, not async")
 
     def fake_status(self) -> bytes | None:
         """What a client is sent that comes while the server does not run; None: nothing, it is held.

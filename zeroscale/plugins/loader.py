@@ -19,6 +19,7 @@ from zeroscale.errors import ConfigError, ZeroscaleError
 
 ENTRY_POINT_GROUP = "zeroscale.plugins"
 CLASS_NAME = "Server"
+PACKAGE = "zeroscale.plugins"
 BUILT_IN = ("command", "demo", "docker", "generic", "kubernetes", "minecraft", "systemd_unit", "wake_on_lan")
 
 
@@ -31,7 +32,7 @@ def find_plugin(name: str) -> type[Any]:
     """
     short = name.replace("-", "_")
     if short in BUILT_IN:
-        return _class_in(_imported(f"{__name__}.{short}", name), name)
+        return _class_in(_imported(f"{PACKAGE}.{short}", name), name)
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
         return _named(entry_point.value, name)
     if "." in name or ":" in name:
@@ -50,7 +51,7 @@ def construct(
     :param offered: what a constructor gets that names it, unless the user has given it another value.
     :raises ConfigError: the values do not fit the constructor, or it raised.
     """
-    where = plugin_class.__module__
+    where = plugin_class.__module__.removesuffix(".server")
     try:
         signature = inspect.signature(plugin_class)
     except (TypeError, ValueError) as error:

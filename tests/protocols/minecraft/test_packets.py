@@ -18,10 +18,10 @@ from zeroscale.protocols.minecraft import packets as wire
 def test_importing_the_protocols_installs_no_reactor() -> None:
     program = (
         "import sys, pkgutil, importlib, zeroscale.protocols as p\n"
-        "for m in pkgutil.iter_modules(p.__path__): importlib.import_module('zeroscale.protocols.' + m.name)\n"
+        "for m in pkgutil.walk_packages(p.__path__, 'zeroscale.protocols.'): importlib.import_module(m.name)\n"
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "assert 'quarry' not in sys.modules\n"
-        "from zeroscale.protocols import wire\n"
+        "from zeroscale.protocols.minecraft import packets as wire\n"
         "wire.preload()\n"
         "assert 'quarry.types.buffer' in sys.modules\n"
     )

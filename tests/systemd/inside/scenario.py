@@ -94,7 +94,7 @@ def drop_in(name: str, text: str) -> None:
 def start() -> Iterator[str]:
     CONFIG.write_text(SURVIVAL)
     drop_in("test", "[Service]\nWatchdogSec=3s\nTimeoutStopSec=2s\nEnvironment=PYTHONPATH=/opt/inside\n")
-    said("systemctl", "start", "zeroscale.proxy.service")
+    said("systemctl", "start", "zeroscale.service")
     yield f"active: {shown('ActiveState')}, status: {shown('StatusText')}, user: {user()}"
     with player(443) as greeting:
         until(lambda: "1 player" in shown("StatusText"), "the player in the status")
@@ -108,7 +108,7 @@ def user() -> str:
 
 def stop_during_a_save() -> Iterator[str]:
     began = time.monotonic()
-    said("systemctl", "stop", "zeroscale.proxy.service")
+    said("systemctl", "stop", "zeroscale.service")
     took = time.monotonic() - began
     lines = [line.split(" ", 1)[1] for line in JOURNAL.read_text().splitlines()]
     whole = [*(f"chunk {number}" for number in range(12)), "saved"]
@@ -124,11 +124,11 @@ def activation() -> Iterator[str]:
 
 def reload() -> Iterator[str]:
     CONFIG.write_text(SURVIVAL.replace("1h", "2h"))
-    said("systemctl", "reload", "zeroscale.proxy.service")
+    said("systemctl", "reload", "zeroscale.service")
     until(lambda: "survival: changed: idle_shutdown" in log(), "the reload")
     yield f"after a reload: {shown('ActiveState')}"
     CONFIG.write_text(SURVIVAL + "nonsense = 1\n")
-    said("systemctl", "reload", "zeroscale.proxy.service", code=1)
+    said("systemctl", "reload", "zeroscale.service", code=1)
     yield f"a mistake: {'unknown' in log() or 'nonsense' in log()}, and it is still {shown('ActiveState')}"
     CONFIG.write_text(SURVIVAL)
 
@@ -149,7 +149,7 @@ def watchdog() -> Iterator[str]:
 def restart() -> Iterator[str]:
     drop_in("leave", Path("/opt/units/zeroscale-leave.conf").read_text())
     CONFIG.write_text(SURVIVAL.replace("idle_shutdown", 'on_exit = "leave"\nidle_shutdown'))
-    said("systemctl", "reload", "zeroscale.proxy.service")
+    said("systemctl", "reload", "zeroscale.service")
     with player() as before:
         pass
     found: list[int] = []
@@ -168,7 +168,7 @@ def restart() -> Iterator[str]:
     thread = threading.Thread(target=join)
     thread.start()
     main = shown("MainPID")
-    said("systemctl", "restart", "zeroscale.proxy.service")
+    said("systemctl", "restart", "zeroscale.service")
     joined = len(found)
     until(lambda: len(found) > joined + 3, "players after the restart")
     over.set()
@@ -180,7 +180,7 @@ def restart() -> Iterator[str]:
 
 
 def proxy_only() -> Iterator[str]:
-    said("systemctl", "stop", "zeroscale.socket", "zeroscale.proxy.service")
+    said("systemctl", "stop", "zeroscale.socket", "zeroscale.service")
     CONFIG.write_text(ELSEWHERE)
     elsewhere = ["systemd-run", "--unit=elsewhere", PYTHON, "/opt/inside/slow_server.py", "25600", "/dev/null"]
     said(*elsewhere)

@@ -29,7 +29,7 @@ from zeroscale.plugins.docker.watcher import FollowedContainer
 from zeroscale.plugins.support import arguments as values
 from zeroscale.status import Status
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugins.docker")
 
 AS_LONG_AS_IT_TAKES = 366 * 86400
 """Seconds of grace: a year. Docker knows -1 for this, podman does not."""

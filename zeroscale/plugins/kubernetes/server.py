@@ -25,7 +25,7 @@ from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.kubernetes.workload import NAMESPACE, Reference, Workload
 from zeroscale.status import Status
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugins.kubernetes")
 
 LOOK_AGAIN = 1.0
 """Seconds between two looks at the pods of a Deployment that end. A StatefulSet's are in its status, and watched."""

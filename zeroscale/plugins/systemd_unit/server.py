@@ -23,7 +23,7 @@ from zeroscale.status import Status
 if TYPE_CHECKING:
     from zeroscale.plugins.systemd_unit.dbus import UnitBus
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugins.systemd_unit")
 
 LIBRARY = "dbus_fast"
 

@@ -21,7 +21,7 @@ from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_p
 from zeroscale.process.command_runner import Errands
 from zeroscale.status import Status
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
 
 PACKETS = 3
 """Of one sending: UDP may lose some, and one is enough."""
