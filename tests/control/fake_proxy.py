@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ControlError
-from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Status, Tally
+from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
+from zeroscale.status import Status
 
-NOTHING_COUNTED = Tally(
+NOTHING_COUNTED = ServerStats(
     seconds_in={Status.stopped: 60.0},
     wakes={"login": 1},
     start_durations=((5.0, 0), (10.0, 1)),

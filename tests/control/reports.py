@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zeroscale.lifecycle.stats import Counts
-from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Status
+from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport
+from zeroscale.status import Status
 
 
 def proxy_report(*servers: ServerReport) -> ProxyReport:

@@ -13,7 +13,8 @@ from zeroscale.control import protocol
 from zeroscale.control.handlers import FOLLOWED, Backlog, Bell, Commands
 from zeroscale.control.protocol import RequestError
 from zeroscale.errors import ControlError, ServerUnavailable
-from zeroscale.status import ProxyReport, ServerReport, Status
+from zeroscale.reports import ProxyReport, ServerReport
+from zeroscale.status import Status
 
 
 class Scene:

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics
 from zeroscale.lifecycle.stats import START_BOUNDS
-from zeroscale.status import ProxyReport, Status
+from zeroscale.reports import ProxyReport
+from zeroscale.status import Status
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text()
 

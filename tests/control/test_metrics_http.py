@@ -28,10 +28,10 @@ from zeroscale.control.metrics_http import (
     endpoint,
 )
 from zeroscale.errors import ConfigError
-from zeroscale.status import ProxyReport
+from zeroscale.reports import ProxyReport
 
 
-class Visitor:
+class ClientInfo:
     """A client in memory."""
 
     def __init__(self, protocol: IProtocol) -> None:
@@ -65,11 +65,11 @@ class Scene:
         assert started.called
         self.port, self.factory, _, self.interface = self.reactor.tcpServers[0]
 
-    def connect(self) -> Visitor | None:
+    def connect(self) -> ClientInfo | None:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1234))
-        return None if protocol is None else Visitor(protocol)
+        return None if protocol is None else ClientInfo(protocol)
 
-    def visitor(self) -> Visitor:
+    def visitor(self) -> ClientInfo:
         visitor = self.connect()
         assert visitor is not None
         return visitor

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from zeroscale.control import protocol
 from zeroscale.control.protocol import Lines, RequestError, decode_answer, decode_body, decode_request
 from zeroscale.errors import ProtocolError
-from zeroscale.status import PlayerReport, ProxyReport, RelayReport, ServerReport, Tally
+from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "control.md").read_text()
 
@@ -207,7 +207,7 @@ def test_every_command_is_told(kind: type[protocol.Request]) -> None:
 
 
 def test_every_field_of_a_report_and_every_code_is_told() -> None:
-    kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, Tally)
+    kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, ServerStats)
     told = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
     assert sorted(name for name in told if f"`{name}`" not in DOCS) == []
     for bound in (protocol.LONGEST_REQUEST, protocol.DEEPEST, protocol.VERSION):

@@ -7,7 +7,8 @@ from dataclasses import replace
 from control.fake_proxy import FakeProxy, FakeServer
 
 from zeroscale.ctl.report_format import card, noticeable, show, table
-from zeroscale.status import PlayerReport, ProxyReport, ServerReport, Status
+from zeroscale.reports import PlayerReport, ProxyReport, ServerReport
+from zeroscale.status import Status
 
 
 def running(**fields: object) -> ServerReport:

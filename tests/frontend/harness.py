@@ -33,7 +33,7 @@ from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending
-from zeroscale.status import ServerView, Status, Visitor
+from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 BACKEND = ("127.0.0.1", 25575)
 HANDSHAKE_TIMEOUT = 5.0
@@ -213,11 +213,11 @@ class Server:
     waiters: list[Deferred[Visit]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    visitors: list[Visitor] = field(default_factory=list)
+    visitors: list[ClientInfo] = field(default_factory=list)
 
     @property
-    def view(self) -> ServerView:
-        return ServerView(
+    def view(self) -> ServerSnapshot:
+        return ServerSnapshot(
             name="survival",
             status=self.status,
             since=0.0,
@@ -239,7 +239,7 @@ class Server:
         if self.status in (Status.stopped, Status.failed, Status.paused):
             self.become(self.wakes_to)
 
-    def admit(self, visitor: Visitor) -> Deferred[Visit]:
+    def admit(self, visitor: ClientInfo) -> Deferred[Visit]:
         self.visitors.append(visitor)
         if self.closing:
             waiter: Deferred[Visit] = Deferred()
@@ -284,16 +284,16 @@ class Server:
 class Texts:
     """Texts that say what they were asked for."""
 
-    def status(self, view: ServerView, now: float) -> StatusReply:
+    def status(self, view: ServerSnapshot, now: float) -> StatusReply:
         return StatusReply(description=f"MOTD {view.status.value}", online=0, maximum=20, version_name="zeroscale")
 
-    def kick(self, view: ServerView, now: float, player: str) -> Component:
+    def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"kick {view.status.value} {player}"
 
-    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"refusal {word} {player}"
 
-    def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
+    def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
 
 

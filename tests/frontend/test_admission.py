@@ -20,7 +20,7 @@ from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
 from zeroscale.protocols.minecraft.text_component import plain, spelled_out
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 if TYPE_CHECKING:
     from frontend.harness import Scene
@@ -206,9 +206,9 @@ def login(name: str = "Zoe", uuid: str | None = STRANGER) -> LoginRequested:
     return LoginRequested(769, "play.example.org", 25565, name, uuid, transfer=False, patience=None)
 
 
-def view(status: Status = Status.stopped, **more: object) -> ServerView:
+def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
     """A server."""
-    return ServerView("survival", status, 0.0, **more)  # type: ignore[arg-type]  # as ServerView's own
+    return ServerSnapshot("survival", status, 0.0, **more)  # type: ignore[arg-type]  # as ServerSnapshot's own
 
 
 def test_who_somebody_says_to_be() -> None:
@@ -240,7 +240,9 @@ def test_bans_end_by_the_wall_clock(lists: ServerLists) -> None:
     assert admission.judge_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is None
 
 
-def rate(admission: Admission, count: int, event: LoginRequested | Opened, seen: ServerView, at: float = 0.0) -> int:
+def rate(
+    admission: Admission, count: int, event: LoginRequested | Opened, seen: ServerSnapshot, at: float = 0.0
+) -> int:
     """How many of so many logins are let in."""
     refusals = [admission.judge_login(event, ELSEWHERE, seen, at) for _ in range(count)]
     assert {refusal.word for refusal in refusals if refusal is not None} <= {"rate"}
@@ -275,7 +277,7 @@ def test_connections_that_are_no_logins_have_none_where_they_wake_nothing() -> N
         (view(Status.stopped, lockout="a backup"), False),
     ],
 )
-def test_only_what_wakes_is_a_wake(seen: ServerView, counts: bool) -> None:
+def test_only_what_wakes_is_a_wake(seen: ServerSnapshot, counts: bool) -> None:
     admission = Admission(limits=Limits(logins=1000, wakes=2))
     assert rate(admission, 5, login(), seen) == (2 if counts else 5)
 

@@ -32,7 +32,7 @@ from zeroscale.protocols import sniffing as recognise
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.protocols.tcp import GenericConversation, HttpConversation
 from zeroscale.relay import Outcome
-from zeroscale.status import Status, Visitor
+from zeroscale.status import ClientInfo, Status
 
 CLIENT_HELLO = bytes.fromhex("1603010035010000310303" + "11" * 32 + "000004130113020100000400170000")
 PONG = packet(1, bytes.fromhex("1122334455667788"))
@@ -953,7 +953,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_scene: MakeScene) -
     assert scene.outcomes.get("limited") == 1
     behind("203.0.113.1", login())
     assert scene.server.woken == ["Steve (203.0.113.1:5000)"]
-    assert scene.server.visitors == [Visitor("Steve", "203.0.113.1:5000")]
+    assert scene.server.visitors == [ClientInfo("Steve", "203.0.113.1:5000")]
 
 
 def test_a_header_of_ours_is_no_word_of_the_clients(make_scene: MakeScene) -> None:

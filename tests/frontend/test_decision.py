@@ -20,7 +20,7 @@ from zeroscale.frontend.decision import (
     would_wake,
 )
 from zeroscale.protocols.conversation import LoginRequested, Opened, PingRequested, StatusRequested
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 NOW = 1000.0
 HOLDING = Policy(holds=True, hold_limit=300.0)
@@ -38,9 +38,9 @@ def login(patience: float | None = None) -> LoginRequested:
 
 def view(
     status: Status, retry_at: float | None = None, *, unstoppable: bool = False, lockout: str | None = None
-) -> ServerView:
+) -> ServerSnapshot:
     """A server."""
-    return ServerView(
+    return ServerSnapshot(
         name="survival", status=status, since=0.0, retry_at=retry_at, unstoppable=unstoppable, lockout=lockout
     )
 

@@ -7,11 +7,11 @@ import pytest
 from zeroscale.frontend.http_page import LATER, SOON, TEXTS, try_again_in
 from zeroscale.frontend.messages import DEFAULTS, Texts
 from zeroscale.protocols.minecraft.text_component import plain
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 
-def view(status: Status, **values: object) -> ServerView:
-    return ServerView(name="wiki", status=status, since=100.0, **values)  # type: ignore[arg-type]  # as the test says
+def view(status: Status, **values: object) -> ServerSnapshot:
+    return ServerSnapshot(name="wiki", status=status, since=100.0, **values)  # type: ignore[arg-type]  # as the test says
 
 
 def test_every_kick_has_one() -> None:
@@ -29,7 +29,7 @@ def test_every_kick_has_one() -> None:
         (view(Status.failed, reason="it ended"), "Out of order\nReason: it ended. The server's operator"),
     ],
 )
-def test_what_is_read(seen: ServerView, words: str) -> None:
+def test_what_is_read(seen: ServerSnapshot, words: str) -> None:
     assert plain(Texts(TEXTS).kick(seen, 110.0, "")).startswith(words)
 
 
@@ -49,5 +49,5 @@ def test_what_is_read(seen: ServerView, words: str) -> None:
         (view(Status.stopped, lockout="a backup", estimate=20.0), LATER),
     ],
 )
-def test_when_to_try_again(seen: ServerView, seconds: float) -> None:
+def test_when_to_try_again(seen: ServerSnapshot, seconds: float) -> None:
     assert try_again_in(seen, 110.0) == seconds

@@ -11,7 +11,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.frontend.favicon import ICON
 from zeroscale.frontend.messages import DEFAULTS, Texts, about
 from zeroscale.protocols.minecraft.text_component import plain, runs
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 NOW = 1000.0
 
@@ -26,26 +26,26 @@ MIRRORED: Mapping[str, object] = {
 }
 
 VIEWS = {
-    "sleeping": ServerView("survival", Status.stopped, NOW - 50),
-    "starting": ServerView("survival", Status.starting, NOW - 50),
-    "stopping": ServerView("survival", Status.stopping, NOW - 50),
-    "stuck": ServerView("survival", Status.stopping, NOW - 50, unstoppable=True, reason="it does not stop"),
-    "failed": ServerView("survival", Status.failed, NOW - 50, reason="its port is taken", retry_at=NOW + 30),
-    "given_up": ServerView("survival", Status.failed, NOW - 50, reason="its port is taken"),
-    "paused": ServerView("survival", Status.paused, NOW - 50),
-    "unreachable": ServerView("survival", Status.running, NOW - 50, players=3),
+    "sleeping": ServerSnapshot("survival", Status.stopped, NOW - 50),
+    "starting": ServerSnapshot("survival", Status.starting, NOW - 50),
+    "stopping": ServerSnapshot("survival", Status.stopping, NOW - 50),
+    "stuck": ServerSnapshot("survival", Status.stopping, NOW - 50, unstoppable=True, reason="it does not stop"),
+    "failed": ServerSnapshot("survival", Status.failed, NOW - 50, reason="its port is taken", retry_at=NOW + 30),
+    "given_up": ServerSnapshot("survival", Status.failed, NOW - 50, reason="its port is taken"),
+    "paused": ServerSnapshot("survival", Status.paused, NOW - 50),
+    "unreachable": ServerSnapshot("survival", Status.running, NOW - 50, players=3),
 }
 
 
-def motd(texts: Texts, view: ServerView, now: float = NOW) -> str:
+def motd(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
     return plain(texts.status(view, now).description)
 
 
-def hover(texts: Texts, view: ServerView, now: float = NOW) -> str:
+def hover(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
     return "\n".join(plain(line) for line in texts.status(view, now).sample)
 
 
-def kick(texts: Texts, view: ServerView, now: float = NOW) -> str:
+def kick(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
     return plain(texts.kick(view, now, "Notch"))
 
 
@@ -304,11 +304,11 @@ def test_every_default_is_one_that_an_operator_could_write() -> None:
 @pytest.mark.parametrize("status", Status)
 def test_a_server_that_is_held_down_says_so_in_its_operators_words(status: Status) -> None:
     texts = Texts()
-    view = ServerView(name="test", status=status, since=0.0, lockout="Backup until five")
+    view = ServerSnapshot(name="test", status=status, since=0.0, lockout="Backup until five")
     assert "Backup until five" in plain(texts.status(view, 1.0).description)
     assert plain(texts.kick(view, 1.0, "Steve")) == "Backup until five"
 
 
 def test_that_a_server_is_stuck_goes_before() -> None:
-    view = ServerView(name="test", status=Status.stopping, since=0.0, lockout="Backup until five", unstoppable=True)
+    view = ServerSnapshot(name="test", status=Status.stopping, since=0.0, lockout="Backup until five", unstoppable=True)
     assert "Backup" not in plain(Texts().status(view, 1.0).description)

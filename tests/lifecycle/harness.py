@@ -16,7 +16,7 @@ from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import Parts, Policy
 from zeroscale.lifecycle.lifecycle import Lifecycle
 from zeroscale.lifecycle.stats import Counts
-from zeroscale.status import Answer, Status
+from zeroscale.status import ProbeResult, Status
 
 LOGGER = logging.getLogger("tests.lifecycle")
 
@@ -155,15 +155,15 @@ class FakePlugin:
 class FakeProbe:
     def __init__(self) -> None:
         self.accepts = False
-        self.answer: Answer | BackendError = Answer({"description": "real"}, 0)
-        self.questions: list[Deferred[Answer]] = []
+        self.answer: ProbeResult | BackendError = ProbeResult({"description": "real"}, 0)
+        self.questions: list[Deferred[ProbeResult]] = []
         self.asked = 0
         self.slow = False
 
     def connects(self) -> Deferred[bool]:
         return succeed(self.accepts)
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self) -> Deferred[ProbeResult]:
         self.asked += 1
         if self.slow:
             self.questions.append(Deferred())
@@ -175,11 +175,11 @@ class FakeReadiness:
     problem: str | None = None
 
     def __init__(self) -> None:
-        self.ran: Deferred[Answer] = Deferred()
+        self.ran: Deferred[ProbeResult] = Deferred()
         self.hurried = 0
         self.linelessly = 0
 
-    def run(self) -> Deferred[Answer]:
+    def run(self) -> Deferred[ProbeResult]:
         return self.ran
 
     def hurry(self) -> None:
@@ -313,7 +313,7 @@ class Scene:
         return self.life.view.status
 
     def become_ready(self) -> None:
-        self.readinesses[-1].ran.callback(Answer({"description": "real"}, 0))
+        self.readinesses[-1].ran.callback(ProbeResult({"description": "real"}, 0))
 
     def running(self) -> Scene:
         self.life.wake("a test")

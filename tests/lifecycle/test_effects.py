@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError
 
 from zeroscale.errors import PluginError
-from zeroscale.status import Answer, Status
+from zeroscale.status import ProbeResult, Status
 
 
 @pytest.mark.parametrize("code", [0, 130, 143])
@@ -110,7 +110,7 @@ def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
     end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene().running()
-    question: Deferred[Answer] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
+    question: Deferred[ProbeResult] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
     scene.probe.ask = lambda: question  # type: ignore[method-assign] # as Twisted's endpoints do
     scene.clock.advance(60.0)
     if end == "a player joins":

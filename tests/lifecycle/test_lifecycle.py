@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
 from zeroscale.lifecycle.idle_monitor import Visit
-from zeroscale.status import Answer, ServerView, Status
+from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 
 def test_at_our_end_nothing_is_taken_over_any_more() -> None:
@@ -393,7 +393,7 @@ class Storm(RuleBasedStateMachine):
     @precondition(lambda self: self.scene.readinesses and not self.scene.readinesses[-1].ran.called)
     @rule()
     def it_answers(self) -> None:
-        self.scene.readinesses[-1].ran.callback(Answer({}, 0))
+        self.scene.readinesses[-1].ran.callback(ProbeResult({}, 0))
 
     @rule(slow=st.booleans())
     def it_takes_its_time_to_start(self, slow: bool) -> None:
@@ -425,7 +425,7 @@ class Storm(RuleBasedStateMachine):
 
     @rule(online=st.sampled_from([0, 3]))
     def others_come_and_go(self, online: int) -> None:
-        self.scene.probe.answer = Answer({}, online)
+        self.scene.probe.answer = ProbeResult({}, online)
 
     @rule()
     def it_falls_silent(self) -> None:
@@ -549,7 +549,7 @@ class Storm(RuleBasedStateMachine):
 
     @invariant()
     def it_was_never_stopped_under_a_player_unasked(self) -> None:
-        view: ServerView = self.scene.life.view
+        view: ServerSnapshot = self.scene.life.view
         if view.status is Status.stopping and not self.slept:
             assert view.players == 0
 

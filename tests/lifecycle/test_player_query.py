@@ -9,15 +9,15 @@ from lifecycle.harness import Scene
 
 from zeroscale.errors import BackendError
 from zeroscale.lifecycle.player_query import MIRROR_EVERY
-from zeroscale.status import Answer, Status
+from zeroscale.status import ProbeResult, Status
 
 
 def test_players_who_came_another_way_keep_it_up() -> None:
     scene = Scene(idle=60.0).running()
-    scene.probe.answer = Answer({}, 2)
+    scene.probe.answer = ProbeResult({}, 2)
     scene.clock.advance(60.0)
     assert scene.status() is Status.running
-    scene.probe.answer = Answer({}, 0)
+    scene.probe.answer = ProbeResult({}, 0)
     scene.clock.advance(60.0)
     assert scene.status() is Status.stopping
 
@@ -26,11 +26,11 @@ def test_players_who_came_another_way_keep_it_up() -> None:
 def test_where_two_can_tell_who_is_on_the_larger_number_counts(by_plugin: int | None, by_status: int | None) -> None:
     scene = Scene(idle=60.0).running()
     scene.plugin.online = by_plugin
-    scene.probe.answer = Answer({}, by_status)
+    scene.probe.answer = ProbeResult({}, by_status)
     scene.clock.advance(60.0)
     assert scene.status() is Status.running
     scene.plugin.online = 0
-    scene.probe.answer = Answer({}, 0)
+    scene.probe.answer = ProbeResult({}, 0)
     scene.clock.advance(60.0)
     assert scene.status() is Status.stopping
 
@@ -54,7 +54,7 @@ def test_a_plugin_that_knows_who_is_on_is_asked_instead() -> None:
 
 def test_how_it_looks_is_kept_now_and_then() -> None:
     scene = Scene(idle=60.0).running()
-    scene.probe.answer = Answer({"description": "busy"}, 1)
+    scene.probe.answer = ProbeResult({"description": "busy"}, 1)
     assert len(scene.mirror.stored) == 1
     scene.clock.pump([60.0] * 2)
     assert len(scene.mirror.stored) == 1

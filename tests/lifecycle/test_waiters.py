@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from zeroscale.errors import ServerUnavailable
 from zeroscale.lifecycle.waiters import Waiters
-from zeroscale.status import Visitor
+from zeroscale.status import ClientInfo
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def waiters() -> Waiters:
     return Waiters()
 
 
-def join(visitor: Visitor) -> Any:
+def join(visitor: ClientInfo) -> Any:
     return f"visit of {visitor.name}"
 
 
@@ -28,7 +28,7 @@ def ignore(_: object) -> None:
 def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
     seen: list[Any] = []
     for name in ("Alice", "Bob"):
-        waiters.add(Visitor(name)).addCallback(seen.append)
+        waiters.add(ClientInfo(name)).addCallback(seen.append)
     waiters.add_onlooker().addCallback(seen.append)
     assert (len(waiters), waiters.names, waiters.watched) == (2, ("Alice", "Bob"), True)
     waiters.let_in(join)
@@ -38,7 +38,7 @@ def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
 
 def test_all_are_told_why_not(waiters: Waiters) -> None:
     failures: list[Any] = []
-    waiters.add(Visitor("Alice")).addErrback(failures.append)
+    waiters.add(ClientInfo("Alice")).addErrback(failures.append)
     waiters.add_onlooker().addErrback(failures.append)
     waiters.disappoint("it is being moved")
     assert [(failure.type, failure.getErrorMessage()) for failure in failures] == [
@@ -48,7 +48,7 @@ def test_all_are_told_why_not(waiters: Waiters) -> None:
 
 
 def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
-    player, onlooker = waiters.add(Visitor("Alice")), waiters.add_onlooker()
+    player, onlooker = waiters.add(ClientInfo("Alice")), waiters.add_onlooker()
     assert waiters
     player.cancel()
     onlooker.cancel()
@@ -60,13 +60,13 @@ def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
 
 @pytest.mark.parametrize("well", [True, False])
 def test_one_that_another_cancels_meanwhile_is_passed_over(waiters: Waiters, well: bool) -> None:
-    first, second = waiters.add(Visitor("Alice")), waiters.add(Visitor("Bob"))
+    first, second = waiters.add(ClientInfo("Alice")), waiters.add(ClientInfo("Bob"))
     second.addErrback(ignore)
     first.addBoth(lambda _: second.cancel())
     if well:
         joined: list[str] = []
 
-        def join_and_tell(visitor: Visitor) -> Any:
+        def join_and_tell(visitor: ClientInfo) -> Any:
             joined.append(visitor.name)
 
         waiters.let_in(join_and_tell)

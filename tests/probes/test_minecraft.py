@@ -16,7 +16,7 @@ from zeroscale.probes import minecraft as minecraft_probe
 from zeroscale.probes.base import NoReply
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 
@@ -25,7 +25,7 @@ PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 async def test_a_status_is_asked_as_the_server_list_asks() -> None:
     async with listening(send(REPLY)) as server:
         asking = MinecraftProbe(reactor, "127.0.0.1", server.number, header=PROXY_LOCAL)
-        assert await asking.ask() == Answer(STATUS, 2, ("Notch", "jeb_"))
+        assert await asking.ask() == ProbeResult(STATUS, 2, ("Notch", "jeb_"))
         await server.all_lost()
     sent = server.connections[0].received
     assert sent.startswith(PROXY_LOCAL)
@@ -76,7 +76,7 @@ async def test_a_server_that_closes_without_an_answer() -> None:
         with pytest.raises(NoReply, match="closed it without an answer"):
             await asking.ask()
         off = True
-        assert await asking.ask() == Answer(None, None, ())
+        assert await asking.ask() == ProbeResult(None, None, ())
         await server.all_lost()
 
 

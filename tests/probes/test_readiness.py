@@ -19,7 +19,7 @@ from zeroscale.probes import readiness
 from zeroscale.probes.base import NoReply
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import CONNECT_EVERY, LINELESS_GRACE, LineReadiness, Readiness
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 
 class ScriptedProbe:
@@ -30,7 +30,7 @@ class ScriptedProbe:
         self.accepts = False
         self.connected_at: list[float] = []
         self.asked_at: list[float] = []
-        self.questions: list[Deferred[Answer]] = []
+        self.questions: list[Deferred[ProbeResult]] = []
         self.cancelled = 0
 
     def connects(self) -> Deferred[bool]:
@@ -39,14 +39,14 @@ class ScriptedProbe:
         connecting.callback(self.accepts)
         return connecting
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self) -> Deferred[ProbeResult]:
         self.asked_at.append(self._clock.seconds())
-        question: Deferred[Answer] = Deferred(self._cancelled)
+        question: Deferred[ProbeResult] = Deferred(self._cancelled)
         self.questions.append(question)
         return question
 
     def answer(self) -> None:
-        self.questions[-1].callback(Answer(STATUS, 2, ("Notch", "jeb_")))
+        self.questions[-1].callback(ProbeResult(STATUS, 2, ("Notch", "jeb_")))
 
     def fail(self, error: Exception) -> None:
         self.questions[-1].errback(Failure(error))
@@ -62,7 +62,7 @@ class Scene:
         self.clock = Clock()
         self.probe = ScriptedProbe(self.clock)
         self.readiness = Readiness(self.clock, self.probe, status_disabled=lambda: off)
-        self.answers: list[Answer] = []
+        self.answers: list[ProbeResult] = []
         self.running = self.readiness.run().addCallback(self.answers.append)
 
     def pass_time(self, seconds: float) -> None:
@@ -88,7 +88,7 @@ def test_the_first_answer_is_ready() -> None:
     scene.probe.accepts = True
     scene.pass_time(0.2)
     scene.probe.answer()
-    assert scene.answers == [Answer(STATUS, 2, ("Notch", "jeb_"))]
+    assert scene.answers == [ProbeResult(STATUS, 2, ("Notch", "jeb_"))]
     assert scene.left_behind() == 0
 
 
@@ -193,7 +193,7 @@ def test_a_server_that_stays_silent_after_its_ready_line_has_its_status_off(capl
         if not scene.probe.questions[-1].called:
             scene.probe.fail(NoReply("closed"))
         scene.pass_time(0.01)
-    assert scene.answers == [Answer(None, None, ())]
+    assert scene.answers == [ProbeResult(None, None, ())]
     assert scene.clock.seconds() - hurried_at == pytest.approx(sum(readiness.RETRIES_AFTER_LINE), abs=0.1)
     assert "does not answer the server list" in caplog.text
 
@@ -216,7 +216,7 @@ def test_with_its_status_off_the_ready_line_is_ready_and_nothing_is_asked() -> N
     scene.pass_time(10.0)
     assert scene.answers == []
     scene.readiness.hurry()
-    assert scene.answers == [Answer(None, None, ())]
+    assert scene.answers == [ProbeResult(None, None, ())]
     assert scene.probe.asked_at == []
     assert scene.left_behind() == 0
 
@@ -228,14 +228,14 @@ def test_with_its_status_off_and_a_ready_line_before_it_accepts() -> None:
     assert scene.answers == []
     scene.probe.accepts = True
     scene.pass_time(0.21)
-    assert scene.answers == [Answer(None, None, ())]
+    assert scene.answers == [ProbeResult(None, None, ())]
 
 
 def test_with_its_status_off_and_no_ready_line_it_is_not_waited_for_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(off=True)
     scene.probe.accepts = True
     scene.pass_time(0.2 + readiness.LINELESS_GRACE)
-    assert scene.answers == [Answer(None, None, ())]
+    assert scene.answers == [ProbeResult(None, None, ())]
     assert "without a ready line" in caplog.text
 
 
@@ -300,7 +300,7 @@ class SimpleProbe:
         self.connected += 1
         return succeed(self.accepts)
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self) -> Deferred[ProbeResult]:
         raise AssertionError("it is not asked")
 
 
@@ -313,7 +313,7 @@ class LineScene:
         self.readiness = LineReadiness(self.clock, self.probe)
         if lineless:
             self.readiness.lineless()
-        self.answers: list[Answer] = []
+        self.answers: list[ProbeResult] = []
         self.running = self.readiness.run().addCallback(self.answers.append)
 
     def pass_time(self, seconds: float) -> None:
@@ -328,7 +328,7 @@ def test_a_server_is_not_disturbed_before_its_line() -> None:
     assert scene.readiness.problem == "it has not written its ready line"
     scene.readiness.hurry()
     scene.readiness.hurry()
-    assert scene.answers == [Answer()]
+    assert scene.answers == [ProbeResult()]
     assert scene.clock.getDelayedCalls() == []
 
 
@@ -340,7 +340,7 @@ def test_after_its_line_it_has_to_take_a_connection() -> None:
     assert scene.readiness.problem == "it does not accept connections"
     scene.probe.accepts = True
     scene.pass_time(0.5)
-    assert scene.answers == [Answer()]
+    assert scene.answers == [ProbeResult()]
 
 
 def test_a_server_that_ran_before_is_ready_once_it_has_accepted_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
@@ -352,7 +352,7 @@ def test_a_server_that_ran_before_is_ready_once_it_has_accepted_for_a_while(capl
         scene.pass_time(LINELESS_GRACE - 1)
         assert scene.answers == []
         scene.pass_time(2)
-    assert scene.answers == [Answer()]
+    assert scene.answers == [ProbeResult()]
     assert "without a ready line: taken for ready" in caplog.text
 
 
@@ -361,7 +361,7 @@ def test_or_when_its_line_is_found() -> None:
     scene.probe.accepts = True
     scene.pass_time(1)
     scene.readiness.hurry()
-    assert scene.answers == [Answer()]
+    assert scene.answers == [ProbeResult()]
     assert scene.clock.getDelayedCalls() == []
 
 

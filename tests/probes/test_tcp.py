@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import BackendError
 from zeroscale.probes.tcp import Examiner, ExpectedBytes, GenericProbe, HttpStatus
 from zeroscale.protocols import http
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 ASKED = http.question("127.0.0.1", 80, "/health")
 HEALTH = HttpStatus(ASKED, http.status_of, range(200, 300))
@@ -94,7 +94,7 @@ async def test_that_it_takes_a_connection_is_enough() -> None:
     async with listening() as house:
         asking = probe(house)
         assert await asking.connects() is True
-        assert await asking.ask() == Answer(None, None, ())
+        assert await asking.ask() == ProbeResult(None, None, ())
     with pytest.raises(BackendError, match="does not accept connections"):
         await asking.ask()
     assert await asking.connects() is False
@@ -109,7 +109,7 @@ async def test_a_header_comes_before_all_else(examiner: ExpectedBytes | None, mo
         assert await asking.connects() is True
         await house.all_lost()
         assert house.received == header
-        assert await asking.ask() == Answer()
+        assert await asking.ask() == ProbeResult()
         await house.all_lost()
     assert house.received == header + header + more
 
@@ -117,7 +117,7 @@ async def test_a_header_comes_before_all_else(examiner: ExpectedBytes | None, mo
 @ensureDeferred
 async def test_what_a_server_says_that_speaks_first() -> None:
     async with listening(b"220 mail.example.org\r\n", greets=True) as house:
-        assert await probe(house, ExpectedBytes(b"220 ")).ask() == Answer()
+        assert await probe(house, ExpectedBytes(b"220 ")).ask() == ProbeResult()
         with pytest.raises(BackendError, match="it said b'2"):
             await probe(house, ExpectedBytes(b"SSH-")).ask()
         assert house.received == b""
@@ -126,14 +126,14 @@ async def test_what_a_server_says_that_speaks_first() -> None:
 @ensureDeferred
 async def test_what_a_server_says_that_is_asked() -> None:
     async with listening(b"+PONG\r\n") as house:
-        assert await probe(house, ExpectedBytes(b"+PONG", b"PING\r\n")).ask() == Answer()
+        assert await probe(house, ExpectedBytes(b"+PONG", b"PING\r\n")).ask() == ProbeResult()
         assert house.received == b"PING\r\n"
 
 
 @ensureDeferred
 async def test_an_http_status() -> None:
     async with listening(b"HTTP/1.1 204 No Content\r\n\r\n") as house:
-        assert await probe(house, HEALTH).ask() == Answer()
+        assert await probe(house, HEALTH).ask() == ProbeResult()
         assert house.received == ASKED
         house.says = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
         with pytest.raises(BackendError, match="it answered with status 503"):
@@ -174,7 +174,7 @@ async def test_a_command(code: int) -> None:
     async with listening() as house:
         asking = GenericProbe(reactor, "127.0.0.1", house.port, command=lambda: succeed(code))
         if code == 0:
-            assert await asking.ask() == Answer()
+            assert await asking.ask() == ProbeResult()
         else:
             with pytest.raises(BackendError, match="exit code 3"):
                 await asking.ask()

@@ -19,9 +19,9 @@ from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.protocols.conversation import Connected, Event, Opened
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy import tcp_factory as any_server
-from zeroscale.status import Answer, ServerView, Status
+from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
-ASLEEP = ServerView(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
+ASLEEP = ServerSnapshot(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
 GET = b"GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n"
 
 
@@ -114,7 +114,7 @@ async def test_how_it_is_asked(ready: str, problem: str | None, tmp_path: Path) 
         config = server(server_port=port.getHost().port, **told)
         asked = any_server.probe(config, reactor).ask()
         if problem is None:
-            assert await asked == Answer()
+            assert await asked == ProbeResult()
         else:
             with pytest.raises(BackendError, match=problem):
                 await asked

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 from zeroscale.system.sd_notify import (
     EXTEND_EVERY,
     LONGEST_STATUS,
@@ -23,8 +23,8 @@ from zeroscale.system.sd_notify import (
 )
 from zeroscale.system.socket_activation import Handed
 
-SLEEPING = ServerView("creative", Status.stopped, 0.0)
-BUSY = ServerView("survival", Status.running, 0.0, players=3)
+SLEEPING = ServerSnapshot("creative", Status.stopped, 0.0)
+BUSY = ServerSnapshot("survival", Status.running, 0.0, players=3)
 
 
 class Manager:
@@ -84,7 +84,7 @@ def test_changes_are_told_at_once_but_not_too_often(manager: Manager) -> None:
     scene.clock.advance(0)
     assert manager.heard() == ["STATUS=creative sleeping"]
     for players in range(1, 50):
-        scene.views = [ServerView("survival", Status.running, 0.0, players=players)]
+        scene.views = [ServerSnapshot("survival", Status.running, 0.0, players=players)]
         scene.notices.changed()
     scene.clock.advance(STATUS_GAP / 2)
     assert manager.heard() == []
@@ -112,7 +112,7 @@ def test_while_servers_stop_the_manager_is_asked_to_wait(manager: Manager) -> No
     assert manager.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
     scene.clock.advance(EXTEND_EVERY)
     assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
-    scene.views = [SLEEPING, ServerView("survival", Status.stopping, 0.0, unstoppable=True)]
+    scene.views = [SLEEPING, ServerSnapshot("survival", Status.stopping, 0.0, unstoppable=True)]
     scene.clock.advance(EXTEND_EVERY)
     assert manager.heard() == [], "what does not stop is nothing to wait for"
     scene.notices.stopped()
@@ -190,14 +190,14 @@ def test_sending_leaves_no_descriptor(manager: Manager) -> None:
 
 
 def test_the_line_says_it_in_words() -> None:
-    stuck = ServerView("a", Status.stopping, 0.0, unstoppable=True)
-    one = ServerView("b", Status.running, 0.0, players=1)
+    stuck = ServerSnapshot("a", Status.stopping, 0.0, unstoppable=True)
+    one = ServerSnapshot("b", Status.running, 0.0, players=1)
     assert status_line([one, stuck]) == "a stopping, does not stop; b running, 1 player"
     assert status_line([]) == ""
 
 
 def test_the_line_is_bounded() -> None:
-    many = [ServerView(f"s{number:03}", Status.failed, 0.0) for number in range(MOST_SERVERS + 5)]
+    many = [ServerSnapshot(f"s{number:03}", Status.failed, 0.0) for number in range(MOST_SERVERS + 5)]
     assert status_line(many).endswith("s019 failed; and 5 more")
-    long = [ServerView(f"{number:0200}", Status.failed, 0.0) for number in range(MOST_SERVERS)]
+    long = [ServerSnapshot(f"{number:0200}", Status.failed, 0.0) for number in range(MOST_SERVERS)]
     assert len(status_line(long)) == LONGEST_STATUS

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zeroscale.control import protocol
 from zeroscale.control.interfaces import Proxy, Server
 from zeroscale.control.protocol import RequestError
-from zeroscale.status import ProxyReport, ServerReport
+from zeroscale.reports import ProxyReport, ServerReport
 
 Send = Callable[[object], Deferred[None]]
 """Tells the client of something; fires when it has room for more."""

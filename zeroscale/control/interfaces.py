@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.status import ProxyReport, ServerReport
+from zeroscale.reports import ProxyReport, ServerReport
 
 
 class Server(Protocol):

@@ -21,7 +21,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from zeroscale.status import ProxyReport, ServerReport, Status
+from zeroscale.reports import ProxyReport, ServerReport
+from zeroscale.status import Status
 
 WAKE_REASONS = ("login", "connection", "operator")
 """Shown before they have happened: a rate cannot see the first event of a series that begins with it."""

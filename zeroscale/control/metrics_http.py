@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
 from zeroscale.control.metrics import Metrics
-from zeroscale.status import ProxyReport
+from zeroscale.reports import ProxyReport
 from zeroscale.system import endpoints as listening
 
 logger = logging.getLogger(__name__)

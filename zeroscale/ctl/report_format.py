@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zeroscale.ctl.format import size, span
 from zeroscale.ctl.terminal import clean, paint
-from zeroscale.status import ProxyReport, ServerReport, Status
+from zeroscale.reports import ProxyReport, ServerReport
+from zeroscale.status import Status
 
 COLOURS = {
     Status.stopped: "faint",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zeroscale.ctl.client import Channel
-from zeroscale.status import ProxyReport
+from zeroscale.reports import ProxyReport
 
 
 def server_names(channel: Channel) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from zeroscale.frontend.connection_limits import Network, limited
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,9 @@ class Admission:
         """
         return self._statuses.take(self._key(address), now)
 
-    def judge_login(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+    def judge_login(
+        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+    ) -> Refusal | None:
         """Whether somebody who comes now is let in, and may wake the server where it does not run.
 
         :returns: why not; None: he is, as far as this is asked.
@@ -161,7 +163,9 @@ class Admission:
             return _TOO_MANY_LOGINS
         return self.judge_wake(event, address, view, now)
 
-    def judge_wake(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+    def judge_wake(
+        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+    ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""
         if view.status is Status.running or view.lockout is not None:
             return None

@@ -16,7 +16,7 @@ from zeroscale.protocols.conversation import (
     PingRequested,
     StatusRequested,
 )
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 Waiting = Literal["auto", "hold", "answer", "page"]
 
@@ -115,7 +115,9 @@ Entry = Relay | Hold | Refuse
 Decision = AnswerStatus | AnswerPing | PassStatus | Wait | Entry
 
 
-def decide(event: Question, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None) -> Decision:
+def decide(
+    event: Question, view: ServerSnapshot, policy: Policy, now: float, verdict: Refusal | None = None
+) -> Decision:
     """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds.
 
     :param verdict: why who wants in may not; see `admission`.
@@ -132,7 +134,7 @@ def decide(event: Question, view: ServerView, policy: Policy, now: float, verdic
             return enter(event, view, policy, now, verdict)
 
 
-def enter(event: Wish, view: ServerView, policy: Policy, now: float, verdict: Refusal | None = None) -> Entry:
+def enter(event: Wish, view: ServerSnapshot, policy: Policy, now: float, verdict: Refusal | None = None) -> Entry:
     """`decide()`, for who wants in."""
     if verdict is not None:
         return Refuse(wakes=False, word=verdict.word, verdict=verdict)
@@ -151,13 +153,13 @@ def enter(event: Wish, view: ServerView, policy: Policy, now: float, verdict: Re
     return Hold(limit, once_answered)
 
 
-def would_wake(view: ServerView, now: float) -> bool:
+def would_wake(view: ServerSnapshot, now: float) -> bool:
     """Whether somebody who is let in wakes the server, which would otherwise stay or go down."""
     if view.status in (Status.running, Status.starting) or view.lockout is not None:
         return False
     return view.status is not Status.failed or may_retry(view, now)
 
 
-def may_retry(view: ServerView, now: float) -> bool:
+def may_retry(view: ServerSnapshot, now: float) -> bool:
     """Whether a failed server may be started again."""
     return view.retry_at is not None and now >= view.retry_at

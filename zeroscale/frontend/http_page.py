@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 TEXTS: Mapping[str, str] = {
     "sleeping_kick": "Waking up[, {estimate}]\nThis page reloads itself until the server is there.",
@@ -31,7 +31,7 @@ LATER = 60.0
 """Where somebody has to look after the server first."""
 
 
-def try_again_in(view: ServerView, now: float) -> float:
+def try_again_in(view: ServerSnapshot, now: float) -> float:
     """After how many seconds another try is worth it.
 
     :param now: the clock's reading that `view.since` is of.

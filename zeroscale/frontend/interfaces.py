@@ -12,7 +12,7 @@ from zeroscale.frontend.decision import Policy, Refusal
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened, StatusReply, Treatment
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
-from zeroscale.status import ServerView, Visitor
+from zeroscale.status import ClientInfo, ServerSnapshot
 
 
 class Visit(Protocol):
@@ -30,7 +30,7 @@ class Server(Protocol):
     """What the front asks of a server's life."""
 
     @property
-    def view(self) -> ServerView:
+    def view(self) -> ServerSnapshot:
         """The server as it is now."""
         ...
 
@@ -42,7 +42,7 @@ class Server(Protocol):
         """
         ...
 
-    def admit(self, visitor: Visitor) -> Deferred[Any]:
+    def admit(self, visitor: ClientInfo) -> Deferred[Any]:
         """Waits until it is ready, and counts one more player from then on.
 
         :param visitor: who it is.
@@ -63,19 +63,19 @@ class Server(Protocol):
 class Texts(Protocol):
     """What players read. `now` is a reading of the clock that the view's times are of."""
 
-    def status(self, view: ServerView, now: float) -> StatusReply:
+    def status(self, view: ServerSnapshot, now: float) -> StatusReply:
         """What the server list shows."""
         ...
 
-    def kick(self, view: ServerView, now: float, player: str) -> Component:
+    def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who cannot join now."""
         ...
 
-    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who may not come in, for a reason that the game has no words for: `word`."""
         ...
 
-    def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
+    def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who has waited for as long as it can or may."""
         ...
 
@@ -87,11 +87,15 @@ class Admission(Protocol):
         """Whether one more status question of this address is answered."""
         ...
 
-    def judge_login(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+    def judge_login(
+        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+    ) -> Refusal | None:
         """Why somebody who comes now may not come in, nor wake the server; None: he may."""
         ...
 
-    def judge_wake(self, event: LoginRequested | Opened, address: str, view: ServerView, now: float) -> Refusal | None:
+    def judge_wake(
+        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+    ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""
         ...
 

@@ -21,7 +21,7 @@ from zeroscale.frontend.login_hold import Hold
 from zeroscale.protocols.conversation import Component, Connected, Conversation, Opened
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
-from zeroscale.status import Status, Visitor
+from zeroscale.status import ClientInfo, Status
 
 CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
@@ -241,8 +241,8 @@ class Joining:
         return Told("kicked", words, refusal=entry.word)
 
     @property
-    def _visitor(self) -> Visitor:
-        return Visitor(self._joiner.player, self._joiner.peer)
+    def _visitor(self) -> ClientInfo:
+        return ClientInfo(self._joiner.player, self._joiner.peer)
 
     def _wake(self) -> None:
         self._place.server.wake(self._joiner.who, "login" if self._joiner.player else "connection")

@@ -19,7 +19,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.frontend.favicon import ICON
 from zeroscale.frontend.message_template import ComponentTemplate, Template
 from zeroscale.protocols.conversation import Component, StatusReply
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 
 UNKNOWN_HOST_STATUS = StatusReply(description="", online=0, maximum=0, version_name="")
 """For whoever names no server of ours: what is there, and what we are, is not for scanners."""
@@ -122,7 +122,7 @@ class Texts:
         self._beside = motd == "beside"
         self._last: tuple[tuple[object, ...], Mapping[str, object] | None, StatusReply] | None = None
 
-    def status(self, view: ServerView, now: float) -> StatusReply:
+    def status(self, view: ServerSnapshot, now: float) -> StatusReply:
         """What the server list shows. The same object, as long as it shows the same.
 
         :param now: the clock's reading that `view.since` is of.
@@ -134,7 +134,7 @@ class Texts:
             self._last = (shown, view.mirrored, self._reply(view, state, values))
         return self._last[2]
 
-    def kick(self, view: ServerView, now: float, player: str) -> Component:
+    def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who cannot join now.
 
         :param now: the clock's reading that `view.since` is of.
@@ -142,7 +142,7 @@ class Texts:
         """
         return self._kick(f"{_state(view)}_kick", view, now, player)
 
-    def held_too_long(self, view: ServerView, now: float, player: str) -> Component:
+    def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who has waited for as long as its client, or its operator, lets it.
 
         What has happened to the server meanwhile goes before that.
@@ -150,18 +150,18 @@ class Texts:
         name = "hold_kick" if view.status is Status.starting else f"{_state(view)}_kick"
         return self._kick(name, view, now, player)
 
-    def refusal(self, word: str, view: ServerView, now: float, player: str) -> Component:
+    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
         """What a player reads who may not come in.
 
         :param word: why: one for which there is a text.
         """
         return self._kick(f"{word}_kick", view, now, player)
 
-    def _kick(self, name: str, view: ServerView, now: float, player: str) -> Component:
+    def _kick(self, name: str, view: ServerSnapshot, now: float, player: str) -> Component:
         values = _values(view, _state(view), now) | {"player": _fit(player)}
         return self._texts[name].fill(values, UNKNOWN)
 
-    def _reply(self, view: ServerView, state: str, values: Mapping[str, str]) -> StatusReply:
+    def _reply(self, view: ServerSnapshot, state: str, values: Mapping[str, str]) -> StatusReply:
         one_line = {name: value.replace("\n", " ") for name, value in values.items()}
         mirrored = view.mirrored or {}
         ours = self._texts[state].fill(one_line, UNKNOWN)
@@ -206,7 +206,7 @@ def about(seconds: float) -> str:
     return f"about {round(seconds / 3600)} h"
 
 
-def _state(view: ServerView) -> str:
+def _state(view: ServerSnapshot) -> str:
     if _locked_out(view):
         return "locked_out"
     match view.status:
@@ -221,12 +221,12 @@ def _state(view: ServerView) -> str:
     return view.status.name
 
 
-def _locked_out(view: ServerView) -> bool:
+def _locked_out(view: ServerSnapshot) -> bool:
     """Whether who comes now is kept out by the operator; that the server is stuck goes before that."""
     return view.lockout is not None and not view.unstoppable
 
 
-def _values(view: ServerView, state: str, now: float) -> dict[str, str]:
+def _values(view: ServerSnapshot, state: str, now: float) -> dict[str, str]:
     remaining = 0.0
     if view.status is Status.starting and view.estimate is not None:
         remaining = view.since + view.estimate - now

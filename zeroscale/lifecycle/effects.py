@@ -29,7 +29,7 @@ from zeroscale.lifecycle.start import LONGEST_LINE, Starting
 from zeroscale.lifecycle.state_machine import Effects, Inputs, Machine
 from zeroscale.lifecycle.stop import Stopping
 from zeroscale.lifecycle.waiters import Waiters
-from zeroscale.status import Answer, ServerView, Status
+from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 LINES_KEPT = 20
 """Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
@@ -72,7 +72,7 @@ class Course(Effects):
         self._opened = False
         self._waiters = Waiters()
         self._closers: list[Deferred[None]] = []
-        self._watchers: Watchers[ServerView] = Watchers(self._fault)
+        self._watchers: Watchers[ServerSnapshot] = Watchers(self._fault)
         self._visit_watchers: Watchers[None] = Watchers(self._fault)
         self._questions = Questions(parts.clock)
         self._timer: IDelayedCall | None = None
@@ -100,9 +100,9 @@ class Course(Effects):
         self._machine: Inputs = Machine(self)
 
     @property
-    def view(self) -> ServerView:
+    def view(self) -> ServerSnapshot:
         """The server as it is now."""
-        return ServerView(
+        return ServerSnapshot(
             name=self.name,
             status=self._status,
             since=self._since,
@@ -292,7 +292,7 @@ class Course(Effects):
         self._set_timer(timeout)
         return self._starting
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: ProbeResult) -> None:
         self._questions.keep_status(answer, self._parts)
         self._machine.ready()
 

@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.lifecycle.idle_policy import Attendance, IdlePolicy, sleep_at
-from zeroscale.status import Visitor
+from zeroscale.status import ClientInfo
 
-NOBODY = Visitor()
+NOBODY = ClientInfo()
 """Who says nothing of himself."""
 
 
@@ -28,7 +28,7 @@ class Visit:
     :ivar joined_at: since when.
     """
 
-    def __init__(self, vigil: Vigil, run: int, visitor: Visitor, joined_at: float) -> None:
+    def __init__(self, vigil: Vigil, run: int, visitor: ClientInfo, joined_at: float) -> None:
         self._vigil: Vigil | None = vigil
         self._run = run
         self.visitor = visitor
@@ -143,7 +143,7 @@ class Vigil:
         self._watches = False
         self._cancel()
 
-    def join(self, visitor: Visitor = NOBODY) -> Visit:
+    def join(self, visitor: ClientInfo = NOBODY) -> Visit:
         """One more is let in."""
         if self._timer is not None or self._asking is not None:
             self._log.debug("Cancelling the stop of %s", self._name)

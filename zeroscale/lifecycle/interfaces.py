@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.lifecycle.idle_policy import IdlePolicy
-from zeroscale.status import Answer, Status
+from zeroscale.status import ProbeResult, Status
 
 
 class Plugin(Protocol):
@@ -54,13 +54,13 @@ class Probe(Protocol):
     """Asking the real server."""
 
     def connects(self) -> Deferred[bool]: ...
-    def ask(self) -> Deferred[Answer]: ...
+    def ask(self) -> Deferred[ProbeResult]: ...
 
 
 class Readiness(Protocol):
     """Waiting for the real server to answer for the first time."""
 
-    def run(self) -> Deferred[Answer]: ...
+    def run(self) -> Deferred[ProbeResult]: ...
     def hurry(self) -> None: ...
     def lineless(self) -> None: ...
     @property

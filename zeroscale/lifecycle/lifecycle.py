@@ -15,7 +15,7 @@ from zeroscale.errors import PluginError, ServerUnavailable
 from zeroscale.lifecycle.effects import DOWN, Course
 from zeroscale.lifecycle.idle_monitor import NOBODY, Visit
 from zeroscale.lifecycle.interfaces import Parts, Policy
-from zeroscale.status import ServerView, Status, Visitor
+from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that takes no connections."""
@@ -64,7 +64,7 @@ class Lifecycle(Course):
         """Why it failed last, and when; None: it has not."""
         return self._last_error
 
-    def watch(self, changed: Callable[[ServerView], None]) -> None:
+    def watch(self, changed: Callable[[ServerSnapshot], None]) -> None:
         """Has `changed` called with the new view at every change of status."""
         self._watchers.add(changed)
 
@@ -103,7 +103,7 @@ class Lifecycle(Course):
         else:
             self._wanted = True
 
-    def admit(self, visitor: Visitor = NOBODY) -> Deferred[Visit]:
+    def admit(self, visitor: ClientInfo = NOBODY) -> Deferred[Visit]:
         """Waits until the server is ready, and counts one more player from that moment on.
 
         :param visitor: who it is.

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.errors import ZeroscaleError
 from zeroscale.lifecycle.interfaces import Parts, Plugin
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 MIRROR_EVERY = 180.0
 """Seconds between two looks at a running server's own status for keeping it."""
@@ -38,7 +38,7 @@ class Questions:
             return f"it does not say who is on ({error})"
         return f"{players} on it that did not come through here" if players else None
 
-    def keep_status(self, answer: Answer, parts: Parts) -> None:
+    def keep_status(self, answer: ProbeResult, parts: Parts) -> None:
         """Keeps how it looks, where it has said so."""
         if answer.status is not None:
             self._kept_at = self._clock.seconds()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from zeroscale.errors import PluginError, ZeroscaleError
 from zeroscale.lifecycle.interfaces import Parts, Plugin, Policy
 from zeroscale.lifecycle.shielded_call import Call
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 LONGEST_LINE = 500
 """Of a line of output that is logged, in characters."""
@@ -64,7 +64,7 @@ class Starting:
         """Why it does not answer, as far as that is known."""
         return self._readiness.problem
 
-    async def start(self, looking: Call[bool] | None) -> Answer:
+    async def start(self, looking: Call[bool] | None) -> ProbeResult:
         """Starts it, unless one of ours is there already.
 
         :param looking: a look for such a one that has begun already.
@@ -90,7 +90,7 @@ class Starting:
         self.call = None
         return await self._first_answer()
 
-    async def take_over(self) -> Answer:
+    async def take_over(self) -> ProbeResult:
         """Watches one that was found running.
 
         :returns: its first answer.
@@ -100,7 +100,7 @@ class Starting:
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
         return await self._first_answer()
 
-    async def resume(self, pausing: Call[None] | None) -> Answer:
+    async def resume(self, pausing: Call[None] | None) -> ProbeResult:
         """Has one that was paused go on.
 
         :param pausing: the plugin's `pause()`.
@@ -127,7 +127,7 @@ class Starting:
         timeout = self._policy.start_timeout
         return max(deadline, min(self._parts.clock.seconds() + timeout, self.began + LONGEST_START * timeout))
 
-    async def _first_answer(self) -> Answer:
+    async def _first_answer(self) -> ProbeResult:
         self.is_there = True
         self._lives()
         self._parts.moved(self._plugin.server_address)

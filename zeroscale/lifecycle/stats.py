@@ -1,4 +1,4 @@
-"""What is counted of one server since we began: the mutable side of `status.Tally`.
+"""What is counted of one server since we began: the mutable side of `status.ServerStats`.
 
 Whoever sees a thing happen says so here, at once; nobody reads but through `tally()`. Knows no clock and no metrics:
 the clock's reading is handed in.
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from itertools import accumulate
 from types import MappingProxyType
 
-from zeroscale.status import Status, Tally
+from zeroscale.reports import ServerStats
+from zeroscale.status import Status
 
 START_BOUNDS = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0)
 """Seconds: a resumed server takes less than one, a small Minecraft server 10 to 30, a heavily modded one minutes."""
@@ -100,13 +101,13 @@ class Counts:
         self._to_backend += to_backend
         self._to_client += to_client
 
-    def tally(self, now: float) -> Tally:
+    def tally(self, now: float) -> ServerStats:
         """All of it, as it is now; what is counted later does not change it."""
         seconds_in = dict(self._seconds_in)
         seconds_in[self._status] += now - self._since
         moving = [moved() for moved in self._relaying.values()]
         cumulative = tuple(accumulate(self._starts))
-        return Tally(
+        return ServerStats(
             seconds_in=MappingProxyType(seconds_in),
             wakes=MappingProxyType(dict(self._wakes)),
             start_durations=tuple(zip(START_BOUNDS, cumulative, strict=False)),

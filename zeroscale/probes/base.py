@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITC
 from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import BackendError
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 QUESTION_TIMEOUT = 5.0
 """Seconds; a server that has bound its port but cannot answer yet leaves a question hanging."""
@@ -38,7 +38,7 @@ class Probe(Interface):
         """Whether it accepts a connection, which is closed at once. Never fails."""
         ...
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self) -> Deferred[ProbeResult]:
         """Asks once; fails with `BackendError`, or with `TimeoutError` where it does not answer in time."""
         ...
 
@@ -75,14 +75,14 @@ class TcpProbe(ABC):
         """Whether it accepts a connection."""
         return Deferred.fromCoroutine(self._accepts())
 
-    def ask(self) -> Deferred[Answer]:
+    def ask(self) -> Deferred[ProbeResult]:
         """Asks once."""
         asked = Deferred.fromCoroutine(self._ask())
         asked.addTimeout(self._timeout, self._clock, self._timed_out)
         return asked
 
     @abstractmethod
-    async def _ask(self) -> Answer:
+    async def _ask(self) -> ProbeResult:
         """One question, however long it takes.
 
         :raises BackendError: the server does not accept a connection, or is not up by what it says.

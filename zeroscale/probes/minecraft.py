@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.probes.base import QUESTION_TIMEOUT, Line, NoReply, TcpProbe
 from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 UNDECIDED_PROTOCOL = -1
 """What a handshake says that only asks (PROTOCOL.md 0 and 1). Vanilla answers any number with its own; ViaVersion,
@@ -45,7 +45,7 @@ class MinecraftProbe(TcpProbe):
         super().__init__(reactor, host, port, timeout=timeout, header=header)
         self._status_disabled = status_disabled
 
-    async def _ask(self) -> Answer:
+    async def _ask(self) -> ProbeResult:
         question = _Question(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
         await self._connect(question)
         try:
@@ -53,7 +53,7 @@ class MinecraftProbe(TcpProbe):
         except NoReply:
             if not self._status_disabled():
                 raise
-            return Answer()
+            return ProbeResult()
 
 
 class _Question(Line):
@@ -65,7 +65,7 @@ class _Question(Line):
 
     def __init__(self, client: StatusClient, header: bytes) -> None:
         super().__init__(header + client.request())
-        self.answer: Deferred[Answer] = Deferred(self._cancelled)
+        self.answer: Deferred[ProbeResult] = Deferred(self._cancelled)
         self._client = client
         self._answered = False
 
@@ -87,20 +87,20 @@ class _Question(Line):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end(Failure(NoReply("the server took the connection and closed it without an answer")))
 
-    def _cancelled(self, _: Deferred[Answer]) -> None:
+    def _cancelled(self, _: Deferred[ProbeResult]) -> None:
         self._answered = True
         self._tcp.abortConnection()
 
-    def _end(self, result: Answer | Failure) -> None:
+    def _end(self, result: ProbeResult | Failure) -> None:
         if not self._answered:
             self._answered = True
             self.answer.callback(result)
 
 
-def _answer(status: Mapping[str, object]) -> Answer:
+def _answer(status: Mapping[str, object]) -> ProbeResult:
     players = status.get("players")
     if not isinstance(players, Mapping):
-        return Answer(status)
+        return ProbeResult(status)
     online = players.get("online")
     sample = players.get("sample")
     names = [
@@ -108,4 +108,4 @@ def _answer(status: Mapping[str, object]) -> Answer:
         for player in (sample[:NAMES_READ] if isinstance(sample, list) else ())
         if isinstance(player, Mapping) and isinstance(player.get("name"), str)
     ]
-    return Answer(status, online if isinstance(online, int) and online >= 0 else None, tuple(names))
+    return ProbeResult(status, online if isinstance(online, int) and online >= 0 else None, tuple(names))

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from zeroscale.errors import BackendError
 from zeroscale.probes.base import NoReply, Probe
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Readiness:
         self._question_every = question_every
         self._ready_line = False
         self._pause: Deferred[None] | None = None
-        self._question: Deferred[Answer] | None = None
+        self._question: Deferred[ProbeResult] | None = None
         self._grace: IDelayedCall | None = None
         self._abandoned = False
         self._problem: str | None = None
@@ -70,7 +70,7 @@ class Readiness:
         """Why it was not ready when it was last asked, for the message of whoever loses patience."""
         return self._problem
 
-    def run(self) -> Deferred[Answer]:
+    def run(self) -> Deferred[ProbeResult]:
         """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
@@ -87,7 +87,7 @@ class Readiness:
     def lineless(self) -> None:
         """Its ready line may have been written before we looked: no matter, it is asked."""
 
-    async def _run(self) -> Answer:
+    async def _run(self) -> ProbeResult:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
             while not await self._probe.connects():
@@ -110,20 +110,20 @@ class Readiness:
                 delay = 0.0
             if delay is None:
                 logger.warning("It has written its ready line and does not answer the server list: taken for ready")
-                return Answer()
+                return ProbeResult()
             if delay > 0:
                 await self._sleep(delay)
 
-    async def _line(self) -> Answer:
+    async def _line(self) -> ProbeResult:
         """The status is off: its ready line is all that will tell."""
         logger.info("Its status is off (enable-status=false): it is ready when it says so")
         if not self._ready_line:
             await self._sleep(LINELESS_GRACE)
         if not self._ready_line:
             logger.warning("It accepts connections for %.0f s without a ready line: taken for ready", LINELESS_GRACE)
-        return Answer()
+        return ProbeResult()
 
-    async def _ask(self) -> Answer | None:
+    async def _ask(self) -> ProbeResult | None:
         """One question; None: it was asked before the ready line, and hangs."""
         self._question = self._probe.ask()
         try:
@@ -178,7 +178,7 @@ class LineReadiness:
         """Why it was not ready yet."""
         return "it does not accept connections" if self._line.called else "it has not written its ready line"
 
-    def run(self) -> Deferred[Answer]:
+    def run(self) -> Deferred[ProbeResult]:
         """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
@@ -191,14 +191,14 @@ class LineReadiness:
         """It ran before we looked: its line may have been written then, and accepting for a while is as good."""
         self._lineless = True
 
-    async def _run(self) -> Answer:
+    async def _run(self) -> ProbeResult:
         if self._lineless:
             await self._accepts()
             await self._wait_for_line(LINELESS_GRACE)
         else:
             await self._wait_for_line(None)
         await self._accepts()
-        return Answer()
+        return ProbeResult()
 
     async def _accepts(self) -> None:
         while not await self._probe.connects():

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.probes.base import QUESTION_TIMEOUT, Line, TcpProbe
-from zeroscale.status import Answer
+from zeroscale.status import ProbeResult
 
 QUESTION_EVERY = 1.0
 """Seconds between two questions to a starting server: a request or a process each, which a small machine feels."""
@@ -65,7 +65,7 @@ class GenericProbe(TcpProbe):
         self._examiner = examiner
         self._command = command
 
-    async def _ask(self) -> Answer:
+    async def _ask(self) -> ProbeResult:
         if self._command is not None:
             code = await self._command()
             if code != 0:
@@ -77,7 +77,7 @@ class GenericProbe(TcpProbe):
             question = _Question(self._examiner, self._header)
             await self._connect(question)
             await question.answered
-        return Answer()
+        return ProbeResult()
 
 
 class ExpectedBytes:

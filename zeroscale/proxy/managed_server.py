@@ -30,11 +30,12 @@ from zeroscale.probes.readiness import Readiness
 from zeroscale.probes.tcp import GenericProbe
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.proxy.factory import admission, constructor, home_of, policy, session_policy, texts, treatment
+from zeroscale.reports import PlayerReport, ServerReport
 from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles
 from zeroscale.state.operator_overrides import Wishes
 from zeroscale.state.start_history import Records
 from zeroscale.state.status_cache import Mirror
-from zeroscale.status import PlayerReport, ServerReport, Status
+from zeroscale.status import Status
 from zeroscale.system.files import server_directory
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from zeroscale.errors import ZeroscaleError
 from zeroscale.frontend.context import House
 from zeroscale.proxy.managed_server import Hosted
 from zeroscale.proxy.ports import Doors, Plan, plan
-from zeroscale.status import ServerView
+from zeroscale.status import ServerSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Serving:
         """Where clients come in."""
         return tuple(self._plan())
 
-    def views(self) -> Sequence[ServerView]:
+    def views(self) -> Sequence[ServerSnapshot]:
         """All as they are now, also those that are on their way out."""
         return [hosted.lifecycle.view for hosted in (*self.servers.values(), *self._leaving)]
 

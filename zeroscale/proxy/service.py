@@ -26,7 +26,7 @@ from zeroscale.proxy.factory import constructor, trusted
 from zeroscale.proxy.managed_server import Hosted
 from zeroscale.proxy.server_manager import Serving
 from zeroscale.relay import Relays, raise_descriptor_limit
-from zeroscale.status import ProxyReport, RelayReport
+from zeroscale.reports import ProxyReport, RelayReport
 from zeroscale.system.privileges import Owner, make_directories
 from zeroscale.system.sd_notify import Notices
 from zeroscale.system.socket_activation import handed

@@ -23,7 +23,7 @@ from zeroscale.protocols import sniffing as recognise
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.protocols.tcp import GenericConversation, HttpConversation
-from zeroscale.status import ServerView
+from zeroscale.status import ServerSnapshot
 
 
 def unused(config: ServerConfig) -> Iterator[str]:
@@ -33,7 +33,7 @@ def unused(config: ServerConfig) -> Iterator[str]:
             yield name
 
 
-def conversation(config: ServerConfig, view: Callable[[], ServerView], now: Callable[[], float]) -> Conversation:
+def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float]) -> Conversation:
     """A new client's conversation."""
     sign = signs.wake_sign(config.wake_on)
     match sign.kind:

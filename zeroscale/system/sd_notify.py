@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from zeroscale.status import ServerView, Status
+from zeroscale.status import ServerSnapshot, Status
 from zeroscale.system.socket_activation import Handed
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Notices:
         self,
         clock: Clock,
         handed: Handed,
-        views: Callable[[], Sequence[ServerView]],
+        views: Callable[[], Sequence[ServerSnapshot]],
         sign_of_life: Callable[[], Deferred[None]],
     ) -> None:
         self._clock = clock
@@ -170,7 +170,7 @@ class Notices:
         logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
 
-def status_line(views: Iterable[ServerView]) -> str:
+def status_line(views: Iterable[ServerSnapshot]) -> str:
     """How the servers are, in one line for people."""
     said = [_of_one(view) for view in sorted(views, key=lambda view: view.name)]
     if len(said) > MOST_SERVERS:
@@ -179,7 +179,7 @@ def status_line(views: Iterable[ServerView]) -> str:
     return line if len(line) <= LONGEST_STATUS else line[: LONGEST_STATUS - 3] + "..."
 
 
-def _of_one(view: ServerView) -> str:
+def _of_one(view: ServerSnapshot) -> str:
     words = [f"{view.name} {WORDS.get(view.status, view.status.value)}"]
     if view.players:
         words.append("1 player" if view.players == 1 else f"{view.players} players")

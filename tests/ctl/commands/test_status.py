@@ -8,7 +8,8 @@ import pytest
 import pytest_twisted
 from ctl.ctl_fixture import Desk
 
-from zeroscale.status import PlayerReport, Status
+from zeroscale.reports import PlayerReport
+from zeroscale.status import Status
 
 
 @pytest_twisted.ensureDeferred

@@ -11,7 +11,8 @@ from ctl.ctl_fixture import Desk, Screen
 
 from zeroscale.ctl.commands.wake import Progress, line_of
 from zeroscale.errors import ServerUnavailable
-from zeroscale.status import ServerReport, Status
+from zeroscale.reports import ServerReport
+from zeroscale.status import Status
 
 
 @pytest_twisted.ensureDeferred

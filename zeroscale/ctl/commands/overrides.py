@@ -11,7 +11,8 @@ from zeroscale.ctl.format import span
 from zeroscale.ctl.server_names import split_words
 from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
-from zeroscale.status import ServerReport, Status
+from zeroscale.reports import ServerReport
+from zeroscale.status import Status
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

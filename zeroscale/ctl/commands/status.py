@@ -15,7 +15,7 @@ from zeroscale.ctl.arguments import add_server, add_socket
 from zeroscale.ctl.client import Channel, UsageError
 from zeroscale.ctl.report_format import noticeable, show
 from zeroscale.ctl.socket_discovery import reach
-from zeroscale.status import ProxyReport
+from zeroscale.reports import ProxyReport
 
 CLEAR = "\033[H\033[2J"
 """Cursor home, and the screen erased (ECMA-48 CUP, ED)."""

@@ -13,7 +13,8 @@ from zeroscale.ctl.client import Result
 from zeroscale.ctl.format import bar, span
 from zeroscale.ctl.socket_discovery import reach
 from zeroscale.ctl.terminal import clean
-from zeroscale.status import ServerReport, Status
+from zeroscale.reports import ServerReport
+from zeroscale.status import Status
 
 BAR_WIDTH = 30
 LINE_EVERY = 10.0
