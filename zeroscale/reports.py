@@ -26,7 +26,7 @@ class PlayerReport:
 class ServerStats:
     """What has been counted of one server since we began.
 
-    :ivar seconds_in: how long it has been in each status.
+    :ivar seconds_by_status: how long it has been in each status.
     :ivar wakes: how often it was woken, by the reason's one word: `login`, `connection`, `operator`.
     :ivar start_durations: how many starts took at most so many seconds, by that bound, cumulative, ascending.
     :ivar starts: how many starts became ready.
@@ -40,7 +40,7 @@ class ServerStats:
     :ivar to_client: bytes relayed from it.
     """
 
-    seconds_in: Mapping[Status, float]
+    seconds_by_status: Mapping[Status, float]
     wakes: Mapping[str, int]
     start_durations: tuple[tuple[float, int], ...]
     starts: int
@@ -61,11 +61,11 @@ class ServerReport:
     :ivar name: its name.
     :ivar plugin: its kind.
     :ivar status: its status.
-    :ivar seconds: for how long it has been in that status.
+    :ivar status_age: for how long it has been in that status.
     :ivar players: who is relayed to it, the longest-standing first.
     :ivar waiting: the names of those who are held for it; "" where their protocol has none.
     :ivar idle_in: when it is asked whether it may sleep; None while somebody is on, or it does not run.
-    :ivar kept_awake: why it is kept up though it may be idle; None: it is not.
+    :ivar keep_awake_reason: why it is kept up though it may be idle; None: it is not.
     :ivar lockout: why nobody may wake it; None: anybody may.
     :ivar uptime: for how long it has been ready; None where it is not.
     :ivar slept: how long it has been stopped or paused, since we began.
@@ -74,18 +74,18 @@ class ServerReport:
     :ivar retry_in: `failed` only: when the next login may start it again; None: not until told otherwise.
     :ivar last_error: why it failed last, for the operator; None: it has not.
     :ivar last_error_ago: how long ago that was.
-    :ivar leaving: it is not in the configuration any more, and is stopped once nobody is on it.
-    :ivar tally: what has been counted.
+    :ivar draining: it is not in the configuration any more, and is stopped once nobody is on it.
+    :ivar stats: what has been counted.
     """
 
     name: str
     plugin: str
     status: Status
-    seconds: float
+    status_age: float
     players: tuple[PlayerReport, ...] = ()
     waiting: tuple[str, ...] = ()
     idle_in: float | None = None
-    kept_awake: str | None = None
+    keep_awake_reason: str | None = None
     lockout: str | None = None
     uptime: float | None = None
     slept: float = 0.0
@@ -94,8 +94,8 @@ class ServerReport:
     retry_in: float | None = None
     last_error: str | None = None
     last_error_ago: float | None = None
-    leaving: bool = False
-    tally: ServerStats
+    draining: bool = False
+    stats: ServerStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +124,13 @@ class ProxyReport:
     :ivar uptime: seconds since we began.
     :ivar servers: in the order of their names.
     :ivar relays: each relay that can run here.
-    :ivar newcomers: connections that have not logged in.
-    :ivar outcomes: how connections ended that found no server, by the log's one word for it.
+    :ivar pending_connections: connections that have not logged in.
+    :ivar unrouted: how connections ended that found no server, by the log's one word for it.
     """
 
     version: str
     uptime: float
     servers: tuple[ServerReport, ...]
     relays: tuple[RelayReport, ...]
-    newcomers: int
-    outcomes: Mapping[str, int]
+    pending_connections: int
+    unrouted: Mapping[str, int]

@@ -31,11 +31,11 @@ class ServerSnapshot:
     :ivar reason: why it failed, why it does not stop, or None; a sentence fit for players.
     :ivar detail: the same for the operator, with exit code and last output.
     :ivar retry_at: `failed` only: when the next login may start it again; None means not until told otherwise.
-    :ivar unstoppable: `stopping` only: it has ignored SIGTERM for the stop time-out; joiners are kicked.
+    :ivar stop_timed_out: `stopping` only: it has ignored SIGTERM for the stop time-out; joiners are kicked.
     :ivar lockout: why nobody may wake it now, in the operator's words; None: anybody may.
     :ivar waiting: how many players are held for it.
     :ivar players: how many players are relayed to it.
-    :ivar mirrored: its last real status reply, decoded; None until one has been seen. Never changed in place.
+    :ivar cached_status: its last real status reply, decoded; None until one has been seen. Never changed in place.
     """
 
     name: str
@@ -45,11 +45,11 @@ class ServerSnapshot:
     reason: str | None = None
     detail: str | None = None
     retry_at: float | None = None
-    unstoppable: bool = False
+    stop_timed_out: bool = False
     lockout: str | None = None
     waiting: int = 0
     players: int = 0
-    mirrored: Mapping[str, object] | None = None
+    cached_status: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

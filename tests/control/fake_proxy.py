@@ -11,7 +11,7 @@ from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerRepo
 from zeroscale.status import Status
 
 NOTHING_COUNTED = ServerStats(
-    seconds_in={Status.stopped: 60.0},
+    seconds_by_status={Status.stopped: 60.0},
     wakes={"login": 1},
     start_durations=((5.0, 0), (10.0, 1)),
     starts=1,
@@ -47,8 +47,8 @@ class FakeServer:
         self.fields: dict[str, object] = {}
 
     def report(self) -> ServerReport:
-        fields: dict[str, object] = {"seconds": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
-        return ServerReport(name=self.name, plugin="demo", status=self.status, tally=NOTHING_COUNTED, **fields)  # type: ignore[arg-type]
+        fields: dict[str, object] = {"status_age": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
+        return ServerReport(name=self.name, plugin="demo", status=self.status, stats=NOTHING_COUNTED, **fields)  # type: ignore[arg-type]
 
     def wake(self) -> Deferred[None]:
         self._ask("wake")
@@ -63,7 +63,7 @@ class FakeServer:
 
     def keep_awake(self, seconds: float | None) -> None:
         self._ask(f"keep awake {seconds}")
-        self.fields["kept_awake"] = "its operator says so"
+        self.fields["keep_awake_reason"] = "its operator says so"
 
     def release(self) -> None:
         self._ask("release")
@@ -114,8 +114,8 @@ class FakeProxy:
             uptime=self.uptime,
             servers=tuple(server.report() for _, server in sorted(self.servers.items())),
             relays=(RelayReport("splice", 1, 2, 3, 4),),
-            newcomers=0,
-            outcomes={"left": 1},
+            pending_connections=0,
+            unrouted={"left": 1},
         )
 
     def reload(self) -> Deferred[Sequence[str]]:

@@ -13,8 +13,8 @@ def proxy_report(*servers: ServerReport) -> ProxyReport:
         uptime=500.0,
         servers=servers or (running(), asleep()),
         relays=(RelayReport("splice", 700, 90000, 2, 5), RelayReport("transport", 1, 2, 0, 1)),
-        newcomers=3,
-        outcomes={"unknown-host": 4},
+        pending_connections=3,
+        unrouted={"unknown-host": 4},
     )
 
 
@@ -36,14 +36,14 @@ def running() -> ServerReport:
         name="survival",
         plugin="minecraft",
         status=Status.running,
-        seconds=387.5,
+        status_age=387.5,
         players=(PlayerReport("Steve", "203.0.113.7:1234", 60.0), PlayerReport("Alex", "203.0.113.8:99", 5.0)),
         waiting=("Herobrine",),
         uptime=387.5,
         slept=100.0,
         last_start=12.5,
         estimate=13.0,
-        tally=counts.tally(500.0),
+        stats=counts.tally(500.0),
     )
 
 
@@ -52,9 +52,9 @@ def asleep(name: str = "creative") -> ServerReport:
         name=name,
         plugin="generic",
         status=Status.stopped,
-        seconds=500.0,
+        status_age=500.0,
         slept=500.0,
         lockout="closed",
-        kept_awake="the operator",
-        tally=Counts(Status.stopped, 0.0).tally(500.0),
+        keep_awake_reason="the operator",
+        stats=Counts(Status.stopped, 0.0).tally(500.0),
     )

@@ -47,7 +47,7 @@ def samples() -> dict[Sample, float]:
     [
         (key("build_info", version="1.2.3"), 1),
         (key("uptime_seconds"), 500),
-        (key("newcomers"), 3),
+        (key("pending_connections"), 3),
         (key("unrouted_connections_total", outcome="unknown-host"), 4),
         (key("relay_info", relay="splice"), 1),
         (key("relay_live_pairs", relay="splice"), 2),
@@ -132,7 +132,7 @@ def test_any_server_name_is_a_label() -> None:
 
 def test_json_says_the_same(samples: dict[Sample, float]) -> None:
     whole: dict[str, Any] = json.loads(Metrics(proxy_report).json())
-    assert (whole["version"], whole["uptime"], whole["newcomers"]) == ("1.2.3", 500.0, 3)
+    assert (whole["version"], whole["uptime"], whole["pending_connections"]) == ("1.2.3", 500.0, 3)
     for relay in whole["relays"]:
         assert samples[key("relay_live_pairs", relay=relay["name"])] == relay["live"]
         assert samples[key("relay_pairs_total", relay=relay["name"])] == relay["total"]
@@ -141,24 +141,24 @@ def test_json_says_the_same(samples: dict[Sample, float]) -> None:
             assert samples[name] == relay[field]
     assert [server["name"] for server in whole["servers"]] == ["survival", "creative"]
     for server in whole["servers"]:
-        name, tally = server["name"], server["tally"]
+        name, stats = server["name"], server["stats"]
         assert samples[key("server_status", server=name, status=server["status"])] == 1
         assert samples[key("server_players", server=name)] == len(server["players"])
         assert samples[key("server_slept_seconds_total", server=name)] == server["slept"]
-        for status, seconds in tally["seconds_in"].items():
+        for status, seconds in stats["seconds_by_status"].items():
             assert samples[key("server_status_seconds_total", server=name, status=status)] == seconds
-        assert set(tally["seconds_in"]) == {status.value for status in Status}
+        assert set(stats["seconds_by_status"]) == {status.value for status in Status}
         for field in ("crashes", "pings", "logins"):
-            assert samples[key(f"server_{field}_total", server=name)] == tally[field]
+            assert samples[key(f"server_{field}_total", server=name)] == stats[field]
         for field, metric, label in (
             ("wakes", "wakes", "reason"),
             ("refusals", "refusals", "reason"),
             ("outcomes", "connections", "outcome"),
         ):
-            for word, count in tally[field].items():
+            for word, count in stats[field].items():
                 assert samples[key(f"server_{metric}_total", server=name, **{label: word})] == count
-        assert [bound for bound, _ in tally["start_durations"]] == list(START_BOUNDS)
-        for bound, count in tally["start_durations"]:
+        assert [bound for bound, _ in stats["start_durations"]] == list(START_BOUNDS)
+        for bound, count in stats["start_durations"]:
             name_of_bucket = key("server_start_duration_seconds_bucket", server=name, le=f"{bound:g}")
             assert samples[name_of_bucket] == count
 

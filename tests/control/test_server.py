@@ -100,7 +100,7 @@ async def test_a_script_that_only_says_and_then_reads(serve: Serve) -> None:
         with Client(path) as client:
             client.say("keep-awake", server="a")
             client.socket.shutdown(socket.SHUT_WR)
-            assert client.read()["result"]["kept_awake"]
+            assert client.read()["result"]["keep_awake_reason"]
             assert client.read() is None
 
     await serve(scene)

@@ -14,7 +14,7 @@ from zeroscale.status import Status
 def running(**fields: object) -> ServerReport:
     report = replace(
         FakeServer("survival", Status.running).report(),
-        seconds=11100.0,
+        status_age=11100.0,
         uptime=11100.0,
         slept=72000.0,
         last_start=18.0,
@@ -30,7 +30,7 @@ def test_a_card_says_all_there_is_to_say() -> None:
     server = running(
         players=(PlayerReport("Steve", "192.0.2.1:1", 720.0), PlayerReport("", "192.0.2.2:2", 5.0)),
         waiting=("Alex", ""),
-        kept_awake="until 14:00",
+        keep_awake_reason="until 14:00",
         lockout="back at 9",
         last_error="exit code 1",
         last_error_ago=7200.0,
@@ -57,9 +57,9 @@ def test_one_that_nobody_is_on() -> None:
 
 
 def test_one_that_is_gone_from_the_configuration() -> None:
-    leaving = running(leaving=True)
-    assert "  Removed      from the configuration; it is stopped once nobody is on it" in card(leaving, False)
-    assert list(table([leaving], False))[1].endswith("  removed")
+    draining = running(draining=True)
+    assert "  Removed      from the configuration; it is stopped once nobody is on it" in card(draining, False)
+    assert list(table([draining], False))[1].endswith("  removed")
 
 
 def test_one_that_has_failed() -> None:
@@ -73,7 +73,7 @@ def test_one_that_has_failed() -> None:
 def test_a_table_has_a_row_each() -> None:
     busy = running(players=tuple(PlayerReport(f"P{number}", "192.0.2.1:1", 1.0) for number in range(7)))
     asleep = FakeServer("a\x1b[2J").report()
-    locked = running(name="b", idle_in=60.0, kept_awake="x", lockout="y", waiting=("Alex",))
+    locked = running(name="b", idle_in=60.0, keep_awake_reason="x", lockout="y", waiting=("Alex",))
     failed = replace(asleep, name="f", status=Status.failed, last_error="exit code 1")
     assert list(table([busy, asleep, locked, failed], False)) == [
         "NAME      STATUS   FOR        PLAYERS  SLEPT",
@@ -97,5 +97,5 @@ def test_which_of_them() -> None:
 
 
 def test_time_that_passes_is_not_noticeable() -> None:
-    assert noticeable(proxy(running())) == noticeable(proxy(running(seconds=9.0, slept=3.0)))
+    assert noticeable(proxy(running())) == noticeable(proxy(running(status_age=9.0, slept=3.0)))
     assert noticeable(proxy(running())) != noticeable(proxy(running(waiting=("Alex",))))

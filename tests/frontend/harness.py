@@ -222,10 +222,10 @@ class Server:
             status=self.status,
             since=0.0,
             retry_at=self.retry_at,
-            unstoppable=self.unstoppable,
+            stop_timed_out=self.unstoppable,
             lockout=self.lockout,
             waiting=len(self.waiters),
-            mirrored=self.mirrored,
+            cached_status=self.mirrored,
         )
 
     @property

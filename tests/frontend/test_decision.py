@@ -41,7 +41,7 @@ def view(
 ) -> ServerSnapshot:
     """A server."""
     return ServerSnapshot(
-        name="survival", status=status, since=0.0, retry_at=retry_at, unstoppable=unstoppable, lockout=lockout
+        name="survival", status=status, since=0.0, retry_at=retry_at, stop_timed_out=unstoppable, lockout=lockout
     )
 
 

@@ -29,7 +29,7 @@ VIEWS = {
     "sleeping": ServerSnapshot("survival", Status.stopped, NOW - 50),
     "starting": ServerSnapshot("survival", Status.starting, NOW - 50),
     "stopping": ServerSnapshot("survival", Status.stopping, NOW - 50),
-    "stuck": ServerSnapshot("survival", Status.stopping, NOW - 50, unstoppable=True, reason="it does not stop"),
+    "stuck": ServerSnapshot("survival", Status.stopping, NOW - 50, stop_timed_out=True, reason="it does not stop"),
     "failed": ServerSnapshot("survival", Status.failed, NOW - 50, reason="its port is taken", retry_at=NOW + 30),
     "given_up": ServerSnapshot("survival", Status.failed, NOW - 50, reason="its port is taken"),
     "paused": ServerSnapshot("survival", Status.paused, NOW - 50),
@@ -56,7 +56,7 @@ def kick(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
 def test_every_state_has_texts_that_are_whole(
     state: str, estimate: float | None, waiting: int, mirrored: Mapping[str, object] | None
 ) -> None:
-    view = replace(VIEWS[state], estimate=estimate, waiting=waiting, mirrored=mirrored)
+    view = replace(VIEWS[state], estimate=estimate, waiting=waiting, cached_status=mirrored)
     texts = Texts()
     lines = motd(texts, view).split("\n")
     assert len(lines) == (1 if mirrored is None else 2)
@@ -156,7 +156,7 @@ def test_durations_are_said_as_one_says_them(seconds: float, said: str) -> None:
 
 
 def test_beside_the_mirrored_motd() -> None:
-    reply = Texts().status(replace(VIEWS["sleeping"], mirrored=MIRRORED), NOW)
+    reply = Texts().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
     assert plain(reply.description) == "A real server\nzZz Asleep. Join to wake it"
     styles = {text.strip(): style for text, style in runs(reply.description)}
     assert styles["A real server"].color == "gold"
@@ -165,7 +165,7 @@ def test_beside_the_mirrored_motd() -> None:
 
 def test_in_place_of_the_mirrored_motd() -> None:
     texts = Texts({"sleeping": "one\ntwo"}, motd="replace")
-    assert motd(texts, replace(VIEWS["sleeping"], mirrored=MIRRORED)) == "one\ntwo"
+    assert motd(texts, replace(VIEWS["sleeping"], cached_status=MIRRORED)) == "one\ntwo"
 
 
 @pytest.mark.parametrize(
@@ -184,24 +184,24 @@ def test_in_place_of_the_mirrored_motd() -> None:
 )
 def test_of_a_mirrored_motd_the_first_line(description: object, first: str) -> None:
     texts = Texts({"sleeping": "ours\nand more"})
-    assert motd(texts, replace(VIEWS["sleeping"], mirrored={"description": description})) == f"{first}\nours"
+    assert motd(texts, replace(VIEWS["sleeping"], cached_status={"description": description})) == f"{first}\nours"
 
 
 @pytest.mark.parametrize("description", ["", {}, [], None, 7])
 def test_an_empty_mirrored_motd_leaves_both_lines_to_ours(description: object) -> None:
     texts = Texts({"sleeping": "ours\nand more"})
-    assert motd(texts, replace(VIEWS["sleeping"], mirrored={"description": description})) == "ours\nand more"
+    assert motd(texts, replace(VIEWS["sleeping"], cached_status={"description": description})) == "ours\nand more"
 
 
 def test_the_mirrored_status_is_never_changed() -> None:
     description = {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
-    view = replace(VIEWS["sleeping"], mirrored={"description": description})
+    view = replace(VIEWS["sleeping"], cached_status={"description": description})
     Texts().status(view, NOW)
     assert description == {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
 
 
 def test_all_else_is_as_it_was_last_seen() -> None:
-    reply = Texts().status(replace(VIEWS["sleeping"], mirrored=MIRRORED), NOW)
+    reply = Texts().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
     assert (reply.online, reply.maximum) == (0, 40)
     assert reply.version_name == "Paper 1.21.4"
     assert reply.favicon == MIRRORED["favicon"]
@@ -229,19 +229,19 @@ def test_before_it_was_ever_seen() -> None:
 def test_the_mirrored_protocol_where_it_is_asked_for(
     mirrored: Mapping[str, object] | None, protocol: int | None
 ) -> None:
-    reply = Texts(status_protocol="mirror").status(replace(VIEWS["sleeping"], mirrored=mirrored), NOW)
+    reply = Texts(status_protocol="mirror").status(replace(VIEWS["sleeping"], cached_status=mirrored), NOW)
     assert reply.protocol == protocol
 
 
 def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
     texts = Texts()
-    view = replace(VIEWS["starting"], since=NOW, estimate=60.0, mirrored=MIRRORED)
+    view = replace(VIEWS["starting"], since=NOW, estimate=60.0, cached_status=MIRRORED)
     reply = texts.status(view, NOW)
     assert texts.status(replace(view), NOW + 2) is reply
     for other, now in [
         (view, NOW + 22),
         (replace(view, waiting=1), NOW),
-        (replace(view, mirrored=dict(MIRRORED) | {"description": "new"}), NOW),
+        (replace(view, cached_status=dict(MIRRORED) | {"description": "new"}), NOW),
         (replace(view, status=Status.stopped), NOW),
     ]:
         assert texts.status(view, NOW) == reply
@@ -310,5 +310,7 @@ def test_a_server_that_is_held_down_says_so_in_its_operators_words(status: Statu
 
 
 def test_that_a_server_is_stuck_goes_before() -> None:
-    view = ServerSnapshot(name="test", status=Status.stopping, since=0.0, lockout="Backup until five", unstoppable=True)
+    view = ServerSnapshot(
+        name="test", status=Status.stopping, since=0.0, lockout="Backup until five", stop_timed_out=True
+    )
     assert "Backup" not in plain(Texts().status(view, 1.0).description)

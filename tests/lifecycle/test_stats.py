@@ -15,8 +15,8 @@ def counts() -> Counts:
 
 def test_a_new_one_has_counted_nothing(counts: Counts) -> None:
     tally = counts.tally(1000.0)
-    assert set(tally.seconds_in) == set(Status)
-    assert sum(tally.seconds_in.values()) == 0.0
+    assert set(tally.seconds_by_status) == set(Status)
+    assert sum(tally.seconds_by_status.values()) == 0.0
     assert tally.start_durations == tuple((bound, 0) for bound in START_BOUNDS)
     assert (tally.starts, tally.start_seconds, tally.crashes) == (0, 0.0, 0)
     assert (dict(tally.wakes), dict(tally.outcomes), dict(tally.refusals)) == ({}, {}, {})
@@ -29,9 +29,9 @@ def test_every_second_is_in_one_status(counts: Counts) -> None:
     counts.status_changed(Status.running, 1020.0)
     counts.status_changed(Status.stopping, 1030.0)
     counts.status_changed(Status.stopped, 1031.0)
-    seconds = {status: spent for status, spent in counts.tally(1100.0).seconds_in.items() if spent}
+    seconds = {status: spent for status, spent in counts.tally(1100.0).seconds_by_status.items() if spent}
     assert seconds == {Status.stopped: 79.0, Status.starting: 3.0, Status.running: 17.0, Status.stopping: 1.0}
-    assert counts.tally(1101.0).seconds_in[Status.stopped] == 80.0
+    assert counts.tally(1101.0).seconds_by_status[Status.stopped] == 80.0
 
 
 def test_starts_are_counted_by_how_long_they_took(counts: Counts) -> None:
@@ -68,7 +68,7 @@ def test_a_tally_stays_as_it_was(counts: Counts) -> None:
     counts.woken("login")
     counts.ended("left")
     counts.status_changed(Status.running, 1005.0)
-    assert (dict(before.wakes), dict(before.outcomes), before.seconds_in[Status.stopped]) == ({}, {}, 0.0)
+    assert (dict(before.wakes), dict(before.outcomes), before.seconds_by_status[Status.stopped]) == ({}, {}, 0.0)
 
 
 def test_there_is_an_end_to_words(counts: Counts) -> None:

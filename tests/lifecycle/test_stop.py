@@ -39,7 +39,7 @@ def test_the_ladder_ends_with_sigterm_and_warnings_never_with_a_kill(caplog: pyt
     assert scene.plugin.signals == [signal.SIGTERM]
     assert said == []
     scene.clock.advance(150.0)
-    assert scene.life.view.unstoppable
+    assert scene.life.view.stop_timed_out
     assert len(said) == 1
     caplog.clear()
     scene.clock.pump([150.0] * 20)
@@ -87,7 +87,7 @@ def test_a_server_that_cannot_be_asked_to_stop_gets_its_sigterm_at_once(caplog: 
     scene.clock.advance(0.0)
     assert scene.plugin.signals == [signal.SIGTERM]
     scene.clock.advance(99.0)
-    assert not scene.life.view.unstoppable
+    assert not scene.life.view.stop_timed_out
     scene.plugin.end(143)
     assert scene.status() is Status.stopped
 

@@ -114,8 +114,8 @@ def test_all_at_once_and_the_file_read_again_meanwhile(house: House, many: Many)
     refused = many.ctl("reload")
     assert refused.returncode != 0
     assert "servers.wrong.listen: is missing" in refused.stderr and "servers.wrong.server: is missing" in refused.stderr
-    leaving = {name: many.status(name)["leaving"] for name in SERVERS}
-    assert leaving == {"classic": False, "modern": True, "newest": False}
+    draining = {name: many.status(name)["draining"] for name in SERVERS}
+    assert draining == {"classic": False, "modern": True, "newest": False}
     for name in ("modern", "classic", "newest"):
         assert not players[name].result().events("kicked")
     players["modern"].result().leave()

@@ -61,17 +61,17 @@ async def test_what_is_reported_of_a_server_through_its_life(world: World) -> No
     [player] = awake.players
     assert (awake.status, awake.idle_in, player.name) == (Status.running, None, "")
     assert player.address.startswith("127.0.0.1:")
-    await until(lambda: hosted.report().tally.to_client == len(b"one\n"))
+    await until(lambda: hosted.report().stats.to_client == len(b"one\n"))
     assert awake.uptime is not None and awake.last_start is not None and awake.estimate == awake.last_start
-    assert (awake.tally.logins, awake.tally.starts, dict(awake.tally.wakes)) == (1, 1, {"connection": 1})
+    assert (awake.stats.logins, awake.stats.starts, dict(awake.stats.wakes)) == (1, 1, {"connection": 1})
     await run(context.__aexit__(None, None, None))
-    await until(lambda: hosted.report().tally.outcomes)
+    await until(lambda: hosted.report().stats.outcomes)
     idle = hosted.report()
-    assert idle.tally.to_client == len(b"one\n")
+    assert idle.stats.to_client == len(b"one\n")
     assert idle.players == ()
     assert idle.idle_in is not None and 3500 < idle.idle_in <= 3600
-    assert dict(idle.tally.outcomes) == {"closed": 1}
-    assert world.proxies[-1].report().outcomes == {}, "they are those that found no server"
+    assert dict(idle.stats.outcomes) == {"closed": 1}
+    assert world.proxies[-1].report().unrouted == {}, "they are those that found no server"
 
 
 @pytest_twisted.ensureDeferred
@@ -82,7 +82,7 @@ async def test_its_operator_wakes_it_though_nobody_else_may(world: World) -> Non
     assert (status(hosted), hosted.report().lockout) == (Status.stopped, "Back at eight.")
     await hosted.wake()
     await hosted.wake()
-    assert (status(hosted), dict(hosted.report().tally.wakes)) == (Status.running, {"operator": 1})
+    assert (status(hosted), dict(hosted.report().stats.wakes)) == (Status.running, {"operator": 1})
     assert await run(greeting(world.listen)) == b""
     hosted.release()
     assert hosted.report().lockout is None
@@ -96,7 +96,7 @@ async def test_a_start_in_vain_is_told_to_who_waits_for_it(world: World) -> None
         await hosted.wake()
     report = hosted.report()
     assert (report.status, report.last_error, report.retry_in) == (Status.failed, "no luck", None)
-    assert report.tally.crashes == 1
+    assert report.stats.crashes == 1
     with pytest.raises(ControlError, match="one does not run: it is failed"):
         hosted.sleep(now=False)
     hosted.release()
@@ -160,7 +160,7 @@ async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> N
     hosted.keep_awake(3600.0)
     assert await run(greeting(world.listen)) == b"one\n"
     await until(lambda: (hosted.report().idle_in or 0.0) > 1.0)
-    assert (status(hosted), hosted.report().kept_awake) == (
+    assert (status(hosted), hosted.report().keep_awake_reason) == (
         Status.running,
         "its operator keeps it awake for 60 min more",
     )
@@ -175,7 +175,7 @@ async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
     hosted.keep_awake(None)
     await world.proxies.pop().stop()
     again = await world.start()
-    assert (again.report().lockout, again.report().kept_awake) == ("Moving.", "its operator keeps it awake")
+    assert (again.report().lockout, again.report().keep_awake_reason) == ("Moving.", "its operator keeps it awake")
 
 
 @pytest_twisted.ensureDeferred

@@ -73,7 +73,7 @@ async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) 
         assert await player.line() == b"first\n"
         world.tell(world.server("second", second, b))
         assert await proxy.reload() == ["second: added", "first: removed; it is stopped once nobody is on it"]
-        assert [(each.name, each.leaving) for each in proxy.report().servers] == [("first", True), ("second", False)]
+        assert [(each.name, each.draining) for each in proxy.report().servers] == [("first", True), ("second", False)]
         assert await run(greeting(second)) == b"second\n"
         with pytest.raises(ConnectionError):
             await run(greeting(first))
@@ -121,7 +121,7 @@ async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(
             "one: added again; it has not stopped meanwhile",
             *(["one: changed: from its next start on server_port"] if changed else []),
         ]
-        assert [(each.name, each.leaving) for each in proxy.report().servers] == [("one", False)]
+        assert [(each.name, each.draining) for each in proxy.report().servers] == [("one", False)]
         assert await run(greeting(listen)) == b"one\n"
         assert await player.echo(b"on\n") == b"on\n"
     proxy.servers["one"].sleep(now=True)
@@ -163,7 +163,7 @@ async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
     world.tell(one)
     assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
     stopping.set()
-    await until(lambda: [each.leaving for each in proxy.report().servers] == [False])
+    await until(lambda: [each.draining for each in proxy.report().servers] == [False])
     assert await run(greeting(listen)) == b"one\n"
 
 
@@ -457,8 +457,8 @@ async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:
     done.set()
     for player in players:
         await player
-    await until(lambda: proxy.servers["busy"].report().tally.to_backend == sum(sent))
-    assert proxy.servers["busy"].report().tally.crashes == 0
+    await until(lambda: proxy.servers["busy"].report().stats.to_backend == sum(sent))
+    assert proxy.servers["busy"].report().stats.crashes == 0
 
 
 class Client:

@@ -112,7 +112,7 @@ def test_while_servers_stop_the_manager_is_asked_to_wait(manager: Manager) -> No
     assert manager.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
     scene.clock.advance(EXTEND_EVERY)
     assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
-    scene.views = [SLEEPING, ServerSnapshot("survival", Status.stopping, 0.0, unstoppable=True)]
+    scene.views = [SLEEPING, ServerSnapshot("survival", Status.stopping, 0.0, stop_timed_out=True)]
     scene.clock.advance(EXTEND_EVERY)
     assert manager.heard() == [], "what does not stop is nothing to wait for"
     scene.notices.stopped()
@@ -190,7 +190,7 @@ def test_sending_leaves_no_descriptor(manager: Manager) -> None:
 
 
 def test_the_line_says_it_in_words() -> None:
-    stuck = ServerSnapshot("a", Status.stopping, 0.0, unstoppable=True)
+    stuck = ServerSnapshot("a", Status.stopping, 0.0, stop_timed_out=True)
     one = ServerSnapshot("b", Status.running, 0.0, players=1)
     assert status_line([one, stuck]) == "a stopping, does not stop; b running, 1 player"
     assert status_line([]) == ""

@@ -82,9 +82,11 @@ class _Reports(Collector):
 def _of_the_proxy(report: ProxyReport) -> Iterator[Metric]:
     yield InfoMetricFamily("zeroscale_build", "The version that runs.", {"version": report.version})
     yield GaugeMetricFamily("zeroscale_uptime_seconds", "Since the proxy began.", report.uptime)
-    yield GaugeMetricFamily("zeroscale_newcomers", "Connections that have not logged in.", report.newcomers)
+    yield GaugeMetricFamily(
+        "zeroscale_pending_connections", "Connections that have not logged in.", report.pending_connections
+    )
     unrouted = _counter("zeroscale_unrouted_connections", "Ended connections that found no server.", "outcome")
-    for outcome, count in report.outcomes.items():
+    for outcome, count in report.unrouted.items():
         unrouted.add_metric([outcome], count)
     yield unrouted
     info = _gauge("zeroscale_relay_info", "Each relay that can run here.", "relay")
@@ -103,12 +105,12 @@ def _of_the_proxy(report: ProxyReport) -> Iterator[Metric]:
 Value = Callable[[ServerReport], float | None]
 
 NOW: tuple[tuple[str, str, Value], ...] = (
-    ("zeroscale_server_status_age_seconds", "For how long it has been in its status.", lambda it: it.seconds),
+    ("zeroscale_server_status_age_seconds", "For how long it has been in its status.", lambda it: it.status_age),
     ("zeroscale_server_players", "Players relayed to it.", lambda it: len(it.players)),
     ("zeroscale_server_held_players", "Players held until it is ready.", lambda it: len(it.waiting)),
     ("zeroscale_server_uptime_seconds", "Since it was ready, while it is.", lambda it: it.uptime),
     ("zeroscale_server_idle_countdown_seconds", "Until it is asked whether it may sleep.", lambda it: it.idle_in),
-    ("zeroscale_server_kept_awake", "1 while it is kept up though idle.", lambda it: it.kept_awake is not None),
+    ("zeroscale_server_kept_awake", "1 while it is kept up though idle.", lambda it: it.keep_awake_reason is not None),
     ("zeroscale_server_locked_out", "1 while nobody may wake it.", lambda it: it.lockout is not None),
     ("zeroscale_server_last_start_seconds", "How long its last start took.", lambda it: it.last_start),
     ("zeroscale_server_start_estimate_seconds", "How long its next start will take.", lambda it: it.estimate),
@@ -118,9 +120,9 @@ NOW: tuple[tuple[str, str, Value], ...] = (
 
 COUNTED: tuple[tuple[str, str, Value], ...] = (
     ("zeroscale_server_slept_seconds", "Seconds it has been stopped or paused.", lambda it: it.slept),
-    ("zeroscale_server_crashes", "How often it failed.", lambda it: it.tally.crashes),
-    ("zeroscale_server_pings", "Status questions, whoever answered them.", lambda it: it.tally.pings),
-    ("zeroscale_server_logins", "Players and other clients who wanted in.", lambda it: it.tally.logins),
+    ("zeroscale_server_crashes", "How often it failed.", lambda it: it.stats.crashes),
+    ("zeroscale_server_pings", "Status questions, whoever answered them.", lambda it: it.stats.pings),
+    ("zeroscale_server_logins", "Players and other clients who wanted in.", lambda it: it.stats.logins),
 )
 """A counter of each server without labels of its own."""
 
@@ -154,17 +156,17 @@ def _counted(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
     endings = _counter("zeroscale_server_connections", "Ended connections, by how.", "server", "outcome")
     moved = _counter("zeroscale_server_relayed_bytes", "Bytes relayed.", "server", "direction")
     for server in servers:
-        tally = server.tally
+        stats = server.stats
         for status in Status:
-            spent.add_metric([server.name, status.value], tally.seconds_in.get(status, 0.0))
-        for reason, count in {**dict.fromkeys(WAKE_REASONS, 0), **tally.wakes}.items():
+            spent.add_metric([server.name, status.value], stats.seconds_by_status.get(status, 0.0))
+        for reason, count in {**dict.fromkeys(WAKE_REASONS, 0), **stats.wakes}.items():
             wakes.add_metric([server.name, reason], count)
-        for reason, count in tally.refusals.items():
+        for reason, count in stats.refusals.items():
             refusals.add_metric([server.name, reason], count)
-        for outcome, count in tally.outcomes.items():
+        for outcome, count in stats.outcomes.items():
             endings.add_metric([server.name, outcome], count)
-        moved.add_metric([server.name, "to_server"], tally.to_backend)
-        moved.add_metric([server.name, "to_client"], tally.to_client)
+        moved.add_metric([server.name, "to_server"], stats.to_backend)
+        moved.add_metric([server.name, "to_client"], stats.to_client)
     yield from (spent, wakes, refusals, endings, moved)
 
 
@@ -173,9 +175,9 @@ def _start_durations(servers: tuple[ServerReport, ...]) -> Metric:
         "zeroscale_server_start_duration_seconds", "How long starts took that became ready.", labels=["server"]
     )
     for server in servers:
-        tally = server.tally
-        buckets = [(f"{bound:g}", float(count)) for bound, count in tally.start_durations]
-        family.add_metric([server.name], [*buckets, (INFINITY, tally.starts)], tally.start_seconds)
+        stats = server.stats
+        buckets = [(f"{bound:g}", float(count)) for bound, count in stats.start_durations]
+        family.add_metric([server.name], [*buckets, (INFINITY, stats.starts)], stats.start_seconds)
     return family
 
 

@@ -36,7 +36,14 @@ def show(report: ProxyReport, colour: bool) -> Iterator[str]:
 def noticeable(report: ProxyReport) -> object:
     """What has to differ for two reports to be worth telling apart, where every line stays."""
     return [
-        (each.name, each.status, [player.name for player in each.players], each.waiting, each.kept_awake, each.lockout)
+        (
+            each.name,
+            each.status,
+            [player.name for player in each.players],
+            each.waiting,
+            each.keep_awake_reason,
+            each.lockout,
+        )
         for each in report.servers
     ]
 
@@ -45,7 +52,7 @@ def card(server: ServerReport, colour: bool) -> Iterator[str]:
     """One server, a line for each thing there is to say."""
     status = paint(server.status.value, COLOURS[server.status] if colour else None)
     name = paint(clean(server.name), "bold" if colour else None)
-    yield f"{name} ({clean(server.plugin)}): {status} for {span(server.seconds)}"
+    yield f"{name} ({clean(server.plugin)}): {status} for {span(server.status_age)}"
     for label, text in _facts(server):
         yield f"  {label:<{LABEL_WIDTH}} {text}"
 
@@ -70,12 +77,12 @@ def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
         yield "Players", "none"
     if server.waiting:
         yield "Waiting", f"{len(server.waiting)}: {_names(server.waiting, len(server.waiting))}"
-    if server.leaving:
+    if server.draining:
         yield "Removed", "from the configuration; it is stopped once nobody is on it"
-    if server.idle_in is not None and server.kept_awake is None:
+    if server.idle_in is not None and server.keep_awake_reason is None:
         yield "Sleeps", f"in {span(server.idle_in)}, if nobody comes"
-    if server.kept_awake is not None:
-        yield "Kept awake", clean(server.kept_awake)
+    if server.keep_awake_reason is not None:
+        yield "Kept awake", clean(server.keep_awake_reason)
     if server.lockout is not None:
         yield "Locked out", clean(server.lockout) or "nobody may wake it"
     if server.uptime is not None:
@@ -90,7 +97,7 @@ def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
         yield "Last error", ago + clean(server.last_error)
     if server.status is Status.failed:
         yield "Tried again", _next_try(server)
-    sent = f"{size(server.tally.to_backend)} to the server, {size(server.tally.to_client)} to clients"
+    sent = f"{size(server.stats.to_backend)} to the server, {size(server.stats.to_client)} to clients"
     yield "Relayed", sent
 
 
@@ -100,11 +107,11 @@ def _row(server: ServerReport) -> tuple[str, ...]:
         notes.append(_names([each.name or each.address for each in server.players], NAMES_SHOWN))
     if server.waiting:
         notes.append(f"waiting: {_names(server.waiting, NAMES_SHOWN)}")
-    if server.leaving:
+    if server.draining:
         notes.append("removed")
-    if server.idle_in is not None and server.kept_awake is None:
+    if server.idle_in is not None and server.keep_awake_reason is None:
         notes.append(f"sleeps in {span(server.idle_in)}")
-    if server.kept_awake is not None:
+    if server.keep_awake_reason is not None:
         notes.append("kept awake")
     if server.lockout is not None:
         notes.append("locked out")
@@ -114,7 +121,7 @@ def _row(server: ServerReport) -> tuple[str, ...]:
     return (
         clean(server.name),
         server.status.value,
-        span(server.seconds),
+        span(server.status_age),
         players,
         span(server.slept),
         "; ".join(notes),

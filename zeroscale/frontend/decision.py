@@ -147,7 +147,7 @@ def enter(event: Wish, view: ServerSnapshot, policy: Policy, now: float, verdict
     patience = event.patience
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
     once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and patience is None
-    if view.unstoppable or not policy.holds or patience == 0:
+    if view.stop_timed_out or not policy.holds or patience == 0:
         return Refuse(wakes=True, once_answered=once_answered)
     limit = policy.hold_limit if patience is None else min(policy.hold_limit, patience)
     return Hold(limit, once_answered)

@@ -36,7 +36,7 @@ def try_again_in(view: ServerSnapshot, now: float) -> float:
 
     :param now: the clock's reading that `view.since` is of.
     """
-    if view.lockout is not None or view.unstoppable:
+    if view.lockout is not None or view.stop_timed_out:
         return LATER
     match view.status:
         case Status.failed:

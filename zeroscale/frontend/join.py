@@ -249,7 +249,7 @@ class Joining:
 
     def _in_vain(self, problem: ServerUnavailable) -> Told:
         view = self._place.server.view
-        has_text = view.status is Status.failed or view.unstoppable or view.lockout is not None
+        has_text = view.status is Status.failed or view.stop_timed_out or view.lockout is not None
         refusal = session.LOCKOUT if view.lockout is not None else ""
         return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), refusal=refusal)
 

@@ -130,8 +130,8 @@ class Texts:
         state = _state(view)
         values = _values(view, state, now)
         shown = (state, view.players, *values.values())
-        if self._last is None or self._last[0] != shown or self._last[1] is not view.mirrored:
-            self._last = (shown, view.mirrored, self._reply(view, state, values))
+        if self._last is None or self._last[0] != shown or self._last[1] is not view.cached_status:
+            self._last = (shown, view.cached_status, self._reply(view, state, values))
         return self._last[2]
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
@@ -163,7 +163,7 @@ class Texts:
 
     def _reply(self, view: ServerSnapshot, state: str, values: Mapping[str, str]) -> StatusReply:
         one_line = {name: value.replace("\n", " ") for name, value in values.items()}
-        mirrored = view.mirrored or {}
+        mirrored = view.cached_status or {}
         ours = self._texts[state].fill(one_line, UNKNOWN)
         version = _object(mirrored, "version")
         protocol = version.get("protocol") if self._mirrors_protocol else None
@@ -213,7 +213,7 @@ def _state(view: ServerSnapshot) -> str:
         case Status.stopped:
             return "sleeping"
         case Status.stopping:
-            return "stuck" if view.unstoppable else "stopping"
+            return "stuck" if view.stop_timed_out else "stopping"
         case Status.failed:
             return "failed" if view.retry_at is not None else "given_up"
         case Status.running:
@@ -223,7 +223,7 @@ def _state(view: ServerSnapshot) -> str:
 
 def _locked_out(view: ServerSnapshot) -> bool:
     """Whether who comes now is kept out by the operator; that the server is stuck goes before that."""
-    return view.lockout is not None and not view.unstoppable
+    return view.lockout is not None and not view.stop_timed_out
 
 
 def _values(view: ServerSnapshot, state: str, now: float) -> dict[str, str]:

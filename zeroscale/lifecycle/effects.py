@@ -110,11 +110,11 @@ class Course(Effects):
             reason=self._reason,
             detail=self._detail,
             retry_at=self._retry_at,
-            unstoppable=self._unstoppable,
+            stop_timed_out=self._unstoppable,
             lockout=self._parts.lockout(),
             waiting=len(self._waiters),
             players=self._vigil.players,
-            mirrored=self._parts.mirror.current,
+            cached_status=self._parts.mirror.current,
         )
 
     @property

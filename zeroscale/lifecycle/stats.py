@@ -108,7 +108,7 @@ class Counts:
         moving = [moved() for moved in self._relaying.values()]
         cumulative = tuple(accumulate(self._starts))
         return ServerStats(
-            seconds_in=MappingProxyType(seconds_in),
+            seconds_by_status=MappingProxyType(seconds_in),
             wakes=MappingProxyType(dict(self._wakes)),
             start_durations=tuple(zip(START_BOUNDS, cumulative, strict=False)),
             starts=cumulative[-1],

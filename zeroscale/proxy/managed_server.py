@@ -233,23 +233,23 @@ class Hosted:
             name=self.name,
             plugin=self.config.plugin,
             status=view.status,
-            seconds=seconds,
+            status_age=seconds,
             players=tuple(
                 PlayerReport(visit.visitor.name, visit.visitor.address, now - visit.joined_at)
                 for visit in self.lifecycle.visits
             ),
             waiting=tuple(self.lifecycle.waiting),
             idle_in=None if asks_at is None else max(0.0, asks_at - now),
-            kept_awake=self._kept_awake(),
+            keep_awake_reason=self._kept_awake(),
             lockout=view.lockout,
             uptime=seconds if view.status is Status.running else None,
-            slept=sum(tally.seconds_in[status] for status in (Status.stopped, Status.paused)),
+            slept=sum(tally.seconds_by_status[status] for status in (Status.stopped, Status.paused)),
             last_start=self.lifecycle.last_start,
             estimate=view.estimate,
             retry_in=None if view.retry_at is None else max(0.0, view.retry_at - now),
             last_error=None if error is None else error[0],
             last_error_ago=None if error is None else now - error[1],
-            tally=tally,
+            stats=tally,
         )
 
     def wake(self) -> Deferred[None]:

@@ -197,15 +197,15 @@ class ProxyService:
         """All of it as it is now."""
         servers = [
             *(hosted.report() for hosted in self._serving.servers.values()),
-            *(replace(hosted.report(), leaving=True) for hosted in self._serving.leaving),
+            *(replace(hosted.report(), draining=True) for hosted in self._serving.leaving),
         ]
         return ProxyReport(
             version=VERSION,
             uptime=self._reactor.seconds() - self._began,
             servers=tuple(sorted(servers, key=lambda server: server.name)),
             relays=tuple(RelayReport(name=name, **asdict(sums)) for name, sums in self._relays.counters().items()),
-            newcomers=len(self._house.newcomers),
-            outcomes=dict(self._house.strangers),
+            pending_connections=len(self._house.newcomers),
+            unrouted=dict(self._house.strangers),
         )
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:

@@ -151,7 +151,7 @@ class Notices:
 
     def _extend(self) -> None:
         # A server that ignores SIGTERM is nothing to wait for: the manager's own time-out has the last word then.
-        if any(not view.unstoppable and view.status not in DOWN for view in self._views()):
+        if any(not view.stop_timed_out and view.status not in DOWN for view in self._views()):
             self._socket.send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * 1e6)}")
         self._extension = self._clock.callLater(EXTEND_EVERY, self._extend)
 
@@ -183,6 +183,6 @@ def _of_one(view: ServerSnapshot) -> str:
     words = [f"{view.name} {WORDS.get(view.status, view.status.value)}"]
     if view.players:
         words.append("1 player" if view.players == 1 else f"{view.players} players")
-    if view.unstoppable:
+    if view.stop_timed_out:
         words.append("does not stop")
     return ", ".join(words)

@@ -36,7 +36,7 @@ async def test_for_programs(desk: Desk) -> None:
     [server] = json.loads(run.out)["servers"]
     assert (server["name"], server["status"], server["plugin"]) == ("survival", "stopped", "demo")
     assert server["players"] == [{"name": "\x9b2J", "address": "192.0.2.1:1", "seconds": 60.0}]
-    assert server["tally"]["to_backend"] == 2048
+    assert server["stats"]["to_backend"] == 2048
     assert "\x9b" not in run.out
 
 

@@ -47,7 +47,7 @@ async def test_that_fails(desk: Desk) -> None:
 
 def report(status: Status, seconds: float, estimate: float | None = 20.0) -> ServerReport:
     server = FakeServer("survival", status)
-    return replace(server.report(), seconds=seconds, estimate=estimate)
+    return replace(server.report(), status_age=seconds, estimate=estimate)
 
 
 @pytest.mark.parametrize(

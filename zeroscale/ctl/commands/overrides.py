@@ -94,10 +94,10 @@ def _order(told: argparse.Namespace, server: str | None, command: str, **fields:
 
 def _now(report: ServerReport) -> Iterator[str]:
     line = f"{clean(report.name)} is {report.status.value}"
-    if report.idle_in is not None and report.kept_awake is None:
+    if report.idle_in is not None and report.keep_awake_reason is None:
         line += f", and sleeps in {span(report.idle_in)} if nobody comes"
     yield line
-    if report.kept_awake is not None:
-        yield f"kept awake: {clean(report.kept_awake)}"
+    if report.keep_awake_reason is not None:
+        yield f"kept awake: {clean(report.keep_awake_reason)}"
     if report.lockout is not None:
         yield f"locked out: {clean(report.lockout)}"

@@ -73,9 +73,9 @@ class Progress:
         if self._on_terminal:
             self._longest = max(self._longest, len(line))
             self._stream.write(f"\r{line:<{self._longest}}")
-        elif report.status is not self._status or report.seconds >= self._next:
+        elif report.status is not self._status or report.status_age >= self._next:
             self._stream.write(line + "\n")
-            self._next = report.seconds + LINE_EVERY
+            self._next = report.status_age + LINE_EVERY
         self._status = report.status
         self._stream.flush()
 
@@ -88,10 +88,10 @@ class Progress:
 
 def line_of(report: ServerReport) -> str:
     """How far it is, in one line; of a start that takes longer than it should, only the time."""
-    name, passed = clean(report.name), span(report.seconds)
+    name, passed = clean(report.name), span(report.status_age)
     if report.status is not Status.starting:
         return f"{name}: {report.status.value}, {passed}"
     if not report.estimate:
         return f"{name}: starting, {passed}"
-    done = bar(min(report.seconds / report.estimate, ALMOST), BAR_WIDTH)
+    done = bar(min(report.status_age / report.estimate, ALMOST), BAR_WIDTH)
     return f"{name}: starting {done} {passed} of about {span(report.estimate)}"
