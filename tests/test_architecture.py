@@ -93,7 +93,7 @@ RULES = [
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
-    Rule(("lifecycle.idle_policy", "lifecycle.stats"), ("errors", "status"), never=(*PURE, "logging")),
+    Rule(("lifecycle.idle_policy", "lifecycle.stats"), ("errors", "status", "reports"), never=(*PURE, "logging")),
     Rule(
         ("frontend",),
         (*VALUES, "protocols", "reactor", "relay"),
@@ -178,6 +178,7 @@ QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}
 
 WITHOUT_A_TEST_FILE = {
     "status": "values only",
+    "reports": "values only",
     "version": "one constant",
     "reactor": "a type only",
     "ctl.exit_codes": "numbers only",

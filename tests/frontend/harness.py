@@ -202,7 +202,7 @@ class Server:
 
     status: Status = Status.stopped
     retry_at: float | None = None
-    unstoppable: bool = False
+    stop_timed_out: bool = False
     lockout: str | None = None
     mirrored: dict[str, object] | None = None
     wakes_to: Status = Status.starting
@@ -222,7 +222,7 @@ class Server:
             status=self.status,
             since=0.0,
             retry_at=self.retry_at,
-            stop_timed_out=self.unstoppable,
+            stop_timed_out=self.stop_timed_out,
             lockout=self.lockout,
             waiting=len(self.waiters),
             cached_status=self.mirrored,
@@ -248,7 +248,7 @@ class Server:
         if self.status is Status.running:
             return succeed(self._visit())
         waiter = Deferred(self.waiters.remove)
-        if self.status is Status.failed or self.unstoppable:
+        if self.status is Status.failed or self.stop_timed_out:
             waiter.errback(ServerUnavailable("it ended while it started"))
         else:
             self.waiters.append(waiter)

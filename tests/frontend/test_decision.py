@@ -37,11 +37,11 @@ def login(patience: float | None = None) -> LoginRequested:
 
 
 def view(
-    status: Status, retry_at: float | None = None, *, unstoppable: bool = False, lockout: str | None = None
+    status: Status, retry_at: float | None = None, *, stop_timed_out: bool = False, lockout: str | None = None
 ) -> ServerSnapshot:
     """A server."""
     return ServerSnapshot(
-        name="survival", status=status, since=0.0, retry_at=retry_at, stop_timed_out=unstoppable, lockout=lockout
+        name="survival", status=status, since=0.0, retry_at=retry_at, stop_timed_out=stop_timed_out, lockout=lockout
     )
 
 
@@ -95,7 +95,7 @@ def test_who_wants_in_while_it_does_not_run(
 
 
 def test_a_server_that_does_not_stop_is_wanted_again_but_not_waited_for() -> None:
-    stuck = view(Status.stopping, unstoppable=True)
+    stuck = view(Status.stopping, stop_timed_out=True)
     assert decide(login(), stuck, HOLDING, NOW) == Refuse(wakes=True)
     assert decide(login(), stuck, ANSWERING, NOW) == Refuse(wakes=True, once_answered=True)
 

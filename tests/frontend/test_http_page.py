@@ -42,7 +42,7 @@ def test_what_is_read(seen: ServerSnapshot, words: str) -> None:
         (view(Status.starting, estimate=4.0), 1.0),
         (view(Status.starting), SOON),
         (view(Status.stopping), SOON),
-        (view(Status.stopping, unstoppable=True), LATER),
+        (view(Status.stopping, stop_timed_out=True), LATER),
         (view(Status.paused), SOON),
         (view(Status.failed, retry_at=125.0), 15.0),
         (view(Status.failed), LATER),

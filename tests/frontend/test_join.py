@@ -448,7 +448,7 @@ def test_who_comes_at_our_own_end_is_told(scene: Scene) -> None:
 
 def test_a_server_that_does_not_stop(scene: Scene) -> None:
     scene.server.status = Status.stopping
-    scene.server.unstoppable = True
+    scene.server.stop_timed_out = True
     client = scene.player()
     assert b"kick stopping Steve" in client.received
     client.finish()

@@ -82,7 +82,7 @@ class Course(Effects):
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._pausing: Call[None] | None = None
         self._stopping: Stopping | None = None
-        self._unstoppable = False
+        self._stop_timed_out = False
         self._left = False
         self._gone_call: Deferred[int | None] | None = None
         self._found_again = False
@@ -110,7 +110,7 @@ class Course(Effects):
             reason=self._reason,
             detail=self._detail,
             retry_at=self._retry_at,
-            stop_timed_out=self._unstoppable,
+            stop_timed_out=self._stop_timed_out,
             lockout=self._parts.lockout(),
             waiting=len(self._waiters),
             players=self._vigil.players,
@@ -205,7 +205,7 @@ class Course(Effects):
             self._abandon()
             return
         if self._stopping.climb(self._clock.seconds()):
-            self._unstoppable = True
+            self._stop_timed_out = True
             self._reason = "it does not stop"
             self._waiters.disappoint("the server does not stop; its operator has to look after it")
         if self._stopping.refused and not self._plugin.can_signal:
@@ -397,7 +397,7 @@ class Course(Effects):
         self._reason = None
         self._detail = None
         self._retry_at = None
-        self._unstoppable = False
+        self._stop_timed_out = False
         self._wanted = False
         self._found_again = False
         self._condemned = None

@@ -116,7 +116,7 @@ class Lifecycle(Course):
             return _unavailable(self._farewell)
         if self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
             return _unavailable(lockout)
-        if self._status is Status.failed or self._unstoppable:
+        if self._status is Status.failed or self._stop_timed_out:
             return _unavailable(self._reason or "the server cannot be started")
         return self._waiters.add(visitor)
 
