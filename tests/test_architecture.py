@@ -192,6 +192,7 @@ WITHOUT_A_TEST_FILE = {
 WITHOUT_A_MODULE = {
     "frontend/test_sockets.py": "is about all of the front, with the kernel's sockets",
     "plugins/test_package.py": "is about a plugin of another package, and docs/plugins.md",
+    "protocols/test_protocol_page.py": "is about docs/protocol.md, and what cites it",
     "test_architecture.py": "is about all of them",
     "config/test_configuration_page.py": "is about what docs/configuration.md says",
     "test_container.py": "is about the Dockerfile, and docs/container/",

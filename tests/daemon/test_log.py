@@ -15,7 +15,7 @@ def said(code: str) -> list[str]:
     return program.lines
 
 
-def test_on_stderr_in_the_seeds_form() -> None:
+def test_on_stderr_level_logger_message() -> None:
     assert said(
         "import logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.INFO)\n"
         "logging.getLogger('zeroscale.plugins.minecraft').info('Minecraft server %s', 'online')\n"

@@ -37,7 +37,7 @@ def as_json(made: logging.LogRecord, *, addresses: bool = True) -> dict[str, Any
     return read
 
 
-def test_text_is_in_the_seeds_form() -> None:
+def test_text_is_level_logger_message() -> None:
     assert TextLines().format(record("Steve (203.0.113.7:1): %s", "left")) == (
         "INFO:zeroscale.frontend:Steve (203.0.113.7:1): left"
     )

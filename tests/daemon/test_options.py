@@ -1,4 +1,4 @@
-"""The command line: the seed's, word for word, and what was added to it."""
+"""The command line: the basic form, and every option."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeroscale.config.model import LogConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.daemon.options import parse, server_name
 from zeroscale.errors import ConfigError
 
-SEED = ["minecraft", "25565", "25575"]
+BASIC = ["minecraft", "25565", "25575"]
 
 
 def server(*words: str) -> ServerConfig:
-    return parse([*SEED, *words]).config.servers[0]
+    return parse([*BASIC, *words]).config.servers[0]
 
 
 def mistake(*words: str) -> str:
@@ -28,8 +28,8 @@ def mistake(*words: str) -> str:
     return text
 
 
-def test_the_seeds_defaults() -> None:
-    invocation = parse(SEED)
+def test_the_defaults() -> None:
+    invocation = parse(BASIC)
     only = invocation.config.servers[0]
     assert invocation.log_level == logging.WARNING
     assert (only.plugin, only.listen, only.server_port) == ("minecraft", ("25565",), 25575)
@@ -57,8 +57,8 @@ def test_idle_shutdown(words: list[str]) -> None:
     ],
 )
 def test_log_level(words: list[str], level: int) -> None:
-    assert parse([*SEED, *words]).log_level == level
-    assert parse([*words, *SEED]).log_level == level
+    assert parse([*BASIC, *words]).log_level == level
+    assert parse([*words, *BASIC]).log_level == level
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_word_after_a_is_its_value_whatever_it_is(value: str) -> None:
 def test_any_values_reach_the_plugin_in_order(values: list[str]) -> None:
     words = [word for value in values for word in ("-a", value)]
     assert server(*words).plugin_positional == tuple(values)
-    assert parse([*words, *SEED]).config.servers[0].plugin_positional == tuple(values)
+    assert parse([*words, *BASIC]).config.servers[0].plugin_positional == tuple(values)
 
 
 def test_name_and_value_is_a_keyword_where_the_name_can_be_one() -> None:
@@ -102,31 +102,31 @@ def test_a_single_positional_with_spaces_is_split_as_a_shell_would() -> None:
     assert told.plugin_positional == ("java", "-Dname=a b", "-jar", "server.jar")
     assert told.plugin_keywords == {"memory": "4G 5G"}
     assert server("-a", "one word", "-a", "another").plugin_positional == ("one word", "another")
-    assert "quotation" in mistake(*SEED, "-a", "java 'unbalanced")
+    assert "quotation" in mistake(*BASIC, "-a", "java 'unbalanced")
 
 
-def test_everything_beyond_the_seed() -> None:
+def test_every_other_option() -> None:
     words = "-H ::1 --join kick --hold-limit 20 --wake_after answer --start_timeout 1 --stop-timeout 2 --kill-timeout 3"
     told = server(*words.split())
     assert (told.server_host, told.join, told.hold_limit, told.wake_after) == ("::1", "kick", 20.0, "answer")
     assert (told.start_timeout, told.stop_timeout, told.kill_timeout) == (1.0, 2.0, 3.0)
-    assert parse([*SEED, "--relay", "transport"]).config.relay == "transport"
+    assert parse([*BASIC, "--relay", "transport"]).config.relay == "transport"
 
 
 def test_paths_are_absolute_and_start_from_the_directory_given(tmp_path: Path) -> None:
-    told = parse([*SEED, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
+    told = parse([*BASIC, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
     assert told.servers[0].working_directory == tmp_path / "world"
     assert told.state_directory == tmp_path / "state"
-    assert parse(SEED, directory=tmp_path).config.servers[0].working_directory is None
-    assert parse(SEED, directory=tmp_path).config.servers[0].directory == tmp_path
-    assert parse([*SEED, "-w", "/srv"], directory=tmp_path).config.servers[0].working_directory == Path("/srv")
+    assert parse(BASIC, directory=tmp_path).config.servers[0].working_directory is None
+    assert parse(BASIC, directory=tmp_path).config.servers[0].directory == tmp_path
+    assert parse([*BASIC, "-w", "/srv"], directory=tmp_path).config.servers[0].working_directory == Path("/srv")
 
 
 @pytest.mark.parametrize(("user", "expected"), [(0, "/var/lib/zeroscale"), (1000, "/home/steve/states/zeroscale")])
 def test_the_state_directory_depends_on_the_user(monkeypatch: pytest.MonkeyPatch, user: int, expected: str) -> None:
     monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setenv("XDG_STATE_HOME", "/home/steve/states")
-    assert parse(SEED).config.state_directory == Path(expected)
+    assert parse(BASIC).config.state_directory == Path(expected)
 
 
 def test_an_endpoint_string_may_stand_for_the_port() -> None:
@@ -145,16 +145,16 @@ def test_an_endpoint_string_may_stand_for_the_port() -> None:
         (["minecraft", "25565", "-1"], "'-1'"),
         (["minecraft", "25565", "9" * 5000], "not a port"),
         (["minecraft", "25565", "25565"], "both 25565"),
-        ([*SEED, "-t", "soon"], "'soon' is not a duration: a number of seconds, or such as"),
-        ([*SEED, "-t", "nan"], "'nan'"),
-        ([*SEED, "-t", "-5"], "'-5'"),
-        ([*SEED, "-a"], "-a: a value must follow"),
-        ([*SEED, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
-        ([*SEED, "--idle", "5"], "--idle 5; did you mean --idle_shutdown or --idle_action?"),
-        ([*SEED, "--idle-shutdwon=5"], "did you mean --idle_shutdown?"),
-        ([*SEED, "--xyz"], "unrecognized arguments: --xyz; 'zeroscale --help'"),
-        ([*SEED, "--join", "maybe"], "maybe"),
-        ([*SEED, "another"], "another"),
+        ([*BASIC, "-t", "soon"], "'soon' is not a duration: a number of seconds, or such as"),
+        ([*BASIC, "-t", "nan"], "'nan'"),
+        ([*BASIC, "-t", "-5"], "'-5'"),
+        ([*BASIC, "-a"], "-a: a value must follow"),
+        ([*BASIC, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
+        ([*BASIC, "--idle", "5"], "--idle 5; did you mean --idle_shutdown or --idle_action?"),
+        ([*BASIC, "--idle-shutdwon=5"], "did you mean --idle_shutdown?"),
+        ([*BASIC, "--xyz"], "unrecognized arguments: --xyz; 'zeroscale --help'"),
+        ([*BASIC, "--join", "maybe"], "maybe"),
+        ([*BASIC, "another"], "another"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(words: list[str], named: str) -> None:
@@ -163,7 +163,7 @@ def test_a_mistake_is_one_line_that_names_it(words: list[str], named: str) -> No
 
 @pytest.mark.parametrize(("words", "seconds"), [("900", 900.0), ("15m", 900.0), ("1h30m", 5400.0), ("500ms", 0.5)])
 def test_durations(words: str, seconds: float) -> None:
-    assert parse([*SEED, "-t", words]).config.servers[0].idle_shutdown == seconds
+    assert parse([*BASIC, "-t", words]).config.servers[0].idle_shutdown == seconds
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_texts() -> None:
         "sleeping": "&6Zzz = zzz",
         "sleeping_hover": "one\ntwo",
     }
-    assert "NAME=TEXT" in mistake(*SEED, "--text", "sleeping")
-    assert "NAME=TEXT" in mistake(*SEED, "--text", "=text")
+    assert "NAME=TEXT" in mistake(*BASIC, "--text", "sleeping")
+    assert "NAME=TEXT" in mistake(*BASIC, "--text", "=text")
 
 
 def test_what_an_operator_may_want() -> None:
@@ -189,16 +189,16 @@ def test_what_an_operator_may_want() -> None:
     assert (told.idle_action, told.pause_stop_after, told.on_exit) == ("pause+stop", 5.0, "leave")
     assert (told.max_crashes, told.motd) == (2, "replace")
     assert server("--minimum_online_time", "60").minimum_online_time == 60.0
-    assert parse([*SEED, "--console"]).console and not parse(SEED).console
-    assert "'many'" in mistake(*SEED, "--max_crashes", "many")
+    assert parse([*BASIC, "--console"]).console and not parse(BASIC).console
+    assert "'many'" in mistake(*BASIC, "--max_crashes", "many")
 
 
 def test_the_logs_form_is_told() -> None:
-    assert parse(SEED).config.log == LogConfig()
-    told = parse([*SEED, "--log_format", "json", "--log_addresses", "no"]).config.log
+    assert parse(BASIC).config.log == LogConfig()
+    told = parse([*BASIC, "--log_format", "json", "--log_addresses", "no"]).config.log
     assert told == LogConfig(format="json", addresses=False)
     with pytest.raises(ConfigError, match="'perhaps' is neither yes nor no"):
-        parse([*SEED, "--log_addresses", "perhaps"])
+        parse([*BASIC, "--log_addresses", "perhaps"])
 
 
 def test_servers_that_do_not_speak_minecraft() -> None:
@@ -212,7 +212,7 @@ def test_servers_that_do_not_speak_minecraft() -> None:
         "auto",
         "connect",
     )
-    assert "none of connect" in mistake(*SEED, "--wake_on", "tsl")
+    assert "none of connect" in mistake(*BASIC, "--wake_on", "tsl")
 
 
 def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
     [
         (["--discover"], "expected one argument"),
         (["--discover", "nothing"], "invalid choice: 'nothing'"),
-        (["--discover", "docker", *SEED], "with --discover servers are described elsewhere: leave out"),
+        (["--discover", "docker", *BASIC], "with --discover servers are described elsewhere: leave out"),
         (["--discover", "docker", "-t", "9"], "--idle_shutdown: say it in the labels of the servers"),
         (["--discover", "docker", "--config", "a.toml"], "with --config the file says what is discovered"),
     ],
@@ -246,5 +246,5 @@ def test_real_addresses() -> None:
     words = "--proxy_protocol_from 10.0.0.0/8 --proxy-protocol-from 2001:db8::7 --send_proxy_protocol v2"
     told = server(*words.split()).proxy_protocol
     assert told == ProxyProtocolConfig(accept_from=("10.0.0.0/8", "2001:db8::7"), send="v2")
-    assert "'v3'" in mistake(*SEED, "--send_proxy_protocol", "v3")
-    assert "'10.0.0.0/33' is no address and no network" in mistake(*SEED, "--proxy_protocol_from", "10.0.0.0/33")
+    assert "'v3'" in mistake(*BASIC, "--send_proxy_protocol", "v3")
+    assert "'10.0.0.0/33' is no address and no network" in mistake(*BASIC, "--proxy_protocol_from", "10.0.0.0/33")

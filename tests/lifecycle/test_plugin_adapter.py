@@ -14,7 +14,7 @@ from zeroscale.lifecycle.plugin_adapter import BridgedPlugin, from_coroutine
 
 
 class Minimal:
-    """What the seed's template has, and no more."""
+    """A plugin with the required methods only."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -70,7 +70,7 @@ class Whole(Minimal):
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_seeds_minimum_is_enough() -> None:
+async def test_the_required_methods_are_enough() -> None:
     plugin = Minimal()
     bridged = BridgedPlugin(plugin)
     await bridged.start()

@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtur
 
 START_DELAY = 40.0
 CLIENT_LIMIT = 30.0
-"""Seconds of silence at which the game's client gives up, from 1.8 on (PROTOCOL.md 4a); client.js does the same."""
+"""Seconds without a byte after which the game's client gives up, from 1.8 on (docs/protocol.md, "Holding a client");
+client.js does the same."""
 
 WAITING = ("1.13.2", "1.16.5", "1.20.1", "1.20.4", "1.21.4", "1.21.11", NEWEST_VERSION)
 KICKED = ("1.8.8", "1.12.2")

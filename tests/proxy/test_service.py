@@ -1,4 +1,4 @@
-"""A whole zeroscale as a process of its own, with plugins written by others: the seed's template above all."""
+"""A whole zeroscale as a process of its own, with plugins written by others, docs/plugins.md's template among them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from zeroscale import Status
 logger = logging.getLogger(__name__)
 """
 
-# As printed in the seed, but for the lines between its two "Whatever" comments' places, and `fake_status()`'s.
 TEMPLATE = """
 class Server():
     def __init__(self,
@@ -142,7 +141,7 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def test_the_seeds_template_runs_word_for_word(scene: Scene) -> None:
+def test_the_template_runs(scene: Scene) -> None:
     scene.template()
     proxy = scene.run("-t", "1", "-a", str(scene.server_port))
     assert scene.servers() == []
@@ -152,7 +151,7 @@ def test_the_seeds_template_runs_word_for_word(scene: Scene) -> None:
             assert receive(client, 11) == b"hello world"
             assert len(scene.servers()) == 1
         wait_until(lambda: not scene.servers(), "it is stopped", program=proxy)
-    # "Server online" is the plugin's own line; each of the others is ours, in the order of the seed's example.
+    # "Server online" is the plugin's own line; each of the others is ours, in this order.
     at = 0
     for pattern in (
         r"^DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",

@@ -159,7 +159,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     :ivar max_crashes: after how many crashes in a row it stays down until told otherwise.
     :ivar status_protocol: whose protocol number the sleeping status shows.
     :ivar motd: whether our text stands beside the mirrored MOTD's first line, or in its place.
-    :ivar legacy_hold: keep 1.7-1.12 clients alive with empty frames (PROTOCOL.md 4e), beyond their own limit.
+    :ivar legacy_hold: keep 1.7-1.12 clients alive with empty frames, beyond their own limit (docs/protocol.md,
+        "Holding a client").
     :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
     :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
     :ivar wake_on: what a client must show that is not one of Minecraft's: see `signs.wake_sign`.

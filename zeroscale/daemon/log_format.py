@@ -1,4 +1,4 @@
-"""What one line of the log looks like: as text in the seed's form, or as one JSON object.
+"""What one line of the log looks like: as text, `LEVEL:logger:message`, or as one JSON object.
 
 A record is one line's worth whatever is in it: strangers choose names and hosts, servers write what they like, and none
 of them can begin a line of ours or steer a terminal. Knows not where lines go.

@@ -1,4 +1,4 @@
-"""Which server a handshake's host means, among those that share a port (PROTOCOL.md 6). Pure.
+"""Which server a handshake's host means, among those that share a port (docs/protocol.md, "Host decorations"). Pure.
 
 A name is exact, or `*.` and a domain: then it stands for every name below that, and the longest such domain counts.
 """

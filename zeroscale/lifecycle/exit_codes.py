@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 
 CLEAN_EXIT_CODES = frozenset({0, 130, 143})
-"""After a `stop`, SIGINT and SIGTERM: all three save the world first (PROTOCOL.md section 9)."""
+"""After a `stop`, SIGINT and SIGTERM: all three save the world first (docs/protocol.md, "The server's process")."""
 
 LINES_QUOTED = 5
 """How much of a server's last output a log line quotes: a stack trace's head says more than its tail's tail."""

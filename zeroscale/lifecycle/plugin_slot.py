@@ -60,7 +60,7 @@ class Incumbent:
             return False
 
     def wears_out(self) -> None:
-        """It has failed: a plugin's own guards may wedge it (the seed's start() returns silently)."""
+        """It has failed: after a failure a plugin's own checks may make start() return without starting."""
         self._worn_out = True
 
     def renew(self) -> None:

@@ -25,10 +25,10 @@ LARGEST_PROPERTIES = 256 * 1024
 
 LARGEST_ICON = 20 * 1024
 """Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 it leaves a sixth of the status's 32767
-characters (PROTOCOL.md 1) to the rest."""
+characters (docs/protocol.md, "Status") to the rest."""
 
 ICON_SIDE = 64
-"""Pixels: old clients take nothing else (PROTOCOL.md 1)."""
+"""Pixels: old clients take nothing else (docs/protocol.md, "Status")."""
 
 DEFAULT_RCON_PORT = 25575
 DEFAULT_LEVEL_NAME = "world"

@@ -14,8 +14,8 @@ from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
 from zeroscale.status import ProbeResult
 
 UNDECIDED_PROTOCOL = -1
-"""What a handshake says that only asks (PROTOCOL.md 0 and 1). Vanilla answers any number with its own; ViaVersion,
-Velocity and BungeeCord echo one they know, and would have us keep our own number as the server's."""
+"""The protocol number of a status handshake (docs/protocol.md, "Status"). Vanilla answers any number with its own;
+ViaVersion, Velocity and BungeeCord echo a number they know, and we would take our own number for the server's."""
 
 NAMES_READ = 100
 """Of a status's sample; vanilla sends 12 at most."""

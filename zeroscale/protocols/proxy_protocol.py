@@ -1,6 +1,6 @@
-"""The PROXY protocol, versions 1 and 2, both ways: who the client behind a proxy really is (PROTOCOL.md 7).
+"""The PROXY protocol, versions 1 and 2, both ways: the address of the client behind a proxy.
 
-Written after the specification, haproxy.org's proxy-protocol.txt, sections 2.1 and 2.2. Whose headers may be believed
+Source: docs/protocol.md, "PROXY protocol". Whose headers may be believed
 is not known here.
 """
 

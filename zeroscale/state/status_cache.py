@@ -21,7 +21,7 @@ VERSION = 1
 """Of the file's format."""
 
 LARGEST_STATUS = 64 * 1024
-"""Bytes as JSON. A client reads at most 32767 UTF-16 units (PROTOCOL.md 1): half of this, where they are ASCII."""
+"""Bytes as JSON. A client reads at most 32767 UTF-16 units (docs/protocol.md, "Status"), half of this if ASCII."""
 
 DEEPEST = 64
 """Levels of nesting; a client takes 255, real MOTDs have fewer than ten, and every reader of ours recurses."""
@@ -29,7 +29,7 @@ DEEPEST = 64
 LONGEST_VERSION_NAME = 200
 ICON_PREFIX = "data:image/png;base64,"
 LONGEST_ICON = 32767
-"""Characters: the whole status has no more (PROTOCOL.md 1)."""
+"""Characters: the whole status has no more (docs/protocol.md, "Status")."""
 
 INTEGER = 2**31
 """Players and protocol numbers are signed 32-bit integers."""
@@ -114,7 +114,7 @@ class Mirror:
 def replayable(status: Mapping[str, object]) -> dict[str, object]:
     """What of a status may be shown while nobody is on: all but the players, and known keys only in their shape.
 
-    A known key of another shape counts as absent, as it does for a client (PROTOCOL.md 1).
+    A known key of another shape counts as absent, as it does for a client (docs/protocol.md, "Status").
 
     :raises ValueError: it is no JSON, nested too deeply, or too large.
     """

@@ -1,4 +1,4 @@
-"""A tiny RCON server that behaves as the game's does (PROTOCOL.md 9), for tests: pure, and on a socket."""
+"""A tiny RCON server that behaves as the game's does (docs/protocol.md, "RCON"), for tests: pure, and on a socket."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from zeroscale.protocols.minecraft.client import (
 )
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds of silence after which the game itself gives up (PROTOCOL.md 4a)."""
+"""Seconds of silence after which the game itself gives up (docs/protocol.md, "Holding a client")."""
 
 LONGEST_NAME = 16
 TICK = 1.0
@@ -111,7 +111,7 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
 
 
 def player_name(text: str) -> str:
-    """A name that servers accept (PROTOCOL.md 3).
+    """A name that servers accept (docs/protocol.md, "Login").
 
     :raises ValueError: it is none.
     """

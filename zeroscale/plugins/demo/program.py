@@ -32,7 +32,7 @@ from zope.interface import implementer
 from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal
 
 MAXIMUM_BEFORE_LOGIN = 128 * 1024
-"""Bytes: a handshake under IP forwarding is 32 KiB at most (PROTOCOL.md section 6), and Twisted reads 64 KiB."""
+"""Bytes: a handshake under IP forwarding is 32 KiB at most (docs/protocol.md, "Limits"); one read of Twisted's is 64 KiB."""
 
 SILENT_SECONDS = 30.0
 """After which a client that says nothing is closed, as the real server does."""
@@ -42,7 +42,7 @@ LONGEST_COMMAND = 4096
 MAXIMUM_PLAYERS = 20
 VERSION_NAME = "zeroscale demo"
 
-# Which packets there are before the game is the same from 1.7 on (PROTOCOL.md sections 1 and 3); quarry's own tables
+# Which packets there are before the game is the same from 1.7 on (docs/protocol.md, "Login"); quarry's own tables
 # end at 1.19.1.
 RECEIVED = {
     ("init", 0): "handshake",

@@ -38,7 +38,7 @@ class Server(ProcessServer):
 
     protocol = "minecraft"
     alone = True
-    ready_line = r"Done \([0-9.,]+s\)!"  # PROTOCOL.md section 9
+    ready_line = r"Done \([0-9.,]+s\)!"  # docs/protocol.md, "The server's process"
 
     def __init__(
         self,

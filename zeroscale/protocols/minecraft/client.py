@@ -18,10 +18,11 @@ from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.protocols.minecraft import versions
 
 LARGEST_STATUS = 1 << 18
-"""Bytes of a status frame: 32767 UTF-16 units (PROTOCOL.md 1) are at most 98301 bytes; 256 KiB leave slack for mods."""
+"""Bytes of a status frame: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
+slack for mods."""
 
 LARGEST_LOGIN = 3 * 262144 + 1024
-"""Bytes of a login frame: the longest is a Disconnect of 262144 UTF-16 units (PROTOCOL.md 3)."""
+"""Bytes of a login frame: the longest is a Disconnect of 262144 UTF-16 units (docs/protocol.md, "Login")."""
 
 LONGEST_REASON = 262144
 LONGEST_IDENTIFIER = 32767
@@ -184,9 +185,7 @@ class LoginClient:
         if self._over:
             self._received.clear()
             return None
-        if (
-            self._layout < versions.LOGIN_PLUGIN_REQUEST
-        ):  # such clients ignore empty frames, which keep them waiting (PROTOCOL.md 4e)
+        if self._layout < versions.LOGIN_PLUGIN_REQUEST:  # empty frames (docs/protocol.md, "Holding a client")
             empty = len(self._received) - len(self._received.lstrip(b"\x00"))
             del self._received[:empty]
         cut = wire.take_frame(self._received, 0, LARGEST_LOGIN)
@@ -254,12 +253,12 @@ class LoginClient:
 
 
 def handshake(host: str, port: int, protocol: int, intent: int) -> bytes:
-    """The handshake's frame (PROTOCOL.md 1)."""
+    """The handshake's frame (docs/protocol.md, "Frames and handshake")."""
     return wire.frame(0x00, wire.varint(protocol), wire.string(host), port.to_bytes(2, "big"), wire.varint(intent))
 
 
 def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
-    """The login start's frame, in the layout of that protocol number (PROTOCOL.md 3)."""
+    """The login start's frame, in the layout of that protocol number (docs/protocol.md, "Login")."""
     fields = [wire.string(name)]
     if versions.SIGNATURE <= layout < versions.NO_SIGNATURE:
         fields.append(b"\x00")

@@ -1,5 +1,5 @@
 """A Minecraft port: tells by the first bytes whether a client is of 1.7 and later or older, and leaves the rest to
-`modern` or `legacy` (PROTOCOL.md 2, "Telling them apart").
+`modern` or `legacy` (docs/protocol.md, "Before 1.7").
 """
 
 from __future__ import annotations

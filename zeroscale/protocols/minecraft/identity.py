@@ -17,12 +17,15 @@ _STRANGERS = (
 
 
 def routing_host(host: str) -> str:
-    """The host as it decides where to go (PROTOCOL.md 6): without what mods and proxies append, in lower case."""
+    """Return the host for routing, without what mods and proxies append, in lower case.
+
+    Source: docs/protocol.md, "Host decorations".
+    """
     return host.partition("\x00")[0].partition("///")[0].rstrip(".").lower()
 
 
 def check_name(name: str) -> str:
-    """Returns a player's name if it could be one (PROTOCOL.md 3).
+    """Returns a player's name if it could be one (docs/protocol.md, "Login").
 
     :raises ProtocolError: it is empty, longer than 16 characters, or has one that is not printable ASCII.
     """

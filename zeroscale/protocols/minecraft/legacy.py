@@ -1,4 +1,4 @@
-"""Minecraft before 1.7: `FE` pings and `02` logins, answered in their own format (PROTOCOL.md 2).
+"""Minecraft before 1.7: `FE` pings and `02` logins, answered in their own format (docs/protocol.md, "Before 1.7").
 
 Nothing here can be held: these clients have no packet that would keep them waiting.
 """
@@ -182,7 +182,7 @@ class LegacyConversation:
     def _parse_login(self) -> Sequence[Event]:
         reader = _Reader(self._kept)
         reader.literal(bytes([LOGIN]))
-        # The second byte is a protocol number since 1.3, the lowest of which is 39 (PROTOCOL.md 10); before, it is the
+        # The second byte is a protocol number since 1.3, at least 39 (docs/protocol.md, "Versions"); before, it is the
         # high half of a name's length.
         if reader.peek() <= LONGEST_OLD_USERNAME >> 8:
             self._dialect = Dialect.beta

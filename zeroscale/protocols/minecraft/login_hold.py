@@ -1,4 +1,7 @@
-"""Keeping a client of 1.7 or later in its login screen (PROTOCOL.md 4): what it is asked, what it may say meanwhile."""
+"""Keep a client of 1.7 or later in the login state: requests to it, and the answers it may send.
+
+Source: docs/protocol.md, "Holding a client".
+"""
 
 from __future__ import annotations
 

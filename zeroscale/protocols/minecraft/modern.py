@@ -1,6 +1,7 @@
-"""Minecraft since 1.7, from the handshake until the player is handed over: status, ping, login, hold (PROTOCOL.md 1-4).
+"""Minecraft since 1.7, from the handshake until the player is handed over: status, ping, login, hold.
 
-Reads just enough to know who asks for what, and keeps every byte for the real server.
+Source: docs/protocol.md, "Frames and handshake", "Status", "Login", "Holding a client".
+Reads just enough to know what the client wants, and keeps every byte for the real server.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from zeroscale.protocols.minecraft.login_hold import Hold
 from zeroscale.protocols.minecraft.responses import encode_kick, encode_status
 
 LARGEST_HANDSHAKE = 1024
-"""Bytes: 255 characters of 3 bytes each and a mod's marker are about 800 (PROTOCOL.md 6)."""
+"""Bytes: 255 characters of 3 bytes each and a mod's marker are about 800 (docs/protocol.md, "Limits")."""
 
 LARGEST_FORWARDING_HANDSHAKE = 32768 + 1024
 """Bytes: with BungeeCord's IP forwarding the host carries the player's skin as well."""
@@ -35,7 +36,7 @@ LARGEST_STATUS_FRAME = 9
 """Bytes: a ping is an id and 64 bits."""
 
 LARGEST_LOGIN_START = 2048
-"""Bytes: name, UUID, and the key and signature of 1.19-1.19.2, which are about 820 together (PROTOCOL.md 3)."""
+"""Bytes: name, UUID, and key and signature of 1.19-1.19.2, about 820 together (docs/protocol.md, "Login")."""
 
 LONGEST_TAIL = 4096
 """Bytes kept after the login start until it is handed over or held: a client waits for an answer there."""
@@ -124,7 +125,7 @@ class ModernConversation:
         return bytes(kept)
 
     def status(self, reply: StatusReply) -> bytes:
-        """The Status Response (PROTOCOL.md 1); see `replies.encode_status` for what makes it cheap."""
+        """The Status Response (docs/protocol.md, "Status"); see `replies.encode_status` for what makes it cheap."""
         return encode_status(reply, self._protocol)
 
     def pong(self) -> bytes:
@@ -266,7 +267,7 @@ class ModernConversation:
 
 
 def _claimed_uuid(fields: wire.Fields, layout: int) -> str | None:
-    """The UUID in the rest of a Login Start (PROTOCOL.md 3).
+    """The UUID in the rest of a Login Start (docs/protocol.md, "Login").
 
     None where it has none, and also where it does not fit its version: the real server judges that, not we.
     """

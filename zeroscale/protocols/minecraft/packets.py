@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from zeroscale.errors import ProtocolError
 
 LONGEST_PREFIX = 3
-"""Bytes of a frame's length, at most (PROTOCOL.md 1): 21 bits."""
+"""Bytes of a frame's length, at most (docs/protocol.md, "Frames and handshake"): 21 bits."""
 
 LARGEST_FRAME = (1 << 21) - 1
 """Bytes of a frame's body, at most."""

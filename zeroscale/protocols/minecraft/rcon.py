@@ -1,4 +1,4 @@
-"""RCON, the client's half, sans-I/O (PROTOCOL.md 9): bytes in, events out, requests as bytes.
+"""RCON, the client's half, sans-I/O (docs/protocol.md, "RCON"): bytes in, events out, requests as bytes.
 
 Whoever drives it has the socket and the clock. One request at a time, each in one write: the game takes what it reads
 at once for a whole request, and drops the rest.

@@ -1,4 +1,4 @@
-"""The names of Minecraft's releases, as people say them, and their protocol numbers (PROTOCOL.md 10)."""
+"""The names of Minecraft's releases, as people say them, and their protocol numbers (docs/protocol.md, "Versions")."""
 
 from __future__ import annotations
 

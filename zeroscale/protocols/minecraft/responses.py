@@ -11,7 +11,7 @@ from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.protocols.minecraft import text_component as component
 
 LONGEST_JSON = 32767
-"""UTF-16 units of a status's JSON that clients read (PROTOCOL.md 1); old ones read no longer kick either."""
+"""UTF-16 units of a status's JSON that clients read (docs/protocol.md, "Status"); old clients read no longer kick."""
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The UUID of a hover line: clients demand one."""

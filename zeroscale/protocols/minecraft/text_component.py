@@ -15,7 +15,7 @@ from zeroscale.protocols.conversation import Component
 
 SECTION = "\u00a7"
 DEEPEST = 64
-"""Levels of nesting that are read; the game's own limit is 255 (PROTOCOL.md 1), which nobody comes near."""
+"""Levels of nesting that are read; the game's own limit is 255 (docs/protocol.md, "Status")."""
 
 COLORS = {
     "0": "black",
@@ -142,7 +142,7 @@ def section_text(component: Component) -> str:
 
 
 def clean(component: Component) -> Component:
-    """The same component, fit to be sent: no empty lists, which clients refuse, and not too deep (PROTOCOL.md 1)."""
+    """Return the component without empty lists, which clients refuse, and not too deep (docs/protocol.md, "Status")."""
     return _clean(component, 0)
 
 

@@ -1,4 +1,4 @@
-"""Minecraft's protocol numbers where something that matters here changed (PROTOCOL.md 3, 4 and 10)."""
+"""Minecraft's protocol numbers where something that matters here changed (docs/protocol.md, "Versions")."""
 
 from __future__ import annotations
 
