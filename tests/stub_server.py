@@ -18,7 +18,7 @@ class Server:
     running: set[int] = set()
     gate: asyncio.Event | None = None
     stop_gate: asyncio.Event | None = None
-    elsewhere = True
+    remote = True
 
     def __init__(
         self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "", ready_line: str = ""
@@ -77,7 +77,7 @@ class Minecraft(Server):
     """One that says it speaks Minecraft's protocol."""
 
     protocol = "minecraft"
-    elsewhere = False
+    remote = False
 
 
 class Adoptable(Server):

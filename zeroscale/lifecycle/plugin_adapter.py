@@ -72,12 +72,12 @@ class BridgedPlugin:
     @property
     def is_elsewhere(self) -> bool:
         """Its server runs on another machine, or in a container: our directories are not the server's."""
-        return bool(getattr(self._plugin, "elsewhere", False))
+        return bool(getattr(self._plugin, "remote", False))
 
     @property
     def is_fronted(self) -> bool:
         """Something in front of its server may take connections whether it runs or not: a cluster's load balancer."""
-        return bool(getattr(self._plugin, "fronted", False))
+        return bool(getattr(self._plugin, "load_balanced", False))
 
     @property
     def ready_line(self) -> str | None:

@@ -44,7 +44,7 @@ class Server(FollowedContainer):
     :ivar ready_line: a regular expression of the line of output that says it is ready; None: none does.
     """
 
-    elsewhere = True
+    remote = True
 
     def __init__(
         self,

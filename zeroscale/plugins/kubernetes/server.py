@@ -44,9 +44,9 @@ class Server:
 
     interruptible_start = True
 
-    elsewhere = True
+    remote = True
 
-    fronted = True
+    load_balanced = True
 
     def __init__(
         self,

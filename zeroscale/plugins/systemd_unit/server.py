@@ -39,7 +39,7 @@ class Server:
     :ivar on_output: never called: the unit's output is in the journal.
     """
 
-    elsewhere = True
+    remote = True
 
     def __init__(
         self,

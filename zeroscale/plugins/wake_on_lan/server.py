@@ -42,14 +42,12 @@ SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 class Server:
     """A machine.
 
-    :cvar elsewhere: its files are not ours.
+    :cvar remote: the server runs on another machine.
     :ivar status: where this plugin believes it to be.
     :ivar on_output: called with each line that the stop command says.
     """
 
-    elsewhere = True
-
-    elsewhere = True
+    remote = True
 
     def __init__(
         self,
