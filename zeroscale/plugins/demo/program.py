@@ -32,7 +32,7 @@ from zope.interface import implementer
 from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal
 
 MAXIMUM_BEFORE_LOGIN = 128 * 1024
-"""Bytes: a handshake under IP forwarding is 32 KiB at most (docs/protocol.md, "Limits"); one read of Twisted's is 64 KiB."""
+"""Bytes: a handshake under IP forwarding is 32 KiB at most (docs/protocol.md, "Limits"); Twisted reads 64 KiB."""
 
 SILENT_SECONDS = 30.0
 """After which a client that says nothing is closed, as the real server does."""
