@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeroscale.lifecycle.stats import Counts
+from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport
 from zeroscale.status import Status
 
@@ -19,7 +19,7 @@ def proxy_report(*servers: ServerReport) -> ProxyReport:
 
 
 def running() -> ServerReport:
-    counts = Counts(Status.stopped, 0.0)
+    counts = StatsRecorder(Status.stopped, 0.0)
     counts.woken("login")
     counts.login()
     counts.status_changed(Status.starting, 100.0)
@@ -56,5 +56,5 @@ def asleep(name: str = "creative") -> ServerReport:
         slept=500.0,
         lockout="closed",
         keep_awake_reason="the operator",
-        stats=Counts(Status.stopped, 0.0).tally(500.0),
+        stats=StatsRecorder(Status.stopped, 0.0).tally(500.0),
     )

@@ -27,7 +27,7 @@ from zeroscale.frontend.context import Evictable, House
 from zeroscale.frontend.decision import Policy
 from zeroscale.frontend.factory import Listener
 from zeroscale.frontend.interfaces import Place
-from zeroscale.lifecycle.stats import Counts
+from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
@@ -444,7 +444,7 @@ class Scene:
         self.server = Server()
         self.relays = Relays()
         self.policy = policy or Policy(holds=True, hold_limit=300.0)
-        self.counts = Counts(Status.stopped, 0.0)
+        self.counts = StatsRecorder(Status.stopped, 0.0)
         self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND, self.counts)
         newcomers: Newcomers[Evictable] = Newcomers(per_address, total, trusted)
         self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)

@@ -25,7 +25,7 @@ from zeroscale.frontend.context import Evictable, House
 from zeroscale.frontend.decision import Policy
 from zeroscale.frontend.factory import Listener
 from zeroscale.frontend.interfaces import Place
-from zeroscale.lifecycle.stats import Counts
+from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
 from zeroscale.relay import Relays
@@ -107,7 +107,7 @@ class Scene:
         self.relays = Relays(reactor, "auto")
         newcomers: Newcomers[Evictable] = Newcomers(64, 1000)
         self.house = House(reactor, self.relays, newcomers, 5.0)
-        self.counts = Counts(Status.stopped, 0.0)
+        self.counts = StatsRecorder(Status.stopped, 0.0)
         policy = Policy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
         self.place = Place(self.server, Texts(), policy, Admission(), host, port, self.counts)

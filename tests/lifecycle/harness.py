@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from zeroscale.errors import BackendError, PluginError
-from zeroscale.lifecycle.idle_monitor import Visit
+from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
-from zeroscale.lifecycle.interfaces import Parts, Policy
-from zeroscale.lifecycle.lifecycle import Lifecycle
-from zeroscale.lifecycle.stats import Counts
+from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.lifecycle import ServerLifecycle
+from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.status import ProbeResult, Status
 
 LOGGER = logging.getLogger("tests.lifecycle")
@@ -29,8 +29,8 @@ class FakePlugin:
     can_pause = True
     can_adopt = True
     interruptible_start = False
-    is_elsewhere = False
-    is_fronted = False
+    is_remote = False
+    is_load_balanced = False
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -235,7 +235,7 @@ class Scene:
         self.probe = FakeProbe()
         self.records = FakeRecords()
         self.mirror = FakeMirror()
-        self.counts = Counts(Status.stopped, self.clock.seconds())
+        self.counts = StatsRecorder(Status.stopped, self.clock.seconds())
         self.output: list[str] = []
         self.plugins: list[FakePlugin] = []
         self.replaced: list[FakePlugin] = []
@@ -248,7 +248,7 @@ class Scene:
         self.lockout: str | None = None
         self.most_alive = 0
         self.moves: list[tuple[str, int] | None] = []
-        policy = Policy(
+        policy = LifecyclePolicy(
             idle=IdlePolicy(idle),
             start_timeout=start_timeout,
             stop_timeout=stop_timeout,
@@ -259,7 +259,7 @@ class Scene:
             pause_stop_after=pause_stop_after,
             ready_line=re.compile("Done"),
         )
-        parts = Parts(
+        parts = LifecycleDependencies(
             clock=self.clock,
             plugin=self.construct(),
             construct=self.construct,
@@ -276,7 +276,7 @@ class Scene:
             logger=LOGGER,
         )
         self.parts = parts
-        self.life = Lifecycle("test", policy, parts)
+        self.life = ServerLifecycle("test", policy, parts)
         if opened:
             self.opening = Deferred.fromCoroutine(self.life.open())
 
@@ -341,14 +341,14 @@ class Scene:
         assert self.status() is state
         return self
 
-    def admitted(self) -> Visit:
-        visits: list[Visit] = []
+    def admitted(self) -> PlayerSession:
+        visits: list[PlayerSession] = []
         self.life.admit().addCallback(visits.append)
         (visit,) = visits
         return visit
 
-    def waiter(self) -> list[Visit | str]:
-        said: list[Visit | str] = []
+    def waiter(self) -> list[PlayerSession | str]:
+        said: list[PlayerSession | str] = []
         waiting = self.life.admit()
         waiting.addCallbacks(said.append, lambda failure: said.append(failure.getErrorMessage()))
         return said

@@ -1,28 +1,28 @@
 from __future__ import annotations
 
-from zeroscale.lifecycle.escalation import LONGEST_BACK_OFF, Rung, back_off, ladder
+from zeroscale.lifecycle.escalation import LONGEST_BACK_OFF, StopStep, back_off, ladder
 
 
-def rungs(*arguments: float | None, hurried: bool = False) -> list[tuple[float, Rung]]:
+def rungs(*arguments: float | None, hurried: bool = False) -> list[tuple[float, StopStep]]:
     stop, kill = arguments
     assert stop is not None
     return [(step.after, step.rung) for step in ladder(stop, kill, hurried=hurried)]
 
 
 def test_nothing_is_killed_unless_somebody_asked_for_it() -> None:
-    assert rungs(150.0, None) == [(150.0, Rung.terminate), (300.0, Rung.unanswered)]
+    assert rungs(150.0, None) == [(150.0, StopStep.terminate), (300.0, StopStep.unanswered)]
 
 
 def test_a_kill_comes_so_long_after_the_unanswered_sigterm() -> None:
-    assert rungs(150.0, 200.0) == [(150.0, Rung.terminate), (300.0, Rung.unanswered), (350.0, Rung.kill)]
+    assert rungs(150.0, 200.0) == [(150.0, StopStep.terminate), (300.0, StopStep.unanswered), (350.0, StopStep.kill)]
 
 
 def test_an_impatient_kill_comes_before_sigterm_is_called_unanswered() -> None:
-    assert rungs(150.0, 10.0) == [(150.0, Rung.terminate), (160.0, Rung.kill), (300.0, Rung.unanswered)]
+    assert rungs(150.0, 10.0) == [(150.0, StopStep.terminate), (160.0, StopStep.kill), (300.0, StopStep.unanswered)]
 
 
 def test_who_hurries_gets_sigterm_at_once_and_nothing_else_sooner() -> None:
-    assert rungs(150.0, None, hurried=True) == [(0.0, Rung.terminate), (150.0, Rung.unanswered)]
+    assert rungs(150.0, None, hurried=True) == [(0.0, StopStep.terminate), (150.0, StopStep.unanswered)]
 
 
 def test_the_first_crash_may_be_tried_again_at_once_and_later_ones_wait_longer_and_longer() -> None:

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from zeroscale.lifecycle.idle_monitor import Vigil
+from zeroscale.lifecycle.idle_monitor import IdleMonitor
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 
 
@@ -19,7 +19,7 @@ class Scene:
         self.slept = 0
         logger = logging.getLogger("tests.vigil")
         self.changes: list[int] = []
-        self.vigil = Vigil(
+        self.vigil = IdleMonitor(
             "test",
             self.clock,
             policy,

@@ -12,7 +12,7 @@ from lifecycle.harness import Scene
 from twisted.internet.defer import Deferred, fail
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
-from zeroscale.lifecycle.idle_monitor import Visit
+from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 
@@ -126,7 +126,7 @@ def test_a_server_that_nobody_could_take_over_is_stopped_though_it_was_to_be_lef
 
 def test_our_end_does_not_wait_for_ever_for_a_server_that_does_not_need_us(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(stop_timeout=10.0)
-    scene.plugin.is_elsewhere = True
+    scene.plugin.is_remote = True
     scene.plugin.can_signal = False
     scene.running()
     ended: list[None] = []
@@ -141,7 +141,7 @@ def test_our_end_does_not_wait_for_ever_for_a_server_that_does_not_need_us(caplo
 
 def test_a_retired_server_that_does_not_need_us_is_waited_for_until_our_end() -> None:
     scene = Scene(stop_timeout=10.0)
-    scene.plugin.is_elsewhere = True
+    scene.plugin.is_remote = True
     scene.plugin.can_signal = False
     scene.running()
     gone = retired(scene)
@@ -157,7 +157,7 @@ def test_a_retired_server_that_does_not_need_us_is_waited_for_until_our_end() ->
 
 def test_a_server_elsewhere_has_its_sigterm_before_it_is_left() -> None:
     scene = Scene(stop_timeout=10.0)
-    scene.plugin.is_elsewhere = True
+    scene.plugin.is_remote = True
     scene.running()
     closed = scene.life.close()
     scene.clock.advance(10.0)
@@ -169,7 +169,7 @@ def test_a_server_elsewhere_has_its_sigterm_before_it_is_left() -> None:
 @pytest.mark.parametrize(("elsewhere", "adopts", "ends"), [(True, False, False), (False, True, False)])
 def test_what_would_be_lost_is_waited_for(elsewhere: bool, adopts: bool, ends: bool) -> None:
     scene = Scene(stop_timeout=10.0)
-    scene.plugin.is_elsewhere, scene.plugin.can_adopt, scene.plugin.can_signal = elsewhere, adopts, False
+    scene.plugin.is_remote, scene.plugin.can_adopt, scene.plugin.can_signal = elsewhere, adopts, False
     scene.running()
     closed = scene.life.close()
     for _ in range(50):
@@ -179,7 +179,7 @@ def test_what_would_be_lost_is_waited_for(elsewhere: bool, adopts: bool, ends: b
 
 def test_who_hurries_our_end_need_not_wait_for_a_server_that_does_not_need_us() -> None:
     scene = Scene()
-    scene.plugin.is_elsewhere = True
+    scene.plugin.is_remote = True
     scene.plugin.can_signal = False
     scene.running()
     closed = scene.life.close()
@@ -190,7 +190,7 @@ def test_who_hurries_our_end_need_not_wait_for_a_server_that_does_not_need_us() 
 
 def test_a_server_elsewhere_that_does_not_stop_is_waited_for_while_we_go_on() -> None:
     scene = Scene(stop_timeout=10.0)
-    scene.plugin.is_elsewhere = True
+    scene.plugin.is_remote = True
     scene.plugin.can_signal = False
     scene.stopping()
     for _ in range(50):
@@ -347,8 +347,8 @@ class Storm(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.scene = Scene(idle=30.0, start_timeout=100.0, stop_timeout=20.0, max_crashes=4)
-        self.visits: list[Visit] = []
-        self.waiters: list[list[Visit | str]] = []
+        self.visits: list[PlayerSession] = []
+        self.waiters: list[list[PlayerSession | str]] = []
         self.gone: list[str] | None = None
         self.slept = False
 
@@ -366,7 +366,7 @@ class Storm(RuleBasedStateMachine):
     @rule()
     def somebody_joins(self) -> None:
         self.scene.life.wake("somebody")
-        said: list[Visit | str] = []
+        said: list[PlayerSession | str] = []
         waiting = self.scene.life.admit()
         waiting.addCallbacks(said.append, lambda failure: said.append(failure.getErrorMessage()))
         waiting.addTimeout(400.0, self.scene.clock)
@@ -511,7 +511,7 @@ class Storm(RuleBasedStateMachine):
         for said in [said for said in self.waiters if said]:
             self.waiters.remove(said)
             (what,) = said
-            if isinstance(what, Visit):
+            if isinstance(what, PlayerSession):
                 self.visits.append(what)
         if self.scene.status() in (Status.stopped, Status.failed):
             self.slept = False

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.python.failure import Failure
 
-from zeroscale.lifecycle.observers import Watchers
+from zeroscale.lifecycle.observers import Observers
 
 
 def test_all_are_told_though_one_raises() -> None:
@@ -12,7 +12,7 @@ def test_all_are_told_though_one_raises() -> None:
     def raises(what: int) -> None:
         raise ValueError(what)
 
-    watchers: Watchers[int] = Watchers(faults.append)
+    watchers: Observers[int] = Observers(faults.append)
     watchers.add(seen.append)
     watchers.add(raises)
     watchers.add(seen.append)
@@ -24,7 +24,7 @@ def test_all_are_told_though_one_raises() -> None:
 
 def test_one_who_comes_while_others_are_told_is_told_the_next_time() -> None:
     seen: list[int] = []
-    watchers: Watchers[int] = Watchers(lambda fault: None)
+    watchers: Observers[int] = Observers(lambda fault: None)
     watchers.add(lambda what: watchers.add(seen.append) if what == 1 else None)
     watchers.tell(1)
     watchers.tell(2)

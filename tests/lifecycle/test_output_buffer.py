@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.lifecycle.output_buffer import LINES_KEPT, LONGEST_LINE, Scrollback
+from zeroscale.lifecycle.output_buffer import LINES_KEPT, LONGEST_LINE, OutputBuffer
 
 
 def test_the_last_lines_are_kept() -> None:
-    scrollback = Scrollback()
+    scrollback = OutputBuffer()
     for number in range(LINES_KEPT + 2):
         scrollback.add(f"line {number}")
     assert len(scrollback.lines()) == LINES_KEPT
@@ -16,7 +16,7 @@ def test_the_last_lines_are_kept() -> None:
 
 
 def test_a_line_has_a_bound() -> None:
-    scrollback = Scrollback()
+    scrollback = OutputBuffer()
     followed: list[str] = []
     scrollback.follow(followed.append)
     scrollback.add("x" * (LONGEST_LINE + 1))
@@ -24,7 +24,7 @@ def test_a_line_has_a_bound() -> None:
 
 
 def test_who_follows_gets_new_lines_until_he_leaves() -> None:
-    scrollback = Scrollback()
+    scrollback = OutputBuffer()
     scrollback.add("before")
     one: list[str] = []
     other: list[str] = []
@@ -38,7 +38,7 @@ def test_who_follows_gets_new_lines_until_he_leaves() -> None:
 
 
 def test_who_leaves_while_a_line_is_told_is_not_told_it_twice() -> None:
-    scrollback = Scrollback()
+    scrollback = OutputBuffer()
     told: list[str] = []
 
     def once(line: str) -> None:
@@ -52,7 +52,7 @@ def test_who_leaves_while_a_line_is_told_is_not_told_it_twice() -> None:
 
 
 def test_one_who_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    scrollback = Scrollback()
+    scrollback = OutputBuffer()
     followed: list[str] = []
 
     def raises(line: str) -> None:

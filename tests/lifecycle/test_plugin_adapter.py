@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin, from_coroutine
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter, from_coroutine
 
 
 class Minimal:
@@ -72,7 +72,7 @@ class Whole(Minimal):
 @pytest_twisted.ensureDeferred
 async def test_the_required_methods_are_enough() -> None:
     plugin = Minimal()
-    bridged = BridgedPlugin(plugin)
+    bridged = PluginAdapter(plugin)
     await bridged.start()
     await bridged.stop()
     assert plugin.said == ["started", "stopped"]
@@ -93,7 +93,7 @@ async def test_the_required_methods_are_enough() -> None:
 @pytest_twisted.ensureDeferred
 async def test_what_a_plugin_may_have_is_used() -> None:
     plugin = Whole()
-    bridged = BridgedPlugin(plugin)
+    bridged = PluginAdapter(plugin)
     assert bridged.can_signal
     assert bridged.interruptible_start
     assert bridged.can_wait
@@ -132,7 +132,7 @@ async def test_a_signal_s_exit_code_may_be_python_s(code: int | None, meant: int
         async def wait(self) -> int | None:
             return code
 
-    assert await BridgedPlugin(Ends()).wait() == meant
+    assert await PluginAdapter(Ends()).wait() == meant
 
 
 @pytest_twisted.ensureDeferred
@@ -147,7 +147,7 @@ async def test_whatever_a_plugin_raises_is_one_line() -> None:
         def fake_status(self) -> bytes | None:
             raise KeyError("no such thing")
 
-    bridged = BridgedPlugin(Broken())
+    bridged = PluginAdapter(Broken())
     with pytest.raises(PluginError, match=r"^start\(\) raised RuntimeError: two lines$"):
         await bridged.start()
     with pytest.raises(PluginError, match=r"^the mend$"):
@@ -169,7 +169,7 @@ async def test_a_plugin_with_plain_methods_works_too() -> None:
             raise ValueError("no")
 
     plugin = Plain()
-    bridged = BridgedPlugin(plugin)
+    bridged = PluginAdapter(plugin)
     await bridged.start()
     assert plugin.said == ["started"]
     assert bridged.fake_status() is None
@@ -187,9 +187,9 @@ def test_an_address_that_is_none_is_the_plugins_fault() -> None:
             raise PluginError("not in a network 'games'")
 
     with pytest.raises(PluginError, match="server_address"):
-        assert BridgedPlugin(Nowhere()).server_address
+        assert PluginAdapter(Nowhere()).server_address
     with pytest.raises(PluginError, match=r"^not in a network 'games'$"):
-        assert BridgedPlugin(Lost()).server_address
+        assert PluginAdapter(Lost()).server_address
 
 
 def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
@@ -197,9 +197,9 @@ def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
         def check(self) -> None:
             raise PluginError("no server.jar")
 
-    BridgedPlugin(Minimal()).check()
+    PluginAdapter(Minimal()).check()
     with pytest.raises(PluginError, match=r"^no server\.jar$"):
-        BridgedPlugin(Careful()).check()
+        PluginAdapter(Careful()).check()
 
 
 @pytest.mark.parametrize("said", ["text", 5])
@@ -207,13 +207,13 @@ def test_a_fake_status_that_is_no_bytes_is_an_error(said: object) -> None:
     plugin = Minimal()
     plugin.fake_status = lambda: said  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
     with pytest.raises(PluginError, match="not bytes"):
-        BridgedPlugin(plugin).fake_status()
+        PluginAdapter(plugin).fake_status()
 
 
 def test_an_empty_fake_status_is_none() -> None:
     plugin = Minimal()
     plugin.fake_status = lambda: b""  # type: ignore[method-assign]
-    assert BridgedPlugin(plugin).fake_status() is None
+    assert PluginAdapter(plugin).fake_status() is None
 
 
 def test_an_asynchronous_signal_is_refused_and_not_forgotten() -> None:
@@ -221,7 +221,7 @@ def test_an_asynchronous_signal_is_refused_and_not_forgotten() -> None:
         async def signal(self, number: int) -> None: ...
 
     with pytest.raises(PluginError, match="plain method"):
-        BridgedPlugin(Wrong()).signal(signal.SIGTERM)
+        PluginAdapter(Wrong()).signal(signal.SIGTERM)
 
 
 def test_where_no_loop_runs_a_coroutine_is_refused_and_not_left_unawaited() -> None:

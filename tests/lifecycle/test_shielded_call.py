@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.shielded_call import Call
+from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 
 def told(waiting: Deferred[int]) -> list[object]:
@@ -17,31 +17,31 @@ def told(waiting: Deferred[int]) -> list[object]:
 @pytest.mark.parametrize("outcome", [7, "no"])
 def test_all_who_wait_are_told_how_it_ends_and_who_asks_later_too(outcome: int | str) -> None:
     running: Deferred[int] = Deferred()
-    call = Call(running)
-    first, second = told(call.ended()), told(call.ended())
+    call = ShieldedCall(running)
+    first, second = told(call.wait()), told(call.wait())
     if isinstance(outcome, int):
         running.callback(outcome)
     else:
         running.errback(PluginError(outcome))
-    assert call.over
-    assert (first, second, told(call.ended()), told(call.ended())) == ([outcome],) * 4
+    assert call.done
+    assert (first, second, told(call.wait()), told(call.wait())) == ([outcome],) * 4
 
 
 def test_who_waits_no_more_leaves_it_alone() -> None:
     running: Deferred[int] = Deferred()
-    call = Call(running)
-    waiting = call.ended()
+    call = ShieldedCall(running)
+    waiting = call.wait()
     said = told(waiting)
     waiting.cancel()
     assert len(said) == 1
     running.callback(7)
-    assert told(call.ended()) == [7]
+    assert told(call.wait()) == [7]
 
 
 def test_one_who_is_told_may_have_another_wait_no_more() -> None:
     running: Deferred[int] = Deferred()
-    call = Call(running)
-    first, second = call.ended(), call.ended()
+    call = ShieldedCall(running)
+    first, second = call.wait(), call.wait()
     said = told(second)
     first.addCallback(lambda _: second.cancel())
     running.callback(7)
@@ -49,5 +49,5 @@ def test_one_who_is_told_may_have_another_wait_no_more() -> None:
 
 
 def test_a_failure_that_nobody_waits_for_is_no_fault() -> None:
-    assert Call(fail(PluginError("no"))).over
-    assert told(Call(succeed(7)).ended()) == [7]
+    assert ShieldedCall(fail(PluginError("no"))).done
+    assert told(ShieldedCall(succeed(7)).wait()) == [7]

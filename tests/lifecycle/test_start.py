@@ -9,7 +9,7 @@ from lifecycle.harness import Scene
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.idle_monitor import Visit
+from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import Status
 
 
@@ -17,7 +17,7 @@ def _note(order: list[int], number: int, _: object) -> None:
     order.append(number)
 
 
-# Starting
+# StartAttempt
 
 
 def test_a_wake_starts_it_and_its_first_answer_makes_it_running() -> None:
@@ -168,7 +168,7 @@ def test_an_api_that_is_away_is_no_server_that_crashes() -> None:
 
 def test_what_takes_connections_in_front_of_a_server_does_not_keep_it_from_being_started() -> None:
     scene = Scene()
-    scene.plugin.is_fronted = True
+    scene.plugin.is_load_balanced = True
     scene.probe.accepts = True
     scene.running()
     assert "start" in scene.plugin.calls
@@ -224,4 +224,4 @@ def test_who_waits_for_an_adopted_server_that_was_just_stopping_gets_a_fresh_one
     assert scene.plugin.calls[-1] == "start"
     assert scene.records.crashes == 0
     scene.become_ready()
-    assert isinstance(said[0], Visit)
+    assert isinstance(said[0], PlayerSession)

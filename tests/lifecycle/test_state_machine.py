@@ -1,4 +1,4 @@
-"""Every state by every input: where it leads and what is done."""
+"""Every state by every input: where it leads and what is output."""
 
 from __future__ import annotations
 
@@ -6,104 +6,104 @@ import inspect
 
 import pytest
 
-from zeroscale.lifecycle.state_machine import Effects, Inputs, Machine
+from zeroscale.lifecycle.state_machine import Inputs, Machine, StateOutputs
 
 STATES = ("stopped", "starting", "running", "stopping", "paused", "failed")
 INPUTS = tuple(name for name, _ in inspect.getmembers(Inputs, inspect.isfunction) if not name.startswith("_"))
 
-MOVES: dict[tuple[str, str], tuple[str, str]] = {
+TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("stopped", "wake"): ("starting", "start"),
-    ("stopped", "found"): ("starting", "take_over"),
-    ("starting", "ready"): ("running", "run"),
-    ("starting", "sleep"): ("stopping", "stop"),
-    ("starting", "deadline"): ("stopping", "give_up_starting"),
-    ("starting", "ended"): ("stopped", "rest"),
+    ("stopped", "server_found"): ("starting", "take_over"),
+    ("starting", "ready"): ("running", "enter_running"),
+    ("starting", "stop"): ("stopping", "stop"),
+    ("starting", "timed_out"): ("stopping", "give_up_starting"),
+    ("starting", "exited"): ("stopped", "enter_stopped"),
     ("starting", "crashed"): ("failed", "fail"),
-    ("running", "sleep"): ("stopping", "stop"),
-    ("running", "pause"): ("paused", "freeze"),
-    ("running", "ended"): ("stopped", "rest"),
+    ("running", "stop"): ("stopping", "stop"),
+    ("running", "pause"): ("paused", "pause"),
+    ("running", "exited"): ("stopped", "enter_stopped"),
     ("running", "crashed"): ("failed", "fail"),
-    ("stopping", "wake"): ("stopping", "remember"),
-    ("stopping", "deadline"): ("stopping", "climb"),
-    ("stopping", "ended"): ("stopped", "rest"),
+    ("stopping", "wake"): ("stopping", "wake_after_stop"),
+    ("stopping", "timed_out"): ("stopping", "escalate"),
+    ("stopping", "exited"): ("stopped", "enter_stopped"),
     ("stopping", "crashed"): ("failed", "fail"),
-    ("paused", "wake"): ("starting", "thaw"),
-    ("paused", "sleep"): ("stopping", "stop"),
-    ("paused", "deadline"): ("stopping", "stop"),
-    ("paused", "ended"): ("stopped", "rest"),
+    ("paused", "wake"): ("starting", "resume"),
+    ("paused", "stop"): ("stopping", "stop"),
+    ("paused", "timed_out"): ("stopping", "stop"),
+    ("paused", "exited"): ("stopped", "enter_stopped"),
     ("paused", "crashed"): ("failed", "fail"),
     ("failed", "wake"): ("starting", "start"),
-    ("failed", "found"): ("starting", "take_over"),
-    ("failed", "release"): ("stopped", "forgive"),
+    ("failed", "server_found"): ("starting", "take_over"),
+    ("failed", "release"): ("stopped", "clear_failures"),
 }
 """What moves; every other pair is to do nothing at all."""
 
-WAY_TO: dict[str, tuple[str, ...]] = {
+INPUTS_TO_REACH: dict[str, tuple[str, ...]] = {
     "stopped": (),
     "starting": ("wake",),
     "running": ("wake", "ready"),
-    "stopping": ("wake", "sleep"),
+    "stopping": ("wake", "stop"),
     "paused": ("wake", "ready", "pause"),
     "failed": ("wake", "crashed"),
 }
 
 
-class Noted(Effects):
-    """Notes what is done, and does nothing."""
+class RecordedOutputs(StateOutputs):
+    """Notes what is output, and does nothing."""
 
     def __init__(self) -> None:
-        self.done: list[str] = []
+        self.calls: list[str] = []
 
     def start(self) -> None:
-        self.done.append("start")
+        self.calls.append("start")
 
     def take_over(self) -> None:
-        self.done.append("take_over")
+        self.calls.append("take_over")
 
-    def thaw(self) -> None:
-        self.done.append("thaw")
+    def resume(self) -> None:
+        self.calls.append("resume")
 
-    def run(self) -> None:
-        self.done.append("run")
+    def enter_running(self) -> None:
+        self.calls.append("enter_running")
 
-    def freeze(self) -> None:
-        self.done.append("freeze")
+    def pause(self) -> None:
+        self.calls.append("pause")
 
     def stop(self) -> None:
-        self.done.append("stop")
+        self.calls.append("stop")
 
     def give_up_starting(self) -> None:
-        self.done.append("give_up_starting")
+        self.calls.append("give_up_starting")
 
-    def climb(self) -> None:
-        self.done.append("climb")
+    def escalate(self) -> None:
+        self.calls.append("escalate")
 
-    def remember(self) -> None:
-        self.done.append("remember")
+    def wake_after_stop(self) -> None:
+        self.calls.append("wake_after_stop")
 
-    def rest(self) -> None:
-        self.done.append("rest")
+    def enter_stopped(self) -> None:
+        self.calls.append("enter_stopped")
 
     def fail(self, reason: str, detail: str) -> None:
-        self.done.append("fail")
+        self.calls.append("fail")
 
-    def forgive(self) -> None:
-        self.done.append("forgive")
+    def clear_failures(self) -> None:
+        self.calls.append("clear_failures")
 
 
-def say(machine: Inputs, name: str) -> None:
+def send(machine: Inputs, name: str) -> None:
     arguments = ("why", "and how") if name == "crashed" else ()
     getattr(machine, name)(*arguments)
 
 
-def at(state: str) -> tuple[Inputs, Noted]:
-    effects = Noted()
-    machine = Machine(effects)
-    for name in WAY_TO[state]:
-        say(machine, name)
+def machine_in(state: str) -> tuple[Inputs, RecordedOutputs]:
+    outputs = RecordedOutputs()
+    machine = Machine(outputs)
+    for name in INPUTS_TO_REACH[state]:
+        send(machine, name)
     assert state_of(machine) == state
-    effects.done.clear()
-    return machine, effects
+    outputs.calls.clear()
+    return machine, outputs
 
 
 def state_of(machine: Inputs) -> str:
@@ -114,13 +114,13 @@ def state_of(machine: Inputs) -> str:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", INPUTS)
 def test_every_pair_is_declared_and_leads_where_it_should(state: str, name: str) -> None:
-    machine, effects = at(state)
-    say(machine, name)
-    to, done = MOVES.get((state, name), (state, None))
+    machine, outputs = machine_in(state)
+    send(machine, name)
+    to, output = TRANSITIONS.get((state, name), (state, None))
     assert state_of(machine) == to
-    assert effects.done == ([] if done is None else [done])
+    assert outputs.calls == ([] if output is None else [output])
 
 
 def test_the_table_has_no_move_for_an_input_that_does_not_exist() -> None:
-    assert {name for _, name in MOVES} <= set(INPUTS)
-    assert {state for state, _ in MOVES} <= set(STATES)
+    assert {name for _, name in TRANSITIONS} <= set(INPUTS)
+    assert {state for state, _ in TRANSITIONS} <= set(STATES)

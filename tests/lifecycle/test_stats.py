@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.lifecycle.stats import MOST_WORDS, OTHER, START_BOUNDS, Counts
+from zeroscale.lifecycle.stats import MOST_WORDS, OTHER, START_BOUNDS, StatsRecorder
 from zeroscale.status import Status
 
 
 @pytest.fixture
-def counts() -> Counts:
-    return Counts(Status.stopped, 1000.0)
+def counts() -> StatsRecorder:
+    return StatsRecorder(Status.stopped, 1000.0)
 
 
-def test_a_new_one_has_counted_nothing(counts: Counts) -> None:
+def test_a_new_one_has_counted_nothing(counts: StatsRecorder) -> None:
     tally = counts.tally(1000.0)
     assert set(tally.seconds_by_status) == set(Status)
     assert sum(tally.seconds_by_status.values()) == 0.0
@@ -23,7 +23,7 @@ def test_a_new_one_has_counted_nothing(counts: Counts) -> None:
     assert (tally.pings, tally.logins, tally.to_backend, tally.to_client) == (0, 0, 0, 0)
 
 
-def test_every_second_is_in_one_status(counts: Counts) -> None:
+def test_every_second_is_in_one_status(counts: StatsRecorder) -> None:
     counts.status_changed(Status.starting, 1010.0)
     counts.status_changed(Status.running, 1013.0)
     counts.status_changed(Status.running, 1020.0)
@@ -34,7 +34,7 @@ def test_every_second_is_in_one_status(counts: Counts) -> None:
     assert counts.tally(1101.0).seconds_by_status[Status.stopped] == 80.0
 
 
-def test_starts_are_counted_by_how_long_they_took(counts: Counts) -> None:
+def test_starts_are_counted_by_how_long_they_took(counts: StatsRecorder) -> None:
     for seconds in (0.2, 1.0, 1.1, 30.0, 601.0):
         counts.started(seconds)
     tally = counts.tally(1000.0)
@@ -46,7 +46,7 @@ def test_starts_are_counted_by_how_long_they_took(counts: Counts) -> None:
     assert tuple(by_bound) == START_BOUNDS
 
 
-def test_all_else_is_counted(counts: Counts) -> None:
+def test_all_else_is_counted(counts: StatsRecorder) -> None:
     for reason in ("login", "login", "operator"):
         counts.woken(reason)
     counts.ended("left")
@@ -63,7 +63,7 @@ def test_all_else_is_counted(counts: Counts) -> None:
     assert (tally.to_backend, tally.to_client) == (33, 55)
 
 
-def test_a_tally_stays_as_it_was(counts: Counts) -> None:
+def test_a_tally_stays_as_it_was(counts: StatsRecorder) -> None:
     before = counts.tally(1000.0)
     counts.woken("login")
     counts.ended("left")
@@ -71,7 +71,7 @@ def test_a_tally_stays_as_it_was(counts: Counts) -> None:
     assert (dict(before.wakes), dict(before.outcomes), before.seconds_by_status[Status.stopped]) == ({}, {}, 0.0)
 
 
-def test_there_is_an_end_to_words(counts: Counts) -> None:
+def test_there_is_an_end_to_words(counts: StatsRecorder) -> None:
     for number in range(MOST_WORDS + 20):
         counts.ended(f"word {number}")
     counts.ended("word 0")
@@ -80,7 +80,7 @@ def test_there_is_an_end_to_words(counts: Counts) -> None:
     assert (outcomes[OTHER], outcomes["word 0"]) == (20, 2)
 
 
-def test_what_is_being_relayed_counts_before_it_has_ended(counts: Counts) -> None:
+def test_what_is_being_relayed_counts_before_it_has_ended(counts: StatsRecorder) -> None:
     moved = [10, 20]
     end = counts.relaying(lambda: (moved[0], moved[1]))
     counts.relayed(1, 2)

@@ -20,7 +20,7 @@ class of those classes here that fit it, with a fixture `subject`:
 | `IsForbidden` | that may be refused what it asks for | `forbid`, `forbidden_hint` |
 | `HasAnApi` | that talks to a daemon or a cluster | `break_api`, `slow_api`, `mend_api`, `api_is_asked` |
 
-What a plugin can (as `BridgedPlugin` sees it) and its test class leaves out is a failure of `Lives`. `begin` and
+What a plugin can (as `PluginAdapter` sees it) and its test class leaves out is a failure of `Lives`. `begin` and
 `clear` run before and after each test, on the tests' own loop. No test here waits for a time: all of them wait for
 what happens, with the deadline of the wing's conftest.
 """
@@ -40,7 +40,7 @@ from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.exit_codes import is_clean
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ class Core:
 
     def __init__(self, subject: Subject) -> None:
         self.plugin = subject.make()
-        self.bridged = BridgedPlugin(self.plugin)
+        self.bridged = PluginAdapter(self.plugin)
         self.output = Output()
         self.bridged.on_output(self.output)
         self.found = asyncio.Event()
@@ -517,7 +517,7 @@ def future(deferred: Deferred[T]) -> asyncio.Future[T]:
     return deferred.asFuture(asyncio.get_running_loop())
 
 
-async def _end(bridged: BridgedPlugin) -> End:
+async def _end(bridged: PluginAdapter) -> End:
     try:
         return End(code=await future(bridged.wait()))
     except PluginError as error:

@@ -20,7 +20,7 @@ from ports import free_port
 from processes import Program, python
 
 from zeroscale import Status
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.plugins.loader import construct, find_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ async def test_the_template_of_the_page_is_a_plugin_as_it_stands() -> None:
     exec(template, module)
     plugin = construct(module["Server"], [], {}, {"working_directory": "/srv", "server_port": 1})
     assert plugin.working_directory == "/srv"
-    bridged = BridgedPlugin(plugin)
+    bridged = PluginAdapter(plugin)
     loop = asyncio.get_running_loop()
     for _ in range(2):
         await bridged.start().asFuture(loop)

@@ -19,15 +19,15 @@ from twisted.python.failure import Failure
 from zeroscale.errors import ZeroscaleError
 from zeroscale.lifecycle import exit_codes as exits
 from zeroscale.lifecycle.escalation import back_off
-from zeroscale.lifecycle.idle_monitor import Vigil
-from zeroscale.lifecycle.interfaces import Parts, Plugin, Policy
-from zeroscale.lifecycle.observers import Watchers
-from zeroscale.lifecycle.player_query import Questions
-from zeroscale.lifecycle.plugin_slot import Incumbent
-from zeroscale.lifecycle.shielded_call import Call
-from zeroscale.lifecycle.start import LONGEST_LINE, Starting
-from zeroscale.lifecycle.state_machine import Effects, Inputs, Machine
-from zeroscale.lifecycle.stop import Stopping
+from zeroscale.lifecycle.idle_monitor import IdleMonitor
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.observers import Observers
+from zeroscale.lifecycle.player_query import PlayerQuery
+from zeroscale.lifecycle.plugin_slot import PluginSlot
+from zeroscale.lifecycle.shielded_call import ShieldedCall
+from zeroscale.lifecycle.start import LONGEST_LINE, StartAttempt
+from zeroscale.lifecycle.state_machine import Inputs, Machine, StateOutputs
+from zeroscale.lifecycle.stop import StopAttempt
 from zeroscale.lifecycle.waiters import Waiters
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
@@ -45,7 +45,7 @@ DOWN = (Status.stopped, Status.failed)
 T = TypeVar("T")
 
 
-class Course(Effects):
+class Course(StateOutputs):
     """A server, from asleep to asleep.
 
     :param name: its name.
@@ -53,12 +53,12 @@ class Course(Effects):
     :param parts: what it works with.
     """
 
-    def __init__(self, name: str, policy: Policy, parts: Parts) -> None:
+    def __init__(self, name: str, policy: LifecyclePolicy, parts: LifecycleDependencies) -> None:
         self.name = name
         self._policy = policy
         self._clock = parts.clock
         self._log = logging.LoggerAdapter(parts.logger, {"server": name})
-        self._incumbent = Incumbent(name, parts, self._log, self._found, self._paused)
+        self._incumbent = PluginSlot(name, parts, self._log, self._found, self._paused)
         self._status = Status.stopped
         self._since = self._clock.seconds()
         self._reason: str | None = None
@@ -72,23 +72,23 @@ class Course(Effects):
         self._opened = False
         self._waiters = Waiters()
         self._closers: list[Deferred[None]] = []
-        self._watchers: Watchers[ServerSnapshot] = Watchers(self._fault)
-        self._visit_watchers: Watchers[None] = Watchers(self._fault)
-        self._questions = Questions(parts.clock)
+        self._watchers: Observers[ServerSnapshot] = Observers(self._fault)
+        self._visit_watchers: Observers[None] = Observers(self._fault)
+        self._questions = PlayerQuery(parts.clock)
         self._timer: IDelayedCall | None = None
         self._task: Deferred[Any] | None = None
-        self._looking: Call[bool] | None = None
-        self._starting: Starting | None = None
+        self._looking: ShieldedCall[bool] | None = None
+        self._starting: StartAttempt | None = None
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._pausing: Call[None] | None = None
-        self._stopping: Stopping | None = None
+        self._pausing: ShieldedCall[None] | None = None
+        self._stopping: StopAttempt | None = None
         self._stop_timed_out = False
         self._left = False
         self._gone_call: Deferred[int | None] | None = None
         self._found_again = False
         self._verdict: tuple[str, str] | None = None
         self._condemned: tuple[str, str] | None = None
-        self._vigil = Vigil(
+        self._vigil = IdleMonitor(
             name,
             parts.clock,
             policy.idle,
@@ -118,11 +118,11 @@ class Course(Effects):
         )
 
     @property
-    def _parts(self) -> Parts:
+    def _parts(self) -> LifecycleDependencies:
         return self._incumbent.parts
 
     @property
-    def _plugin(self) -> Plugin:
+    def _plugin(self) -> AdaptedPlugin:
         return self._incumbent.plugin
 
     # What the machine's transitions do
@@ -144,13 +144,13 @@ class Course(Effects):
         starting = self._begin(self._policy.start_timeout)
         self._work(starting.take_over(), self._answered)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         self._enter(Status.starting)
         self._log.info("Resuming %s", self.name)
         starting = self._begin(min(self._policy.start_timeout, LONGEST_RESUME))
         self._work(starting.resume(self._pausing), self._answered)
 
-    def run(self) -> None:
+    def enter_running(self) -> None:
         assert self._starting is not None
         seconds = self._clock.seconds() - self._starting.began
         if not self._starting.adopted:
@@ -163,26 +163,26 @@ class Course(Effects):
         self._waiters.let_in(self._vigil.join)
         self._vigil.watch()
 
-    def freeze(self) -> None:
+    def pause(self) -> None:
         self._enter(Status.paused)
         self._log.info("Pausing %s", self.name)
         self._set_timer(self._policy.pause_stop_after)
-        pausing = self._pausing = Call(self._plugin.pause())
+        pausing = self._pausing = ShieldedCall(self._plugin.pause())
 
         def failed(failure: Failure) -> None:
             still = self._pausing is pausing and self._status is Status.paused
             what = "cannot be paused, and is stopped" if still else "could not be paused"
             self._log.error("%s %s: %s", self.name, what, failure.getErrorMessage())
             if still:
-                self._machine.sleep()
+                self._machine.stop()
 
-        pausing.ended().addErrback(failed)
+        pausing.wait().addErrback(failed)
 
     def stop(self) -> None:
         frozen = self._status is Status.paused
         self._enter(Status.stopping)
         self._log.info("Stopping %s", self.name)
-        self._stopping = Stopping(self.name, self._plugin, self._policy, self._log, self._clock.seconds())
+        self._stopping = StopAttempt(self.name, self._plugin, self._policy, self._log, self._clock.seconds())
         self._await_step()
         self._ask_to_stop(frozen)
 
@@ -199,9 +199,9 @@ class Course(Effects):
         self._condemned = verdict
         self._waiters.disappoint(verdict[0])
 
-    def climb(self) -> None:
+    def escalate(self) -> None:
         assert self._stopping is not None
-        if self._at_our_end and self._stopping.is_hopeless and self._plugin.is_elsewhere and self._plugin.can_adopt:
+        if self._at_our_end and self._stopping.is_hopeless and self._plugin.is_remote and self._plugin.can_adopt:
             self._abandon()
             return
         if self._stopping.climb(self._clock.seconds()):
@@ -212,12 +212,12 @@ class Course(Effects):
             self._ask_to_stop(frozen=False)  # there is nothing else that could help
         self._await_step()
 
-    def remember(self) -> None:
+    def wake_after_stop(self) -> None:
         if not self._wanted:
             self._log.debug("Will start %s again once it has stopped", self.name)
         self._wanted = True
 
-    def rest(self) -> None:
+    def enter_stopped(self) -> None:
         wanted = self._wanted or bool(self._waiters)
         found_again = self._found_again
         plugin = self._plugin
@@ -226,7 +226,7 @@ class Course(Effects):
         self._parts.records.cleared()
         lockout = self._parts.lockout()
         if found_again and plugin is self._plugin and not self._closing:
-            self._machine.found()
+            self._machine.server_found()
         elif lockout is not None and not self._waiters.watched:
             self._waiters.disappoint(lockout)
         elif wanted and not self._closing:
@@ -255,12 +255,12 @@ class Course(Effects):
         elif wait > 0:
             self._log.info("%s may be started again in %.0f s", self.name, wait)
         if found_again and plugin is self._plugin and not self._closing:
-            self._machine.found()
+            self._machine.server_found()
         else:
             self._waiters.disappoint(reason)
         self._tell_closers()
 
-    def forgive(self) -> None:
+    def clear_failures(self) -> None:
         self._parts.records.cleared()
         self._enter(Status.stopped)
 
@@ -269,25 +269,25 @@ class Course(Effects):
     def _look_round(self) -> None:
         """Looks whether a server of ours is there already; nobody waits for that but a start."""
         running: Deferred[bool] = Deferred.fromCoroutine(self._incumbent.look())
-        looking = self._looking = Call(running)
+        looking = self._looking = ShieldedCall(running)
 
         def looked(found: bool) -> None:
             if self._looking is looking:
                 self._looking = None
                 if found and not self._closing:
-                    self._machine.found()
+                    self._machine.server_found()
 
         def failed(failure: Failure) -> None:
             if self._looking is looking:
                 self._looking = None
                 self._fault(failure)
 
-        looking.ended().addCallbacks(looked, failed)
+        looking.wait().addCallbacks(looked, failed)
 
-    # Starting
+    # StartAttempt
 
-    def _begin(self, timeout: float) -> Starting:
-        self._starting = Starting(self.name, self._plugin, self._parts, self._policy, self._log, self._await_end)
+    def _begin(self, timeout: float) -> StartAttempt:
+        self._starting = StartAttempt(self.name, self._plugin, self._parts, self._policy, self._log, self._await_end)
         self._plugin.on_output(self._output)
         self._set_timer(timeout)
         return self._starting
@@ -329,11 +329,11 @@ class Course(Effects):
             if self._condemned is not None:
                 self._machine.crashed(*self._condemned)
             else:
-                self._machine.ended()
+                self._machine.exited()
         elif clean and (self._status is Status.running or (self._status is Status.starting and adopted)):
             # Also a server that was stopping when its proxy died, and was taken over: who waits wakes the next one.
             self._log.info("%s ended by itself (%s)", self.name, words)
-            self._machine.ended()
+            self._machine.exited()
         else:
             when = {Status.starting: "while it started", Status.paused: "while it was paused"}
             reason = f"it ended {when.get(self._status, 'while it ran')}"
@@ -345,7 +345,7 @@ class Course(Effects):
         if self._closing or not self._opened:
             return
         if self._status in DOWN:
-            self._machine.found()
+            self._machine.server_found()
         elif self._status is Status.paused:
             self._log.info("%s was resumed by somebody else", self.name)
             self._machine.wake()
@@ -359,7 +359,7 @@ class Course(Effects):
             self._log.info("%s was paused by somebody else", self.name)
             self._machine.pause()
 
-    # Stopping
+    # StopAttempt
 
     def _ask_to_stop(self, frozen: bool) -> None:
         assert self._stopping is not None
@@ -381,7 +381,7 @@ class Course(Effects):
         if self._policy.pauses and self._plugin.can_pause and not self._closing:
             self._machine.pause()
         else:
-            self._machine.sleep()
+            self._machine.stop()
 
     async def _somebody_there(self) -> str | None:
         # One that is on its way out is kept up by its players alone.
@@ -462,7 +462,7 @@ class Course(Effects):
                 self._await_step()
         elif self._starting is not None and self._starting.is_there:
             self._verdict = "it could not be started", message
-            self._machine.deadline()
+            self._machine.timed_out()
         else:
             self._machine.crashed("it could not be started", message)
 
@@ -471,7 +471,7 @@ class Course(Effects):
         if timer is not None and timer.active():
             timer.cancel()
         if seconds is not None:
-            self._timer = self._clock.callLater(seconds, self._machine.deadline)
+            self._timer = self._clock.callLater(seconds, self._machine.timed_out)
 
     def _abandon(self) -> None:
         """At our own end, of a stop that takes too long: its API may be away for ever, or its machine.

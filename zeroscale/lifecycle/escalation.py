@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Rung(Enum):
+class StopStep(Enum):
     """One step of the ladder."""
 
     terminate = "SIGTERM"
@@ -18,14 +18,14 @@ class Rung(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ScheduledStep:
     """A rung, and when it is reached."""
 
     after: float
-    rung: Rung
+    rung: StopStep
 
 
-def ladder(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[Step, ...]:
+def ladder(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[ScheduledStep, ...]:
     """The steps after the plugin's own stop, in their order.
 
     :param stop_timeout: how long the plugin's own stop has, and SIGTERM after it.
@@ -33,9 +33,12 @@ def ladder(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = F
     :param hurried: somebody cannot wait: SIGTERM comes at once, everything else as long after it as ever.
     """
     terminate_at = 0.0 if hurried else stop_timeout
-    steps = [Step(terminate_at, Rung.terminate), Step(terminate_at + stop_timeout, Rung.unanswered)]
+    steps = [
+        ScheduledStep(terminate_at, StopStep.terminate),
+        ScheduledStep(terminate_at + stop_timeout, StopStep.unanswered),
+    ]
     if kill_timeout is not None:
-        steps.append(Step(terminate_at + kill_timeout, Rung.kill))
+        steps.append(ScheduledStep(terminate_at + kill_timeout, StopStep.kill))
     return tuple(sorted(steps, key=lambda step: step.after))
 
 

@@ -14,22 +14,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from zeroscale.lifecycle.idle_policy import Attendance, IdlePolicy, sleep_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, sleep_at
 from zeroscale.status import ClientInfo
 
 NOBODY = ClientInfo()
 """Who says nothing of himself."""
 
 
-class Visit:
+class PlayerSession:
     """One player's stay, from the decision to let it in until it is gone. It keeps the server up.
 
     :ivar visitor: who it is.
     :ivar joined_at: since when.
     """
 
-    def __init__(self, vigil: Vigil, run: int, visitor: ClientInfo, joined_at: float) -> None:
-        self._vigil: Vigil | None = vigil
+    def __init__(self, vigil: IdleMonitor, run: int, visitor: ClientInfo, joined_at: float) -> None:
+        self._vigil: IdleMonitor | None = vigil
         self._run = run
         self.visitor = visitor
         self.joined_at = joined_at
@@ -44,7 +44,7 @@ class Visit:
             vigil.left(self, self._run, silent=silent)
 
 
-class Vigil:
+class IdleMonitor:
     """The watch over one server, run after run.
 
     :param name: the server's, for the log.
@@ -75,8 +75,8 @@ class Vigil:
         self._changed = changed
         self._run = 0
         self._watches = False
-        self._attendance = Attendance.begin(0.0)
-        self._visits: dict[Visit, None] = {}
+        self._attendance = SessionCounts.begin(0.0)
+        self._visits: dict[PlayerSession, None] = {}
         self._empty_since = 0.0
         self._warned = False
         self._timer: IDelayedCall | None = None
@@ -88,7 +88,7 @@ class Vigil:
         return self._attendance.players
 
     @property
-    def visits(self) -> Sequence[Visit]:
+    def visits(self) -> Sequence[PlayerSession]:
         """Theirs, in the order in which they were let in."""
         return tuple(self._visits)
 
@@ -122,7 +122,7 @@ class Vigil:
         self.rest()
         self._run += 1
         self._visits.clear()
-        self._attendance = Attendance.begin(self._clock.seconds())
+        self._attendance = SessionCounts.begin(self._clock.seconds())
 
     def begin(self) -> None:
         """A server has become ready; `watch()` begins the watch once those who waited are in."""
@@ -143,19 +143,19 @@ class Vigil:
         self._watches = False
         self._cancel()
 
-    def join(self, visitor: ClientInfo = NOBODY) -> Visit:
+    def join(self, visitor: ClientInfo = NOBODY) -> PlayerSession:
         """One more is let in."""
         if self._timer is not None or self._asking is not None:
             self._log.debug("Cancelling the stop of %s", self._name)
         self._cancel()
         self._attendance = self._attendance.joined()
         self._log.debug("Total clients: %d", self.players)
-        visit = Visit(self, self._run, visitor, self._clock.seconds())
+        visit = PlayerSession(self, self._run, visitor, self._clock.seconds())
         self._visits[visit] = None
         self._changed()
         return visit
 
-    def left(self, visit: Visit, run: int, *, silent: bool = False) -> None:
+    def left(self, visit: PlayerSession, run: int, *, silent: bool = False) -> None:
         """One of those who were let in during that run is gone."""
         if run != self._run:
             return

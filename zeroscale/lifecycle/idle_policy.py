@@ -33,7 +33,7 @@ class IdlePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
+class SessionCounts:
     """Who was there, since the server became ready.
 
     :ivar ready_at: when it became ready.
@@ -48,15 +48,15 @@ class Attendance:
     grace_until: float
 
     @classmethod
-    def begin(cls, now: float) -> Attendance:
+    def begin(cls, now: float) -> SessionCounts:
         """The server has just become ready, and nobody is there yet."""
         return cls(ready_at=now, players=0, quiet_since=now, grace_until=now)
 
-    def joined(self) -> Attendance:
+    def joined(self) -> SessionCounts:
         """One more is relayed."""
         return replace(self, players=self.players + 1)
 
-    def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> Attendance:
+    def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> SessionCounts:
         """One of them, who had joined at `joined_at`, is gone.
 
         :param silent: it never said a word where clients do: a port scan, so that its short visit is one everywhere.
@@ -66,13 +66,13 @@ class Attendance:
             return replace(fewer, grace_until=max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE)))
         return replace(fewer, quiet_since=now)
 
-    def busy(self, now: float, policy: IdlePolicy) -> Attendance:
+    def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
         """The server itself said that somebody is there, or said nothing: look again later."""
         again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
         return replace(self, grace_until=max(self.grace_until, now + again))
 
 
-def sleep_at(attendance: Attendance, policy: IdlePolicy) -> float | None:
+def sleep_at(attendance: SessionCounts, policy: IdlePolicy) -> float | None:
     """When the server may be asked whether it can sleep; None while a player is relayed."""
     if attendance.players > 0:
         return None

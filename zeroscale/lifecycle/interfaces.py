@@ -15,8 +15,8 @@ from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.status import ProbeResult, Status
 
 
-class Plugin(Protocol):
-    """What the lifecycle asks of a plugin; `bridge.BridgedPlugin` says what each of these means."""
+class AdaptedPlugin(Protocol):
+    """What the lifecycle asks of a plugin; `bridge.PluginAdapter` says what each of these means."""
 
     can_signal: bool
     can_wait: bool
@@ -24,10 +24,10 @@ class Plugin(Protocol):
     can_adopt: bool
 
     @property
-    def is_elsewhere(self) -> bool: ...
+    def is_remote(self) -> bool: ...
 
     @property
-    def is_fronted(self) -> bool: ...
+    def is_load_balanced(self) -> bool: ...
 
     @property
     def server_address(self) -> tuple[str, int] | None: ...
@@ -67,7 +67,7 @@ class Readiness(Protocol):
     def problem(self) -> str | None: ...
 
 
-class Records(Protocol):
+class StartHistory(Protocol):
     """What is remembered of past starts and crashes."""
 
     @property
@@ -79,7 +79,7 @@ class Records(Protocol):
     def cleared(self) -> None: ...
 
 
-class Mirror(Protocol):
+class StatusCache(Protocol):
     """The real server's last status."""
 
     @property
@@ -87,7 +87,7 @@ class Mirror(Protocol):
     def store(self, status: Mapping[str, object]) -> None: ...
 
 
-class Counts(Protocol):
+class LifecycleStats(Protocol):
     """What is counted of a server's life."""
 
     def status_changed(self, status: Status, now: float) -> None: ...
@@ -97,7 +97,7 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class LifecyclePolicy:
     """How one server is to be treated. Durations are seconds.
 
     :ivar idle: when it may sleep.
@@ -123,7 +123,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class LifecycleDependencies:
     """What a lifecycle works with.
 
     :ivar clock: monotonic.
@@ -143,13 +143,13 @@ class Parts:
     """
 
     clock: IReactorTime
-    plugin: Plugin
-    construct: Callable[[], Plugin]
+    plugin: AdaptedPlugin
+    construct: Callable[[], AdaptedPlugin]
     probe: Probe
     readiness: Callable[[], Readiness]
-    records: Records
-    mirror: Mirror
-    counts: Counts
+    records: StartHistory
+    mirror: StatusCache
+    counts: LifecycleStats
     obstacle: Callable[[], str | None]
     logger: logging.Logger
     kept_awake: Callable[[], str | None] = lambda: None

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
 from zeroscale.lifecycle.effects import DOWN, Course
-from zeroscale.lifecycle.idle_monitor import NOBODY, Visit
-from zeroscale.lifecycle.interfaces import Parts, Policy
+from zeroscale.lifecycle.idle_monitor import NOBODY, PlayerSession
+from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 WARN_AGAIN = 60.0
@@ -24,7 +24,7 @@ SHUTTING_DOWN = "the proxy is shutting down"
 NOT_SERVED = "this server is not served here any more"
 
 
-class Lifecycle(Course):
+class ServerLifecycle(Course):
     """A server, from asleep to asleep.
 
     :param name: its name.
@@ -32,7 +32,7 @@ class Lifecycle(Course):
     :param parts: what it works with.
     """
 
-    def __init__(self, name: str, policy: Policy, parts: Parts) -> None:
+    def __init__(self, name: str, policy: LifecyclePolicy, parts: LifecycleDependencies) -> None:
         super().__init__(name, policy, parts)
         self._farewell = SHUTTING_DOWN
         self._unreachable_at = float("-inf")
@@ -40,7 +40,7 @@ class Lifecycle(Course):
     # What others ask
 
     @property
-    def visits(self) -> Sequence[Visit]:
+    def visits(self) -> Sequence[PlayerSession]:
         """Those of who is relayed to it, in the order in which they were let in."""
         return self._vigil.visits
 
@@ -80,7 +80,7 @@ class Lifecycle(Course):
             found = await self._incumbent.look()
         self._opened = True
         if found and not self._closing:
-            self._machine.found()
+            self._machine.server_found()
         elif self._waiters or self._wanted:
             self._machine.wake()
 
@@ -103,7 +103,7 @@ class Lifecycle(Course):
         else:
             self._wanted = True
 
-    def admit(self, visitor: ClientInfo = NOBODY) -> Deferred[Visit]:
+    def admit(self, visitor: ClientInfo = NOBODY) -> Deferred[PlayerSession]:
         """Waits until the server is ready, and counts one more player from that moment on.
 
         :param visitor: who it is.
@@ -164,7 +164,7 @@ class Lifecycle(Course):
                 return self._leave().addCallback(lambda _: self._close_plugin())
             self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
         closed = self._end(self._farewell)
-        self._machine.sleep()
+        self._machine.stop()
         self._tell_closers()
         return closed
 
@@ -197,7 +197,7 @@ class Lifecycle(Course):
         """Its operator has it stop now, whoever is on it."""
         self._wanted = False
         self._waiters.disappoint("its operator has put the server to sleep")
-        self._machine.sleep()
+        self._machine.stop()
 
     def reconsider(self, *, at_once: bool = False) -> None:
         """What kept it up may not do so any more.
@@ -215,7 +215,7 @@ class Lifecycle(Course):
         if self._status is Status.running:
             self._vigil.follow(replace(self._policy.idle, idle_shutdown=0.0, minimum_online=0.0))
         else:
-            self._machine.sleep()
+            self._machine.stop()
         self._tell_closers()
         return closed
 
@@ -234,12 +234,12 @@ class Lifecycle(Course):
         self._vigil.follow(self._policy.idle)
         return True
 
-    def follow(self, policy: Policy) -> None:
+    def follow(self, policy: LifecyclePolicy) -> None:
         """It is to be treated otherwise from now on."""
         self._policy = policy
         self._vigil.follow(policy.idle)
 
-    def replace_parts(self, parts: Parts, replaced: Callable[[], None]) -> None:
+    def replace_parts(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
         """It is to be another one from its next start on.
 
         :param replaced: called when it is; at once, where it does not run.
@@ -273,7 +273,7 @@ class Lifecycle(Course):
         # A start() that has not returned is on its way to a server that would be lost.
         if starting is None or self._plugin.interruptible_start:
             return succeed(None)
-        return starting.ended().addErrback(lambda _: None)
+        return starting.wait().addErrback(lambda _: None)
 
     def _may_retry(self) -> bool:
         return self._retry_at is not None and self._clock.seconds() >= self._retry_at

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
-class Watchers(Generic[T]):
+class Observers(Generic[T]):
     """All who watch one thing.
 
     :param fault: is told of one that has raised.

@@ -15,7 +15,7 @@ LONGEST_LINE = 1000
 """Characters; with `LINES_KEPT` lines at most about 0.5 MiB a server, and nothing for one that has not run."""
 
 
-class Scrollback:
+class OutputBuffer:
     """One server's."""
 
     def __init__(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.errors import ZeroscaleError
-from zeroscale.lifecycle.interfaces import Parts, Plugin
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
 from zeroscale.status import ProbeResult
 
 MIRROR_EVERY = 180.0
 """Seconds between two looks at a running server's own status for keeping it."""
 
 
-class Questions:
+class PlayerQuery:
     """One server's.
 
     :param clock: monotonic.
@@ -22,7 +22,7 @@ class Questions:
         self._clock = clock
         self._kept_at = float("-inf")
 
-    async def who_is_on(self, plugin: Plugin, parts: Parts, *, asks: bool) -> str | None:
+    async def who_is_on(self, plugin: AdaptedPlugin, parts: LifecycleDependencies, *, asks: bool) -> str | None:
         """Why it must not be stopped though nobody is relayed, in words for the log; None: nobody is on.
 
         :param asks: it can say so itself, as its plugin may, too.
@@ -38,7 +38,7 @@ class Questions:
             return f"it does not say who is on ({error})"
         return f"{players} on it that did not come through here" if players else None
 
-    def keep_status(self, answer: ProbeResult, parts: Parts) -> None:
+    def keep_status(self, answer: ProbeResult, parts: LifecycleDependencies) -> None:
         """Keeps how it looks, where it has said so."""
         if answer.status is not None:
             self._kept_at = self._clock.seconds()

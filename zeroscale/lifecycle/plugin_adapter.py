@@ -42,7 +42,7 @@ def from_coroutine(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     return Deferred.fromFuture(loop.create_task(coroutine))
 
 
-class BridgedPlugin:
+class PluginAdapter:
     """One constructed plugin `Server`, its coroutines as Deferreds.
 
     What goes wrong in a plugin comes out as `PluginError` with one line: a plugin's author may raise anything.
@@ -70,12 +70,12 @@ class BridgedPlugin:
         return getattr(self._plugin, "protocol", None) == "minecraft"
 
     @property
-    def is_elsewhere(self) -> bool:
+    def is_remote(self) -> bool:
         """Its server runs on another machine, or in a container: our directories are not the server's."""
         return bool(getattr(self._plugin, "remote", False))
 
     @property
-    def is_fronted(self) -> bool:
+    def is_load_balanced(self) -> bool:
         """Something in front of its server may take connections whether it runs or not: a cluster's load balancer."""
         return bool(getattr(self._plugin, "load_balanced", False))
 

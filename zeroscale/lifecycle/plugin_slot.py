@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.interfaces import Parts, Plugin
-from zeroscale.lifecycle.shielded_call import Call
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
+from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 LONGEST_CLOSE = 5.0
 """Seconds a plugin has to let go of its connections: nothing that could be lost hangs on it."""
@@ -21,7 +21,7 @@ LONGEST_CLOSE = 5.0
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
-class Incumbent:
+class PluginSlot:
     """One server's.
 
     :param name: the server's, for the log.
@@ -34,7 +34,12 @@ class Incumbent:
     """
 
     def __init__(
-        self, name: str, parts: Parts, log: Logger, found: Callable[[], None], paused: Callable[[], None]
+        self,
+        name: str,
+        parts: LifecycleDependencies,
+        log: Logger,
+        found: Callable[[], None],
+        paused: Callable[[], None],
     ) -> None:
         self._name = name
         self._log = log
@@ -43,8 +48,8 @@ class Incumbent:
         self.parts = parts
         self.plugin = parts.plugin
         self._worn_out = False
-        self._closing: Call[None] | None = None
-        self._next: tuple[Parts, Callable[[], None]] | None = None
+        self._closing: ShieldedCall[None] | None = None
+        self._next: tuple[LifecycleDependencies, Callable[[], None]] | None = None
 
     async def look(self) -> bool:
         """Whether a server of ours, started by an earlier proxy, is there; then it is this plugin's now.
@@ -75,7 +80,7 @@ class Incumbent:
         self._close(former)
         self._listen()
 
-    def replace(self, parts: Parts, replaced: Callable[[], None]) -> None:
+    def replace(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
         """Another one is to take its place.
 
         :param replaced: called when it has; see `take_next`.
@@ -96,8 +101,8 @@ class Incumbent:
     def close(self) -> Deferred[None]:
         """It is done with; fires when it has let go, or has taken too long for it."""
         if self._closing is None:
-            self._closing = Call(self._close(self.plugin))
-        return self._closing.ended()
+            self._closing = ShieldedCall(self._close(self.plugin))
+        return self._closing.wait()
 
     def _listen(self) -> None:
         plugin = self.plugin
@@ -113,7 +118,7 @@ class Incumbent:
         plugin.on_found(found)
         plugin.on_paused(paused)
 
-    def _close(self, plugin: Plugin) -> Deferred[None]:
+    def _close(self, plugin: AdaptedPlugin) -> Deferred[None]:
         def failed(failure: Failure) -> None:
             self._log.warning("%s: its plugin could not be closed: %s", self._name, failure.getErrorMessage())
 

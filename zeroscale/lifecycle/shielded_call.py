@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
-class Call(Generic[T]):
+class ShieldedCall(Generic[T]):
     """One such call. How it ends is told to all who wait, or ask later; if nobody does, it is nobody's business.
 
     :param running: what the call returned.
@@ -23,11 +23,11 @@ class Call(Generic[T]):
         running.addCallbacks(self._succeeded, self._failed)
 
     @property
-    def over(self) -> bool:
+    def done(self) -> bool:
         """Whether it has ended."""
         return self._said_again is not None
 
-    def ended(self) -> Deferred[T]:
+    def wait(self) -> Deferred[T]:
         """Fires as the call does; cancelling it leaves the call alone."""
         if self._said_again is not None:
             return self._said_again()

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.lifecycle.interfaces import Parts, Plugin, Policy
-from zeroscale.lifecycle.shielded_call import Call
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.status import ProbeResult
 
 LONGEST_LINE = 500
@@ -21,7 +21,7 @@ LONGEST_START = 4.0
 """How many start time-outs a start may last that goes on talking: a mod pack of an hour is not one, a loop is."""
 
 
-class Starting:
+class StartAttempt:
     """One attempt.
 
     :param name: the server's, for the log.
@@ -40,9 +40,9 @@ class Starting:
     def __init__(
         self,
         name: str,
-        plugin: Plugin,
-        parts: Parts,
-        policy: Policy,
+        plugin: AdaptedPlugin,
+        parts: LifecycleDependencies,
+        policy: LifecyclePolicy,
         log: logging.LoggerAdapter[logging.Logger],
         lives: Callable[[], None],
     ) -> None:
@@ -57,14 +57,14 @@ class Starting:
         self.adopted = False
         self.hindered = False
         self.is_there = False
-        self.call: Call[None] | None = None
+        self.call: ShieldedCall[None] | None = None
 
     @property
     def problem(self) -> str | None:
         """Why it does not answer, as far as that is known."""
         return self._readiness.problem
 
-    async def start(self, looking: Call[bool] | None) -> ProbeResult:
+    async def start(self, looking: ShieldedCall[bool] | None) -> ProbeResult:
         """Starts it, unless one of ours is there already.
 
         :param looking: a look for such a one that has begun already.
@@ -72,7 +72,7 @@ class Starting:
         :raises PluginError: it cannot be started.
         """
         try:
-            runs = (looking is not None and await looking.ended()) or await self._plugin.adopt()
+            runs = (looking is not None and await looking.wait()) or await self._plugin.adopt()
         except PluginError:
             self.hindered = True  # an API that is away, say, which is no server that crashes
             raise
@@ -80,13 +80,13 @@ class Starting:
             return await self.take_over()
         self._parts.moved(None)  # where it was reached the last time, another may be now
         obstacle = self._parts.obstacle()
-        if obstacle is None and not self._plugin.is_fronted and await self._parts.probe.connects():
+        if obstacle is None and not self._plugin.is_load_balanced and await self._parts.probe.connects():
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
             self.hindered = True
             raise PluginError(obstacle)
-        self.call = Call(self._plugin.start())
-        await self.call.ended()
+        self.call = ShieldedCall(self._plugin.start())
+        await self.call.wait()
         self.call = None
         return await self._first_answer()
 
@@ -100,7 +100,7 @@ class Starting:
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
         return await self._first_answer()
 
-    async def resume(self, pausing: Call[None] | None) -> ProbeResult:
+    async def resume(self, pausing: ShieldedCall[None] | None) -> ProbeResult:
         """Has one that was paused go on.
 
         :param pausing: the plugin's `pause()`.
@@ -111,8 +111,8 @@ class Starting:
         self._readiness.hurry()  # it has written its ready line long ago
         if pausing is not None:
             with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
-                await pausing.ended()
-        await Call(self._plugin.resume()).ended()
+                await pausing.wait()
+        await ShieldedCall(self._plugin.resume()).wait()
         return await self._readiness.run()
 
     def heard(self, line: str, deadline: float) -> float:

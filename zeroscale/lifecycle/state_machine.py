@@ -16,19 +16,19 @@ class Inputs(Protocol):
     def wake(self) -> None:
         """Somebody wants in."""
 
-    def found(self) -> None:
+    def server_found(self) -> None:
         """A server that an earlier proxy started is there."""
 
     def ready(self) -> None:
         """It answers."""
 
-    def sleep(self) -> None:
+    def stop(self) -> None:
         """It is to stop: it is idle, it was told to, or we end ourselves."""
 
     def pause(self) -> None:
         """It has been frozen: it is idle, and thaws faster than it starts."""
 
-    def ended(self) -> None:
+    def exited(self) -> None:
         """It is gone, as servers go."""
 
     def crashed(self, reason: str, detail: str) -> None:
@@ -38,14 +38,14 @@ class Inputs(Protocol):
         :param detail: why, for the operator.
         """
 
-    def deadline(self) -> None:
+    def timed_out(self) -> None:
         """The state has lasted as long as it may."""
 
     def release(self) -> None:
         """The operator says that a failed server may be tried again."""
 
 
-class Effects:
+class StateOutputs:
     """What a transition does; each is called right after its transition, in the new state."""
 
     def start(self) -> None:
@@ -56,15 +56,15 @@ class Effects:
         """Begin to watch a server that was found running."""
         raise NotImplementedError
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Resume a paused server, and see whether it answers."""
         raise NotImplementedError
 
-    def run(self) -> None:
+    def enter_running(self) -> None:
         """Let in who waits."""
         raise NotImplementedError
 
-    def freeze(self) -> None:
+    def pause(self) -> None:
         """Note that it is paused."""
         raise NotImplementedError
 
@@ -76,15 +76,15 @@ class Effects:
         """The start took too long: stop it, and call it failed."""
         raise NotImplementedError
 
-    def climb(self) -> None:
+    def escalate(self) -> None:
         """It does not stop: the next rung of the ladder."""
         raise NotImplementedError
 
-    def remember(self) -> None:
+    def wake_after_stop(self) -> None:
         """Somebody wants in once the stop is done."""
         raise NotImplementedError
 
-    def rest(self) -> None:
+    def enter_stopped(self) -> None:
         """It is gone; start again where somebody wants in."""
         raise NotImplementedError
 
@@ -92,16 +92,16 @@ class Effects:
         """It is gone, and should not be; tell those who wait."""
         raise NotImplementedError
 
-    def forgive(self) -> None:
+    def clear_failures(self) -> None:
         """Its crashes are forgotten."""
         raise NotImplementedError
 
 
-def _crash(inputs: Inputs, effects: Effects, reason: str, detail: str) -> None:
-    effects.fail(reason, detail)
+def _crash(inputs: Inputs, outputs: StateOutputs, reason: str, detail: str) -> None:
+    outputs.fail(reason, detail)
 
 
-builder = TypeMachineBuilder(Inputs, Effects)
+builder = TypeMachineBuilder(Inputs, StateOutputs)
 
 stopped = builder.state("stopped")
 starting = builder.state("starting")
@@ -112,12 +112,12 @@ failed = builder.state("failed")
 
 # Nothing moves: said of each pair, so that a pair nobody thought of is an error and not a silence.
 for state, inputs in (
-    (stopped, (Inputs.ready, Inputs.sleep, Inputs.pause, Inputs.ended, Inputs.deadline, Inputs.release)),
-    (starting, (Inputs.wake, Inputs.found, Inputs.pause, Inputs.release)),
-    (running, (Inputs.wake, Inputs.found, Inputs.ready, Inputs.deadline, Inputs.release)),
-    (stopping, (Inputs.found, Inputs.ready, Inputs.sleep, Inputs.pause, Inputs.release)),
-    (paused, (Inputs.found, Inputs.ready, Inputs.pause, Inputs.release)),
-    (failed, (Inputs.ready, Inputs.sleep, Inputs.pause, Inputs.ended, Inputs.deadline)),
+    (stopped, (Inputs.ready, Inputs.stop, Inputs.pause, Inputs.exited, Inputs.timed_out, Inputs.release)),
+    (starting, (Inputs.wake, Inputs.server_found, Inputs.pause, Inputs.release)),
+    (running, (Inputs.wake, Inputs.server_found, Inputs.ready, Inputs.timed_out, Inputs.release)),
+    (stopping, (Inputs.server_found, Inputs.ready, Inputs.stop, Inputs.pause, Inputs.release)),
+    (paused, (Inputs.server_found, Inputs.ready, Inputs.pause, Inputs.release)),
+    (failed, (Inputs.ready, Inputs.stop, Inputs.pause, Inputs.exited, Inputs.timed_out)),
 ):
     for nothing in inputs:
         state.upon(nothing).loop().returns(None)
@@ -125,34 +125,34 @@ stopped.upon(Inputs.crashed).loop().returns(None)
 failed.upon(Inputs.crashed).loop().returns(None)
 
 # What moves.
-stopped.upon(Inputs.wake).to(starting)(lambda _, effects: effects.start())
-stopped.upon(Inputs.found).to(starting)(lambda _, effects: effects.take_over())
+stopped.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
+stopped.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
 
-starting.upon(Inputs.ready).to(running)(lambda _, effects: effects.run())
-starting.upon(Inputs.sleep).to(stopping)(lambda _, effects: effects.stop())
-starting.upon(Inputs.deadline).to(stopping)(lambda _, effects: effects.give_up_starting())
-starting.upon(Inputs.ended).to(stopped)(lambda _, effects: effects.rest())
+starting.upon(Inputs.ready).to(running)(lambda _, outputs: outputs.enter_running())
+starting.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
+starting.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.give_up_starting())
+starting.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 starting.upon(Inputs.crashed).to(failed)(_crash)
 
-running.upon(Inputs.sleep).to(stopping)(lambda _, effects: effects.stop())
-running.upon(Inputs.pause).to(paused)(lambda _, effects: effects.freeze())
-running.upon(Inputs.ended).to(stopped)(lambda _, effects: effects.rest())
+running.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
+running.upon(Inputs.pause).to(paused)(lambda _, outputs: outputs.pause())
+running.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 running.upon(Inputs.crashed).to(failed)(_crash)
 
-stopping.upon(Inputs.wake).loop()(lambda _, effects: effects.remember())
-stopping.upon(Inputs.deadline).loop()(lambda _, effects: effects.climb())
-stopping.upon(Inputs.ended).to(stopped)(lambda _, effects: effects.rest())
+stopping.upon(Inputs.wake).loop()(lambda _, outputs: outputs.wake_after_stop())
+stopping.upon(Inputs.timed_out).loop()(lambda _, outputs: outputs.escalate())
+stopping.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 stopping.upon(Inputs.crashed).to(failed)(_crash)
 
-paused.upon(Inputs.wake).to(starting)(lambda _, effects: effects.thaw())
-paused.upon(Inputs.sleep).to(stopping)(lambda _, effects: effects.stop())
-paused.upon(Inputs.deadline).to(stopping)(lambda _, effects: effects.stop())
-paused.upon(Inputs.ended).to(stopped)(lambda _, effects: effects.rest())
+paused.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.resume())
+paused.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
+paused.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.stop())
+paused.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 paused.upon(Inputs.crashed).to(failed)(_crash)
 
-failed.upon(Inputs.wake).to(starting)(lambda _, effects: effects.start())
-failed.upon(Inputs.found).to(starting)(lambda _, effects: effects.take_over())
-failed.upon(Inputs.release).to(stopped)(lambda _, effects: effects.forgive())
+failed.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
+failed.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
+failed.upon(Inputs.release).to(stopped)(lambda _, outputs: outputs.clear_failures())
 
 Machine = builder.build()
-"""Called with the effects, makes a machine in the state `stopped`."""
+"""Called with the outputs, makes a machine in the state `stopped`."""

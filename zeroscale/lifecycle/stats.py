@@ -25,7 +25,7 @@ OTHER = "other"
 """Stands for the words beyond that."""
 
 
-class Counts:
+class StatsRecorder:
     """One server's counters. All of them only grow.
 
     :param status: the server's status.

@@ -11,15 +11,15 @@ import signal
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.lifecycle.escalation import Rung, Step, ladder
-from zeroscale.lifecycle.interfaces import Plugin, Policy
-from zeroscale.lifecycle.shielded_call import Call
+from zeroscale.lifecycle.escalation import ScheduledStep, StopStep, ladder
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecyclePolicy
+from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that does not stop."""
 
 
-class Stopping:
+class StopAttempt:
     """One stop.
 
     :param name: the server's, for the log.
@@ -31,18 +31,27 @@ class Stopping:
     """
 
     def __init__(
-        self, name: str, plugin: Plugin, policy: Policy, log: logging.LoggerAdapter[logging.Logger], now: float
+        self,
+        name: str,
+        plugin: AdaptedPlugin,
+        policy: LifecyclePolicy,
+        log: logging.LoggerAdapter[logging.Logger],
+        now: float,
     ) -> None:
         self._name = name
         self._plugin = plugin
         self._policy = policy
         self._log = log
         self._began = now
-        self._steps: list[Step] = list(ladder(policy.stop_timeout, policy.kill_timeout))
+        self._steps: list[ScheduledStep] = list(ladder(policy.stop_timeout, policy.kill_timeout))
         self.refused = False
 
     async def ask(
-        self, starting: Call[None] | None, frozen: bool, pausing: Call[None] | None, lives: Callable[[], None]
+        self,
+        starting: ShieldedCall[None] | None,
+        frozen: bool,
+        pausing: ShieldedCall[None] | None,
+        lives: Callable[[], None],
     ) -> None:
         """Asks it to stop.
 
@@ -60,30 +69,30 @@ class Stopping:
         if frozen:
             await self._thaw(pausing)
         try:
-            await Call(self._plugin.stop()).ended()
+            await ShieldedCall(self._plugin.stop()).wait()
         except ZeroscaleError:
-            if starting is None or starting.over:
+            if starting is None or starting.done:
                 raise
         if starting is None:
             return
-        too_early = not starting.over
+        too_early = not starting.done
         if await self._came_up(starting):
             lives()
             if too_early:
-                await Call(self._plugin.stop()).ended()
+                await ShieldedCall(self._plugin.stop()).wait()
 
-    async def _thaw(self, pausing: Call[None] | None) -> None:
+    async def _thaw(self, pausing: ShieldedCall[None] | None) -> None:
         if pausing is not None:
             with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
-                await pausing.ended()
+                await pausing.wait()
         try:
-            await Call(self._plugin.resume()).ended()
+            await ShieldedCall(self._plugin.resume()).wait()
         except ZeroscaleError as error:
             self._log.warning("%s is asked to stop though it could not be resumed: %s", self._name, error)
 
-    async def _came_up(self, starting: Call[None]) -> bool:
+    async def _came_up(self, starting: ShieldedCall[None]) -> bool:
         try:
-            await starting.ended()
+            await starting.wait()
         except ZeroscaleError as error:
             self._log.info("%s had not been started: %s", self._name, error)
             return False
@@ -92,11 +101,11 @@ class Stopping:
     @property
     def is_hopeless(self) -> bool:
         """Nothing is left to be done but to wait."""
-        return not (self._steps and self._plugin.can_signal) or self._steps[0].rung is Rung.unanswered
+        return not (self._steps and self._plugin.can_signal) or self._steps[0].rung is StopStep.unanswered
 
     def hurry(self, now: float) -> bool:
         """Somebody cannot wait: SIGTERM comes at once. Returns whether there is one to come still."""
-        if not self._steps or self._steps[0].rung is not Rung.terminate:
+        if not self._steps or self._steps[0].rung is not StopStep.terminate:
             return False
         self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
         self._began = now
@@ -110,14 +119,14 @@ class Stopping:
 
     def climb(self, now: float) -> bool:
         """It has not stopped: the next rung. Returns whether it is one that it has not answered."""
-        rung = self._steps.pop(0).rung if self._steps else Rung.unanswered
+        rung = self._steps.pop(0).rung if self._steps else StopStep.unanswered
         seconds = now - self._began
-        if rung is Rung.unanswered:
+        if rung is StopStep.unanswered:
             self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self._name, seconds)
             return True
         if not self._plugin.can_signal:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
-        elif rung is Rung.terminate:
+        elif rung is StopStep.terminate:
             self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
             self._send(signal.SIGTERM)
         else:

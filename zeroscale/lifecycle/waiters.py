@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ServerUnavailable
-from zeroscale.lifecycle.idle_monitor import Visit
+from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import ClientInfo
 
 
@@ -17,7 +17,7 @@ class Waiters:
     """All of them, in the order in which they came. Whoever is cancelled waits no more."""
 
     def __init__(self) -> None:
-        self._players: dict[Deferred[Visit], ClientInfo] = {}
+        self._players: dict[Deferred[PlayerSession], ClientInfo] = {}
         self._onlookers: dict[Deferred[None], None] = {}
 
     def __len__(self) -> int:
@@ -37,9 +37,9 @@ class Waiters:
         """The players' names."""
         return tuple(visitor.name for visitor in self._players.values())
 
-    def add(self, visitor: ClientInfo) -> Deferred[Visit]:
+    def add(self, visitor: ClientInfo) -> Deferred[PlayerSession]:
         """A player: fires with its visit."""
-        waiter: Deferred[Visit] = Deferred(self._leaves)
+        waiter: Deferred[PlayerSession] = Deferred(self._leaves)
         self._players[waiter] = visitor
         return waiter
 
@@ -49,7 +49,7 @@ class Waiters:
         self._onlookers[waiter] = None
         return waiter
 
-    def let_in(self, join: Callable[[ClientInfo], Visit]) -> None:
+    def let_in(self, join: Callable[[ClientInfo], PlayerSession]) -> None:
         """The server is ready."""
         players, self._players = self._players, {}
         onlookers, self._onlookers = self._onlookers, {}

@@ -18,8 +18,8 @@ from zeroscale.frontend.connection_limits import Network
 from zeroscale.frontend.decision import Policy as SessionPolicy
 from zeroscale.frontend.messages import Texts
 from zeroscale.lifecycle.idle_policy import IdlePolicy
-from zeroscale.lifecycle.interfaces import Policy
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.interfaces import LifecyclePolicy
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import construct, find_plugin
@@ -28,7 +28,7 @@ from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.system.files import server_directory
 
 
-def constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlugin]:
+def constructor(server: ServerConfig, config: Config) -> Callable[[], PluginAdapter]:
     """What makes a server's plugin.
 
     :raises ConfigError: there is no such plugin. What it makes raises that as well, for what does not fit it.
@@ -41,29 +41,29 @@ def constructor(server: ServerConfig, config: Config) -> Callable[[], BridgedPlu
         "state_directory": server_directory(config.state_directory, server.name),
     }
 
-    def make() -> BridgedPlugin:
-        return BridgedPlugin(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
+    def make() -> PluginAdapter:
+        return PluginAdapter(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
 
     return make
 
 
-def home_of(server: ServerConfig, config: Config, plugin: BridgedPlugin) -> Path:
+def home_of(server: ServerConfig, config: Config, plugin: PluginAdapter) -> Path:
     """Where the files are by which a server's operator says something: its working directory, if that is here.
 
     Of a server elsewhere, of which nobody has said that its directory is to be seen here, it is what we keep of it.
     """
-    if plugin.is_elsewhere and server.working_directory is None:
+    if plugin.is_remote and server.working_directory is None:
         return server_directory(config.state_directory, server.name)
     return server.directory
 
 
-def policy(config: ServerConfig, plugin: BridgedPlugin) -> Policy:
+def policy(config: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     """How a server is to be treated.
 
     :raises ConfigError: a pattern that is none.
     """
     minecraft = plugin.speaks_minecraft
-    return Policy(
+    return LifecyclePolicy(
         idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, short_visits=minecraft),
         pauses=config.idle_action != "stop",
         pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,

@@ -19,11 +19,11 @@ from zeroscale.errors import ControlError
 from zeroscale.frontend.admission import Admission
 from zeroscale.frontend.interfaces import Place
 from zeroscale.frontend.messages import Texts
-from zeroscale.lifecycle.interfaces import Parts, Policy
-from zeroscale.lifecycle.lifecycle import Lifecycle
-from zeroscale.lifecycle.output_buffer import Scrollback
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
-from zeroscale.lifecycle.stats import Counts
+from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.lifecycle import ServerLifecycle
+from zeroscale.lifecycle.output_buffer import OutputBuffer
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
+from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import Readiness
@@ -70,9 +70,9 @@ class Change:
 
     config: ServerConfig
     whole: Config
-    plugin: BridgedPlugin
-    make_plugin: Callable[[], BridgedPlugin]
-    policy: Policy
+    plugin: PluginAdapter
+    make_plugin: Callable[[], PluginAdapter]
+    policy: LifecyclePolicy
     texts: Texts
     admission: Admission
     changed: Sequence[str]
@@ -100,8 +100,8 @@ class Hosted:
         self._whole = whole
         self._reactor = reactor
         directory = server_directory(whole.state_directory, config.name)
-        self._counts = Counts(Status.stopped, reactor.seconds())
-        self._scrollback = Scrollback()
+        self._counts = StatsRecorder(Status.stopped, reactor.seconds())
+        self._scrollback = OutputBuffer()
         self._wishes = Wishes(directory, time.time)
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
@@ -113,7 +113,7 @@ class Hosted:
         self._records = Records(directory, self._world(plugin, self._files))
         self._mirror = Mirror(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
         parts = self._parts(config, plugin, make_plugin, self._files, self._keep_files)
-        self.lifecycle = Lifecycle(config.name, policy(config, plugin), parts)
+        self.lifecycle = ServerLifecycle(config.name, policy(config, plugin), parts)
         self.place = Place(
             self.lifecycle,
             texts(config) if self.speaks_minecraft else any_server.texts(config),
@@ -306,7 +306,7 @@ class Hosted:
     def _files_of(self, home: Path) -> tuple[GameFiles, KeepFiles]:
         return GameFiles(home), KeepFiles(home)
 
-    def _world(self, plugin: BridgedPlugin, files: GameFiles) -> Path | None:
+    def _world(self, plugin: PluginAdapter, files: GameFiles) -> Path | None:
         """The world that only one server may have; None where it has none, or only we keep anything of it."""
         kept = server_directory(self._whole.state_directory, self.name)
         return files.directory if plugin.speaks_minecraft and files.directory != kept else None
@@ -314,15 +314,15 @@ class Hosted:
     def _parts(
         self,
         config: ServerConfig,
-        plugin: BridgedPlugin,
-        make_plugin: Callable[[], BridgedPlugin],
+        plugin: PluginAdapter,
+        make_plugin: Callable[[], PluginAdapter],
         files: GameFiles,
         keep_files: KeepFiles,
-    ) -> Parts:
+    ) -> LifecycleDependencies:
         minecraft = plugin.speaks_minecraft
         probe = self._probe(config, files if minecraft else None)
         told = config.server_host, config.server_port
-        return Parts(
+        return LifecycleDependencies(
             clock=self._reactor,
             plugin=plugin,
             construct=make_plugin,

@@ -18,14 +18,14 @@ from zeroscale.config.secret_refs import Secret
 from zeroscale.control import socket_path as paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Texts
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.proxy.factory import admission, home_of
 from zeroscale.system import endpoints as listening
 
-MakePlugin = Callable[[ServerConfig], BridgedPlugin]
+MakePlugin = Callable[[ServerConfig], PluginAdapter]
 
 SHORTEST_HIDDEN = 3
 """Characters of a secret; one that is shorter stands in every other word."""
@@ -71,7 +71,7 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
     worlds: dict[Path, str] = {}
     for server in config.servers:
         path = join("servers", server.name)
-        plugins: list[BridgedPlugin] = []
+        plugins: list[PluginAdapter] = []
         for mistake in _of_server(server, path, reactor, make_plugin, plugins):
             yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
         for plugin in plugins:
@@ -93,7 +93,7 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
 
 
 def _of_server(
-    server: ServerConfig, path: str, reactor: Any, make_plugin: MakePlugin, plugins: list[BridgedPlugin]
+    server: ServerConfig, path: str, reactor: Any, make_plugin: MakePlugin, plugins: list[PluginAdapter]
 ) -> Iterator[Mistake]:
     for where in server.listen:
         yield from _raised(f"{path}.listen", partial(listening.check, reactor, where))
@@ -103,7 +103,7 @@ def _of_server(
     yield from unknown
     if not unknown:
         yield from _raised(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
-    needed = server.working_directory is not None or not any(plugin.is_elsewhere for plugin in plugins)
+    needed = server.working_directory is not None or not any(plugin.is_remote for plugin in plugins)
     if needed and not server.directory.is_dir():
         yield Mistake(
             f"{path}.working_directory", f"working directory {str(server.directory)!r} {_lacking(server.directory)}"

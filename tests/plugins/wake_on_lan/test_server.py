@@ -14,7 +14,7 @@ from plugins.watching import GLANCE, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.plugin_adapter import BridgedPlugin
+from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.plugins.support.tcp_check import Reach
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
@@ -147,7 +147,7 @@ async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Ma
 
 
 async def test_its_files_are_not_ours(subject: Machine) -> None:
-    assert BridgedPlugin(subject.make()).is_elsewhere
+    assert PluginAdapter(subject.make()).is_remote
 
 
 async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
