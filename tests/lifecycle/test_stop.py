@@ -108,6 +108,19 @@ def test_without_signals_the_stop_waits_for_a_start_that_has_not_returned() -> N
     assert scene.status() is Status.failed
 
 
+def test_without_signals_the_exit_is_waited_for_after_a_start_that_returned_late() -> None:
+    scene = Scene()
+    scene.plugin.can_signal = False
+    scene.slow_start = True
+    scene.life.wake("a player")
+    scene.life.sleep()
+    scene.plugin.started()
+    scene.plugin.stopped()
+    assert scene.status() is Status.stopping, "stop() has returned, but the process is still there"
+    scene.plugin.end(0)
+    assert scene.status() is Status.stopped
+
+
 def test_a_start_that_may_wait_for_ever_is_interrupted_by_the_stop() -> None:
     scene = Scene(start_timeout=10.0)
     scene.plugin.can_signal = False

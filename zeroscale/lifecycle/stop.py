@@ -64,7 +64,8 @@ class StopAttempt:
         self.refused = False
         if starting is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
             # Until its start() has returned, such a plugin's stop() may well do nothing.
-            await self._came_up(starting)
+            if await self._came_up(starting):
+                lives()
             starting = None
         if frozen:
             await self._thaw(pausing)
