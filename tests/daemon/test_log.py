@@ -144,7 +144,7 @@ def test_a_full_disk_is_no_endless_story() -> None:
         )
     )
     assert len(lines) <= 2
-    assert "a log line of zeroscale is lost: OSError(28, " in lines[0]
+    assert "a log line of zeroscale was lost: OSError(28, " in lines[0]
 
 
 def test_an_observer_that_the_user_has_chosen_stays() -> None:

@@ -385,7 +385,7 @@ async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World)
     proxy = await world.start(before)
     assert (first / ".zeroscale.lock").exists()
     other = Lock(second / ".zeroscale.lock")
-    other.take()
+    other.acquire()
     world.tell(world.server("one", listen, port, plugin="stub_server:Minecraft", working_directory=second))
     assert await proxy.reload() == ["one: changed: working_directory"]
     assert not (first / ".zeroscale.lock").exists()

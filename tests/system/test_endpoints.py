@@ -21,7 +21,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.connection_limits import normalised
 from zeroscale.system.endpoints import check, listen
-from zeroscale.system.socket_activation import Handed, HandedSocket
+from zeroscale.system.socket_activation import InheritedSocket, ServiceManagerEnvironment
 
 reactor: Any = global_reactor
 
@@ -240,8 +240,8 @@ def handed_over(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[s
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
         descriptors = [each.fileno() for each in sockets]
-        found = Handed(tuple(map(HandedSocket, names, descriptors)))
-        monkeypatch.setattr("zeroscale.system.endpoints.handed", lambda: found)
+        found = ServiceManagerEnvironment(tuple(map(InheritedSocket, names, descriptors)))
+        monkeypatch.setattr("zeroscale.system.endpoints.service_manager_environment", lambda: found)
         yield sockets
 
 
@@ -253,7 +253,7 @@ async def test_sockets_of_systemd_by_name(
     check(reactor, where)  # asked of any process, and only one of them has the sockets
     with handed_over(monkeypatch, "game", "game", "map", "a=b") as sockets:
         if not meant:
-            with pytest.raises(ConfigError, match="no such socket was handed to this process, but game, map, a=b; st"):
+            with pytest.raises(ConfigError, match=r"it passed: game, map, a=b\); start it"):
                 await listen(reactor, where, peers)
         for _ in range(2 if meant else 0):  # a door that is closed by a reload can be opened again
             async with listening(where, peers) as ports:
@@ -267,8 +267,8 @@ async def test_sockets_of_systemd_by_name(
 @pytest_twisted.ensureDeferred
 async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
-        found = Handed((HandedSocket("game", both.fileno()),))
-        monkeypatch.setattr("zeroscale.system.endpoints.handed", lambda: found)
+        found = ServiceManagerEnvironment((InheritedSocket("game", both.fileno()),))
+        monkeypatch.setattr("zeroscale.system.endpoints.service_manager_environment", lambda: found)
         async with listening("systemd:game", peers):
             came = peers.next
             with socket.create_connection(("127.0.0.1", both.getsockname()[1])):
@@ -281,19 +281,21 @@ async def test_a_port_that_systemd_has_opened_is_told_by_its_name(
 ) -> None:
     with handed_over(monkeypatch, "game") as [ours]:
         number = ours.getsockname()[1]
-        with pytest.raises(ConfigError, match="systemd has opened it for us: listen on 'systemd:game' instead"):
+        with pytest.raises(ConfigError, match=r"opened it for zeroscale; write listen = 'systemd:game'"):
             await listen(reactor, str(number), peers)
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_socket_that_was_not_handed_over(peers: Peers) -> None:
-    with pytest.raises(ConfigError, match="was handed to this process, but none at all; start it by its socket unit"):
+    with pytest.raises(
+        ConfigError, match=r"no socket of this name to the process \(it passed: none\); start it by its socket unit"
+    ):
         await listen(reactor, "systemd:game", peers)
 
 
 @pytest.mark.parametrize("where", ["systemd:", "systemd:a:b", "systemd:index=x", "systemd:name=", "systemd:x=y:name=a"])
 def test_what_cannot_be_said_of_systemd(where: str) -> None:
-    with pytest.raises(ConfigError, match="say systemd:NAME, as FileDescriptorName= of the socket unit has it"):
+    with pytest.raises(ConfigError, match="write systemd:NAME, as in FileDescriptorName= of the socket unit"):
         check(reactor, where)
 
 

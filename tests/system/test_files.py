@@ -14,14 +14,14 @@ import pytest
 
 from zeroscale.errors import ConfigError, StateError
 from zeroscale.system import files as storage
-from zeroscale.system.files import KeptFile, Lock, read_bounded, server_directory, write_atomically
+from zeroscale.system.files import BackgroundFile, Lock, read_bounded, server_directory, write_atomically
 
 HOLDER = """
 import sys
 from pathlib import Path
 from zeroscale.system.files import Lock
 lock = Lock(Path(sys.argv[1]))
-lock.take()
+lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -116,7 +116,7 @@ def test_reading_a_fifo_neither_blocks_nor_succeeds(tmp_path: Path) -> None:
 
 
 def test_a_kept_file_has_the_latest_content(tmp_path: Path) -> None:
-    kept = KeptFile(tmp_path / "file")
+    kept = BackgroundFile(tmp_path / "file")
     for number in range(100):
         kept.write(b"%d" % number)
     kept.flush()
@@ -133,7 +133,7 @@ def test_writing_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.
         written.append(content)
 
     monkeypatch.setattr(storage, "write_atomically", slow)
-    kept = KeptFile(tmp_path / "file")
+    kept = BackgroundFile(tmp_path / "file")
     for content in (b"first", b"skipped", b"last"):
         kept.write(content)
         while kept._next == b"first":  # taken up by the thread
@@ -147,7 +147,7 @@ def test_writing_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.
 def test_each_kind_of_refusal_is_one_line_until_the_disk_takes_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = KeptFile(tmp_path / "file")
+    kept = BackgroundFile(tmp_path / "file")
     lines = []
     for failing in (errno.ENOSPC, errno.ENOSPC, errno.EACCES, errno.ENOSPC, None, errno.ENOSPC):
 
@@ -168,12 +168,12 @@ def test_a_lock_names_its_holder(tmp_path: Path) -> None:
     holder = Holder(path)
     try:
         with pytest.raises(StateError) as refused:
-            Lock(path).take()
+            Lock(path).acquire()
     finally:
         holder.kill()
     who = f"another zeroscale (process {holder.process.pid})"
-    mend = "stop that one first, or give each server its own directory and port"
-    assert str(refused.value) == f"{who} serves this already, and holds {path}: {mend}"
+    advice = "stop it first, or give each server its own directory and port"
+    assert str(refused.value) == f"{who} holds {path}: {advice}"
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     Holder(path).kill()
     assert path.exists()
     lock = Lock(path)
-    lock.take()
+    lock.acquire()
     assert lock.held
     assert path.read_text() == f"{os.getpid()}\n"
     lock.release()
@@ -189,19 +189,19 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 
 def test_two_servers_of_one_process_do_not_share_a_lock(tmp_path: Path) -> None:
     first, second = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
-    first.take()
+    first.acquire()
     with pytest.raises(StateError, match="another server of this zeroscale holds"):
-        second.take()
+        second.acquire()
     first.release()
-    second.take()
+    second.acquire()
     second.release()
 
 
 def test_a_released_lock_leaves_no_file_and_may_be_taken_again(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "lock")
     for _ in range(2):
-        lock.take()
-        lock.take()
+        lock.acquire()
+        lock.acquire()
         lock.release()
         lock.release()
         assert not lock.held
@@ -224,7 +224,7 @@ def test_a_file_removed_between_opening_and_locking_is_not_taken_for_the_lock(
 
     monkeypatch.setattr(os, "open", remove_after_opening)
     lock = Lock(path)
-    lock.take()
+    lock.acquire()
     with pytest.raises(StateError):
-        Lock(path).take()
+        Lock(path).acquire()
     lock.release()

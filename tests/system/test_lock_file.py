@@ -13,7 +13,7 @@ from zeroscale.system import lock_file
 
 def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    descriptor = lock_file.opened(path)
+    descriptor = lock_file.open_lock_file(path)
     try:
         assert not os.get_inheritable(descriptor)
         assert lock_file.is_named(path, descriptor)
@@ -28,14 +28,14 @@ def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError) as raised:
-        lock_file.opened(tmp_path / "lock")
+        lock_file.open_lock_file(tmp_path / "lock")
     assert raised.value.errno == errno.ELOOP
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
-    os.close(lock_file.opened(tmp_path / "lock", os.O_RDONLY))
+    os.close(lock_file.open_lock_file(tmp_path / "lock", os.O_RDONLY))
 
 
 def test_a_file_that_may_not_be_written_is_opened_for_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_file_that_may_not_be_written_is_opened_for_reading(tmp_path: Path, mo
         return real(path, flags, mode)
 
     monkeypatch.setattr(os, "open", refusing)  # root may write anything
-    descriptor = lock_file.opened(tmp_path / "lock")
+    descriptor = lock_file.open_lock_file(tmp_path / "lock")
     try:
         assert os.read(descriptor, 10) == b"words"
     finally:

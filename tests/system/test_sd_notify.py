@@ -17,11 +17,11 @@ from zeroscale.system.sd_notify import (
     LONGEST_STATUS,
     MOST_SERVERS,
     STATUS_GAP,
-    Notices,
     NotifySocket,
+    ServiceNotifier,
     status_line,
 )
-from zeroscale.system.socket_activation import Handed
+from zeroscale.system.socket_activation import ServiceManagerEnvironment
 
 SLEEPING = ServerSnapshot("creative", Status.stopped, 0.0)
 BUSY = ServerSnapshot("survival", Status.running, 0.0, players=3)
@@ -59,7 +59,9 @@ class Scene:
         self.views = [BUSY, SLEEPING]
         self.relay: list[Deferred[None]] | None = None
         address = None if manager is None else manager.address
-        self.notices = Notices(self.clock, Handed((), address, watchdog), lambda: self.views, self.sign_of_life)
+        self.notices = ServiceNotifier(
+            self.clock, ServiceManagerEnvironment((), address, watchdog), lambda: self.views, self.sign_of_life
+        )
 
     def sign_of_life(self) -> Deferred[None]:
         if self.relay is None:
@@ -155,8 +157,11 @@ def test_a_relay_that_hangs_is_no_sign_of_life(manager: Manager) -> None:
 
 def test_a_relay_that_cannot_be_asked_is_a_fault(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(manager, watchdog=10.0)
-    scene.notices = Notices(
-        scene.clock, Handed((), manager.address, 10.0), list, lambda: fail(ZeroDivisionError("a defect"))
+    scene.notices = ServiceNotifier(
+        scene.clock,
+        ServiceManagerEnvironment((), manager.address, 10.0),
+        list,
+        lambda: fail(ZeroDivisionError("a defect")),
     )
     scene.notices.ready()
     assert "a defect" in caplog.text
@@ -180,7 +185,7 @@ def test_a_manager_that_is_gone_is_one_line(address: str, caplog: pytest.LogCapt
     notify_socket.send("READY=1")
     notify_socket.send("STOPPING=1")
     [line] = caplog.messages
-    assert line.startswith("The service manager cannot be told how we are: ")
+    assert line.startswith("Cannot notify the service manager: ")
 
 
 def test_sending_leaves_no_descriptor(manager: Manager) -> None:

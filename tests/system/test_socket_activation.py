@@ -8,13 +8,13 @@ import pytest
 from processes import python
 from socket_parent import SocketParent
 
-from zeroscale.system.socket_activation import FIRST_DESCRIPTOR, Handed, take
+from zeroscale.system.socket_activation import FIRST_DESCRIPTOR, ServiceManagerEnvironment, pop_environment
 
 MINE = 4711
 
 
 def test_nothing_is_handed_over() -> None:
-    assert take({"PATH": "/bin"}, MINE) == Handed()
+    assert pop_environment({"PATH": "/bin"}, MINE) == ServiceManagerEnvironment()
 
 
 def test_all_of_it_leaves_the_environment() -> None:
@@ -28,7 +28,7 @@ def test_all_of_it_leaves_the_environment() -> None:
         "LISTEN_FDNAMES": "game",
         "LISTEN_PIDFDID": "7",
     }
-    assert take(environment, MINE) == Handed((), "/run/notify", 2.5)
+    assert pop_environment(environment, MINE) == ServiceManagerEnvironment((), "/run/notify", 2.5)
     assert environment == {"PATH": "/bin"}
 
 
@@ -43,14 +43,14 @@ def test_all_of_it_leaves_the_environment() -> None:
     ],
 )
 def test_no_watchdog(environment: dict[str, str]) -> None:
-    assert take(environment, MINE).watchdog is None
+    assert pop_environment(environment, MINE).watchdog is None
 
 
 HEIR = f"""
 import os
 {{first}}
-from zeroscale.system.socket_activation import handed
-found = handed()
+from zeroscale.system.socket_activation import service_manager_environment
+found = service_manager_environment()
 print([(each.name, each.descriptor) for each in found.sockets], os.get_inheritable({FIRST_DESCRIPTOR}))
 print(sorted(key for key in os.environ if key.startswith("LISTEN")))
 """
@@ -76,4 +76,4 @@ def test_sockets_that_listen_are_found(tmp_path: Path, first: str, named: bool, 
 
 
 def test_a_number_that_is_none() -> None:
-    assert take({"LISTEN_FDS": "many", "LISTEN_PID": str(MINE)}, MINE).sockets == ()
+    assert pop_environment({"LISTEN_FDS": "many", "LISTEN_PID": str(MINE)}, MINE).sockets == ()

@@ -146,6 +146,6 @@ def test_without_its_socket_it_says_what_is_missing(scene: Scene) -> None:
         assert program.wait() == 1
     [line] = program.lines
     assert line.endswith(
-        "cannot listen on 'systemd:game': no such socket was handed to this process, but none at all; start it by its "
-        "socket unit, which says FileDescriptorName="
+        "cannot listen on 'systemd:game': systemd passed no socket of this name to the process (it passed: none); "
+        "start it by its socket unit, with this name as FileDescriptorName="
     )

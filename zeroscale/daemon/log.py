@@ -1,7 +1,7 @@
-"""Where log lines go: on stderr, or into twistd's log.
+"""Send log lines to stderr, or into twistd's log.
 
-Everything of ours logs through the standard library. Twisted logs through a system of its own; each function here
-joins the two, in one direction only, so that no line can go round in a circle.
+zeroscale logs through the standard library, Twisted through a system of its own. Each function here connects the two in
+one direction only, so that no line can loop.
 """
 
 from __future__ import annotations
@@ -31,94 +31,97 @@ from twisted.python.logfile import LogFile
 
 from zeroscale.config.model import LogConfig
 from zeroscale.daemon.log_format import JsonLines, TextLines
+from zeroscale.reactor import Reactor
 from zeroscale.system.privileges import give, owner
 
-AS_EVER = LogConfig()
+DEFAULTS = LogConfig()
 
 TWISTD_LOG = "twistd.log"
-"""twistd's own default."""
+"""twistd's default file name."""
 
 
 class TwistedLogHandler(logging.Handler):
-    """Writes into Twisted's log, whose observers (twistd's log file with its rotation, syslog) stay as they are."""
+    """Writes into Twisted's log, with the observers that twistd has set up: its log file with rotation, or syslog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Logs one line; a record that cannot be formatted is reported as stdlib logging does, never raised."""
+        """Log one record; one that cannot be formatted is reported as stdlib logging does, and raises nothing."""
         try:
-            # the name of the connection that is served just then would stand before the line
+            # without a system, Twisted prefixes the line with the name of the current connection
             twisted_log.msg(self.format(record), system="-")
         except Exception:
             self.handleError(record)
 
 
 class FileHandler(logging.StreamHandler[TextIO]):
-    """Writes into the file that would be twistd's log, while what is said on stderr goes into Twisted's log."""
+    """Writes into twistd's log file directly. stderr is redirected into Twisted's log then."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Says in one line, on the real stderr, that a record could not be written.
+        """Report on the real stderr, in one line, that a record could not be written.
 
-        Python's own way ends in `sys.stderr`, which is Twisted's log here, which is this file: for ever, once the disk
-        is full.
+        The default writes to `sys.stderr`, which is redirected into this file: an endless loop on a full disk.
         """
         with contextlib.suppress(OSError, ValueError):  # a daemon may have no stderr
             if sys.__stderr__ is not None:
-                sys.__stderr__.write(f"zeroscale: a log line of {record.name} is lost: {sys.exc_info()[1]!r}\n")
+                sys.__stderr__.write(f"zeroscale: a log line of {record.name} was lost: {sys.exc_info()[1]!r}\n")
 
 
-def to_stderr(level: int, told: LogConfig = AS_EVER) -> None:
-    """Lines of `level` and above go to stderr, and of Twisted's own what is a warning or worse."""
-    _send(logging.StreamHandler(), level, told)
+def to_stderr(level: int, config: LogConfig = DEFAULTS) -> None:
+    """Log to stderr: zeroscale's records of `level` and above, Twisted's own of WARNING and above."""
+    _install_handler(logging.StreamHandler(), level, config)
     observer = FilteringLogObserver(STDLibLogObserver("twisted"), [LogLevelFilterPredicate(LogLevel.warn)])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
 def to_twisted(
-    level: int, told: LogConfig = AS_EVER, twistd: Mapping[str, Any] | None = None, reactor: Any = None
+    level: int,
+    config: LogConfig = DEFAULTS,
+    twistd: Mapping[str, Any] | None = None,
+    reactor: Reactor | None = None,
 ) -> ILogObserver | None:
-    """Lines of `level` and above go into twistd's log.
+    """Log records of `level` and above into twistd's log.
 
     As text they are messages of Twisted's log, in twistd's form. As JSON they are the lines of its file, and Twisted's
-    own messages become such lines as well.
+    own messages become JSON lines too.
 
-    :param twistd: its options; None: it is not twistd that runs us.
-    :param reactor: where the file is rotated when SIGUSR1 asks for it, as twistd does; or opened anew, where somebody
-        else has moved it away, which twistd does not.
-    :returns: what Twisted's log has to be given to instead of twistd's own observer; None: that one is right.
+    :param twistd: twistd's options; None: not run by twistd.
+    :param reactor: rotates the file on SIGUSR1, as twistd does, or reopens it where it was moved away; required with
+        `twistd`.
+    :return: the observer to use instead of twistd's; None: twistd's own.
     """
-    Factory.noisy = False  # a factory comes and goes with every question to the real server
-    file = None if twistd is None else _twistds_file(twistd, reactor)
-    if told.format != "json" or file is None:
-        _send(TwistedLogHandler(), level, told)
+    Factory.noisy = False  # a factory is made for every probe
+    file = None if twistd is None else _twistd_log_file(twistd, reactor)
+    if config.format != "json" or file is None:
+        _install_handler(TwistedLogHandler(), level, config)
         return None if file is None else textFileLogObserver(file)
-    _send(FileHandler(file), level, told)
-    logging.getLogger("twisted").setLevel(min(level, logging.INFO))  # as twistd's log has them, whatever ours are
+    _install_handler(FileHandler(file), level, config)
+    logging.getLogger("twisted").setLevel(min(level, logging.INFO))  # as in twistd's own log, whatever `level` is
     return STDLibLogObserver("twisted")
 
 
-def _send(handler: logging.Handler, level: int, told: LogConfig) -> None:
-    lines = JsonLines if told.format == "json" else TextLines
-    handler.setFormatter(lines(addresses=told.addresses))
+def _install_handler(handler: logging.Handler, level: int, config: LogConfig) -> None:
+    lines = JsonLines if config.format == "json" else TextLines
+    handler.setFormatter(lines(addresses=config.addresses))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
-    # at debug asyncio tells which selector it uses, in the middle of the server's story
+    # at DEBUG asyncio logs its selector, which says nothing to an operator
     logging.getLogger("asyncio").setLevel(max(level, logging.INFO))
 
 
-def _twistds_file(twistd: Mapping[str, Any], reactor: Any) -> TextIO | None:
-    """The file that twistd would log to; None: it logs to syslog, or as a `--logger` of the user's says."""
+def _twistd_log_file(twistd: Mapping[str, Any], reactor: Reactor | None) -> TextIO | None:
+    """Return the file that twistd logs to; None: it logs to syslog, or through the user's `--logger`."""
     if twistd["syslog"] or twistd["logger"]:
         return None
     name = twistd["logfile"]
     if twistd["nodaemon"] and name in (None, "", "-"):
         return sys.stdout
     if name == "-":
-        return None  # twistd says itself that a daemon has no stdout
+        return None  # twistd itself refuses: a daemon has no stdout
     file = LogFile.fromFullPath(str(Path(name or TWISTD_LOG).absolute()))  # twistd changes its directory
-    heir = owner(twistd.get("uid"), twistd.get("gid"))
-    if heir is not None and os.geteuid() == 0:
-        give(Path(file.path), heir)
-    if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+    new_owner = owner(twistd.get("uid"), twistd.get("gid"))
+    if new_owner is not None and os.geteuid() == 0:
+        give(Path(file.path), new_owner)
+    if reactor is not None and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
         signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(partial(_rotate, file)))
     return cast(TextIO, file)
 

@@ -1,7 +1,6 @@
-"""What one line of the log looks like: as text, `LEVEL:logger:message`, or as one JSON object.
+"""Format a log record as text (LEVEL:logger:message) or as one JSON object.
 
-A record is one line's worth whatever is in it: strangers choose names and hosts, servers write what they like, and none
-of them can begin a line of ours or steer a terminal. Knows not where lines go.
+Names of players, hosts and server output are untrusted: nothing in a record can begin a line or control a terminal.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ from datetime import UTC, datetime
 FORM = "%(levelname)s:%(name)s:%(message)s"
 
 HIDDEN = "[address]"
-"""Stands where an address is kept out of the log."""
+"""Replaces an address that is kept out of the log."""
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a cursor, breaks a line, turns the reading direction, or is no character; all but newline and tab."""
+"""Control characters, line separators, bidirectional controls and surrogates; not newline and tab."""
 
 IPV6 = re.compile(
-    r"(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # a word, or a colour, may end there
+    r"(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # after a word or a colour code
     r"\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?",
     re.I,
 )
 IPV4 = re.compile(r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?")
-"""With brackets, zone and port, where they are there."""
+"""An address with its brackets, zone and port, where present."""
 
 OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception"})
 NO_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "asctime", "taskName"}) | OWN_FIELDS
-"""What is no field of its own, though it is an attribute of a record."""
+"""Attributes of every record, which are not fields of its own."""
 
 
 class TextLines(logging.Formatter):
-    """LEVEL:logger:message; what goes on in another line is indented there.
+    """LEVEL:logger:message; further lines of the message are indented.
 
     :param addresses: whether addresses are shown.
     """
@@ -45,6 +44,7 @@ class TextLines(logging.Formatter):
         self._addresses = addresses
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text, without its final newline."""
         text = super().format(record)
         if not self._addresses:
             text = without_addresses(text)
@@ -54,7 +54,7 @@ class TextLines(logging.Formatter):
 class JsonLines(logging.Formatter):
     """One JSON object, in ASCII: `time`, `level`, `logger`, `message`, and the record's own fields.
 
-    A record's fields are what it was given as `extra`; those that are None are left out.
+    A record's own fields are those of its `extra`; fields that are None are left out.
 
     :param addresses: whether addresses are shown.
     """
@@ -64,6 +64,7 @@ class JsonLines(logging.Formatter):
         self._addresses = addresses
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a JSON object, without its final newline."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname,
@@ -80,14 +81,14 @@ class JsonLines(logging.Formatter):
 
     def _shown(self, value: object) -> object:
         if isinstance(value, float):
-            return value if math.isfinite(value) else None  # JSON has no other
+            return value if math.isfinite(value) else None  # JSON has neither NaN nor infinity
         if value is None or isinstance(value, int):
             return value
         return str(value) if self._addresses else without_addresses(str(value))
 
 
 def without_addresses(text: str) -> str:
-    """The text, with `HIDDEN` for each IP address in it but the loopback and unspecified ones, which tell of nobody."""
+    """Replace each IP address in a text by `HIDDEN`, except loopback and unspecified addresses."""
     return IPV4.sub(_hidden, IPV6.sub(_hidden, text))
 
 
@@ -95,7 +96,7 @@ def _hidden(match: re.Match[str]) -> str:
     whole, address = match[0], match[1]
     tail = ""
     if address.endswith(":") and not address.endswith("::"):
-        # a colon of the sentence
+        # the colon belongs to the sentence
         address, tail = address[:-1], ":"
     try:
         parsed = ipaddress.ip_address(address)

@@ -1,6 +1,6 @@
-"""The `zeroscale` command: installs the reactor, runs the service in the foreground, ends with a clean exit code.
+"""The `zeroscale` command: install the reactor, run the proxy in the foreground, return an exit code.
 
-It must not import, before the reactor is installed, anything that imports the global one.
+Before the reactor is installed, nothing may be imported that imports the global reactor.
 """
 
 from __future__ import annotations
@@ -16,43 +16,41 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from zeroscale.daemon import log as logs
-from zeroscale.daemon import options
+from zeroscale.daemon import log, options
 from zeroscale.daemon.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.system.socket_activation import handed
+from zeroscale.system.socket_activation import service_manager_environment
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 logger = logging.getLogger(__name__)
 
-
 LONGEST_LINE = 4096
-"""Characters of one line typed on our console; a longer one is cut in several."""
+"""Characters of one line typed on the console; a longer line is cut into several."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a proxy until it is told to end.
+    """Run a proxy until a signal or the console stops it.
 
-    :param argv: the words after the program's name; None: the process's own.
-    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a command line or a file that makes no sense.
+    :param argv: the command-line arguments; None: those of the process.
+    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a mistake in the command line or the file.
     """
-    handed()  # before anything is started that could inherit it
+    service_manager_environment()  # before any child could inherit it
     try:
         invocation = options.parse(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
-        _complain(error)
+        _print_error(error)
         return EXIT_USAGE
-    logs.to_stderr(invocation.log_level, invocation.config.log)
+    log.to_stderr(invocation.log_level, invocation.config.log)
     reactor = install_reactor()
-    from zeroscale.proxy import service  # what it is made of imports the global reactor
+    from zeroscale.proxy import service  # imports the global reactor
 
     try:
         service.check(invocation.config, file=invocation.config_file)
         proxy = service.make_service(invocation.config, reactor, invocation.read_again, invocation.config_file)
     except ZeroscaleError as error:
-        _complain(error)
+        _print_error(error)
         return EXIT_FAILED
     foreground = Foreground(proxy, reactor)
     names = [server.name for server in invocation.config.servers]
@@ -62,18 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if invocation.console:
         reactor.callWhenRunning(Console(reactor, foreground.end, proxy.command).start)
     reactor.run(installSignalHandlers=False)
-    # All is down. Python takes its handlers away on its way out, and one signal more would then spoil the exit code.
+    # Python removes its signal handlers when it exits; another signal would then change the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     return foreground.exit_code
 
 
 class Console:
-    """What is typed on our standard input: `stop` ends us, anything else is for the server. Panels know no other way.
+    """Commands from standard input, as game panels send them: `stop` stops the proxy, other lines go to the server.
 
-    Read in a thread: on a terminal, a reactor that reads its input would leave its output non-blocking as well.
+    Standard input is read in a thread: if the reactor read it, a terminal's output would become non-blocking too.
 
-    :param reactor: whose thread `stop` and `command` are called in.
+    :param reactor: calls `stop` and `command` in its thread.
     """
 
     def __init__(
@@ -84,7 +82,7 @@ class Console:
         self._command = command
 
     def start(self) -> None:
-        """Begins to read. The end of the input is no end of ours: a daemon's input is empty."""
+        """Begin to read. The end of the input does not stop the proxy: the input of a daemon is empty."""
         threading.Thread(target=self._read, name="console", daemon=True).start()
 
     def _read(self) -> None:
@@ -92,58 +90,58 @@ class Console:
             self._reactor.callFromThread(self.typed, line.strip())
 
     def typed(self, line: str) -> None:
-        """One line has been typed."""
+        """Handle one line."""
         if line == "stop":
-            logger.info("Told to stop")
+            logger.info("stop on the console: stopping")
             self._stop()
         elif line:
             self._command(line)
 
 
 class Foreground:
-    """One run of a proxy in a process of its own.
+    """One run of a proxy in the foreground.
 
-    :ivar exit_code: what the process is to end with, once the reactor has stopped.
+    :ivar exit_code: the exit code of the process, valid once the reactor has stopped.
     """
 
     def __init__(self, proxy: Proxy, reactor: AsyncioSelectorReactor) -> None:
         self.exit_code = EXIT_CLEAN
         self._proxy = proxy
         self._reactor = reactor
-        self._told_to_end: Deferred[None] = Deferred()
+        self._end_requested: Deferred[None] = Deferred()
 
     def begin(self) -> None:
-        """Starts the proxy; the reactor is stopped when all is over."""
-        life = Deferred.fromCoroutine(self._live())
-        life.addErrback(self._fail)
-        life.addBoth(lambda _: self._reactor.stop())
+        """Start the proxy; the reactor stops when the proxy has stopped."""
+        run = Deferred.fromCoroutine(self._run())
+        run.addErrback(self._fail)
+        run.addBoth(lambda _: self._reactor.stop())
 
     def end(self) -> None:
-        """Stops the proxy, once it has started; said twice, it means nothing more."""
-        if not self._told_to_end.called:
-            self._told_to_end.callback(None)
+        """Stop the proxy, once it has started. Further calls do nothing."""
+        if not self._end_requested.called:
+            self._end_requested.callback(None)
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         try:
             await self._proxy.start()
         except ZeroscaleError as error:
             self._fail(Failure(error))
         else:
-            self._proxy.fatal.addErrback(self._die)
-            await self._told_to_end
+            self._proxy.fatal.addErrback(self._proxy_failed)
+            await self._end_requested
         await self._proxy.stop()
 
-    def _die(self, failure: Failure) -> None:
+    def _proxy_failed(self, failure: Failure) -> None:
         self._fail(failure)
         self.end()
 
     def _fail(self, failure: Failure) -> None:
         self.exit_code = EXIT_FAILED
-        _complain(failure.value)
+        _print_error(failure.value)
         if not failure.check(ZeroscaleError):
-            logger.critical("this is a defect of zeroscale itself", exc_info=failure.value)
+            logger.critical("this is a defect of zeroscale", exc_info=failure.value)
 
 
-def _complain(error: BaseException | None) -> None:
+def _print_error(error: BaseException | None) -> None:
     for line in lines_of(error):
         sys.stderr.write(f"zeroscale: error: {line}\n")

@@ -1,6 +1,6 @@
-"""What a proxy in the foreground and a proxy as a daemon share: the reactor, the signals, how errors are said.
+"""What `zeroscale` and `twistd zeroscale` share: installing the reactor, signal handlers, exit codes.
 
-Like cli.py and tap.py this is loaded before a reactor is installed, and must not import what imports one.
+Like `main` and `tap` this is loaded before a reactor is installed, and must not import the global reactor.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ EXIT_USAGE = 2
 
 
 class Proxy(Protocol):
-    """What `service.make_service()` makes, as those who run it know it."""
+    """The proxy, as the process that runs it uses it. `proxy.service.ProxyService` implements it."""
 
     def prepare(self, owner: Owner) -> Deferred[None]:
-        """What only root can do, before this process becomes `owner`; fails as `start()` does after it."""
+        """Do as root what needs root, before the process switches to `owner`."""
         ...
 
     def start(self) -> Deferred[None]:
-        """Listens; fails with `ZeroscaleError` when it cannot."""
+        """Listen; the Deferred fails with `ZeroscaleError` if that is not possible."""
         ...
 
     def stop(self) -> Deferred[None]:
-        """The graceful end: fires when the servers are down. Allowed after a start that failed, too."""
+        """Stop; the Deferred fires when the servers are down. Also allowed after a start that failed."""
         ...
 
     def hurry(self) -> None:
-        """Makes a running `stop()` quicker, as far as no data is lost by it."""
+        """Make a running `stop()` quicker without losing data: send SIGTERM now."""
         ...
 
     def command(self, line: str) -> None:
-        """One line for the consoles of the servers."""
+        """Send a line to the consoles of the servers."""
         ...
 
     def reload(self) -> Deferred[Sequence[str]]:
-        """Reads the configuration again; fires with what has changed, a line each."""
+        """Read the configuration again; the Deferred fires with one line for each change."""
         ...
 
     @property
     def fatal(self) -> Deferred[None]:
-        """Fails when something died without which the proxy cannot go on."""
+        """Return a Deferred that fails when the proxy cannot go on."""
         ...
 
 
 class Interrupts:
-    """SIGTERM and SIGINT, counted: the first stops, the second hurries that, the third leaves the servers running."""
+    """Signal handlers: the first SIGTERM or SIGINT stops, the second hurries, the third exits; SIGHUP reloads."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class Interrupts:
         proxy: Proxy,
         names: Sequence[str],
     ) -> None:
-        """Makes it; `install()` puts it to work.
+        """Prepare the handlers; `install()` installs them.
 
-        :param loop: the loop that the reactor runs on.
-        :param stop: what the first one calls.
-        :param proxy: whose stop the second one hurries.
-        :param names: the servers' names.
+        :param loop: the reactor's event loop.
+        :param stop: called by the first SIGTERM or SIGINT.
+        :param proxy: reloaded by SIGHUP, hurried by the second SIGTERM or SIGINT.
+        :param names: the servers' names, for the log.
         """
         self._loop = loop
         self._stop = stop
@@ -87,13 +87,13 @@ class Interrupts:
         self._count = 0
 
     def install(self) -> None:
-        """Replaces the process's signal handlers; to be called once the reactor runs."""
+        """Replace the signal handlers of the process; call this once the reactor runs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.interrupt, number)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def reload(self) -> None:
-        """SIGHUP: the configuration is read again."""
+        """Read the configuration again (SIGHUP)."""
         self._proxy.reload().addCallbacks(self._reloaded, self._not_reloaded)
 
     def _reloaded(self, changes: Sequence[str]) -> None:
@@ -106,13 +106,13 @@ class Interrupts:
             logger.error("Not reloaded: %s", line, exc_info=None if expected else failure.value)
 
     def interrupt(self, number: signal.Signals) -> None:
-        """One more of them."""
+        """Count one more SIGTERM or SIGINT: the second hurries, the third exits at once."""
         self._count += 1
         if self._count == 1:
             logger.info("%s: stopping", number.name)
             self._stop(number)
         elif self._count == 2:
-            logger.warning("%s again: hurrying; a third one would leave the server running", number.name)
+            logger.warning("%s again: hurrying; a third one exits at once and leaves the server running", number.name)
             self._proxy.hurry()
         else:
             self._leave(number)
@@ -121,15 +121,15 @@ class Interrupts:
         names = ", ".join(self._names)
         logger.critical("%s a third time: %s is left as recorded, for the next start to adopt", number.name, names)
         logging.shutdown()
-        # not sys.exit(): on the way out asyncio kills the child processes that it still knows
+        # not sys.exit(): asyncio would kill the child processes that it knows
         os._exit(EXIT_FAILED)
 
 
 def install_reactor() -> AsyncioSelectorReactor:
-    """Installs Twisted's asyncio reactor, on a loop that is also asyncio's current one, and with a monotonic clock.
+    """Install Twisted's asyncio reactor on asyncio's current event loop, with a monotonic clock.
 
-    :return: the reactor; the installed one, if it is of that kind.
-    :raises ConfigError: another one is installed already.
+    :return: the reactor; an asyncio reactor that is installed already is used.
+    :raises ConfigError: a reactor of another kind is installed already.
     """
     from twisted.internet import asyncioreactor
 
@@ -141,7 +141,7 @@ def install_reactor() -> AsyncioSelectorReactor:
 
     if not isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
         raise ConfigError(f"Twisted's asyncio reactor is needed, but {type(reactor).__name__} is installed already")
-    # Its own clock is the wall clock: whoever sets that back by an hour would have every timer wait an hour more.
+    # Its clock is the wall clock: setting that back by an hour would delay every timer by an hour.
     if not reactor.running:
         reactor.seconds = time.monotonic
     return reactor

@@ -51,7 +51,7 @@ class WorldLock:
     def remove(self) -> None:
         """Takes its file away, unless a server has it."""
         with contextlib.suppress(OSError):  # it is not there, or not ours: an empty file harms nobody
-            descriptor = lock_file.opened(self.path, os.O_RDONLY)
+            descriptor = lock_file.open_lock_file(self.path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if lock_file.is_named(self.path, descriptor):
@@ -60,7 +60,7 @@ class WorldLock:
                 os.close(descriptor)
 
     def _locked(self) -> int:
-        descriptor = lock_file.opened(self.path)
+        descriptor = lock_file.open_lock_file(self.path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -28,8 +28,8 @@ from zeroscale.proxy.server_manager import Serving
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.reports import ProxyReport, RelayReport
 from zeroscale.system.privileges import Owner, make_directories
-from zeroscale.system.sd_notify import Notices
-from zeroscale.system.socket_activation import handed
+from zeroscale.system.sd_notify import ServiceNotifier
+from zeroscale.system.socket_activation import service_manager_environment
 from zeroscale.version import VERSION
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ class ProxyService:
         )
         self._serving = Serving(config, reactor, self._house, self._told, self._in_turn)
         self._watchers: dict[object, Callable[[str], None]] = {}
-        self._notices = Notices(reactor, handed(), self._serving.views, self._relays.sign_of_life)
+        self._notices = ServiceNotifier(
+            reactor, service_manager_environment(), self._serving.views, self._relays.sign_of_life
+        )
         self._changing = DeferredLock()
         self._relaying = False
         self._stopping = False

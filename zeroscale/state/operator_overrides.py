@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from zeroscale.state.flag_files import DEFAULT_TEXT
-from zeroscale.system.files import KeptFile, read_bounded
+from zeroscale.system.files import BackgroundFile, read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Wishes:
 
     def __init__(self, directory: Path, now: Callable[[], float]) -> None:
         self._path = directory / "operator.json"
-        self._kept = KeptFile(self._path)
+        self._kept = BackgroundFile(self._path)
         self._now = now
         self._wishes = _Wishes()
 

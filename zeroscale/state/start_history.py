@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from zeroscale.errors import StateError
-from zeroscale.system.files import KeptFile, Lock, read_bounded
+from zeroscale.system.files import BackgroundFile, Lock, read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Records:
     def __init__(self, directory: Path, world: Path | None = None) -> None:
         self._directory = directory
         self._file = directory / "record.json"
-        self._kept = KeptFile(self._file)
+        self._kept = BackgroundFile(self._file)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
         self._record = _Record()
@@ -68,7 +68,7 @@ class Records:
         """
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.take()
+            self._lock.acquire()
         except OSError as error:
             raise StateError(
                 f"cannot use {self._directory}: {error.strerror}; give another place with --state_directory"
@@ -148,7 +148,7 @@ class Records:
         if self._world_lock is None or self._world_lock.held:
             return
         try:
-            self._world_lock.take()
+            self._world_lock.acquire()
         except OSError as error:
             logger.warning(
                 "Cannot lock %s (%s): nothing but its own session.lock keeps a second zeroscale from this world",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.system.files import KeptFile, read_bounded
+from zeroscale.system.files import BackgroundFile, read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Mirror:
 
     def __init__(self, directory: Path, fallback: Callable[[], Mapping[str, object] | None]) -> None:
         self._file = directory / "status.json"
-        self._kept = KeptFile(self._file)
+        self._kept = BackgroundFile(self._file)
         self._fallback = fallback
         self._stored: Mapping[str, object] | None = None
         self._read = False

@@ -1,4 +1,4 @@
-"""Small files that must survive a power cut, and locks on directories. It does not know what is in them."""
+"""Atomic writes, bounded reads, a background writer for small files, and an exclusive lock on a file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from zeroscale.system import lock_file
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]{0,99}")
-"""Of a server: one path component that is neither hidden nor an option, on every file system (255 bytes)."""
+"""A server's name: one path component that is neither hidden nor an option, and fits every file system (255 bytes)."""
 
 LONGEST_LOCK_CONTENT = 20
-"""A process id in decimal, and a newline."""
+"""Bytes: a process id in decimal and a newline."""
 
 
 def server_directory(state_directory: Path, name: str) -> Path:
-    """Where the server of this name keeps what outlives us.
+    """Return the state directory of the server of this name.
 
-    :raises ConfigError: the name cannot be a directory's.
+    :raises ConfigError: the name cannot be the name of a directory.
     """
     if NAME.fullmatch(name) is None:
         raise ConfigError(
@@ -37,11 +37,11 @@ def server_directory(state_directory: Path, name: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces the file: after a crash at any moment it has the old content or the new one, never a part.
+    """Replace a file: after a crash at any moment it has the old content or the new one, never a part.
 
-    One writer at a time; the caller holds the directory's lock.
+    Only one writer at a time is allowed; the caller holds the directory's lock.
 
-    :raises OSError: the disk refused; the file has its old content, or the new one where only the last fsync failed.
+    :raises OSError: writing failed; the file has its old content, or the new one where only the last fsync failed.
     """
     new = path.with_name(f"{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -63,11 +63,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes | None:
-    """The file's content; None where there is none. Anything but a regular file counts as a damaged one.
+    """Return the content of a file; None if there is no file.
 
-    :param limit: in bytes.
+    :param limit: the most bytes it may have.
     :raises OSError: it cannot be read.
-    :raises ValueError: it is longer, or no file.
+    :raises ValueError: it is longer, or not a regular file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a FIFO would block
@@ -82,12 +82,12 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     return content
 
 
-class KeptFile:
-    """A small file that is written often enough that nobody should wait for the disk, 20 ms and more a time.
+class BackgroundFile:
+    """A small file that is written in a thread, since a synchronous write takes 20 ms and more.
 
-    A disk that refuses costs one line in the log for each kind of refusal, and nothing else.
+    A failure to write is logged once for each kind of error, and the content is kept in memory.
 
-    :param path: the file; its directory is there.
+    :param path: the file; its directory exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,16 +98,16 @@ class KeptFile:
         self._reported: set[int | None] = set()
 
     def write(self, content: bytes) -> None:
-        """Has the file replaced (`write_atomically`) in a thread, that ends with it; the latest content counts."""
+        """Replace the file (`write_atomically`) in a thread; only the latest content counts."""
         with self._lock:
             self._next = content
             if self._writer is None:
-                # Not a daemon: Python's own end waits for the disk.
-                self._writer = threading.Thread(target=self._write, name=f"writes {self.path.name}")
+                # Not a daemon thread: the interpreter waits for the write when it exits.
+                self._writer = threading.Thread(target=self._write, name=f"write {self.path.name}")
                 self._writer.start()
 
     def flush(self) -> None:
-        """Waits until all is written."""
+        """Wait until everything is written."""
         writer = self._writer
         if writer is not None:
             writer.join()
@@ -130,9 +130,9 @@ class KeptFile:
 
 
 class Lock:
-    """An exclusive lock on a file that carries the holder's process id. The kernel frees it when we die.
+    """An exclusive lock on a file that contains the holder's process id. The kernel releases it when the holder dies.
 
-    :param path: the file; there only while somebody holds the lock, or has died holding it.
+    :param path: the file; it exists only while the lock is held, or after the holder was killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,49 +141,48 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether we hold it."""
+        """Return whether this process holds the lock."""
         return self._descriptor is not None
 
-    def take(self) -> None:
-        """Takes the lock, or says who has it.
+    def acquire(self) -> None:
+        """Acquire the lock.
 
-        :raises StateError: another one holds it.
-        :raises OSError: the file can be neither made nor locked.
+        :raises StateError: another process, or another server of this one, holds it; the message names the process.
+        :raises OSError: the file can be neither created nor locked.
         """
         while self._descriptor is None:
-            descriptor = lock_file.opened(self.path)
+            descriptor = lock_file.open_lock_file(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, LONGEST_LOCK_CONTENT, 0).decode("ascii", "replace").strip()
                 os.close(descriptor)
-                raise StateError(_held(holder, self.path)) from None
+                raise StateError(_held_message(holder, self.path)) from None
             except OSError:
                 os.close(descriptor)
                 raise
             if lock_file.is_named(self.path, descriptor):
                 self._descriptor = descriptor
-            else:  # its last holder removed it between our opening and our locking it
+            else:  # its last holder removed the file after it was opened here and before it was locked
                 os.close(descriptor)
-        with contextlib.suppress(OSError):  # a full disk, or a file that is not ours: the lock holds without its words
+        with contextlib.suppress(OSError):  # a full disk, or a file of another user: the lock holds without the id
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Gives the lock back and removes its file. More often than taken does nothing."""
+        """Release the lock and remove its file. Does nothing where the lock is not held."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
         try:
-            with contextlib.suppress(OSError):  # a directory that has become read-only, or is gone
+            with contextlib.suppress(OSError):  # the directory is read-only now, or removed
                 self.path.unlink()
         finally:
             os.close(descriptor)
 
 
-def _held(holder: str, path: Path) -> str:
+def _held_message(holder: str, path: Path) -> str:
     if holder == str(os.getpid()):
-        return f"another server of this zeroscale holds {path}: give each a directory of its own"
-    who = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
-    mend = "stop that one first, or give each server its own directory and port"
-    return f"{who} serves this already, and holds {path}: {mend}"
+        return f"another server of this zeroscale holds {path}: give each server its own directory"
+    owner = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
+    return f"{owner} holds {path}: stop it first, or give each server its own directory and port"

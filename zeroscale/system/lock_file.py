@@ -1,7 +1,4 @@
-"""A file whose only use is the lock on it: opening it, and seeing whether it is still the one of its name.
-
-Who locks it, and what for, is the caller's.
-"""
+"""Open a lock file, and check that an open lock file is still the one at its path."""
 
 from __future__ import annotations
 
@@ -9,13 +6,13 @@ import os
 from pathlib import Path
 
 
-def opened(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    """Opens it for `fcntl.flock`, without ever waiting and through no link.
+def open_lock_file(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
+    """Open a file for `fcntl.flock`, without blocking and without following a symlink.
 
-    :param flags: as `os.open` has them. A file of another user's, which can be locked all the same, is opened for
-        reading.
-    :returns: a descriptor, which no child inherits by itself; the caller closes it.
-    :raises OSError: it can be neither opened nor made.
+    :param flags: as of `os.open`. A file of another user that may not be written is opened for reading, which is
+        enough for a lock.
+    :return: a descriptor that children do not inherit; the caller closes it.
+    :raises OSError: the file can be neither opened nor created.
     """
     further = os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -25,9 +22,9 @@ def opened(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
 
 
 def is_named(path: Path, descriptor: int) -> bool:
-    """Whether this is still the file of that name: its last holder may have removed it after it was opened.
+    """Return whether the open file is still the one at the path: its last holder may have removed it since.
 
-    :raises OSError: it cannot be seen.
+    :raises OSError: the path cannot be examined.
     """
     try:
         named = path.stat(follow_symlinks=False)

@@ -1,6 +1,6 @@
-"""Directories for a user that this process is about to become: made while it is still root, and given away.
+"""Create directories as root for the user that this process will switch to.
 
-What is there already keeps its owner: root does not hand out what somebody else has made.
+Directories that exist keep their owner.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who is to own what is made.
+    """The owner of files and directories that are created.
 
-    :ivar user_id: None: it stays as it is.
-    :ivar group_id: likewise.
+    :ivar user_id: None: not changed.
+    :ivar group_id: None: not changed.
     """
 
     user_id: int | None
@@ -29,18 +29,22 @@ class Owner:
 
 
 def owner(user_id: int | None, group_id: int | None) -> Owner | None:
-    """Whom this process is to become; None: it stays who it is. As twistd has it, a user brings its own group."""
+    """Return the user and group that twistd switches to; None: it does not switch.
+
+    Like twistd, a user without a group means the user's own group.
+    """
     if user_id is None and group_id is None:
         return None
     if user_id is not None and group_id is None:
-        with contextlib.suppress(KeyError):  # a number that has no name has no group either
+        with contextlib.suppress(KeyError):  # an id without an entry has no group either
             group_id = pwd.getpwuid(user_id).pw_gid
     return Owner(user_id, group_id)
 
 
 def make_directories(paths: Iterable[Path], owner: Owner) -> None:
-    """Makes what is missing of these, with their parents, each of which is then the owner's. What cannot be made is
-    left to who needs it, and tells better what for.
+    """Create the missing directories and their missing parents, and give each to the owner.
+
+    A directory that cannot be created is skipped: the code that needs it reports that better.
     """
     for path in paths:
         missing = [each for each in (path, *path.parents) if not each.exists()]
@@ -49,13 +53,13 @@ def make_directories(paths: Iterable[Path], owner: Owner) -> None:
                 directory.mkdir(mode=0o755)
                 give(directory, owner)
             except OSError as error:
-                logger.debug("Not made: %s", error)
+                logger.debug("Directory not created: %s", error)
                 break
 
 
 def give(path: Path, owner: Owner) -> None:
-    """Makes it the owner's.
+    """Change the owner of a file or directory.
 
-    :raises OSError: it cannot be done.
+    :raises OSError: it cannot be changed.
     """
     os.chown(path, -1 if owner.user_id is None else owner.user_id, -1 if owner.group_id is None else owner.group_id)

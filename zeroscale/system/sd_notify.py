@@ -1,7 +1,6 @@
-"""Telling a service manager how we are: sd_notify(3), and the watchdog's sign of life.
+"""Notify a service manager: readiness, status, stopping and the watchdog, by sd_notify(3).
 
-The protocol is a datagram of a few lines; the package that offers it on PyPI is of 2017, hides every error and would
-still leave all that stands here to do. What the servers and the relay are is handed in.
+The protocol is a datagram of a few lines. The packages on PyPI that offer it hide errors and cover only the sending.
 """
 
 from __future__ import annotations
@@ -10,52 +9,39 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.status import ServerSnapshot, Status
-from zeroscale.system.socket_activation import Handed
+from zeroscale.system.socket_activation import ServiceManagerEnvironment
 
 logger = logging.getLogger(__name__)
 
 LONGEST_SEND = 1.0
-"""Seconds that a datagram may wait for room: the manager's queue holds a few hundred, or it is not well itself."""
+"""Seconds that sending may block: the service manager's queue holds a few hundred datagrams."""
 
 STATUS_GAP = 1.0
-"""Seconds between two STATUS=, at least: a hundred players who join at once are one change to who reads it."""
+"""Least seconds between two STATUS= notifications, so that a hundred joins at once are one notification."""
 
 EXTEND_EVERY = 10.0
 EXTENSION = 60.0
-"""Seconds: while servers stop, the manager is asked every `EXTEND_EVERY` to wait for so long from then on."""
+"""Seconds: while servers stop, every `EXTEND_EVERY` the service manager is asked to wait another `EXTENSION`."""
 
 MOST_SERVERS = 20
 LONGEST_STATUS = 1000
-"""Servers, and characters: systemd takes datagrams of up to 4096 bytes, and nobody reads so long a line."""
+"""Servers and characters in STATUS=: systemd accepts datagrams of up to 4096 bytes."""
 
 DOWN = (Status.stopped, Status.failed)
 
-WORDS = {Status.stopped: "sleeping"}
-
-
-class Clock(Protocol):
-    """What is needed of Twisted's reactor."""
-
-    def callLater(self, delay: float, callable: Callable[..., object], /, *args: object) -> IDelayedCall:
-        """Calls in so many seconds."""
-        ...
-
-    def seconds(self) -> float:
-        """The time of the clock that `callLater` goes by."""
-        ...
+STATUS_WORDS = {Status.stopped: "sleeping"}
 
 
 class NotifySocket:
-    """Where datagrams go. Without an address it takes them and does nothing.
+    """The service manager's notification socket. Without an address, sending does nothing.
 
-    :param address: as `NOTIFY_SOCKET` has it: a path, or `@` and an abstract name.
+    :param address: the value of `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -66,42 +52,42 @@ class NotifySocket:
         return self._address is not None
 
     def send(self, *lines: str) -> None:
-        """Sends one datagram of these lines; one that cannot be sent is logged, once."""
+        """Send one datagram of these lines. Only the first failure is logged."""
         if self._address is None:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as ours:
-                ours.settimeout(LONGEST_SEND)
-                ours.connect(self._address)
-                ours.send("\n".join(lines).encode())
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(LONGEST_SEND)
+                sender.connect(self._address)
+                sender.send("\n".join(lines).encode())
         except (OSError, ValueError) as error:
             if not self._warned:
                 self._warned = True
-                logger.warning("The service manager cannot be told how we are: %s", error)
+                logger.warning("Cannot notify the service manager: %s", error)
 
 
-class Notices:
-    """All that a service manager is told of one proxy. Does nothing where there is none.
+class ServiceNotifier:
+    """The notifications of one proxy to its service manager. Does nothing where there is none.
 
-    :param clock: the reactor.
-    :param handed: what the manager has handed to us.
-    :param views: the servers as they are now.
-    :param sign_of_life: asks the relay for one; fires once it has answered.
+    :param clock: the reactor's clock.
+    :param environment: what the service manager passed to this process.
+    :param snapshots: returns the servers as they are now.
+    :param heartbeat: asks the relay for an answer; fires once it has answered.
     """
 
     def __init__(
         self,
-        clock: Clock,
-        handed: Handed,
-        views: Callable[[], Sequence[ServerSnapshot]],
-        sign_of_life: Callable[[], Deferred[None]],
+        clock: IReactorTime,
+        environment: ServiceManagerEnvironment,
+        snapshots: Callable[[], Sequence[ServerSnapshot]],
+        heartbeat: Callable[[], Deferred[None]],
     ) -> None:
         self._clock = clock
-        self._socket = NotifySocket(handed.notify_socket)
-        self._views = views
-        self._sign_of_life = sign_of_life
+        self._socket = NotifySocket(environment.notify_socket)
+        self._snapshots = snapshots
+        self._heartbeat = heartbeat
         # Twice as often as is asked for, as sd_watchdog_enabled(3) advises.
-        self._feed_every = None if handed.watchdog is None else handed.watchdog / 2
+        self._feed_every = None if environment.watchdog is None else environment.watchdog / 2
         self._watchdog: IDelayedCall | None = None
         self._unanswered = False
         self._status: IDelayedCall | None = None
@@ -111,78 +97,78 @@ class Notices:
         self._is_ready = False
 
     def ready(self) -> None:
-        """All doors are open, and servers that still run have been taken over. Also after a reload."""
-        self._last_status = status_line(self._views())
+        """Notify that every port is open and running servers are adopted; also the end of a reload."""
+        self._last_status = status_line(self._snapshots())
         self._socket.send("READY=1", f"STATUS={self._last_status}")
         self._is_ready = True
         if self._feed_every is not None and self._watchdog is None:
-            self._ask()
+            self._request_heartbeat()
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready()` is its end."""
+        """Notify that a reload has begun; `ready()` ends it."""
         self._socket.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def changed(self) -> None:
-        """A server is not what it was. The manager is told soon, with what changes meanwhile."""
+        """Notify soon that a server has changed; changes within `STATUS_GAP` are one notification."""
         if self._socket and self._is_ready and self._status is None:
             wait = self._status_at + STATUS_GAP - self._clock.seconds()
-            self._status = self._clock.callLater(max(0.0, wait), self._tell_status)
+            self._status = self._clock.callLater(max(0.0, wait), self._send_status)
 
     def stopping(self) -> None:
-        """The servers are being stopped, which takes as long as a save does."""
+        """Notify that the servers are being stopped, and ask for more time until they have stopped."""
         self._socket.send("STOPPING=1")
         if self._socket:
             self._extend()
 
     def stopped(self) -> None:
-        """There is no more to tell."""
+        """Cancel all timers; nothing is sent any more."""
         self._is_ready = False
         for timer in (self._watchdog, self._status, self._extension):
             if timer is not None and timer.active():
                 timer.cancel()
 
-    def _tell_status(self) -> None:
+    def _send_status(self) -> None:
         self._status = None
         self._status_at = self._clock.seconds()
-        line = status_line(self._views())
+        line = status_line(self._snapshots())
         if line != self._last_status:
             self._last_status = line
             self._socket.send(f"STATUS={line}")
 
     def _extend(self) -> None:
-        # A server that ignores SIGTERM is nothing to wait for: the manager's own time-out has the last word then.
-        if any(not view.stop_timed_out and view.status not in DOWN for view in self._views()):
+        # For a server that ignores SIGTERM no more time is asked: the service manager's own time-out applies then.
+        if any(not snapshot.stop_timed_out and snapshot.status not in DOWN for snapshot in self._snapshots()):
             self._socket.send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * 1e6)}")
         self._extension = self._clock.callLater(EXTEND_EVERY, self._extend)
 
-    def _ask(self) -> None:
+    def _request_heartbeat(self) -> None:
         assert self._feed_every is not None
-        self._watchdog = self._clock.callLater(self._feed_every, self._ask)
+        self._watchdog = self._clock.callLater(self._feed_every, self._request_heartbeat)
         if not self._unanswered:
             self._unanswered = True
-            self._sign_of_life().addCallbacks(self._feed, self._not_alive)
+            self._heartbeat().addCallbacks(self._send_heartbeat, self._heartbeat_failed)
 
-    def _feed(self, _: None) -> None:
+    def _send_heartbeat(self, _: None) -> None:
         self._unanswered = False
         self._socket.send("WATCHDOG=1")
 
-    def _not_alive(self, failure: Failure) -> None:
+    def _heartbeat_failed(self, failure: Failure) -> None:
         logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
 
-def status_line(views: Iterable[ServerSnapshot]) -> str:
-    """How the servers are, in one line for people."""
-    said = [_of_one(view) for view in sorted(views, key=lambda view: view.name)]
-    if len(said) > MOST_SERVERS:
-        said[MOST_SERVERS:] = [f"and {len(said) - MOST_SERVERS} more"]
-    line = "; ".join(said)
+def status_line(snapshots: Iterable[ServerSnapshot]) -> str:
+    """Return the state of the servers in one line."""
+    parts = [_server_status(snapshot) for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.name)]
+    if len(parts) > MOST_SERVERS:
+        parts[MOST_SERVERS:] = [f"and {len(parts) - MOST_SERVERS} more"]
+    line = "; ".join(parts)
     return line if len(line) <= LONGEST_STATUS else line[: LONGEST_STATUS - 3] + "..."
 
 
-def _of_one(view: ServerSnapshot) -> str:
-    words = [f"{view.name} {WORDS.get(view.status, view.status.value)}"]
-    if view.players:
-        words.append("1 player" if view.players == 1 else f"{view.players} players")
-    if view.stop_timed_out:
+def _server_status(snapshot: ServerSnapshot) -> str:
+    words = [f"{snapshot.name} {STATUS_WORDS.get(snapshot.status, snapshot.status.value)}"]
+    if snapshot.players:
+        words.append("1 player" if snapshot.players == 1 else f"{snapshot.players} players")
+    if snapshot.stop_timed_out:
         words.append("does not stop")
     return ", ".join(words)

@@ -1,7 +1,7 @@
-"""What a service manager hands to its service: open sockets, where to report, how often to show a sign of life.
+"""What a service manager passes to its service: open sockets, the notify socket, the watchdog interval.
 
-It comes by the environment (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)) and is taken out of it, so that no
-program that a plugin starts takes it for its own. Knows nothing of what becomes of it.
+It comes in the environment (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)) and is removed from it, so that no
+child process takes it for its own.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ FIRST_DESCRIPTOR = 3
 """sd_listen_fds(3): `SD_LISTEN_FDS_START`."""
 
 MOST_SOCKETS = 4096
-"""Far above what a unit may list; a number that is greater is no number of sockets."""
+"""More than a unit can list; a larger number is ignored."""
 
 UNNAMED = "unknown"
-"""sd_listen_fds(3): what a socket is called that was given no name."""
+"""sd_listen_fds(3): the name of a socket without a name."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandedSocket:
-    """A socket that listens already.
+class InheritedSocket:
+    """A listening socket that the service manager opened.
 
-    :ivar name: its `FileDescriptorName=`; where the unit gives none, the unit's own name.
-    :ivar descriptor: ours for as long as the process lives; to be duplicated, not closed.
+    :ivar name: its `FileDescriptorName=`; where the unit gives none, the name of the unit.
+    :ivar descriptor: open for as long as the process lives; duplicate it, do not close it.
     """
 
     name: str
@@ -35,42 +35,47 @@ class HandedSocket:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """All of it.
+class ServiceManagerEnvironment:
+    """What the service manager passed to this process.
 
-    :ivar sockets: in the order in which they were handed over.
-    :ivar notify_socket: where to report, as `NOTIFY_SOCKET` has it; None: nobody wants to hear.
-    :ivar watchdog: seconds within which a sign of life is expected, again and again; None: it is not.
+    :ivar sockets: the listening sockets, in the order of the unit.
+    :ivar notify_socket: the value of `NOTIFY_SOCKET`; None: the service manager wants no notifications.
+    :ivar watchdog: seconds within which each heartbeat is expected; None: there is no watchdog.
     """
 
-    sockets: tuple[HandedSocket, ...] = ()
+    sockets: tuple[InheritedSocket, ...] = ()
     notify_socket: str | None = None
     watchdog: float | None = None
 
 
 @functools.cache
-def handed() -> Handed:
-    """What this process was handed. The first call takes it: to be made before children are started."""
-    return take(os.environ, os.getpid())
+def service_manager_environment() -> ServiceManagerEnvironment:
+    """Return what was passed to this process.
+
+    The first call removes it from the environment; make it before any child is started.
+    """
+    return pop_environment(os.environ, os.getpid())
 
 
-def take(environment: MutableMapping[str, str], process_id: int) -> Handed:
-    """Takes it out of an environment; what is meant for another process is only taken out.
+def pop_environment(environment: MutableMapping[str, str], process_id: int) -> ServiceManagerEnvironment:
+    """Remove the service manager's variables from an environment and return what they say.
 
-    :param process_id: ours.
+    Variables that are meant for another process are removed and ignored.
+
+    :param process_id: the id of this process.
     """
     sockets = _take_sockets(environment, process_id)
     notify_socket = environment.pop("NOTIFY_SOCKET", None) or None
     microseconds = _number(environment.pop("WATCHDOG_USEC", ""))
     meant_for = environment.pop("WATCHDOG_PID", str(process_id))
     watched = notify_socket is not None and microseconds > 0 and meant_for == str(process_id)
-    return Handed(sockets, notify_socket, microseconds / 1e6 if watched else None)
+    return ServiceManagerEnvironment(sockets, notify_socket, microseconds / 1e6 if watched else None)
 
 
-def _take_sockets(environment: MutableMapping[str, str], process_id: int) -> tuple[HandedSocket, ...]:
-    said = environment.pop("LISTEN_FDNAMES", "")
-    names = said.split(":") if said else []
-    # Where Twisted's endpoints were imported before, as twistd may, these two are taken already. It leaves the names.
+def _take_sockets(environment: MutableMapping[str, str], process_id: int) -> tuple[InheritedSocket, ...]:
+    listed = environment.pop("LISTEN_FDNAMES", "")
+    names = listed.split(":") if listed else []
+    # Twisted's endpoints, which twistd may have imported before, remove LISTEN_PID and LISTEN_FDS, but not the names.
     meant_for = environment.pop("LISTEN_PID", str(process_id))
     number = min(_number(environment.pop("LISTEN_FDS", str(len(names)))), MOST_SOCKETS)
     environment.pop("LISTEN_PIDFDID", None)
@@ -81,7 +86,7 @@ def _take_sockets(environment: MutableMapping[str, str], process_id: int) -> tup
         descriptor = FIRST_DESCRIPTOR + index
         if _is_listening(descriptor):
             os.set_inheritable(descriptor, False)
-            found.append(HandedSocket(names[index] if index < len(names) else UNNAMED, descriptor))
+            found.append(InheritedSocket(names[index] if index < len(names) else UNNAMED, descriptor))
     return tuple(found)
 
 
@@ -90,10 +95,10 @@ def _number(text: str) -> int:
 
 
 def _is_listening(descriptor: int) -> bool:
-    """Whether it is a stream socket that listens: a socket unit may hold others, and none of them is for us."""
+    """Return whether it is a listening stream socket; a socket unit may pass others, which are ignored."""
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as ours:
-            listens = ours.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            return bool(listens) and ours.type == socket.SOCK_STREAM
+        with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+            listens = duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            return bool(listens) and duplicate.type == socket.SOCK_STREAM
     except OSError:
         return False
