@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from zeroscale.config import loader as configfile
+from zeroscale.config import loader
 from zeroscale.ctl.parser import build_parser
 from zeroscale.daemon import options
 from zeroscale.errors import ConfigError
@@ -69,7 +69,7 @@ def test_a_save_is_not_cut(name: str) -> None:
 
 def test_the_example_fits_together() -> None:
     services = COMPOSE["services"]
-    config = configfile.read(EXAMPLE / "zeroscale.toml", os.environ, 987)
+    config = loader.read(EXAMPLE / "zeroscale.toml", os.environ, 987)
     [server] = config.servers
     told = server.plugin_keywords
     assert services["survival"]["container_name"] == told["container"]

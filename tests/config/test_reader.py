@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from zeroscale.config import model as config
+from zeroscale.config import model
 from zeroscale.config.reader import BAD, Walk, fields_of
 from zeroscale.errors import ConfigError
 
@@ -147,7 +147,7 @@ def test_what_a_struct_says_of_itself(table: object, stand_in: dict[str, Any], m
 
 def structs() -> list[type[msgspec.Struct]]:
     found: list[type[msgspec.Struct]] = []
-    todo: list[type[msgspec.Struct]] = [config.Config]
+    todo: list[type[msgspec.Struct]] = [model.Config]
     while todo:
         struct = todo.pop()
         found.append(struct)

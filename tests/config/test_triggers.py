@@ -8,25 +8,25 @@ from zeroscale.config.triggers import (
     ANY_ANSWER,
     LONGEST_PATTERN,
     WAKE_WORDS,
-    Accepts,
-    AnswersHttp,
-    ReadySign,
-    Satisfies,
-    Says,
-    Writes,
-    ready_sign,
-    wake_sign,
+    ConnectCheck,
+    ExecCheck,
+    ExpectBytes,
+    HttpCheck,
+    OutputLineCheck,
+    ReadyCheck,
+    parse_ready,
+    parse_wake_on,
 )
 from zeroscale.errors import ConfigError
 
 
 @pytest.mark.parametrize("word", WAKE_WORDS)
 def test_a_word_to_wake_on(word: str) -> None:
-    assert (wake_sign(word).kind, wake_sign(word).pattern) == (word, None)
+    assert (parse_wake_on(word).kind, parse_wake_on(word).pattern) == (word, None)
 
 
 def test_a_pattern_to_wake_on_is_of_bytes() -> None:
-    pattern = wake_sign(r"regex:\x00{2}.:\r\n").pattern
+    pattern = parse_wake_on(r"regex:\x00{2}.:\r\n").pattern
     assert pattern is not None
     assert pattern.match(b"\0\0\n:\r\n")
 
@@ -46,26 +46,26 @@ def test_a_pattern_to_wake_on_is_of_bytes() -> None:
 )
 def test_what_nobody_can_wake_on(text: str, named: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        wake_sign(text)
+        parse_wake_on(text)
     assert named in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "sign"),
+    ("text", "trigger"),
     [
-        ("connect", Accepts()),
-        ("bytes:SSH-2.0-", Says(b"SSH-2.0-")),
-        (r"bytes:\x05\r\n\\", Says(b"\x05\r\n\\")),
-        (r"bytes:PING\r\n=>+PONG", Says(b"+PONG", b"PING\r\n")),
-        ("http", AnswersHttp("/", ANY_ANSWER)),
-        ("http:/health?full=1%20", AnswersHttp("/health?full=1%20", ANY_ANSWER)),
-        ("http:/health=204", AnswersHttp("/health", range(204, 205))),
-        ("command:pg_isready -h 'a b'", Satisfies(("pg_isready", "-h", "a b"))),
-        (r"line:Done \(.*\)", Writes(r"Done \(.*\)")),
+        ("connect", ConnectCheck()),
+        ("bytes:SSH-2.0-", ExpectBytes(b"SSH-2.0-")),
+        (r"bytes:\x05\r\n\\", ExpectBytes(b"\x05\r\n\\")),
+        (r"bytes:PING\r\n=>+PONG", ExpectBytes(b"+PONG", b"PING\r\n")),
+        ("http", HttpCheck("/", ANY_ANSWER)),
+        ("http:/health?full=1%20", HttpCheck("/health?full=1%20", ANY_ANSWER)),
+        ("http:/health=204", HttpCheck("/health", range(204, 205))),
+        ("command:pg_isready -h 'a b'", ExecCheck(("pg_isready", "-h", "a b"))),
+        (r"line:Done \(.*\)", OutputLineCheck(r"Done \(.*\)")),
     ],
 )
-def test_what_tells_that_it_is_ready(text: str, sign: ReadySign) -> None:
-    assert ready_sign(text) == sign
+def test_what_tells_that_it_is_ready(text: str, trigger: ReadyCheck) -> None:
+    assert parse_ready(text) == trigger
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_what_tells_that_it_is_ready(text: str, sign: ReadySign) -> None:
 )
 def test_what_tells_nothing(text: str, named: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        ready_sign(text)
+        parse_ready(text)
     assert named in str(raised.value) and "\n" not in str(raised.value)

@@ -56,15 +56,15 @@ def _shared_listens(servers: Sequence[ServerConfig]) -> Iterator[str]:
     for server in servers:
         for where in dict.fromkeys(server.listen):
             sharing[where].append(server)
-    told = set()
+    reported = set()
     for where, group in sharing.items():
         by_host: dict[str | None, ServerConfig] = {}
         for server in group:
             for host in server.hosts or (None,):
                 other = by_host.setdefault(host, server)
-                if other is server or (other.name, server.name, host) in told:
+                if other is server or (other.name, server.name, host) in reported:
                     continue
-                told.add((other.name, server.name, host))
+                reported.add((other.name, server.name, host))
                 if host is None:
                     yield (
                         f"{_path(server)}.hosts: is missing, and {_path(other)} has none either; of the servers "
@@ -74,8 +74,8 @@ def _shared_listens(servers: Sequence[ServerConfig]) -> Iterator[str]:
                     yield f"{_path(server)}.hosts: {show(host)} is a host of {_path(other)} on {show(where)} as well"
             believed = group[0].proxy_protocol.accept_from
             differs = set(server.proxy_protocol.accept_from) != set(believed)
-            if differs and (group[0].name, server.name, "proxy") not in told:
-                told.add((group[0].name, server.name, "proxy"))
+            if differs and (group[0].name, server.name, "proxy") not in reported:
+                reported.add((group[0].name, server.name, "proxy"))
                 yield (
                     f"{_path(server)}.proxy_protocol.accept_from: differs from {_path(group[0])}'s, which listens on "
                     f"{show(where)} too; servers that share a port must say the same"

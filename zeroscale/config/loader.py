@@ -16,8 +16,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from zeroscale.config import conflicts as config_cross
-from zeroscale.config import model as config
+from zeroscale.config import conflicts, model
 from zeroscale.config.messages import join, show
 from zeroscale.config.model import Config
 from zeroscale.config.reader import BAD, MOST_MISTAKES, Walk, fields_of
@@ -25,7 +24,7 @@ from zeroscale.errors import ConfigMistakes
 from zeroscale.system.files import NAME
 
 LARGEST_FILE = 1024 * 1024
-"""Bytes; a hundred servers with all that can be said of them are a fifth of it."""
+"""Bytes; a hundred servers with all that can be message of them are a fifth of it."""
 
 STAND_IN = {"name": "a", "plugin": "a", "listen": ("unix:/a",), "server_port": 1}
 """Of a server: what must be there, so that the rest of it can be judged."""
@@ -50,7 +49,7 @@ HINTS = {
     "command": f"{_ARGUMENTS}, as command = [...]",
     "text": "write it in its table texts",
 }
-"""What is said of keys of a server that one could expect."""
+"""What is message of keys of a server that one could expect."""
 
 _WHAT_A_SERVER_IS = 'where the real server listens, such as "127.0.0.1:25575", "[::1]:25575", or a port'
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
@@ -115,7 +114,7 @@ def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: i
 
 def parse_server(
     name: str, table: Mapping[str, object], directory: Path, environment: Mapping[str, str]
-) -> config.ServerConfig:
+) -> model.ServerConfig:
     """One server that is described elsewhere, as if it stood in a file.
 
     :param directory: what relative paths in it start from; absolute.
@@ -139,13 +138,13 @@ def _walked(table: dict[str, Any], directory: Path, environment: Mapping[str, st
     walk = Walk(directory, environment)
     values = walk.values(table, Config, "", spelled=("servers", "state_directory"), hidden=("servers",)) or {}
     if "state_directory" not in values:
-        values["state_directory"] = config.default_state_directory(environment, user_id)
-    discovery = values.get("discovery", config.DiscoveryConfig())
+        values["state_directory"] = model.default_state_directory(environment, user_id)
+    discovery = values.get("discovery", model.DiscoveryConfig())
     others = discovery.docker or discovery.kubernetes
     servers = _servers(walk, table.get("servers", {}), needed=not others)
     whole = walk.made(Config, {**values, "servers": servers}, "")
-    metrics = values.get("metrics", config.MetricsConfig())
-    walk.mistakes.extend(config_cross.mistakes_between(servers, metrics.listen))
+    metrics = values.get("metrics", model.MetricsConfig())
+    walk.mistakes.extend(conflicts.mistakes_between(servers, metrics.listen))
     return Reading(whole, tuple(_bounded(walk.mistakes)))
 
 
@@ -164,10 +163,10 @@ def _toml(text: str) -> dict[str, Any]:
         found = _SYNTAX.fullmatch(str(error))
         if found is None:
             raise ConfigMistakes([f"is not TOML: {error}"]) from None
-        said, line, column, _ = found.groups()
+        message, line, column, _ = found.groups()
         where = f"line {line}, column {column}" if line else f"line {text.count(chr(10)) + 1}, at the end"
-        said = " ".join(said.split())
-        raise ConfigMistakes([f"{where}: {said[:1].lower()}{said[1:]}"]) from None
+        message = " ".join(message.split())
+        raise ConfigMistakes([f"{where}: {message[:1].lower()}{message[1:]}"]) from None
     except ValueError:  # Python reads no number of more than 4300 digits
         raise ConfigMistakes(["has a number with more digits than any value here can have"]) from None
 
@@ -177,7 +176,7 @@ def _bounded(mistakes: list[str]) -> list[str]:
     return [*mistakes[:MOST_MISTAKES], f"and {more} more mistakes"] if more > 0 else mistakes
 
 
-def _servers(walk: Walk, tables: object, *, needed: bool) -> tuple[config.ServerConfig, ...]:
+def _servers(walk: Walk, tables: object, *, needed: bool) -> tuple[model.ServerConfig, ...]:
     """Those servers that can be judged further."""
     if not isinstance(tables, dict):
         walk.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
@@ -188,7 +187,7 @@ def _servers(walk: Walk, tables: object, *, needed: bool) -> tuple[config.Server
     return tuple(server for server in found if server is not None)
 
 
-def _server(walk: Walk, name: str, table: object) -> config.ServerConfig | None:
+def _server(walk: Walk, name: str, table: object) -> model.ServerConfig | None:
     path = join("servers", name)
     if not isinstance(table, dict):
         near = "" if walk.mistakes else "; a server's keys stand below a line [servers.NAME]"
@@ -202,19 +201,19 @@ def _server(walk: Walk, name: str, table: object) -> config.ServerConfig | None:
         )
         name = STAND_IN["name"]  # type: ignore[assignment]  # the stand-ins are of several types
     before = len(walk.mistakes)
-    values = walk.values(table, config.ServerConfig, path, spelled=SPELLED, hidden=HIDDEN, hints=HINTS) or {}
+    values = walk.values(table, model.ServerConfig, path, spelled=SPELLED, hidden=HIDDEN, hints=HINTS) or {}
     values["name"] = name
     values["default_directory"] = walk.base
     if "server" in table:
         values.update(_address(walk, table["server"], join(path, "server")))
-    elif fields_of(config.ServerConfig)["server_port"].required:
+    elif fields_of(model.ServerConfig)["server_port"].required:
         walk.mistake(join(path, "server"), f"is missing; it must be {_WHAT_A_SERVER_IS}")
     if "plugin_arguments" in table:
         values.update(_plugin_arguments(walk, table["plugin_arguments"], join(path, "plugin_arguments")))
     if clash := _clash(values):
         walk.mistake(join(path, "server"), clash)
         return None
-    made = walk.made(config.ServerConfig, values, path, STAND_IN)
+    made = walk.made(model.ServerConfig, values, path, STAND_IN)
     further = tuple(join(path, key) for key in JUDGED_FURTHER)
     return None if any(mistake.startswith(further) for mistake in walk.mistakes[before:]) else made
 
@@ -234,15 +233,15 @@ def _address(walk: Walk, given: object, path: str) -> dict[str, Any]:
         near = "; its port is missing"
     elif ":" in host and not bracketed and re.fullmatch("[0-9A-Fa-f:.]+", host):
         near = f"; an IPv6 address is written in brackets, such as {show(f'[{host}]:{port}')}"
-    elif re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= config.HIGHEST_PORT:
+    elif re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= model.HIGHEST_PORT:
         host = host[1:-1] if bracketed else host
-        if config.is_host(host):
+        if model.is_host(host):
             return {"server_host": host, "server_port": int(port)}
         if not colon:
             return {"server_port": int(port)}
         near = "; a host is an address, or a name of letters, digits, hyphens and dots"
     else:
-        near = f"; a port is from 1 to {config.HIGHEST_PORT}"
+        near = f"; a port is from 1 to {model.HIGHEST_PORT}"
     walk.wrong(path, given, _WHAT_A_SERVER_IS, near)
     return {}
 
@@ -255,7 +254,7 @@ def _plugin_arguments(walk: Walk, given: object, path: str) -> dict[str, Any]:
         command = walk.value(keywords.pop("command"), inspect.AnyType(), join(path, "command"))
         if command is not BAD:
             values["plugin_positional"] = _words(walk, command, join(path, "command"))
-    arguments = walk.value(keywords, fields_of(config.ServerConfig)["plugin_keywords"].type, path)
+    arguments = walk.value(keywords, fields_of(model.ServerConfig)["plugin_keywords"].type, path)
     return values if arguments is BAD else {**values, "plugin_keywords": arguments}
 
 
@@ -282,6 +281,6 @@ def _clash(values: Mapping[str, Any]) -> str | None:
     """What a server cannot share with itself, in the file's words rather than the command line's."""
     port = values.get("server_port")
     host = values.get("server_host", "127.0.0.1")
-    if port is None or str(port) not in values.get("listen", ()) or not config.is_loopback_name(host):
+    if port is None or str(port) not in values.get("listen", ()) or not model.is_loopback_name(host):
         return None
     return f"port {port} is what clients connect to, see listen; the real server needs a port of its own"

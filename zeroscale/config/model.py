@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from zeroscale.access_lists import Names, Wake
-from zeroscale.config import triggers as signs
+from zeroscale.config import triggers
 from zeroscale.errors import ConfigError
 
 Join = Literal["hold", "kick"]
@@ -163,11 +163,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Holding a client").
     :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
     :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
-    :ivar wake_on: what a client must show that is not one of Minecraft's: see `signs.wake_sign`.
+    :ivar wake_on: what a client must show that is not one of Minecraft's: see `triggers.parse_wake_on`.
     :ivar wake_timeout: how long it has to show it; then it is closed, and nothing woken.
     :ivar waiting: what it gets while the server starts: what the plugin has for it, or else (`auto`) it is held; held
         (`hold`); what the plugin has, and a close (`answer`); or, of HTTP, a page that reloads itself (`page`).
-    :ivar ready: how such a server is seen to be ready: see `signs.ready_sign`.
+    :ivar ready: how such a server is seen to be ready: see `triggers.parse_ready`.
     :ivar health_check: addresses and networks whose connections are accepted and closed, and never wake.
     :ivar texts: what players read, by the text's name; see `front.texts`.
     :ivar admission: who may wake it.
@@ -250,8 +250,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("start_timeout 0 leaves no server the time to start: 300 seconds are usual")
         if self.wake_timeout == 0:
             raise ConfigError("wake_timeout 0 leaves no client the time to show itself: a few seconds are usual")
-        signs.wake_sign(self.wake_on)
-        signs.ready_sign(self.ready)
+        triggers.parse_wake_on(self.wake_on)
+        triggers.parse_ready(self.ready)
         if self.waiting == "page" and self.wake_on != "http":
             raise ConfigError("waiting 'page' is for HTTP, and needs wake_on 'http'")
         check_networks("health_check", self.health_check)

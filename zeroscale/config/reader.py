@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from zeroscale.config import secret_refs as config_secrets
+from zeroscale.config import secret_refs
 from zeroscale.config.fields import Kind, bounds, expected, kind_of, within
 from zeroscale.config.messages import join, perhaps, show
 from zeroscale.errors import ConfigError
@@ -138,8 +138,8 @@ class Walk:
                 try:
                     struct(**{**base, field.name: values[field.name]})
                 except ConfigError as error:
-                    said = re.sub(rf"^(\w+\.)?{field.name}:? ", "", str(error))  # which the path says
-                    self.mistake(join(path, key), said)
+                    message = re.sub(rf"^(\w+\.)?{field.name}:? ", "", str(error))  # which the path says
+                    self.mistake(join(path, key), message)
                     refused = True
         return refused
 
@@ -186,9 +186,9 @@ class Walk:
         """A text, or what a reference to one means; or BAD."""
         if isinstance(given, str):
             return given
-        if config_secrets.is_reference(given):
+        if secret_refs.is_reference(given):
             try:
-                return config_secrets.resolve(cast(dict[str, object], given), self.base, self._environment)
+                return secret_refs.resolve(cast(dict[str, object], given), self.base, self._environment)
             except ConfigError as error:
                 self.mistake(path, str(error))
         else:
@@ -224,7 +224,7 @@ class Walk:
         return BAD if BAD in values.values() else values
 
     def _anything(self, given: object, path: str) -> Any:
-        if config_secrets.is_reference(given):
+        if secret_refs.is_reference(given):
             return self.text(given, path, "")
         match given:
             case dict():
@@ -254,7 +254,7 @@ class Walk:
 
     def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> Any:
         """A value that is more than its type says."""
-        if config_secrets.is_reference(given):
+        if secret_refs.is_reference(given):
             given = self.text(given, path, "")
             if given is BAD:
                 return BAD

@@ -1,6 +1,6 @@
 """By what a client is known, and a starting server to be ready: how the two are spelled in a file or an option.
 
-Only spelling is judged here; what a sign looks like in bytes is `protocols.recognise`'s, and how a server is asked
+Only spelling is judged here; what a trigger looks like in bytes is `protocols.recognise`'s, and how a server is asked
 `server.generic_probe`'s.
 """
 
@@ -28,7 +28,7 @@ ANY_ANSWER = range(100, 500)
 
 
 @dataclass(frozen=True, slots=True)
-class WakeSign:
+class WakeTrigger:
     """What a connection must show to count as a client.
 
     :ivar kind: "connect": nothing.
@@ -40,24 +40,24 @@ class WakeSign:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepts:
+class ConnectCheck:
     """It takes a connection."""
 
 
 @dataclass(frozen=True, slots=True)
-class Says:
+class ExpectBytes:
     """It says something upon a connection.
 
     :ivar expected: its first bytes.
-    :ivar question: what it is sent first.
+    :ivar request: what it is sent first.
     """
 
     expected: bytes
-    question: bytes = b""
+    request: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class AnswersHttp:
+class HttpCheck:
     """It answers a GET.
 
     :ivar path: of what.
@@ -69,7 +69,7 @@ class AnswersHttp:
 
 
 @dataclass(frozen=True, slots=True)
-class Satisfies:
+class ExecCheck:
     """A command ends with exit code 0.
 
     :ivar words: the command.
@@ -79,7 +79,7 @@ class Satisfies:
 
 
 @dataclass(frozen=True, slots=True)
-class Writes:
+class OutputLineCheck:
     """It writes a line of output, and takes a connection.
 
     :ivar pattern: what the line has in it.
@@ -88,24 +88,24 @@ class Writes:
     pattern: str
 
 
-ReadySign = Accepts | Says | AnswersHttp | Satisfies | Writes
+ReadyCheck = ConnectCheck | ExpectBytes | HttpCheck | ExecCheck | OutputLineCheck
 
 
-def wake_sign(text: str) -> WakeSign:
+def parse_wake_on(text: str) -> WakeTrigger:
     """Reads `wake_on`.
 
     :raises ConfigError: it is none.
     """
     for word in WAKE_WORDS:
         if text == word:
-            return WakeSign(word)
+            return WakeTrigger(word)
     kind, colon, pattern = text.partition(":")
     if kind == "regex" and colon:
-        return WakeSign("regex", _bytes_pattern(pattern))
+        return WakeTrigger("regex", _bytes_pattern(pattern))
     raise ConfigError(f"wake_on {text!r} is none of {', '.join(WAKE_WORDS)} and regex:PATTERN")
 
 
-def ready_sign(text: str) -> ReadySign:
+def parse_ready(text: str) -> ReadyCheck:
     """Reads `ready`.
 
     :raises ConfigError: it is none.
@@ -113,34 +113,34 @@ def ready_sign(text: str) -> ReadySign:
     kind, colon, value = text.partition(":")
     match kind:
         case "connect" if not colon:
-            return Accepts()
+            return ConnectCheck()
         case "bytes" if value:
-            question, arrow, expected = value.rpartition("=>")
+            request, arrow, expected = value.rpartition("=>")
             if expected:
-                return Says(_bytes("ready", expected), _bytes("ready", question) if arrow else b"")
+                return ExpectBytes(_bytes("ready", expected), _bytes("ready", request) if arrow else b"")
         case "http" if value or not colon:
-            return _answers_http(value or "/")
+            return _http_check(value or "/")
         case "command" if value.strip():
-            return Satisfies(_words(value))
+            return ExecCheck(_words(value))
         case "line" if value:
-            return Writes(_text_pattern(value))
+            return OutputLineCheck(_text_pattern(value))
     raise ConfigError(
         f"ready {text!r} is none of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, "
         "command:COMMAND and line:PATTERN"
     )
 
 
-def _answers_http(value: str) -> AnswersHttp:
+def _http_check(value: str) -> HttpCheck:
     path, equals, status = value.rpartition("=")
     if not equals or not re.fullmatch("[0-9]+", status):
         path, status = value, ""
     if not re.fullmatch(r"/[\x21-\x7e]*", path):
         raise ConfigError(f"ready: {path!r} is no path: it begins with a slash, and what is not ASCII is %-encoded")
     if not status:
-        return AnswersHttp(path, ANY_ANSWER)
+        return HttpCheck(path, ANY_ANSWER)
     if not 100 <= int(status[:9]) <= 599:
         raise ConfigError(f"ready: {status} is no HTTP status: 100 to 599")
-    return AnswersHttp(path, range(int(status), int(status) + 1))
+    return HttpCheck(path, range(int(status), int(status) + 1))
 
 
 def _words(command: str) -> tuple[str, ...]:

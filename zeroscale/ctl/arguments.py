@@ -17,7 +17,7 @@ T = TypeVar("T")
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Adds HOST[:PORT], as `address`."""
     parser.add_argument(
-        "address", metavar="HOST[:PORT]", type=told_why(parse_address), help=f"the server (port: {DEFAULT_PORT})"
+        "address", metavar="HOST[:PORT]", type=with_reason(parse_address), help=f"the server (port: {DEFAULT_PORT})"
     )
 
 
@@ -25,7 +25,7 @@ def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds --protocol, a number or None."""
     parser.add_argument(
         "--protocol",
-        type=told_why(protocol_number),
+        type=with_reason(protocol_number),
         metavar="VERSION",
         help=f"the client to be: a protocol number or a release such as 1.21.4 (default: {default})",
     )
@@ -78,7 +78,7 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
 
 
-def told_why(convert: Callable[[str], T]) -> Callable[[str], T]:
+def with_reason(convert: Callable[[str], T]) -> Callable[[str], T]:
     """Makes argparse show the text of a ValueError, which it would replace by one of its own."""
 
     def converted(text: str) -> T:

@@ -13,11 +13,15 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from zeroscale.config import model as config
-from zeroscale.daemon.invocation import Invocation, from_file
+import msgspec
+
+from zeroscale.config import loader, model
+from zeroscale.config.model import Config
 from zeroscale.daemon.parser import CONFIG_FILE, DISCOVER, PLUGIN_ARGUMENT, build_parser
 from zeroscale.errors import ConfigError
 
@@ -28,6 +32,32 @@ BESIDE_A_FILE = frozenset(
     {"config", "discover", "info", "debug", "log_format", "log_addresses", "state_directory", "console", "relay"}
 )
 """The options that may be given beside a configuration file, and win over it. All others are about one server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the command line said.
+
+    :ivar config: the proxy to run; all paths in it are absolute.
+    :ivar log_level: the threshold of the log, as stdlib logging numbers it.
+    :ivar console: what is typed on our standard input is for us and the server.
+    :ivar config_file: the file that describes the proxy, absolute; None: the command line does.
+    :ivar wins: what the command line says in the file's place: `state_directory`, `relay`, `log_format`,
+        `log_addresses`.
+    """
+
+    config: Config
+    log_level: int
+    console: bool = False
+    config_file: Path | None = None
+    wins: Mapping[str, Any] = field(default_factory=dict)
+
+    def read_again(self) -> Config:
+        """What the configuration file says now; without one, what the command line said.
+
+        :raises ConfigMistakes: the file has mistakes.
+        """
+        return self.config if self.config_file is None else _read(self.config_file, self.wins)
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -46,53 +76,53 @@ def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None =
         return _with_file(words, plugin_arguments, prog, base)
     if _names(words, DISCOVER):
         return _with_discovery(words, plugin_arguments, prog, base)
-    told = build_parser(prog).parse_args(words)
+    args = build_parser(prog).parse_args(words)
     positional, keywords = _sort_plugin_arguments(plugin_arguments)
-    server = config.ServerConfig(
-        name=server_name(told.server_plugin, told.server_port),
-        plugin=told.server_plugin,
-        listen=(told.listen_port,),
-        server_host=told.server_host,
-        server_port=told.server_port,
+    server = model.ServerConfig(
+        name=server_name(args.server_plugin, args.server_port),
+        plugin=args.server_plugin,
+        listen=(args.listen_port,),
+        server_host=args.server_host,
+        server_port=args.server_port,
         plugin_positional=positional,
         plugin_keywords=keywords,
-        working_directory=base / told.working_directory if told.working_directory else None,
+        working_directory=base / args.working_directory if args.working_directory else None,
         default_directory=base,
-        idle_shutdown=told.idle_shutdown,
-        join=told.join,
-        minimum_online_time=told.minimum_online_time,
-        idle_action=told.idle_action,
-        pause_stop_after=told.pause_stop_after,
-        on_exit=told.on_exit,
-        max_crashes=told.max_crashes,
-        hold_limit=told.hold_limit,
-        status_protocol=told.status_protocol,
-        motd=told.motd,
-        legacy_hold=told.legacy_hold,
-        transfer_as_login=told.transfer_as_login,
-        forwarding=told.forwarding,
-        texts=_texts(told.text),
-        wake_on=told.wake_on,
-        wake_timeout=told.wake_timeout,
-        waiting=told.waiting,
-        ready=told.ready,
-        health_check=tuple(told.health_check),
-        wake_after=told.wake_after,
-        start_timeout=told.start_timeout,
-        stop_timeout=told.stop_timeout,
-        kill_timeout=told.kill_timeout,
-        proxy_protocol=config.ProxyProtocolConfig(
-            accept_from=tuple(told.proxy_protocol_from), send=told.send_proxy_protocol
+        idle_shutdown=args.idle_shutdown,
+        join=args.join,
+        minimum_online_time=args.minimum_online_time,
+        idle_action=args.idle_action,
+        pause_stop_after=args.pause_stop_after,
+        on_exit=args.on_exit,
+        max_crashes=args.max_crashes,
+        hold_limit=args.hold_limit,
+        status_protocol=args.status_protocol,
+        motd=args.motd,
+        legacy_hold=args.legacy_hold,
+        transfer_as_login=args.transfer_as_login,
+        forwarding=args.forwarding,
+        texts=_texts(args.text),
+        wake_on=args.wake_on,
+        wake_timeout=args.wake_timeout,
+        waiting=args.waiting,
+        ready=args.ready,
+        health_check=tuple(args.health_check),
+        wake_after=args.wake_after,
+        start_timeout=args.start_timeout,
+        stop_timeout=args.stop_timeout,
+        kill_timeout=args.kill_timeout,
+        proxy_protocol=model.ProxyProtocolConfig(
+            accept_from=tuple(args.proxy_protocol_from), send=args.send_proxy_protocol
         ),
     )
-    state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
-    proxy = config.Config(
+    state_directory = args.state_directory or model.default_state_directory(os.environ, os.geteuid())
+    proxy = model.Config(
         servers=(server,),
         state_directory=base / state_directory,
-        relay=told.relay,
-        log=config.LogConfig(format=told.log_format, addresses=told.log_addresses),
+        relay=args.relay,
+        log=model.LogConfig(format=args.log_format, addresses=args.log_addresses),
     )
-    return Invocation(config=proxy, log_level=_log_level(told), console=told.console)
+    return Invocation(config=proxy, log_level=_log_level(args), console=args.console)
 
 
 def _names(words: Sequence[str], option: str) -> bool:
@@ -102,35 +132,35 @@ def _names(words: Sequence[str], option: str) -> bool:
 
 def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
     parser = build_parser(prog, with_file=True)
-    told = _without_servers(parser, words, plugin_arguments, CONFIG_FILE, "in the file that --config names")
-    if not told.config:
+    args = _without_servers(parser, words, plugin_arguments, CONFIG_FILE, "in the file that --config names")
+    if not args.config:
         parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
-    if told.discover:
+    if args.discover:
         parser.error(f"with {CONFIG_FILE} the file says what is discovered: leave out {DISCOVER}")
-    wins = {"relay": told.relay, "log_format": told.log_format, "log_addresses": told.log_addresses}
-    if told.state_directory is not None:
-        wins["state_directory"] = base / told.state_directory
-    return from_file(
-        base / told.config,
+    wins = {"relay": args.relay, "log_format": args.log_format, "log_addresses": args.log_addresses}
+    if args.state_directory is not None:
+        wins["state_directory"] = base / args.state_directory
+    return _from_file(
+        base / args.config,
         {name: value for name, value in wins.items() if value is not None},
-        log_level=_log_level(told),
-        console=bool(told.console),
+        log_level=_log_level(args),
+        console=bool(args.console),
     )
 
 
 def _with_discovery(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
     parser = build_parser(prog, with_file=True)
-    told = _without_servers(parser, words, plugin_arguments, DISCOVER, "in the labels of the servers")
-    state_directory = told.state_directory or config.default_state_directory(os.environ, os.geteuid())
-    log = {"format": told.log_format, "addresses": told.log_addresses}
-    proxy = config.Config(
+    args = _without_servers(parser, words, plugin_arguments, DISCOVER, "in the labels of the servers")
+    state_directory = args.state_directory or model.default_state_directory(os.environ, os.geteuid())
+    log = {"format": args.log_format, "addresses": args.log_addresses}
+    proxy = model.Config(
         servers=(),
         state_directory=base / state_directory,
-        relay=told.relay or "auto",
-        log=config.LogConfig(**{name: value for name, value in log.items() if value is not None}),
-        discovery=config.DiscoveryConfig(docker="docker" in told.discover, kubernetes="kubernetes" in told.discover),
+        relay=args.relay or "auto",
+        log=model.LogConfig(**{name: value for name, value in log.items() if value is not None}),
+        discovery=model.DiscoveryConfig(docker="docker" in args.discover, kubernetes="kubernetes" in args.discover),
     )
-    return Invocation(config=proxy, log_level=_log_level(told), console=bool(told.console))
+    return Invocation(config=proxy, log_level=_log_level(args), console=bool(args.console))
 
 
 def _without_servers(
@@ -142,8 +172,8 @@ def _without_servers(
     :param where: where servers are described then.
     """
     untold = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args([]))))
-    told, rest = parser.parse_known_args(words, untold)
-    foreign = sorted({name for name, value in vars(told).items() if value is not None} - BESIDE_A_FILE)
+    args, rest = parser.parse_known_args(words, untold)
+    foreign = sorted({name for name, value in vars(args).items() if value is not None} - BESIDE_A_FILE)
     if plugin_arguments:
         foreign.append(PLUGIN_ARGUMENT[2:])
     rest = [word for word in rest if word != "--"]
@@ -155,11 +185,11 @@ def _without_servers(
     if foreign:
         options = ", ".join(f"--{name}" for name in foreign)
         raise ConfigError(f"{options}: say it {where}, as it is about one server")
-    return told
+    return args
 
 
-def _log_level(told: argparse.Namespace) -> int:
-    return logging.DEBUG if told.debug else logging.INFO if told.info else logging.WARNING
+def _log_level(args: argparse.Namespace) -> int:
+    return logging.DEBUG if args.debug else logging.INFO if args.info else logging.WARNING
 
 
 def server_name(plugin: str, server_port: int) -> str:
@@ -232,3 +262,20 @@ def _texts(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"argument --text: {argument!r} is not NAME=TEXT")
         texts[name] = text.replace("\\n", "\n")
     return texts
+
+
+def _from_file(path: Path, wins: Mapping[str, Any], *, log_level: int, console: bool) -> Invocation:
+    """The invocation that names a configuration file.
+
+    :param path: the file; absolute.
+    :param wins: see `Invocation`.
+    :raises ConfigMistakes: the file has mistakes.
+    """
+    return Invocation(config=_read(path, wins), log_level=log_level, console=console, config_file=path, wins=dict(wins))
+
+
+def _read(path: Path, wins: Mapping[str, Any]) -> Config:
+    config = loader.read(path, os.environ, os.geteuid())
+    changed = dict(wins)
+    log = {name: changed.pop(f"log_{name}") for name in ("format", "addresses") if f"log_{name}" in changed}
+    return msgspec.structs.replace(config, **changed, log=msgspec.structs.replace(config.log, **log))

@@ -10,7 +10,7 @@ import difflib
 import re
 from typing import NoReturn
 
-from zeroscale.config import model as config
+from zeroscale.config import model
 from zeroscale.config.durations import seconds_of
 from zeroscale.errors import ConfigError
 from zeroscale.version import VERSION
@@ -82,7 +82,7 @@ def _add_the_server(parser: argparse.ArgumentParser) -> None:
         "--idle_shutdown",
         "-t",
         type=_seconds,
-        default=config.DEFAULT_IDLE_SHUTDOWN,
+        default=model.DEFAULT_IDLE_SHUTDOWN,
         metavar="SECONDS",
         help="stop the server when nobody has been on it for so long (default: %(default)g)",
     )
@@ -101,14 +101,14 @@ def _add_the_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--start_timeout",
         type=_seconds,
-        default=config.DEFAULT_START_TIMEOUT,
+        default=model.DEFAULT_START_TIMEOUT,
         metavar="SECONDS",
         help="how long a start may take without a sign of life (default: %(default)g)",
     )
     group.add_argument(
         "--stop_timeout",
         type=_seconds,
-        default=config.DEFAULT_STOP_TIMEOUT,
+        default=model.DEFAULT_STOP_TIMEOUT,
         metavar="SECONDS",
         help="how long to wait for its own stop, and then again after SIGTERM (default: %(default)g)",
     )
@@ -121,7 +121,7 @@ def _add_the_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max_crashes",
         type=_count,
-        default=config.DEFAULT_MAX_CRASHES,
+        default=model.DEFAULT_MAX_CRASHES,
         metavar="N",
         help="after so many crashes in a row it stays down (default: %(default)s)",
     )
@@ -141,7 +141,7 @@ def _add_the_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pause_stop_after",
         type=_seconds,
-        default=config.DEFAULT_PAUSE_STOP_AFTER,
+        default=model.DEFAULT_PAUSE_STOP_AFTER,
         metavar="SECONDS",
         help="how long pause+stop leaves it frozen (default: %(default)g)",
     )
@@ -216,7 +216,7 @@ def _add_other_protocols(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--wake_timeout",
         type=_seconds,
-        default=config.DEFAULT_WAKE_TIMEOUT,
+        default=model.DEFAULT_WAKE_TIMEOUT,
         metavar="SECONDS",
         help="how long it has to show it, before it is closed and nothing woken (default: %(default)g)",
     )
@@ -330,7 +330,7 @@ def _listen(text: str) -> str:
 def _port(text: str) -> int:
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to {config.HIGHEST_PORT}")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to {model.HIGHEST_PORT}")
 
 
 def _yes_or_no(text: str) -> bool:

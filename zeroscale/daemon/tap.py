@@ -25,8 +25,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zeroscale.daemon import log
-from zeroscale.daemon.invocation import Invocation
-from zeroscale.daemon.options import parse
+from zeroscale.daemon.options import Invocation, parse
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.system.privileges import Owner, owner

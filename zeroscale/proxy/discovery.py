@@ -17,8 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from zeroscale.config import conflicts as config_cross
-from zeroscale.config import loader as configfile
+from zeroscale.config import conflicts, loader
 from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
@@ -196,7 +195,7 @@ def _judge(
         yield "the configuration file describes one of this name, which counts"
         return
     try:
-        server = configfile.parse_server(name, table, config.state_directory, os.environ)
+        server = loader.parse_server(name, table, config.state_directory, os.environ)
         check(msgspec.structs.replace(config, servers=(server,)))
     except ConfigMistakes as error:
         yield from error.mistakes
@@ -204,7 +203,7 @@ def _judge(
     except ZeroscaleError as error:
         yield str(error)
         return
-    between = list(config_cross.mistakes_between([*servers, server], config.metrics.listen))
+    between = list(conflicts.mistakes_between([*servers, server], config.metrics.listen))
     if between:
         yield from between
     else:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zeroscale.config import triggers as signs
+from zeroscale.config import triggers
 from zeroscale.config.model import ServerConfig
 from zeroscale.frontend import http_page as web
 from zeroscale.frontend.messages import Texts
@@ -35,8 +35,8 @@ def unused(config: ServerConfig) -> Iterator[str]:
 
 def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float]) -> Conversation:
     """A new client's conversation."""
-    sign = signs.wake_sign(config.wake_on)
-    match sign.kind:
+    trigger = triggers.parse_wake_on(config.wake_on)
+    match trigger.kind:
         case "connect":
             return GenericConversation()
         case "http":
@@ -48,8 +48,8 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
         case "ssh":
             return GenericConversation(recognise=recognise.ssh)
         case "regex":
-            assert sign.pattern is not None
-            return GenericConversation(recognise=recognise.matching(sign.pattern))
+            assert trigger.pattern is not None
+            return GenericConversation(recognise=recognise.matching(trigger.pattern))
 
 
 def texts(config: ServerConfig) -> Texts:
@@ -64,13 +64,13 @@ def probe(config: ServerConfig, reactor: Any) -> GenericProbe:
     """How it is asked."""
     examiner: Examiner | None = None
     command = None
-    match signs.ready_sign(config.ready):
-        case signs.Says(expected, question):
-            examiner = ExpectedBytes(expected, question)
-        case signs.AnswersHttp(path, statuses):
+    match triggers.parse_ready(config.ready):
+        case triggers.ExpectBytes(expected, request):
+            examiner = ExpectedBytes(expected, request)
+        case triggers.HttpCheck(path, statuses):
             asked = http.question(config.server_host, config.server_port, path)
             examiner = HttpStatus(asked, http.status_of, statuses)
-        case signs.Satisfies(words):
+        case triggers.ExecCheck(words):
 
             def command() -> Any:
                 return from_coroutine(ready_command.run(words, config.directory))
@@ -100,5 +100,5 @@ def readiness(config: ServerConfig, reactor: Any, asking: Probe) -> Readiness | 
 
 def ready_line(config: ServerConfig) -> re.Pattern[str] | None:
     """The line of its output that says it is ready, where that is what tells."""
-    sign = signs.ready_sign(config.ready)
-    return re.compile(sign.pattern) if isinstance(sign, signs.Writes) else None
+    trigger = triggers.parse_ready(config.ready)
+    return re.compile(trigger.pattern) if isinstance(trigger, triggers.OutputLineCheck) else None

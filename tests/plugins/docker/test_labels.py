@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale.config import loader as configfile
+from zeroscale.config import loader
 from zeroscale.plugins.docker.labels import is_described, tables_of
 
 
@@ -188,7 +188,7 @@ def test_two_of_one_name() -> None:
 def test_a_table_is_one_of_the_file(tmp_path: Path) -> None:
     tables = read(described(host="mc.example.org", idle_shutdown="15m", admission__wake="known", texts__sleeping="Zzz"))
     text = "".join(f"[servers.{name}]\n{toml(table, f'servers.{name}')}" for name, table in tables.items())
-    [server] = configfile.parse(text, tmp_path, {}, 0).servers
+    [server] = loader.parse(text, tmp_path, {}, 0).servers
     assert (server.server_host, server.server_port, server.listen) == ("mc", 25565, ("25565",))
     assert server.idle_shutdown == 900
     assert server.plugin_keywords == {"container": "mc", "network": "games_default"}

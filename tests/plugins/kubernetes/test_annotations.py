@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale.config import loader as configfile
+from zeroscale.config import loader
 from zeroscale.plugins.kubernetes.annotations import tables_of
 
 
@@ -98,7 +98,7 @@ def test_it_is_what_the_file_takes(tmp_path: Path) -> None:
         [servers.mc.texts]
         sleeping = "{table["mc"]["texts"]["sleeping"]}"
     """
-    [server] = configfile.parse(text, tmp_path, {}, 0).servers
+    [server] = loader.parse(text, tmp_path, {}, 0).servers
     assert server.server_host == "mc.games.svc"
     assert server.idle_shutdown == 900
     assert server.plugin_keywords["resource"] == "statefulset/mc"

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from zeroscale.config import loader as configfile
+from zeroscale.config import loader
 from zeroscale.ctl import exit_codes as exits
 from zeroscale.errors import ConfigMistakes
 
@@ -24,13 +24,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
-    servers, mistakes = check(Path(told.file).absolute())
+    servers, mistakes = check(Path(args.file).absolute())
     if mistakes:
         sys.stderr.write("".join(f"{mistake}\n" for mistake in mistakes))
         return exits.USAGE
-    print(f"{told.file}: all is well, {servers} server{'' if servers == 1 else 's'}")
+    print(f"{args.file}: all is well, {servers} server{'' if servers == 1 else 's'}")
     return exits.DONE
 
 
@@ -39,7 +39,7 @@ def check(path: Path) -> tuple[int, list[str]]:
 
     :returns: how many servers it has, and what is wrong, each line with the file's path before it.
     """
-    reading = configfile.look(path, os.environ, os.geteuid())
+    reading = loader.look(path, os.environ, os.geteuid())
     mistakes = list(reading.mistakes)
     if reading.config is None:
         return 0, mistakes

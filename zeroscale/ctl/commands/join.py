@@ -11,7 +11,7 @@ from typing import TextIO
 
 from zeroscale.ctl import exit_codes as exits
 from zeroscale.ctl import terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, seconds, told_why
+from zeroscale.ctl.arguments import add_address, add_protocol, seconds, with_reason
 from zeroscale.ctl.commands.ping import ask
 from zeroscale.ctl.game_connection import Address, Link
 from zeroscale.errors import BackendError, ProtocolError
@@ -48,7 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Tries to join as a player would, without the game and without an account; it leaves at once.",
     )
     add_address(parser)
-    parser.add_argument("--name", type=told_why(player_name), default="zeroscalectl", help="the player to be")
+    parser.add_argument("--name", type=with_reason(player_name), default="zeroscalectl", help="the player to be")
     add_protocol(parser, "what the server's status says, or the newest")
     parser.add_argument(
         "--timeout",

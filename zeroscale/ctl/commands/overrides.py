@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, told_why
+from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, with_reason
 from zeroscale.ctl.format import span
 from zeroscale.ctl.server_names import split_words
 from zeroscale.ctl.socket_discovery import reach
@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     keep_awake.add_argument(
         "--for",
         dest="seconds",
-        type=told_why(duration),
+        type=with_reason(duration),
         metavar="DURATION",
         help="for how long, such as 2h or 1h30m (default: until released)",
     )
