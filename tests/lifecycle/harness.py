@@ -254,25 +254,25 @@ class Scene:
             stop_timeout=stop_timeout,
             kill_timeout=kill_timeout,
             max_crashes=max_crashes,
-            asks=asks,
-            pauses=pauses,
+            ask_players=asks,
+            pause_when_idle=pauses,
             pause_stop_after=pause_stop_after,
             ready_line=re.compile("Done"),
         )
         parts = LifecycleDependencies(
             clock=self.clock,
             plugin=self.construct(),
-            construct=self.construct,
+            make_plugin=self.construct,
             probe=self.probe,
-            readiness=self.readiness,
-            records=self.records,
-            mirror=self.mirror,
-            counts=self.counts,
-            output=self.output.append,
-            obstacle=lambda: self.obstacle,
-            kept_awake=lambda: self.kept_awake,
+            make_readiness=self.readiness,
+            start_history=self.records,
+            status_cache=self.mirror,
+            stats=self.counts,
+            on_output=self.output.append,
+            start_obstacle=lambda: self.obstacle,
+            keep_awake_reason=lambda: self.kept_awake,
             lockout=lambda: self.lockout,
-            moved=self.moves.append,
+            on_address=self.moves.append,
             logger=LOGGER,
         )
         self.parts = parts
@@ -289,7 +289,7 @@ class Scene:
         plugin = self.construct()
         plugin.looking = looking or succeed(None)
         plugin.adoptable = adoptable
-        self.life.replace_parts(replace(self.parts, plugin=plugin), lambda: self.replaced.append(plugin))
+        self.life.replace_dependencies(replace(self.parts, plugin=plugin), lambda: self.replaced.append(plugin))
         return plugin
 
     def construct(self) -> FakePlugin:

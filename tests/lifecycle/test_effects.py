@@ -433,9 +433,9 @@ def test_a_watcher_that_raises_costs_the_server_nothing(caplog: pytest.LogCaptur
     def raises(*_: object) -> None:
         raise ValueError("a watcher's own")
 
-    scene.life.watch(raises)
-    scene.life.watch_visits(raises)
-    scene.life.watch(lambda view: seen.append(view.status))
+    scene.life.add_observer(raises)
+    scene.life.add_session_observer(raises)
+    scene.life.add_observer(lambda view: seen.append(view.status))
     scene.running()
     scene.admitted().end()
     assert seen == [Status.starting, Status.running]

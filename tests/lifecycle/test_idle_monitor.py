@@ -44,7 +44,7 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Scene:
-    return Scene(IdlePolicy(60.0, short_visits=True))
+    return Scene(IdlePolicy(60.0, ignore_short_sessions=True))
 
 
 def test_it_may_sleep_once_nobody_came(scene: Scene) -> None:

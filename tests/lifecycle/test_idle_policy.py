@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, sleep_at
 
 PLAYERS = IdlePolicy(900.0)
-MINECRAFT = IdlePolicy(900.0, short_visits=True)
+MINECRAFT = IdlePolicy(900.0, ignore_short_sessions=True)
 
 
 def test_it_may_sleep_when_nobody_came_since_it_was_ready() -> None:
@@ -32,7 +32,7 @@ def test_a_short_minecraft_visit_does_not_restart_the_clock_but_leaves_a_moments
 
 
 def test_the_grace_is_never_longer_than_the_idle_time() -> None:
-    policy = IdlePolicy(2.0, short_visits=True)
+    policy = IdlePolicy(2.0, ignore_short_sessions=True)
     assert sleep_at(SessionCounts.begin(0.0).joined().left(10.0, 9.0, policy), policy) == 12.0
 
 

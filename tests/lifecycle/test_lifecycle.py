@@ -183,7 +183,7 @@ def test_who_hurries_our_end_need_not_wait_for_a_server_that_does_not_need_us() 
     scene.plugin.can_signal = False
     scene.running()
     closed = scene.life.close()
-    scene.life.hurry()
+    scene.life.skip_to_sigterm()
     scene.clock.advance(0)
     assert closed.called
 
@@ -211,10 +211,10 @@ def test_who_waits_at_our_end_is_told() -> None:
 def test_who_hurries_our_end_gets_sigterm_sent_at_once() -> None:
     scene = Scene().running()
     closed = scene.life.close()
-    scene.life.hurry()
+    scene.life.skip_to_sigterm()
     scene.clock.advance(0)
     assert scene.plugin.signals == [signal.SIGTERM]
-    scene.life.hurry()
+    scene.life.skip_to_sigterm()
     scene.clock.advance(0)
     assert scene.plugin.signals == [signal.SIGTERM]
     scene.plugin.end(143)
@@ -224,7 +224,7 @@ def test_who_hurries_our_end_gets_sigterm_sent_at_once() -> None:
 def test_every_change_of_status_is_told_to_who_watches() -> None:
     scene = Scene()
     seen: list[Status] = []
-    scene.life.watch(lambda view: seen.append(view.status))
+    scene.life.add_observer(lambda view: seen.append(view.status))
     scene.stopping().plugin.end(0)
     assert seen == [Status.starting, Status.running, Status.stopping, Status.stopped]
 
@@ -232,7 +232,7 @@ def test_every_change_of_status_is_told_to_who_watches() -> None:
 def test_players_who_come_and_go_are_told_to_who_watches() -> None:
     scene = Scene().running()
     seen: list[int] = []
-    scene.life.watch_visits(lambda: seen.append(scene.life.view.players))
+    scene.life.add_session_observer(lambda: seen.append(scene.life.view.players))
     visit = scene.life.admit()
     visit.addCallback(lambda visit: visit.end())
     assert seen == [1, 0]
@@ -482,12 +482,12 @@ class Storm(RuleBasedStateMachine):
     @rule(at_once=st.booleans())
     def its_operator_takes_it_all_back(self, at_once: bool) -> None:
         self.scene.lockout = self.scene.kept_awake = None
-        self.scene.life.forgive_failures()
-        self.scene.life.reconsider(at_once=at_once)
+        self.scene.life.allow_retry()
+        self.scene.life.restart_idle_timer(at_once=at_once)
 
     @rule()
     def somebody_hurries(self) -> None:
-        self.scene.life.hurry()
+        self.scene.life.skip_to_sigterm()
 
     @rule()
     def it_is_to_be_another(self) -> None:

@@ -40,14 +40,14 @@ def test_where_a_servers_operator_says_something(tmp_path: Path) -> None:
 def test_what_an_idle_server_does(tmp_path: Path, action: str, pauses: bool, stops_after: float | None) -> None:
     server, whole = told(tmp_path, idle_action=action, pause_stop_after=7.0)
     made = policy(server, constructor(server, whole)())
-    assert (made.pauses, made.pause_stop_after) == (pauses, stops_after)
+    assert (made.pause_when_idle, made.pause_stop_after) == (pauses, stops_after)
 
 
 def test_only_minecraft_servers_are_asked_who_is_on(tmp_path: Path) -> None:
     for plugin, asks in (("stub_server:Server", False), ("stub_server:Minecraft", True)):
         server, whole = told(tmp_path, plugin=plugin)
         made = policy(server, constructor(server, whole)())
-        assert (made.asks, made.idle.short_visits) == (asks, asks)
+        assert (made.ask_players, made.idle.ignore_short_sessions) == (asks, asks)
 
 
 def test_a_player_is_held_for_as_long_as_a_start_may_take_where_nothing_else_is_said(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Course(StateOutputs):
             name=self.name,
             status=self._status,
             since=self._since,
-            estimate=self._parts.records.estimate,
+            estimate=self._parts.start_history.estimate,
             reason=self._reason,
             detail=self._detail,
             retry_at=self._retry_at,
@@ -114,7 +114,7 @@ class Course(StateOutputs):
             lockout=self._parts.lockout(),
             waiting=len(self._waiters),
             players=self._vigil.players,
-            cached_status=self._parts.mirror.current,
+            cached_status=self._parts.status_cache.current,
         )
 
     @property
@@ -154,8 +154,8 @@ class Course(StateOutputs):
         assert self._starting is not None
         seconds = self._clock.seconds() - self._starting.began
         if not self._starting.adopted:
-            self._parts.records.started(seconds)
-            self._parts.counts.started(seconds)
+            self._parts.start_history.started(seconds)
+            self._parts.stats.started(seconds)
             self._last_start = seconds
         self._enter(Status.running)
         self._vigil.begin()
@@ -223,7 +223,7 @@ class Course(StateOutputs):
         plugin = self._plugin
         self._enter(Status.stopped)
         self._log.info("%s is offline", self.name)
-        self._parts.records.cleared()
+        self._parts.start_history.cleared()
         lockout = self._parts.lockout()
         if found_again and plugin is self._plugin and not self._closing:
             self._machine.server_found()
@@ -236,10 +236,10 @@ class Course(StateOutputs):
     def fail(self, reason: str, detail: str) -> None:
         self._incumbent.wears_out()
         if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
-            self._parts.records.cleared()
+            self._parts.start_history.cleared()
         # What was not even started has not crashed, and looking whether it may be now costs nothing.
         hindered = self._starting is not None and self._starting.hindered
-        crashes = self._parts.records.crashes if hindered else self._parts.records.crashed(detail)
+        crashes = self._parts.start_history.crashes if hindered else self._parts.start_history.crashed(detail)
         wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
         found_again = self._found_again
         plugin = self._plugin
@@ -247,7 +247,7 @@ class Course(StateOutputs):
         self._reason = reason
         self._detail = detail
         self._retry_at = None if wait is None else self._clock.seconds() + wait
-        self._parts.counts.crashed()
+        self._parts.stats.crashed()
         self._last_error = (detail, self._clock.seconds())
         self._log.error("%s failed: %s", self.name, detail)
         if wait is None:
@@ -261,7 +261,7 @@ class Course(StateOutputs):
         self._tell_closers()
 
     def clear_failures(self) -> None:
-        self._parts.records.cleared()
+        self._parts.start_history.cleared()
         self._enter(Status.stopped)
 
     # Looking round
@@ -298,7 +298,7 @@ class Course(StateOutputs):
 
     def _output(self, line: str) -> None:
         self._lines.append(line[:LONGEST_LINE])
-        self._parts.output(line)
+        self._parts.on_output(line)
         timer = self._timer
         if self._status is Status.starting and self._starting is not None and timer is not None and timer.active():
             end = self._starting.heard(line, timer.getTime())
@@ -378,22 +378,22 @@ class Course(StateOutputs):
     # Running
 
     def _may_sleep(self) -> None:
-        if self._policy.pauses and self._plugin.can_pause and not self._closing:
+        if self._policy.pause_when_idle and self._plugin.can_pause and not self._closing:
             self._machine.pause()
         else:
             self._machine.stop()
 
     async def _somebody_there(self) -> str | None:
         # One that is on its way out is kept up by its players alone.
-        kept_awake = None if self._closing else self._parts.kept_awake()
-        return kept_awake or await self._questions.who_is_on(self._plugin, self._parts, asks=self._policy.asks)
+        kept_awake = None if self._closing else self._parts.keep_awake_reason()
+        return kept_awake or await self._questions.who_is_on(self._plugin, self._parts, asks=self._policy.ask_players)
 
     # Common to all states
 
     def _enter(self, status: Status) -> None:
         self._status = status
         self._since = self._clock.seconds()
-        self._parts.counts.status_changed(status, self._since)
+        self._parts.stats.status_changed(status, self._since)
         self._reason = None
         self._detail = None
         self._retry_at = None

@@ -24,12 +24,12 @@ class IdlePolicy:
 
     :ivar idle_shutdown: how long nobody must have been there.
     :ivar minimum_online: how long it stays up at least, once ready.
-    :ivar short_visits: whether a short visit leaves the idle clock alone (Minecraft), or counts as any other.
+    :ivar ignore_short_sessions: whether a short visit leaves the idle clock alone (Minecraft), or counts as any other.
     """
 
     idle_shutdown: float
     minimum_online: float = 0.0
-    short_visits: bool = False
+    ignore_short_sessions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class SessionCounts:
         :param silent: it never said a word where clients do: a port scan, so that its short visit is one everywhere.
         """
         fewer = replace(self, players=self.players - 1)
-        if (policy.short_visits or silent) and now - joined_at < SHORT_VISIT:
+        if (policy.ignore_short_sessions or silent) and now - joined_at < SHORT_VISIT:
             return replace(fewer, grace_until=max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE)))
         return replace(fewer, quiet_since=now)
 

@@ -101,24 +101,24 @@ class LifecyclePolicy:
     """How one server is to be treated. Durations are seconds.
 
     :ivar idle: when it may sleep.
-    :ivar pauses: an idle server is frozen where its plugin can, not stopped.
+    :ivar pause_when_idle: an idle server is frozen where its plugin can, not stopped.
     :ivar pause_stop_after: how long it stays frozen before it is stopped after all; None: for ever.
     :ivar start_timeout: how long a start may take without a word from the server.
     :ivar stop_timeout: how long each rung of the ladder may take.
     :ivar kill_timeout: how long SIGTERM has before SIGKILL; None: never.
     :ivar max_crashes: after how many in a row it stays down.
-    :ivar asks: whether the server can say who is on, so that it is asked before it is stopped.
+    :ivar ask_players: whether the server can say who is on, so that it is asked before it is stopped.
     :ivar ready_line: a line of output that matches means that it answers now.
     """
 
     idle: IdlePolicy
-    pauses: bool = False
+    pause_when_idle: bool = False
     pause_stop_after: float | None = None
     start_timeout: float
     stop_timeout: float
     kill_timeout: float | None
     max_crashes: int
-    asks: bool
+    ask_players: bool
     ready_line: re.Pattern[str] | None
 
 
@@ -128,31 +128,31 @@ class LifecycleDependencies:
 
     :ivar clock: monotonic.
     :ivar plugin: the first plugin.
-    :ivar construct: makes a new one, in the place of one that failed.
+    :ivar make_plugin: makes a new one, in the place of one that failed.
     :ivar probe: asks the server.
-    :ivar readiness: makes a new wait for its first answer.
-    :ivar records: of past starts and crashes.
-    :ivar mirror: of its last status.
-    :ivar kept_awake: what the operator keeps it up with, though it is idle; None: nothing.
+    :ivar make_readiness: makes a new wait for its first answer.
+    :ivar start_history: of past starts and crashes.
+    :ivar status_cache: of its last status.
+    :ivar keep_awake_reason: what the operator keeps it up with, though it is idle; None: nothing.
     :ivar lockout: the operator's words for why nobody may wake it now; None: anybody may.
-    :ivar counts: of its life.
-    :ivar output: called with each line of its output.
-    :ivar obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
-    :ivar moved: told where the server that runs now is reached; None: where the configuration says.
+    :ivar stats: of its life.
+    :ivar on_output: called with each line of its output.
+    :ivar start_obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
+    :ivar on_address: told where the server that runs now is reached; None: where the configuration says.
     :ivar logger: where its story is told.
     """
 
     clock: IReactorTime
     plugin: AdaptedPlugin
-    construct: Callable[[], AdaptedPlugin]
+    make_plugin: Callable[[], AdaptedPlugin]
     probe: Probe
-    readiness: Callable[[], Readiness]
-    records: StartHistory
-    mirror: StatusCache
-    counts: LifecycleStats
-    obstacle: Callable[[], str | None]
+    make_readiness: Callable[[], Readiness]
+    start_history: StartHistory
+    status_cache: StatusCache
+    stats: LifecycleStats
+    start_obstacle: Callable[[], str | None]
     logger: logging.Logger
-    kept_awake: Callable[[], str | None] = lambda: None
+    keep_awake_reason: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
-    output: Callable[[str], None] = lambda _: None
-    moved: Callable[[tuple[str, int] | None], None] = lambda _: None
+    on_output: Callable[[str], None] = lambda _: None
+    on_address: Callable[[tuple[str, int] | None], None] = lambda _: None

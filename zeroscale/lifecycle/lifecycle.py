@@ -40,7 +40,7 @@ class ServerLifecycle(Course):
     # What others ask
 
     @property
-    def visits(self) -> Sequence[PlayerSession]:
+    def sessions(self) -> Sequence[PlayerSession]:
         """Those of who is relayed to it, in the order in which they were let in."""
         return self._vigil.visits
 
@@ -50,7 +50,7 @@ class ServerLifecycle(Course):
         return self._waiters.names
 
     @property
-    def asks_at(self) -> float | None:
+    def idle_check_at(self) -> float | None:
         """When it is asked whether it may sleep; None while that is not to be."""
         return self._vigil.asks_at
 
@@ -64,11 +64,11 @@ class ServerLifecycle(Course):
         """Why it failed last, and when; None: it has not."""
         return self._last_error
 
-    def watch(self, changed: Callable[[ServerSnapshot], None]) -> None:
+    def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> None:
         """Has `changed` called with the new view at every change of status."""
         self._watchers.add(changed)
 
-    def watch_visits(self, changed: Callable[[], None]) -> None:
+    def add_session_observer(self, changed: Callable[[], None]) -> None:
         """Has `changed` called whenever a player has come or gone."""
         self._visit_watchers.add(lambda _: changed())
 
@@ -97,7 +97,7 @@ class ServerLifecycle(Course):
             return
         if self._status in (Status.stopped, Status.failed, Status.paused):
             self._log.debug("Woken by %s", who)
-            self._parts.counts.woken(reason)
+            self._parts.stats.woken(reason)
         if self._opened:
             self._machine.wake()
         else:
@@ -168,7 +168,7 @@ class ServerLifecycle(Course):
         self._tell_closers()
         return closed
 
-    def hurry(self) -> None:
+    def skip_to_sigterm(self) -> None:
         """Somebody cannot wait for a stop: SIGTERM comes at once."""
         if self._stopping is not None and self._stopping.hurry(self._clock.seconds()):
             self._await_step()
@@ -189,7 +189,7 @@ class ServerLifecycle(Course):
         self.wake("its operator", "operator", held_down=True)
         return ready
 
-    def forgive_failures(self) -> None:
+    def allow_retry(self) -> None:
         """A server that has failed may be tried again."""
         self._machine.release()
 
@@ -199,7 +199,7 @@ class ServerLifecycle(Course):
         self._waiters.disappoint("its operator has put the server to sleep")
         self._machine.stop()
 
-    def reconsider(self, *, at_once: bool = False) -> None:
+    def restart_idle_timer(self, *, at_once: bool = False) -> None:
         """What kept it up may not do so any more.
 
         :param at_once: its idle time is over; it is only asked whether anybody is on it.
@@ -234,12 +234,12 @@ class ServerLifecycle(Course):
         self._vigil.follow(self._policy.idle)
         return True
 
-    def follow(self, policy: LifecyclePolicy) -> None:
+    def apply_policy(self, policy: LifecyclePolicy) -> None:
         """It is to be treated otherwise from now on."""
         self._policy = policy
         self._vigil.follow(policy.idle)
 
-    def replace_parts(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
+    def replace_dependencies(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
         """It is to be another one from its next start on.
 
         :param replaced: called when it is; at once, where it does not run.

@@ -42,4 +42,4 @@ class PlayerQuery:
         """Keeps how it looks, where it has said so."""
         if answer.status is not None:
             self._kept_at = self._clock.seconds()
-            parts.mirror.store(answer.status)
+            parts.status_cache.store(answer.status)

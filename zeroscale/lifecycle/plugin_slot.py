@@ -75,7 +75,7 @@ class PluginSlot:
         """
         if not self._worn_out:
             return
-        former, self.plugin = self.plugin, self.parts.construct()
+        former, self.plugin = self.plugin, self.parts.make_plugin()
         self._worn_out = False
         self._close(former)
         self._listen()

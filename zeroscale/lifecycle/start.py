@@ -52,7 +52,7 @@ class StartAttempt:
         self._policy = policy
         self._log = log
         self._lives = lives
-        self._readiness = parts.readiness()
+        self._readiness = parts.make_readiness()
         self.began = parts.clock.seconds()
         self.adopted = False
         self.hindered = False
@@ -78,8 +78,8 @@ class StartAttempt:
             raise
         if runs:
             return await self.take_over()
-        self._parts.moved(None)  # where it was reached the last time, another may be now
-        obstacle = self._parts.obstacle()
+        self._parts.on_address(None)  # where it was reached the last time, another may be now
+        obstacle = self._parts.start_obstacle()
         if obstacle is None and not self._plugin.is_load_balanced and await self._parts.probe.connects():
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
@@ -130,5 +130,5 @@ class StartAttempt:
     async def _first_answer(self) -> ProbeResult:
         self.is_there = True
         self._lives()
-        self._parts.moved(self._plugin.server_address)
+        self._parts.on_address(self._plugin.server_address)
         return await self._readiness.run()

@@ -64,14 +64,14 @@ def policy(config: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     """
     minecraft = plugin.speaks_minecraft
     return LifecyclePolicy(
-        idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, short_visits=minecraft),
-        pauses=config.idle_action != "stop",
+        idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, ignore_short_sessions=minecraft),
+        pause_when_idle=config.idle_action != "stop",
         pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,
         start_timeout=config.start_timeout,
         stop_timeout=config.stop_timeout,
         kill_timeout=config.kill_timeout,
         max_crashes=config.max_crashes,
-        asks=minecraft,
+        ask_players=minecraft,
         ready_line=any_server.ready_line(config) or _pattern(config, plugin.ready_line),
     )
 

@@ -205,11 +205,11 @@ class Hosted:
             config, plugin = change.config, change.plugin
             files = self._files_of(home_of(config, change.whole, plugin))
             parts = self._parts(config, plugin, change.make_plugin, *files)
-            self.lifecycle.replace_parts(parts, lambda: self._be_another(change, *files))
+            self.lifecycle.replace_dependencies(parts, lambda: self._be_another(change, *files))
         if self.is_to_be_another and change.plugin.speaks_minecraft != self.speaks_minecraft:
             # Even what could change at once would be for another protocol than is spoken there now.
             return f"from its next start on {', '.join(change.changed)}"
-        self.lifecycle.follow(change.policy)
+        self.lifecycle.apply_policy(change.policy)
         self.place.texts = change.texts
         self.place.policy = session_policy(change.config)
         self.place.treatment = treatment(change.config)
@@ -228,7 +228,7 @@ class Hosted:
         seconds = now - view.since
         tally = self._counts.tally(now)
         error = self.lifecycle.last_error
-        asks_at = self.lifecycle.asks_at
+        asks_at = self.lifecycle.idle_check_at
         return ServerReport(
             name=self.name,
             plugin=self.config.plugin,
@@ -236,7 +236,7 @@ class Hosted:
             status_age=seconds,
             players=tuple(
                 PlayerReport(visit.visitor.name, visit.visitor.address, now - visit.joined_at)
-                for visit in self.lifecycle.visits
+                for visit in self.lifecycle.sessions
             ),
             waiting=tuple(self.lifecycle.waiting),
             idle_in=None if asks_at is None else max(0.0, asks_at - now),
@@ -273,7 +273,7 @@ class Hosted:
             raise ControlError(f"{self.name} is not stopped: {kept}; --now stops it all the same")
         if view.status is Status.starting:
             raise ControlError(f"{self.name} is starting, and somebody waits for it: --now stops it all the same")
-        self.lifecycle.reconsider(at_once=True)
+        self.lifecycle.restart_idle_timer(at_once=True)
 
     def keep_awake(self, seconds: float | None) -> None:
         """See `control.contract.Server.keep_awake`."""
@@ -286,8 +286,8 @@ class Hosted:
     def release(self) -> None:
         """See `control.contract.Server.release`."""
         self._wishes.release()
-        self.lifecycle.forgive_failures()
-        self.lifecycle.reconsider()
+        self.lifecycle.allow_retry()
+        self.lifecycle.restart_idle_timer()
 
     def console(self, line: str) -> Deferred[str | None]:
         """See `control.contract.Server.console`."""
@@ -325,21 +325,21 @@ class Hosted:
         return LifecycleDependencies(
             clock=self._reactor,
             plugin=plugin,
-            construct=make_plugin,
+            make_plugin=make_plugin,
             probe=probe,
-            readiness=lambda: (
+            make_readiness=lambda: (
                 Readiness(self._reactor, probe, status_disabled=lambda: not files.enable_status)
                 if minecraft
                 else any_server.readiness(config, self._reactor, probe)
             ),
-            records=self._records,
-            mirror=self._mirror,
-            counts=self._counts,
-            output=self._scrollback.add,
-            kept_awake=self._kept_awake,
+            start_history=self._records,
+            status_cache=self._mirror,
+            stats=self._counts,
+            on_output=self._scrollback.add,
+            keep_awake_reason=self._kept_awake,
             lockout=lambda: keep_files.lockout() or self._wishes.lockout or self._lockout(),
-            obstacle=lambda: self._records.world_is_taken() or (_obstacle(files) if minecraft else None),
-            moved=lambda address: self._moved(address or told, probe),
+            start_obstacle=lambda: self._records.world_is_taken() or (_obstacle(files) if minecraft else None),
+            on_address=lambda address: self._moved(address or told, probe),
             logger=logging.getLogger(plugin.module),
         )
 
@@ -368,7 +368,7 @@ class Hosted:
         self._records.move(self._world(change.plugin, files))
         self.address = self.place.host, self.place.port = change.config.server_host, change.config.server_port
         self.place.sends = change.config.proxy_protocol.send
-        self.lifecycle.follow(policy(latest, change.plugin))
+        self.lifecycle.apply_policy(policy(latest, change.plugin))
         self.place.texts = texts(latest) if self.speaks_minecraft else any_server.texts(latest)
         self.place.policy = session_policy(latest)
         self.place.treatment = treatment(latest)

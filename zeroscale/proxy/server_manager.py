@@ -93,7 +93,7 @@ class Serving:
     def hurry(self) -> None:
         """Somebody cannot wait for `close()`: servers that have not stopped get their SIGTERM now."""
         for hosted in (*self.servers.values(), *self._leaving):
-            hosted.lifecycle.hurry()
+            hosted.lifecycle.skip_to_sigterm()
 
     async def close(self) -> None:
         """No new clients; all servers stopped, or left as was asked, and waited for."""
@@ -170,8 +170,8 @@ class Serving:
 
     def _take_in(self, hosted: Hosted) -> None:
         self.servers[hosted.name] = hosted
-        hosted.lifecycle.watch(lambda view: self._told(view.name))
-        hosted.lifecycle.watch_visits(lambda: self._told(hosted.name))
+        hosted.lifecycle.add_observer(lambda view: self._told(view.name))
+        hosted.lifecycle.add_session_observer(lambda: self._told(hosted.name))
         hosted.on_another = self._is_another
 
     def _is_another(self) -> None:
