@@ -43,7 +43,7 @@ def running() -> ServerReport:
         slept=100.0,
         last_start=12.5,
         estimate=13.0,
-        stats=counts.tally(500.0),
+        stats=counts.snapshot(500.0),
     )
 
 
@@ -56,5 +56,5 @@ def asleep(name: str = "creative") -> ServerReport:
         slept=500.0,
         lockout="closed",
         keep_awake_reason="the operator",
-        stats=StatsRecorder(Status.stopped, 0.0).tally(500.0),
+        stats=StatsRecorder(Status.stopped, 0.0).snapshot(500.0),
     )

@@ -531,7 +531,7 @@ class Scene:
     @property
     def outcomes(self) -> dict[str, int]:
         """How connections ended."""
-        return dict(Counter(self.counts.tally(0.0).outcomes) + self.house.strangers)
+        return dict(Counter(self.counts.snapshot(0.0).outcomes) + self.house.strangers)
 
     def assert_over(self, client: Transport, outcome: str) -> None:
         """The connection is gone, was told of in one line, and nothing of it is left."""

@@ -328,7 +328,7 @@ def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
     assert scene.server.status is Status.starting
     (tmp_path / "whitelist.json").write_text("[ ]")
     assert b"not_whitelisted" in scene.player("Steve").received  # starting is not running
-    assert scene.counts.tally(0.0).refusals == {"not_whitelisted": 2}
+    assert scene.counts.snapshot(0.0).refusals == {"not_whitelisted": 2}
 
 
 def test_while_it_runs_the_real_server_judges(make_scene: Callable[..., Scene]) -> None:
@@ -346,7 +346,7 @@ def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(scene: Scene) -
         assert b"kick " in scene.player().received
     assert scene.server.woken == []
     assert all("kicked" in line and "(lockout)" in line for line in scene.lines)
-    assert scene.counts.tally(0.0).refusals == {"lockout": len(Status)}
+    assert scene.counts.snapshot(0.0).refusals == {"lockout": len(Status)}
 
 
 def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(make_scene: Callable[..., Scene]) -> None:

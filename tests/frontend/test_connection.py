@@ -947,7 +947,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_scene: MakeScene) -
         scene.settle()
 
     behind("203.0.113.9", login())
-    assert (scene.server.woken, dict(scene.counts.tally(0.0).refusals)) == ([], {"denied": 1})
+    assert (scene.server.woken, dict(scene.counts.snapshot(0.0).refusals)) == ([], {"denied": 1})
     for host in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
         behind(host, status())
     assert scene.outcomes.get("limited") == 1
@@ -964,9 +964,9 @@ def test_a_header_of_ours_is_no_word_of_the_clients(make_scene: MakeScene) -> No
     scene.accept()
     (handover,) = scene.relays.handovers
     assert handover.early == encode("v2", Endpoint("203.0.113.7", 40000), Endpoint("198.51.100.1", 25565))
-    assert scene.counts.tally(0.0).to_backend == 0
+    assert scene.counts.snapshot(0.0).to_backend == 0
     handover.end()
     scene.settle()
     assert [visit.silent for visit in scene.server.visits] == [True]
     assert "(0 bytes to the server, 7 to the client)" in scene.lines[0]
-    assert (scene.counts.tally(0.0).to_backend, scene.counts.tally(0.0).to_client) == (0, 7)
+    assert (scene.counts.snapshot(0.0).to_backend, scene.counts.snapshot(0.0).to_client) == (0, 7)

@@ -121,7 +121,7 @@ class Scene:
     @property
     def outcomes(self) -> Counter[str]:
         """How connections ended."""
-        return Counter(self.counts.tally(0.0).outcomes) + self.house.strangers
+        return Counter(self.counts.snapshot(0.0).outcomes) + self.house.strangers
 
     @property
     def clients(self) -> list[Client]:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from zeroscale.lifecycle.escalation import LONGEST_BACK_OFF, StopStep, back_off, ladder
+from zeroscale.lifecycle.escalation import LONGEST_BACK_OFF, StopStep, back_off, stop_steps
 
 
 def rungs(*arguments: float | None, hurried: bool = False) -> list[tuple[float, StopStep]]:
     stop, kill = arguments
     assert stop is not None
-    return [(step.after, step.rung) for step in ladder(stop, kill, hurried=hurried)]
+    return [(step.after, step.step) for step in stop_steps(stop, kill, hurried=hurried)]
 
 
 def test_nothing_is_killed_unless_somebody_asked_for_it() -> None:

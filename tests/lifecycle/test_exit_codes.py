@@ -28,10 +28,10 @@ def test_all_others_are_crashes(code: int) -> None:
     ],
 )
 def test_an_exit_code_is_said_in_words(code: int | None, words: str) -> None:
-    assert exits.in_words(code) == words
+    assert exits.describe(code) == words
 
 
 def test_the_last_lines_of_output_are_quoted_without_the_empty_ones() -> None:
-    assert exits.last_words(["one", " ", "two"]) == "; its last output: one | two"
-    assert exits.last_words([str(number) for number in range(9)]) == "; its last output: 4 | 5 | 6 | 7 | 8"
-    assert exits.last_words([" ", ""]) == ""
+    assert exits.quote_output(["one", " ", "two"]) == "; its last output: one | two"
+    assert exits.quote_output([str(number) for number in range(9)]) == "; its last output: 4 | 5 | 6 | 7 | 8"
+    assert exits.quote_output([" ", ""]) == ""

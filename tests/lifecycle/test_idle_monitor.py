@@ -29,7 +29,7 @@ class Scene:
             lambda: self.changes.append(self.vigil.players),
         )
         self.vigil.begin()
-        self.vigil.watch()
+        self.vigil.start_timer()
 
     async def question(self) -> str | None:
         self.asked += 1
@@ -39,7 +39,7 @@ class Scene:
 
     def sleep(self) -> None:
         self.slept += 1
-        self.vigil.rest()
+        self.vigil.pause_timer()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_it_may_sleep_once_nobody_came(scene: Scene) -> None:
 
 
 def test_who_is_there_keeps_it_up_and_the_last_to_leave_begins_the_wait(scene: Scene) -> None:
-    first, second = scene.vigil.join(), scene.vigil.join()
+    first, second = scene.vigil.add_session(), scene.vigil.add_session()
     scene.clock.advance(1000.0)
     first.end()
     scene.clock.advance(1000.0)
@@ -73,7 +73,7 @@ def test_who_is_there_keeps_it_up_and_the_last_to_leave_begins_the_wait(scene: S
 def test_who_never_said_a_word_was_nobody(silent: bool, sleeps_at: float) -> None:
     scene = Scene(IdlePolicy(60.0))
     scene.clock.advance(45.0)
-    visit = scene.vigil.join()
+    visit = scene.vigil.add_session()
     scene.clock.advance(5.0)
     visit.end(silent=silent)
     scene.clock.advance(sleeps_at - 50.0 - 0.1)
@@ -86,7 +86,7 @@ def test_who_joins_while_it_is_asked_is_safe_whatever_the_answer_will_be(scene: 
     scene.pending = Deferred(lambda asked: asked.errback(ValueError("an error of the connector's own")))
     scene.clock.advance(60.0)
     assert scene.asked == 1
-    scene.vigil.join()
+    scene.vigil.add_session()
     scene.clock.advance(1000.0)
     assert scene.slept == 0
 
@@ -113,18 +113,18 @@ def test_a_question_that_goes_wrong_counts_as_busy(scene: Scene, caplog: pytest.
 
 
 def test_visits_of_a_server_that_is_gone_do_not_count_for_the_next(scene: Scene) -> None:
-    old = scene.vigil.join()
-    scene.vigil.forget()
+    old = scene.vigil.add_session()
+    scene.vigil.reset()
     scene.vigil.begin()
-    scene.vigil.watch()
-    scene.vigil.join()
+    scene.vigil.start_timer()
+    scene.vigil.add_session()
     old.end()
     assert scene.vigil.players == 1
 
 
 def test_the_log_says_how_long_nobody_has_been_there(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    visit = scene.vigil.join()
+    visit = scene.vigil.add_session()
     scene.clock.advance(50.0)
     visit.end()
     scene.clock.advance(60.0)

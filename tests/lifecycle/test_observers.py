@@ -16,8 +16,8 @@ def test_all_are_told_though_one_raises() -> None:
     watchers.add(seen.append)
     watchers.add(raises)
     watchers.add(seen.append)
-    watchers.tell(1)
-    watchers.tell(2)
+    watchers.notify(1)
+    watchers.notify(2)
     assert seen == [1, 1, 2, 2]
     assert [fault.getErrorMessage() for fault in faults] == ["1", "2"]
 
@@ -26,6 +26,6 @@ def test_one_who_comes_while_others_are_told_is_told_the_next_time() -> None:
     seen: list[int] = []
     watchers: Observers[int] = Observers(lambda fault: None)
     watchers.add(lambda what: watchers.add(seen.append) if what == 1 else None)
-    watchers.tell(1)
-    watchers.tell(2)
+    watchers.notify(1)
+    watchers.notify(2)
     assert seen == [2]

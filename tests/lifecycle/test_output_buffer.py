@@ -18,7 +18,7 @@ def test_the_last_lines_are_kept() -> None:
 def test_a_line_has_a_bound() -> None:
     scrollback = OutputBuffer()
     followed: list[str] = []
-    scrollback.follow(followed.append)
+    scrollback.subscribe(followed.append)
     scrollback.add("x" * (LONGEST_LINE + 1))
     assert scrollback.lines() == tuple(followed) == ("x" * LONGEST_LINE,)
 
@@ -28,8 +28,8 @@ def test_who_follows_gets_new_lines_until_he_leaves() -> None:
     scrollback.add("before")
     one: list[str] = []
     other: list[str] = []
-    leave = scrollback.follow(one.append)
-    scrollback.follow(other.append)
+    leave = scrollback.subscribe(one.append)
+    scrollback.subscribe(other.append)
     scrollback.add("first")
     leave()
     leave()
@@ -45,7 +45,7 @@ def test_who_leaves_while_a_line_is_told_is_not_told_it_twice() -> None:
         told.append(line)
         leave()
 
-    leave = scrollback.follow(once)
+    leave = scrollback.subscribe(once)
     scrollback.add("first")
     scrollback.add("second")
     assert told == ["first"]
@@ -58,8 +58,8 @@ def test_one_who_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixtur
     def raises(line: str) -> None:
         raise ValueError("a reader's own")
 
-    scrollback.follow(raises)
-    scrollback.follow(followed.append)
+    scrollback.subscribe(raises)
+    scrollback.subscribe(followed.append)
     scrollback.add("a line")
     assert followed == ["a line"]
     assert "a reader's own" in caplog.text

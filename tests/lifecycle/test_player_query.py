@@ -8,7 +8,7 @@ import pytest
 from lifecycle.harness import Scene
 
 from zeroscale.errors import BackendError
-from zeroscale.lifecycle.player_query import MIRROR_EVERY
+from zeroscale.lifecycle.player_query import CACHE_EVERY
 from zeroscale.status import ProbeResult, Status
 
 
@@ -59,5 +59,5 @@ def test_how_it_looks_is_kept_now_and_then() -> None:
     scene.clock.pump([60.0] * 2)
     assert len(scene.mirror.stored) == 1
     scene.clock.pump([60.0] * 4)
-    assert scene.clock.seconds() >= 2 * MIRROR_EVERY
+    assert scene.clock.seconds() >= 2 * CACHE_EVERY
     assert scene.mirror.stored[1:] == [{"description": "busy"}] * 2

@@ -29,18 +29,18 @@ def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
     seen: list[Any] = []
     for name in ("Alice", "Bob"):
         waiters.add(ClientInfo(name)).addCallback(seen.append)
-    waiters.add_onlooker().addCallback(seen.append)
-    assert (len(waiters), waiters.names, waiters.watched) == (2, ("Alice", "Bob"), True)
-    waiters.let_in(join)
+    waiters.add_observer().addCallback(seen.append)
+    assert (len(waiters), waiters.names, waiters.has_observers) == (2, ("Alice", "Bob"), True)
+    waiters.admit(join)
     assert seen == ["visit of Alice", "visit of Bob", None]
-    assert (len(waiters), bool(waiters), waiters.watched) == (0, False, False)
+    assert (len(waiters), bool(waiters), waiters.has_observers) == (0, False, False)
 
 
 def test_all_are_told_why_not(waiters: Waiters) -> None:
     failures: list[Any] = []
     waiters.add(ClientInfo("Alice")).addErrback(failures.append)
-    waiters.add_onlooker().addErrback(failures.append)
-    waiters.disappoint("it is being moved")
+    waiters.add_observer().addErrback(failures.append)
+    waiters.reject("it is being moved")
     assert [(failure.type, failure.getErrorMessage()) for failure in failures] == [
         (ServerUnavailable, "it is being moved")
     ] * 2
@@ -48,14 +48,14 @@ def test_all_are_told_why_not(waiters: Waiters) -> None:
 
 
 def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
-    player, onlooker = waiters.add(ClientInfo("Alice")), waiters.add_onlooker()
+    player, onlooker = waiters.add(ClientInfo("Alice")), waiters.add_observer()
     assert waiters
     player.cancel()
     onlooker.cancel()
     assert not waiters
     for waiter in (player, onlooker):
         waiter.addErrback(lambda failure: failure.trap(CancelledError))
-    waiters.let_in(join)
+    waiters.admit(join)
 
 
 @pytest.mark.parametrize("well", [True, False])
@@ -69,8 +69,8 @@ def test_one_that_another_cancels_meanwhile_is_passed_over(waiters: Waiters, wel
         def join_and_tell(visitor: ClientInfo) -> Any:
             joined.append(visitor.name)
 
-        waiters.let_in(join_and_tell)
+        waiters.admit(join_and_tell)
         assert joined == ["Alice"]
     else:
-        waiters.disappoint("gone")
+        waiters.reject("gone")
     assert second.called

@@ -95,7 +95,7 @@ class Course(StateOutputs):
             self._somebody_there,
             self._may_sleep,
             self._log,
-            lambda: self._visit_watchers.tell(None),
+            lambda: self._visit_watchers.notify(None),
         )
         self._machine: Inputs = Machine(self)
 
@@ -119,7 +119,7 @@ class Course(StateOutputs):
 
     @property
     def _parts(self) -> LifecycleDependencies:
-        return self._incumbent.parts
+        return self._incumbent.dependencies
 
     @property
     def _plugin(self) -> AdaptedPlugin:
@@ -131,7 +131,7 @@ class Course(StateOutputs):
         self._lines.clear()
         self._enter(Status.starting)
         try:
-            self._incumbent.renew()
+            self._incumbent.replace_if_failed()
         except ZeroscaleError as error:
             self._machine.crashed("it could not be started", str(error))
             return
@@ -152,7 +152,7 @@ class Course(StateOutputs):
 
     def enter_running(self) -> None:
         assert self._starting is not None
-        seconds = self._clock.seconds() - self._starting.began
+        seconds = self._clock.seconds() - self._starting.started_at
         if not self._starting.adopted:
             self._parts.start_history.started(seconds)
             self._parts.stats.started(seconds)
@@ -160,8 +160,8 @@ class Course(StateOutputs):
         self._enter(Status.running)
         self._vigil.begin()
         self._log.info("%s is online, after %.1f s", self.name, seconds)
-        self._waiters.let_in(self._vigil.join)
-        self._vigil.watch()
+        self._waiters.admit(self._vigil.add_session)
+        self._vigil.start_timer()
 
     def pause(self) -> None:
         self._enter(Status.paused)
@@ -190,25 +190,25 @@ class Course(StateOutputs):
         assert self._starting is not None
         verdict, self._verdict = self._verdict, None
         if verdict is None:
-            reason = f"it was not ready within {self._clock.seconds() - self._starting.began:.0f} s"
+            reason = f"it was not ready within {self._clock.seconds() - self._starting.started_at:.0f} s"
             problem = self._starting.problem
-            detail = reason + (f": {problem}" if problem else "") + exits.last_words(self._lines)
+            detail = reason + (f": {problem}" if problem else "") + exits.quote_output(self._lines)
             verdict = reason, detail
         self._log.error("%s: %s", self.name, verdict[1])
         self.stop()
         self._condemned = verdict
-        self._waiters.disappoint(verdict[0])
+        self._waiters.reject(verdict[0])
 
     def escalate(self) -> None:
         assert self._stopping is not None
-        if self._at_our_end and self._stopping.is_hopeless and self._plugin.is_remote and self._plugin.can_adopt:
+        if self._at_our_end and self._stopping.only_waiting_left and self._plugin.is_remote and self._plugin.can_adopt:
             self._abandon()
             return
-        if self._stopping.climb(self._clock.seconds()):
+        if self._stopping.next_step(self._clock.seconds()):
             self._stop_timed_out = True
             self._reason = "it does not stop"
-            self._waiters.disappoint("the server does not stop; its operator has to look after it")
-        if self._stopping.refused and not self._plugin.can_signal:
+            self._waiters.reject("the server does not stop; its operator has to look after it")
+        if self._stopping.request_failed and not self._plugin.can_signal:
             self._ask_to_stop(frozen=False)  # there is nothing else that could help
         self._await_step()
 
@@ -227,18 +227,18 @@ class Course(StateOutputs):
         lockout = self._parts.lockout()
         if found_again and plugin is self._plugin and not self._closing:
             self._machine.server_found()
-        elif lockout is not None and not self._waiters.watched:
-            self._waiters.disappoint(lockout)
+        elif lockout is not None and not self._waiters.has_observers:
+            self._waiters.reject(lockout)
         elif wanted and not self._closing:
             self._machine.wake()
         self._tell_closers()
 
     def fail(self, reason: str, detail: str) -> None:
-        self._incumbent.wears_out()
+        self._incumbent.mark_failed()
         if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
             self._parts.start_history.cleared()
         # What was not even started has not crashed, and looking whether it may be now costs nothing.
-        hindered = self._starting is not None and self._starting.hindered
+        hindered = self._starting is not None and self._starting.blocked
         crashes = self._parts.start_history.crashes if hindered else self._parts.start_history.crashed(detail)
         wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
         found_again = self._found_again
@@ -257,7 +257,7 @@ class Course(StateOutputs):
         if found_again and plugin is self._plugin and not self._closing:
             self._machine.server_found()
         else:
-            self._waiters.disappoint(reason)
+            self._waiters.reject(reason)
         self._tell_closers()
 
     def clear_failures(self) -> None:
@@ -268,7 +268,7 @@ class Course(StateOutputs):
 
     def _look_round(self) -> None:
         """Looks whether a server of ours is there already; nobody waits for that but a start."""
-        running: Deferred[bool] = Deferred.fromCoroutine(self._incumbent.look())
+        running: Deferred[bool] = Deferred.fromCoroutine(self._incumbent.adopt())
         looking = self._looking = ShieldedCall(running)
 
         def looked(found: bool) -> None:
@@ -293,7 +293,7 @@ class Course(StateOutputs):
         return self._starting
 
     def _answered(self, answer: ProbeResult) -> None:
-        self._questions.keep_status(answer, self._parts)
+        self._questions.cache_status(answer, self._parts)
         self._machine.ready()
 
     def _output(self, line: str) -> None:
@@ -301,7 +301,7 @@ class Course(StateOutputs):
         self._parts.on_output(line)
         timer = self._timer
         if self._status is Status.starting and self._starting is not None and timer is not None and timer.active():
-            end = self._starting.heard(line, timer.getTime())
+            end = self._starting.output_received(line, timer.getTime())
             if end > timer.getTime():
                 timer.reset(end - self._clock.seconds())
 
@@ -312,7 +312,7 @@ class Course(StateOutputs):
 
         def gone(code: int | None) -> None:
             if self._gone_call is call:
-                self._gone(code, exits.in_words(code), exits.last_words(self._lines))
+                self._gone(code, exits.describe(code), exits.quote_output(self._lines))
 
         def failed(failure: Failure) -> None:
             if self._gone_call is call and not failure.check(CancelledError):
@@ -364,7 +364,7 @@ class Course(StateOutputs):
     def _ask_to_stop(self, frozen: bool) -> None:
         assert self._stopping is not None
         starting = self._starting.call if self._starting is not None else None
-        asking = self._stopping.ask(starting, frozen, self._pausing, self._await_end)
+        asking = self._stopping.request_stop(starting, frozen, self._pausing, self._await_end)
         self._work(asking, self._asked_to_stop)
 
     def _asked_to_stop(self, _: None) -> None:
@@ -373,7 +373,7 @@ class Course(StateOutputs):
 
     def _await_step(self) -> None:
         assert self._stopping is not None
-        self._set_timer(self._stopping.next_after(self._clock.seconds()))
+        self._set_timer(self._stopping.seconds_to_next_step(self._clock.seconds()))
 
     # Running
 
@@ -386,7 +386,7 @@ class Course(StateOutputs):
     async def _somebody_there(self) -> str | None:
         # One that is on its way out is kept up by its players alone.
         kept_awake = None if self._closing else self._parts.keep_awake_reason()
-        return kept_awake or await self._questions.who_is_on(self._plugin, self._parts, asks=self._policy.ask_players)
+        return kept_awake or await self._questions.busy_reason(self._plugin, self._parts, asks=self._policy.ask_players)
 
     # Common to all states
 
@@ -403,24 +403,24 @@ class Course(StateOutputs):
         self._condemned = None
         self._let_go()
         if status in DOWN:
-            self._vigil.forget()
+            self._vigil.reset()
             self._starting = None
             self._pausing = None
             self._stopping = None
             self._forget_end()
             self._take_next_parts()
-        self._watchers.tell(self.view)
+        self._watchers.notify(self.view)
 
     def _let_go(self) -> None:
         """Leaves off everything that a state has us do."""
         self._set_timer(None)
-        self._vigil.rest()
+        self._vigil.pause_timer()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
 
     def _take_next_parts(self) -> None:
-        if self._incumbent.take_next():
+        if self._incumbent.swap_pending():
             self._looking = None
             if self._opened and not self._closing:
                 self._look_round()
@@ -457,10 +457,10 @@ class Course(StateOutputs):
                 self._machine.crashed("it could not be stopped", message)
                 return
             self._log.error("%s could not be asked to stop: %s", self.name, message)
-            self._stopping.refused = True
-            if self._stopping.hurry(self._clock.seconds()):
+            self._stopping.request_failed = True
+            if self._stopping.skip_to_sigterm(self._clock.seconds()):
                 self._await_step()
-        elif self._starting is not None and self._starting.is_there:
+        elif self._starting is not None and self._starting.server_exists:
             self._verdict = "it could not be started", message
             self._machine.timed_out()
         else:

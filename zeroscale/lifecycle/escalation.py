@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class StopStep(Enum):
-    """One step of the ladder."""
+    """One step of the stop_steps."""
 
     terminate = "SIGTERM"
     unanswered = "SIGTERM is unanswered"
@@ -22,10 +22,10 @@ class ScheduledStep:
     """A rung, and when it is reached."""
 
     after: float
-    rung: StopStep
+    step: StopStep
 
 
-def ladder(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[ScheduledStep, ...]:
+def stop_steps(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[ScheduledStep, ...]:
     """The steps after the plugin's own stop, in their order.
 
     :param stop_timeout: how long the plugin's own stop has, and SIGTERM after it.

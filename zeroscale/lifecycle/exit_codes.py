@@ -24,7 +24,7 @@ def is_clean(code: int | None) -> bool:
     return code is None or code in CLEAN_EXIT_CODES
 
 
-def in_words(code: int | None) -> str:
+def describe(code: int | None) -> str:
     """An exit code as a person reads it, like "exit code 137: killed, often for want of memory"."""
     if code is None:
         return "exit code unknown"
@@ -37,7 +37,7 @@ def in_words(code: int | None) -> str:
     return f"exit code {code}" + (f": {words}" if words else "")
 
 
-def last_words(lines: Sequence[str]) -> str:
+def quote_output(lines: Sequence[str]) -> str:
     """The last lines of a server's output as the end of a sentence; empty where it said nothing."""
     said = [line.strip() for line in lines if line.strip()][-LINES_QUOTED:]
     return "; its last output: " + " | ".join(said) if said else ""

@@ -41,7 +41,7 @@ class PlayerSession:
         """
         vigil, self._vigil = self._vigil, None
         if vigil is not None:
-            vigil.left(self, self._run, silent=silent)
+            vigil.session_ended(self, self._run, silent=silent)
 
 
 class IdleMonitor:
@@ -88,23 +88,23 @@ class IdleMonitor:
         return self._attendance.players
 
     @property
-    def visits(self) -> Sequence[PlayerSession]:
+    def sessions(self) -> Sequence[PlayerSession]:
         """Theirs, in the order in which they were let in."""
         return tuple(self._visits)
 
     @property
-    def asks_at(self) -> float | None:
+    def check_at(self) -> float | None:
         """When the server is asked whether it may sleep; None while that is not to be."""
         if self._asking is not None:
             return self._clock.seconds()
         return self._timer.getTime() if self._timer is not None else None
 
-    def follow(self, policy: IdlePolicy) -> None:
+    def apply_policy(self, policy: IdlePolicy) -> None:
         """The operator wants it otherwise from now on."""
         self._policy = policy
-        self.reconsider()
+        self.restart_timer()
 
-    def reconsider(self, *, at_once: bool = False) -> None:
+    def restart_timer(self, *, at_once: bool = False) -> None:
         """What kept it up may not do so any more: whoever was found there may be gone.
 
         :param at_once: its idle time is over.
@@ -117,9 +117,9 @@ class IdleMonitor:
             else:
                 self._schedule()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """That server is gone: whoever was relayed to it does not count for the next one."""
-        self.rest()
+        self.pause_timer()
         self._run += 1
         self._visits.clear()
         self._attendance = SessionCounts.begin(self._clock.seconds())
@@ -127,23 +127,23 @@ class IdleMonitor:
     def begin(self) -> None:
         """A server has become ready; `watch()` begins the watch once those who waited are in."""
         if self.players == 0:
-            self.forget()
+            self.reset()
         else:  # it was frozen under them by somebody else, and they are still relayed to it
-            self.rest()
+            self.pause_timer()
         self._empty_since = self._clock.seconds()
         self._warned = False
 
-    def watch(self) -> None:
+    def start_timer(self) -> None:
         """From now on it may sleep when nobody is there."""
         self._watches = True
         self._schedule()
 
-    def rest(self) -> None:
+    def pause_timer(self) -> None:
         """It does not run any more, or stops: the watch is over, but those who are relayed still count."""
         self._watches = False
         self._cancel()
 
-    def join(self, visitor: ClientInfo = NOBODY) -> PlayerSession:
+    def add_session(self, visitor: ClientInfo = NOBODY) -> PlayerSession:
         """One more is let in."""
         if self._timer is not None or self._asking is not None:
             self._log.debug("Cancelling the stop of %s", self._name)
@@ -155,7 +155,7 @@ class IdleMonitor:
         self._changed()
         return visit
 
-    def left(self, visit: PlayerSession, run: int, *, silent: bool = False) -> None:
+    def session_ended(self, visit: PlayerSession, run: int, *, silent: bool = False) -> None:
         """One of those who were let in during that run is gone."""
         if run != self._run:
             return

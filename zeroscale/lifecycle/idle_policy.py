@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-SHORT_VISIT = 30.0
+SHORT_SESSION = 30.0
 """A relayed Minecraft login shorter than this is a scanner that leaves at the encryption request, not a player."""
 
 GRACE = 15.0
@@ -62,7 +62,7 @@ class SessionCounts:
         :param silent: it never said a word where clients do: a port scan, so that its short visit is one everywhere.
         """
         fewer = replace(self, players=self.players - 1)
-        if (policy.ignore_short_sessions or silent) and now - joined_at < SHORT_VISIT:
+        if (policy.ignore_short_sessions or silent) and now - joined_at < SHORT_SESSION:
             return replace(fewer, grace_until=max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE)))
         return replace(fewer, quiet_since=now)
 

@@ -42,7 +42,7 @@ class ServerLifecycle(Course):
     @property
     def sessions(self) -> Sequence[PlayerSession]:
         """Those of who is relayed to it, in the order in which they were let in."""
-        return self._vigil.visits
+        return self._vigil.sessions
 
     @property
     def waiting(self) -> Sequence[str]:
@@ -52,7 +52,7 @@ class ServerLifecycle(Course):
     @property
     def idle_check_at(self) -> float | None:
         """When it is asked whether it may sleep; None while that is not to be."""
-        return self._vigil.asks_at
+        return self._vigil.check_at
 
     @property
     def last_start(self) -> float | None:
@@ -77,7 +77,7 @@ class ServerLifecycle(Course):
         found, plugin = False, None
         while plugin is not self._plugin:  # another one may have taken its place meanwhile
             plugin = self._plugin
-            found = await self._incumbent.look()
+            found = await self._incumbent.adopt()
         self._opened = True
         if found and not self._closing:
             self._machine.server_found()
@@ -111,7 +111,7 @@ class ServerLifecycle(Course):
             certain that the server will not become ready. May be cancelled.
         """
         if self._status is Status.running and not self._closing:
-            return succeed(self._vigil.join(visitor))
+            return succeed(self._vigil.add_session(visitor))
         if self._closing:
             return _unavailable(self._farewell)
         if self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
@@ -160,7 +160,7 @@ class ServerLifecycle(Course):
             if self._plugin.can_adopt:
                 self._closing = True
                 self._wanted = False
-                self._waiters.disappoint(self._farewell)
+                self._waiters.reject(self._farewell)
                 return self._leave().addCallback(lambda _: self._close_plugin())
             self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
         closed = self._end(self._farewell)
@@ -170,7 +170,7 @@ class ServerLifecycle(Course):
 
     def skip_to_sigterm(self) -> None:
         """Somebody cannot wait for a stop: SIGTERM comes at once."""
-        if self._stopping is not None and self._stopping.hurry(self._clock.seconds()):
+        if self._stopping is not None and self._stopping.skip_to_sigterm(self._clock.seconds()):
             self._await_step()
 
     # What its operator says
@@ -185,7 +185,7 @@ class ServerLifecycle(Course):
         if self._closing:
             return _unavailable(self._farewell)
         self._machine.release()
-        ready = self._waiters.add_onlooker()
+        ready = self._waiters.add_observer()
         self.wake("its operator", "operator", held_down=True)
         return ready
 
@@ -196,7 +196,7 @@ class ServerLifecycle(Course):
     def sleep(self) -> None:
         """Its operator has it stop now, whoever is on it."""
         self._wanted = False
-        self._waiters.disappoint("its operator has put the server to sleep")
+        self._waiters.reject("its operator has put the server to sleep")
         self._machine.stop()
 
     def restart_idle_timer(self, *, at_once: bool = False) -> None:
@@ -204,7 +204,7 @@ class ServerLifecycle(Course):
 
         :param at_once: its idle time is over; it is only asked whether anybody is on it.
         """
-        self._vigil.reconsider(at_once=at_once)
+        self._vigil.restart_timer(at_once=at_once)
 
     def retire(self) -> Deferred[None]:
         """It is not to be served any more: no more starts; it is stopped, not paused, once nobody is on it.
@@ -213,7 +213,7 @@ class ServerLifecycle(Course):
         """
         closed = self._end(NOT_SERVED)
         if self._status is Status.running:
-            self._vigil.follow(replace(self._policy.idle, idle_shutdown=0.0, minimum_online=0.0))
+            self._vigil.apply_policy(replace(self._policy.idle, idle_shutdown=0.0, minimum_online=0.0))
         else:
             self._machine.stop()
         self._tell_closers()
@@ -231,20 +231,20 @@ class ServerLifecycle(Course):
         self._closing = False
         self._farewell = SHUTTING_DOWN
         self._closers.clear()  # our own end has not come: they are all of its retirement
-        self._vigil.follow(self._policy.idle)
+        self._vigil.apply_policy(self._policy.idle)
         return True
 
     def apply_policy(self, policy: LifecyclePolicy) -> None:
         """It is to be treated otherwise from now on."""
         self._policy = policy
-        self._vigil.follow(policy.idle)
+        self._vigil.apply_policy(policy.idle)
 
     def replace_dependencies(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
         """It is to be another one from its next start on.
 
         :param replaced: called when it is; at once, where it does not run.
         """
-        self._incumbent.replace(parts, replaced)
+        self._incumbent.schedule_swap(parts, replaced)
         if self._status in DOWN:
             self._take_next_parts()
 
@@ -255,7 +255,7 @@ class ServerLifecycle(Course):
         self._closing = True
         self._farewell = farewell
         self._wanted = False
-        self._waiters.disappoint(farewell)
+        self._waiters.reject(farewell)
         closed: Deferred[None] = Deferred()
         self._closers.append(closed)
         return closed.addCallback(lambda _: self._close_plugin())

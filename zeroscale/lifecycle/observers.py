@@ -24,7 +24,7 @@ class Observers(Generic[T]):
         """Has it called at every change."""
         self._watchers.append(changed)
 
-    def tell(self, what: T) -> None:
+    def notify(self, what: T) -> None:
         """It has changed."""
         for changed in list(self._watchers):
             try:

@@ -36,7 +36,7 @@ class OutputBuffer:
         """What is kept, oldest first."""
         return tuple(self._lines)
 
-    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
+    def subscribe(self, take_line: Callable[[str], None]) -> Callable[[], None]:
         """Has each new line given to `take_line`; returns what ends that."""
         key = object()
         self._followers[key] = take_line

@@ -29,7 +29,7 @@ class PluginSlot:
     :param log: where its story is told.
     :param found: called when the plugin sees that its server runs though it did not start or resume it.
     :param paused: called when it sees that somebody else has frozen it.
-    :ivar parts: what the lifecycle works with now.
+    :ivar dependencies: what the lifecycle works with now.
     :ivar plugin: the plugin now.
     """
 
@@ -45,13 +45,13 @@ class PluginSlot:
         self._log = log
         self._found = found
         self._paused = paused
-        self.parts = parts
+        self.dependencies = parts
         self.plugin = parts.plugin
         self._worn_out = False
         self._closing: ShieldedCall[None] | None = None
         self._next: tuple[LifecycleDependencies, Callable[[], None]] | None = None
 
-    async def look(self) -> bool:
+    async def adopt(self) -> bool:
         """Whether a server of ours, started by an earlier proxy, is there; then it is this plugin's now.
 
         From here on the plugin may say what it sees.
@@ -64,35 +64,35 @@ class PluginSlot:
             self._log.warning("Could not look for a server of ours that still runs: %s", error)
             return False
 
-    def wears_out(self) -> None:
+    def mark_failed(self) -> None:
         """It has failed: after a failure a plugin's own checks may make start() return without starting."""
         self._worn_out = True
 
-    def renew(self) -> None:
+    def replace_if_failed(self) -> None:
         """Has a new one in the place of one that is worn out.
 
         :raises ZeroscaleError: there cannot be one.
         """
         if not self._worn_out:
             return
-        former, self.plugin = self.plugin, self.parts.make_plugin()
+        former, self.plugin = self.plugin, self.dependencies.make_plugin()
         self._worn_out = False
         self._close(former)
         self._listen()
 
-    def replace(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
+    def schedule_swap(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
         """Another one is to take its place.
 
         :param replaced: called when it has; see `take_next`.
         """
         self._next = (parts, replaced)
 
-    def take_next(self) -> bool:
+    def swap_pending(self) -> bool:
         """Has it taken its place, if there is one that is to; to be called once its server is gone."""
         if self._next is None:
             return False
-        (self.parts, replaced), self._next = self._next, None
-        former, self.plugin = self.plugin, self.parts.plugin
+        (self.dependencies, replaced), self._next = self._next, None
+        former, self.plugin = self.plugin, self.dependencies.plugin
         self._worn_out = False
         self._close(former)
         replaced()
@@ -122,4 +122,4 @@ class PluginSlot:
         def failed(failure: Failure) -> None:
             self._log.warning("%s: its plugin could not be closed: %s", self._name, failure.getErrorMessage())
 
-        return plugin.close().addTimeout(LONGEST_CLOSE, self.parts.clock).addErrback(failed)
+        return plugin.close().addTimeout(LONGEST_CLOSE, self.dependencies.clock).addErrback(failed)

@@ -30,11 +30,11 @@ class StartAttempt:
     :param policy: how the server is to be treated.
     :param log: where its story is told.
     :param lives: called once there is a server: started, or found.
-    :ivar began: when.
+    :ivar started_at: when.
     :ivar adopted: it was not we who started it, or not this time.
-    :ivar hindered: something spoke against a start, and none was made.
+    :ivar blocked: something spoke against a start, and none was made.
     :ivar call: the plugin's `start()`, while it has not returned.
-    :ivar is_there: there is a server, which may not answer yet.
+    :ivar server_exists: there is a server, which may not answer yet.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class StartAttempt:
         self._log = log
         self._lives = lives
         self._readiness = parts.make_readiness()
-        self.began = parts.clock.seconds()
+        self.started_at = parts.clock.seconds()
         self.adopted = False
-        self.hindered = False
-        self.is_there = False
+        self.blocked = False
+        self.server_exists = False
         self.call: ShieldedCall[None] | None = None
 
     @property
@@ -74,7 +74,7 @@ class StartAttempt:
         try:
             runs = (looking is not None and await looking.wait()) or await self._plugin.adopt()
         except PluginError:
-            self.hindered = True  # an API that is away, say, which is no server that crashes
+            self.blocked = True  # an API that is away, say, which is no server that crashes
             raise
         if runs:
             return await self.take_over()
@@ -83,7 +83,7 @@ class StartAttempt:
         if obstacle is None and not self._plugin.is_load_balanced and await self._parts.probe.connects():
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
-            self.hindered = True
+            self.blocked = True
             raise PluginError(obstacle)
         self.call = ShieldedCall(self._plugin.start())
         await self.call.wait()
@@ -107,7 +107,7 @@ class StartAttempt:
         :returns: its first answer.
         :raises PluginError: it does not.
         """
-        self.adopted = self.is_there = True
+        self.adopted = self.server_exists = True
         self._readiness.hurry()  # it has written its ready line long ago
         if pausing is not None:
             with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
@@ -115,7 +115,7 @@ class StartAttempt:
         await ShieldedCall(self._plugin.resume()).wait()
         return await self._readiness.run()
 
-    def heard(self, line: str, deadline: float) -> float:
+    def output_received(self, line: str, deadline: float) -> float:
         """It has written a line of output before it has answered.
 
         :param deadline: until when it has to answer.
@@ -125,10 +125,10 @@ class StartAttempt:
         if self._policy.ready_line is not None and self._policy.ready_line.search(line):
             self._readiness.hurry()
         timeout = self._policy.start_timeout
-        return max(deadline, min(self._parts.clock.seconds() + timeout, self.began + LONGEST_START * timeout))
+        return max(deadline, min(self._parts.clock.seconds() + timeout, self.started_at + LONGEST_START * timeout))
 
     async def _first_answer(self) -> ProbeResult:
-        self.is_there = True
+        self.server_exists = True
         self._lives()
         self._parts.on_address(self._plugin.server_address)
         return await self._readiness.run()

@@ -101,7 +101,7 @@ class StatsRecorder:
         self._to_backend += to_backend
         self._to_client += to_client
 
-    def tally(self, now: float) -> ServerStats:
+    def snapshot(self, now: float) -> ServerStats:
         """All of it, as it is now; what is counted later does not change it."""
         seconds_in = dict(self._seconds_in)
         seconds_in[self._status] += now - self._since

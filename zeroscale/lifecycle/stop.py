@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.lifecycle.escalation import ScheduledStep, StopStep, ladder
+from zeroscale.lifecycle.escalation import ScheduledStep, StopStep, stop_steps
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecyclePolicy
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 
@@ -27,7 +27,7 @@ class StopAttempt:
     :param policy: how long each rung may take.
     :param log: where its story is told.
     :param now: the monotonic clock's reading, in seconds.
-    :ivar refused: it could not be asked, the last time.
+    :ivar request_failed: it could not be asked, the last time.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class StopAttempt:
         self._policy = policy
         self._log = log
         self._began = now
-        self._steps: list[ScheduledStep] = list(ladder(policy.stop_timeout, policy.kill_timeout))
-        self.refused = False
+        self._steps: list[ScheduledStep] = list(stop_steps(policy.stop_timeout, policy.kill_timeout))
+        self.request_failed = False
 
-    async def ask(
+    async def request_stop(
         self,
         starting: ShieldedCall[None] | None,
         frozen: bool,
@@ -61,7 +61,7 @@ class StopAttempt:
         :param lives: called where it has come up meanwhile.
         :raises ZeroscaleError: it cannot be asked.
         """
-        self.refused = False
+        self.request_failed = False
         if starting is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
             # Until its start() has returned, such a plugin's stop() may well do nothing.
             if await self._came_up(starting):
@@ -100,27 +100,27 @@ class StopAttempt:
         return True
 
     @property
-    def is_hopeless(self) -> bool:
+    def only_waiting_left(self) -> bool:
         """Nothing is left to be done but to wait."""
-        return not (self._steps and self._plugin.can_signal) or self._steps[0].rung is StopStep.unanswered
+        return not (self._steps and self._plugin.can_signal) or self._steps[0].step is StopStep.unanswered
 
-    def hurry(self, now: float) -> bool:
+    def skip_to_sigterm(self, now: float) -> bool:
         """Somebody cannot wait: SIGTERM comes at once. Returns whether there is one to come still."""
-        if not self._steps or self._steps[0].rung is not StopStep.terminate:
+        if not self._steps or self._steps[0].step is not StopStep.terminate:
             return False
-        self._steps = list(ladder(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
+        self._steps = list(stop_steps(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
         self._began = now
         return True
 
-    def next_after(self, now: float) -> float:
+    def seconds_to_next_step(self, now: float) -> float:
         """Seconds until the next rung."""
         if self._steps:
             return max(0.0, self._began + self._steps[0].after - now)
         return max(self._policy.stop_timeout, WARN_AGAIN)
 
-    def climb(self, now: float) -> bool:
+    def next_step(self, now: float) -> bool:
         """It has not stopped: the next rung. Returns whether it is one that it has not answered."""
-        rung = self._steps.pop(0).rung if self._steps else StopStep.unanswered
+        rung = self._steps.pop(0).step if self._steps else StopStep.unanswered
         seconds = now - self._began
         if rung is StopStep.unanswered:
             self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self._name, seconds)

@@ -28,7 +28,7 @@ class Waiters:
         return bool(self._players or self._onlookers)
 
     @property
-    def watched(self) -> bool:
+    def has_observers(self) -> bool:
         """Whether its operator waits, whom nothing holds back."""
         return bool(self._onlookers)
 
@@ -43,13 +43,13 @@ class Waiters:
         self._players[waiter] = visitor
         return waiter
 
-    def add_onlooker(self) -> Deferred[None]:
+    def add_observer(self) -> Deferred[None]:
         """Somebody who only wants to know."""
         waiter: Deferred[None] = Deferred(self._leaves)
         self._onlookers[waiter] = None
         return waiter
 
-    def let_in(self, join: Callable[[ClientInfo], PlayerSession]) -> None:
+    def admit(self, join: Callable[[ClientInfo], PlayerSession]) -> None:
         """The server is ready."""
         players, self._players = self._players, {}
         onlookers, self._onlookers = self._onlookers, {}
@@ -60,7 +60,7 @@ class Waiters:
             if not onlooker.called:
                 onlooker.callback(None)
 
-    def disappoint(self, reason: str) -> None:
+    def reject(self, reason: str) -> None:
         """The server will not become ready.
 
         :param reason: for a player to read.

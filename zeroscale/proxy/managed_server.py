@@ -226,7 +226,7 @@ class Hosted:
         now = self._reactor.seconds()
         view = self.lifecycle.view
         seconds = now - view.since
-        tally = self._counts.tally(now)
+        tally = self._counts.snapshot(now)
         error = self.lifecycle.last_error
         asks_at = self.lifecycle.idle_check_at
         return ServerReport(
@@ -299,7 +299,7 @@ class Hosted:
 
     def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
         """See `control.contract.Server.follow`."""
-        return self._scrollback.follow(take_line)
+        return self._scrollback.subscribe(take_line)
 
     # What it is made of
 
