@@ -12,7 +12,7 @@ from plugins.plugin_contract import Subject
 from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 
-from zeroscale.process import child as process
+from zeroscale.process import child
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def bench(state: Path) -> Bench:
 @pytest.fixture(autouse=True)
 def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A running server's output is looked at every second; tests have no time for that."""
-    monkeypatch.setattr(process, "RUNNING_INTERVAL", 0.02)
+    monkeypatch.setattr(child, "RUNNING_INTERVAL", 0.02)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -50,6 +50,7 @@ RULES = [
     Rule(("__init__",), ("errors", "status", "version", "plugins.api")),
     Rule(("__main__",), ("daemon",)),
     Rule(("version", "errors"), ()),
+    Rule(("backoff",), (), never=(*PURE, "logging")),
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
@@ -68,12 +69,18 @@ RULES = [
     Rule(("config.triggers",), ("errors",), outside=("regex",), never=("twisted",)),
     Rule(("minecraft",), ("access_lists", "system.files"), outside=("msgspec",), never=("twisted",)),
     Rule(("state",), ("errors", "status", "system.files"), outside=("msgspec",), never=("twisted",)),
-    Rule(("probes",), ("protocols", "errors", "reactor", "status"), outside=("twisted", "zope"), never=REACTOR),
+    Rule(
+        ("probes",),
+        ("protocols", "errors", "process.oneshot", "reactor", "status"),
+        outside=("twisted", "zope"),
+        never=REACTOR,
+    ),
     Rule(("process",), ("errors", "status", "system.files", "system.lock_file"), never=("twisted",)),
     Rule(
         ("plugins",),
         (
             "zeroscale",
+            "backoff",
             "errors",
             "status",
             "process",
@@ -89,7 +96,7 @@ RULES = [
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
-        ("errors", "status"),
+        ("backoff", "errors", "status"),
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),

@@ -123,7 +123,7 @@ async def test_who_listens_after_adoption_learns_that_it_is_ready(state: Path) -
     first = Server(state)
     await first.start()
     await first.output.line_with("Done")
-    first.let_go()
+    first.detach()
     second = Server(state)
     second.on_output = None
     assert await second.adopt()
@@ -138,7 +138,7 @@ async def test_a_ready_line_that_was_heard_is_not_told_again(state: Path) -> Non
     first = Server(state)
     await first.start()
     await first.output.line_with("Done")
-    first.let_go()
+    first.detach()
     second = Server(state)
     assert await second.adopt()
     second.on_output = second.output

@@ -29,8 +29,8 @@ from ports import free_port
 from zeroscale.errors import PluginError
 from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
-from zeroscale.plugins.support import external_server as presence
-from zeroscale.process import procfs as process_table
+from zeroscale.plugins.support import external_server
+from zeroscale.process import procfs
 from zeroscale.status import Status
 
 SCRIPT = """#!/bin/sh
@@ -55,7 +55,7 @@ class Switch(Subject):
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "CHECK_EVERY", 0.01)
-        monkeypatch.setattr(presence, "LONGEST_INTERVAL", 0.1)
+        monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.1)
         self.state = state
         self.directory = directory
         for name, work in COMMANDS.items():
@@ -164,7 +164,7 @@ class Background(Switch):
             os.kill(self._process_id, signal.SIGKILL)
 
     async def runs(self) -> bool:
-        return self.has("pid") and process_table.is_live(self._process_id)
+        return self.has("pid") and procfs.is_live(self._process_id)
 
     async def start_behind_its_back(self) -> None:
         starting = await asyncio.create_subprocess_exec("./start", cwd=self.directory, stdout=subprocess.DEVNULL)

@@ -13,7 +13,7 @@ from plugins.watching import Output, kill_at_end, until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.generic import Server, signal_number
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.process.record import load_record
 
 
@@ -154,7 +154,7 @@ class Script(Subject):
         """One that leaves its server running when it is closed, as the end of a zeroscale's process would."""
 
         async def close(self) -> None:
-            self.let_go()
+            self.detach()
 
     forbidden_hint = r"chmod \+x"
 
@@ -172,13 +172,13 @@ class Script(Subject):
 
     async def runs(self) -> bool:
         process_id = self._process_id
-        return process_id is not None and process_table.is_live(process_id)
+        return process_id is not None and procfs.is_live(process_id)
 
     async def start_behind_its_back(self) -> None:
         server = self.make()
         await server.start()
         await until(self._traps_signals)
-        server.let_go()
+        server.detach()
 
     async def stop_behind_its_back(self) -> None:
         await until(self._traps_signals)
@@ -200,7 +200,7 @@ class Script(Subject):
     async def is_paused(self) -> bool:
         assert self._process_id is not None
         # Any of them: a shell that was about to start its `sleep` waits for that one, and it is that one that stands.
-        members = map(process_table.facts, process_table.session_members([self._process_id]))
+        members = map(procfs.facts, procfs.session_members([self._process_id]))
         return any(found is not None and found.stopped for found in members)
 
     async def remove(self) -> None:
@@ -223,7 +223,7 @@ class Script(Subject):
         process_id = self._process_id
         assert process_id is not None
         os.killpg(process_id, number)
-        await until(lambda: not process_table.is_live(process_id))
+        await until(lambda: not procfs.is_live(process_id))
 
 
 class TestBehaviour(Lives, Waits, Adopts, Pauses, Vanishes, IsForbidden):

@@ -72,9 +72,11 @@ class Bench:
         self.output = Output()
         self._processes: list[ServerProcess] = []
 
-    def process(self, ready_line: str | None = None, world: Path | None = None) -> ServerProcess:
+    def process(self, ready_line: str | None = None, exclusive_directory: Path | None = None) -> ServerProcess:
         """One that says its lines to `output`."""
-        process = ServerProcess(self.state, on_line=self.output, ready_line=ready_line, world=world)
+        process = ServerProcess(
+            self.state, on_line=self.output, ready_line=ready_line, exclusive_directory=exclusive_directory
+        )
         self._processes.append(process)
         return process
 

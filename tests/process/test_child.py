@@ -17,9 +17,9 @@ from plugins.watching import Bench, children, stranger, until
 
 from zeroscale.errors import PluginError
 from zeroscale.process import child as module
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.process.child import ServerProcess
-from zeroscale.process.directory_lock import WorldLock
+from zeroscale.process.directory_lock import DirectoryLock
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
 """A server in shell: says it is ready, repeats what it is told, and ends on `stop`."""
@@ -34,7 +34,7 @@ def descriptors() -> int:
 
 
 def exists(process_id: int) -> bool:
-    return process_table.is_live(process_id)
+    return procfs.is_live(process_id)
 
 
 async def test_a_server_talks_listens_and_ends(bench: Bench) -> None:
@@ -250,7 +250,7 @@ async def test_pause_and_resume(bench: Bench) -> None:
     await bench.output.line_with("ready")
     assert process.pid is not None
     process.pause()
-    await until(lambda: (found := process_table.facts(process.pid or 0)) and found.stopped)
+    await until(lambda: (found := procfs.facts(process.pid or 0)) and found.stopped)
     process.send("hello")
     with (bench.state / "console.log").open("a") as console:
         console.write("nobody looks\n")
@@ -291,7 +291,7 @@ async def test_where_there_are_no_pidfds(bench: Bench, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 async def test_where_there_is_no_proc(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_table, "PROC", Path("/nowhere"))
+    monkeypatch.setattr(procfs, "PROC", Path("/nowhere"))
     monkeypatch.delattr(os, "pidfd_open")
     monkeypatch.setattr(module, "EXIT_INTERVAL", 0.01)
     process = bench.process()
@@ -395,7 +395,7 @@ async def test_an_adopted_server_gets_signals(bench: Bench) -> None:
     kill_a_zeroscale(bench.state, f"sleep 60 & {ECHO}")
     process = bench.process()
     assert await process.adopt()
-    members = process_table.session_members({process.pid or 0})
+    members = procfs.session_members({process.pid or 0})
     assert len(members) == 2
     process.signal(signal.SIGTERM)
     await process.wait()
@@ -411,7 +411,7 @@ async def test_a_server_that_nobody_wrote_down_is_found_by_its_lock(bench: Bench
     assert await process.adopt()
     process.signal(signal.SIGTERM)
     assert await process.wait() is None
-    assert not process_table.lock_holders(bench.state / "alive")
+    assert not procfs.lock_holders(bench.state / "alive")
 
 
 async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> None:
@@ -421,7 +421,7 @@ async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> 
     await until(lambda: not exists(script))
     process = bench.process()
     assert await process.adopt()
-    [child] = process_table.session_members({script})
+    [child] = procfs.session_members({script})
     process.signal(signal.SIGTERM)
     await process.wait()
     assert not exists(child)
@@ -447,8 +447,8 @@ async def test_who_has_closed_the_lock_is_known_by_its_session(bench: Bench, tmp
 
 async def test_an_orphan_that_nobody_wrote_down_is_reached(bench: Bench) -> None:
     kill_a_zeroscale(bench.state, "sleep 60 & wait", ready=False)
-    await until(lambda: len(process_table.lock_holders(bench.state / "alive")) == 2)
-    script, child = sorted(process_table.lock_holders(bench.state / "alive"))
+    await until(lambda: len(procfs.lock_holders(bench.state / "alive")) == 2)
+    script, child = sorted(procfs.lock_holders(bench.state / "alive"))
     os.kill(script, signal.SIGKILL)
     await until(lambda: not exists(script))
     process = bench.process()
@@ -463,7 +463,7 @@ async def test_a_paused_server_is_resumed_by_who_adopts_it(bench: Bench) -> None
     kill_a_zeroscale(bench.state, ECHO)
     process_id = json.loads((bench.state / "process.json").read_text())["pid"]
     os.kill(process_id, signal.SIGSTOP)
-    await until(lambda: (found := process_table.facts(process_id)) and found.stopped)
+    await until(lambda: (found := procfs.facts(process_id)) and found.stopped)
     process = bench.process()
     assert await process.adopt()
     process.send("hello")
@@ -475,13 +475,13 @@ async def test_a_number_that_belongs_to_something_else_is_never_touched(
     bench: Bench, change: dict[str, object]
 ) -> None:
     with stranger("sleep", "60") as other:
-        found = process_table.facts(other.pid)
+        found = procfs.facts(other.pid)
         assert found is not None
         record: dict[str, object] = {
             "version": 1,
             "pid": other.pid,
             "start_time": found.start_time,
-            "boot_id": process_table.boot_id(),
+            "boot_id": procfs.boot_id(),
             "argv": ["sleep", "60"],
             "ready": None,
         }
@@ -507,8 +507,8 @@ async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench, monkeyp
 
 async def test_who_hides_for_a_moment_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     kill_a_zeroscale(bench.state, ECHO, ready=False)
-    answers = [[], [], process_table.lock_holders(bench.state / "alive")]
-    monkeypatch.setattr(process_table, "lock_holders", lambda _path: answers.pop(0))
+    answers = [[], [], procfs.lock_holders(bench.state / "alive")]
+    monkeypatch.setattr(procfs, "lock_holders", lambda _path: answers.pop(0))
     process = bench.process()
     assert await process.adopt()
     monkeypatch.undo()
@@ -526,9 +526,9 @@ async def test_it_is_not_gone_before_its_lock_is_free(bench: Bench, monkeypatch:
         looks.append(process.alive)
         return []
 
-    monkeypatch.setattr(process_table, "session_members", hide)
-    monkeypatch.setattr(process_table, "lock_holders", hide)
-    process._look_at_processes()
+    monkeypatch.setattr(procfs, "session_members", hide)
+    monkeypatch.setattr(procfs, "lock_holders", hide)
+    process._poll_processes()
     with pytest.raises(PluginError, match="cannot send SIGTERM to the server: its processes cannot be found"):
         process.signal(signal.SIGTERM)
     process.send("stop")
@@ -554,7 +554,7 @@ async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
     await bench.output.line_with("ready")
     waiting = asyncio.ensure_future(process.wait())
     await asyncio.sleep(0)
-    process.let_go()
+    process.detach()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not process.alive
@@ -605,18 +605,18 @@ async def test_whenever_we_are_killed_there_is_one_server(bench: Bench, tmp_path
 
 async def test_no_second_server_runs_in_its_directory_whoever_starts_it(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
-    first = bench.process(world=tmp_path)
+    first = bench.process(exclusive_directory=tmp_path)
     await first.start(["sleep", "60"], working_directory=tmp_path)
-    second = ServerProcess(tmp_path / "another", world=tmp_path)
+    second = ServerProcess(tmp_path / "another", exclusive_directory=tmp_path)
     with pytest.raises(PluginError, match=rf"\(pid {first.pid}\) runs in this directory already"):
         await second.start(["sleep", "60"], working_directory=tmp_path)
-    first.let_go()
+    first.detach()
     with pytest.raises(PluginError, match="runs in this directory already"):
         await second.start(["sleep", "60"], working_directory=tmp_path)
-    adopting = bench.process(world=tmp_path)
+    adopting = bench.process(exclusive_directory=tmp_path)
     assert await adopting.adopt()
     adopting.signal(signal.SIGKILL)
     await adopting.wait()
     with pytest.raises(PluginError, match="there is no"):
         await second.start(["no such program"], working_directory=tmp_path)
-    assert not WorldLock(tmp_path).path.exists()
+    assert not DirectoryLock(tmp_path).path.exists()

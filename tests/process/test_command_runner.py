@@ -11,39 +11,38 @@ import pytest
 from plugins.watching import Output, children, until
 
 from zeroscale.errors import PluginError
-from zeroscale.process import command_runner as errand
-from zeroscale.process import procfs as process_table
-from zeroscale.process.command_runner import Done, Errands
+from zeroscale.process import command_runner, procfs
+from zeroscale.process.command_runner import CommandResult, CommandRunner
 
 
-def make(state: Path) -> tuple[Errands, Output]:
+def make(state: Path) -> tuple[CommandRunner, Output]:
     output = Output()
-    return Errands(state, state, output), output
+    return CommandRunner(state, state, output), output
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137)])
 async def test_its_end_and_what_it_said(state: Path, script: str, code: int) -> None:
-    errands, output = make(state)
-    done = await errands.run("start", ["sh", "-c", f"echo one; echo two >&2; {script}"], 30.0)
-    assert done == Done(code, ("one", "two"))
+    commands, output = make(state)
+    done = await commands.run("start", ["sh", "-c", f"echo one; echo two >&2; {script}"], 30.0)
+    assert done == CommandResult(code, ("one", "two"))
     assert output.lines == ["one", "two"]
-    assert done.in_words() == f"exit code {code}: two"
+    assert done.summary() == f"exit code {code}: two"
 
 
 async def test_it_asks_nobody_and_says_nothing_where_it_is_quiet(state: Path) -> None:
-    errands, output = make(state)
-    done = await errands.run("status", ["sh", "-c", "read answer || echo nobody answers"], 30.0, quiet=True)
+    commands, output = make(state)
+    done = await commands.run("status", ["sh", "-c", "read answer || echo nobody answers"], 30.0, quiet=True)
     assert done.last_line == "nobody answers"
     assert output.lines == []
 
 
 async def test_what_it_leaves_running_is_not_waited_for_and_keeps_its_output(state: Path) -> None:
-    errands, output = make(state)
+    commands, output = make(state)
     began = time.monotonic()
     script = "(while [ ! -e go ]; do sleep 0.01; done; echo still here && touch said) & echo $!"
-    await errands.run("start", ["sh", "-c", script], 30.0)
+    await commands.run("start", ["sh", "-c", script], 30.0)
     assert time.monotonic() - began < 20.0
-    assert process_table.is_live(int(output.lines[0]))
+    assert procfs.is_live(int(output.lines[0]))
     (state / "go").touch()
     await until((state / "said").exists)
 
@@ -52,50 +51,50 @@ async def test_what_it_leaves_running_is_not_waited_for_and_keeps_its_output(sta
 async def test_one_that_hangs_is_ended_and_not_what_it_started(
     state: Path, monkeypatch: pytest.MonkeyPatch, trap: str, said: str
 ) -> None:
-    monkeypatch.setattr(errand, "END_GRACE", 0.1)
-    errands, output = make(state)
+    monkeypatch.setattr(command_runner, "TERMINATE_GRACE", 0.1)
+    commands, output = make(state)
     script = f"sleep 300 & echo $!; {trap} while :; do sleep 0.01; done"
     with pytest.raises(PluginError, match=r"the start command \(sh\) took more than 0\.2 s, and was ended") as raised:
-        await errands.run("start", ["sh", "-c", script], 0.2)
+        await commands.run("start", ["sh", "-c", script], 0.2)
     assert said in str(raised.value)
     server = int(output.lines[0])
-    assert process_table.is_live(server)
+    assert procfs.is_live(server)
     os.kill(server, 9)
     assert not children() & {server}
 
 
 @pytest.mark.slow
 async def test_a_flood_of_output_is_bounded(state: Path) -> None:
-    errands, output = make(state)
-    done = await errands.run("start", ["sh", "-c", "yes | head -c 3000000; echo last"], 30.0)
+    commands, output = make(state)
+    done = await commands.run("start", ["sh", "-c", "yes | head -c 3000000; echo last"], 30.0)
     assert done.last_line == "last"
     assert len(done.lines) == 50
     assert len(output.lines) < 1_000_000
 
 
 async def test_of_a_kind_there_is_one_at_a_time(state: Path) -> None:
-    errands, output = make(state)
+    commands, output = make(state)
     script = "test ! -e running || echo two; touch running; sleep 0.02; rm running; echo done"
-    await asyncio.gather(*(errands.run("status", ["sh", "-c", script], 30.0) for _ in range(3)))
+    await asyncio.gather(*(commands.run("status", ["sh", "-c", script], 30.0) for _ in range(3)))
     assert output.lines == ["done"] * 3
 
 
 async def test_a_command_that_is_not_there(state: Path) -> None:
-    errands, _ = make(state)
+    commands, _ = make(state)
     with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
-        await errands.run("start", ["no-such-program"], 30.0)
+        await commands.run("start", ["no-such-program"], 30.0)
 
 
 async def test_where_its_output_cannot_be_kept(state: Path) -> None:
-    errands, _ = make(state / "missing")
+    commands, _ = make(state / "missing")
     with pytest.raises(PluginError, match="cannot keep the output of the start command"):
-        await errands.run("start", ["true"], 30.0)
+        await commands.run("start", ["true"], 30.0)
 
 
 async def test_who_is_cancelled_leaves_no_command(state: Path) -> None:
-    errands, _ = make(state)
+    commands, _ = make(state)
     before = children()
-    running = asyncio.ensure_future(errands.run("status", ["sleep", "300"], 300.0))
+    running = asyncio.ensure_future(commands.run("status", ["sleep", "300"], 300.0))
     await until(lambda: children() - before)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -104,17 +103,17 @@ async def test_who_is_cancelled_leaves_no_command(state: Path) -> None:
 
 
 async def test_a_command_that_ends_just_then_does_not_hide_being_cancelled(state: Path) -> None:
-    errands, _ = make(state)
+    commands, _ = make(state)
     before = children()
 
     async def again_and_again() -> None:
         while True:
-            await errands.run("status", ["sleep", "0.01"], 300.0)
+            await commands.run("status", ["sleep", "0.01"], 300.0)
 
     for _ in range(5):
         running = asyncio.ensure_future(again_and_again())
         await until(lambda: children() - before)
-        errands.close()
+        commands.close()
         while children() - before:  # its end and the cancellation are to meet in one turn of the loop
             time.sleep(0.001)  # noqa: ASYNC251
             if _is_zombie(children() - before):
@@ -125,11 +124,11 @@ async def test_a_command_that_ends_just_then_does_not_hide_being_cancelled(state
 
 
 async def test_at_the_end_what_runs_is_ended_and_told(state: Path) -> None:
-    errands, _ = make(state)
+    commands, _ = make(state)
     before = children()
-    running = asyncio.ensure_future(errands.run("start", ["sleep", "300"], 300.0))
+    running = asyncio.ensure_future(commands.run("start", ["sleep", "300"], 300.0))
     await until(lambda: children() - before)
-    errands.close()
+    commands.close()
     assert (await running).code == 143
 
 
@@ -137,10 +136,10 @@ async def test_without_process_descriptors_its_end_is_seen_by_looking(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
-    monkeypatch.setattr(errand, "LOOK_EVERY", 0.01)
-    errands, _ = make(state)
-    assert (await errands.run("start", ["true"], 30.0)).code == 0
+    monkeypatch.setattr(command_runner, "READ_INTERVAL", 0.01)
+    commands, _ = make(state)
+    assert (await commands.run("start", ["true"], 30.0)).code == 0
 
 
 def _is_zombie(processes: set[int]) -> bool:
-    return all(not process_table.is_live(each) for each in processes)
+    return all(not procfs.is_live(each) for each in processes)

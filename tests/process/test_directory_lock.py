@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.process.directory_lock import NAME, WorldLock
+from zeroscale.process.directory_lock import LOCK_NAME, DirectoryLock
 
 
 def taken(directory: Path) -> int:
-    descriptor = WorldLock(directory).take()
+    descriptor = DirectoryLock(directory).acquire()
     assert descriptor is not None
     return descriptor
 
 
 def test_it_is_had_once(tmp_path: Path) -> None:
     held = taken(tmp_path)
-    with pytest.raises(PluginError, match=f"runs in this directory already: it holds {tmp_path / NAME}"):
-        WorldLock(tmp_path).take()
+    with pytest.raises(PluginError, match=f"runs in this directory already: it holds {tmp_path / LOCK_NAME}"):
+        DirectoryLock(tmp_path).acquire()
     os.close(held)
     os.close(taken(tmp_path))
 
@@ -31,16 +31,16 @@ def test_a_server_has_it_for_as_long_as_it_lives_and_is_named(tmp_path: Path) ->
     with subprocess.Popen(["sleep", "60"], pass_fds=[held]) as server:
         os.close(held)
         with pytest.raises(PluginError, match=rf"\(pid {server.pid}\)"):
-            WorldLock(tmp_path).take()
+            DirectoryLock(tmp_path).acquire()
         server.kill()
     os.close(taken(tmp_path))
 
 
 def test_it_is_not_removed_while_somebody_has_it(tmp_path: Path) -> None:
-    lock = WorldLock(tmp_path)
+    lock = DirectoryLock(tmp_path)
     held = taken(tmp_path)
     lock.remove()
-    assert (tmp_path / NAME).exists()
+    assert (tmp_path / LOCK_NAME).exists()
     os.close(held)
     lock.remove()
     assert list(tmp_path.iterdir()) == []
@@ -49,11 +49,11 @@ def test_it_is_not_removed_while_somebody_has_it(tmp_path: Path) -> None:
 
 def test_a_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = taken(tmp_path)
-    monkeypatch.setattr("fcntl.flock", _removing_once(tmp_path / NAME, first))
+    monkeypatch.setattr("fcntl.flock", _removing_once(tmp_path / LOCK_NAME, first))
     second = taken(tmp_path)
     monkeypatch.undo()
     with pytest.raises(PluginError):
-        WorldLock(tmp_path).take()
+        DirectoryLock(tmp_path).acquire()
     os.close(second)
 
 
@@ -72,8 +72,8 @@ def _removing_once(path: Path, held: int) -> object:
 
 
 def test_a_directory_that_takes_none_is_said_and_goes_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert WorldLock(tmp_path / "missing").take() is None
+    assert DirectoryLock(tmp_path / "missing").acquire() is None
     assert "No such file" in caplog.text
-    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
-    assert WorldLock(tmp_path).take() is None
+    (tmp_path / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
+    assert DirectoryLock(tmp_path).acquire() is None
     assert not (tmp_path / "elsewhere").exists()

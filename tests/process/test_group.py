@@ -13,7 +13,7 @@ import pytest
 from peers.programs import wait_until
 
 from zeroscale.errors import PluginError
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.process.group import MARK, ProcessGroup
 from zeroscale.process.record import ProcessRecord
 
@@ -32,9 +32,9 @@ def group(tmp_path: Path) -> ProcessGroup:
 
 
 def record_of(child: subprocess.Popen[bytes]) -> ProcessRecord:
-    found = process_table.facts(child.pid)
+    found = procfs.facts(child.pid)
     assert found is not None
-    return ProcessRecord(child.pid, found.start_time, process_table.boot_id(), ("sleep", "60"))
+    return ProcessRecord(child.pid, found.start_time, procfs.boot_id(), ("sleep", "60"))
 
 
 def other_start(record: ProcessRecord) -> ProcessRecord:
@@ -43,16 +43,16 @@ def other_start(record: ProcessRecord) -> ProcessRecord:
 
 
 def test_the_lock_is_had_once(group: ProcessGroup, tmp_path: Path) -> None:
-    lock = group.take_lock()
+    lock = group.acquire_lock()
     with pytest.raises(PluginError, match="still lives: it holds"):
-        ProcessGroup(tmp_path / "alive").take_lock()
+        ProcessGroup(tmp_path / "alive").acquire_lock()
     os.close(lock)
-    os.close(group.take_lock())
+    os.close(group.acquire_lock())
 
 
 def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        ProcessGroup(tmp_path / "missing" / "alive").take_lock()
+        ProcessGroup(tmp_path / "missing" / "alive").acquire_lock()
 
 
 def test_nothing_was_ever_started(group: ProcessGroup) -> None:
@@ -76,7 +76,7 @@ def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[byte
 
 
 def test_who_inherited_the_lock_is_a_member_in_whatever_session(group: ProcessGroup, tmp_path: Path) -> None:
-    lock = group.take_lock()
+    lock = group.acquire_lock()
     with subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=[lock]) as holder:
         os.close(lock)
         assert group.members() == [holder.pid]
@@ -107,9 +107,9 @@ def test_who_is_left_of_its_session_is_ours_with_our_environment_only(group: Pro
         assert group.members() == ([heir] if ours else [])
         group.signal(signal.SIGTERM)
         if ours:
-            wait_until(lambda: not process_table.is_live(heir), "it is signalled")
+            wait_until(lambda: not procfs.is_live(heir), "it is signalled")
         else:
-            assert process_table.is_live(heir)
+            assert procfs.is_live(heir)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(heir, signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess
     group.started(child, other_start(later))  # as if ours had ended, and the number been given again
     assert group.members() == []
     group.signal(signal.SIGKILL)
-    assert process_table.is_live(child.pid)
+    assert procfs.is_live(child.pid)
 
 
 def test_somebody_else_has_waited_for_it(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:

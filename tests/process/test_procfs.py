@@ -11,34 +11,34 @@ from pathlib import Path
 import pytest
 from plugins.watching import stranger, until
 
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 
 
 def test_the_facts_of_this_process() -> None:
-    found = process_table.facts(os.getpid())
+    found = procfs.facts(os.getpid())
     assert found is not None
     assert found.live and not found.stopped
-    later = process_table.facts(os.getpid())
+    later = procfs.facts(os.getpid())
     assert later is not None and later.start_time == found.start_time
-    assert process_table.boot_id()
+    assert procfs.boot_id()
 
 
 def test_a_name_cannot_confuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_table, "PROC", tmp_path)
+    monkeypatch.setattr(procfs, "PROC", tmp_path)
     (tmp_path / "7").mkdir()
     fields = " ".join(["S", *map(str, range(4, 53))])
     (tmp_path / "7" / "stat").write_text(f"7 (a) Z 9 (b) {fields}\n")
-    assert process_table.facts(7) == process_table.ProcessFacts(state="S", start_time=22, threads=20)
+    assert procfs.facts(7) == procfs.ProcessFacts(state="S", start_time=22, threads=20)
     (tmp_path / "7" / "stat").write_text("7 (a) S 1\n")
-    assert process_table.facts(7) is None
+    assert procfs.facts(7) is None
 
 
 async def test_zombies_do_not_live() -> None:
     with stranger("true") as child:
-        await until(lambda: not process_table.is_live(child.pid))
-        assert process_table.facts(child.pid) is not None
-    assert process_table.facts(child.pid) is None
-    assert not process_table.is_live(child.pid)
+        await until(lambda: not procfs.is_live(child.pid))
+        assert procfs.facts(child.pid) is not None
+    assert procfs.facts(child.pid) is None
+    assert not procfs.is_live(child.pid)
 
 
 async def test_a_process_whose_main_thread_has_ended_lives() -> None:
@@ -47,16 +47,16 @@ async def test_a_process_whose_main_thread_has_ended_lives() -> None:
         "ctypes.CDLL(None).pthread_exit(None)"
     )
     with stranger(sys.executable, "-c", code) as child:
-        await until(lambda: (found := process_table.facts(child.pid)) is not None and found.state == "Z")
-        assert process_table.is_live(child.pid)
+        await until(lambda: (found := procfs.facts(child.pid)) is not None and found.state == "Z")
+        assert procfs.is_live(child.pid)
 
 
 async def test_who_is_in_a_session() -> None:
     with stranger("sh", "-c", "sleep 60 & sleep 60 & wait") as shell:
-        await until(lambda: len(process_table.session_members({shell.pid})) == 3)
-        members = process_table.session_members({shell.pid})
+        await until(lambda: len(procfs.session_members({shell.pid})) == 3)
+        members = procfs.session_members({shell.pid})
         assert shell.pid in members and os.getpid() not in members
-    await until(lambda: process_table.session_members({shell.pid}) == [])
+    await until(lambda: procfs.session_members({shell.pid}) == [])
 
 
 def test_who_holds_a_lock_and_who_only_has_the_file_open(tmp_path: Path) -> None:
@@ -72,15 +72,15 @@ def test_who_holds_a_lock_and_who_only_has_the_file_open(tmp_path: Path) -> None
         ):
             assert holder.stdout and other.stdout
             assert holder.stdout.readline() and other.stdout.readline()
-            assert process_table.lock_holders(path) == [holder.pid]
+            assert procfs.lock_holders(path) == [holder.pid]
             holder.communicate()
             other.communicate()
-        assert process_table.lock_holders(path) == []
+        assert procfs.lock_holders(path) == []
 
 
 def test_without_proc_all_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(process_table, "PROC", Path("/nowhere"))
-    assert process_table.facts(os.getpid()) is None
-    assert process_table.boot_id() is None
-    assert process_table.session_members({os.getsid(0)}) == []
-    assert process_table.lock_holders(tmp_path) == []
+    monkeypatch.setattr(procfs, "PROC", Path("/nowhere"))
+    assert procfs.facts(os.getpid()) is None
+    assert procfs.boot_id() is None
+    assert procfs.session_members({os.getsid(0)}) == []
+    assert procfs.lock_holders(tmp_path) == []

@@ -12,7 +12,7 @@ import pytest
 from plugins.watching import children
 
 from zeroscale.errors import PluginError
-from zeroscale.process.spawn import check, spawn
+from zeroscale.process.spawn import check_program, spawn
 
 
 def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
@@ -21,7 +21,7 @@ def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         child = spawn(
-            argv, working_directory=directory, environment={}, standard_input=null, standard_output=write, kept=kept
+            argv, working_directory=directory, environment={}, standard_input=null, standard_output=write, pass_fds=kept
         )
     finally:
         os.close(write)
@@ -72,10 +72,10 @@ def test_there_is_no_such_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
 def test_that_there_is_no_such_program_is_known_before(tmp_path: Path, program: str) -> None:
     with pytest.raises(PluginError, match=r"no-such-program|no such file"):
-        check([program, "argument"], tmp_path)
-    check(["true"], tmp_path)
+        check_program([program, "argument"], tmp_path)
+    check_program(["true"], tmp_path)
     (tmp_path / "start.sh").touch()
-    check(["./start.sh"], tmp_path)
+    check_program(["./start.sh"], tmp_path)
 
 
 def test_it_is_here_but_not_in_path(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from zeroscale.backoff import backoff_delay
+
 
 class StopStep(Enum):
     """One step of the stop_steps."""
@@ -55,7 +57,7 @@ def back_off(crashes: int, maximum: int) -> float | None:
         return None
     if crashes <= 1:
         return 0.0
-    return min(FIRST_BACK_OFF * 2.0 ** (crashes - 2), LONGEST_BACK_OFF)
+    return backoff_delay(crashes - 1, FIRST_BACK_OFF, LONGEST_BACK_OFF)
 
 
 FIRST_BACK_OFF = 10.0

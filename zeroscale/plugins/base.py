@@ -43,7 +43,7 @@ class ProcessServer:
             Path(state_directory),
             on_line=self._line,
             ready_line=self.ready_line,
-            world=self.working_directory if self.alone else None,
+            exclusive_directory=self.working_directory if self.alone else None,
         )
 
     def command(self) -> Sequence[str]:
@@ -96,7 +96,7 @@ class ProcessServer:
         """
         if not self.working_directory.is_dir():
             raise PluginError(f"the working directory {self.working_directory} does not exist")
-        spawn.check(self.command(), self.working_directory)
+        spawn.check_program(self.command(), self.working_directory)
 
     async def start(self) -> None:
         """Starts it; returns once its process is there.
@@ -183,9 +183,9 @@ class ProcessServer:
         self._process.send(line)
         return None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Forgets it and leaves it running, for the next zeroscale to adopt."""
-        self._process.let_go()
+        self._process.detach()
 
     def _line(self, line: str) -> None:
         if self._on_output is not None:

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support import arguments as values
-from zeroscale.plugins.support.external_server import Looking, Presence
-from zeroscale.plugins.support.tcp_check import Reach, reach
-from zeroscale.process.command_runner import Done, Errands, TookTooLong
+from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.external_server import ExternalServer, Poller
+from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
+from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)
@@ -88,29 +88,29 @@ class Server:
         :raises PluginError: one of the values cannot be understood.
         """
         self.status = Status.stopped
-        self.protocol = values.protocol(protocol)
+        self.protocol = arguments.protocol(protocol)
         self.on_output: Callable[[str], None] | None = None
-        self._start = values.words("start", start)
-        self._stop = values.words("stop", stop)
-        self._status = None if status is None else values.words("status", status)
+        self._start = arguments.words("start", start)
+        self._stop = arguments.words("stop", stop)
+        self._status = None if status is None else arguments.words("status", status)
         if (pause is None) != (resume is None):
             raise PluginError("pause= and resume= belong together: give both, or none")
-        self._pause = None if pause is None else values.words("pause", pause)
-        self._resume = None if resume is None else values.words("resume", resume)
-        self._start_limit = values.seconds("start_timeout", start_timeout)
-        self._stop_limit = values.seconds("stop_timeout", stop_timeout)
-        self._limit = values.seconds("timeout", timeout)
+        self._pause = None if pause is None else arguments.words("pause", pause)
+        self._resume = None if resume is None else arguments.words("resume", resume)
+        self._start_limit = arguments.seconds("start_timeout", start_timeout)
+        self._stop_limit = arguments.seconds("stop_timeout", stop_timeout)
+        self._limit = arguments.seconds("timeout", timeout)
         self._host, self._port = server_host, server_port
         self._directory = Path(working_directory or ".").absolute()
-        self._errands = Errands(self._directory, Path(state_directory), self._line)
+        self._commands = CommandRunner(self._directory, Path(state_directory), self._line)
         self._paused = Path(state_directory) / "paused"
         self._blind = False
-        self._presence = Presence()
-        self._looking = Looking(self._look, values.seconds("status_every", status_every), logger)
+        self._external = ExternalServer()
+        self._poller = Poller(self._poll, arguments.seconds("status_every", status_every), logger)
         if self._status is not None:
             self.on_found = None
-            self.wait = self._presence.wait
-            self._presence.on_found = self._found
+            self.wait = self._external.wait
+            self._external.on_found = self._found
         if self._pause is not None:
             self.pause, self.resume = self._freeze, self._thaw
 
@@ -142,15 +142,15 @@ class Server:
         :raises PluginError: `status` cannot say it.
         """
         if self._paused.exists() and self._resume is not None:
-            done = await self._errands.run("resume", self._resume, self._limit)
+            done = await self._commands.run("resume", self._resume, self._limit)
             if done.code != 0:
-                logger.warning("what was paused cannot be resumed: %s", done.in_words())
+                logger.warning("what was paused cannot be resumed: %s", done.summary())
             self._paused.unlink(missing_ok=True)
         runs = await self._runs()
         if self._status is not None:
-            self._looking.begin()
+            self._poller.start()
         if runs:
-            self._presence.came()
+            self._external.mark_running()
             self.status = Status.running
         return runs
 
@@ -162,14 +162,14 @@ class Server:
         self.check()
         self.status = Status.starting
         self._blind = False
-        self._presence.changing()
+        self._external.begin_change()
         try:
             try:
-                done = await self._errands.run("start", self._start, self._start_limit)
-            except TookTooLong as error:
+                done = await self._commands.run("start", self._start, self._start_limit)
+            except CommandTimeout as error:
                 raise PluginError(f"{error}; if it is the server itself, use the plugin generic") from None
             if done.code != 0:
-                raise PluginError(f"the start command ({self._start[0]}) failed with {done.in_words()}")
+                raise PluginError(f"the start command ({self._start[0]}) failed with {done.summary()}")
             if self._status is not None and not await self._becomes(True, self._start_limit):
                 raise PluginError(
                     f"the start command ended well, but status= did not say within {self._start_limit:g} s that the "
@@ -177,12 +177,12 @@ class Server:
                 )
         except PluginError:
             self.status = Status.stopped
-            self._presence.changed()
+            self._external.abort_change()
             raise
-        self._presence.came()
+        self._external.mark_running()
         self.status = Status.running
         if self._status is not None:
-            self._looking.begin()
+            self._poller.start()
 
     async def stop(self) -> None:
         """Runs `stop`, and waits until the server is gone.
@@ -194,9 +194,9 @@ class Server:
         before, self.status = self.status, Status.stopping
         self._blind = False
         try:
-            done = await self._errands.run("stop", self._stop, self._stop_limit)
+            done = await self._commands.run("stop", self._stop, self._stop_limit)
             if done.code != 0 and await self._runs():
-                raise PluginError(f"the stop command ({self._stop[0]}) failed with {done.in_words()}")
+                raise PluginError(f"the stop command ({self._stop[0]}) failed with {done.summary()}")
             limit = None if self._status is not None else self._stop_limit
             if not await self._becomes(False, limit):
                 raise PluginError(
@@ -207,13 +207,13 @@ class Server:
             self.status = before
             raise
         self.status = Status.stopped
-        self._presence.gone()
+        self._external.observe_stopped()
 
     async def close(self) -> None:
         """Watches no more."""
-        self._presence.close()
-        self._errands.close()
-        await self._looking.close()
+        self._external.close()
+        self._commands.close()
+        await self._poller.close()
 
     async def _freeze(self) -> None:
         assert self._pause is not None
@@ -237,17 +237,17 @@ class Server:
         self._blind = False
 
     async def _well(self, kind: str, argv: Sequence[str]) -> None:
-        done = await self._errands.run(kind, argv, self._limit)
+        done = await self._commands.run(kind, argv, self._limit)
         if done.code != 0:
-            raise PluginError(f"the {kind} command ({argv[0]}) failed with {done.in_words()}")
+            raise PluginError(f"the {kind} command ({argv[0]}) failed with {done.summary()}")
 
     async def _runs(self) -> bool:
         """:raises PluginError: `status` cannot say it."""
         if self._status is None:
-            return await reach(self._host, self._port, CONNECT_LIMIT) is Reach.accepted
-        done: Done = await self._errands.run("status", self._status, self._limit, quiet=True)
+            return await tcp_check(self._host, self._port, CONNECT_LIMIT) is TcpResult.accepted
+        done: CommandResult = await self._commands.run("status", self._status, self._limit, quiet=True)
         if done.code in CANNOT_TELL or done.code >= 128:
-            raise PluginError(f"the status command ({self._status[0]}) cannot tell: {done.in_words()}")
+            raise PluginError(f"the status command ({self._status[0]}) cannot tell: {done.summary()}")
         return done.code == 0
 
     async def _becomes(self, wanted: bool, limit: float | None) -> bool:
@@ -267,17 +267,17 @@ class Server:
                 return False
             await asyncio.sleep(CHECK_EVERY)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         if self._looks_away():
             return
         runs = await self._runs()
         if self._looks_away():
             return  # what was asked before that began says nothing of it
         if runs:
-            self._presence.seen(frozen=False)
+            self._external.observe_running(paused=False)
         else:
             self.status = Status.stopped
-            self._presence.gone()
+            self._external.observe_stopped()
 
     def _looks_away(self) -> bool:
         return self._blind or self.status in (Status.starting, Status.stopping)

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
-from zeroscale.process.directory_lock import WorldLock
+from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import ProcessRecord, load_record
 from zeroscale.process.spawn import spawn
@@ -63,20 +63,20 @@ class ServerProcess:
         *,
         on_line: Callable[[str], None] | None = None,
         ready_line: str | None = None,
-        world: Path | None = None,
+        exclusive_directory: Path | None = None,
     ) -> None:
         """Starts nothing.
 
         :param state_directory: this server's own directory; it exists.
         :param on_line: called with each line of output, without colours and other controls.
         :param ready_line: a regular expression; the first line in which it is found is `ready`.
-        :param world: a directory in which no other zeroscale's server may run.
+        :param exclusive_directory: a directory in which no other zeroscale's server may run.
         """
         self.ready: str | None = None
         self._on_line = on_line
         self._ready_line = re.compile(ready_line) if ready_line else None
         self._group = ProcessGroup(state_directory / "alive")
-        self._world_lock = WorldLock(world) if world else None
+        self._directory_lock = DirectoryLock(exclusive_directory) if exclusive_directory else None
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
         self._record_path = state_directory / "process.json"
@@ -117,12 +117,12 @@ class ServerProcess:
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
                 # The server keeps its locks: ours would outlive it.
-                locks = [self._group.take_lock()]
+                locks = [self._group.acquire_lock()]
                 always.callback(os.close, locks[0])
-                if self._world_lock is not None and (world_lock := self._world_lock.take()) is not None:
-                    locks.append(world_lock)
-                    always.callback(self._world_lock.remove)  # does nothing once the server has it
-                    always.callback(os.close, world_lock)
+                if self._directory_lock is not None and (directory_lock := self._directory_lock.acquire()) is not None:
+                    locks.append(directory_lock)
+                    always.callback(self._directory_lock.remove)  # does nothing once the server has it
+                    always.callback(os.close, directory_lock)
                 self._record_path.unlink(missing_ok=True)
                 self._output.rotate()
                 self._output.open()
@@ -139,16 +139,16 @@ class ServerProcess:
                     environment={**(environment or {}), **self._group.environment},
                     standard_input=input_,
                     standard_output=output,
-                    kept=locks,
+                    pass_fds=locks,
                 )
                 on_failure.pop_all()
         except OSError as error:
             raise PluginError(f"cannot keep the server's console and record: {error}") from error
-        found = process_table.facts(child.pid)
+        found = procfs.facts(child.pid)
         self._record = ProcessRecord(
             pid=child.pid,
             start_time=found.start_time if found else None,
-            boot_id=process_table.boot_id(),
+            boot_id=procfs.boot_id(),
             argv=tuple(argv),
         )
         self._group.started(child, self._record)
@@ -178,7 +178,7 @@ class ServerProcess:
             self._output.open(from_end=READ_SIZE)
         except OSError as error:
             logger.warning("the adopted server's output cannot be read: %s", error)
-        if any(found.stopped for found in map(process_table.facts, members) if found):
+        if any(found.stopped for found in map(procfs.facts, members) if found):
             self._group.signal(signal.SIGCONT)
         self._begin(adopted=True)
         return True
@@ -229,7 +229,7 @@ class ServerProcess:
         was_paused, self._paused = self._paused, False
         self.signal(signal.SIGCONT)
         if was_paused and self.alive:
-            self._look_at_output()
+            self._poll_output()
 
     def send(self, line: str) -> None:
         """Types one line into the server's console.
@@ -238,7 +238,7 @@ class ServerProcess:
         """
         self._input.send(line)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Forgets the server and leaves it running, for the next zeroscale to adopt. `wait()` is cancelled."""
         self._stop_watching()
         self._stop_reading()
@@ -269,8 +269,8 @@ class ServerProcess:
             self._muted = False
             if self.ready is not None:
                 self._tell(self.ready)
-        self._look_at_output()
-        self._look_at_processes()
+        self._poll_output()
+        self._poll_processes()
 
     def _save_record(self) -> None:
         if self._record is None:
@@ -280,7 +280,7 @@ class ServerProcess:
         except OSError as error:
             logger.warning("the server's process cannot be written down, its lock alone has to do: %s", error)
 
-    def _look_at_processes(self) -> None:
+    def _poll_processes(self) -> None:
         """Is one left? Then wait for its end, and look again: what it started meanwhile is found then."""
         if not self.alive:
             return
@@ -298,9 +298,9 @@ class ServerProcess:
             # No pidfd: the system has none, or the process has ended meanwhile.
             with contextlib.suppress(AttributeError, OSError):
                 self._pidfd = os.pidfd_open(members[0])
-                loop.add_reader(self._pidfd, self._look_at_processes)
+                loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
-        self._exit_timer = loop.call_later(LOOK_AGAIN if announced else EXIT_INTERVAL, self._look_at_processes)
+        self._exit_timer = loop.call_later(LOOK_AGAIN if announced else EXIT_INTERVAL, self._poll_processes)
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
@@ -323,12 +323,12 @@ class ServerProcess:
         except OSError as error:
             logger.warning("what the server left cannot be cleared away: %s", error)
         self._group.forget()
-        if self._world_lock is not None:
-            self._world_lock.remove()
+        if self._directory_lock is not None:
+            self._directory_lock.remove()
         if self._gone is not None:
             self._gone.set_result(self._exit_code)
 
-    def _look_at_output(self) -> None:
+    def _poll_output(self) -> None:
         loop = asyncio.get_running_loop()
         read = self._read_output()
         now = loop.time()
@@ -342,7 +342,7 @@ class ServerProcess:
         )
         interval = BEHIND_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
         if read >= 0:
-            self._output_timer = loop.call_later(interval, self._look_at_output)
+            self._output_timer = loop.call_later(interval, self._poll_output)
 
     def _read_output(self) -> int:
         try:

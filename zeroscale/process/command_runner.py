@@ -18,22 +18,22 @@ from zeroscale.errors import PluginError
 from zeroscale.process.console_files import OutputFile
 from zeroscale.process.spawn import spawn
 
-LOOK_EVERY = 0.2
+READ_INTERVAL = 0.2
 """Seconds between two looks at the output of a command that runs."""
 
-END_GRACE = 5.0
+TERMINATE_GRACE = 5.0
 """Seconds that a command has to end after SIGTERM: it does nothing that has to be saved."""
 
 QUOTED = 200
 """Characters of its last line of output in a message."""
 
 
-class TookTooLong(PluginError):
+class CommandTimeout(PluginError):
     """A command that was ended for it."""
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """A command that has ended.
 
     :ivar code: its exit code, 128 plus the signal's number if one ended it.
@@ -49,12 +49,12 @@ class Done:
         said = [line.strip() for line in self.lines if line.strip()]
         return said[-1][:QUOTED] if said else ""
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """How it ended, with what it said."""
         return f"exit code {self.code}" + (f": {self.last_line}" if self.last_line else "")
 
 
-class Errands:
+class CommandRunner:
     """Runs commands for one server.
 
     :param directory: where they run.
@@ -69,14 +69,14 @@ class Errands:
         self._turns: dict[str, asyncio.Lock] = {}
         self._children: set[subprocess.Popen[bytes]] = set()
 
-    async def run(self, kind: str, argv: Sequence[str], limit: float, *, quiet: bool = False) -> Done:
+    async def run(self, kind: str, argv: Sequence[str], limit: float, *, quiet: bool = False) -> CommandResult:
         """Runs a command and waits for its end.
 
         :param kind: what it is for, in a word; of a kind there is one at a time, others wait for their turn.
         :param argv: the command line.
-        :param limit: seconds; then it gets SIGTERM, and SIGKILL `END_GRACE` later.
+        :param limit: seconds; then it gets SIGTERM, and SIGKILL `TERMINATE_GRACE` later.
         :param quiet: its output is not passed on.
-        :raises TookTooLong: it was ended for it.
+        :raises CommandTimeout: it was ended for it.
         :raises PluginError: it cannot be run.
         """
         async with self._turns.setdefault(kind, asyncio.Lock()):
@@ -87,7 +87,7 @@ class Errands:
         for child in self._children:
             child.terminate()
 
-    async def _run(self, kind: str, argv: Sequence[str], limit: float, quiet: bool) -> Done:
+    async def _run(self, kind: str, argv: Sequence[str], limit: float, quiet: bool) -> CommandResult:
         output = OutputFile(self._logs / f"{kind}.log", (lambda _: None) if quiet else self._on_line)
         child: subprocess.Popen[bytes] | None = None
         try:
@@ -117,10 +117,10 @@ class Errands:
                 if child.poll() is None:
                     child.kill()
                     child.wait()
-        done = Done(128 - code if code < 0 else code, tuple(output.last_lines))
+        done = CommandResult(128 - code if code < 0 else code, tuple(output.last_lines))
         if not in_time:
             said = f"; it said: {done.last_line}" if done.last_line else ""
-            raise TookTooLong(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
+            raise CommandTimeout(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
         return done
 
 
@@ -130,9 +130,9 @@ async def _ended(child: subprocess.Popen[bytes], limit: float, look: Callable[[]
         if await _in_time(child, end, limit, look):
             return True
         child.terminate()
-        if not await _in_time(child, end, END_GRACE, look):
+        if not await _in_time(child, end, TERMINATE_GRACE, look):
             child.kill()
-            await _in_time(child, end, END_GRACE, look)
+            await _in_time(child, end, TERMINATE_GRACE, look)
         return False
 
 
@@ -146,7 +146,7 @@ async def _in_time(
         if left <= 0:
             return False
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(left, LOOK_EVERY)):  # not wait_for: 3.11's may swallow being cancelled
+            async with asyncio.timeout(min(left, READ_INTERVAL)):  # not wait_for: 3.11's may swallow being cancelled
                 await end.wait()
         look()
     return True

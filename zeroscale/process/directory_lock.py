@@ -13,15 +13,15 @@ import os
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.system import lock_file
 
 logger = logging.getLogger(__name__)
 
-NAME = ".zeroscale.server"
+LOCK_NAME = ".zeroscale.server"
 
 
-class WorldLock:
+class DirectoryLock:
     """The lock on one directory.
 
     :param directory: where the server runs.
@@ -29,9 +29,9 @@ class WorldLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / NAME
+        self.path = directory / LOCK_NAME
 
-    def take(self) -> int | None:
+    def acquire(self) -> int | None:
         """Takes it for a server that is about to be started.
 
         :returns: a descriptor that the server is to inherit, and the caller then to close; None where the directory
@@ -72,6 +72,6 @@ class WorldLock:
         return descriptor
 
     def _who_has_it(self) -> str:
-        holders = process_table.lock_holders(self.path)
+        holders = procfs.lock_holders(self.path)
         which = f" (pid {', '.join(map(str, holders))})" if holders else ""
         return f"another zeroscale's server{which} runs in this directory already: it holds {self.path}"

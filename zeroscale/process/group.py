@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 from zeroscale.process.record import ProcessRecord
 
 MARK = "ZEROSCALE_SERVER"
@@ -41,7 +41,7 @@ class ProcessGroup:
         self._first: int | None = None
         self._sessions: dict[int, int | None] = {}
 
-    def take_lock(self) -> int:
+    def acquire_lock(self) -> int:
         """The lock's descriptor, which the server is to inherit and the caller then to close.
 
         :raises PluginError: a process of an earlier start has it.
@@ -84,7 +84,9 @@ class ProcessGroup:
                 f"an earlier start of this server still lives and holds {self._lock_path}, but its processes cannot "
                 "be found: stop it by hand"
             )
-        if record and (self._has_heirs(record) or any(_session(process_id) == record.pid for process_id in holders)):
+        if record and (
+            self._has_descendants(record) or any(_session(process_id) == record.pid for process_id in holders)
+        ):
             self._sessions[record.pid] = record.start_time
         return bool(holders or self._sessions)
 
@@ -104,9 +106,9 @@ class ProcessGroup:
 
     def members(self) -> list[int]:
         """Every live process of the server, its first one before the others."""
-        if not process_table.PROC.is_dir():
+        if not procfs.PROC.is_dir():
             return self._child_and_its_group()
-        members = process_table.session_members(self._live_sessions()) or self._lock_holders()
+        members = procfs.session_members(self._live_sessions()) or self._lock_holders()
         return sorted(members, key=lambda process_id: process_id != self._first)
 
     def signal(self, number: int) -> None:
@@ -151,7 +153,7 @@ class ProcessGroup:
         """
         if self._child is None:
             return None
-        if not process_table.PROC.is_dir():
+        if not procfs.PROC.is_dir():
             code = self._child.poll()
             return 128 - code if code is not None and code < 0 else code
         try:
@@ -172,19 +174,19 @@ class ProcessGroup:
         self._child = None
         self._sessions = {}
 
-    def _has_heirs(self, record: ProcessRecord) -> bool:
+    def _has_descendants(self, record: ProcessRecord) -> bool:
         """Whether the first process is gone, but not its session."""
         return any(
-            process_table.was_given(process_id, MARK, self.environment[MARK])
-            for process_id in process_table.session_members({record.pid})
+            procfs.has_environment(process_id, MARK, self.environment[MARK])
+            for process_id in procfs.session_members({record.pid})
         )
 
     def _lock_holders(self) -> list[int]:
         if not self.lock_is_held():  # far cheaper than looking at every descriptor of every process
             return []
-        holders = list(filter(process_table.is_live, process_table.lock_holders(self._lock_path)))
+        holders = list(filter(procfs.is_live, procfs.lock_holders(self._lock_path)))
         for process_id in holders:
-            found = process_table.facts(process_id)
+            found = procfs.facts(process_id)
             if found and _session(process_id) == process_id:
                 self._sessions[process_id] = found.start_time
         return holders
@@ -197,7 +199,7 @@ class ProcessGroup:
         """
         live = []
         for session, start_time in self._sessions.items():
-            leader = process_table.facts(session)
+            leader = procfs.facts(session)
             if leader is None or leader.start_time == start_time:
                 live.append(session)
         return live
@@ -216,11 +218,11 @@ class ProcessGroup:
         return [self._child.pid]
 
     def _targets(self) -> Iterator[tuple[Callable[[int, int], None], int]]:
-        if not process_table.PROC.is_dir():
+        if not procfs.PROC.is_dir():
             yield from ((os.killpg, group) for group in self._child_and_its_group())
             return
         holders = self._lock_holders()
-        members = process_table.session_members(self._live_sessions())
+        members = procfs.session_members(self._live_sessions())
         groups = set()
         for process_id in members:
             with contextlib.suppress(ProcessLookupError):
@@ -230,13 +232,13 @@ class ProcessGroup:
 
 
 def _is_recorded(record: ProcessRecord) -> bool:
-    found = process_table.facts(record.pid)
+    found = procfs.facts(record.pid)
     return (
         found is not None
         and found.live
         and found.start_time == record.start_time
         and record.boot_id is not None
-        and record.boot_id == process_table.boot_id()
+        and record.boot_id == procfs.boot_id()
     )
 
 

@@ -76,7 +76,7 @@ def session_members(sessions: Collection[int]) -> list[int]:
     return sorted(found)
 
 
-def was_given(process_id: int, name: str, value: str) -> bool:
+def has_environment(process_id: int, name: str, value: str) -> bool:
     """Whether the process was started with this in its environment; False where we may not look."""
     try:
         environment = (PROC / str(process_id) / "environ").read_bytes()

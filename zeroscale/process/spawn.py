@@ -1,6 +1,6 @@
-"""Starting a program as a service would: nothing of ours in its hands but what it is given, and errors in words.
+"""Start a program as a service manager would: only the given descriptors, default signals, a session of its own.
 
-Knows nothing of what becomes of the process afterwards.
+What becomes of the process afterwards is the caller's concern.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ NOT_FOR_CHILDREN = frozenset(
         "LISTEN_PIDFDID",
     }
 )
-"""What systemd tells a service is for the service: a server that speaks sd_notify would speak in our name."""
+"""Variables that systemd gives to the service: a server that speaks sd_notify would speak in our name."""
+
+
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return our own environment without what systemd gives to us alone, and with `more`."""
+    return {**{key: value for key, value in os.environ.items() if key not in NOT_FOR_CHILDREN}, **more}
 
 
 def spawn(
@@ -37,21 +42,19 @@ def spawn(
     environment: Mapping[str, str],
     standard_input: int,
     standard_output: int,
-    kept: Sequence[int] = (),
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts a program in a session of its own, no signal ignored, with no other descriptor of ours.
+    """Start a program in a session of its own.
 
-    :param argv: program and arguments; a program without a slash is looked for in PATH, one with a relative path
-        in the working directory.
-    :param working_directory: where it runs.
-    :param environment: what it gets beside our own environment.
+    :param argv: program and arguments. A program without a slash is looked for in PATH, one with a relative path in
+        the working directory.
+    :param environment: variables beside our own.
     :param standard_input: the descriptor that becomes its standard input.
     :param standard_output: the descriptor that becomes its standard output and error.
-    :param kept: further descriptors that it inherits.
-    :raises PluginError: it could not be started: why, and what mends it.
+    :param pass_fds: further descriptors that it inherits.
+    :raises PluginError: it could not be started; the message says why, and what mends it.
     """
-    whole_environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_CHILDREN}
-    whole_environment.update(environment)
+    whole_environment = child_environment(environment)
     try:
         with _default_signals():
             return subprocess.Popen(
@@ -61,36 +64,37 @@ def spawn(
                 stdin=standard_input,
                 stdout=standard_output,
                 stderr=standard_output,
-                pass_fds=kept,
+                pass_fds=pass_fds,
                 start_new_session=True,
             )
     except (OSError, ValueError, IndexError) as error:
-        raise PluginError(_why_not(argv, working_directory, whole_environment, error)) from error
+        raise PluginError(_start_problem(argv, working_directory, whole_environment, error)) from error
 
 
-def check(argv: Sequence[str], directory: Path) -> None:
-    """Whether there is such a program, before it is wanted.
+def check_program(argv: Sequence[str], directory: Path) -> None:
+    """Check that the program exists, without starting it.
 
     :param argv: as for `spawn`.
-    :raises PluginError: there is none, and what mends it.
+    :param directory: the working directory.
+    :raises PluginError: it does not; the message says what mends it.
     """
     program = argv[0]
     found = str(directory / program) if "/" in program else shutil.which(program)
     if found is None or not Path(found).exists():
-        raise PluginError(_why_not_found(program, found, directory))
+        raise PluginError(_missing_program(program, found, directory))
 
 
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
-    """A child that is started meanwhile ignores no signal.
+    """Ignore no signal inside the block, so that a child that is started in it does not either.
 
-    Ignored signals stay ignored across exec, handled ones do not (execve(2)): a proxy started with nohup, or in a
-    script's background, would give its servers a deaf ear for SIGINT. (Popen itself sees to SIGPIPE.)
+    Ignored signals stay ignored across exec, handled ones do not (execve(2)): servers of a proxy that was started
+    with nohup, or in the background of a script, would ignore SIGINT. (Popen itself resets SIGPIPE.)
     """
     ignored = []
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) is signal.SIG_IGN:
-            with contextlib.suppress(OSError, ValueError):  # not ours to handle, or not in the main thread
+            with contextlib.suppress(OSError, ValueError):  # cannot be handled, or not in the main thread
                 signal.signal(number, lambda _number, _frame: None)
                 ignored.append(number)
     try:
@@ -100,7 +104,7 @@ def _default_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _why_not(argv: Sequence[str], directory: Path, environment: Mapping[str, str], error: Exception) -> str:
+def _start_problem(argv: Sequence[str], directory: Path, environment: Mapping[str, str], error: Exception) -> str:
     if not argv or not isinstance(error, OSError):  # a ValueError: NUL characters
         return f"cannot start the server: {error if argv else 'its command is empty'}"
     if not directory.is_dir():
@@ -110,7 +114,7 @@ def _why_not(argv: Sequence[str], directory: Path, environment: Mapping[str, str
     program = argv[0]
     found = str(directory / program) if "/" in program else shutil.which(program, path=environment.get("PATH"))
     if isinstance(error, FileNotFoundError):
-        return _why_not_found(program, found, directory)
+        return _missing_program(program, found, directory)
     named = found or program
     if isinstance(error, PermissionError):
         return f"may not run {named}: is it a program, and executable? (chmod +x {named})"
@@ -119,7 +123,7 @@ def _why_not(argv: Sequence[str], directory: Path, environment: Mapping[str, str
     return f"cannot start {named}: {error.strerror or error}"
 
 
-def _why_not_found(program: str, found: str | None, directory: Path) -> str:
+def _missing_program(program: str, found: str | None, directory: Path) -> str:
     if found and Path(found).exists():
         return f"cannot start {found}: the interpreter that its first line names does not exist"
     if found:

@@ -19,7 +19,7 @@ from ports import free_port
 from zeroscale.errors import PluginError
 from zeroscale.plugins.demo.journal import verify_journal
 from zeroscale.plugins.demo.server import Server
-from zeroscale.process import procfs as process_table
+from zeroscale.process import procfs
 
 PROTOCOLS = [4, 47, 340, 760, 777, 1073742162, -1]
 """1.7.2 to 26.3, a snapshot, and a client that does not say."""
@@ -260,7 +260,7 @@ async def test_crashes(demo: Demo, switches: str, said: str) -> None:
 async def test_a_forked_child_holds_the_port_and_hears_all(demo: Demo) -> None:
     server = await demo.ready("--fork-child")
     record = json.loads((Path(demo._state) / "process.json").read_text())
-    assert len(process_table.session_members({record["pid"]})) == 2
+    assert len(procfs.session_members({record["pid"]})) == 2
     server.send("list")
     await demo.output.line_with("There are 0")
     await server.stop()

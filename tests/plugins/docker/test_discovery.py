@@ -21,7 +21,7 @@ Told = list[Mapping[str, Mapping[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_engine, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(docker_engine, "FIRST_DELAY", 0.01)
 
 
 def create(engine: FakeEngine, name: str, **labels: str) -> FakeContainer:

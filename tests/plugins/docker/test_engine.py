@@ -20,7 +20,7 @@ from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
-from zeroscale.plugins.docker.engine import Engine, EngineError, engine_url, waits
+from zeroscale.plugins.docker.engine import Engine, EngineError, engine_url, retry_delays
 
 
 @asynccontextmanager
@@ -68,9 +68,9 @@ def test_what_is_no_address_of_one_is_told(wrong: str) -> None:
 
 
 def test_waits_grow_to_a_bound() -> None:
-    first = list(itertools.islice(waits(), 12))
+    first = list(itertools.islice(retry_delays(), 12))
     assert first[:3] == [0.1, 0.2, 0.4]
-    assert first[-1] == docker_engine.LONGEST_WAIT
+    assert first[-1] == docker_engine.LONGEST_DELAY
 
 
 def refusal_for_permission() -> DockerError:

@@ -40,7 +40,7 @@ from zeroscale.status import Status
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is away is waited for; tests have no time for that."""
     monkeypatch.setattr(docker_engine, "PATIENCE", 0.05)
-    monkeypatch.setattr(docker_engine, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(docker_engine, "FIRST_DELAY", 0.01)
 
 
 class FakeSubject(ContainerSubject):
@@ -325,7 +325,7 @@ async def test_one_that_nobody_has_seen_run_is_not_waited_for_while_the_engine_i
 async def test_one_that_may_have_been_started_is_stopped_once_the_engine_is_back(
     subject: FakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_engine, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(docker_engine, "LONGEST_DELAY", 0.05)
     engine, start = subject.engine, subject.engine.run
 
     def run_and_be_gone(container: FakeContainer) -> None:

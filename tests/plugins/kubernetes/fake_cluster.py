@@ -24,6 +24,8 @@ import pytest
 import yaml
 from aiohttp import web
 
+from zeroscale.plugins.kubernetes import watch
+
 USER = "system:serviceaccount:games:zeroscale"
 KINDS = {"statefulsets": "StatefulSet", "deployments": "Deployment"}
 
@@ -68,11 +70,10 @@ def wrong_with(body: dict[str, Any], content_type: str, plural: str, found: dict
 _context: list[ssl.SSLContext] = []
 
 
-def quicken(monkeypatch: pytest.MonkeyPatch, *modules: Any) -> None:
+def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests have no time for delays between tries, nor for reading all of the system's certificate authorities."""
-    for module in modules:
-        monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
-        monkeypatch.setattr(module, "LONGEST_DELAY", 0.02)
+    monkeypatch.setattr(watch, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(watch, "LONGEST_DELAY", 0.02)
     if not _context:
         _context.append(ssl.create_default_context())
     monkeypatch.setattr(ssl, "create_default_context", lambda **_: _context[0])

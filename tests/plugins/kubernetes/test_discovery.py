@@ -12,13 +12,12 @@ import pytest
 from plugins.kubernetes.fake_cluster import Cluster, quicken
 from plugins.watching import until
 
-from zeroscale.plugins.kubernetes import watch as kubernetes_watch
 from zeroscale.plugins.kubernetes.discovery import Discovery
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch, kubernetes_watch)
+    quicken(monkeypatch)
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ import pytest
 from plugins.kubernetes.fake_cluster import Cluster, quicken
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes import scale as kubernetes_scale
 from zeroscale.plugins.kubernetes.api import Api, ApiUnavailable
 from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.scale import Scaler, is_enough, patiently
@@ -19,7 +18,7 @@ from zeroscale.plugins.kubernetes.workload import Reference
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch, kubernetes_scale)
+    quicken(monkeypatch)
 
 
 @asynccontextmanager

@@ -34,7 +34,6 @@ from zeroscale.daemon.options import parse
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes import scale as kubernetes_scale
 from zeroscale.plugins.kubernetes import server as kubernetes
-from zeroscale.plugins.kubernetes import watch as kubernetes_watch
 from zeroscale.plugins.kubernetes.annotations import OWN
 from zeroscale.plugins.kubernetes.server import Server
 from zeroscale.plugins.support.labels import PASSED_ON
@@ -44,7 +43,7 @@ from zeroscale.status import Status
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "LOOK_AGAIN", 0.01)
-    quicken(monkeypatch, kubernetes_scale, kubernetes_watch)
+    quicken(monkeypatch)
 
 
 class InCluster(Subject):

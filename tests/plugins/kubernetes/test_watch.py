@@ -12,7 +12,7 @@ import pytest
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
 from plugins.watching import until
 
-from zeroscale.plugins.kubernetes import watch as kubernetes_watch
+from zeroscale.backoff import Backoff
 from zeroscale.plugins.kubernetes.api import WATCH_SECONDS, Api
 from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.watch import Watch
@@ -20,7 +20,7 @@ from zeroscale.plugins.kubernetes.watch import Watch
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch, kubernetes_watch)
+    quicken(monkeypatch)
 
 
 class Seen:
@@ -131,10 +131,17 @@ async def test_an_api_that_is_away_is_said_once_and_tried_again(
         assert len(warnings) == 1
 
 
-async def test_who_waits_hurries_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def long_delays() -> Backoff:
+    """Delays that are longer than any test, until they are reset."""
+    delays = Backoff(0.01, 10_000.0)
+    while next(delays) < 10_000.0:
+        pass
+    return delays
+
+
+async def test_who_waits_hurries_it(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
-        monkeypatch.setattr(kubernetes_watch, "LONGEST_DELAY", 10_000.0)
-        seen.watch._delay = 10_000.0
+        seen.watch._delays = long_delays()
         await cluster.shut()
         await until(lambda: seen.watch.failures)
         await cluster.open()
@@ -157,12 +164,9 @@ async def test_a_version_from_the_future_is_not_asked_for_again(tmp_path: Path) 
         await until(lambda: seen.lists == 2 and seen.watch.fresh)
 
 
-async def test_a_server_that_ends_every_watch_at_once_does_not_make_us_spin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_ends_every_watch_at_once_does_not_make_us_spin(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
-        monkeypatch.setattr(kubernetes_watch, "LONGEST_DELAY", 10_000.0)
-        seen.watch._delay = 10_000.0
+        seen.watch._delays = long_delays()
         cluster.end_watches()
         await cluster.until(lambda: not cluster.watches)
         asked = cluster.asked.total()

@@ -92,7 +92,7 @@ async def test_an_adopted_server_is_stopped_through_its_console(make: MakeServer
     first_output = listen(first)
     await first.start()
     await first_output.line_with("Done")
-    first.let_go()
+    first.detach()
     second = make()
     output = listen(second)
     assert await second.adopt()

@@ -10,11 +10,11 @@ import pytest
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support import external_server as presence
-from zeroscale.plugins.support.external_server import Looking, Presence
+from zeroscale.plugins.support import external_server
+from zeroscale.plugins.support.external_server import ExternalServer, Poller
 
 
-def told(of: Presence) -> list[str]:
+def told(of: ExternalServer) -> list[str]:
     said: list[str] = []
     of.on_found = lambda: said.append("found")
     of.on_paused = lambda: said.append("paused")
@@ -22,56 +22,56 @@ def told(of: Presence) -> list[str]:
 
 
 async def test_what_we_start_is_no_find_and_what_others_start_is_told_once() -> None:
-    server = Presence()
+    server = ExternalServer()
     said = told(server)
-    server.changing()
-    server.seen()
-    server.came()
-    server.seen()
+    server.begin_change()
+    server.observe_running()
+    server.mark_running()
+    server.observe_running()
     assert said == []
-    server.gone(0)
+    server.observe_stopped(0)
     assert await server.wait() == 0
-    server.seen()
-    server.seen()
+    server.observe_running()
+    server.observe_running()
     assert said == ["found"]
-    assert server.there
+    assert server.running
 
 
 async def test_a_start_that_fails_hides_no_later_find() -> None:
-    server = Presence()
+    server = ExternalServer()
     said = told(server)
-    server.changing()
-    server.changed()
-    server.seen()
+    server.begin_change()
+    server.abort_change()
+    server.observe_running()
     assert said == ["found"]
 
 
 async def test_a_pause_and_a_resume_by_others_are_told_and_ours_are_not() -> None:
-    server = Presence()
+    server = ExternalServer()
     said = told(server)
-    server.came()
-    server.changing()
-    server.seen(frozen=True)
-    server.came(frozen=True)
-    server.seen(frozen=True)
+    server.mark_running()
+    server.begin_change()
+    server.observe_running(paused=True)
+    server.mark_running(paused=True)
+    server.observe_running(paused=True)
     assert said == []
-    server.seen()
-    server.seen(frozen=True)
+    server.observe_running()
+    server.observe_running(paused=True)
     assert said == ["found", "paused"]
 
 
 async def test_one_that_is_found_frozen_is_told_to_be_both() -> None:
-    server = Presence()
+    server = ExternalServer()
     said = told(server)
-    server.seen(frozen=True)
+    server.observe_running(paused=True)
     assert said == ["found", "paused"]
 
 
 async def test_a_failure_is_its_reason() -> None:
-    server = Presence()
-    server.came()
+    server = ExternalServer()
+    server.mark_running()
     waiting = asyncio.ensure_future(server.wait())
-    server.gone(reason="out of memory")
+    server.observe_stopped(failure="out of memory")
     with pytest.raises(PluginError, match="out of memory"):
         await waiting
     with pytest.raises(PluginError, match="out of memory"):
@@ -79,18 +79,18 @@ async def test_a_failure_is_its_reason() -> None:
 
 
 async def test_who_stops_waiting_ends_nobody_else_s_wait() -> None:
-    server = Presence()
-    server.came()
+    server = ExternalServer()
+    server.mark_running()
     one, other = asyncio.ensure_future(server.wait()), asyncio.ensure_future(server.wait())
     await asyncio.sleep(0)
     one.cancel()
-    server.gone(3)
+    server.observe_stopped(3)
     assert await other == 3
 
 
 async def test_there_is_nothing_to_wait_for_before_the_first_start() -> None:
-    server = Presence()
-    server.gone()
+    server = ExternalServer()
+    server.observe_stopped()
     assert await server.wait() is None
     server.close()
 
@@ -99,7 +99,7 @@ async def test_looks_go_on_after_one_that_fails_which_is_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(presence, "LONGEST_INTERVAL", 0.002)
+    monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.002)
     looks = 0
 
     async def look() -> None:
@@ -117,9 +117,9 @@ async def test_looks_go_on_after_one_that_fails_which_is_warned_of_once(
 
 
 async def looking(look: Callable[[], Awaitable[None]], true: Callable[[], object]) -> None:
-    looks = Looking(look, 0.001, logging.getLogger("test"))
-    looks.begin()
-    looks.begin()
+    looks = Poller(look, 0.001, logging.getLogger("test"))
+    looks.start()
+    looks.start()
     await until(true)
     await looks.close()
     await looks.close()
@@ -131,11 +131,11 @@ async def test_a_look_may_be_the_last() -> None:
     async def look() -> None:
         nonlocal looks
         looks += 1
-        looker.end()
+        looker.stop()
 
-    looker = Looking(look, 0.001, logging.getLogger("test"))
-    looker.begin()
+    looker = Poller(look, 0.001, logging.getLogger("test"))
+    looker.start()
     await until(lambda: looks == 1)
-    looker.begin()
+    looker.start()
     await until(lambda: looks == 2)
     await looker.close()

@@ -9,12 +9,12 @@ import pytest
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support.tcp_check import Reach, reach
+from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 
 
 async def test_a_listener_is_reached_and_left_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert await reach("127.0.0.1", listener.getsockname()[1], 5.0) is Reach.accepted
+        assert await tcp_check("127.0.0.1", listener.getsockname()[1], 5.0) is TcpResult.accepted
         listener.setblocking(False)
         connection, _ = await asyncio.get_running_loop().sock_accept(listener)
         with connection:
@@ -23,7 +23,7 @@ async def test_a_listener_is_reached_and_left_at_once() -> None:
 
 
 async def test_a_machine_without_a_listener_refuses() -> None:
-    assert await reach("127.0.0.1", free_port(), 5.0) is Reach.refused
+    assert await tcp_check("127.0.0.1", free_port(), 5.0) is TcpResult.refused
 
 
 async def test_a_machine_that_does_not_answer_is_silent_after_the_limit() -> None:
@@ -36,11 +36,11 @@ async def test_a_machine_that_does_not_answer_is_silent_after_the_limit() -> Non
         for each in waiting:
             each.setblocking(False)
             each.connect_ex((host, port))
-        assert await reach(host, port, 0.05) is Reach.silent
+        assert await tcp_check(host, port, 0.05) is TcpResult.unreachable
         for each in waiting:
             each.close()
 
 
 async def test_a_name_without_an_address_is_said() -> None:
     with pytest.raises(PluginError, match=r"a\.\.b has no address"):
-        await reach("a..b", 1, 20.0)
+        await tcp_check("a..b", 1, 20.0)

@@ -105,7 +105,7 @@ class Unit(Subject):
 
 @pytest.fixture(params=["bus", "commands"])
 def subject(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
-    monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.2)
     if request.param == "commands":
         monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
     return Unit(state)

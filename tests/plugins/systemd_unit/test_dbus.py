@@ -21,7 +21,7 @@ pytestmark = pytest.mark.peers("dbus-daemon")
 
 @asynccontextmanager
 async def scene(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Daemon, Systemd, UnitBus]]:
-    monkeypatch.setattr(unit_bus, "RETRY_FIRST", 0.02)
+    monkeypatch.setattr(unit_bus, "FIRST_DELAY", 0.02)
     daemon = Daemon(directory)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", daemon.address)
     await daemon.start()

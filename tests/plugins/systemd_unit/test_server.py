@@ -23,7 +23,7 @@ from plugins.systemd_unit.fake_systemd import Daemon, Systemd
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support import external_server as presence
+from zeroscale.plugins.support import external_server
 from zeroscale.plugins.systemd_unit import dbus as unit_bus
 from zeroscale.plugins.systemd_unit import server as systemd_unit
 from zeroscale.plugins.systemd_unit.server import Server
@@ -42,8 +42,8 @@ class ByBus(Subject):
         self._monkeypatch = monkeypatch
 
     async def begin(self) -> None:
-        self._monkeypatch.setattr(unit_bus, "RETRY_FIRST", 0.02)
-        self._monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.02)
+        self._monkeypatch.setattr(unit_bus, "FIRST_DELAY", 0.02)
+        self._monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.02)
         self._daemon = Daemon(self._directory)
         self._monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", self._daemon.address)
         await self._daemon.start()
@@ -156,8 +156,8 @@ class ByCommand(Subject):
         self._systemctl = Systemctl(directory)
         monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
-        monkeypatch.setattr(systemd_unit, "LOOK_EVERY", 0.02)
-        monkeypatch.setattr(presence, "LONGEST_INTERVAL", 0.05)
+        monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.02)
+        monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.05)
 
     def make(self) -> Server:
         return Server("game", state_directory=self._state)

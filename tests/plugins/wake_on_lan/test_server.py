@@ -15,7 +15,7 @@ from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
-from zeroscale.plugins.support.tcp_check import Reach
+from zeroscale.plugins.support.tcp_check import TcpResult
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
 from zeroscale.plugins.wake_on_lan.server import Server
@@ -164,10 +164,10 @@ async def test_one_that_does_not_answer_is_told(subject: Machine, monkeypatch: p
     with pytest.raises(PluginError, match=r"127\.0\.0\.1 is awake, but nothing listens on its port"):
         await server.start()
 
-    async def silent(host: str, port: int, limit: float) -> Reach:
-        return Reach.silent
+    async def silent(host: str, port: int, limit: float) -> TcpResult:
+        return TcpResult.unreachable
 
-    monkeypatch.setattr(wake_on_lan, "reach", silent)
+    monkeypatch.setattr(wake_on_lan, "tcp_check", silent)
     with pytest.raises(
         PluginError, match=rf"did not answer within 0\.05 s, though \d+ magic packets for {MAC} went to"
     ):

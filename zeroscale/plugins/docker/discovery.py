@@ -15,7 +15,7 @@ from aiodocker import Docker
 from zeroscale.plugins.docker.container import LOOPBACK
 from zeroscale.plugins.docker.engine import Engine
 from zeroscale.plugins.docker.labels import MINECRAFT_PORT, is_described, tables_of
-from zeroscale.plugins.support.change_feed import Announcements
+from zeroscale.plugins.support.change_feed import ChangeFeed
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Discovery:
         :raises PluginError: there is no such address.
         """
         self._engine = Engine(base_url)
-        self._announcements = Announcements(changed, logger.warning)
+        self._feed = ChangeFeed(changed, logger.warning)
         self._listen = listen
         self._extra = {"base_url": base_url} if base_url else {}
 
@@ -60,7 +60,7 @@ class Discovery:
             for name in await self._engine.ask(_described)
             if (inspection := await self._engine.inspection(name)) is not None
         ]
-        self._announcements.seen(*tables_of(found, self._listen, self._extra, self._host()))
+        self._feed.update(*tables_of(found, self._listen, self._extra, self._host()))
 
     def _host(self) -> str:
         """Where ports are reached that containers publish."""

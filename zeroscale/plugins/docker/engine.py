@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 from aiodocker import Docker, DockerError
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker.container import Container, container_of, seconds_since_1970
 from zeroscale.plugins.docker.log_stream import Lines, read_frame
@@ -37,8 +38,8 @@ CONNECT_WITHIN = 10.0
 PATIENCE = 15.0
 """Seconds in which an engine that is being restarted is back: a player can wait so long, and a start then fails."""
 
-FIRST_WAIT = 0.1
-LONGEST_WAIT = 30.0
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 30.0
 """Seconds between two attempts to reach the engine; doubled each time. An engine that is away for an hour costs two
 attempts a minute, and one that is back is seen after half a minute."""
 
@@ -143,7 +144,7 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
-        for wait in waits():
+        for wait in retry_delays():
             try:
                 async with asyncio.timeout(within):
                     return await request(self.client)
@@ -191,7 +192,7 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         away = False
-        pauses = waits()
+        delays = retry_delays()
         while True:
             began = loop.time()
             try:
@@ -203,11 +204,11 @@ class Engine:
                 await self._listen(now, look)
             except EngineError as error:
                 if not away:
-                    logger.warning("%s; trying again, at least every %.0f s", error, LONGEST_WAIT)
+                    logger.warning("%s; trying again, at least every %.0f s", error, LONGEST_DELAY)
                 away = True
-            if loop.time() - began >= LONGEST_WAIT:
-                pauses = waits()
-            await asyncio.sleep(next(pauses))
+            if loop.time() - began >= LONGEST_DELAY:
+                delays.reset()
+            await asyncio.sleep(next(delays))
 
     async def output(self, container: Container, take: Callable[[str], None], **asked: str) -> None:
         """Passes on the lines of a container's output, until that ends or the connection does.
@@ -298,9 +299,6 @@ async def _info(client: Docker) -> Mapping[str, Any]:
     return info
 
 
-def waits() -> Iterator[float]:
-    """Seconds between attempts, growing to a bound."""
-    wait = FIRST_WAIT
-    while True:
-        yield wait
-        wait = min(2 * wait, LONGEST_WAIT)
+def retry_delays() -> Backoff:
+    """Return the delays between attempts to reach an engine."""
+    return Backoff(FIRST_DELAY, LONGEST_DELAY)

@@ -23,10 +23,10 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.console import execute, type_line
 from zeroscale.plugins.docker.container import Container
-from zeroscale.plugins.docker.engine import Engine, EngineError, waits
+from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import Run, reason_of
 from zeroscale.plugins.docker.watcher import FollowedContainer
-from zeroscale.plugins.support import arguments as values
+from zeroscale.plugins.support import arguments
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.docker")
@@ -34,7 +34,7 @@ logger = logging.getLogger("zeroscale.plugins.docker")
 AS_LONG_AS_IT_TAKES = 366 * 86400
 """Seconds of grace: a year. Docker knows -1 for this, podman does not."""
 
-MINECRAFT_READY = r"Done \([0-9.,]+s\)!"
+MINECRAFT_READY = r"CommandResult \([0-9.,]+s\)!"
 
 
 class Server(FollowedContainer):
@@ -73,9 +73,9 @@ class Server(FollowedContainer):
         """
         if not container:
             raise PluginError("no container: give its name, as in -a container=mc")
-        self._waits_for_health = values.yes_or_no("health", health)
-        self._console = values.words("console", console) if console is not None else None
-        self.protocol = values.protocol(protocol)
+        self._waits_for_health = arguments.yes_or_no("health", health)
+        self._console = arguments.words("console", console) if console is not None else None
+        self.protocol = arguments.protocol(protocol)
         if ready_line is not None:
             try:
                 re.compile(ready_line)
@@ -155,7 +155,7 @@ class Server(FollowedContainer):
         """
         self._asked_to_end = True
         told = False
-        for wait in waits():
+        for wait in retry_delays():
             try:
                 seen = await self._look()
                 if seen is None or not (seen.alive or seen.restarting):

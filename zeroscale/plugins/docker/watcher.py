@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from zeroscale.plugins.docker.container import Container
-from zeroscale.plugins.docker.engine import Engine, EngineError, waits
+from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import Run, reason_of
 from zeroscale.status import Status
 
@@ -158,7 +158,7 @@ class FollowedContainer:
 
     async def _read_output(self, run: Run, seen: Container, asked: dict[str, str]) -> None:
         """Passes its output on as long as the run lasts, and the engine keeps its output."""
-        for wait in waits():
+        for wait in retry_delays():
             try:
                 await self._engine.output(seen, self._output, **asked)
             except EngineError as error:

@@ -14,7 +14,7 @@ from zeroscale.plugins.kubernetes.annotations import MINECRAFT_PORT, tables_of
 from zeroscale.plugins.kubernetes.api import Api
 from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.watch import Watch
-from zeroscale.plugins.support.change_feed import Announcements
+from zeroscale.plugins.support.change_feed import ChangeFeed
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Discovery:
         credentials = Credentials(kubeconfig, context)
         where = None if namespace == "*" else namespace or credentials.namespace
         self._api = Api(credentials)
-        self._announcements = Announcements(changed, logger.warning)
+        self._feed = ChangeFeed(changed, logger.warning)
         self._listen = listen
         self._extra = {key: value for key, value in (("kubeconfig", kubeconfig), ("context", context)) if value}
         self._qualified = where is None
@@ -79,7 +79,7 @@ class Discovery:
         if len(self._found) < len(KINDS):
             return
         objects = [(KINDS[plural], found) for plural, each in self._found.items() for found in each.values()]
-        self._announcements.seen(*tables_of(objects, self._listen, self._extra, qualified=self._qualified))
+        self._feed.update(*tables_of(objects, self._listen, self._extra, qualified=self._qualified))
 
 
 def _key(found: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,17 +6,14 @@ program running that does not answer, have it read our own standard input, and l
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
-import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zeroscale.errors import PluginError
+from zeroscale.process.oneshot import run_program
 
 QUOTED = 200
 """Characters of what it says in a message."""
@@ -36,7 +33,7 @@ async def ask(section: Mapping[str, Any], directory: Path) -> dict[str, str]:
     if "/" in command:
         command = str(directory / command)
     question = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {**os.environ, "KUBERNETES_EXEC_INFO": json.dumps(question)}
+    environment = {"KUBERNETES_EXEC_INFO": json.dumps(question)}
     environment.update({str(each["name"]): str(each["value"]) for each in section.get("env") or []})
     raw = await _output_of([command, *map(str, section.get("args") or [])], environment)
     try:
@@ -51,28 +48,12 @@ async def ask(section: Mapping[str, Any], directory: Path) -> dict[str, str]:
         raise PluginError(f"its exec plugin {command} gives neither a token nor a certificate with its key") from None
 
 
-async def _output_of(words: list[str], environment: Mapping[str, str]) -> bytes:
+async def _output_of(argv: list[str], environment: Mapping[str, str]) -> bytes:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        done = await run_program(argv, environment=environment, capture=True)
     except OSError as error:
-        raise PluginError(f"its exec plugin {words[0]} cannot be run: {error.strerror}") from error
-    try:
-        said, complained = await process.communicate()
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()  # its pipes are read to their end, and closed
-        raise
-    if process.returncode != 0:
-        words_said = " ".join(complained.decode(errors="replace").split())[:QUOTED]
-        raise PluginError(
-            f"its exec plugin {words[0]} ended with {process.returncode}" + (f": {words_said}" if words_said else "")
-        )
-    return said
+        raise PluginError(f"its exec plugin {argv[0]} cannot be run: {error.strerror}") from error
+    if done.code != 0:
+        complaint = " ".join(done.errors.decode(errors="replace").split())[:QUOTED]
+        raise PluginError(f"its exec plugin {argv[0]} ended with {done.code}" + (f": {complaint}" if complaint else ""))
+    return done.output

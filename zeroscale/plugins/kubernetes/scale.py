@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
-from zeroscale.plugins.kubernetes.watch import FIRST_DELAY, LONGEST_DELAY, list_all
+from zeroscale.plugins.kubernetes.watch import list_all, retry_delays
 from zeroscale.plugins.kubernetes.workload import Reference, Workload, is_alive, replicas_of, scaled
 
 logger = logging.getLogger(__name__)
@@ -105,8 +105,8 @@ async def patiently(
     :param is_over: whether nobody waits for it any more.
     :raises ApiUnavailable: it was given up.
     """
-    began, delay, tried = asyncio.get_running_loop().time(), FIRST_DELAY, 0
-    while True:
+    began, tried = asyncio.get_running_loop().time(), 0
+    for delay in retry_delays():
         try:
             return await ask()
         except ApiUnavailable as error:
@@ -118,7 +118,7 @@ async def patiently(
             else:
                 logger.debug("%s; trying again in %.1f s", error, delay)
         await asyncio.sleep(delay)
-        delay = min(delay * 2, LONGEST_DELAY)
+    raise AssertionError("there is always one more delay")
 
 
 def is_enough(tried: int, tries: int, began: float) -> bool:

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
 
@@ -72,13 +73,13 @@ class Watch:
         self._state_changed = state_changed
         self._version: str | None = None
         self._is_open = False
-        self._delay = FIRST_DELAY
+        self._delays = retry_delays()
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
         """Somebody waits: tries at once, and then often again."""
         self._is_open = False
-        self._delay = FIRST_DELAY
+        self._delays.reset()
         self._hurried.set()
 
     async def run(self) -> None:
@@ -108,9 +109,8 @@ class Watch:
 
     async def _pause(self) -> None:
         self._hurried.clear()
-        delay, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay * random.uniform(0.75, 1.25)):  # not all of us at once
+            async with asyncio.timeout(next(self._delays) * random.uniform(0.75, 1.25)):  # not all of us at once
                 await self._hurried.wait()
 
     def _opened(self) -> None:
@@ -122,7 +122,7 @@ class Watch:
 
     def _take(self, kind: str, found: dict[str, Any]) -> None:
         self._version = found.get("metadata", {}).get("resourceVersion") or self._version
-        self._delay = FIRST_DELAY
+        self._delays.reset()
         if kind != "BOOKMARK":
             self._changed(kind, found)
 
@@ -133,6 +133,11 @@ class Watch:
         self.fresh = False
         self.problem = problem
         self._state_changed()
+
+
+def retry_delays() -> Backoff:
+    """Return the delays between attempts to reach an API server."""
+    return Backoff(FIRST_DELAY, LONGEST_DELAY)
 
 
 async def list_all(api: Api, call: Call, selector: Sequence[tuple[str, str]]) -> tuple[list[dict[str, Any]], str]:

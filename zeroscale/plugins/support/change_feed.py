@@ -1,6 +1,6 @@
-"""Telling of the servers that describe themselves: when they are others than before, and what is wrong, once.
+"""Report the servers that labels or annotations describe whenever they change, and each mistake in them once.
 
-It knows neither who describes them nor what their tables mean.
+It knows neither where the labels come from nor what the tables mean.
 """
 
 from __future__ import annotations
@@ -10,28 +10,26 @@ from collections.abc import Callable, Mapping, Sequence
 from zeroscale.plugins.support.labels import Table
 
 
-class Announcements:
-    """All that is described now, told when it changes.
+class ChangeFeed:
+    """Compare each new set of tables and mistakes with the one before.
 
-    :param changed: called with all tables by their servers' names, once they are known and whenever they change.
-    :param complain: called with a line for each thing that is wrong, once for as long as it is.
+    :param on_change: called with all tables by server name, with the first set and whenever a set differs from the
+        one before.
+    :param on_mistake: called with each mistake, one line; once for as long as it is there.
     """
 
-    def __init__(self, changed: Callable[[Mapping[str, Table]], None], complain: Callable[[str], None]) -> None:
-        self._changed = changed
-        self._complain = complain
+    def __init__(self, on_change: Callable[[Mapping[str, Table]], None], on_mistake: Callable[[str], None]) -> None:
+        self._on_change = on_change
+        self._on_mistake = on_mistake
         self._tables: Mapping[str, Table] | None = None
-        self._wrong: Sequence[str] = ()
+        self._mistakes: Sequence[str] = ()
 
-    def seen(self, tables: Mapping[str, Table], wrong: Sequence[str]) -> None:
-        """What a look has found.
-
-        :param wrong: a line for each thing that may not be said.
-        """
-        for line in wrong:
-            if line not in self._wrong:
-                self._complain(line)
-        self._wrong = wrong
+    def update(self, tables: Mapping[str, Table], mistakes: Sequence[str]) -> None:
+        """Take the set that was read now."""
+        for mistake in mistakes:
+            if mistake not in self._mistakes:
+                self._on_mistake(mistake)
+        self._mistakes = mistakes
         if tables != self._tables:
             self._tables = tables
-            self._changed(tables)
+            self._on_change(tables)

@@ -1,6 +1,7 @@
-"""Whether a server that is no child of ours is there, as its plugin sees it: in terms of `wait()` and `on_found`.
+"""Follow a server that is not a child process of ours: for plugins whose server is a unit, a machine or the like.
 
-For plugins whose server is a unit, a machine, whatever another program starts. Knows nothing of how it is looked at.
+`ExternalServer` turns what the plugin observes into `wait()`, `on_found` and `on_paused`; `Poller` has the plugin
+observe again and again. Neither knows how a server is observed.
 """
 
 from __future__ import annotations
@@ -9,131 +10,133 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
 
 LONGEST_INTERVAL = 300.0
-"""Seconds between two looks while they fail: a daemon that is back is noticed within some minutes."""
+"""Seconds between two polls while they fail: a daemon that is back is noticed within minutes."""
 
 
-class Presence:
-    """One server's coming and going.
+class ExternalServer:
+    """Whether one server runs.
 
-    :ivar on_found: called when it is seen to run though nobody here has started or resumed it; None: nobody asks.
-    :ivar on_paused: called when it is seen to be frozen though nobody here has paused it; None: nobody asks.
+    :ivar on_found: called when the server runs though this plugin has neither started nor resumed it.
+    :ivar on_paused: called when the server is paused though this plugin has not paused it.
     """
 
     def __init__(self) -> None:
         self.on_found: Callable[[], None] | None = None
         self.on_paused: Callable[[], None] | None = None
-        self._frozen = False
+        self._paused = False
         self._end: asyncio.Future[int | None] | None = None
-        self._busy = False
+        self._changing = False
 
     @property
-    def there(self) -> bool:
-        """It runs, as far as we have seen."""
+    def running(self) -> bool:
+        """Whether it runs, by the last observation."""
         return self._end is not None and not self._end.done()
 
-    def changing(self) -> None:
-        """It is being started, paused or resumed by us: nothing that is seen meanwhile is a find."""
-        self._busy = True
+    def begin_change(self) -> None:
+        """Ignore observations that it runs until `mark_running` or `abort_change`: we start, pause or resume it."""
+        self._changing = True
 
-    def changed(self) -> None:
-        """That could not be done."""
-        self._busy = False
+    def abort_change(self) -> None:
+        """Take observations again: the change that was begun has failed."""
+        self._changing = False
 
-    def came(self, *, frozen: bool = False) -> None:
-        """We have started it, taken it over, paused it (`frozen`) or resumed it."""
-        self._busy = False
-        self._frozen = frozen
-        if not self.there:
+    def mark_running(self, *, paused: bool = False) -> None:
+        """Record that we have started, adopted, resumed or (`paused`) paused it."""
+        self._changing = False
+        self._paused = paused
+        if not self.running:
             self._end = asyncio.get_running_loop().create_future()
 
-    def seen(self, *, frozen: bool = False) -> None:
-        """It was seen to run, `frozen` or not."""
-        if self._busy or (self.there and frozen == self._frozen):
+    def observe_running(self, *, paused: bool = False) -> None:
+        """Record an observation that it runs, or (`paused`) is paused."""
+        if self._changing or (self.running and paused == self._paused):
             return
-        found = not (self.there and frozen)
-        self.came(frozen=frozen)
+        found = not (self.running and paused)
+        self.mark_running(paused=paused)
         if found and self.on_found is not None:
             self.on_found()
-        if frozen and self.on_paused is not None:
+        if paused and self.on_paused is not None:
             self.on_paused()
 
-    def gone(self, exit_code: int | None = None, reason: str | None = None) -> None:
-        """It was seen not to run.
+    def observe_stopped(self, exit_code: int | None = None, failure: str | None = None) -> None:
+        """Record an observation that it does not run.
 
-        :param exit_code: what it ended with, where that is known.
-        :param reason: why it ended, which was a failure.
+        :param exit_code: its exit code, where that is known.
+        :param failure: why it failed; None: it did not.
         """
         if self._end is None or self._end.done():
             return
-        if reason is None:
+        if failure is None:
             self._end.set_result(exit_code)
         else:
-            self._end.set_exception(PluginError(reason))
-            self._end.exception()  # it is no fault if nobody waits for it
+            self._end.set_exception(PluginError(failure))
+            self._end.exception()  # marks it as retrieved: there need not be a waiter
 
     async def wait(self) -> int | None:
-        """Waits until it is gone; returns its exit code where that is known.
+        """Wait until it has stopped.
 
-        :raises PluginError: it has failed, and why.
+        :returns: its exit code; None where that is not known.
+        :raises PluginError: it has failed; the message says why.
         """
         return None if self._end is None else await asyncio.shield(self._end)
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Cancel all `wait()`."""
         if self._end is not None and not self._end.done():
             self._end.cancel()
 
 
-class Looking:
-    """Looks again and again.
+class Poller:
+    """Poll at an interval; at growing intervals while the polls fail.
 
-    :param look: one look; what it says with `PluginError` is warned of once, and it is asked less often meanwhile.
-    :param every: seconds between two.
-    :param logger: where it is warned.
+    :param poll: one poll; a `PluginError` that it raises is logged once.
+    :param interval: seconds.
+    :param logger: where failures are logged.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[None]], every: float, logger: logging.Logger) -> None:
-        self._look = look
-        self._every = every
+    def __init__(self, poll: Callable[[], Awaitable[None]], interval: float, logger: logging.Logger) -> None:
+        self._poll = poll
+        self._interval = interval
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        """Looks from now on, if it does not yet."""
+    def start(self) -> None:
+        """Poll from now on, the first time after one interval; does nothing if it polls already."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def end(self) -> None:
-        """Looks no more; may be called by a look."""
+    def stop(self) -> None:
+        """Stop polling; a poll may call it."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
 
     async def close(self) -> None:
-        """Looks no more, and is not in the middle of a look."""
+        """Stop polling, and wait until a poll that is running has ended."""
         task = self._task
-        self.end()
+        self.stop()
         if task is not None:
             await asyncio.wait([task])
 
     async def _run(self) -> None:
-        interval, said = self._every, ""
+        longest = max(LONGEST_INTERVAL, self._interval)
+        delays, problem = Backoff(self._interval, longest), ""
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(next(delays))
             try:
-                await self._look()
+                await self._poll()
             except PluginError as error:
-                if str(error) != said:
-                    said = str(error)
-                    self._logger.warning("Cannot see whether the server runs, and will look again: %s", said)
-                interval = min(2 * interval, max(LONGEST_INTERVAL, self._every))
+                if str(error) != problem:
+                    problem = str(error)
+                    self._logger.warning("Cannot see whether the server runs, trying again: %s", problem)
             except Exception:
-                self._logger.exception("A fault while looking whether the server runs")
-                interval = max(LONGEST_INTERVAL, self._every)
+                self._logger.exception("A fault while polling whether the server runs")
+                delays = Backoff(longest, longest)
             else:
-                if said:
+                if problem:
                     self._logger.info("The server can be seen again")
-                interval, said = self._every, ""
+                delays, problem = Backoff(self._interval, longest), ""

@@ -1,4 +1,4 @@
-"""Whether a machine answers, as a TCP connection sees it."""
+"""Check by a TCP connection whether a machine answers."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from enum import Enum
 from zeroscale.errors import PluginError
 
 
-class Reach(Enum):
-    """What became of a connection."""
+class TcpResult(Enum):
+    """The outcome of one attempt to connect."""
 
     accepted = "accepted"
     refused = "refused"
-    """Somebody is there, and nothing listens."""
-    silent = "silent"
-    """Nobody is there."""
+    """The machine answers, but nothing listens on the port."""
+    unreachable = "unreachable"
 
 
-async def reach(host: str, port: int, limit: float) -> Reach:
-    """Connects, and closes at once.
+async def tcp_check(host: str, port: int, limit: float) -> TcpResult:
+    """Connect, and close the connection at once.
 
-    :param limit: seconds after which nobody is there.
+    A name may have several addresses: the best result of all counts.
+
+    :param limit: seconds for each address, and for looking up the name.
     :raises PluginError: the name has no address.
     """
     try:
         async with asyncio.timeout(limit):
             addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # the latter: what can be no name
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         raise PluginError(f"{host} has no address: {getattr(error, 'strerror', None) or error}") from error
     except TimeoutError:
-        raise PluginError(f"no name server says the address of {host}") from None
-    best = Reach.silent
+        raise PluginError(f"no name server answers with the address of {host}") from None
+    best = TcpResult.unreachable
     for _family, _type, _protocol, _name, address in addresses:
         try:
             async with asyncio.timeout(limit):
                 _, writer = await asyncio.open_connection(str(address[0]), port)
         except (ConnectionRefusedError, ConnectionResetError):
-            best = Reach.refused
+            best = TcpResult.refused
         except (OSError, TimeoutError):
             continue
         else:
             writer.transport.abort()
-            return Reach.accepted
+            return TcpResult.accepted
     return best

@@ -16,6 +16,7 @@ from typing import Any
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit.unit_state import UnitState, from_properties, refusal
 
@@ -33,8 +34,8 @@ CALL_LIMIT = 25.0
 """Seconds for an answer: libdbus' own limit. systemd answers in milliseconds; a job that it starts is no answer."""
 
 CONNECT_LIMIT = 10.0
-RETRY_FIRST = 0.5
-RETRY_MOST = 60.0
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 60.0
 """Seconds between two attempts to reach the bus again; one attempt costs a connect to a local socket."""
 
 _DENIED = (f"{BUS}.Error.AccessDenied", f"{BUS}.Error.InteractiveAuthorizationRequired")
@@ -69,7 +70,7 @@ class UnitBus:
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._early: dict[str, str] = {}
         self._stale = False
-        self._looking: asyncio.Task[None] | None = None
+        self._refresh_task: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
 
@@ -101,15 +102,13 @@ class UnitBus:
 
         :raises PluginError: it cannot be stopped.
         """
-        pause = RETRY_FIRST
-        while True:
+        for delay in Backoff(FIRST_DELAY, LONGEST_DELAY):
             try:
                 await self._job("stop", "StopUnit")
                 return
             except BusLost as error:
                 logger.warning("%s: %s; trying again to stop it", self._unit, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, RETRY_MOST)
+            await asyncio.sleep(delay)
 
     async def freeze(self) -> None:
         """Freezes its processes.
@@ -127,8 +126,8 @@ class UnitBus:
 
     async def close(self) -> None:
         """Lets go of the bus."""
-        tasks = [task for task in (self._looking, self._keeper) if task is not None]
-        self._looking = self._keeper = None
+        tasks = [task for task in (self._refresh_task, self._keeper) if task is not None]
+        self._refresh_task = self._keeper = None
         for task in tasks:
             task.cancel()
         if tasks:
@@ -200,7 +199,7 @@ class UnitBus:
 
     async def _keep(self) -> None:
         """Holds a connection, and tells how the unit is whenever there is a new one."""
-        pause = RETRY_FIRST
+        delays = Backoff(FIRST_DELAY, LONGEST_DELAY)
         said = False
         while True:
             try:
@@ -213,11 +212,11 @@ class UnitBus:
             else:
                 if said:
                     logger.info("%s is watched again", self._unit)
-                said, pause = False, RETRY_FIRST
+                said = False
+                delays.reset()
                 assert self._ended is not None
                 await asyncio.wait([self._ended])
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, RETRY_MOST)
+            await asyncio.sleep(next(delays))
 
     # Calls and signals
 
@@ -306,8 +305,8 @@ class UnitBus:
     def _look(self) -> None:
         """All of the unit's properties, not those that changed: its Result comes in a signal of its own."""
         self._stale = True
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(self._look_until_fresh())
+        if self._refresh_task is None or self._refresh_task.done():
+            self._refresh_task = asyncio.get_running_loop().create_task(self._look_until_fresh())
 
     async def _look_until_fresh(self) -> None:
         while self._stale:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support import arguments as values
-from zeroscale.plugins.support.external_server import Looking, Presence
+from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.external_server import ExternalServer, Poller
 from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
 from zeroscale.plugins.systemd_unit.unit_state import UnitState, unit_name
 from zeroscale.status import Status
@@ -27,7 +27,7 @@ logger = logging.getLogger("zeroscale.plugins.systemd_unit")
 
 LIBRARY = "dbus_fast"
 
-LOOK_EVERY = 5.0
+POLL_INTERVAL = 5.0
 """Seconds between two looks, some milliseconds each. With signals only while the unit runs, since systemd has none for
 what others freeze (seen with systemd 252)."""
 
@@ -58,32 +58,32 @@ class Server:
         :raises PluginError: one of the values cannot be understood.
         """
         self.status = Status.stopped
-        self.protocol = values.protocol(protocol)
+        self.protocol = arguments.protocol(protocol)
         self.unit = unit_name(unit)
-        self._user = values.yes_or_no("user", user)
+        self._user = arguments.yes_or_no("user", user)
         self._logs = Path(state_directory)
-        self._presence = Presence()
+        self._external = ExternalServer()
         self._hands: UnitBus | UnitCommands | None = None
         self._untried: UnitBus | None = None
-        self._looking = Looking(self._look, LOOK_EVERY, logger)
+        self._poller = Poller(self._poll, POLL_INTERVAL, logger)
 
     @property
     def on_found(self) -> Callable[[], None] | None:
         """Called when somebody else has started it."""
-        return self._presence.on_found
+        return self._external.on_found
 
     @on_found.setter
     def on_found(self, found: Callable[[], None] | None) -> None:
-        self._presence.on_found = found
+        self._external.on_found = found
 
     @property
     def on_paused(self) -> Callable[[], None] | None:
         """Called when somebody else has frozen it."""
-        return self._presence.on_paused
+        return self._external.on_paused
 
     @on_paused.setter
     def on_paused(self, paused: Callable[[], None] | None) -> None:
-        self._presence.on_paused = paused
+        self._external.on_paused = paused
 
     def fake_status(self) -> bytes:
         """Nothing: a client is held."""
@@ -110,7 +110,7 @@ class Server:
             return False
         if state.frozen:
             await hands.thaw()
-        self._presence.came()
+        self._external.mark_running()
         self.status = Status.running
         return True
 
@@ -124,14 +124,14 @@ class Server:
         if problem is not None:
             raise PluginError(problem)
         self.status = Status.starting
-        self._presence.changing()
+        self._external.begin_change()
         try:
             await hands.start()
         except PluginError:
             self.status = Status.stopped
-            self._presence.changed()
+            self._external.abort_change()
             raise
-        self._presence.came()
+        self._external.mark_running()
         self.status = Status.running
         self._saw(await hands.state())  # it may have ended already, and systemd does not say so twice
 
@@ -153,13 +153,13 @@ class Server:
         :raises PluginError: it cannot be frozen.
         """
         hands, _ = await self._reach()
-        self._presence.changing()
+        self._external.begin_change()
         try:
             await hands.freeze()
         except PluginError:
-            self._presence.changed()
+            self._external.abort_change()
             raise
-        self._presence.came(frozen=True)
+        self._external.mark_running(paused=True)
         self.status = Status.paused
 
     async def resume(self) -> None:
@@ -168,13 +168,13 @@ class Server:
         :raises PluginError: it cannot.
         """
         hands, _ = await self._reach()
-        self._presence.changing()
+        self._external.begin_change()
         try:
             await hands.thaw()
         except PluginError:
-            self._presence.changed()
+            self._external.abort_change()
             raise
-        self._presence.came()
+        self._external.mark_running()
         self.status = Status.running
 
     async def wait(self) -> int | None:
@@ -182,12 +182,12 @@ class Server:
 
         :raises PluginError: it has failed, and why.
         """
-        return await self._presence.wait()
+        return await self._external.wait()
 
     async def close(self) -> None:
         """Lets go of it, and leaves it as it is."""
-        self._presence.close()
-        await self._looking.close()
+        self._external.close()
+        await self._poller.close()
         for hands in (self._hands, self._untried):
             if hands is not None:
                 await hands.close()
@@ -216,25 +216,25 @@ class Server:
             if not hands.announces:
                 for problem in problems:
                     logger.debug("%s is watched by systemctl: %s", self.unit, problem)
-                self._looking.begin()
+                self._poller.start()
             hands.watch(self._saw)
             return hands, state
         raise PluginError("; and ".join(problems))
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         if self._hands is not None:
             self._saw(await self._hands.state())
 
     def _saw(self, state: UnitState) -> None:
         if state.runs:
-            self._looking.begin()
-            self._presence.seen(frozen=state.frozen)
+            self._poller.start()
+            self._external.observe_running(paused=state.frozen)
             return
         if self._hands is not None and self._hands.announces:
-            self._looking.end()
+            self._poller.stop()
         if self.status in (Status.running, Status.stopping, Status.paused):
             self.status = Status.stopped
-        self._presence.gone(state.exit_code, state.failure(self.unit, " --user" if self._user else ""))
+        self._external.observe_stopped(state.exit_code, state.failure(self.unit, " --user" if self._user else ""))
 
 
 def _has_library() -> bool:

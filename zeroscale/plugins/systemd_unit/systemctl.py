@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit.unit_state import PROPERTIES, UnitState, from_properties, refusal
-from zeroscale.process.command_runner import Done, Errands
+from zeroscale.process.command_runner import CommandResult, CommandRunner
 
 QUESTION_LIMIT = 15.0
 """Seconds for a question: systemctl answers within milliseconds, and a busy systemd within a few seconds."""
@@ -37,7 +37,7 @@ class UnitCommands:
     def __init__(self, unit: str, *, user: bool, logs: Path) -> None:
         self._unit = unit
         self._user = user
-        self._errands = Errands(Path("/"), logs, lambda _: None)
+        self._commands = CommandRunner(Path("/"), logs, lambda _: None)
         self._argv = ["systemctl", *(["--user"] if user else []), "--no-ask-password", "--no-pager"]
 
     def watch(self, changed: Callable[[UnitState], None]) -> None:
@@ -52,7 +52,7 @@ class UnitCommands:
             raise PluginError("there is no systemctl in PATH: this machine has no systemd, or zeroscale may not see it")
         done = await self._run("show", QUESTION_LIMIT, f"--property={','.join(PROPERTIES)}", "--", self._unit)
         if done.code != 0:
-            raise PluginError(f"systemctl cannot say how {self._unit} is: {done.in_words()}")
+            raise PluginError(f"systemctl cannot say how {self._unit} is: {done.summary()}")
         return from_properties(dict(line.split("=", 1) for line in done.lines if "=" in line))
 
     async def start(self) -> None:
@@ -85,7 +85,7 @@ class UnitCommands:
 
     async def close(self) -> None:
         """Ends the commands that run; what systemd does for them goes on."""
-        self._errands.close()
+        self._commands.close()
 
     async def _job(self, verb: str) -> None:
         done = await self._run(verb, JOB_LIMIT, "--", self._unit)
@@ -100,5 +100,5 @@ class UnitCommands:
         said = next((line.strip() for line in done.lines if line.strip()), "")
         raise PluginError(f"systemctl could not {verb} {self._unit}: " + (said[:300] or f"exit code {done.code}"))
 
-    async def _run(self, verb: str, limit: float, *words: str) -> Done:
-        return await self._errands.run(f"systemctl-{verb}", [*self._argv, verb, *words], limit)
+    async def _run(self, verb: str, limit: float, *words: str) -> CommandResult:
+        return await self._commands.run(f"systemctl-{verb}", [*self._argv, verb, *words], limit)

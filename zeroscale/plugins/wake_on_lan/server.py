@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.support import arguments as values
-from zeroscale.plugins.support.external_server import Presence
-from zeroscale.plugins.support.tcp_check import Reach, reach
+from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.external_server import ExternalServer
+from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
-from zeroscale.process.command_runner import Errands
+from zeroscale.process.command_runner import CommandRunner
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
@@ -90,7 +90,7 @@ class Server:
         :raises PluginError: one of the values cannot be understood.
         """
         self.status = Status.stopped
-        self.protocol = values.protocol(protocol)
+        self.protocol = arguments.protocol(protocol)
         self.on_output: Callable[[str], None] | None = None
         self._mac = mac
         self._packet = magic_packet(hardware_address(mac), b"" if password is None else password_bytes(password))
@@ -104,14 +104,14 @@ class Server:
                 raise PluginError(f"ssh={ssh!r} is no destination for ssh, such as root@192.168.1.20")
             self._stop = [*SSH, ssh, ssh_command]
         elif stop is not None:
-            argv = values.words("stop", stop)
+            argv = arguments.words("stop", stop)
             self._stop = [*SSH, *argv[1:]] if argv[0] == "ssh" else argv
-        self._every = values.seconds("every", every)
-        self._wake_limit = values.seconds("wake_timeout", wake_timeout)
-        self._stop_limit = values.seconds("stop_timeout", stop_timeout)
-        self._watch_every = values.seconds("watch_every", watch_every)
-        self._errands = Errands(Path(working_directory or ".").absolute(), Path(state_directory), self._line)
-        self._presence = Presence()
+        self._every = arguments.seconds("every", every)
+        self._wake_limit = arguments.seconds("wake_timeout", wake_timeout)
+        self._stop_limit = arguments.seconds("stop_timeout", stop_timeout)
+        self._watch_every = arguments.seconds("watch_every", watch_every)
+        self._commands = CommandRunner(Path(working_directory or ".").absolute(), Path(state_directory), self._line)
+        self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
 
     def fake_status(self) -> bytes:
@@ -137,7 +137,7 @@ class Server:
 
         :raises PluginError: its name has no address.
         """
-        if await self._answers() is not Reach.accepted:
+        if await self._answers() is not TcpResult.accepted:
             return False
         self._came()
         return True
@@ -175,12 +175,12 @@ class Server:
 
     async def wait(self) -> int | None:
         """Waits until it does not answer any more; why, nobody knows."""
-        return await self._presence.wait()
+        return await self._external.wait()
 
     async def close(self) -> None:
         """Watches no more."""
-        self._presence.close()
-        self._errands.close()
+        self._external.close()
+        self._commands.close()
         await self._end_watch()
 
     async def _wake(self) -> None:
@@ -192,15 +192,15 @@ class Server:
             await self._send()
             sent += PACKETS
             answer = await self._answers()
-            if answer is Reach.accepted:
+            if answer is TcpResult.accepted:
                 logger.debug("%s answers, after %d packets", self._host, sent)
                 return
             if loop.time() >= deadline:
                 raise PluginError(self._silence(answer, sent))
             await asyncio.sleep(max(0.0, min(next_one, deadline) - loop.time()))
 
-    def _silence(self, answer: Reach, sent: int) -> str:
-        if answer is Reach.refused:
+    def _silence(self, answer: TcpResult, sent: int) -> str:
+        if answer is TcpResult.refused:
             return (
                 f"{self._host} is awake, but nothing listens on its port {self._port}: does its server start with it?"
             )
@@ -232,26 +232,26 @@ class Server:
             ) from error
 
     async def _put_to_sleep(self, argv: Sequence[str]) -> None:
-        done = await self._errands.run("stop", argv, self._stop_limit)
+        done = await self._commands.run("stop", argv, self._stop_limit)
         # A machine that falls asleep takes the connection with it: ssh may well end badly.
-        if done.code != 0 and await self._answers() is Reach.accepted:
+        if done.code != 0 and await self._answers() is TcpResult.accepted:
             hint = "; ssh must let this user in by a key, and know the host's" if argv[0] == "ssh" else ""
-            raise PluginError(f"the stop command ({argv[0]}) failed with {done.in_words()}{hint}")
+            raise PluginError(f"the stop command ({argv[0]}) failed with {done.summary()}{hint}")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_limit
-        while await self._answers() is Reach.accepted:
+        while await self._answers() is TcpResult.accepted:
             if loop.time() >= deadline:
                 raise PluginError(
                     f"{self._host} still answers, {self._stop_limit:g} s after the stop command ({argv[0]}) ended well"
                 )
             await asyncio.sleep(CHECK_EVERY)
 
-    async def _answers(self) -> Reach:
-        return await reach(self._host, self._port, CONNECT_LIMIT)
+    async def _answers(self) -> TcpResult:
+        return await tcp_check(self._host, self._port, CONNECT_LIMIT)
 
     def _came(self) -> None:
         self.status = Status.running
-        self._presence.came()
+        self._external.mark_running()
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._look())
 
@@ -265,7 +265,7 @@ class Server:
             except PluginError as error:
                 logger.warning("Cannot see whether %s is awake: %s", self._host, error)
                 continue
-            missed = 0 if answer is Reach.accepted else missed + 1
+            missed = 0 if answer is TcpResult.accepted else missed + 1
         if self.status is Status.running:
             self._watch = None
             await self._gone()
@@ -273,7 +273,7 @@ class Server:
     async def _gone(self) -> None:
         self.status = Status.stopped
         await self._end_watch()
-        self._presence.gone()
+        self._external.observe_stopped()
 
     async def _end_watch(self) -> None:
         watch, self._watch = self._watch, None

@@ -1,0 +1,46 @@
+"""A program runs to its end; cancelled, it is killed with everything that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from zeroscale.process.oneshot import CompletedProgram, run_program
+
+
+async def test_its_exit_code_and_output_where_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    script = 'ls; echo "$GIVEN" >&2; cat; exit 3'
+    done = await run_program(["sh", "-c", script], directory=tmp_path, environment={"GIVEN": "yes"}, capture=True)
+    assert done == CompletedProgram(3, b"file\n", b"yes\n")
+
+
+async def test_without_capture_its_output_is_discarded() -> None:
+    assert await run_program(["sh", "-c", "echo output; kill -9 $$"]) == CompletedProgram(-signal.SIGKILL)
+
+
+async def test_it_does_not_get_what_systemd_gives_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    assert (await run_program(["sh", "-c", 'echo "$NOTIFY_SOCKET"'], capture=True)).output == b"\n"
+
+
+async def test_one_that_does_not_exist() -> None:
+    with pytest.raises(FileNotFoundError):
+        await run_program(["no-such-program"])
+
+
+@pytest.mark.parametrize("capture", [True, False])
+async def test_cancelled_it_is_killed_with_all_that_it_started(tmp_path: Path, capture: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    running = asyncio.ensure_future(run_program(["sh", "-c", f"(sleep 60; :) > {pipe}; :"], capture=capture))
+    opened = await asyncio.to_thread(pipe.open, "rb")  # returns once the innermost process has begun
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with opened:
+        assert await asyncio.to_thread(opened.read) == b""  # its end: no process is left that could write

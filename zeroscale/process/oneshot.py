@@ -1,0 +1,65 @@
+"""Run a program to its end, and kill it with everything that it started when that is cancelled. Plain asyncio.
+
+For programs whose children must not outlive them, unlike those of `command_runner`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroscale.process.spawn import child_environment
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedProgram:
+    """How a program ended.
+
+    :ivar code: its exit code; negative: minus the number of the signal that ended it.
+    :ivar output: its standard output; empty unless captured.
+    :ivar errors: its standard error; empty unless captured.
+    """
+
+    code: int
+    output: bytes = b""
+    errors: bytes = b""
+
+
+async def run_program(
+    argv: Sequence[str],
+    *,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    capture: bool = False,
+) -> CompletedProgram:
+    """Run a program without standard input, in a session of its own, and wait for its end.
+
+    :param directory: where it runs; None: where we do.
+    :param environment: variables beside our own.
+    :param capture: whether to return its output instead of discarding it.
+    :raises OSError: it cannot be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=directory,
+        env=child_environment(environment or {}),
+        stdin=DEVNULL,
+        stdout=PIPE if capture else DEVNULL,
+        stderr=PIPE if capture else DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        output, errors = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()  # reads the pipes to their end, and closes them
+        raise
+    assert process.returncode is not None
+    return CompletedProgram(process.returncode, output or b"", errors or b"")
