@@ -73,7 +73,7 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
         assert join.lines[0].endswith(": Hello zeroscalectl!")
         proxy.wait_for(f"INFO:zeroscale.plugins.demo:Starting demo-{private}")
         proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{private} is online")
-        proxy.wait_for("INFO:zeroscale.frontend.access_log:zeroscalectl ")
+        proxy.wait_for("INFO:zeroscale.access:zeroscalectl ")
         proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{private} is offline")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0

@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
 from zeroscale.frontend.admission import Admission
-from zeroscale.frontend.connection_limits import Network, Newcomers
-from zeroscale.frontend.context import Evictable, House
-from zeroscale.frontend.decision import Policy
-from zeroscale.frontend.factory import Listener
-from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.connection_limits import Network, PendingConnections
+from zeroscale.frontend.context import EvictableConnection, FrontendContext
+from zeroscale.frontend.decision import JoinPolicy
+from zeroscale.frontend.factory import ConnectionFactory
+from zeroscale.frontend.interfaces import Backend
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -184,7 +184,7 @@ class Transport:
 
 
 @dataclass
-class Visit:
+class PlayerSession:
     """A player's stay; ended once, or the test fails."""
 
     ended: bool = False
@@ -209,8 +209,8 @@ class Server:
     fake: bytes | None = None
     closing: bool = False
     woken: list[str] = field(default_factory=list)
-    visits: list[Visit] = field(default_factory=list)
-    waiters: list[Deferred[Visit]] = field(default_factory=list)
+    visits: list[PlayerSession] = field(default_factory=list)
+    waiters: list[Deferred[PlayerSession]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     visitors: list[ClientInfo] = field(default_factory=list)
@@ -239,10 +239,10 @@ class Server:
         if self.status in (Status.stopped, Status.failed, Status.paused):
             self.become(self.wakes_to)
 
-    def admit(self, visitor: ClientInfo) -> Deferred[Visit]:
+    def admit(self, visitor: ClientInfo) -> Deferred[PlayerSession]:
         self.visitors.append(visitor)
         if self.closing:
-            waiter: Deferred[Visit] = Deferred()
+            waiter: Deferred[PlayerSession] = Deferred()
             waiter.errback(ServerUnavailable("the proxy is shutting down"))
             return waiter
         if self.status is Status.running:
@@ -276,13 +276,13 @@ class Server:
         for waiter in waiters:
             waiter.errback(ServerUnavailable(reason))
 
-    def _visit(self) -> Visit:
-        self.visits.append(Visit())
+    def _visit(self) -> PlayerSession:
+        self.visits.append(PlayerSession())
         return self.visits[-1]
 
 
-class Texts:
-    """Texts that say what they were asked for."""
+class Messages:
+    """Messages that say what they were asked for."""
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
         return StatusReply(description=f"MOTD {view.status.value}", online=0, maximum=20, version_name="zeroscale")
@@ -420,7 +420,7 @@ class Attempt:
 
 
 class Scene:
-    """A house with one server.
+    """A context with one server.
 
     :ivar lines: what the log was told at INFO and above.
     """
@@ -429,31 +429,31 @@ class Scene:
         self,
         *,
         generic: bool = False,
-        converse: Callable[[], Conversation] | None = None,
+        make_conversation: Callable[[], Conversation] | None = None,
         timeout: float | None = None,
         health_check: tuple[Network, ...] = (),
-        policy: Policy | None = None,
+        policy: JoinPolicy | None = None,
         admission: Admission | None = None,
         per_address: int = 64,
         total: int = 1000,
         trusted: tuple[Network, ...] = (),
-        route: Callable[[str, Place], Place | None] = lambda host, place: place,
+        route: Callable[[str, Backend], Backend | None] = lambda host, backend: backend,
         **conversation: Any,
     ) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.server = Server()
         self.relays = Relays()
-        self.policy = policy or Policy(holds=True, hold_limit=300.0)
+        self.policy = policy or JoinPolicy(holds=True, hold_limit=300.0)
         self.counts = StatsRecorder(Status.stopped, 0.0)
-        self.place = Place(self.server, Texts(), self.policy, admission or Admission(), *BACKEND, self.counts)
-        newcomers: Newcomers[Evictable] = Newcomers(per_address, total, trusted)
-        self.house = House(self.reactor, self.relays, newcomers, HANDSHAKE_TIMEOUT)
+        self.backend = Backend(self.server, Messages(), self.policy, admission or Admission(), *BACKEND, self.counts)
+        pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, total, trusted)
+        self.context = FrontendContext(self.reactor, self.relays, pending_connections, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
-        self._converse = converse or (GenericConversation if generic else self._minecraft)
-        self.listener = Listener(
-            self.house,
-            self._converse,
-            lambda host: route(host, self.place),
+        self._make_conversation = make_conversation or (GenericConversation if generic else self._minecraft)
+        self.listener = ConnectionFactory(
+            self.context,
+            self._make_conversation,
+            lambda host: route(host, self.backend),
         )
         self.listener.timeout = timeout
         self.listener.health_check = health_check
@@ -525,13 +525,13 @@ class Scene:
     @property
     def timers(self) -> list[Any]:
         """What is still to happen, but for the log's summing up."""
-        own = self.house.outcomes
+        own = self.context.access_log
         return [call for call in self.reactor.getDelayedCalls() if getattr(call.func, "__self__", None) is not own]
 
     @property
     def outcomes(self) -> dict[str, int]:
         """How connections ended."""
-        return dict(Counter(self.counts.snapshot(0.0).outcomes) + self.house.strangers)
+        return dict(Counter(self.counts.snapshot(0.0).outcomes) + self.context.unrouted)
 
     def assert_over(self, client: Transport, outcome: str) -> None:
         """The connection is gone, was told of in one line, and nothing of it is left."""
@@ -548,7 +548,7 @@ class Scene:
 
     def assert_nothing_left(self) -> None:
         """No timer, no waiter, no visit, no connection to the server, no newcomer, no failure."""
-        assert not any("that nobody handled" in line for line in self.lines), self.lines
+        assert not any("Unhandled failure" in line for line in self.lines), self.lines
         assert [attempt for attempt in self.attempts if attempt.open] == []
         backends = [attempt.transport for attempt in self.attempts if attempt.transport is not None]
         assert all(backend.dead() for backend in backends)
@@ -556,10 +556,10 @@ class Scene:
         assert self.timers == []
         assert self.server.waiters == []
         assert self.server.players == 0
-        assert len(self.house.newcomers) == 0
+        assert len(self.context.pending_connections) == 0
 
 
-class _Lines(logging.Handler):
+class LinesHandler(logging.Handler):
     def __init__(self, lines: list[str]) -> None:
         super().__init__()
         self._lines = lines
@@ -570,25 +570,27 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
-    """Collects what the front logs, and as a fault what Twisted has to say of failures that nobody handled."""
-    logger = logging.getLogger("zeroscale.frontend")
-    handler = _Lines(lines)
-    before = logger.level
+    """Collect what the frontend and the access log write, and failures that Twisted reports as unhandled."""
+    loggers = [logging.getLogger("zeroscale.frontend"), logging.getLogger("zeroscale.access")]
+    handler = LinesHandler(lines)
+    levels = [logger.level for logger in loggers]
 
     def observe(event: LogEvent) -> None:
         if event["log_level"] >= LogLevel.error:
-            lines.append(f"A fault that nobody handled: {formatEvent(event)}")
+            lines.append(f"Unhandled failure: {formatEvent(event)}")
 
-    logger.addHandler(handler)
-    logger.setLevel(level)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
     observer: Any = observe
     globalLogPublisher.addObserver(observer)
     try:
         yield
     finally:
         globalLogPublisher.removeObserver(observer)
-        logger.removeHandler(handler)
-        logger.setLevel(before)
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(before)
 
 
 def packet(packet_id: int, *fields: bytes) -> bytes:

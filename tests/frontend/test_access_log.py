@@ -1,4 +1,4 @@
-"""How connections ended: every one counted, a flood summed up."""
+"""The access log: one line per connection, the rest summed up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from zeroscale.frontend.access_log import LINES, MOST_PEERS, OTHERS, WINDOW, Outcomes
+from zeroscale.frontend.access_log import LINES, MOST_PEERS, OTHERS, WINDOW, AccessLog
 from zeroscale.relay import Outcome
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,74 +21,76 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def outcomes(clock: Clock, caplog: pytest.LogCaptureFixture) -> Outcomes:
+def access_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> AccessLog:
     caplog.set_level(logging.INFO)
-    return Outcomes(clock)
+    return AccessLog(clock)
 
 
-def test_each_is_told(outcomes: Outcomes, caplog: pytest.LogCaptureFixture) -> None:
-    outcomes.tell("203.0.113.7", "left", "100 % of it")
-    outcomes.tell("203.0.113.7", "full", "a line", logging.WARNING)
+def test_each_connection_gets_a_line(access_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
+    access_log.log("203.0.113.7", "left", "100 % of it")
+    access_log.log("203.0.113.7", "full", "a line", logging.WARNING)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "100 % of it"),
         ("WARNING", "a line"),
     ]
 
 
-def test_what_a_line_says_is_in_its_fields_too(
-    outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_fields_of_a_line_are_logged(access_log: AccessLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(LINES + 2):
-        outcomes.tell("203.0.113.7", "left", "a line", fields={"server": "survival", "seconds": 1.5})
+        access_log.log("203.0.113.7", "left", "a line", fields={"server": "survival", "seconds": 1.5})
     clock.advance(WINDOW)
     first, *_, summed = (vars(record) for record in caplog.records)
     assert (first["server"], first["seconds"]) == ("survival", 1.5)
     assert (summed["peer"], summed["connections"]) == ("203.0.113.7", 2)
 
 
-def test_more_than_a_share_is_summed_up(outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_beyond_the_limit_are_summed_up(
+    access_log: AccessLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(LINES + 5):
-        assert outcomes.has_room("203.0.113.7") == (number < LINES)
-        outcomes.tell("203.0.113.7", "left" if number % 2 else "refused", f"line {number}")
-    outcomes.tell("203.0.113.8", "left", "another's")
+        assert access_log.accepts("203.0.113.7") == (number < LINES)
+        access_log.log("203.0.113.7", "left" if number % 2 else "refused", f"line {number}")
+    access_log.log("203.0.113.8", "left", "another's")
     assert caplog.messages == [*(f"line {number}" for number in range(LINES)), "another's"]
     clock.advance(WINDOW)
     assert caplog.messages[LINES + 1 :] == ["203.0.113.7: 5 more connections within a second: 3 refused, 2 left"]
-    assert outcomes.has_room("203.0.113.7")
-    outcomes.tell("203.0.113.7", "left", "the next second")
+    assert access_log.accepts("203.0.113.7")
+    access_log.log("203.0.113.7", "left", "the next second")
     assert caplog.messages[-1] == "the next second"
     clock.advance(WINDOW)
     assert caplog.messages[-1] == "the next second"
 
 
-def test_an_even_flow_is_bounded_too(outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_even_flow_is_bounded_too(access_log: AccessLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(5000):
-        outcomes.tell("203.0.113.7", "left", "line")
+        access_log.log("203.0.113.7", "left", "line")
         clock.advance(0.01)
     seconds = 50
     assert len(caplog.messages) <= (LINES + 1) * (seconds + 1)
 
 
-def test_nothing_happens_while_nobody_comes(outcomes: Outcomes, clock: Clock) -> None:
+def test_no_timer_runs_without_connections(access_log: AccessLog, clock: Clock) -> None:
     assert clock.getDelayedCalls() == []
-    outcomes.tell("203.0.113.7", "left", "line")
+    access_log.log("203.0.113.7", "left", "line")
     clock.advance(WINDOW)
     assert clock.getDelayedCalls() == []
 
 
-def test_there_is_an_end_to_peers(outcomes: Outcomes, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_peers_beyond_the_limit_are_counted_together(
+    access_log: AccessLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(MOST_PEERS + 100):
-        outcomes.tell(f"peer {number}", "left", "line")
+        access_log.log(f"peer {number}", "left", "line")
     assert len(caplog.messages) == MOST_PEERS + LINES
     clock.advance(WINDOW)
     assert caplog.messages[-1] == f"{OTHERS}: {100 - LINES} more connections within a second: {100 - LINES} left"
 
 
-def test_every_word_is_told_in_the_docs() -> None:
+def test_docs_list_every_outcome() -> None:
     source = "".join((ROOT / "zeroscale" / "frontend" / name).read_text() for name in ("connection.py", "join.py"))
-    endings = r'(?:Told|Dropped|Relayed|_drop|_kick|_cut_off|_close|_end)\("([a-z-]+)"'
-    words = {*re.findall(endings, source), *(outcome.value for outcome in Outcome), "left", "ping"}
-    assert len(words) > 15
+    endings = r'(?:Kicked|Aborted|Relayed|_abort|_abort_and_cancel|_kick|_close_lingering|_end)\("([a-z-]+)"'
+    outcomes = {*re.findall(endings, source), *(each.value for each in Outcome), "left", "ping"}
+    assert len(outcomes) > 15
     _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## A connection's end")
     rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
-    assert set(re.findall(r"`([a-z-]+)`", " ".join(rows))) == words
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(rows))) == outcomes

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from zeroscale.access_lists import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
 from zeroscale.frontend.admission import Admission, Limits, Rules, claim_of, judge
-from zeroscale.frontend.messages import Texts
+from zeroscale.frontend.messages import Messages
 from zeroscale.minecraft.player_lists import GameLists
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened
@@ -95,7 +95,7 @@ def test_the_servers_whitelist_counts_where_it_is_on(lists: ServerLists, claim: 
     enforced = replace(lists, enforces_whitelist=True)
     assert word(enforced, Rules(), claim) == expected
     assert word(lists, Rules(), claim) == ""
-    assert word(enforced, Rules(heeds_server=False), claim) == ""
+    assert word(enforced, Rules(use_server_lists=False), claim) == ""
 
 
 def test_the_whitelist_and_wake_must_both_let_pass(lists: ServerLists) -> None:
@@ -122,7 +122,7 @@ def test_the_whitelist_and_wake_must_both_let_pass(lists: ServerLists) -> None:
 def test_bans_hold_until_they_end(lists: ServerLists, claim: Claim, before: str, after: str) -> None:
     assert word(lists, Rules(), claim, BEFORE) == before
     assert word(lists, Rules(), claim, AFTER) == after
-    assert word(lists, Rules(heeds_server=False), claim, BEFORE) == ""
+    assert word(lists, Rules(use_server_lists=False), claim, BEFORE) == ""
 
 
 @pytest.mark.parametrize("entry", ["zoe", STRANGER, ELSEWHERE, "198.51.100.0/24"])
@@ -171,7 +171,7 @@ def test_who_is_refused_reads_why(lists: ServerLists, wake: Wake) -> None:
         assert refusal is None
         return
     assert refusal is not None
-    words = refusal.words or Texts().refusal(refusal.word, view(), 0.0, "Zoe")
+    words = refusal.words or Messages().refusal(refusal.word, view(), 0.0, "Zoe")
     assert plain(words).endswith(("!", "."))
     assert "multiplayer" not in plain(words)
 
@@ -225,7 +225,7 @@ def test_the_lists_are_asked_only_where_the_server_does_not_judge(lists: ServerL
         return lists
 
     admission = Admission(Rules("nobody"), lists=read)
-    for judge_it in (admission.judge_login, admission.judge_wake):
+    for judge_it in (admission.check_login, admission.check_wake):
         refusal = judge_it(login(), ELSEWHERE, view(status), 0.0)
         assert (refusal is None) is (status is Status.running)
         assert judge_it(login(), ELSEWHERE, view(status, lockout="a backup"), 0.0) is None
@@ -235,16 +235,16 @@ def test_the_lists_are_asked_only_where_the_server_does_not_judge(lists: ServerL
 def test_bans_end_by_the_wall_clock(lists: ServerLists) -> None:
     now = [BEFORE]
     admission = Admission(lists=lambda: lists, wall_clock=lambda: now[0])
-    assert admission.judge_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is not None
+    assert admission.check_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is not None
     now[0] = AFTER
-    assert admission.judge_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is None
+    assert admission.check_login(login("Tim", TIM), ELSEWHERE, view(), 5.0) is None
 
 
 def rate(
     admission: Admission, count: int, event: LoginRequested | Opened, seen: ServerSnapshot, at: float = 0.0
 ) -> int:
     """How many of so many logins are let in."""
-    refusals = [admission.judge_login(event, ELSEWHERE, seen, at) for _ in range(count)]
+    refusals = [admission.check_login(event, ELSEWHERE, seen, at) for _ in range(count)]
     assert {refusal.word for refusal in refusals if refusal is not None} <= {"rate"}
     return refusals.count(None)
 
@@ -284,14 +284,14 @@ def test_only_what_wakes_is_a_wake(seen: ServerSnapshot, counts: bool) -> None:
 
 def test_who_may_not_wake_uses_nothing_up() -> None:
     admission = Admission(Rules(deny=Names(["Zoe"])), Limits(wakes=1))
-    assert all(admission.judge_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))
+    assert all(admission.check_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))
     assert rate(admission, 2, login("Ada"), view()) == 1
 
 
 def test_status_questions_have_a_limit() -> None:
     admission = Admission(limits=Limits(statuses=3))
-    assert [admission.may_ask(ELSEWHERE, 0.0) for _ in range(4)] == [True, True, True, False]
-    assert admission.may_ask(ELSEWHERE, 20.0)
+    assert [admission.allows_status(ELSEWHERE, 0.0) for _ in range(4)] == [True, True, True, False]
+    assert admission.allows_status(ELSEWHERE, 20.0)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "local", "192.0.2.8"])
@@ -299,15 +299,15 @@ def test_where_tunnels_put_everybody_there_is_no_limit(address: str) -> None:
     import ipaddress
 
     admission = Admission(limits=Limits(1, 1, 1), trusted=[ipaddress.ip_network("192.0.2.0/24")])
-    assert all(admission.may_ask(address, 0.0) for _ in range(50))
-    assert all(admission.judge_login(login(), address, view(), 0.0) is None for _ in range(50))
+    assert all(admission.allows_status(address, 0.0) for _ in range(50))
+    assert all(admission.check_login(login(), address, view(), 0.0) is None for _ in range(50))
 
 
 def test_the_addresses_of_one_ipv6_household_have_one_limit() -> None:
     admission = Admission(limits=Limits(statuses=1))
-    assert admission.may_ask("2001:db8::1", 0.0)
-    assert not admission.may_ask("2001:db8::2", 0.0)
-    assert admission.may_ask("2001:db8:0:1::1", 0.0)
+    assert admission.allows_status("2001:db8::1", 0.0)
+    assert not admission.allows_status("2001:db8::2", 0.0)
+    assert admission.allows_status("2001:db8:0:1::1", 0.0)
 
 
 # In front of a server: what the client and the log are told

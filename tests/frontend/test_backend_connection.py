@@ -18,7 +18,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, RelayError
-from zeroscale.frontend.backend_connection import CONNECT_TIMEOUT, Backend, connect
+from zeroscale.frontend.backend_connection import CONNECT_TIMEOUT, BackendConnection, connect
 
 
 class Names:
@@ -68,11 +68,11 @@ class Scene:
         return failure.getErrorMessage()
 
 
-def connected(transport: Any) -> Backend:
+def connected(transport: Any) -> BackendConnection:
     """A connection that stands."""
-    backend: Any = Backend()
+    backend: Any = BackendConnection()
     backend.makeConnection(transport)
-    assert isinstance(backend, Backend)
+    assert isinstance(backend, BackendConnection)
     return backend
 
 
@@ -83,7 +83,7 @@ def test_an_address_is_connected_to_at_once_and_not_read(host: str) -> None:
     assert scene.names.receiver is None, "looking up an address would take a thread"
     transport = scene.accept()
     (backend,) = scene.results
-    assert isinstance(backend, Backend)
+    assert isinstance(backend, BackendConnection)
     assert transport.producerState == "paused"
 
 
@@ -92,7 +92,7 @@ def test_a_name_is_looked_up() -> None:
     scene.names.found("192.0.2.1")
     assert scene.reactor.tcpClients[0][:2] == ("192.0.2.1", 25575)
     scene.accept()
-    assert isinstance(scene.results[0], Backend)
+    assert isinstance(scene.results[0], BackendConnection)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_given_up_while_the_name_is_looked_up() -> None:
 
 
 def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    late: Deferred[Backend] = Deferred(lambda _: late.callback(backend))
+    late: Deferred[BackendConnection] = Deferred(lambda _: late.callback(backend))
     backend = connected(StringTransport())
     monkeypatch.setattr(
         "zeroscale.frontend.backend_connection._endpoint",

@@ -27,7 +27,7 @@ from twisted.internet.address import UNIXAddress
 from zeroscale.access_lists import Names
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection import GUARD_QUIET, LINGER
-from zeroscale.frontend.decision import Policy
+from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.protocols import sniffing as recognise
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.protocols.tcp import GenericConversation, HttpConversation
@@ -420,7 +420,7 @@ def test_a_full_generic_client_is_read_again_so_that_it_is_closed_in_peace(gener
 
 def showing(make_scene: MakeScene, **options: Any) -> Scene:
     """A server that TLS clients wake, within 3 s."""
-    return make_scene(converse=lambda: GenericConversation(recognise=recognise.tls), timeout=3.0, **options)
+    return make_scene(make_conversation=lambda: GenericConversation(recognise=recognise.tls), timeout=3.0, **options)
 
 
 def test_a_client_that_shows_itself_wakes_and_all_it_said_is_kept(make_scene: MakeScene) -> None:
@@ -555,7 +555,7 @@ def test_whoever_is_no_health_check_wakes(make_scene: MakeScene) -> None:
 
 
 def test_a_client_is_held_though_the_plugin_has_something_for_it(make_scene: MakeScene) -> None:
-    scene = make_scene(generic=True, policy=Policy(holds=True, hold_limit=300.0, waiting="hold"))
+    scene = make_scene(generic=True, policy=JoinPolicy(holds=True, hold_limit=300.0, waiting="hold"))
     scene.server.fake = b"asleep, come again\n"
     client = scene.connect()
     scene.advance(10)
@@ -564,7 +564,7 @@ def test_a_client_is_held_though_the_plugin_has_something_for_it(make_scene: Mak
 
 
 def test_a_client_is_closed_though_the_plugin_has_nothing_for_it(make_scene: MakeScene) -> None:
-    scene = make_scene(generic=True, policy=Policy(holds=True, hold_limit=300.0, waiting="answer"))
+    scene = make_scene(generic=True, policy=JoinPolicy(holds=True, hold_limit=300.0, waiting="answer"))
     client = scene.connect()
     scene.settle()
     assert len(scene.server.woken) == 1
@@ -575,8 +575,8 @@ def test_a_client_is_closed_though_the_plugin_has_nothing_for_it(make_scene: Mak
 def web(make_scene: MakeScene) -> Scene:
     """An HTTP server whose visitors see a page."""
     return make_scene(
-        converse=lambda: HttpConversation(page=True, again=lambda: 20.0),
-        policy=Policy(holds=True, hold_limit=300.0, waiting="page"),
+        make_conversation=lambda: HttpConversation(page=True, again=lambda: 20.0),
+        policy=JoinPolicy(holds=True, hold_limit=300.0, waiting="page"),
     )
 
 
@@ -614,18 +614,18 @@ def test_a_form_is_held_and_reaches_the_server(make_scene: MakeScene) -> None:
 
 def test_a_host_that_nobody_knows(make_scene: MakeScene) -> None:
     hosts = []
-    scene = make_scene(route=lambda host, place: hosts.append(host))
+    scene = make_scene(route=lambda host, backend: hosts.append(host))
     client = scene.connect()
     client.send(status(host="Elsewhere.Example.Org."))
     assert hosts == ["elsewhere.example.org"]
     scene.assert_over(client, "unknown-host")
-    assert scene.house.strangers == {"unknown-host": 1}
+    assert scene.context.unrouted == {"unknown-host": 1}
     assert "'elsewhere.example.org'" in scene.lines[0]
 
 
 def test_a_host_that_nobody_knows_may_be_told_so(make_scene: MakeScene) -> None:
-    scene = make_scene(route=lambda host, place: None)
-    scene.house.answers_strangers = True
+    scene = make_scene(route=lambda host, backend: None)
+    scene.context.answer_unknown_host = True
     asks, joins = scene.connect(), scene.connect()
     asks.send(status() + ping())
     joins.send(login())
@@ -643,9 +643,9 @@ def test_a_host_that_nobody_knows_may_be_told_so(make_scene: MakeScene) -> None:
 def test_the_host_is_asked_for_once(make_scene: MakeScene) -> None:
     hosts = []
 
-    def route(host: str, place: Any) -> Any:
+    def route(host: str, backend: Any) -> Any:
         hosts.append(host)
-        return place
+        return backend
 
     scene = make_scene(route=route)
     client = scene.connect()
@@ -733,7 +733,7 @@ def test_the_story_of_a_connection_at_debug(scene: Scene) -> None:
 
 
 def test_the_line_at_the_end_has_fields(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.frontend.access_log")
+    caplog.set_level(logging.INFO, "zeroscale.access")
     scene.server.status = Status.running
     scene.player("Steve")
     scene.accept()
@@ -755,7 +755,7 @@ def test_the_line_at_the_end_has_fields(scene: Scene, caplog: pytest.LogCaptureF
 
 
 def test_of_a_stranger_the_fields_say_little(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.frontend.access_log")
+    caplog.set_level(logging.INFO, "zeroscale.access")
     scene.connect().send(b"\xff\xff\xff\xff")
     [record] = caplog.records
     assert (vars(record)["peer"], vars(record)["outcome"], vars(record)["player"]) == (
@@ -817,7 +817,7 @@ def test_a_player_behind_a_proxy_is_known_by_his_own_address(make_scene: MakeSce
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_the_real_server_is_told_who_it_is_before_anything_else(make_scene: MakeScene, version: Version) -> None:
     scene = make_scene()
-    scene.place = replace(scene.place, sends=version)
+    scene.backend = replace(scene.backend, proxy_version=version)
     scene.server.status = Status.running
     scene.player()
     scene.accept()
@@ -848,7 +848,7 @@ def test_a_trusted_proxy_that_says_nothing_is_not_waited_for_for_ever(make_scene
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_header_from_anybody_else_is_refused(make_scene: MakeScene, generic: bool, version: Version) -> None:
     scene = behind_a_proxy(make_scene(generic=generic))
-    scene.listener.guards = generic
+    scene.listener.reject_header = generic
     client = scene.connect("203.0.113.66")
     client.send(encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login())
     scene.assert_over(client, "refused")
@@ -858,7 +858,7 @@ def test_a_header_from_anybody_else_is_refused(make_scene: MakeScene, generic: b
 
 def test_anybody_else_is_let_in_without_one(make_scene: MakeScene) -> None:
     scene = behind_a_proxy(make_scene(generic=True))
-    scene.listener.guards = True
+    scene.listener.reject_header = True
     speaks, waits, hesitates, creeps = (scene.connect() for _ in range(4))
     speaks.send(b"GET / HTTP/1.1\r\n")
     hesitates.send(b"PRO")
@@ -884,7 +884,7 @@ def test_anybody_else_is_let_in_without_one(make_scene: MakeScene) -> None:
 
 def test_a_proxys_look_whether_we_are_here_wakes_nothing(make_scene: MakeScene) -> None:
     scene = behind_a_proxy(make_scene(generic=True))
-    scene.listener.guards = True
+    scene.listener.reject_header = True
     client = scene.connect(TRUSTED_PROXY)
     client.send(local_header())
     scene.assert_over(client, "health-check")
@@ -903,7 +903,7 @@ def test_all_behind_one_proxy_have_no_common_bound(make_scene: MakeScene) -> Non
 
 def test_a_check_whose_header_names_its_own_connection_wakes_nothing(make_scene: MakeScene) -> None:
     scene = behind_a_proxy(make_scene(generic=True))
-    scene.listener.guards = True
+    scene.listener.reject_header = True
     client = scene.connect(TRUSTED_PROXY)
     ours = client.getHost()
     client.send(encode("v1", Endpoint(TRUSTED_PROXY, 40000), Endpoint(ours.host, ours.port)))
@@ -958,7 +958,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_scene: MakeScene) -
 
 def test_a_header_of_ours_is_no_word_of_the_clients(make_scene: MakeScene) -> None:
     scene = showing(make_scene)
-    scene.place = replace(scene.place, sends="v2")
+    scene.backend = replace(scene.backend, proxy_version="v2")
     scene.server.status = Status.running
     scene.connect()
     scene.accept()

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.frontend.connection_limits import Newcomers, household, is_within, normalised
+from zeroscale.frontend.connection_limits import PendingConnections, is_within, normalised, rate_limit_key
 
 
 def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
-    newcomers: Newcomers[int] = Newcomers(per_address=1, total=9)
-    waiting = newcomers.another(total=2)
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=9)
+    waiting = pending_connections.another(total=2)
     assert not waiting.is_full_for("203.0.113.1")
     waiting.add(1, "203.0.113.1")
     assert waiting.is_full_for("203.0.113.1")
@@ -22,48 +22,48 @@ def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
     waiting.add(2, "127.0.0.1")
     assert waiting.is_full_for("127.0.0.1")
     assert waiting.is_full_for("203.0.113.2")
-    assert len(newcomers) == 0
+    assert len(pending_connections) == 0
 
 
 def test_the_oldest_of_an_address_goes() -> None:
-    newcomers: Newcomers[str] = Newcomers(per_address=2, total=10)
-    assert newcomers.add("a1", "203.0.113.1") is None
-    assert newcomers.add("b1", "203.0.113.2") is None
-    assert newcomers.add("a2", "203.0.113.1") is None
-    assert newcomers.add("a3", "203.0.113.1") == "a1"
-    assert newcomers.add("a4", "203.0.113.1") == "a2"
-    assert len(newcomers) == 3
+    pending_connections: PendingConnections[str] = PendingConnections(per_address=2, total=10)
+    assert pending_connections.add("a1", "203.0.113.1") is None
+    assert pending_connections.add("b1", "203.0.113.2") is None
+    assert pending_connections.add("a2", "203.0.113.1") is None
+    assert pending_connections.add("a3", "203.0.113.1") == "a1"
+    assert pending_connections.add("a4", "203.0.113.1") == "a2"
+    assert len(pending_connections) == 3
 
 
 def test_the_oldest_of_all_goes() -> None:
-    newcomers: Newcomers[int] = Newcomers(per_address=10, total=2)
-    assert newcomers.add(1, "203.0.113.1") is None
-    assert newcomers.add(2, "203.0.113.2") is None
-    assert newcomers.add(3, "203.0.113.3") == 1
-    assert len(newcomers) == 2
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=10, total=2)
+    assert pending_connections.add(1, "203.0.113.1") is None
+    assert pending_connections.add(2, "203.0.113.2") is None
+    assert pending_connections.add(3, "203.0.113.3") == 1
+    assert len(pending_connections) == 2
 
 
 def test_who_has_logged_in_takes_no_room() -> None:
-    newcomers: Newcomers[int] = Newcomers(per_address=1, total=1)
-    newcomers.add(1, "203.0.113.1")
-    newcomers.remove(1)
-    newcomers.remove(1)
-    assert len(newcomers) == 0
-    assert newcomers.add(2, "203.0.113.1") is None
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=1)
+    pending_connections.add(1, "203.0.113.1")
+    pending_connections.remove(1)
+    pending_connections.remove(1)
+    assert len(pending_connections) == 0
+    assert pending_connections.add(2, "203.0.113.1") is None
 
 
 def test_an_ipv6_peer_has_its_whole_network() -> None:
-    newcomers: Newcomers[int] = Newcomers(per_address=1, total=10)
-    newcomers.add(1, "2001:db8:1:2::1")
-    assert newcomers.add(2, "2001:db8:1:2:ffff::2") == 1
-    assert newcomers.add(3, "2001:db8:1:3::1") is None
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=10)
+    pending_connections.add(1, "2001:db8:1:2::1")
+    assert pending_connections.add(2, "2001:db8:1:2:ffff::2") == 1
+    assert pending_connections.add(3, "2001:db8:1:3::1") is None
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "2001:db8::7", "local"])
 def test_who_stands_for_many_has_no_bound_of_its_own(address: str) -> None:
     trusted = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32")]
-    newcomers: Newcomers[int] = Newcomers(per_address=1, total=3, trusted=trusted)
-    assert [newcomers.add(number, address) for number in range(4)] == [None, None, None, 0]
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=3, trusted=trusted)
+    assert [pending_connections.add(number, address) for number in range(4)] == [None, None, None, 0]
 
 
 @given(
@@ -73,11 +73,11 @@ def test_who_stands_for_many_has_no_bound_of_its_own(address: str) -> None:
     )
 )
 def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
-    newcomers: Newcomers[int] = Newcomers(per_address=3, total=5)
+    pending_connections: PendingConnections[int] = PendingConnections(per_address=3, total=5)
     there: dict[int, str] = {}
     for comes, address, who in steps:
         if comes and who not in there:
-            evicted = newcomers.add(who, address)
+            evicted = pending_connections.add(who, address)
             assert evicted != who
             if evicted is not None:
                 of_address = [each for each in there if there[each] == address]
@@ -86,10 +86,10 @@ def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
                 del there[evicted]
             there[who] = address
         elif not comes:
-            newcomers.remove(who)
+            pending_connections.remove(who)
             there.pop(who, None)
-        assert len(newcomers) == len(there) <= 5
-        assert len(newcomers._of) <= len(newcomers), "an address that has left leaves a trace"
+        assert len(pending_connections) == len(there) <= 5
+        assert len(pending_connections._of) <= len(pending_connections), "an address that has left leaves a trace"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_normalised(address: str, expected: str) -> None:
     [("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("local", "local"), ("a:b", "a:b")],
 )
 def test_household(address: str, expected: str) -> None:
-    assert household(address) == expected
+    assert rate_limit_key(address) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import pytest
 from zeroscale.frontend.decision import (
     AnswerPing,
     AnswerStatus,
+    ClientEvent,
     Decision,
-    Hold,
+    HoldDecision,
+    JoinPolicy,
     PassStatus,
-    Policy,
-    Question,
     Refusal,
-    Refuse,
-    Relay,
+    RefuseDecision,
+    RelayDecision,
     decide,
     may_retry,
     would_wake,
@@ -23,9 +23,9 @@ from zeroscale.protocols.conversation import LoginRequested, Opened, PingRequest
 from zeroscale.status import ServerSnapshot, Status
 
 NOW = 1000.0
-HOLDING = Policy(holds=True, hold_limit=300.0)
-KICKING = Policy(holds=False, hold_limit=300.0)
-ANSWERING = Policy(holds=True, hold_limit=300.0, wake_on_answer=True)
+HOLDING = JoinPolicy(holds=True, hold_limit=300.0)
+KICKING = JoinPolicy(holds=False, hold_limit=300.0)
+ANSWERING = JoinPolicy(holds=True, hold_limit=300.0, wake_on_answer=True)
 STATUS = StatusRequested(protocol=769, host="play.example.org", port=25565)
 
 
@@ -59,59 +59,61 @@ def test_a_ping_is_ours(status: Status) -> None:
 @pytest.mark.parametrize("question", [STATUS, PingRequested()])
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("policy", [KICKING, ANSWERING])
-def test_no_ping_ever_wakes(question: Question, status: Status, policy: Policy) -> None:
-    assert not isinstance(decide(question, view(status, NOW), policy, NOW), Relay | Hold | Refuse)
+def test_no_ping_ever_wakes(question: ClientEvent, status: Status, policy: JoinPolicy) -> None:
+    assert not isinstance(
+        decide(question, view(status, NOW), policy, NOW), RelayDecision | HoldDecision | RefuseDecision
+    )
 
 
 @pytest.mark.parametrize("client", [login(), login(0.0), login(27.0), Opened()])
 @pytest.mark.parametrize("policy", [HOLDING, KICKING, ANSWERING])
-def test_who_wants_in_is_let_in_while_it_runs(client: Question, policy: Policy) -> None:
-    assert decide(client, view(Status.running), policy, NOW) == Relay()
+def test_who_wants_in_is_let_in_while_it_runs(client: ClientEvent, policy: JoinPolicy) -> None:
+    assert decide(client, view(Status.running), policy, NOW) == RelayDecision()
 
 
 @pytest.mark.parametrize("status", [Status.stopped, Status.starting, Status.stopping, Status.paused])
 @pytest.mark.parametrize(
     ("client", "policy", "expected"),
     [
-        (login(), HOLDING, Hold(300.0)),
-        (login(27.0), HOLDING, Hold(27.0)),
-        (login(400.0), HOLDING, Hold(300.0)),
-        (Opened(), HOLDING, Hold(300.0)),
-        (login(0.0), HOLDING, Refuse(wakes=True)),
-        (login(), KICKING, Refuse(wakes=True)),
-        (Opened(), KICKING, Refuse(wakes=True)),
-        (login(), ANSWERING, Hold(300.0, once_answered=True)),
-        (login(27.0), ANSWERING, Hold(27.0)),
-        (login(0.0), ANSWERING, Refuse(wakes=True)),
-        (Opened(), ANSWERING, Hold(300.0)),
-        (login(), Policy(False, 300.0, True), Refuse(wakes=True, once_answered=True)),
-        (login(27.0), Policy(False, 300.0, True), Refuse(wakes=True)),
+        (login(), HOLDING, HoldDecision(300.0)),
+        (login(27.0), HOLDING, HoldDecision(27.0)),
+        (login(400.0), HOLDING, HoldDecision(300.0)),
+        (Opened(), HOLDING, HoldDecision(300.0)),
+        (login(0.0), HOLDING, RefuseDecision(wakes=True)),
+        (login(), KICKING, RefuseDecision(wakes=True)),
+        (Opened(), KICKING, RefuseDecision(wakes=True)),
+        (login(), ANSWERING, HoldDecision(300.0, once_answered=True)),
+        (login(27.0), ANSWERING, HoldDecision(27.0)),
+        (login(0.0), ANSWERING, RefuseDecision(wakes=True)),
+        (Opened(), ANSWERING, HoldDecision(300.0)),
+        (login(), JoinPolicy(False, 300.0, True), RefuseDecision(wakes=True, once_answered=True)),
+        (login(27.0), JoinPolicy(False, 300.0, True), RefuseDecision(wakes=True)),
     ],
 )
 def test_who_wants_in_while_it_does_not_run(
-    status: Status, client: Question, policy: Policy, expected: Decision
+    status: Status, client: ClientEvent, policy: JoinPolicy, expected: Decision
 ) -> None:
     assert decide(client, view(status), policy, NOW) == expected
 
 
 def test_a_server_that_does_not_stop_is_wanted_again_but_not_waited_for() -> None:
     stuck = view(Status.stopping, stop_timed_out=True)
-    assert decide(login(), stuck, HOLDING, NOW) == Refuse(wakes=True)
-    assert decide(login(), stuck, ANSWERING, NOW) == Refuse(wakes=True, once_answered=True)
+    assert decide(login(), stuck, HOLDING, NOW) == RefuseDecision(wakes=True)
+    assert decide(login(), stuck, ANSWERING, NOW) == RefuseDecision(wakes=True, once_answered=True)
 
 
 @pytest.mark.parametrize(("retry_at", "again"), [(None, False), (NOW + 0.1, False), (NOW, True), (NOW - 100, True)])
 def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, again: bool) -> None:
     failed = view(Status.failed, retry_at)
     assert may_retry(failed, NOW) is again
-    assert decide(login(), failed, HOLDING, NOW) == (Hold(300.0) if again else Refuse(wakes=False))
-    assert decide(Opened(), failed, KICKING, NOW) == Refuse(wakes=again)
+    assert decide(login(), failed, HOLDING, NOW) == (HoldDecision(300.0) if again else RefuseDecision(wakes=False))
+    assert decide(Opened(), failed, KICKING, NOW) == RefuseDecision(wakes=again)
 
 
 @pytest.mark.parametrize("status", Status)
 def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
     held_down = view(status, lockout="a backup")
-    assert decide(login(), held_down, HOLDING, NOW) == Refuse(wakes=False, word="lockout")
+    assert decide(login(), held_down, HOLDING, NOW) == RefuseDecision(wakes=False, word="lockout")
     assert not would_wake(held_down, NOW)
 
 
@@ -119,7 +121,7 @@ def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
 @pytest.mark.parametrize("lockout", [None, "a backup"])
 def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str | None) -> None:
     verdict = Refusal("banned", "in banned-players.json", "You are banned")
-    expected = Refuse(wakes=False, word="banned", verdict=verdict)
+    expected = RefuseDecision(wakes=False, word="banned", verdict=verdict)
     assert decide(login(), view(status, lockout=lockout), HOLDING, NOW, verdict) == expected
     assert decide(Opened(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected
 
@@ -131,5 +133,5 @@ def test_who_would_wake_is_who_is_held_or_told_to_come_again_while_it_is_down(
     status: Status, retry_at: float | None, lockout: str | None
 ) -> None:
     asleep = view(status, retry_at, lockout=lockout)
-    wakes = decide(login(), asleep, KICKING, NOW) == Refuse(wakes=True)
+    wakes = decide(login(), asleep, KICKING, NOW) == RefuseDecision(wakes=True)
     assert would_wake(asleep, NOW) is (wakes and status is not Status.starting)

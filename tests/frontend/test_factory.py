@@ -7,10 +7,10 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
-from zeroscale.frontend.connection import Client
-from zeroscale.frontend.connection_limits import Newcomers
-from zeroscale.frontend.context import Evictable, House
-from zeroscale.frontend.factory import Listener
+from zeroscale.frontend.connection import ClientConnection
+from zeroscale.frontend.connection_limits import PendingConnections
+from zeroscale.frontend.context import EvictableConnection, FrontendContext
+from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Relays
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.tcp import GenericConversation
@@ -21,35 +21,37 @@ class NoRelays(Relays):
         raise AssertionError
 
 
-def house(per_address: int = 2) -> House:
-    newcomers: Newcomers[Evictable] = Newcomers(per_address, 100)
-    return House(reactor=Clock(), relays=NoRelays(), newcomers=newcomers, handshake_timeout=5.0)
+def context(per_address: int = 2) -> FrontendContext:
+    pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, 100)
+    return FrontendContext(
+        reactor=Clock(), relays=NoRelays(), pending_connections=pending_connections, handshake_timeout=5.0
+    )
 
 
-def client(listener: Listener) -> Client:
+def client(listener: ConnectionFactory) -> ClientConnection:
     return listener.buildProtocol(IPv4Address("TCP", "192.0.2.7", 5000))
 
 
 def test_who_is_held_is_bounded_as_who_is_new_but_counted_apart() -> None:
-    shared = house(per_address=2)
-    listener = Listener(shared, GenericConversation, lambda host: None)
+    shared = context(per_address=2)
+    listener = ConnectionFactory(shared, GenericConversation, lambda host: None)
     held = [client(listener) for _ in range(3)]
-    assert [each.may_wait() for each in held] == [True, True, False]
-    assert len(shared.newcomers) == 0
-    held[0].waits_no_more()
-    assert held[2].may_wait()
+    assert [each.take_hold_slot() for each in held] == [True, True, False]
+    assert len(shared.pending_connections) == 0
+    held[0].release_hold_slot()
+    assert held[2].take_hold_slot()
 
 
 def test_those_to_come_are_made_as_it_is_told_last() -> None:
     made: list[Conversation] = []
 
-    def converse() -> Conversation:
+    def make_conversation() -> Conversation:
         made.append(GenericConversation())
         return made[-1]
 
-    listener = Listener(house(), GenericConversation, lambda host: None)
+    listener = ConnectionFactory(context(), GenericConversation, lambda host: None)
     before = client(listener)
-    listener.converse = converse
+    listener.make_conversation = make_conversation
     after = client(listener)
     assert before.conversation not in made
     assert after.conversation is made[0]

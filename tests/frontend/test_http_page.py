@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.frontend.http_page import LATER, SOON, TEXTS, try_again_in
-from zeroscale.frontend.messages import DEFAULTS, Texts
+from zeroscale.frontend.messages import DEFAULTS, Messages
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.status import ServerSnapshot, Status
 
@@ -30,7 +30,7 @@ def test_every_kick_has_one() -> None:
     ],
 )
 def test_what_is_read(seen: ServerSnapshot, words: str) -> None:
-    assert plain(Texts(TEXTS).kick(seen, 110.0, "")).startswith(words)
+    assert plain(Messages(TEXTS).kick(seen, 110.0, "")).startswith(words)
 
 
 @pytest.mark.parametrize(

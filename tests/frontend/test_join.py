@@ -25,7 +25,7 @@ from twisted.internet import error
 
 from zeroscale.frontend import context
 from zeroscale.frontend import login_hold as hold
-from zeroscale.frontend.decision import Policy
+from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.join import CONNECT_ATTEMPTS, RECONNECT_AFTER
 from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
 from zeroscale.relay import Outcome
@@ -33,8 +33,8 @@ from zeroscale.status import Status
 
 MakeScene = Callable[..., Scene]
 
-ANSWERING = Policy(holds=True, hold_limit=300.0, wake_on_answer=True)
-KICKING = Policy(holds=False, hold_limit=300.0)
+ANSWERING = JoinPolicy(holds=True, hold_limit=300.0, wake_on_answer=True)
+KICKING = JoinPolicy(holds=False, hold_limit=300.0)
 
 
 def test_a_login_wakes_is_held_and_joined(scene: Scene) -> None:
@@ -42,7 +42,7 @@ def test_a_login_wakes_is_held_and_joined(scene: Scene) -> None:
     assert scene.server.woken == ["Steve (203.0.113.7:40000)"]
     assert len(scene.server.waiters) == 1
     assert client.received == b""
-    assert len(scene.house.newcomers) == 0
+    assert len(scene.context.pending_connections) == 0
     scene.advance(3)
     assert scene.attempts == []
     scene.become(Status.running)
@@ -92,7 +92,7 @@ def test_a_running_server_is_joined_at_once(scene: Scene) -> None:
     scene.accept()
     assert scene.server.woken == []
     assert scene.server.players == 1
-    assert len(scene.house.newcomers) == 0
+    assert len(scene.context.pending_connections) == 0
     scene.relays.handovers[0].end()
     scene.assert_over(client, "closed")
 
@@ -244,7 +244,7 @@ def test_how_long_a_client_is_held(scene: Scene, protocol: int, patience: float)
 
 
 def test_the_operators_limit(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=Policy(holds=True, hold_limit=0.0))
+    scene = make_scene(policy=JoinPolicy(holds=True, hold_limit=0.0))
     client = scene.player()
     assert scene.server.woken
     assert b"too long starting Steve" in client.received
@@ -328,10 +328,10 @@ def test_it_wakes_only_once_the_client_has_answered(answering: Scene, state: Sta
     (number,) = requests(client.received)
     answering.advance(1)
     assert answering.server.woken == []
-    assert len(answering.house.newcomers) == 1, "it has not shown yet that it is a player"
+    assert len(answering.context.pending_connections) == 1, "it has not shown yet that it is a player"
     client.send(answer(number))
     assert answering.server.woken == ["Steve (203.0.113.7:40000)"]
-    assert len(answering.house.newcomers) == 0
+    assert len(answering.context.pending_connections) == 0
     answering.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[-1]))
     assert len(answering.server.woken) == 1
@@ -376,7 +376,7 @@ def test_a_client_that_cannot_be_asked_wakes_at_once(make_scene: MakeScene, lega
 
 
 def test_who_is_not_held_is_told_once_it_has_answered(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=Policy(holds=False, hold_limit=300.0, wake_on_answer=True))
+    scene = make_scene(policy=JoinPolicy(holds=False, hold_limit=300.0, wake_on_answer=True))
     client = scene.player()
     (number,) = requests(client.received)
     assert scene.server.woken == [] and client.open
@@ -388,7 +388,7 @@ def test_who_is_not_held_is_told_once_it_has_answered(make_scene: MakeScene) -> 
     scene.assert_over(client, "kicked")
 
 
-# Told why not
+# Kicked why not
 
 
 def test_join_kick(make_scene: MakeScene) -> None:
@@ -503,7 +503,7 @@ def test_a_server_that_is_found_to_have_stopped_is_woken(scene: Scene) -> None:
 
 
 def test_a_held_client_may_be_held_again_within_its_limit(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=Policy(holds=True, hold_limit=20.0))
+    scene = make_scene(policy=JoinPolicy(holds=True, hold_limit=20.0))
     client = scene.player(protocol=340)
     scene.advance(15)
     scene.become(Status.running)
@@ -764,7 +764,7 @@ def test_whatever_happens_nothing_stays_behind(
     holds: bool,
     per_address: int,
 ) -> None:
-    policy = Policy(holds=holds, hold_limit=40.0, wake_on_answer=wake_on_answer)
+    policy = JoinPolicy(holds=holds, hold_limit=40.0, wake_on_answer=wake_on_answer)
     scene = Scene(generic=generic, policy=policy, per_address=per_address)
     scene.server.status = state
     with logged(scene.lines):

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from zeroscale.errors import ProtocolError
-from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, Hold
+from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, LoginHold
 from zeroscale.protocols.conversation import HoldAnswered
 from zeroscale.protocols.tcp import GenericConversation
 
@@ -43,9 +43,9 @@ class Held:
         self.sent: list[bytes] = []
         self.silent = 0
         self.conversation = conversation
-        self.hold = Hold(conversation, self.sent.append, self.clock, self._fell_silent)
+        self.hold = LoginHold(conversation, self.sent.append, self.clock, self._hold_timed_out)
 
-    def _fell_silent(self) -> None:
+    def _hold_timed_out(self) -> None:
         self.silent += 1
 
     def answer(self, count: int = 1) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.favicon import ICON
-from zeroscale.frontend.messages import DEFAULTS, Texts, about
+from zeroscale.frontend.messages import DEFAULTS, Messages, about
 from zeroscale.protocols.minecraft.text_component import plain, runs
 from zeroscale.status import ServerSnapshot, Status
 
@@ -37,15 +37,15 @@ VIEWS = {
 }
 
 
-def motd(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
+def motd(texts: Messages, view: ServerSnapshot, now: float = NOW) -> str:
     return plain(texts.status(view, now).description)
 
 
-def hover(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
+def hover(texts: Messages, view: ServerSnapshot, now: float = NOW) -> str:
     return "\n".join(plain(line) for line in texts.status(view, now).sample)
 
 
-def kick(texts: Texts, view: ServerSnapshot, now: float = NOW) -> str:
+def kick(texts: Messages, view: ServerSnapshot, now: float = NOW) -> str:
     return plain(texts.kick(view, now, "Notch"))
 
 
@@ -57,7 +57,7 @@ def test_every_state_has_texts_that_are_whole(
     state: str, estimate: float | None, waiting: int, mirrored: Mapping[str, object] | None
 ) -> None:
     view = replace(VIEWS[state], estimate=estimate, waiting=waiting, cached_status=mirrored)
-    texts = Texts()
+    texts = Messages()
     lines = motd(texts, view).split("\n")
     assert len(lines) == (1 if mirrored is None else 2)
     everything = "\n".join([*lines, hover(texts, view), kick(texts, view)])
@@ -72,19 +72,19 @@ def test_every_state_has_texts_that_are_whole(
 
 @pytest.mark.parametrize("state", VIEWS)
 def test_each_state_has_its_own_words(state: str) -> None:
-    texts = Texts()
+    texts = Messages()
     others = [view for name, view in VIEWS.items() if name != state]
     assert motd(texts, VIEWS[state]) not in [motd(texts, other) for other in others]
     assert kick(texts, VIEWS[state]) not in [kick(texts, other) for other in others]
 
 
 def test_asleep_it_says_that_joining_wakes_it() -> None:
-    assert motd(Texts(), VIEWS["sleeping"]) == "zZz Asleep. Join to wake it"
-    assert "asleep" in kick(Texts(), VIEWS["sleeping"])
+    assert motd(Messages(), VIEWS["sleeping"]) == "zZz Asleep. Join to wake it"
+    assert "asleep" in kick(Messages(), VIEWS["sleeping"])
 
 
 def test_no_estimate_is_quoted_before_one_is_known() -> None:
-    texts = Texts()
+    texts = Messages()
     for state in ("sleeping", "starting"):
         unknown, known = VIEWS[state], replace(VIEWS[state], estimate=100.0)
         assert "about" not in motd(texts, unknown) + hover(texts, unknown) + kick(texts, unknown)
@@ -94,7 +94,7 @@ def test_no_estimate_is_quoted_before_one_is_known() -> None:
 
 
 def test_while_starting_the_remaining_time_counts_down_and_then_is_not_quoted() -> None:
-    texts = Texts()
+    texts = Messages()
     view = replace(VIEWS["starting"], since=NOW, estimate=60.0)
     said = [motd(texts, view, NOW + passed) for passed in (0, 22, 56, 60, 600)]
     assert said == [
@@ -107,7 +107,7 @@ def test_while_starting_the_remaining_time_counts_down_and_then_is_not_quoted() 
 
 
 def test_a_failure_says_why_and_when_to_come_again() -> None:
-    texts = Texts()
+    texts = Messages()
     assert "in about 30 s" in motd(texts, VIEWS["failed"])
     assert "in about 30 s" in kick(texts, VIEWS["failed"])
     assert motd(texts, VIEWS["failed"], NOW + 31) == "Something went wrong. Join to try again"
@@ -118,12 +118,12 @@ def test_a_failure_says_why_and_when_to_come_again() -> None:
 
 
 def test_who_waits_is_counted() -> None:
-    assert "3" in hover(Texts(), replace(VIEWS["starting"], waiting=3))
-    assert "waiting" not in hover(Texts(), VIEWS["starting"])
+    assert "3" in hover(Messages(), replace(VIEWS["starting"], waiting=3))
+    assert "waiting" not in hover(Messages(), VIEWS["starting"])
 
 
 def test_who_was_held_too_long_reads_about_the_hold_unless_something_happened() -> None:
-    texts = Texts()
+    texts = Messages()
     held = plain(texts.held_too_long(replace(VIEWS["starting"], estimate=90.0), NOW, "Notch"))
     assert "longer" in held
     assert "about 40 s" in held
@@ -156,7 +156,7 @@ def test_durations_are_said_as_one_says_them(seconds: float, said: str) -> None:
 
 
 def test_beside_the_mirrored_motd() -> None:
-    reply = Texts().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
+    reply = Messages().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
     assert plain(reply.description) == "A real server\nzZz Asleep. Join to wake it"
     styles = {text.strip(): style for text, style in runs(reply.description)}
     assert styles["A real server"].color == "gold"
@@ -164,7 +164,7 @@ def test_beside_the_mirrored_motd() -> None:
 
 
 def test_in_place_of_the_mirrored_motd() -> None:
-    texts = Texts({"sleeping": "one\ntwo"}, motd="replace")
+    texts = Messages({"sleeping": "one\ntwo"}, motd="replace")
     assert motd(texts, replace(VIEWS["sleeping"], cached_status=MIRRORED)) == "one\ntwo"
 
 
@@ -183,25 +183,25 @@ def test_in_place_of_the_mirrored_motd() -> None:
     ],
 )
 def test_of_a_mirrored_motd_the_first_line(description: object, first: str) -> None:
-    texts = Texts({"sleeping": "ours\nand more"})
+    texts = Messages({"sleeping": "ours\nand more"})
     assert motd(texts, replace(VIEWS["sleeping"], cached_status={"description": description})) == f"{first}\nours"
 
 
 @pytest.mark.parametrize("description", ["", {}, [], None, 7])
 def test_an_empty_mirrored_motd_leaves_both_lines_to_ours(description: object) -> None:
-    texts = Texts({"sleeping": "ours\nand more"})
+    texts = Messages({"sleeping": "ours\nand more"})
     assert motd(texts, replace(VIEWS["sleeping"], cached_status={"description": description})) == "ours\nand more"
 
 
 def test_the_mirrored_status_is_never_changed() -> None:
     description = {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
     view = replace(VIEWS["sleeping"], cached_status={"description": description})
-    Texts().status(view, NOW)
+    Messages().status(view, NOW)
     assert description == {"text": "", "extra": [{"text": "one"}, "\ntwo"]}
 
 
 def test_all_else_is_as_it_was_last_seen() -> None:
-    reply = Texts().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
+    reply = Messages().status(replace(VIEWS["sleeping"], cached_status=MIRRORED), NOW)
     assert (reply.online, reply.maximum) == (0, 40)
     assert reply.version_name == "Paper 1.21.4"
     assert reply.favicon == MIRRORED["favicon"]
@@ -210,7 +210,7 @@ def test_all_else_is_as_it_was_last_seen() -> None:
 
 
 def test_before_it_was_ever_seen() -> None:
-    reply = Texts().status(VIEWS["sleeping"], NOW)
+    reply = Messages().status(VIEWS["sleeping"], NOW)
     assert (reply.online, reply.maximum, reply.version_name, reply.favicon) == (0, 20, "zeroscale", ICON)
     assert reply.protocol is None
     assert reply.extra == {}
@@ -229,12 +229,12 @@ def test_before_it_was_ever_seen() -> None:
 def test_the_mirrored_protocol_where_it_is_asked_for(
     mirrored: Mapping[str, object] | None, protocol: int | None
 ) -> None:
-    reply = Texts(status_protocol="mirror").status(replace(VIEWS["sleeping"], cached_status=mirrored), NOW)
+    reply = Messages(status_protocol="mirror").status(replace(VIEWS["sleeping"], cached_status=mirrored), NOW)
     assert reply.protocol == protocol
 
 
 def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
-    texts = Texts()
+    texts = Messages()
     view = replace(VIEWS["starting"], since=NOW, estimate=60.0, cached_status=MIRRORED)
     reply = texts.status(view, NOW)
     assert texts.status(replace(view), NOW + 2) is reply
@@ -249,7 +249,7 @@ def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
 
 
 def test_the_operator_s_own_words() -> None:
-    texts = Texts(
+    texts = Messages(
         {
             "sleeping": "&a{server} is {state}[, wakes in {estimate}]",
             "sleeping_hover": ["one", "[{reason}]", "&btwo"],
@@ -263,11 +263,11 @@ def test_the_operator_s_own_words() -> None:
     assert texts.status(VIEWS["starting"], NOW).sample == ("three", "four")
     assert texts.status(VIEWS["stopping"], NOW).sample == ()
     assert texts.kick(VIEWS["starting"], NOW, "Notch") == [{"text": "Hello Notch"}, " of 0"]
-    assert kick(texts, VIEWS["paused"]) == kick(Texts(), VIEWS["paused"])
+    assert kick(texts, VIEWS["paused"]) == kick(Messages(), VIEWS["paused"])
 
 
 def test_what_others_say_has_no_codes_and_no_more_lines() -> None:
-    texts = Texts(
+    texts = Messages(
         {"failed": "{reason}", "failed_hover": "{reason}", "failed_kick": "{player}: {reason}"}, motd="replace"
     )
     view = replace(VIEWS["failed"], reason="\u00a7cexit &4code\x1b[31m 1\nlast line\r" + "x" * 1000)
@@ -294,16 +294,16 @@ def test_what_others_say_has_no_codes_and_no_more_lines() -> None:
 )
 def test_mistakes_name_the_text(overrides: Mapping[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        Texts(overrides)
+        Messages(overrides)
 
 
 def test_every_default_is_one_that_an_operator_could_write() -> None:
-    Texts({name: list(text) if isinstance(text, tuple) else text for name, text in DEFAULTS.items()})
+    Messages({name: list(text) if isinstance(text, tuple) else text for name, text in DEFAULTS.items()})
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_server_that_is_held_down_says_so_in_its_operators_words(status: Status) -> None:
-    texts = Texts()
+    texts = Messages()
     view = ServerSnapshot(name="test", status=status, since=0.0, lockout="Backup until five")
     assert "Backup until five" in plain(texts.status(view, 1.0).description)
     assert plain(texts.kick(view, 1.0, "Steve")) == "Backup until five"
@@ -313,4 +313,4 @@ def test_that_a_server_is_stuck_goes_before() -> None:
     view = ServerSnapshot(
         name="test", status=Status.stopping, since=0.0, lockout="Backup until five", stop_timed_out=True
     )
-    assert "Backup" not in plain(Texts().status(view, 1.0).description)
+    assert "Backup" not in plain(Messages().status(view, 1.0).description)

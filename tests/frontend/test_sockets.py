@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from frontend.harness import Server, Texts, answer, logged, login, packets, ping, requests, status
+from frontend.harness import Messages, Server, answer, logged, login, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 
 from zeroscale.frontend import login_hold as hold
 from zeroscale.frontend.admission import Admission
-from zeroscale.frontend.connection import LINGER, Client
-from zeroscale.frontend.connection_limits import Newcomers
-from zeroscale.frontend.context import Evictable, House
-from zeroscale.frontend.decision import Policy
-from zeroscale.frontend.factory import Listener
-from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.connection import LINGER, ClientConnection
+from zeroscale.frontend.connection_limits import PendingConnections
+from zeroscale.frontend.context import EvictableConnection, FrontendContext
+from zeroscale.frontend.decision import JoinPolicy
+from zeroscale.frontend.factory import ConnectionFactory
+from zeroscale.frontend.interfaces import Backend
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import GenericConversation
@@ -105,14 +105,14 @@ class Scene:
     def __init__(self, backend: socket.socket, *, generic: bool) -> None:
         self.server = Server()
         self.relays = Relays(reactor, "auto")
-        newcomers: Newcomers[Evictable] = Newcomers(64, 1000)
-        self.house = House(reactor, self.relays, newcomers, 5.0)
+        pending_connections: PendingConnections[EvictableConnection] = PendingConnections(64, 1000)
+        self.context = FrontendContext(reactor, self.relays, pending_connections, 5.0)
         self.counts = StatsRecorder(Status.stopped, 0.0)
-        policy = Policy(holds=True, hold_limit=300.0)
+        policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
-        self.place = Place(self.server, Texts(), policy, Admission(), host, port, self.counts)
-        converse = GenericConversation if generic else MinecraftConversation
-        self.listener = _Recording(self.house, converse, lambda host: self.place)
+        self.route_to = Backend(self.server, Messages(), policy, Admission(), host, port, self.counts)
+        make_conversation = GenericConversation if generic else MinecraftConversation
+        self.listener = _Recording(self.context, make_conversation, lambda host: self.route_to)
         self.backend = backend
         self.ports: list[Any] = []
         self.peers: list[Peer] = []
@@ -121,10 +121,10 @@ class Scene:
     @property
     def outcomes(self) -> Counter[str]:
         """How connections ended."""
-        return Counter(self.counts.snapshot(0.0).outcomes) + self.house.strangers
+        return Counter(self.counts.snapshot(0.0).outcomes) + self.context.unrouted
 
     @property
-    def clients(self) -> list[Client]:
+    def clients(self) -> list[ClientConnection]:
         """The front's side of each connection."""
         return self.listener.clients
 
@@ -156,18 +156,18 @@ class Scene:
 
     async def over(self, outcome: str) -> None:
         """Every connection has ended, with one outcome."""
-        await until(lambda: all(client._gone for client in self.clients))
+        await until(lambda: all(client._lost for client in self.clients))
         assert set(self.outcomes) == {outcome}
         assert self.server.waiters == []
         assert self.server.players == 0
 
 
-class _Recording(Listener):
+class _Recording(ConnectionFactory):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.clients: list[Client] = []
+        self.clients: list[ClientConnection] = []
 
-    def buildProtocol(self, addr: Any) -> Client:
+    def buildProtocol(self, addr: Any) -> ClientConnection:
         self.clients.append(super().buildProtocol(addr))
         return self.clients[-1]
 
@@ -188,7 +188,7 @@ async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = Fal
                 await port.stopListening()
             for peer in scene.peers:
                 peer.socket.close()
-            await until(lambda: all(client._gone for client in scene.clients))
+            await until(lambda: all(client._lost for client in scene.clients))
             await scene.relays.stop(0)
     left = {*reactor.getReaders(), *reactor.getWriters()} - before
     assert left == set()
@@ -211,7 +211,7 @@ async def test_who_was_told_our_last_word_is_gone_as_soon_as_it_closes() -> None
         peer = scene.connect()
         await peer.send(login())
         assert b"kick failed Steve" in await peer.receive_all()
-        assert not scene.clients[0]._gone, "we have said our last word, and it has not"
+        assert not scene.clients[0]._lost, "we have said our last word, and it has not"
         begun = reactor.seconds()
         peer.socket.close()
         await scene.over("kicked")
@@ -428,5 +428,5 @@ async def test_a_player_is_relayed_through_tls(certificate: Path) -> None:
         await peer.receive(lambda: peer.received == b"Encryption Request")
         peer.socket.close()
         backend.socket.close()
-        await until(lambda: all(client._gone for client in scene.clients))
+        await until(lambda: all(client._lost for client in scene.clients))
         assert scene.server.players == 0

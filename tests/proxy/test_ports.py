@@ -12,8 +12,8 @@ from ports import free_ports
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.errors import ConfigError, ProtocolError
-from zeroscale.frontend.connection_limits import Newcomers
-from zeroscale.frontend.context import House
+from zeroscale.frontend.connection_limits import PendingConnections
+from zeroscale.frontend.context import FrontendContext
 from zeroscale.protocols.conversation import Opened
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.proxy.managed_server import Hosted
@@ -29,7 +29,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.reactor: Any = MemoryReactorClock()
-        self.house = House(self.reactor, Relays(), Newcomers(64, 1000), 5.0)
+        self.house = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), 5.0)
         self.doors = Doors(self.reactor, self.house)
 
     def hosted(self, name: str, *listen: str, **values: Any) -> Hosted:
@@ -96,13 +96,13 @@ async def test_what_a_client_must_show_is_the_servers_that_stands_behind_its_doo
         "192.0.2.1/32",
         "192.0.2.2/32",
     ]
-    assert list(data.converse().receive(b"x")) == [Opened()]
+    assert list(data.make_conversation().receive(b"x")) == [Opened()]
     with pytest.raises(ProtocolError, match="not HTTP"):
-        http.converse().receive(b"\0")
-    assert isinstance(minecraft.converse(), MinecraftConversation)
+        http.make_conversation().receive(b"\0")
+    assert isinstance(minecraft.make_conversation(), MinecraftConversation)
     await world.doors.lead_to({"tcp:1001": [cache]})
     assert (http.timeout, list(http.health_check)) == (2.0, [])
-    assert list(http.converse().receive(b"\0")) == [Opened()]
+    assert list(http.make_conversation().receive(b"\0")) == [Opened()]
 
 
 @pytest_twisted.ensureDeferred

@@ -1,4 +1,4 @@
-"""How connections ended: each is told to the log in one line, within bounds.
+"""One line in the log for each connection that has ended, at a bounded rate for each peer.
 
 A flood of connections from one peer would otherwise be a flood of lines: beyond its share of a second they are only
 summed up. Knows no connection; the clock is handed in.
@@ -8,69 +8,63 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
-logger = logging.getLogger(__name__)
+from twisted.internet.interfaces import IReactorTime
+
+logger = logging.getLogger("zeroscale.access")
+"""The access log: its name is public, and does not follow the module's."""
 
 LINES = 10
-"""Connections of one peer that are told one by one in a window: no player comes near, and nobody reads faster."""
+"""Lines for one peer in a window: players stay far below it, and nobody can read faster."""
 
 WINDOW = 1.0
 """Seconds."""
 
 MOST_PEERS = 1000
-"""Peers told apart in one window; whoever comes then is one of `OTHERS`."""
+"""Peers that are counted apart in one window; all further ones are counted together as `OTHERS`."""
 
 OTHERS = "other addresses"
 
 
-class Clock(Protocol):
-    """What is needed of Twisted's reactor."""
+class AccessLog:
+    """Logs how connections ended, at most `LINES` lines per peer and window, and one line for the rest."""
 
-    def callLater(self, delay: float, callable: Callable[[], object], /) -> object:
-        """Calls in so many seconds."""
-        ...
-
-
-class Outcomes:
-    """Tells."""
-
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._told: Counter[str] = Counter()
-        self._untold: dict[str, Counter[str]] = {}
+        self._logged: Counter[str] = Counter()
+        self._suppressed: dict[str, Counter[str]] = {}
 
-    def tell(
-        self, peer: str, word: str, line: str, level: int = logging.INFO, fields: Mapping[str, object] | None = None
+    def log(
+        self, peer: str, outcome: str, line: str, level: int = logging.INFO, fields: Mapping[str, object] | None = None
     ) -> None:
-        """Logs one connection's end, if its peer has not had its share of lines yet.
+        """Log the end of one connection, or count it if its peer has had its lines in this window.
 
-        :param peer: what the peer's connections have in common.
-        :param word: the outcome.
+        :param peer: what the connections of one peer have in common, see `rate_limit_key`.
+        :param outcome: how it ended, in one word.
         :param line: the whole line.
-        :param fields: what it says, for logs whose lines have fields.
+        :param fields: the line's facts, for log formats with fields.
         """
-        if not self._told:
+        if not self._logged:
             self._clock.callLater(WINDOW, self._sum_up)
-        peer = self._known(peer)
-        if self._told[peer] < LINES:
-            self._told[peer] += 1
+        peer = self._key(peer)
+        if self._logged[peer] < LINES:
+            self._logged[peer] += 1
             logger.log(level, "%s", line, extra=fields)
         else:
-            self._untold.setdefault(peer, Counter())[word] += 1
+            self._suppressed.setdefault(peer, Counter())[outcome] += 1
 
-    def has_room(self, peer: str) -> bool:
-        """Whether the log will be told of one more connection of this peer; else no word of it."""
-        return self._told[self._known(peer)] < LINES
+    def accepts(self, peer: str) -> bool:
+        """Return whether the next connection of this peer gets a line of its own."""
+        return self._logged[self._key(peer)] < LINES
 
-    def _known(self, peer: str) -> str:
-        return peer if peer in self._told or len(self._told) < MOST_PEERS else OTHERS
+    def _key(self, peer: str) -> str:
+        return peer if peer in self._logged or len(self._logged) < MOST_PEERS else OTHERS
 
     def _sum_up(self) -> None:
-        untold, self._untold = self._untold, {}
-        self._told.clear()
-        for peer, words in untold.items():
-            listed = ", ".join(f"{count} {word}" for word, count in words.most_common())
-            fields = {"peer": peer, "connections": words.total()}
-            logger.info("%s: %d more connections within a second: %s", peer, words.total(), listed, extra=fields)
+        suppressed, self._suppressed = self._suppressed, {}
+        self._logged.clear()
+        for peer, outcomes in suppressed.items():
+            listed = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+            fields = {"peer": peer, "connections": outcomes.total()}
+            logger.info("%s: %d more connections within a second: %s", peer, outcomes.total(), listed, extra=fields)

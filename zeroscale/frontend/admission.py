@@ -22,13 +22,13 @@ class Rules:
     """What the operator wants.
 
     :ivar wake: who may wake it, of those whom no list names.
-    :ivar heeds_server: the server's own bans, operators and whitelist count.
+    :ivar use_server_lists: the server's own bans, operators and whitelist count.
     :ivar allow: who may wake it, whatever `wake` and the whitelist say.
     :ivar deny: who may not, whatever anything says.
     """
 
     wake: Wake = "anyone"
-    heeds_server: bool = True
+    use_server_lists: bool = True
     allow: Names = field(default_factory=Names)
     deny: Names = field(default_factory=Names)
 
@@ -41,13 +41,13 @@ def judge(lists: ServerLists, rules: Rules, claim: Claim, now: float) -> Refusal
     """
     if rules.deny.mean(claim):
         return _DENIED
-    if rules.heeds_server:
+    if rules.use_server_lists:
         refusal = _banned(lists, claim, now)
         if refusal is not None or lists.operators.find(claim):
             return refusal
     if rules.allow.mean(claim):
         return None
-    if rules.heeds_server and lists.enforces_whitelist and not lists.whitelist.find(claim):
+    if rules.use_server_lists and lists.enforces_whitelist and not lists.whitelist.find(claim):
         return _NOT_WHITELISTED
     return _may_wake(lists, rules.wake, claim)
 
@@ -71,15 +71,15 @@ def _may_wake(lists: ServerLists, wake: Wake, claim: Claim) -> Refusal | None:
 def _banned(lists: ServerLists, claim: Claim, now: float) -> Refusal | None:
     for player in lists.bans.find(claim):
         if player.ban is not None and player.ban.holds(now):
-            return Refusal("banned", "in banned-players.json", _ban_words("banned", "You are banned", player.ban))
+            return Refusal("banned", "in banned-players.json", _ban_message("banned", "You are banned", player.ban))
     ban = lists.address_bans.get(claim.address)
     if ban is not None and ban.holds(now):
-        return Refusal("banned_ip", "in banned-ips.json", _ban_words("banned_ip", "Your IP address is banned", ban))
+        return Refusal("banned_ip", "in banned-ips.json", _ban_message("banned_ip", "Your IP address is banned", ban))
     return None
 
 
-def _ban_words(key: str, words: str, ban: Ban) -> Component:
-    """What the game itself says (docs/protocol.md, "Kick text"), in the player's language where the client has one."""
+def _ban_message(key: str, words: str, ban: Ban) -> Component:
+    """What the game itself says (PROTOCOL.md 5), in the player's language where the client has one."""
     said = _translated(f"{key}.reason", f"{words} from this server.\nReason: %s", ban.reason)
     if not ban.until:
         return said
@@ -145,14 +145,14 @@ class Admission:
         self._logins = Buckets(limits.logins)
         self._wakes = Buckets(limits.wakes)
 
-    def may_ask(self, address: str, now: float) -> bool:
+    def allows_status(self, address: str, now: float) -> bool:
         """Whether one more status question of this address is answered.
 
         :param now: seconds of the monotonic clock, here and below.
         """
         return self._statuses.take(self._key(address), now)
 
-    def judge_login(
+    def check_login(
         self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Whether somebody who comes now is let in, and may wake the server where it does not run.
@@ -161,9 +161,9 @@ class Admission:
         """
         if isinstance(event, LoginRequested) and not self._logins.take(self._key(address), now):
             return _TOO_MANY_LOGINS
-        return self.judge_wake(event, address, view, now)
+        return self.check_wake(event, address, view, now)
 
-    def judge_wake(
+    def check_wake(
         self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""

@@ -25,7 +25,7 @@ which a client gives up."""
 
 
 @implementer(IHalfCloseableProtocol)
-class Backend(TwistedProtocol):
+class BackendConnection(TwistedProtocol):
     """One connection to the real server, which nobody reads until the relay does.
 
     :ivar lost: it is gone.
@@ -54,16 +54,16 @@ class Backend(TwistedProtocol):
             cast(ITCPTransport, self.transport).abortConnection()
 
 
-async def connect(reactor: Any, host: str, port: int) -> Backend:
+async def connect(reactor: Any, host: str, port: int) -> BackendConnection:
     """Connects to the real server. Once cancelled it leaves nothing behind, and fails with `CancelledError`.
 
     :raises BackendError: it does not take the connection; the message says why.
     :raises RelayError: we have no descriptor left for one.
     """
-    connected: Deferred[Backend] = Deferred()
+    connected: Deferred[BackendConnection] = Deferred()
 
     def arrived(protocol: IProtocol) -> None:
-        backend = cast(Backend, protocol)
+        backend = cast(BackendConnection, protocol)
         if connected.called:
             backend.abort()
         else:
@@ -74,7 +74,7 @@ async def connect(reactor: Any, host: str, port: int) -> Backend:
         if not connected.called:
             connected.errback(failure)
 
-    attempt = _endpoint(reactor, host, port).connect(Factory.forProtocol(Backend))
+    attempt = _endpoint(reactor, host, port).connect(Factory.forProtocol(BackendConnection))
     attempt.addCallbacks(arrived, failed)
     try:
         return await connected

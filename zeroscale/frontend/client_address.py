@@ -18,28 +18,30 @@ BEHIND_A_PROXY = "behind a proxy"
 of its own."""
 
 
-class Origin:
+class ClientAddress:
     """One client's.
 
     :param address: the other end of its connection; None: it has no address.
     :param accept_from: who has to send a header, and is believed. Where there is anybody, nobody else may send one.
-    :param guards: the protocol behind the header would not notice by itself one that must not be.
+    :param reject_header: the protocol behind the header would not notice by itself one that must not be.
     :ivar host: its address, as bans and networks know it.
     :ivar is_known: nothing has to come before that is known for certain.
-    :ivar is_proxy: a proxy has connected to see whether we are here; nobody is behind it.
+    :ivar is_health_check: a proxy has connected to see whether we are here; nobody is behind it.
     """
 
-    def __init__(self, address: Endpoint | None, accept_from: Sequence[Network] = (), *, guards: bool = False) -> None:
+    def __init__(
+        self, address: Endpoint | None, accept_from: Sequence[Network] = (), *, reject_header: bool = False
+    ) -> None:
         self._source = None if address is None else _plain(address)
         self._destination: Endpoint | None = None
         self._header: ProxyHeaderParser | None = None
         self._guard: HeaderGuard | None = None
         self.host = LOCAL if self._source is None else self._source.host
-        self.is_proxy = False
+        self.is_health_check = False
         if is_within(self.host, accept_from):
             self._header = ProxyHeaderParser()
             self.host = BEHIND_A_PROXY
-        elif accept_from and guards:
+        elif accept_from and reject_header:
             self._guard = HeaderGuard()
 
     @property
@@ -47,8 +49,8 @@ class Origin:
         return self._header is None and self._guard is None
 
     @property
-    def is_guarded(self) -> bool:
-        """It must not send a header, and may yet do; after a while it will not: see `waited`."""
+    def rejects_header(self) -> bool:
+        """It must not send a header, and may yet do; after a while it will not: see `header_wait_over`."""
         return self._guard is not None
 
     @property
@@ -78,7 +80,7 @@ class Origin:
             return None
         self._header = None
         header, rest = parsed
-        self.is_proxy = header.source is None or self._is_between(header.source, header.destination, ours)
+        self.is_health_check = header.source is None or self._is_between(header.source, header.destination, ours)
         if header.source is not None:
             self._source, self._destination = header.source, header.destination
         self.host = LOCAL if self._source is None else self._source.host
@@ -89,11 +91,11 @@ class Origin:
         return source == self._source and ours is not None and destination == _plain(ours)
 
     @property
-    def has_begun(self) -> bool:
+    def has_partial_header(self) -> bool:
         """What it has sent may be the beginning of a header that must not be."""
         return self._guard is not None and bool(self._guard.received)
 
-    def waited(self) -> None:
+    def header_wait_over(self) -> None:
         """It has had the time to begin a header, and has sent nothing."""
         self._guard = None
 

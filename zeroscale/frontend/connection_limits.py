@@ -18,7 +18,7 @@ IPV6_PREFIX = 64
 """Who has one IPv6 address usually has the whole /64."""
 
 
-class Newcomers(Generic[T]):
+class PendingConnections(Generic[T]):
     """The bounded table.
 
     :param per_address: how many one address may have; loopback and `trusted` ones have no such bound.
@@ -37,9 +37,9 @@ class Newcomers(Generic[T]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def another(self, total: int) -> Newcomers[T]:
+    def another(self, total: int) -> PendingConnections[T]:
         """An empty table with the same bounds for each address, and another one in all."""
-        return Newcomers(self._per_address, total, self._trusted)
+        return PendingConnections(self._per_address, total, self._trusted)
 
     def is_full_for(self, address: str) -> bool:
         """Whether one more of this address would push another one out."""
@@ -80,7 +80,7 @@ class Newcomers(Generic[T]):
 
 
 def limited(address: str, trusted: Sequence[Network]) -> str | None:
-    """Whose limits an address has: its `household()`'s; None for loopback, trusted ones and what is no IP address.
+    """Whose limits an address has: its `rate_limit_key()`'s; None for loopback, trusted ones and what is no IP address.
 
     :param address: as `normalised()` makes it.
     :param trusted: networks behind which tunnels and proxies put everybody.
@@ -91,10 +91,10 @@ def limited(address: str, trusted: Sequence[Network]) -> str | None:
         return None
     if parsed.is_loopback or is_within(address, trusted):
         return None
-    return household(address)
+    return rate_limit_key(address)
 
 
-def household(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """What all the connections of one peer have in common: its IPv4 address, or the network of its IPv6 one.
 
     :param address: as `normalised()` makes it; anything else is returned as it is.

@@ -22,7 +22,7 @@ Waiting = Literal["auto", "hold", "answer", "page"]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class JoinPolicy:
     """What the operator wants for those who join.
 
     :ivar holds: a joining player waits for the server; else it is told to come again.
@@ -77,12 +77,12 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayDecision:
     """Let the player through."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class HoldDecision:
     """Wake the server, and have the client wait until it is ready.
 
     :ivar limit: after how many seconds it is told to come again.
@@ -94,11 +94,11 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class RefuseDecision:
     """Tell the client why it cannot come in, and close.
 
     :ivar wakes: wake the server all the same.
-    :ivar once_answered: as in `Hold`; the client is told then, too.
+    :ivar once_answered: as in `HoldDecision`; the client is told then, too.
     :ivar word: the refusal's one word, where it is somebody's wish and not only a matter of time; else "".
     :ivar verdict: who it is that may not come in, and what he is told; None: what the server's state says.
     """
@@ -109,14 +109,14 @@ class Refuse:
     verdict: Refusal | None = None
 
 
-Wish = LoginRequested | Opened | Connected
-Question = StatusRequested | PingRequested | Wish
-Entry = Relay | Hold | Refuse
-Decision = AnswerStatus | AnswerPing | PassStatus | Wait | Entry
+WakeEvent = LoginRequested | Opened | Connected
+ClientEvent = StatusRequested | PingRequested | WakeEvent
+AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
+Decision = AnswerStatus | AnswerPing | PassStatus | Wait | AdmitDecision
 
 
 def decide(
-    event: Question, view: ServerSnapshot, policy: Policy, now: float, verdict: Refusal | None = None
+    event: ClientEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, verdict: Refusal | None = None
 ) -> Decision:
     """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds.
 
@@ -129,28 +129,30 @@ def decide(
             return AnswerPing()
         case Connected():
             # A running server may be the one to speak first.
-            return enter(event, view, policy, now) if view.status is Status.running else Wait()
+            return decide_admission(event, view, policy, now) if view.status is Status.running else Wait()
         case LoginRequested() | Opened():
-            return enter(event, view, policy, now, verdict)
+            return decide_admission(event, view, policy, now, verdict)
 
 
-def enter(event: Wish, view: ServerSnapshot, policy: Policy, now: float, verdict: Refusal | None = None) -> Entry:
+def decide_admission(
+    event: WakeEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, verdict: Refusal | None = None
+) -> AdmitDecision:
     """`decide()`, for who wants in."""
     if verdict is not None:
-        return Refuse(wakes=False, word=verdict.word, verdict=verdict)
+        return RefuseDecision(wakes=False, word=verdict.word, verdict=verdict)
     if view.lockout is not None:  # whatever the server does: who is on it stays, and nobody comes
-        return Refuse(wakes=False, word=LOCKOUT)
+        return RefuseDecision(wakes=False, word=LOCKOUT)
     if view.status is Status.running:
-        return Relay()
+        return RelayDecision()
     if isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
-        return Refuse(wakes=False)
+        return RefuseDecision(wakes=False)
     patience = event.patience
     # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
     once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and patience is None
     if view.stop_timed_out or not policy.holds or patience == 0:
-        return Refuse(wakes=True, once_answered=once_answered)
+        return RefuseDecision(wakes=True, once_answered=once_answered)
     limit = policy.hold_limit if patience is None else min(policy.hold_limit, patience)
-    return Hold(limit, once_answered)
+    return HoldDecision(limit, once_answered)
 
 
 def would_wake(view: ServerSnapshot, now: float) -> bool:

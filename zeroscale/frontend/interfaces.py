@@ -1,4 +1,4 @@
-"""One server as its clients reach it, and what the front asks of the rest of the house. Contracts only."""
+"""One server as its clients reach it, and what the front asks of the rest of the context. Contracts only."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.frontend.decision import Policy, Refusal
+from zeroscale.frontend.decision import JoinPolicy, Refusal
 from zeroscale.protocols.conversation import Component, LoginRequested, Opened, StatusReply, Treatment
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, ServerSnapshot
 
 
-class Visit(Protocol):
+class PlayerSession(Protocol):
     """One player's stay, which keeps the server up."""
 
     def end(self, *, silent: bool = False) -> None:
@@ -46,7 +46,7 @@ class Server(Protocol):
         """Waits until it is ready, and counts one more player from then on.
 
         :param visitor: who it is.
-        :returns: fires with a `Visit`, in the order of the calls, whose end is the caller's to tell; fails with
+        :returns: fires with a `PlayerSession`, in the order of the calls, whose end is the caller's to tell; fails with
             `ServerUnavailable`. May be cancelled.
         """
         ...
@@ -60,7 +60,7 @@ class Server(Protocol):
         ...
 
 
-class Texts(Protocol):
+class Messages(Protocol):
     """What players read. `now` is a reading of the clock that the view's times are of."""
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
@@ -81,26 +81,29 @@ class Texts(Protocol):
 
 
 class Admission(Protocol):
-    """Who may come. `address` is a client's, as `newcomers.normalised` makes it; `now` is of the monotonic clock."""
+    """Who may join a server.
 
-    def may_ask(self, address: str, now: float) -> bool:
+    `address` is a client's, as `connection_limits.normalised` returns it; `now` is of the monotonic clock.
+    """
+
+    def allows_status(self, address: str, now: float) -> bool:
         """Whether one more status question of this address is answered."""
         ...
 
-    def judge_login(
+    def check_login(
         self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Why somebody who comes now may not come in, nor wake the server; None: he may."""
         ...
 
-    def judge_wake(
+    def check_wake(
         self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""
         ...
 
 
-class Counts(Protocol):
+class ClientStats(Protocol):
     """What is counted of a server's clients."""
 
     def ended(self, outcome: str) -> None:
@@ -145,26 +148,26 @@ class Relays(Protocol):
 
 
 @dataclass(slots=True)
-class Place:
+class Backend:
     """One server as clients reach it. Where it listens may be known only once it runs, and change with each start.
 
     :ivar server: its life.
-    :ivar texts: what its players read.
+    :ivar messages: what its players read.
     :ivar policy: how its players are treated.
     :ivar admission: who may come.
     :ivar host: where it listens.
     :ivar port: the port there.
-    :ivar counts: what is counted of its clients.
-    :ivar treatment: how its conversations are to be.
-    :ivar sends: of which version is the PROXY header that it is sent; None: it is sent none.
+    :ivar stats: what is counted of its clients.
+    :ivar minecraft_options: how its conversations are to be.
+    :ivar proxy_version: of which version is the PROXY header that it is sent; None: it is sent none.
     """
 
     server: Server
-    texts: Texts
-    policy: Policy
+    messages: Messages
+    policy: JoinPolicy
     admission: Admission
     host: str
     port: int
-    counts: Counts
-    treatment: Treatment = field(default_factory=Treatment)
-    sends: Version | None = None
+    stats: ClientStats
+    minecraft_options: Treatment = field(default_factory=Treatment)
+    proxy_version: Version | None = None

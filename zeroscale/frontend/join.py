@@ -14,10 +14,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
 
 from zeroscale.errors import BackendError, RelayError, ServerUnavailable
-from zeroscale.frontend import decision as session
-from zeroscale.frontend.backend_connection import Backend, connect
-from zeroscale.frontend.interfaces import Place, Relays, Visit
-from zeroscale.frontend.login_hold import Hold
+from zeroscale.frontend import decision
+from zeroscale.frontend.backend_connection import BackendConnection, connect
+from zeroscale.frontend.interfaces import Backend, PlayerSession, Relays
+from zeroscale.frontend.login_hold import LoginHold
 from zeroscale.protocols.conversation import Component, Connected, Conversation, Opened
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
@@ -29,7 +29,7 @@ RECONNECT_AFTER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Kicked:
     """The client is to be told why it cannot come in, and the connection closed.
 
     :ivar outcome: the word for the log.
@@ -47,7 +47,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class Aborted:
     """The connection is to be cut off."""
 
     outcome: str
@@ -68,10 +68,10 @@ class Relayed:
     to_client: int = 0
 
 
-Ending = Told | Dropped | Relayed
+JoinResult = Kicked | Aborted | Relayed
 
 
-class Joiner(Protocol):
+class JoiningClient(Protocol):
     """The client, as far as it is needed here.
 
     :ivar transport: its connection.
@@ -111,50 +111,50 @@ class Joiner(Protocol):
         """It is no newcomer any more."""
         ...
 
-    def may_wait(self) -> bool:
+    def take_hold_slot(self) -> bool:
         """Whether there is room for one more of its address among those who are held; then it has it."""
         ...
 
-    def waits_no_more(self) -> None:
+    def release_hold_slot(self) -> None:
         """It is not held any more."""
         ...
 
-    def fell_silent(self) -> None:
+    def hold_timed_out(self) -> None:
         """It answers no more."""
         ...
 
 
-class Joining:
+class Join:
     """The way of one client.
 
-    :param joiner: the client.
-    :param place: the server.
+    :param client: the client.
+    :param backend: the server.
     :param reactor: clock and connector.
     :param relays: who moves the bytes.
     :ivar relaying: both connections are the relays', and not to be touched.
     """
 
-    def __init__(self, joiner: Joiner, place: Place, reactor: Any, relays: Relays) -> None:
-        self._joiner = joiner
-        self._place = place
+    def __init__(self, client: JoiningClient, backend: Backend, reactor: Any, relays: Relays) -> None:
+        self._client = client
+        self._backend = backend
         self._reactor = reactor
         self._relays = relays
         self._began = reactor.seconds()
-        self._hold = Hold(joiner.conversation, joiner.transport.write, reactor, joiner.fell_silent)
-        self._wish: session.Wish | None = None
+        self._hold = LoginHold(client.conversation, client.transport.write, reactor, client.hold_timed_out)
+        self._wish: decision.WakeEvent | None = None
         self._spoke = False
         self._header = b""
         self.relaying = False
 
     def heard(self, *, answered: bool) -> None:
-        """The client has sent something; see `Hold.heard`."""
+        """The client has sent something; see `LoginHold.heard`."""
         self._hold.heard(answered=answered)
 
     def shown(self, event: Opened) -> None:
         """It has shown that it is a client, on its way into a server that ran when it came."""
         self._wish = event
 
-    async def join(self, event: session.Wish, entry: session.Entry) -> Ending:
+    async def join(self, event: decision.WakeEvent, entry: decision.AdmitDecision) -> JoinResult:
         """Lets a player in.
 
         :param entry: what was decided about `event`; if the server is lost meanwhile it is decided anew.
@@ -167,100 +167,100 @@ class Joining:
                 entry = self._enter_again(self._wish)
             try:
                 match entry:
-                    case session.Relay():
-                        self._joiner.logged_in()
-                        visit = await self._place.server.admit(self._visitor)
-                    case session.Hold(limit=limit, once_answered=once_answered):
-                        if not self._joiner.may_wait():
-                            return Told("kicked", "Sorry: too many players are waiting already.")
+                    case decision.RelayDecision():
+                        self._client.logged_in()
+                        visit = await self._backend.server.admit(self._visitor)
+                    case decision.HoldDecision(limit=limit, once_answered=once_answered):
+                        if not self._client.take_hold_slot():
+                            return Kicked("kicked", "Sorry: too many players are waiting already.")
                         visit = await self._held(limit, once_answered)
-                    case session.Refuse():
+                    case decision.RefuseDecision():
                         return await self._refused(entry)
             except ServerUnavailable as problem:
                 return self._in_vain(problem)
             except DeferredTimeoutError:
-                return Told("held-too-long", self._words_after_waiting())
+                return Kicked("held-too-long", self._words_after_waiting())
             try:
                 return await self._let_through()
             except BackendError as problem:
-                self._place.server.unreachable(str(problem))
+                self._backend.server.unreachable(str(problem))
             finally:
                 visit.end(silent=isinstance(self._wish, Connected) and not self._spoke)
-        return Told("kicked", self._words(), "the server does not take connections")
+        return Kicked("kicked", self._words(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
         """Lets the server answer for itself; None where it did not take the connection."""
         try:
             return replace(await self._relayed(), outcome="status", detail="answered by the server itself")
         except BackendError as problem:
-            self._place.server.unreachable(str(problem))
+            self._backend.server.unreachable(str(problem))
         except RelayError:
             pass
         return None
 
-    def _enter_again(self, event: session.Wish) -> session.Entry:
-        now, view = self._reactor.seconds(), self._place.server.view
-        verdict: session.Refusal | None = None
+    def _enter_again(self, event: decision.WakeEvent) -> decision.AdmitDecision:
+        now, view = self._reactor.seconds(), self._backend.server.view
+        verdict: decision.Refusal | None = None
         if not isinstance(event, Connected):
-            verdict = self._place.admission.judge_wake(event, self._joiner.host, view, now)
-        return session.enter(event, view, self._place.policy, now, verdict)
+            verdict = self._backend.admission.check_wake(event, self._client.host, view, now)
+        return decision.decide_admission(event, view, self._backend.policy, now, verdict)
 
-    async def _held(self, limit: float, once_answered: bool) -> Visit:
+    async def _held(self, limit: float, once_answered: bool) -> PlayerSession:
         """Holds the client until the server is ready.
 
         :raises ServerUnavailable: it will not become ready.
         :raises DeferredTimeoutError: it did not, for as long as the client may wait.
         """
-        self._joiner.tell(f"Holding {self._joiner.who}")
+        self._client.tell(f"Holding {self._client.who}")
         try:
             self._hold.begin(at_once=once_answered)
             if once_answered:
                 await self._hold.first_answer()
-            self._joiner.logged_in()
+            self._client.logged_in()
             self._wake()
             left = self._began + limit - self._reactor.seconds()
-            waiting: Deferred[Visit] = self._place.server.admit(self._visitor)
+            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._visitor)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
-            self._joiner.waits_no_more()
+            self._client.release_hold_slot()
 
-    async def _refused(self, entry: session.Refuse) -> Told:
+    async def _refused(self, entry: decision.RefuseDecision) -> Kicked:
         if entry.once_answered:
             self._hold.begin(at_once=True)
             try:
                 await self._hold.first_answer()
             finally:
                 self._hold.end()
-        self._joiner.logged_in()
+        self._client.logged_in()
         if entry.verdict is not None:
-            return Told("kicked", self._words_for(entry.verdict), entry.verdict.detail, refusal=entry.word)
+            return Kicked("kicked", self._words_for(entry.verdict), entry.verdict.detail, refusal=entry.word)
         words = self._words()
         if entry.wakes:
             self._wake()
-        return Told("kicked", words, refusal=entry.word)
+        return Kicked("kicked", words, refusal=entry.word)
 
     @property
     def _visitor(self) -> ClientInfo:
-        return ClientInfo(self._joiner.player, self._joiner.peer)
+        return ClientInfo(self._client.player, self._client.peer)
 
     def _wake(self) -> None:
-        self._place.server.wake(self._joiner.who, "login" if self._joiner.player else "connection")
+        self._backend.server.wake(self._client.who, "login" if self._client.player else "connection")
 
-    def _in_vain(self, problem: ServerUnavailable) -> Told:
-        view = self._place.server.view
+    def _in_vain(self, problem: ServerUnavailable) -> Kicked:
+        view = self._backend.server.view
         has_text = view.status is Status.failed or view.stop_timed_out or view.lockout is not None
-        refusal = session.LOCKOUT if view.lockout is not None else ""
-        return Told("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), refusal=refusal)
+        refusal = decision.LOCKOUT if view.lockout is not None else ""
+        return Kicked("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), refusal=refusal)
 
-    async def _let_through(self) -> Ending:
+    async def _let_through(self) -> JoinResult:
         """:raises BackendError: the server does not take the connection after all."""
         if not await self._hold.drained():
-            return Dropped("silent", "a held client did not answer the last request")
+            return Aborted("silent", "a held client did not answer the last request")
         try:
             return await self._relayed()
         except RelayError as problem:
-            return Told("full", "Sorry: this proxy is full.", str(problem), warns=True)
+            return Kicked("full", "Sorry: this proxy is full.", str(problem), warns=True)
 
     async def _relayed(self) -> Relayed:
         """Connects, hands both connections over, and waits until both have ended.
@@ -268,20 +268,20 @@ class Joining:
         :raises BackendError: the server does not take the connection, or has left at once.
         :raises RelayError: there is no room.
         """
-        backend = await connect(self._reactor, self._place.host, self._place.port)
+        backend = await connect(self._reactor, self._backend.host, self._backend.port)
         try:
             report = await self._hand_over(backend)
         except CancelledError:
             backend.abort()
             raise
         except RelayError as problem:
-            if not self._joiner.conversation.full:
-                self._joiner.transport.resumeProducing()
+            if not self._client.conversation.full:
+                self._client.transport.resumeProducing()
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
         to_backend = self._own(report.to_backend)
-        self._place.counts.relayed(to_backend, report.to_client)
+        self._backend.stats.relayed(to_backend, report.to_client)
         self._spoke = to_backend > 0
         return Relayed(
             report.outcome.value,
@@ -294,27 +294,27 @@ class Joining:
         """Of the bytes that the server was sent, the client's own: the header is ours."""
         return max(0, to_backend - len(self._header))
 
-    async def _hand_over(self, backend: Backend) -> Report:
-        joiner = self._joiner
-        counted = self._place.counts
+    async def _hand_over(self, backend: BackendConnection) -> Report:
+        client = self._client
+        stats = self._backend.stats
         ended: list[Callable[[], None]] = []
-        sends = self._place.sends
-        self._header = joiner.proxy_header(sends) if sends else b""
+        version = self._backend.proxy_version
+        self._header = client.proxy_header(version) if version else b""
 
         def taken(moved: Callable[[], tuple[int, int]]) -> None:
             def own() -> tuple[int, int]:
                 to_backend, to_client = moved()
                 return self._own(to_backend), to_client
 
-            ended.append(counted.relaying(own))
+            ended.append(stats.relaying(own))
 
         self.relaying = True
         try:
             return await self._relays.hand_over(
-                joiner.transport,
+                client.transport,
                 backend.transport,
-                self._header + joiner.conversation.kept,
-                client_finished=joiner.finished_sending,
+                self._header + client.conversation.kept,
+                client_finished=client.finished_sending,
                 taken=taken,
             )
         finally:
@@ -322,7 +322,7 @@ class Joining:
             for end in ended:
                 end()
 
-    async def _was_lost(self, backend: Backend) -> bool:
+    async def _was_lost(self, backend: BackendConnection) -> bool:
         """Whether it was the server that left; and drops its connection.
 
         The relay hears first of a connection's end, in the same turn of the reactor. If it was the client's, we are
@@ -335,13 +335,15 @@ class Joining:
             backend.abort()
 
     def _words(self) -> Component:
-        return self._place.texts.kick(self._place.server.view, self._reactor.seconds(), self._joiner.player)
+        return self._backend.messages.kick(self._backend.server.view, self._reactor.seconds(), self._client.player)
 
-    def _words_for(self, verdict: session.Refusal) -> Component:
+    def _words_for(self, verdict: decision.Refusal) -> Component:
         if verdict.words is not None:
             return verdict.words
-        view = self._place.server.view
-        return self._place.texts.refusal(verdict.word, view, self._reactor.seconds(), self._joiner.player)
+        view = self._backend.server.view
+        return self._backend.messages.refusal(verdict.word, view, self._reactor.seconds(), self._client.player)
 
     def _words_after_waiting(self) -> Component:
-        return self._place.texts.held_too_long(self._place.server.view, self._reactor.seconds(), self._joiner.player)
+        return self._backend.messages.held_too_long(
+            self._backend.server.view, self._reactor.seconds(), self._client.player
+        )

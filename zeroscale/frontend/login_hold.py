@@ -24,7 +24,7 @@ DRAIN_TIMEOUT = 5.0
 """Seconds that a ready server waits for the last answer of a held client."""
 
 
-class Hold:
+class LoginHold:
     """One client's waiting, which may begin and end more than once.
 
     :param conversation: knows what to ask.

@@ -90,7 +90,7 @@ _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
 _UNFIT = re.compile("[\x00-\x09\x0b-\x1f\x7f\u00a7]")
 
 
-class Texts:
+class Messages:
     """The texts of one server.
 
     :param overrides: the operator's, by name: a text, a JSON component, or for `..._hover` a text or a list of texts.

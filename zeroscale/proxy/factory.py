@@ -15,8 +15,8 @@ from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
-from zeroscale.frontend.decision import Policy as SessionPolicy
-from zeroscale.frontend.messages import Texts
+from zeroscale.frontend.decision import JoinPolicy
+from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
@@ -76,9 +76,9 @@ def policy(config: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     )
 
 
-def session_policy(config: ServerConfig) -> SessionPolicy:
+def session_policy(config: ServerConfig) -> JoinPolicy:
     """How its players are to be treated."""
-    return SessionPolicy(
+    return JoinPolicy(
         holds=config.join == "hold",
         hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
         wake_on_answer=config.wake_after == "answer",
@@ -91,12 +91,12 @@ def treatment(config: ServerConfig) -> Treatment:
     return Treatment(config.legacy_hold, config.transfer_as_login)
 
 
-def texts(server: ServerConfig) -> Texts:
+def texts(server: ServerConfig) -> Messages:
     """What a server's players read.
 
     :raises ConfigError: a text that cannot be.
     """
-    return Texts(server.texts, status_protocol=server.status_protocol, motd=server.motd)
+    return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
 def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> Admission:

@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
 from zeroscale.frontend.admission import Admission
-from zeroscale.frontend.interfaces import Place
-from zeroscale.frontend.messages import Texts
+from zeroscale.frontend.interfaces import Backend
+from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.output_buffer import OutputBuffer
@@ -73,7 +73,7 @@ class Change:
     plugin: PluginAdapter
     make_plugin: Callable[[], PluginAdapter]
     policy: LifecyclePolicy
-    texts: Texts
+    texts: Messages
     admission: Admission
     changed: Sequence[str]
     late: Sequence[str]
@@ -114,7 +114,7 @@ class Hosted:
         self._mirror = Mirror(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
         parts = self._parts(config, plugin, make_plugin, self._files, self._keep_files)
         self.lifecycle = ServerLifecycle(config.name, policy(config, plugin), parts)
-        self.place = Place(
+        self.place = Backend(
             self.lifecycle,
             texts(config) if self.speaks_minecraft else any_server.texts(config),
             session_policy(config),
@@ -210,9 +210,9 @@ class Hosted:
             # Even what could change at once would be for another protocol than is spoken there now.
             return f"from its next start on {', '.join(change.changed)}"
         self.lifecycle.apply_policy(change.policy)
-        self.place.texts = change.texts
+        self.place.messages = change.texts
         self.place.policy = session_policy(change.config)
-        self.place.treatment = treatment(change.config)
+        self.place.minecraft_options = treatment(change.config)
         if change.config.admission != former.admission:
             self.place.admission = change.admission
         late = change.late if self.is_to_be_another else ()
@@ -367,11 +367,11 @@ class Hosted:
         self._files, self._keep_files = files, keep_files
         self._records.move(self._world(change.plugin, files))
         self.address = self.place.host, self.place.port = change.config.server_host, change.config.server_port
-        self.place.sends = change.config.proxy_protocol.send
+        self.place.proxy_version = change.config.proxy_protocol.send
         self.lifecycle.apply_policy(policy(latest, change.plugin))
-        self.place.texts = texts(latest) if self.speaks_minecraft else any_server.texts(latest)
+        self.place.messages = texts(latest) if self.speaks_minecraft else any_server.texts(latest)
         self.place.policy = session_policy(latest)
-        self.place.treatment = treatment(latest)
+        self.place.minecraft_options = treatment(latest)
         self.place.admission = admission(latest, self._whole, files if self.speaks_minecraft else None)
         self.on_another()
 

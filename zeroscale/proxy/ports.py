@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IListeningPort
 
 from zeroscale.config.model import ServerConfig
 from zeroscale.errors import ConfigError
-from zeroscale.frontend.context import House
-from zeroscale.frontend.factory import Listener
-from zeroscale.frontend.interfaces import Place
+from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.factory import ConnectionFactory
+from zeroscale.frontend.interfaces import Backend
 from zeroscale.frontend.routing import Router, normalised
 from zeroscale.protocols.conversation import Conversation, Treatment
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -34,16 +34,16 @@ class Door:
     :ivar where: the value.
     """
 
-    def __init__(self, where: str, house: House) -> None:
+    def __init__(self, where: str, context: FrontendContext) -> None:
         """Opens nothing."""
         self.where = where
-        self._clock = house.reactor
+        self._clock = context.reactor
         self._servers: Sequence[Hosted] = ()
         self._router: Router[Hosted] = Router((), None)
         self._minecraft = False
         self._alone: Hosted | None = None
         self._forwarding = False
-        self._listener = Listener(house, self._converse, self._route)
+        self._listener = ConnectionFactory(context, self._make_conversation, self._route)
         self._ports: list[IListeningPort] = []
 
     async def open(self, reactor: Any) -> None:
@@ -67,7 +67,7 @@ class Door:
         self._router = Router(named, default)
         self._minecraft = any(server.speaks_minecraft for server in servers)
         self._forwarding = any(server.config.forwarding for server in servers)
-        self._listener.guards = not self._minecraft
+        self._listener.reject_header = not self._minecraft
         self._alone = None if self._minecraft else default
         self._listener.timeout = None if self._alone is None else self._alone.config.wake_timeout
         self._listener.health_check = [network for server in servers for network in health_check(server.config)]
@@ -77,11 +77,11 @@ class Door:
         """One of the servers is another one."""
         self.lead_to(self._servers)
 
-    def _route(self, host: str) -> Place | None:
+    def _route(self, host: str) -> Backend | None:
         server = self._router.route(host)
         return None if server is None else server.place
 
-    def _converse(self) -> Conversation:
+    def _make_conversation(self) -> Conversation:
         server = self._alone
         if server is not None:
             return any_server.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
@@ -89,19 +89,19 @@ class Door:
 
     def _treatment(self, host: str) -> Treatment:
         place = self._route(host)
-        return Treatment() if place is None else place.treatment
+        return Treatment() if place is None else place.minecraft_options
 
 
 class Doors:
     """All of them.
 
     :param reactor: listens.
-    :param house: what all connections share.
+    :param context: what all connections share.
     """
 
-    def __init__(self, reactor: Any, house: House) -> None:
+    def __init__(self, reactor: Any, context: FrontendContext) -> None:
         self._reactor = reactor
-        self._house = house
+        self._context = context
         self._doors: dict[str, Door] = {}
 
     async def open(self, plan: Plan) -> None:
@@ -113,7 +113,7 @@ class Doors:
         for where, servers in plan.items():
             if where in self._doors:
                 continue
-            door = self._doors[where] = Door(where, self._house)
+            door = self._doors[where] = Door(where, self._context)
             opened.append(door)
             door.lead_to(servers)
             try:

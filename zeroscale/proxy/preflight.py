@@ -17,7 +17,7 @@ from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.control import socket_path as paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
-from zeroscale.frontend.messages import Texts
+from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.server_files import GameFiles
 from zeroscale.plugins.loader import find_plugin
@@ -98,7 +98,7 @@ def _of_server(
     for where in server.listen:
         yield from _raised(f"{path}.listen", partial(listening.check, reactor, where))
     for name, text in server.texts.items():
-        yield from _raised(join(f"{path}.texts", name), partial(Texts, {name: text}))
+        yield from _raised(join(f"{path}.texts", name), partial(Messages, {name: text}))
     unknown = list(_raised(f"{path}.plugin", partial(find_plugin, server.plugin)))
     yield from unknown
     if not unknown:

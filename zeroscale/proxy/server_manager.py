@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ZeroscaleError
-from zeroscale.frontend.context import House
+from zeroscale.frontend.context import FrontendContext
 from zeroscale.proxy.managed_server import Hosted
 from zeroscale.proxy.ports import Doors, Plan, plan
 from zeroscale.status import ServerSnapshot
@@ -31,14 +31,14 @@ class Serving:
 
     :param config: what is to be served at first.
     :param reactor: listens, and is the clock.
-    :param house: what all connections share.
+    :param context: what all connections share.
     :param told: called with the name of a server of which something has changed.
     :param in_turn: has what is still to be done done, later. All else here is to be called in turn, too.
     :ivar servers: those that are served, by name.
     """
 
     def __init__(
-        self, config: Config, reactor: Any, house: House, told: Callable[[str], None], in_turn: InTurn
+        self, config: Config, reactor: Any, context: FrontendContext, told: Callable[[str], None], in_turn: InTurn
     ) -> None:
         """Makes them, and touches nothing.
 
@@ -48,7 +48,7 @@ class Serving:
         self._reactor = reactor
         self._told = told
         self._in_turn = in_turn
-        self._doors = Doors(reactor, house)
+        self._doors = Doors(reactor, context)
         self._leaving: dict[Hosted, Deferred[None]] = {}
         self._awaited: frozenset[str] = frozenset()
         self.servers: dict[str, Hosted] = {}

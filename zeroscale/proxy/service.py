@@ -17,8 +17,8 @@ from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import socket_path as paths
 from zeroscale.control.server import ControlServer
 from zeroscale.errors import ConfigError, ZeroscaleError
-from zeroscale.frontend.connection_limits import Newcomers
-from zeroscale.frontend.context import Evictable, House
+from zeroscale.frontend.connection_limits import PendingConnections
+from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.protocols.minecraft import packets as wire
 from zeroscale.proxy import preflight as checking
 from zeroscale.proxy.discovery import Complaints, Discovering, asked, with_described
@@ -93,14 +93,14 @@ class ProxyService:
         self._file = file
         self._began = reactor.seconds()
         self._relays = Relays(reactor, config.relay, self._relay_crashed)
-        self._house = House(
+        self._frontend = FrontendContext(
             reactor=reactor,
             relays=self._relays,
-            newcomers=_newcomers(config.limits),
+            pending_connections=_pending_connections(config.limits),
             handshake_timeout=config.limits.handshake_timeout,
-            answers_strangers=config.unknown_host == "answer",
+            answer_unknown_host=config.unknown_host == "answer",
         )
-        self._serving = Serving(config, reactor, self._house, self._told, self._in_turn)
+        self._serving = Serving(config, reactor, self._frontend, self._told, self._in_turn)
         self._watchers: dict[object, Callable[[str], None]] = {}
         self._notices = ServiceNotifier(
             reactor, service_manager_environment(), self._serving.views, self._relays.sign_of_life
@@ -206,8 +206,8 @@ class ProxyService:
             uptime=self._reactor.seconds() - self._began,
             servers=tuple(sorted(servers, key=lambda server: server.name)),
             relays=tuple(RelayReport(name=name, **asdict(sums)) for name, sums in self._relays.counters().items()),
-            pending_connections=len(self._house.newcomers),
-            unrouted=dict(self._house.strangers),
+            pending_connections=len(self._frontend.pending_connections),
+            unrouted=dict(self._frontend.unrouted),
         )
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
@@ -252,8 +252,8 @@ class ProxyService:
 
     def _follow(self, config: Config) -> list[str]:
         """What concerns all servers."""
-        self._house.answers_strangers = config.unknown_host == "answer"
-        self._house.handshake_timeout = config.limits.handshake_timeout
+        self._frontend.answer_unknown_host = config.unknown_host == "answer"
+        self._frontend.handshake_timeout = config.limits.handshake_timeout
         late = [name for name in NEXT_START_FIELDS if getattr(config, name) != getattr(self._begun_with, name)]
         changes = ["unknown_host: changed"] if config.unknown_host != self._base.unknown_host else []
         changes += [f"{name}: changes at the next start of zeroscale" for name in late]
@@ -338,5 +338,5 @@ def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer
     return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
-def _newcomers(limits: LimitsConfig) -> Newcomers[Evictable]:
-    return Newcomers(limits.per_address, limits.total, trusted(limits))
+def _pending_connections(limits: LimitsConfig) -> PendingConnections[EvictableConnection]:
+    return PendingConnections(limits.per_address, limits.total, trusted(limits))

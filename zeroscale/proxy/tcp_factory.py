@@ -12,7 +12,7 @@ from typing import Any
 from zeroscale.config import triggers
 from zeroscale.config.model import ServerConfig
 from zeroscale.frontend import http_page as web
-from zeroscale.frontend.messages import Texts
+from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes import command as ready_command
 from zeroscale.probes.base import Probe
@@ -52,12 +52,12 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
             return GenericConversation(recognise=recognise.matching(trigger.pattern))
 
 
-def texts(config: ServerConfig) -> Texts:
+def texts(config: ServerConfig) -> Messages:
     """What its clients read, where their protocol has words.
 
     :raises ConfigError: a text is wrong.
     """
-    return Texts({**web.TEXTS, **config.texts})
+    return Messages({**web.TEXTS, **config.texts})
 
 
 def probe(config: ServerConfig, reactor: Any) -> GenericProbe:
