@@ -1,7 +1,51 @@
-"""zeroscale: a scale-to-zero proxy. What a plugin's author needs is importable from here."""
+"""A scale-to-zero proxy. What authors of plugins need is importable from here; importing it is cheap."""
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.api import (
+    Adoptable,
+    Checkable,
+    Closable,
+    HasConsole,
+    HasFakeStatus,
+    HasProtocol,
+    HasReadyLine,
+    HasServerAddress,
+    InterruptibleStart,
+    LoadBalanced,
+    Pausable,
+    Plugin,
+    Remote,
+    ReportsOutput,
+    ReportsPauses,
+    ReportsPlayers,
+    ReportsStarts,
+    Signalable,
+    Waitable,
+)
 from zeroscale.status import Status
 from zeroscale.version import VERSION as __version__
 
-__all__ = ["PluginError", "Status", "__version__"]
+__all__ = [
+    "Adoptable",
+    "Checkable",
+    "Closable",
+    "HasConsole",
+    "HasFakeStatus",
+    "HasProtocol",
+    "HasReadyLine",
+    "HasServerAddress",
+    "InterruptibleStart",
+    "LoadBalanced",
+    "Pausable",
+    "Plugin",
+    "PluginError",
+    "Remote",
+    "ReportsOutput",
+    "ReportsPauses",
+    "ReportsPlayers",
+    "ReportsStarts",
+    "Signalable",
+    "Status",
+    "Waitable",
+    "__version__",
+]

@@ -1,7 +1,6 @@
-"""The kinds of server, one module each, and how one is found and constructed by its name.
+"""Find a plugin's class by its name, check it against the contract in `zeroscale.plugins.api`, and construct it.
 
-Nothing is imported before it is asked for, so that a plugin whose SDK is not installed is an error only for those
-who name it.
+Nothing is imported before it is named, so that a missing SDK is an error only where its plugin is used.
 """
 
 from __future__ import annotations
@@ -10,46 +9,72 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
+import pkgutil
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TypeVar
 
+from zeroscale import plugins
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.plugins.api import ABILITIES, Plugin
 
+T = TypeVar("T")
+
+DISTRIBUTION = "zeroscale-proxy"
 ENTRY_POINT_GROUP = "zeroscale.plugins"
 CLASS_NAME = "Server"
-PACKAGE = "zeroscale.plugins"
-BUILT_IN = ("command", "demo", "docker", "generic", "kubernetes", "minecraft", "systemd_unit", "wake_on_lan")
+HELPERS = frozenset({"api", "base", "loader", "support", "testing"})
+"""What in this package is not a plugin; everything else is one, by the name of its module or package."""
+
+PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?")
 
 
-def find_plugin(name: str) -> type[Any]:
-    """The plugin class of this name.
+def find_plugin(name: str) -> type[Plugin]:
+    """Return the class of a plugin.
 
-    :param name: a module's name in this package, an entry point's of group `zeroscale.plugins`, or the dotted path
-        of a module (that has a class `Server`) or of a class.
-    :raises ConfigError: there is none, or it cannot be imported: what is meant perhaps, or what mends it.
+    Built-in plugins come first, then entry points, then modules that are installed or on PYTHONPATH. For a module
+    whose name has no dot the current directory is not searched, since a game's directory may have the same name.
+
+    :param name: the name of a built-in plugin, of an entry point in the group `zeroscale.plugins`, of a module with a
+        class `Server`, or `module:Class`. Hyphens stand for underscores in the names of built-in plugins and modules.
+    :raises ConfigError: there is none, it cannot be imported, or it does not fit the contract.
     """
-    short = name.replace("-", "_")
-    if short in BUILT_IN:
-        return _class_in(_imported(f"{PACKAGE}.{short}", name), name)
+    module_name = name.replace("-", "_")
+    if module_name in built_in_plugins():
+        return _class_in(_import(f"{plugins.__name__}.{module_name}", name), name)
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _named(entry_point.value, name)
-    if "." in name or ":" in name:
-        return _named(name, name)
-    raise ConfigError(f"there is no plugin {name!r}{_perhaps(name, _known_names())}")
+        return _find_class(entry_point.value, name)
+    if not PATH.fullmatch(module_name):
+        raise ConfigError(f"there is no plugin {name!r}{_suggestion(name)}")
+    if re.split(r"[.:]", module_name)[0] in sys.stdlib_module_names:
+        raise ConfigError(
+            f"there is no plugin {name!r}, only a module of Python's standard library of that name{_suggestion(name)}"
+        )
+    return _find_class(module_name, name)
+
+
+def built_in_plugins() -> list[str]:
+    """Return the names of the plugins in this package, sorted, without importing any."""
+    return sorted({module.name for module in pkgutil.iter_modules(plugins.__path__)} - HELPERS)
 
 
 def construct(
-    plugin_class: type[Any], positional: Sequence[str], keywords: Mapping[str, Any], offered: Mapping[str, object]
-) -> Any:
-    """A plugin's `Server`, constructed.
+    plugin_class: type[T], positional: Sequence[str], keywords: Mapping[str, object], offered: Mapping[str, object]
+) -> T:
+    """Construct a plugin.
 
-    :param plugin_class: what `find_plugin` found.
-    :param positional: the user's positional values.
-    :param keywords: the user's keyword values.
-    :param offered: what a constructor gets that names it, unless the user has given it another value.
-    :raises ConfigError: the values do not fit the constructor, or it raised.
+    :param plugin_class: what `find_plugin` returned.
+    :param positional: the user's positional arguments.
+    :param keywords: the user's keyword arguments.
+    :param offered: arguments that are passed if the constructor has them and the user has not given them.
+    :raises ConfigError: the arguments do not fit the constructor, or it raised an exception.
     """
     where = plugin_class.__module__.removesuffix(".server")
     try:
@@ -64,97 +89,190 @@ def construct(
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     for keyword in keywords:
         if keyword not in named and not takes_any:
-            valid = sorted(named - offered.keys())
-            close = difflib.get_close_matches(keyword, valid, n=1)
+            close = difflib.get_close_matches(keyword, sorted(named - offered.keys()), n=1)
             raise ConfigError(
                 f"{where} has no argument {keyword!r}: "
                 + (f"did you mean {close[0]!r}? It takes " if close else "it takes ")
-                + _taken(named, offered)
+                + _listed(named, offered)
             )
     try:
         given = signature.bind_partial(*positional, **keywords).arguments.keys()
         values = {key: value for key, value in offered.items() if key in named and key not in given}
         signature.bind(*positional, **keywords, **values)
     except TypeError as error:
-        raise ConfigError(f"{where}: its arguments do not fit: {error}; it takes {_taken(named, offered)}") from error
+        raise ConfigError(f"{where}: its arguments do not fit: {error}; it takes {_listed(named, offered)}") from error
     try:
         return plugin_class(*positional, **keywords, **values)
     except Exception as error:
-        raise ConfigError(f"{where}: {_in_words(error)}") from error
+        raise ConfigError(f"{where}: {_describe(error)}") from error
 
 
-def _taken(named: Collection[str], offered: Mapping[str, object]) -> str:
+def _listed(named: Collection[str], offered: Mapping[str, object]) -> str:
     return ", ".join(sorted(set(named) - offered.keys())) or "none"
 
 
-def _named(path: str, name: str) -> type[Any]:
-    """The class that a dotted path means: `module:Class`, `module.Class`, or a module with a `Server`."""
-    if not re.fullmatch(r"\w+(\.\w+)*(:\w+)?", path):
-        raise ConfigError(f"plugin {name!r}: {path!r} is no dotted path of a module or class")
-    module_name, _, class_name = path.partition(":")
-    if class_name:
-        return _class_in(_imported(module_name, name), name, class_name)
+def requirement_for(module: str) -> str:
+    """Return what to give to `pip install` for a missing module, such as `aiodocker>=0.27` for `aiodocker`.
+
+    The version is the one that the metadata of this distribution demands. Where the metadata cannot be read or does
+    not name the module, the result is the name of its top package.
+    """
+    top = module.partition(".")[0]
     try:
-        found = importlib.util.find_spec(module_name) is not None
-    except ModuleNotFoundError:  # what stands before a dot is no package
-        found = False
-    except Exception as error:
-        raise ConfigError(f"plugin {name!r} cannot be imported: {_in_words(error)}") from error
-    if found:
-        return _class_in(_imported(module_name, name), name)
+        requirements = metadata.requires(DISTRIBUTION) or []
+    except Exception:  # not installed as a distribution, or its metadata is damaged
+        requirements = []
+    for requirement in requirements:
+        found = re.match(r"([\w.-]+)\s*(?:\[.*?\])?\s*\(?([^;)]*)", requirement)
+        if found is not None and re.sub(r"[-_.]+", "_", found[1]).lower() == top.lower():
+            return found[1] + found[2].replace(" ", "")
+    return top
+
+
+def _find_class(path: str, name: str) -> type[Plugin]:
+    """Return the class for `module:Class`, `module.Class`, or a module with a class `Server`."""
+    if not PATH.fullmatch(path):
+        raise ConfigError(f"plugin {name!r}: {path!r} is not the path of a module or class")
+    module_name, _, class_name = path.partition(":")
+    if "." not in module_name:
+        with _current_directory_not_searched():
+            return _class_in(_import(module_name, name), name, class_name or CLASS_NAME)
+    if class_name or _exists(module_name, name):
+        return _class_in(_import(module_name, name), name, class_name or CLASS_NAME)
     parent, _, class_name = module_name.rpartition(".")
-    return _class_in(_imported(parent, name), name, class_name)
+    return _class_in(_import(parent, name), name, class_name)
 
 
-def _imported(module_name: str, name: str) -> Any:
+def _exists(module_name: str, name: str) -> bool:
+    try:
+        return module_name in sys.modules or importlib.util.find_spec(module_name) is not None
+    except ModuleNotFoundError:  # what is before a dot is not a package
+        return False
+    except Exception as error:
+        raise ConfigError(f"plugin {name!r} cannot be imported: {_describe(error)}") from error
+
+
+def _import(module_name: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
-        if module_name == missing or module_name.startswith(f"{missing}."):
+        if module_name != missing and not module_name.startswith(f"{missing}."):
+            needed = requirement_for(missing)
             raise ConfigError(
-                f"there is no plugin {name!r}, for there is no module {missing!r}{_perhaps(name, _known_names())}; "
-                "is it installed, or its directory in PYTHONPATH?"
+                f"plugin {name} needs {needed}, which is not installed: pip install {shlex.quote(needed)}"
+            ) from error
+        here = next((path for path in (f"{missing}.py", missing) if Path(path).exists()), None)
+        if here is not None:
+            raise ConfigError(
+                f"there is no plugin {name!r}: ./{here} is not used, since the current directory is not searched; "
+                "to use it, add its directory to PYTHONPATH"
             ) from None
-        mend = f"'zeroscale[{name}]'" if name in _extras() else missing
-        raise ConfigError(f"plugin {name!r} needs {missing}, which is not installed: pip install {mend}") from error
+        if "." not in name and name not in _known_names():
+            raise ConfigError(f"there is no plugin {name!r}{_suggestion(name)}") from None
+        raise ConfigError(
+            f"there is no plugin {name!r}: no module {missing!r} is installed or on PYTHONPATH{_suggestion(name, '; ')}"
+        ) from None
     except Exception as error:
-        raise ConfigError(f"plugin {name!r} cannot be imported: {_in_words(error)}") from error
+        raise ConfigError(f"plugin {name!r} cannot be imported: {_describe(error)}") from error
 
 
-def _class_in(module: Any, name: str, class_name: str = CLASS_NAME) -> type[Any]:
+@contextmanager
+def _current_directory_not_searched() -> Iterator[None]:
+    """Take the current directory off `sys.path`, unless PYTHONPATH names it or a package installed from it does.
+
+    Python adds it by itself: as the first entry with `python -m`, and for an empty entry of PYTHONPATH.
+    """
+    removed = [(index, sys.path[index]) for index in _implicit_entries()]
+    for index, _ in reversed(removed):
+        del sys.path[index]
+    try:
+        yield
+    finally:
+        for index, entry in removed:
+            sys.path.insert(index, entry)
+
+
+def _implicit_entries() -> list[int]:
+    """Return the indices in `sys.path` at which the current directory is that Python itself has added."""
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:  # it has been deleted
+        here = ""
+    value = os.environ.get("PYTHONPATH")
+    on_pythonpath = value.split(os.pathsep) if value else []
+    empty = [index for index, entry in enumerate(sys.path) if not entry]
+    if any(entry and os.path.realpath(entry) == here for entry in on_pythonpath):
+        return empty
+    added = (sys.path[:1] == [here]) + ("" in on_pythonpath)
+    return sorted(empty + [index for index, entry in enumerate(sys.path) if entry and entry == here][:added])
+
+
+def _class_in(module: ModuleType, name: str, class_name: str = CLASS_NAME) -> type[Plugin]:
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        nor = ", and no module of this name" if hasattr(module, "__path__") else ""
-        raise ConfigError(f"plugin {name!r}: {module.__name__} has no class {class_name}{nor}")
-    for method in ("start", "stop"):
-        if not callable(getattr(found, method, None)):
-            raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is none, it has no {method}()")
+        nor = ", and there is no module of this name" if hasattr(module, "__path__") and "." in name else ""
+        raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{nor}")
+    mistakes = list(_contract_mistakes(found))
+    if mistakes:
+        raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is not a plugin: {'; '.join(mistakes)}")
     return found
 
 
-def _known_names() -> list[str]:
-    """Return the names of the built-in plugins and of the entry points, without importing any."""
-    return sorted({*BUILT_IN, *(entry_point.name for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP))})
+def _contract_mistakes(found: type) -> Iterator[str]:
+    """Compare a class's methods with those of the Protocols in `zeroscale.plugins.api`."""
+    for protocol in (Plugin, *ABILITIES):
+        for method, wanted in vars(protocol).items():
+            if method.startswith("_") or not inspect.isfunction(wanted):
+                continue
+            mistake = _method_mistake(found, method, wanted, required=protocol is Plugin)
+            if mistake is not None:
+                is_async = "async " if inspect.iscoroutinefunction(wanted) else ""
+                signature = str(inspect.signature(wanted)).replace("'", "").replace(", /", "")
+                yield f"{mistake} (write: {is_async}def {method}{signature})"
 
 
-def _extras() -> list[str]:
+def _method_mistake(found: type, method: str, wanted: FunctionType, *, required: bool) -> str | None:
+    if required and not callable(getattr(found, method, None)):
+        return f"it has no {method}()"
+    actual = inspect.getattr_static(found, method, None)
+    arguments: list[None] = [None] * len(inspect.signature(wanted).parameters)
+    if isinstance(actual, staticmethod):
+        del arguments[0]
+    function = actual.__func__ if isinstance(actual, staticmethod | classmethod) else actual
+    if not inspect.isfunction(function):  # None, a property, or a callable object, of which nothing is known
+        return None
     try:
-        return metadata.metadata("zeroscale").get_all("Provides-Extra") or []
-    except metadata.PackageNotFoundError:
-        return []
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        return f"{method}{inspect.signature(function)} has the wrong arguments: {error}"
+    if inspect.iscoroutinefunction(wanted):
+        return None if _may_be_awaited(function) else f"{method}() is not async"
+    return f"{method}() must not be async" if inspect.iscoroutinefunction(function) else None
 
 
-def _perhaps(name: str, known: Iterable[str]) -> str:
-    known = list(known)
+def _may_be_awaited(function: FunctionType) -> bool:
+    returns = str(function.__annotations__.get("return", ""))
+    return inspect.iscoroutinefunction(inspect.unwrap(function)) or bool(
+        re.search("Awaitable|Coroutine|Future|Task", returns)
+    )
+
+
+def _known_names() -> list[str]:
+    entry_points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return sorted({*built_in_plugins(), *(entry_point.name for entry_point in entry_points)})
+
+
+def _suggestion(name: str, before: str = ": ") -> str:
+    """Return the plugin that was perhaps meant, or else all of them, as the end of a message."""
+    known = [each for each in _known_names() if each != name]
     close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f": did you mean {close[0]!r}?"
-    return f": there are {', '.join(known)}" if known else ""
+    return f"{before}did you mean {close[0]!r}?" if close else f"{before}there are {', '.join(known)}"
 
 
-def _in_words(error: Exception) -> str:
-    said = " ".join(str(error).split())
+def _describe(error: Exception) -> str:
+    """Return an exception as one line, with its type unless it is ours."""
+    text = " ".join(str(error).split())
     if isinstance(error, ZeroscaleError):
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

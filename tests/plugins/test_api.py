@@ -1,0 +1,78 @@
+"""The plugin contract: what zeroscale exports, and that it agrees with the adapter and with the built-in plugins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from processes import Program, python
+
+import zeroscale
+from zeroscale.plugins import api
+from zeroscale.plugins.loader import built_in_plugins, find_plugin
+
+ADAPTER = (Path(zeroscale.__file__).parent / "lifecycle" / "plugin_adapter.py").read_text()
+
+
+def names_of(protocol: type) -> set[str]:
+    """Return the names of the attributes and methods that a Protocol demands."""
+    return {name for name in {*vars(protocol), *get_type_hints(protocol)} if not name.startswith("_")}
+
+
+CONTRACT = {name for protocol in (api.Plugin, *api.ABILITIES) for name in names_of(protocol)}
+
+
+class Smallest:
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+def test_a_class_with_start_and_stop_is_a_plugin_without_optional_abilities() -> None:
+    plugin: zeroscale.Plugin = Smallest()
+    assert isinstance(plugin, zeroscale.Plugin)
+    assert not any(isinstance(plugin, ability) for ability in api.ABILITIES)
+
+
+def test_an_attribute_that_is_none_is_no_ability() -> None:
+    class Server(Smallest):
+        wait = None
+
+    assert not isinstance(Server(), zeroscale.Waitable)
+
+
+def test_every_protocol_is_exported() -> None:
+    for protocol in (api.Plugin, *api.ABILITIES):
+        assert getattr(zeroscale, protocol.__name__) is protocol
+        assert protocol.__name__ in zeroscale.__all__
+
+
+def test_the_adapter_uses_what_is_in_the_contract_and_nothing_else() -> None:
+    used = set(re.findall(r'getattr\((?:self\._)?plugin, "(\w+)"', ADAPTER))
+    used |= set(re.findall(r'self\._(?:call|set)\("(\w+)"', ADAPTER))
+    used |= set(re.findall(r"self\._plugin\.(\w+)", ADAPTER))
+    assert used == CONTRACT
+
+
+@pytest.mark.parametrize("name", built_in_plugins())
+def test_a_built_in_plugin_is_one(name: str) -> None:
+    assert issubclass(find_plugin(name), api.Plugin)
+
+
+def test_importing_zeroscale_is_cheap() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import zeroscale\n"
+        "for name in sorted(set(sys.modules) - before):\n"
+        "    if name.split('.')[0] in ('zeroscale', 'asyncio', 'logging', 'pathlib', 'twisted', 'pytest'): print(name)"
+    )
+    with Program(python("-c", code)) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == [
+        "zeroscale",
+        "zeroscale.errors",
+        "zeroscale.plugins",
+        "zeroscale.plugins.api",
+        "zeroscale.status",
+        "zeroscale.version",
+    ]
