@@ -28,9 +28,9 @@ from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.lifecycle.stats import StatsRecorder
-from zeroscale.protocols.conversation import Component, Conversation, StatusReply, Treatment
+from zeroscale.protocols.conversation import Component, Conversation, MinecraftOptions, StatusReply
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
-from zeroscale.protocols.tcp import GenericConversation
+from zeroscale.protocols.tcp import TcpConversation
 from zeroscale.relay import Outcome, Report
 from zeroscale.relay.base import Ending
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
@@ -449,7 +449,7 @@ class Scene:
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, total, trusted)
         self.context = FrontendContext(self.reactor, self.relays, pending_connections, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
-        self._make_conversation = make_conversation or (GenericConversation if generic else self._minecraft)
+        self._make_conversation = make_conversation or (TcpConversation if generic else self._minecraft)
         self.listener = ConnectionFactory(
             self.context,
             self._make_conversation,
@@ -462,7 +462,7 @@ class Scene:
         self._attempts: list[Attempt] = []
 
     def _minecraft(self) -> Conversation:
-        return MinecraftConversation(treatment=lambda _: Treatment(**self._conversation))
+        return MinecraftConversation(minecraft_options=lambda _: MinecraftOptions(**self._conversation))
 
     def connect(self, host: str = "203.0.113.7") -> Transport:
         """A new client."""

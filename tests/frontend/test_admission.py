@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from zeroscale.access_lists import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
 from zeroscale.frontend.admission import Admission, Limits, Rules, claim_of, judge
 from zeroscale.frontend.messages import Messages
-from zeroscale.minecraft.player_lists import GameLists
-from zeroscale.minecraft.server_files import GameFiles
-from zeroscale.protocols.conversation import Component, LoginRequested, Opened
-from zeroscale.protocols.minecraft.text_component import plain, spelled_out
+from zeroscale.minecraft.player_lists import PlayerLists
+from zeroscale.minecraft.server_files import ServerFiles
+from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested
+from zeroscale.protocols.minecraft.text_component import plain, with_fallbacks
 from zeroscale.status import ServerSnapshot, Status
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ ELSEWHERE = "198.51.100.7"
 @pytest.fixture(scope="module")
 def lists() -> ServerLists:
     """What a server has written; its whitelist is off."""
-    return GameLists(GameFiles(FIXTURES)).read()
+    return PlayerLists(ServerFiles(FIXTURES)).read()
 
 
 def who(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> Claim:
@@ -198,12 +198,12 @@ def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
         "Your ban will be removed on 2026-01-01 at 00:00:00 UTC"
     )
     assert plain(words(address)) == ("Your IP address is banned from this server.\nReason: Banned by an operator.")
-    assert "translate" not in str(spelled_out(words(tim)))
+    assert "translate" not in str(with_fallbacks(words(tim)))
 
 
 def login(name: str = "Zoe", uuid: str | None = STRANGER) -> LoginRequested:
     """A player."""
-    return LoginRequested(769, "play.example.org", 25565, name, uuid, transfer=False, patience=None)
+    return LoginRequested(769, "play.example.org", 25565, name, uuid, transfer=False, max_hold=None)
 
 
 def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
@@ -213,7 +213,7 @@ def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
 
 def test_who_somebody_says_to_be() -> None:
     assert claim_of(login(), ELSEWHERE) == who("Zoe")
-    assert claim_of(Opened(), ELSEWHERE) == Claim("", None, ELSEWHERE)
+    assert claim_of(ClientRecognised(), ELSEWHERE) == Claim("", None, ELSEWHERE)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -241,7 +241,7 @@ def test_bans_end_by_the_wall_clock(lists: ServerLists) -> None:
 
 
 def rate(
-    admission: Admission, count: int, event: LoginRequested | Opened, seen: ServerSnapshot, at: float = 0.0
+    admission: Admission, count: int, event: LoginRequested | ClientRecognised, seen: ServerSnapshot, at: float = 0.0
 ) -> int:
     """How many of so many logins are let in."""
     refusals = [admission.check_login(event, ELSEWHERE, seen, at) for _ in range(count)]
@@ -259,8 +259,8 @@ def test_logins_have_a_limit_whatever_the_server_does() -> None:
 
 def test_connections_that_are_no_logins_have_none_where_they_wake_nothing() -> None:
     admission = Admission(limits=Limits(logins=1, wakes=2))
-    assert rate(admission, 100, Opened(), view(Status.running)) == 100
-    assert rate(admission, 5, Opened(), view()) == 2
+    assert rate(admission, 100, ClientRecognised(), view(Status.running)) == 100
+    assert rate(admission, 5, ClientRecognised(), view()) == 2
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
 ) -> None:
     (tmp_path / "server.properties").write_text("white-list=true\n")
     (tmp_path / "whitelist.json").write_text("[]")
-    scene = make_scene(admission=Admission(lists=GameLists(GameFiles(tmp_path)).read))
+    scene = make_scene(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read))
     refused = scene.player("Steve")
     assert b"multiplayer.disconnect.not_whitelisted" in refused.received
     assert scene.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")

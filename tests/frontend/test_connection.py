@@ -28,9 +28,9 @@ from zeroscale.access_lists import Names
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection import GUARD_QUIET, LINGER
 from zeroscale.frontend.decision import JoinPolicy
-from zeroscale.protocols import sniffing as recognise
+from zeroscale.protocols import sniffing
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
-from zeroscale.protocols.tcp import GenericConversation, HttpConversation
+from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.relay import Outcome
 from zeroscale.status import ClientInfo, Status
 
@@ -370,7 +370,7 @@ def test_early_bytes_are_bounded_and_never_lost(generic: Scene) -> None:
     for begin in range(0, len(sent), 4096):
         client.send(sent[begin : begin + 4096])
     assert not client.reading
-    assert len(client.protocol.conversation.kept) == 65536
+    assert len(client.protocol.conversation.replay_bytes) == 65536
     generic.advance(100)
     assert not client.closed
     generic.become(Status.running)
@@ -420,7 +420,7 @@ def test_a_full_generic_client_is_read_again_so_that_it_is_closed_in_peace(gener
 
 def showing(make_scene: MakeScene, **options: Any) -> Scene:
     """A server that TLS clients wake, within 3 s."""
-    return make_scene(make_conversation=lambda: GenericConversation(recognise=recognise.tls), timeout=3.0, **options)
+    return make_scene(make_conversation=lambda: TcpConversation(sniffer=sniffing.tls), timeout=3.0, **options)
 
 
 def test_a_client_that_shows_itself_wakes_and_all_it_said_is_kept(make_scene: MakeScene) -> None:

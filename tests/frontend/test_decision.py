@@ -19,7 +19,7 @@ from zeroscale.frontend.decision import (
     may_retry,
     would_wake,
 )
-from zeroscale.protocols.conversation import LoginRequested, Opened, PingRequested, StatusRequested
+from zeroscale.protocols.conversation import ClientRecognised, LoginRequested, PingRequested, StatusRequested
 from zeroscale.status import ServerSnapshot, Status
 
 NOW = 1000.0
@@ -29,10 +29,10 @@ ANSWERING = JoinPolicy(holds=True, hold_limit=300.0, wake_on_answer=True)
 STATUS = StatusRequested(protocol=769, host="play.example.org", port=25565)
 
 
-def login(patience: float | None = None) -> LoginRequested:
+def login(max_hold: float | None = None) -> LoginRequested:
     """A player of some version."""
     return LoginRequested(
-        protocol=769, host="play.example.org", port=25565, name="Steve", uuid=None, transfer=False, patience=patience
+        protocol=769, host="play.example.org", port=25565, name="Steve", uuid=None, transfer=False, max_hold=max_hold
     )
 
 
@@ -65,7 +65,7 @@ def test_no_ping_ever_wakes(question: ClientEvent, status: Status, policy: JoinP
     )
 
 
-@pytest.mark.parametrize("client", [login(), login(0.0), login(27.0), Opened()])
+@pytest.mark.parametrize("client", [login(), login(0.0), login(27.0), ClientRecognised()])
 @pytest.mark.parametrize("policy", [HOLDING, KICKING, ANSWERING])
 def test_who_wants_in_is_let_in_while_it_runs(client: ClientEvent, policy: JoinPolicy) -> None:
     assert decide(client, view(Status.running), policy, NOW) == RelayDecision()
@@ -78,14 +78,14 @@ def test_who_wants_in_is_let_in_while_it_runs(client: ClientEvent, policy: JoinP
         (login(), HOLDING, HoldDecision(300.0)),
         (login(27.0), HOLDING, HoldDecision(27.0)),
         (login(400.0), HOLDING, HoldDecision(300.0)),
-        (Opened(), HOLDING, HoldDecision(300.0)),
+        (ClientRecognised(), HOLDING, HoldDecision(300.0)),
         (login(0.0), HOLDING, RefuseDecision(wakes=True)),
         (login(), KICKING, RefuseDecision(wakes=True)),
-        (Opened(), KICKING, RefuseDecision(wakes=True)),
+        (ClientRecognised(), KICKING, RefuseDecision(wakes=True)),
         (login(), ANSWERING, HoldDecision(300.0, once_answered=True)),
         (login(27.0), ANSWERING, HoldDecision(27.0)),
         (login(0.0), ANSWERING, RefuseDecision(wakes=True)),
-        (Opened(), ANSWERING, HoldDecision(300.0)),
+        (ClientRecognised(), ANSWERING, HoldDecision(300.0)),
         (login(), JoinPolicy(False, 300.0, True), RefuseDecision(wakes=True, once_answered=True)),
         (login(27.0), JoinPolicy(False, 300.0, True), RefuseDecision(wakes=True)),
     ],
@@ -107,7 +107,7 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
     failed = view(Status.failed, retry_at)
     assert may_retry(failed, NOW) is again
     assert decide(login(), failed, HOLDING, NOW) == (HoldDecision(300.0) if again else RefuseDecision(wakes=False))
-    assert decide(Opened(), failed, KICKING, NOW) == RefuseDecision(wakes=again)
+    assert decide(ClientRecognised(), failed, KICKING, NOW) == RefuseDecision(wakes=again)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -123,7 +123,7 @@ def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str
     verdict = Refusal("banned", "in banned-players.json", "You are banned")
     expected = RefuseDecision(wakes=False, word="banned", verdict=verdict)
     assert decide(login(), view(status, lockout=lockout), HOLDING, NOW, verdict) == expected
-    assert decide(Opened(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected
+    assert decide(ClientRecognised(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected
 
 
 @pytest.mark.parametrize("status", Status)

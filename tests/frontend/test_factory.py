@@ -13,7 +13,7 @@ from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Relays
 from zeroscale.protocols.conversation import Conversation
-from zeroscale.protocols.tcp import GenericConversation
+from zeroscale.protocols.tcp import TcpConversation
 
 
 class NoRelays(Relays):
@@ -34,7 +34,7 @@ def client(listener: ConnectionFactory) -> ClientConnection:
 
 def test_who_is_held_is_bounded_as_who_is_new_but_counted_apart() -> None:
     shared = context(per_address=2)
-    listener = ConnectionFactory(shared, GenericConversation, lambda host: None)
+    listener = ConnectionFactory(shared, TcpConversation, lambda host: None)
     held = [client(listener) for _ in range(3)]
     assert [each.take_hold_slot() for each in held] == [True, True, False]
     assert len(shared.pending_connections) == 0
@@ -46,10 +46,10 @@ def test_those_to_come_are_made_as_it_is_told_last() -> None:
     made: list[Conversation] = []
 
     def make_conversation() -> Conversation:
-        made.append(GenericConversation())
+        made.append(TcpConversation())
         return made[-1]
 
-    listener = ConnectionFactory(context(), GenericConversation, lambda host: None)
+    listener = ConnectionFactory(context(), TcpConversation, lambda host: None)
     before = client(listener)
     listener.make_conversation = make_conversation
     after = client(listener)

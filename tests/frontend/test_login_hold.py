@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from zeroscale.errors import ProtocolError
 from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, LoginHold
 from zeroscale.protocols.conversation import HoldAnswered
-from zeroscale.protocols.tcp import GenericConversation
+from zeroscale.protocols.tcp import TcpConversation
 
 
-class Asked(GenericConversation):
+class Asked(TcpConversation):
     """Answers are what is received, a byte each."""
 
     def __init__(self, *, asks: bool = True, early: bool = False) -> None:

@@ -27,7 +27,7 @@ from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
-from zeroscale.protocols.tcp import GenericConversation
+from zeroscale.protocols.tcp import TcpConversation
 from zeroscale.relay import Relays
 from zeroscale.status import Status
 from zeroscale.system.endpoints import listen
@@ -111,7 +111,7 @@ class Scene:
         policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
         self.route_to = Backend(self.server, Messages(), policy, Admission(), host, port, self.counts)
-        make_conversation = GenericConversation if generic else MinecraftConversation
+        make_conversation = TcpConversation if generic else MinecraftConversation
         self.listener = _Recording(self.context, make_conversation, lambda host: self.route_to)
         self.backend = backend
         self.ports: list[Any] = []
@@ -321,7 +321,7 @@ async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> N
         for _ in range(20):
             await deferLater(reactor, 0)
             pushed += peer.push(sent[pushed:])
-        assert len(scene.clients[0].conversation.kept) <= 2 * 65536
+        assert len(scene.clients[0].conversation.replay_bytes) <= 2 * 65536
         assert pushed < len(sent)
         scene.server.become(Status.running)
         backend = await scene.accept()

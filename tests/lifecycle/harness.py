@@ -182,10 +182,10 @@ class FakeReadiness:
     def run(self) -> Deferred[ProbeResult]:
         return self.ran
 
-    def hurry(self) -> None:
+    def ready_line_seen(self) -> None:
         self.hurried += 1
 
-    def lineless(self) -> None:
+    def ready_line_missed(self) -> None:
         self.linelessly += 1
 
 
@@ -195,14 +195,14 @@ class FakeRecords:
         self.crashes = 0
         self.estimate: float | None = None
 
-    def started(self, seconds: float) -> None:
+    def record_start(self, seconds: float) -> None:
         self.starts.append(seconds)
 
-    def crashed(self, reason: str) -> int:
+    def record_crash(self, reason: str) -> int:
         self.crashes += 1
         return self.crashes
 
-    def cleared(self) -> None:
+    def clear_crashes(self) -> None:
         self.crashes = 0
 
 

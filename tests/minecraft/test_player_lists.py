@@ -14,8 +14,8 @@ import pytest
 
 from zeroscale.access_lists import Ban, Claim, Roll, offline_uuid
 from zeroscale.minecraft import player_lists as gamelists
-from zeroscale.minecraft.player_lists import GameLists
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.player_lists import PlayerLists
+from zeroscale.minecraft.server_files import ServerFiles
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
 LISTS = ["whitelist.json", "ops.json", "usercache.json", "banned-players.json", "banned-ips.json"]
@@ -32,16 +32,16 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def lists(directory: Path) -> GameLists:
+def lists(directory: Path) -> PlayerLists:
     """Its lists."""
-    return GameLists(GameFiles(directory))
+    return PlayerLists(ServerFiles(directory))
 
 
 def names(roll: Roll) -> list[str]:
     return [player.name for player in roll]
 
 
-def test_what_a_real_server_writes(lists: GameLists) -> None:
+def test_what_a_real_server_writes(lists: PlayerLists) -> None:
     read = lists.read()
     assert read.enforces_whitelist
     assert names(read.whitelist) == ["Ada", "Bob"]
@@ -61,7 +61,7 @@ def test_what_a_real_server_writes(lists: GameLists) -> None:
 
 @pytest.mark.parametrize(("said", "on"), [("true", True), ("TRUE", True), ("false", False), ("", False)])
 def test_the_whitelist_is_on_where_server_properties_says_so(
-    directory: Path, lists: GameLists, said: str, on: bool
+    directory: Path, lists: PlayerLists, said: str, on: bool
 ) -> None:
     (directory / "server.properties").write_text(f"white-list={said}\n")
     assert lists.read().enforces_whitelist is on
@@ -69,14 +69,14 @@ def test_the_whitelist_is_on_where_server_properties_says_so(
 
 
 def test_a_directory_without_any_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read = GameLists(GameFiles(tmp_path)).read()
+    read = PlayerLists(ServerFiles(tmp_path)).read()
     assert not read.enforces_whitelist
     assert [len(roll) for roll in (read.whitelist, read.operators, read.known, read.bans)] == [0, 0, 0, 0]
     assert not read.address_bans
     assert caplog.messages == []
 
 
-def test_a_whitelist_that_is_on_and_not_there_lets_the_real_server_judge(directory: Path, lists: GameLists) -> None:
+def test_a_whitelist_that_is_on_and_not_there_lets_the_real_server_judge(directory: Path, lists: PlayerLists) -> None:
     (directory / "whitelist.json").unlink()
     assert not lists.read().enforces_whitelist
     (directory / "whitelist.json").write_text("[]")  # an empty one lets nobody in, as the game has it
@@ -86,7 +86,7 @@ def test_a_whitelist_that_is_on_and_not_there_lets_the_real_server_judge(directo
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("content", [b'[{"uuid": ', b'{"Ada": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
 def test_a_broken_file_says_nothing_and_costs_one_line(
-    directory: Path, lists: GameLists, caplog: pytest.LogCaptureFixture, name: str, content: bytes
+    directory: Path, lists: PlayerLists, caplog: pytest.LogCaptureFixture, name: str, content: bytes
 ) -> None:
     (directory / name).write_bytes(content)
     with caplog.at_level(logging.WARNING):
@@ -108,7 +108,7 @@ def test_a_broken_file_says_nothing_and_costs_one_line(
 
 @pytest.mark.parametrize("name", LISTS)
 def test_what_is_no_file_or_too_long_blocks_nobody(
-    directory: Path, lists: GameLists, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+    directory: Path, lists: PlayerLists, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (directory / name).unlink()
     os.mkfifo(directory / name)
@@ -121,7 +121,7 @@ def test_what_is_no_file_or_too_long_blocks_nobody(
     assert "longer than 100 bytes" in caplog.text
 
 
-def test_an_entry_that_is_none_is_left_out(directory: Path, lists: GameLists) -> None:
+def test_an_entry_that_is_none_is_left_out(directory: Path, lists: PlayerLists) -> None:
     entries: list[object] = [
         1,
         None,
@@ -141,7 +141,7 @@ def test_an_entry_that_is_none_is_left_out(directory: Path, lists: GameLists) ->
 
 
 @pytest.mark.parametrize("expires", ["forever", "", None, 5, "tomorrow", "2026-01-01", "0001-01-01 00:00:00 +1400"])
-def test_what_is_no_date_is_no_end(directory: Path, lists: GameLists, expires: object) -> None:
+def test_what_is_no_date_is_no_end(directory: Path, lists: PlayerLists, expires: object) -> None:
     entry = {"uuid": offline_uuid("Eve"), "name": "Eve", "expires": expires, "reason": "x" * 5000}
     (directory / "banned-players.json").write_text(json.dumps([entry]))
     (player,) = lists.read().bans
@@ -149,7 +149,7 @@ def test_what_is_no_date_is_no_end(directory: Path, lists: GameLists, expires: o
 
 
 def test_an_edited_file_counts_at_once_and_an_untouched_one_is_not_read_again(
-    directory: Path, lists: GameLists
+    directory: Path, lists: PlayerLists
 ) -> None:
     before = lists.read()
     assert lists.read().operators is before.operators

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroscale.minecraft.server_files import GameFiles, parse_properties, read_properties, session_lock_holder
+from zeroscale.minecraft.server_files import ServerFiles, parse_properties, read_properties, session_lock_holder
 
 VANILLA = """#Minecraft server properties
 #Mon Nov 23 20:04:11 UTC 2026
@@ -100,7 +100,7 @@ def test_both_encodings_of_the_game(tmp_path: Path, encoding: str) -> None:
 
 def test_a_whole_directory(tmp_path: Path) -> None:
     (tmp_path / "server.properties").write_text(VANILLA)
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     assert files.server_port == 25575
     assert files.motd == "\u00a7aA Minecraft: Server\u00a7r\nsecond line"
     assert files.max_players == 40
@@ -113,7 +113,7 @@ def test_a_whole_directory(tmp_path: Path) -> None:
 
 
 def test_no_directory_at_all(tmp_path: Path) -> None:
-    files = GameFiles(tmp_path / "missing")
+    files = ServerFiles(tmp_path / "missing")
     assert files.properties == {}
     assert files.server_port is None
     assert files.motd is None
@@ -132,19 +132,19 @@ def test_no_directory_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["", "x", "0", "65536", "-1", "1.5", "\u0661", "9" * 5000])
 def test_a_port_that_is_none_says_nothing(tmp_path: Path, value: str) -> None:
     (tmp_path / "server.properties").write_text(f"server-port={value}")
-    assert GameFiles(tmp_path).server_port is None
+    assert ServerFiles(tmp_path).server_port is None
 
 
 def test_rcon_without_a_password_is_off(tmp_path: Path) -> None:
     (tmp_path / "server.properties").write_text("enable-rcon=true\nrcon.password=\n")
-    assert GameFiles(tmp_path).enable_rcon is False
+    assert ServerFiles(tmp_path).enable_rcon is False
 
 
 def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "server.properties"
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     seen = [files.motd]
     path.write_text("motd=one")
     seen.append(files.motd)
@@ -165,14 +165,14 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
 )
 def test_the_eula(tmp_path: Path, text: str, accepted: bool) -> None:
     (tmp_path / "eula.txt").write_text(text)
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     assert files.eula_accepted is accepted
     assert files.eula_file == tmp_path / "eula.txt"
 
 
 def test_an_icon_is_a_data_url(tmp_path: Path) -> None:
     (tmp_path / "server-icon.png").write_bytes(icon())
-    shown = GameFiles(tmp_path).icon
+    shown = ServerFiles(tmp_path).icon
     assert shown is not None
     assert base64.b64decode(shown.removeprefix("data:image/png;base64,")) == icon()
 
@@ -191,7 +191,7 @@ def test_an_icon_that_no_client_draws_is_named_once(
     tmp_path: Path, content: bytes, complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "server-icon.png").write_bytes(content)
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     assert files.icon is None
     assert files.icon is None
     [warning] = caplog.records
@@ -200,7 +200,7 @@ def test_an_icon_that_no_client_draws_is_named_once(
 
 def test_the_fallback_status_tells_what_the_files_tell(tmp_path: Path) -> None:
     (tmp_path / "server.properties").write_text("motd=Hello\nmax-players=7\n")
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     status = files.fallback_status()
     assert status == {"description": "Hello", "players": {"max": 7, "online": 0}}
     assert files.fallback_status() is status
@@ -211,7 +211,7 @@ def test_the_fallback_status_tells_what_the_files_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["server.properties", "server-icon.png", "eula.txt"])
 def test_things_that_are_no_files_say_nothing(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    files = GameFiles(tmp_path)
+    files = ServerFiles(tmp_path)
     assert (files.motd, files.icon) == (None, None)
     assert files.eula_accepted is not True
 

@@ -15,14 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 
 STATUS = {
     "version": {"name": "Paper 1.21.4", "protocol": 769},
     "players": {"max": 20, "online": 2, "sample": [{"name": "Notch", "id": "x"}, {"name": "jeb_", "id": "y"}]},
     "description": "hello",
 }
-REPLY = wire.frame(0x00, wire.string(json.dumps(STATUS)))
+REPLY = packets.frame(0x00, packets.string(json.dumps(STATUS)))
 
 
 class Server(Protocol):

@@ -15,7 +15,7 @@ from zeroscale.errors import BackendError
 from zeroscale.probes import minecraft as minecraft_probe
 from zeroscale.probes.base import NoReply
 from zeroscale.probes.minecraft import MinecraftProbe
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 from zeroscale.status import ProbeResult
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
@@ -29,8 +29,8 @@ async def test_a_status_is_asked_as_the_server_list_asks() -> None:
         await server.all_lost()
     sent = server.connections[0].received
     assert sent.startswith(PROXY_LOCAL)
-    handshake = wire.frame(
-        0x00, wire.varint(-1), wire.string("127.0.0.1"), server.number.to_bytes(2, "big"), wire.varint(1)
+    handshake = packets.frame(
+        0x00, packets.varint(-1), packets.string("127.0.0.1"), server.number.to_bytes(2, "big"), packets.varint(1)
     )
     assert sent[len(PROXY_LOCAL) :] == handshake + b"\x01\x00"
 
@@ -62,7 +62,7 @@ async def test_a_status_in_pieces() -> None:
 )
 @ensureDeferred
 async def test_strange_players(players: object, expected: tuple[int | None, tuple[str, ...]]) -> None:
-    async with listening(send(wire.frame(0, wire.string(json.dumps({"players": players}))))) as server:
+    async with listening(send(packets.frame(0, packets.string(json.dumps({"players": players}))))) as server:
         answer = await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
         await server.all_lost()
     assert (answer.players, answer.player_names) == expected

@@ -119,7 +119,7 @@ def test_the_ready_line_brings_the_next_question_at_once() -> None:
     scene.probe.fail(NoReply("closed"))
     scene.pass_time(1.0)
     before = scene.clock.seconds()
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert scene.probe.asked_at[1:] == [before]
     scene.probe.answer()
     assert len(scene.answers) == 1
@@ -129,7 +129,7 @@ def test_the_ready_line_brings_the_next_connect_at_once() -> None:
     scene = Scene()
     scene.pass_time(0.1)
     scene.probe.accepts = True
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert len(scene.probe.asked_at) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_question_that_hangs_when_the_ready_line_comes_is_asked_anew() -> None
     scene = Scene()
     scene.probe.accepts = True
     scene.pass_time(1.0)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert scene.probe.cancelled == 0
     scene.pass_time(readiness.GRACE + 0.01)
     assert scene.probe.cancelled == 1
@@ -151,7 +151,7 @@ def test_a_question_that_is_answered_within_the_grace_is_enough() -> None:
     scene = Scene()
     scene.probe.accepts = True
     scene.pass_time(1.0)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     scene.probe.answer()
     assert len(scene.answers) == 1
     assert len(scene.probe.asked_at) == 1
@@ -163,7 +163,7 @@ def test_the_ready_line_counts_once() -> None:
     scene.probe.accepts = True
     scene.pass_time(0.2)
     for _ in range(50):
-        scene.readiness.hurry()
+        scene.readiness.ready_line_seen()
         scene.pass_time(0.1)
     assert len(scene.probe.asked_at) == 2
 
@@ -172,7 +172,7 @@ def test_after_the_ready_line_a_status_that_is_not_made_yet_is_asked_for_again_s
     scene = Scene()
     scene.probe.accepts = True
     scene.pass_time(0.2)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     scene.probe.fail(NoReply("closed, and asked before the line"))
     assert len(scene.probe.asked_at) == 2
     scene.probe.fail(NoReply("closed"))
@@ -187,7 +187,7 @@ def test_a_server_that_stays_silent_after_its_ready_line_has_its_status_off(capl
     scene = Scene()
     scene.probe.accepts = True
     scene.pass_time(0.2)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     hurried_at = scene.clock.seconds()
     while not scene.answers and scene.clock.seconds() < 60:
         if not scene.probe.questions[-1].called:
@@ -201,7 +201,7 @@ def test_a_server_that_stays_silent_after_its_ready_line_has_its_status_off(capl
 def test_garbage_after_the_ready_line_is_not_taken_for_a_status_that_is_off() -> None:
     scene = Scene()
     scene.probe.accepts = True
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     for _ in range(6000):
         if scene.probe.questions and not scene.probe.questions[-1].called:
             scene.probe.fail(BackendError("garbage"))
@@ -215,7 +215,7 @@ def test_with_its_status_off_the_ready_line_is_ready_and_nothing_is_asked() -> N
     scene.probe.accepts = True
     scene.pass_time(10.0)
     assert scene.answers == []
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert scene.answers == [ProbeResult(None, None, ())]
     assert scene.probe.asked_at == []
     assert scene.left_behind() == 0
@@ -223,7 +223,7 @@ def test_with_its_status_off_the_ready_line_is_ready_and_nothing_is_asked() -> N
 
 def test_with_its_status_off_and_a_ready_line_before_it_accepts() -> None:
     scene = Scene(off=True)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     scene.pass_time(1.0)
     assert scene.answers == []
     scene.probe.accepts = True
@@ -248,7 +248,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(off: bool, accepts: bool, hurrie
         scene.probe.accepts = accepts
         scene.clock.pump([0.01] * steps)
         if hurried:
-            scene.readiness.hurry()
+            scene.readiness.ready_line_seen()
         if scene.answers:
             continue
         scene.running.cancel()
@@ -257,7 +257,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(off: bool, accepts: bool, hurrie
         assert failures[0].check(CancelledError)
         assert scene.left_behind() == 0
         assert all(question.called for question in scene.probe.questions)
-        scene.readiness.hurry()
+        scene.readiness.ready_line_seen()
         assert scene.left_behind() == 0
 
 
@@ -279,7 +279,7 @@ async def test_ready_follows_the_ready_line_within_50_ms() -> None:
                 await server.next_lost()
             up = True
             line_at = time.perf_counter()
-            waiting.hurry()
+            waiting.ready_line_seen()
             await ready
             took.append(time.perf_counter() - line_at)
             await server.all_lost()
@@ -312,7 +312,7 @@ class LineScene:
         self.probe = SimpleProbe()
         self.readiness = LineReadiness(self.clock, self.probe)
         if lineless:
-            self.readiness.lineless()
+            self.readiness.ready_line_missed()
         self.answers: list[ProbeResult] = []
         self.running = self.readiness.run().addCallback(self.answers.append)
 
@@ -326,15 +326,15 @@ def test_a_server_is_not_disturbed_before_its_line() -> None:
     scene.pass_time(100)
     assert (scene.probe.connected, scene.answers) == (0, [])
     assert scene.readiness.problem == "it has not written its ready line"
-    scene.readiness.hurry()
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
+    scene.readiness.ready_line_seen()
     assert scene.answers == [ProbeResult()]
     assert scene.clock.getDelayedCalls() == []
 
 
 def test_after_its_line_it_has_to_take_a_connection() -> None:
     scene = LineScene()
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     scene.pass_time(1)
     assert scene.probe.connected == pytest.approx(1 / CONNECT_EVERY, abs=2)
     assert scene.readiness.problem == "it does not accept connections"
@@ -360,7 +360,7 @@ def test_or_when_its_line_is_found() -> None:
     scene = LineScene(lineless=True)
     scene.probe.accepts = True
     scene.pass_time(1)
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert scene.answers == [ProbeResult()]
     assert scene.clock.getDelayedCalls() == []
 
@@ -370,9 +370,9 @@ def test_or_when_its_line_is_found() -> None:
 def test_a_wait_that_is_called_off_leaves_nothing(lined: bool, lineless: bool) -> None:
     scene = LineScene(lineless=lineless)
     if lined:
-        scene.readiness.hurry()
+        scene.readiness.ready_line_seen()
     scene.running.addErrback(lambda failure: failure.trap(CancelledError))
     scene.running.cancel()
     assert scene.clock.getDelayedCalls() == []
-    scene.readiness.hurry()
+    scene.readiness.ready_line_seen()
     assert scene.answers == [None] or scene.answers == []

@@ -17,12 +17,12 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
-from zeroscale.probes.tcp import Examiner, ExpectedBytes, GenericProbe, HttpStatus
+from zeroscale.probes.tcp import ExpectedBytes, HttpStatus, ResponseCheck, TcpProbe
 from zeroscale.protocols import http
 from zeroscale.status import ProbeResult
 
-ASKED = http.question("127.0.0.1", 80, "/health")
-HEALTH = HttpStatus(ASKED, http.status_of, range(200, 300))
+ASKED = http.get_request("127.0.0.1", 80, "/health")
+HEALTH = HttpStatus(ASKED, http.parse_status, range(200, 300))
 
 
 class Server(Protocol):
@@ -85,8 +85,8 @@ async def listening(says: bytes = b"", *, greets: bool = False, closes: bool = F
         await cast("Awaitable[None]", port.stopListening())
 
 
-def probe(house: Listening, examiner: Examiner | None = None, timeout: float = 5.0) -> GenericProbe:
-    return GenericProbe(reactor, "127.0.0.1", house.port, examiner=examiner, timeout=timeout)
+def probe(house: Listening, examiner: ResponseCheck | None = None, timeout: float = 5.0) -> TcpProbe:
+    return TcpProbe(reactor, "127.0.0.1", house.port, examiner=examiner, timeout=timeout)
 
 
 @ensureDeferred
@@ -105,7 +105,7 @@ async def test_that_it_takes_a_connection_is_enough() -> None:
 async def test_a_header_comes_before_all_else(examiner: ExpectedBytes | None, more: bytes) -> None:
     header = b"PROXY UNKNOWN\r\n"
     async with listening(b"+PONG") as house:
-        asking = GenericProbe(reactor, "127.0.0.1", house.port, examiner=examiner, header=header)
+        asking = TcpProbe(reactor, "127.0.0.1", house.port, examiner=examiner, header=header)
         assert await asking.connects() is True
         await house.all_lost()
         assert house.received == header
@@ -172,7 +172,7 @@ async def test_a_cancelled_question_leaves_no_connection() -> None:
 @ensureDeferred
 async def test_a_command(code: int) -> None:
     async with listening() as house:
-        asking = GenericProbe(reactor, "127.0.0.1", house.port, command=lambda: succeed(code))
+        asking = TcpProbe(reactor, "127.0.0.1", house.port, command=lambda: succeed(code))
         if code == 0:
             assert await asking.ask() == ProbeResult()
         else:
@@ -186,7 +186,7 @@ async def test_a_command_that_hangs_is_cancelled_in_time() -> None:
     command: Deferred[int] = Deferred(cancelled.append)
     async with listening() as house:
         with pytest.raises(TimeoutError):
-            await GenericProbe(reactor, "127.0.0.1", house.port, command=lambda: command, timeout=0.05).ask()
+            await TcpProbe(reactor, "127.0.0.1", house.port, command=lambda: command, timeout=0.05).ask()
     assert cancelled == [command]
 
 

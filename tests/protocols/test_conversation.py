@@ -10,10 +10,10 @@ from zeroscale.protocols.conversation import Conversation, StatusReply
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.legacy import LegacyConversation
 from zeroscale.protocols.minecraft.modern import ModernConversation
-from zeroscale.protocols.tcp import GenericConversation
+from zeroscale.protocols.tcp import TcpConversation
 
 CONVERSATIONS: list[Callable[[], Conversation]] = [
-    GenericConversation,
+    TcpConversation,
     LegacyConversation,
     MinecraftConversation,
     ModernConversation,
@@ -25,12 +25,12 @@ def test_a_fresh_conversation_can_be_asked_anything(make: Callable[[], Conversat
     conversation = make()
     conversation.opened()
     assert not conversation.receive(b"")
-    assert conversation.quiet_timeout is None
-    assert not conversation.silence()
-    assert conversation.kept == b""
+    assert conversation.idle_timeout is None
+    assert not conversation.on_idle()
+    assert conversation.replay_bytes == b""
     assert not conversation.full
     assert isinstance(conversation.status(StatusReply("", 0, 0, "")), bytes)
-    assert isinstance(conversation.status_ends, bool)
+    assert isinstance(conversation.closes_after_status, bool)
     assert isinstance(conversation.pong(), bytes)
     assert conversation.kick("no") == b""
     assert not conversation.hold()

@@ -17,15 +17,15 @@ from zeroscale.protocols.http import (
     LONGEST_LINE,
     LONGEST_STATUS_LINE,
     Request,
+    get_request,
     parse_head,
-    question,
-    refusal,
-    status_of,
+    parse_status,
+    service_unavailable,
 )
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-BROWSER = Request("GET", 1, browser=True)
-SCRIPT = Request("POST", 1, browser=False)
+BROWSER = Request("GET", 1, accepts_html=True)
+SCRIPT = Request("POST", 1, accepts_html=False)
 
 
 def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -> bytes:
@@ -37,14 +37,14 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
     [
         (head("GET / HTTP/1.1", f"Accept: {CHROME}"), BROWSER),
         (head("GET / HTTP/1.0", "ACCEPT:application/json", "accept: Text/HTML ; q=1"), BROWSER),
-        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), Request("GET", 1, browser=False)),
-        (head("GET / HTTP/1.1", "X-Accept: text/html"), Request("GET", 1, browser=False)),
-        (head("GET / HTTP/1.1", "Accept: text/html-sandboxed"), Request("GET", 1, browser=False)),
-        (head("HEAD http://example.org/ HTTP/1.1"), Request("HEAD", 1, browser=False)),
+        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), Request("GET", 1, accepts_html=False)),
+        (head("GET / HTTP/1.1", "X-Accept: text/html"), Request("GET", 1, accepts_html=False)),
+        (head("GET / HTTP/1.1", "Accept: text/html-sandboxed"), Request("GET", 1, accepts_html=False)),
+        (head("HEAD http://example.org/ HTTP/1.1"), Request("HEAD", 1, accepts_html=False)),
         (b"\r\n" + head("POST /form HTTP/1.1", line_break="\n"), SCRIPT),
-        (head("M-SEARCH * HTTP/1.1", "X: a", "  folded"), Request("M-SEARCH", 1, browser=False)),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Request("PRI", 2, browser=False)),
-        (b"GET / HTTP/1.0\r\n\r\n", Request("GET", 1, browser=False)),
+        (head("M-SEARCH * HTTP/1.1", "X: a", "  folded"), Request("M-SEARCH", 1, accepts_html=False)),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Request("PRI", 2, accepts_html=False)),
+        (b"GET / HTTP/1.0\r\n\r\n", Request("GET", 1, accepts_html=False)),
     ],
 )
 def test_a_request(said: bytes, request_told: Request) -> None:
@@ -95,7 +95,7 @@ class _Socket:
 
 
 def answer(request: Request, text: str = "Waking up\nin <5 s>\nor so", seconds: float = 20) -> http.client.HTTPResponse:
-    received: Any = _Socket(refusal(request, text, seconds))
+    received: Any = _Socket(service_unavailable(request, text, seconds))
     response = http.client.HTTPResponse(received, method=request.method)
     response.begin()
     return response
@@ -122,21 +122,21 @@ def test_what_is_no_browser_is_told_when_to_try_again(seconds: float, told: str)
 
 
 def test_a_head_is_answered_without_a_body() -> None:
-    data = refusal(Request("HEAD", 1, browser=True), "Waking up", 1)
+    data = service_unavailable(Request("HEAD", 1, accepts_html=True), "Waking up", 1)
     assert data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-    assert answer(Request("HEAD", 1, browser=True)).read() == b""
+    assert answer(Request("HEAD", 1, accepts_html=True)).read() == b""
 
 
 def test_a_question_is_a_request() -> None:
-    asked = question("::1", 8080, "/health")
-    assert parse_head(asked) == Request("GET", 1, browser=False)
+    asked = get_request("::1", 8080, "/health")
+    assert parse_head(asked) == Request("GET", 1, accepts_html=False)
     assert b"\r\nHost: [::1]:8080\r\n" in asked
 
 
 @pytest.mark.parametrize("line", [b"HTTP/1.1 204 No Content\r\n", b"HTTP/1.0 204\r\n", b"HTTP/1.1 204 \r\n"])
 def test_a_status(line: bytes) -> None:
-    assert [status_of(line[:length]) for length in range(len(line))] == [None] * len(line)
-    assert status_of(line + b"more") == 204
+    assert [parse_status(line[:length]) for length in range(len(line))] == [None] * len(line)
+    assert parse_status(line + b"more") == 204
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_a_status(line: bytes) -> None:
 )
 def test_what_is_no_status(said: bytes) -> None:
     with pytest.raises(ProtocolError):
-        status_of(said)
+        parse_status(said)

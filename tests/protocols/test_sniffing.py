@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import sniffing as recognise
-from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Recogniser
+from zeroscale.protocols import sniffing
+from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Sniffer
 
 
 def client_hello(**options: object) -> bytes:
@@ -38,15 +38,15 @@ REDIS_PATTERN = regex.compile(rb"\*[1-9][0-9]*\r\n", regex.DOTALL)
 
 def redis(data: bytes | bytearray) -> bool:
     """A client of redis."""
-    return recognise.matching(REDIS_PATTERN)(data)
+    return sniffing.matching_pattern(REDIS_PATTERN)(data)
 
 
 CLIENTS = [
-    (recognise.any_byte, b"\0"),
-    (recognise.tls, HELLO),
-    (recognise.tls, OLD_HELLO),
-    (recognise.ssh, b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10\r\n"),
-    (recognise.ssh, b"SSH-1.99-x\n"),
+    (sniffing.any_byte, b"\0"),
+    (sniffing.tls, HELLO),
+    (sniffing.tls, OLD_HELLO),
+    (sniffing.ssh, b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10\r\n"),
+    (sniffing.ssh, b"SSH-1.99-x\n"),
     (redis, b"*1\r\n"),
 ]
 
@@ -59,7 +59,7 @@ def in_records(hello: bytes, size: int) -> bytes:
 
 
 @pytest.mark.parametrize(("recogniser", "said"), CLIENTS)
-def test_a_client(recogniser: Recogniser, said: bytes) -> None:
+def test_a_client(recogniser: Sniffer, said: bytes) -> None:
     assert [recogniser(said[:length]) for length in range(len(said))] == [False] * len(said)
     assert recogniser(said)
     assert recogniser(bytearray(said + b"more"))
@@ -68,8 +68,8 @@ def test_a_client(recogniser: Recogniser, said: bytes) -> None:
 @pytest.mark.parametrize("size", [1000, 100, len(HELLO) // (MOST_RECORDS - 1)])
 def test_a_client_hello_in_several_records(size: int) -> None:
     said = in_records(HELLO, size)
-    assert [recognise.tls(said[:length]) for length in range(len(said))] == [False] * len(said)
-    assert recognise.tls(said)
+    assert [sniffing.tls(said[:length]) for length in range(len(said))] == [False] * len(said)
+    assert sniffing.tls(said)
 
 
 def changed(data: bytes, at: int, new: bytes) -> bytes:
@@ -79,32 +79,32 @@ def changed(data: bytes, at: int, new: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("recogniser", "said", "why"),
     [
-        (recognise.tls, b"\x17", "no handshake record"),
-        (recognise.tls, b"GET / HTTP/1.1\r\n\r\n", "no handshake record"),
-        (recognise.tls, b"\x16\x02", "no handshake record"),
-        (recognise.tls, b"\x16\x03\x01\x00\x00", "record of 0 bytes"),
-        (recognise.tls, b"\x16\x03\x01\x40\x01", "record of 16385 bytes"),
-        (recognise.tls, b"\x16\x03\x01\x00\x04\x02", "no ClientHello"),
-        (recognise.tls, b"\x16\x03\x01\x00\x04\x01\x01\x00\x00", "ClientHello of 65540 bytes"),
-        (recognise.tls, b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", "without a version"),
-        (recognise.tls, changed(HELLO, 9, b"\x02"), "without a version"),
-        (recognise.tls, changed(HELLO, 43, b"\x21"), "without a version or a session"),
-        (recognise.tls, changed(HELLO, 44 + HELLO[43], b"\0\0"), "without ciphers"),
-        (recognise.tls, changed(HELLO, 44 + HELLO[43], b"\xff\xfe"), "without ciphers"),
-        (recognise.tls, in_records(HELLO, 1), "more than 64 records"),
-        (recognise.ssh, b"GET /", "does not begin"),
-        (recognise.ssh, b"SSH-1.5-x\n", "does not begin"),
-        (recognise.ssh, b"SSH-2.0-" + b"x" * 250, f"longer than {LONGEST_IDENTIFICATION}"),
+        (sniffing.tls, b"\x17", "no handshake record"),
+        (sniffing.tls, b"GET / HTTP/1.1\r\n\r\n", "no handshake record"),
+        (sniffing.tls, b"\x16\x02", "no handshake record"),
+        (sniffing.tls, b"\x16\x03\x01\x00\x00", "record of 0 bytes"),
+        (sniffing.tls, b"\x16\x03\x01\x40\x01", "record of 16385 bytes"),
+        (sniffing.tls, b"\x16\x03\x01\x00\x04\x02", "no ClientHello"),
+        (sniffing.tls, b"\x16\x03\x01\x00\x04\x01\x01\x00\x00", "ClientHello of 65540 bytes"),
+        (sniffing.tls, b"\x16\x03\x01\x00\x04\x01\x00\x00\x00", "without a version"),
+        (sniffing.tls, changed(HELLO, 9, b"\x02"), "without a version"),
+        (sniffing.tls, changed(HELLO, 43, b"\x21"), "without a version or a session"),
+        (sniffing.tls, changed(HELLO, 44 + HELLO[43], b"\0\0"), "without ciphers"),
+        (sniffing.tls, changed(HELLO, 44 + HELLO[43], b"\xff\xfe"), "without ciphers"),
+        (sniffing.tls, in_records(HELLO, 1), "more than 64 records"),
+        (sniffing.ssh, b"GET /", "does not begin"),
+        (sniffing.ssh, b"SSH-1.5-x\n", "does not begin"),
+        (sniffing.ssh, b"SSH-2.0-" + b"x" * 250, f"longer than {LONGEST_IDENTIFICATION}"),
         (redis, b"PING\r\n" + b"x" * LONGEST_MATCHED, "not what a client's are"),
     ],
 )
-def test_who_cannot_be_one(recogniser: Recogniser, said: bytes, why: str) -> None:
+def test_who_cannot_be_one(recogniser: Sniffer, said: bytes, why: str) -> None:
     with pytest.raises(ProtocolError, match=re.escape(why)):
         recogniser(said)
 
 
-@given(st.sampled_from([recognise.tls, recognise.ssh, redis]), st.binary(max_size=3000))
-def test_no_bytes_do_anything_else(recogniser: Recogniser, said: bytes) -> None:
+@given(st.sampled_from([sniffing.tls, sniffing.ssh, redis]), st.binary(max_size=3000))
+def test_no_bytes_do_anything_else(recogniser: Sniffer, said: bytes) -> None:
     try:
         assert recogniser(said) in (True, False)
     except ProtocolError as error:
@@ -114,20 +114,20 @@ def test_no_bytes_do_anything_else(recogniser: Recogniser, said: bytes) -> None:
 @given(st.integers(0, len(HELLO) - 1), st.integers(0, 255), st.integers(0, len(HELLO)))
 def test_no_broken_hello_does_anything_else(at: int, byte: int, end: int) -> None:
     with contextlib.suppress(ProtocolError):
-        assert recognise.tls(changed(HELLO, at, bytes([byte]))[:end]) in (True, False)
+        assert sniffing.tls(changed(HELLO, at, bytes([byte]))[:end]) in (True, False)
 
 
 def test_no_stranger_stops_everybody_with_a_pattern_that_takes_for_ever() -> None:
-    recogniser = recognise.matching(regex.compile(rb"(?:a|aa)+$", regex.DOTALL))
+    recogniser = sniffing.matching_pattern(regex.compile(rb"(?:a|aa)+$", regex.DOTALL))
     began = time.thread_time()
     with pytest.raises(ProtocolError, match="make the pattern simpler"):
         recogniser(b"a" * 1000 + b"!")
-    assert time.thread_time() - began < 10 * recognise.LONGEST_MATCHING
+    assert time.thread_time() - began < 10 * sniffing.LONGEST_MATCHING
 
 
 def test_a_pattern_is_tried_on_so_many_pieces_and_no_more() -> None:
-    recogniser = recognise.matching(REDIS_PATTERN)
-    for length in range(1, recognise.MOST_MATCHINGS):
+    recogniser = sniffing.matching_pattern(REDIS_PATTERN)
+    for length in range(1, sniffing.MOST_MATCHINGS):
         assert not recogniser(b"*1" + b"0" * length)
     with pytest.raises(ProtocolError, match="in 100 pieces"):
         recogniser(b"*1" + b"0" * 500)

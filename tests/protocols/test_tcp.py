@@ -5,58 +5,58 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import sniffing as recognise
-from zeroscale.protocols.conversation import Connected, Opened, StatusReply
+from zeroscale.protocols import sniffing
+from zeroscale.protocols.conversation import ClientRecognised, Connected, StatusReply
 from zeroscale.protocols.http import LONGEST_HEAD
-from zeroscale.protocols.tcp import CAPACITY, GenericConversation, HttpConversation
+from zeroscale.protocols.tcp import CAPACITY, HttpConversation, TcpConversation
 
 
 def test_a_connection_is_a_client() -> None:
-    assert list(GenericConversation().opened()) == [Opened()]
+    assert list(TcpConversation().opened()) == [ClientRecognised()]
 
 
 def test_all_is_kept_and_it_says_when_to_stop_reading() -> None:
-    conversation = GenericConversation(capacity=4)
+    conversation = TcpConversation(capacity=4)
     assert not conversation.receive(b"abc")
     before = conversation.full
     conversation.hold()
     conversation.receive(b"d")
     assert (before, conversation.full) == (False, True)
     conversation.receive(b"efg")  # what one more read had brought is not dropped either
-    assert conversation.kept == b"abcdefg"
+    assert conversation.replay_bytes == b"abcdefg"
 
 
 def test_it_has_no_words() -> None:
-    conversation = GenericConversation()
+    conversation = TcpConversation()
     conversation.receive(b"x")
-    assert (conversation.quiet_timeout, conversation.unanswered, conversation.status_ends) == (None, 0, False)
-    assert [*conversation.silence(), *conversation.hold()] == []
+    assert (conversation.idle_timeout, conversation.unanswered, conversation.closes_after_status) == (None, 0, False)
+    assert [*conversation.on_idle(), *conversation.hold()] == []
     reply = StatusReply(description="", online=0, maximum=0, version_name="")
     assert conversation.status(reply) + conversation.pong() + conversation.kick("x") + conversation.keepalive() == b""
 
 
 def test_a_client_that_has_to_show_itself() -> None:
-    conversation = GenericConversation(recognise=recognise.ssh)
+    conversation = TcpConversation(sniffer=sniffing.ssh)
     assert list(conversation.opened()) == [Connected()]
     assert [list(conversation.receive(said)) for said in (b"SSH-2.0-", b"x\r\nmore", b"and more")] == [
         [],
-        [Opened()],
+        [ClientRecognised()],
         [],
     ]
-    assert conversation.kept == b"SSH-2.0-x\r\nmoreand more"
+    assert conversation.replay_bytes == b"SSH-2.0-x\r\nmoreand more"
 
 
 def test_what_is_no_clients_is_kept_all_the_same() -> None:
     """A server that runs is to have it, whatever it is."""
-    conversation = GenericConversation(recognise=recognise.ssh)
+    conversation = TcpConversation(sniffer=sniffing.ssh)
     for said in (b"GET /", b" HTTP/1.1"):
         with pytest.raises(ProtocolError):
             conversation.receive(said)
-    assert conversation.kept == b"GET / HTTP/1.1"
+    assert conversation.replay_bytes == b"GET / HTTP/1.1"
 
 
 def test_it_is_known_what_a_client_is_before_reading_stops() -> None:
-    bounds = (LONGEST_HEAD, recognise.LONGEST_HELLO + 5 * recognise.MOST_RECORDS, recognise.LONGEST_MATCHED)
+    bounds = (LONGEST_HEAD, sniffing.LONGEST_HELLO + 5 * sniffing.MOST_RECORDS, sniffing.LONGEST_MATCHED)
     assert max(bounds) < CAPACITY
 
 
@@ -78,10 +78,10 @@ SCRIPT = b"Host: a\r\nAccept: */*\r\n\r\n"
 def test_who_is_told_at_once_that_the_server_wakes(said: bytes, told_at_once: bool) -> None:
     conversation = HttpConversation(page=True, again=lambda: 7.0)
     assert list(conversation.opened()) == [Connected()]
-    assert list(conversation.receive(said)) == [Opened(patience=0.0 if told_at_once else None)]
+    assert list(conversation.receive(said)) == [ClientRecognised(max_hold=0.0 if told_at_once else None)]
     held = HttpConversation(page=False, again=lambda: 7.0)
-    assert list(held.receive(said)) == [Opened()]
-    assert conversation.kept == held.kept == said
+    assert list(held.receive(said)) == [ClientRecognised()]
+    assert conversation.replay_bytes == held.replay_bytes == said
 
 
 def test_who_speaks_http_is_told_why_it_is_refused() -> None:

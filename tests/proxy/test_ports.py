@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
-from zeroscale.protocols.conversation import Opened
+from zeroscale.protocols.conversation import ClientRecognised
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.proxy.managed_server import Hosted
 from zeroscale.proxy.ports import Doors, plan
@@ -96,13 +96,13 @@ async def test_what_a_client_must_show_is_the_servers_that_stands_behind_its_doo
         "192.0.2.1/32",
         "192.0.2.2/32",
     ]
-    assert list(data.make_conversation().receive(b"x")) == [Opened()]
+    assert list(data.make_conversation().receive(b"x")) == [ClientRecognised()]
     with pytest.raises(ProtocolError, match="not HTTP"):
         http.make_conversation().receive(b"\0")
     assert isinstance(minecraft.make_conversation(), MinecraftConversation)
     await world.doors.lead_to({"tcp:1001": [cache]})
     assert (http.timeout, list(http.health_check)) == (2.0, [])
-    assert list(http.make_conversation().receive(b"\0")) == [Opened()]
+    assert list(http.make_conversation().receive(b"\0")) == [ClientRecognised()]
 
 
 @pytest_twisted.ensureDeferred

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
-from zeroscale.protocols.conversation import Connected, Event, Opened
+from zeroscale.protocols.conversation import ClientRecognised, Connected, Event
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
@@ -52,17 +52,17 @@ def test_a_client_has_to_show_itself(wake_on: str, said: bytes) -> None:
     events: list[Event] = [*conversation.opened()]
     for byte in said:
         events += conversation.receive(bytes([byte]))
-    assert events == [Connected(), Opened()]
+    assert events == [Connected(), ClientRecognised()]
 
 
 def test_or_it_need_not() -> None:
-    assert list(any_server.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [Opened()]
+    assert list(any_server.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [ClientRecognised()]
 
 
 def test_a_page_says_when_to_come_again() -> None:
     config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
     conversation = any_server.conversation(config, lambda: ASLEEP, lambda: 0.0)
-    assert list(conversation.receive(GET)) == [Opened(patience=0.0)]
+    assert list(conversation.receive(GET)) == [ClientRecognised(max_hold=0.0)]
     page = conversation.kick(any_server.texts(config).kick(ASLEEP, 0.0, ""))
     assert b"Retry-After: 20\r\n" in page and b"<h1>Gleich da</h1>" in page
     assert plain(any_server.texts(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")

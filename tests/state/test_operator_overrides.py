@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.state.flag_files import DEFAULT_TEXT
-from zeroscale.state.operator_overrides import LARGEST_FILE, Wishes
+from zeroscale.state.operator_overrides import LARGEST_FILE, OperatorOverrides
 
 
 class World:
@@ -16,8 +16,8 @@ class World:
         self.directory = directory
         self.wishes = self.again()
 
-    def again(self) -> Wishes:
-        wishes = Wishes(self.directory, lambda: self.now)
+    def again(self) -> OperatorOverrides:
+        wishes = OperatorOverrides(self.directory, lambda: self.now)
         wishes.open()
         return wishes
 
@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_nothing_was_said(world: World) -> None:
-    assert (world.wishes.kept_awake(), world.wishes.lockout) == (None, None)
+    assert (world.wishes.keep_awake_reason(), world.wishes.lockout) == (None, None)
     world.wishes.release()
     world.wishes.close()
     assert list(world.directory.iterdir()) == []
@@ -36,25 +36,25 @@ def test_nothing_was_said(world: World) -> None:
 
 def test_kept_awake_for_a_time_which_a_restart_does_not_begin_anew(world: World) -> None:
     world.wishes.keep_awake(7200.0)
-    assert world.wishes.kept_awake() == "its operator keeps it awake for 2.0 h more"
+    assert world.wishes.keep_awake_reason() == "its operator keeps it awake for 2.0 h more"
     world.wishes.close()
     world.now += 7000.0
     again = world.again()
-    assert again.kept_awake() == "its operator keeps it awake for 3 min more"
+    assert again.keep_awake_reason() == "its operator keeps it awake for 3 min more"
     world.now += 170.0
-    assert again.kept_awake() == "its operator keeps it awake for 30 s more"
+    assert again.keep_awake_reason() == "its operator keeps it awake for 30 s more"
     world.now += 30.0
-    assert again.kept_awake() is None
+    assert again.keep_awake_reason() is None
 
 
 def test_kept_awake_until_it_is_taken_back(world: World) -> None:
     world.wishes.keep_awake(None)
     world.now += 1e8
-    assert world.wishes.kept_awake() == "its operator keeps it awake"
+    assert world.wishes.keep_awake_reason() == "its operator keeps it awake"
     world.wishes.release()
-    assert world.wishes.kept_awake() is None
+    assert world.wishes.keep_awake_reason() is None
     world.wishes.close()
-    assert world.again().kept_awake() is None
+    assert world.again().keep_awake_reason() is None
 
 
 def test_locked_with_words_or_with_ours(world: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zeroscale.errors import StateError
 from zeroscale.state import start_history as records
-from zeroscale.state.start_history import Records
+from zeroscale.state.start_history import StartHistory
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "state" / "survival"
 
 
-def reopened(directory: Path) -> Records:
+def reopened(directory: Path) -> StartHistory:
     """What the next proxy finds."""
-    found = Records(directory)
+    found = StartHistory(directory)
     found.open()
     found.close()
     return found
 
 
 def test_nothing_is_known_before_the_first_start(directory: Path) -> None:
-    fresh = Records(directory)
+    fresh = StartHistory(directory)
     fresh.open()
     assert (fresh.estimate, fresh.crashes, fresh.reason) == (None, 0, None)
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -37,55 +37,55 @@ def test_nothing_is_known_before_the_first_start(directory: Path) -> None:
 
 
 def test_the_estimate_is_the_median_and_outlives_us(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
     for seconds in (300.0, 40.0, 42.0):
-        first.started(seconds)
+        first.record_start(seconds)
     assert first.estimate == 42.0
     first.close()
     assert reopened(directory).estimate == 42.0
 
 
 def test_old_starts_are_forgotten(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
-    first.started(1000.0)
+    first.record_start(1000.0)
     for _ in range(records.STARTS_KEPT):
-        first.started(10.0)
+        first.record_start(10.0)
     first.close()
     assert json.loads((directory / "record.json").read_bytes())["starts"] == [10.0] * records.STARTS_KEPT
 
 
 def test_crashes_count_in_a_row_over_starts_between_them(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
-    assert first.crashed("it ended with exit code 1") == 1
-    assert first.crashed("it ended with exit code 2") == 2
+    assert first.record_crash("it ended with exit code 1") == 1
+    assert first.record_crash("it ended with exit code 2") == 2
     first.close()
     second = reopened(directory)
     assert (second.crashes, second.reason) == (2, "it ended with exit code 2")
     second.open()
-    second.started(3.0)
+    second.record_start(3.0)
     second.close()
     third = reopened(directory)
     assert (third.crashes, third.reason, third.estimate) == (2, "it ended with exit code 2", 3.0)
 
 
 def test_crashes_are_cleared_and_starts_kept(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
-    first.started(3.0)
-    first.crashed("why")
-    first.cleared()
+    first.record_start(3.0)
+    first.record_crash("why")
+    first.clear_crashes()
     first.close()
     second = reopened(directory)
     assert (second.crashes, second.reason, second.estimate) == (0, None, 3.0)
 
 
 def test_a_reason_of_any_kind_can_be_kept(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
-    first.crashed("\ud800" + "x" * 10000)
+    first.record_crash("\ud800" + "x" * 10000)
     first.close()
     kept = reopened(directory)
     assert kept.crashes == 1
@@ -117,14 +117,14 @@ def test_a_damaged_file_costs_its_content_and_one_warning(
     directory.mkdir(parents=True)
     (directory / "record.json").write_bytes(content)
     (directory / "record.json.damaged").write_bytes(b"an earlier one")
-    found = Records(directory)
+    found = StartHistory(directory)
     found.open()
     assert (found.estimate, found.crashes) == (None, 0)
     [warning] = caplog.records
     assert warning.levelno == logging.WARNING
     assert "record.json is damaged" in warning.getMessage()
     assert (directory / "record.json.damaged").read_bytes() == content
-    found.started(5.0)
+    found.record_start(5.0)
     found.close()
     assert reopened(directory).estimate == 5.0
 
@@ -138,12 +138,12 @@ def test_any_content_at_all_lets_us_start(tmp_path_factory: pytest.TempPathFacto
 
 
 def test_a_disk_that_refuses_costs_one_line_and_nothing_else(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
     blocker = directory / "record.json.new"
     blocker.mkdir()
-    first.started(7.0)
-    first.crashed("why")
+    first.record_start(7.0)
+    first.record_crash("why")
     first.close()
     assert (first.estimate, first.crashes) == (7.0, 1)
     [line] = caplog.records
@@ -155,19 +155,19 @@ def test_a_disk_that_refuses_costs_one_line_and_nothing_else(directory: Path, ca
 
 
 def test_nothing_is_written_once_the_lock_is_given_back(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
     first.close()
-    first.started(7.0)
+    first.record_start(7.0)
     first.close()
     assert not (directory / "record.json").exists()
 
 
 def test_one_server_has_one_proxy(directory: Path) -> None:
-    first = Records(directory)
+    first = StartHistory(directory)
     first.open()
     with pytest.raises(StateError, match=f"zeroscale holds {directory / 'lock'}"):
-        Records(directory).open()
+        StartHistory(directory).open()
     first.close()
     reopened(directory)
 
@@ -175,9 +175,9 @@ def test_one_server_has_one_proxy(directory: Path) -> None:
 def test_one_world_has_one_proxy_whatever_its_state_directory(tmp_path: Path) -> None:
     world = tmp_path / "world"
     world.mkdir()
-    first = Records(tmp_path / "one", world)
+    first = StartHistory(tmp_path / "one", world)
     first.open()
-    second = Records(tmp_path / "two", world)
+    second = StartHistory(tmp_path / "two", world)
     with pytest.raises(StateError, match=r"\.zeroscale\.lock"):
         second.open()
     first.close()
@@ -187,9 +187,9 @@ def test_one_world_has_one_proxy_whatever_its_state_directory(tmp_path: Path) ->
 
 
 def test_a_world_that_cannot_be_locked_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = Records(tmp_path / "state", tmp_path / "missing")
+    first = StartHistory(tmp_path / "state", tmp_path / "missing")
     first.open()
-    first.started(1.0)
+    first.record_start(1.0)
     first.close()
     [warning] = caplog.records
     assert "second zeroscale" in warning.getMessage()
@@ -198,4 +198,4 @@ def test_a_world_that_cannot_be_locked_costs_a_warning(tmp_path: Path, caplog: p
 def test_a_state_directory_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateError, match="--state_directory"):
-        Records(tmp_path / "file" / "survival").open()
+        StartHistory(tmp_path / "file" / "survival").open()

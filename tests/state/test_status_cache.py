@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroscale.state import status_cache as mirror
-from zeroscale.state.status_cache import Mirror, replayable
+from zeroscale.state.status_cache import StatusCache, replayable
 
 REAL = {
     "version": {"name": "Paper 1.21.4", "protocol": 769},
@@ -26,9 +26,9 @@ REAL = {
 REPLAYED = REAL | {"players": {"max": 40, "online": 0}}
 
 
-def stored(directory: Path, *statuses: Mapping[str, object]) -> Mirror:
+def stored(directory: Path, *statuses: Mapping[str, object]) -> StatusCache:
     """A mirror that has seen these, and has them on disk."""
-    seen = Mirror(directory, nothing)
+    seen = StatusCache(directory, nothing)
     for status in statuses:
         seen.store(status)
         seen.flush()
@@ -40,27 +40,27 @@ def nothing() -> None:
 
 
 def test_nothing_is_shown_before_anything_is_known(tmp_path: Path) -> None:
-    assert Mirror(tmp_path, nothing).current is None
+    assert StatusCache(tmp_path, nothing).current is None
 
 
 def test_the_fallback_until_the_first_time(tmp_path: Path) -> None:
     fallback = {"description": "from server.properties"}
-    seen = Mirror(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, lambda: fallback)
     assert seen.current is fallback
     seen.store(REAL)
     assert seen.current == REPLAYED
     seen.flush()
-    assert Mirror(tmp_path, lambda: fallback).current == REPLAYED
+    assert StatusCache(tmp_path, lambda: fallback).current == REPLAYED
 
 
 def test_a_real_status_is_kept_whole_but_for_its_players(tmp_path: Path) -> None:
     stored(tmp_path, REAL)
-    assert Mirror(tmp_path, nothing).current == REPLAYED
+    assert StatusCache(tmp_path, nothing).current == REPLAYED
     assert b"Notch" not in (tmp_path / "status.json").read_bytes()
 
 
 def test_what_is_shown_is_one_object_until_it_changes(tmp_path: Path) -> None:
-    seen = Mirror(tmp_path, nothing)
+    seen = StatusCache(tmp_path, nothing)
     seen.store(REAL)
     before = seen.current
     seen.store(json.loads(json.dumps(REAL)))
@@ -79,7 +79,7 @@ def test_an_unchanged_status_is_not_written_again(tmp_path: Path) -> None:
 
 def test_a_server_without_an_icon_has_that_of_its_directory(tmp_path: Path) -> None:
     fallback: dict[str, object] = {"description": "no", "favicon": "data:image/png;base64,AAAA"}
-    seen = Mirror(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, lambda: fallback)
     seen.store({"description": "yes"})
     shown = seen.current
     assert shown == {"description": "yes", "favicon": "data:image/png;base64,AAAA"}
@@ -127,7 +127,7 @@ for _ in range(100):
 def test_what_cannot_be_kept_costs_a_warning_and_leaves_the_last(
     tmp_path: Path, value: object, complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen = Mirror(tmp_path, nothing)
+    seen = StatusCache(tmp_path, nothing)
     seen.store(REAL)
     for _ in range(3):
         seen.store({"strange": value})
@@ -156,14 +156,14 @@ def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(
 ) -> None:
     (tmp_path / "status.json").write_bytes(content)
     fallback = {"description": "fallback"}
-    seen = Mirror(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, lambda: fallback)
     assert seen.current is fallback
     assert seen.current is fallback
     [warning] = caplog.records
     assert "status.json is damaged" in warning.getMessage()
     seen.store(REAL)
     seen.flush()
-    assert Mirror(tmp_path, nothing).current == REPLAYED
+    assert StatusCache(tmp_path, nothing).current == REPLAYED
 
 
 @settings(deadline=None)
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(
 def test_any_content_at_all_is_survived(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")
     (directory / "status.json").write_bytes(content)
-    assert Mirror(directory, nothing).current is None
+    assert StatusCache(directory, nothing).current is None
 
 
 JSON = st.recursive(
@@ -188,7 +188,7 @@ def test_any_status_is_kept_as_it_is_read_again_or_not_at_all(
 ) -> None:
     directory = tmp_path_factory.mktemp("state")
     seen = stored(directory, status)
-    assert Mirror(directory, nothing).current == seen.current
+    assert StatusCache(directory, nothing).current == seen.current
 
 
 def test_a_disk_that_refuses_costs_nothing_but_the_next_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,6 @@
 """By what a client is known, and a starting server to be ready: how the two are spelled in a file or an option.
 
-Only spelling is judged here; what a trigger looks like in bytes is `protocols.recognise`'s, and how a server is asked
+Only spelling is judged here; what a trigger looks like in bytes is `protocols.sniffing`'s, and how a server is asked
 `server.generic_probe`'s.
 """
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from zeroscale.config.durations import EXPECTED, seconds_of
 from zeroscale.ctl.game_connection import DEFAULT_PORT, parse_address
-from zeroscale.protocols.minecraft.release_names import protocol_number
+from zeroscale.protocols.minecraft.versions import protocol_number
 
 T = TypeVar("T")
 

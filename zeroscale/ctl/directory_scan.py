@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.server_files import ServerFiles
 
 DEFAULT_PORT = 25565
 DEFAULT_JAR = "server.jar"
@@ -75,7 +75,7 @@ def survey(directory: Path) -> Survey:
     script = DEFAULT_JAR not in jars and (directory / START_SCRIPT).is_file()
     if not jars and not script:
         raise ConfigError(f"there is no Minecraft server in {directory}: no jar, and no {START_SCRIPT}; put one there")
-    files = GameFiles(directory)
+    files = ServerFiles(directory)
     properties = files.properties
     memory = re.findall(r"^\s*-Xmx([0-9]+[kKmMgGtT]?)\s*$", _text(directory / JAVA_ARGUMENTS_FILE), re.MULTILINE)
     return Survey(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from zeroscale.protocols.conversation import Component
-from zeroscale.protocols.minecraft import text_component as component
+from zeroscale.protocols.minecraft import text_component
 
 FORMATS = {"bold": 1, "italic": 3, "underlined": 4, "strikethrough": 9}
 """ECMA-48's numbers; there is none for obfuscated text, which is readable here."""
@@ -42,14 +42,14 @@ def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
 def render(text: Component, colour: bool) -> str:
     """A component as a string, with escape sequences where `colour` is true."""
     if not colour:
-        return component.plain(text)
-    return "".join(_run(words, style) for words, style in component.runs(text))
+        return text_component.plain(text)
+    return "".join(_run(words, style) for words, style in text_component.runs(text))
 
 
-def _run(text: str, style: component.Style) -> str:
+def _run(text: str, style: text_component.Style) -> str:
     codes = [str(code) for name, code in FORMATS.items() if getattr(style, name)]
     if style.color is not None:
-        red, green, blue = component.RGB.get(style.color) or bytes.fromhex(style.color.removeprefix("#"))
+        red, green, blue = text_component.RGB.get(style.color) or bytes.fromhex(style.color.removeprefix("#"))
         codes.append(f"38;2;{red};{green};{blue}")
     if not codes:
         return text

@@ -13,7 +13,7 @@ from zeroscale.access_lists import Ban, Claim, Names, Roll, ServerLists, Wake
 from zeroscale.frontend.connection_limits import Network, limited
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets
-from zeroscale.protocols.conversation import Component, LoginRequested, Opened
+from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested
 from zeroscale.status import ServerSnapshot, Status
 
 
@@ -153,7 +153,7 @@ class Admission:
         return self._statuses.take(self._key(address), now)
 
     def check_login(
-        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+        self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Whether somebody who comes now is let in, and may wake the server where it does not run.
 
@@ -164,7 +164,7 @@ class Admission:
         return self.check_wake(event, address, view, now)
 
     def check_wake(
-        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+        self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""
         if view.status is Status.running or view.lockout is not None:
@@ -178,7 +178,7 @@ class Admission:
         return limited(address, self._trusted)
 
 
-def claim_of(event: LoginRequested | Opened, address: str) -> Claim:
+def claim_of(event: LoginRequested | ClientRecognised, address: str) -> Claim:
     """Who somebody says to be."""
     if isinstance(event, LoginRequested):
         return Claim(event.name, event.uuid, address)

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zeroscale.frontend.connection_limits import Network, is_within, normalised
-from zeroscale.protocols.proxy_protocol import Endpoint, HeaderGuard, ProxyHeaderParser, Version, encode, local_header
+from zeroscale.protocols.proxy_protocol import (
+    Endpoint,
+    HeaderRejector,
+    ProxyHeaderParser,
+    Version,
+    encode,
+    local_header,
+)
 
 LOCAL = "local"
 """Stands for the address of who has none, such as a client of a Unix socket."""
@@ -35,14 +42,14 @@ class ClientAddress:
         self._source = None if address is None else _plain(address)
         self._destination: Endpoint | None = None
         self._header: ProxyHeaderParser | None = None
-        self._guard: HeaderGuard | None = None
+        self._guard: HeaderRejector | None = None
         self.host = LOCAL if self._source is None else self._source.host
         self.is_health_check = False
         if is_within(self.host, accept_from):
             self._header = ProxyHeaderParser()
             self.host = BEHIND_A_PROXY
         elif accept_from and reject_header:
-            self._guard = HeaderGuard()
+            self._guard = HeaderRejector()
 
     @property
     def is_known(self) -> bool:

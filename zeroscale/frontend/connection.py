@@ -26,12 +26,12 @@ from zeroscale.frontend.interfaces import Backend
 from zeroscale.frontend.join import Aborted, Join, JoinResult, Kicked, Relayed
 from zeroscale.frontend.messages import UNKNOWN_HOST_KICK, UNKNOWN_HOST_STATUS
 from zeroscale.protocols.conversation import (
+    ClientRecognised,
     Component,
     Connected,
     Event,
     HoldAnswered,
     LoginRequested,
-    Opened,
     PingRequested,
     StatusReply,
     StatusRequested,
@@ -245,7 +245,7 @@ class ClientConnection(TwistedProtocol):
 
     def _handle_event(self, event: decision.ClientEvent) -> None:
         if self._join_in_progress is not None:
-            if isinstance(event, Opened):
+            if isinstance(event, ClientRecognised):
                 self._awaits_trigger = False
                 self._join_in_progress.shown(event)
             # The server answers its status itself; what it then owes is known only if it does not.
@@ -257,7 +257,7 @@ class ClientConnection(TwistedProtocol):
         self._awaits_trigger = isinstance(event, Connected)
         now, view = self._clock.seconds(), backend.server.view
         verdict: decision.Refusal | None = None
-        if isinstance(event, LoginRequested | Opened):
+        if isinstance(event, LoginRequested | ClientRecognised):
             backend.stats.login()
             verdict = backend.admission.check_login(event, self.host, view, now)
         elif (
@@ -281,7 +281,7 @@ class ClientConnection(TwistedProtocol):
             case decision.Wait():
                 pass
             case entry:
-                assert isinstance(event, LoginRequested | Opened | Connected)
+                assert isinstance(event, LoginRequested | ClientRecognised | Connected)
                 self._half_closes = not isinstance(event, LoginRequested)
                 self.player = event.name if isinstance(event, LoginRequested) else ""
                 self._set_timeout(None)
@@ -321,7 +321,7 @@ class ClientConnection(TwistedProtocol):
     def _send_status(self, reply: StatusReply) -> None:
         self.transport.write(self.conversation.status(reply))
         self._answered_status = True
-        if self.conversation.status_ends:
+        if self.conversation.closes_after_status:
             self._close_lingering("status")
         else:
             self._set_timeout(self._context.handshake_timeout, lambda: self._close_lingering("status"))
@@ -464,9 +464,9 @@ class ClientConnection(TwistedProtocol):
 
     def _restart_idle_timer(self) -> None:
         _cancel(self._idle_call)
-        seconds = self.conversation.quiet_timeout
+        seconds = self.conversation.idle_timeout
         if seconds is not None:
-            self._idle_call = self._clock.callLater(seconds, self._process_events, self.conversation.silence)
+            self._idle_call = self._clock.callLater(seconds, self._process_events, self.conversation.on_idle)
 
     def _set_timeout(self, seconds: float | None, reached: Callable[[], object] = lambda: None) -> None:
         _cancel(self._timeout_call)

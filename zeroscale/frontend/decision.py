@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zeroscale.protocols.conversation import (
+    ClientRecognised,
     Component,
     Connected,
     LoginRequested,
-    Opened,
     PingRequested,
     StatusRequested,
 )
@@ -109,7 +109,7 @@ class RefuseDecision:
     verdict: Refusal | None = None
 
 
-WakeEvent = LoginRequested | Opened | Connected
+WakeEvent = LoginRequested | ClientRecognised | Connected
 ClientEvent = StatusRequested | PingRequested | WakeEvent
 AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
 Decision = AnswerStatus | AnswerPing | PassStatus | Wait | AdmitDecision
@@ -130,7 +130,7 @@ def decide(
         case Connected():
             # A running server may be the one to speak first.
             return decide_admission(event, view, policy, now) if view.status is Status.running else Wait()
-        case LoginRequested() | Opened():
+        case LoginRequested() | ClientRecognised():
             return decide_admission(event, view, policy, now, verdict)
 
 
@@ -146,12 +146,12 @@ def decide_admission(
         return RelayDecision()
     if isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
         return RefuseDecision(wakes=False)
-    patience = event.patience
-    # Only a Minecraft client that needs no patience, because requests keep it alive, has any to answer.
-    once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and patience is None
-    if view.stop_timed_out or not policy.holds or patience == 0:
+    max_hold = event.max_hold
+    # Only a Minecraft client without a max_hold, because requests keep it alive, has any to answer.
+    once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and max_hold is None
+    if view.stop_timed_out or not policy.holds or max_hold == 0:
         return RefuseDecision(wakes=True, once_answered=once_answered)
-    limit = policy.hold_limit if patience is None else min(policy.hold_limit, patience)
+    limit = policy.hold_limit if max_hold is None else min(policy.hold_limit, max_hold)
     return HoldDecision(limit, once_answered)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from zeroscale.frontend.decision import JoinPolicy, Refusal
-from zeroscale.protocols.conversation import Component, LoginRequested, Opened, StatusReply, Treatment
+from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested, MinecraftOptions, StatusReply
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, ServerSnapshot
@@ -91,13 +91,13 @@ class Admission(Protocol):
         ...
 
     def check_login(
-        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+        self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Why somebody who comes now may not come in, nor wake the server; None: he may."""
         ...
 
     def check_wake(
-        self, event: LoginRequested | Opened, address: str, view: ServerSnapshot, now: float
+        self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """The same for who has been let in already, and whose server has gone meanwhile."""
         ...
@@ -169,5 +169,5 @@ class Backend:
     host: str
     port: int
     stats: ClientStats
-    minecraft_options: Treatment = field(default_factory=Treatment)
+    minecraft_options: MinecraftOptions = field(default_factory=MinecraftOptions)
     proxy_version: Version | None = None

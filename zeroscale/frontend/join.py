@@ -18,7 +18,7 @@ from zeroscale.frontend import decision
 from zeroscale.frontend.backend_connection import BackendConnection, connect
 from zeroscale.frontend.interfaces import Backend, PlayerSession, Relays
 from zeroscale.frontend.login_hold import LoginHold
-from zeroscale.protocols.conversation import Component, Connected, Conversation, Opened
+from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Conversation
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, Status
@@ -150,7 +150,7 @@ class Join:
         """The client has sent something; see `LoginHold.heard`."""
         self._hold.heard(answered=answered)
 
-    def shown(self, event: Opened) -> None:
+    def shown(self, event: ClientRecognised) -> None:
         """It has shown that it is a client, on its way into a server that ran when it came."""
         self._wish = event
 
@@ -313,7 +313,7 @@ class Join:
             return await self._relays.hand_over(
                 client.transport,
                 backend.transport,
-                self._header + client.conversation.kept,
+                self._header + client.conversation.replay_bytes,
                 client_finished=client.finished_sending,
                 taken=taken,
             )

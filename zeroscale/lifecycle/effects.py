@@ -154,7 +154,7 @@ class Course(StateOutputs):
         assert self._starting is not None
         seconds = self._clock.seconds() - self._starting.started_at
         if not self._starting.adopted:
-            self._parts.start_history.started(seconds)
+            self._parts.start_history.record_start(seconds)
             self._parts.stats.started(seconds)
             self._last_start = seconds
         self._enter(Status.running)
@@ -223,7 +223,7 @@ class Course(StateOutputs):
         plugin = self._plugin
         self._enter(Status.stopped)
         self._log.info("%s is offline", self.name)
-        self._parts.start_history.cleared()
+        self._parts.start_history.clear_crashes()
         lockout = self._parts.lockout()
         if found_again and plugin is self._plugin and not self._closing:
             self._machine.server_found()
@@ -236,10 +236,10 @@ class Course(StateOutputs):
     def fail(self, reason: str, detail: str) -> None:
         self._incumbent.mark_failed()
         if self._status is Status.running and self._clock.seconds() - self._since >= HEALTHY_AFTER:
-            self._parts.start_history.cleared()
+            self._parts.start_history.clear_crashes()
         # What was not even started has not crashed, and looking whether it may be now costs nothing.
         hindered = self._starting is not None and self._starting.blocked
-        crashes = self._parts.start_history.crashes if hindered else self._parts.start_history.crashed(detail)
+        crashes = self._parts.start_history.crashes if hindered else self._parts.start_history.record_crash(detail)
         wait = 0.0 if hindered else back_off(crashes, self._policy.max_crashes)
         found_again = self._found_again
         plugin = self._plugin
@@ -261,7 +261,7 @@ class Course(StateOutputs):
         self._tell_closers()
 
     def clear_failures(self) -> None:
-        self._parts.start_history.cleared()
+        self._parts.start_history.clear_crashes()
         self._enter(Status.stopped)
 
     # Looking round

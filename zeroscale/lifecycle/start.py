@@ -95,7 +95,7 @@ class StartAttempt:
 
         :returns: its first answer.
         """
-        self._readiness.lineless()
+        self._readiness.ready_line_missed()
         self.adopted = True
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
         return await self._first_answer()
@@ -108,7 +108,7 @@ class StartAttempt:
         :raises PluginError: it does not.
         """
         self.adopted = self.server_exists = True
-        self._readiness.hurry()  # it has written its ready line long ago
+        self._readiness.ready_line_seen()  # it has written its ready line long ago
         if pausing is not None:
             with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
                 await pausing.wait()
@@ -123,7 +123,7 @@ class StartAttempt:
         """
         self._log.debug("| %s", line[:LONGEST_LINE])
         if self._policy.ready_line is not None and self._policy.ready_line.search(line):
-            self._readiness.hurry()
+            self._readiness.ready_line_seen()
         timeout = self._policy.start_timeout
         return max(deadline, min(self._parts.clock.seconds() + timeout, self.started_at + LONGEST_START * timeout))
 

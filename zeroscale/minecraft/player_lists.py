@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from zeroscale.access_lists import Ban, Listed, Roll, ServerLists, parse_uuid
-from zeroscale.minecraft.server_files import Cached, GameFiles
+from zeroscale.minecraft.server_files import CachedFile, ServerFiles
 from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
@@ -36,19 +36,19 @@ DATE_FOR_PLAYERS = "%Y-%m-%d at %H:%M:%S UTC"
 """As the game tells it, but that it has the time zone of its machine."""
 
 
-class GameLists:
+class PlayerLists:
     """The lists of one Minecraft server.
 
     :param files: its other files, of which server.properties says whether the whitelist is on.
     """
 
-    def __init__(self, files: GameFiles) -> None:
+    def __init__(self, files: ServerFiles) -> None:
         self._files = files
-        self._whitelist = Cached(files.directory / "whitelist.json", _read_whitelist)
-        self._operators = Cached(files.directory / "ops.json", _read_roll)
-        self._known = Cached(files.directory / "usercache.json", _read_roll)
-        self._bans = Cached(files.directory / "banned-players.json", _read_bans)
-        self._address_bans = Cached(files.directory / "banned-ips.json", _read_address_bans)
+        self._whitelist = CachedFile(files.directory / "whitelist.json", _read_whitelist)
+        self._operators = CachedFile(files.directory / "ops.json", _read_roll)
+        self._known = CachedFile(files.directory / "usercache.json", _read_roll)
+        self._bans = CachedFile(files.directory / "banned-players.json", _read_bans)
+        self._address_bans = CachedFile(files.directory / "banned-ips.json", _read_address_bans)
 
     def read(self) -> ServerLists:
         """The lists as the files are now."""

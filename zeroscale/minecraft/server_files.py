@@ -76,7 +76,7 @@ def parse_properties(text: str) -> dict[str, str]:
     return properties
 
 
-class Cached(Generic[T]):
+class CachedFile(Generic[T]):
     """One file's meaning, worked out again only when the file is another one.
 
     :param path: the file; need not exist.
@@ -101,7 +101,7 @@ class Cached(Generic[T]):
         return self._known[1]
 
 
-class GameFiles:
+class ServerFiles:
     """The files of one Minecraft server.
 
     :param directory: its working directory; need not exist.
@@ -109,9 +109,9 @@ class GameFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._properties = Cached(directory / "server.properties", read_properties)
-        self._eula = Cached(directory / "eula.txt", read_properties)
-        self._icon = Cached(directory / "server-icon.png", _read_icon)
+        self._properties = CachedFile(directory / "server.properties", read_properties)
+        self._eula = CachedFile(directory / "eula.txt", read_properties)
+        self._icon = CachedFile(directory / "server-icon.png", _read_icon)
         self._status: tuple[tuple[object, ...], Mapping[str, object] | None] | None = None
 
     @property

@@ -43,7 +43,7 @@ class Probe(Interface):
         ...
 
 
-class TcpProbe(ABC):
+class BaseProbe(ABC):
     """What all probes of ours share. Implements `Probe`.
 
     :param reactor: connects, and has the clock.

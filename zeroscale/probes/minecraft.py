@@ -9,7 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import QUESTION_TIMEOUT, Line, NoReply, TcpProbe
+from zeroscale.probes.base import QUESTION_TIMEOUT, BaseProbe, Line, NoReply
 from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
 from zeroscale.status import ProbeResult
 
@@ -21,13 +21,13 @@ NAMES_READ = 100
 """Of a status's sample; vanilla sends 12 at most."""
 
 
-class MinecraftProbe(TcpProbe):
+class MinecraftProbe(BaseProbe):
     """A Minecraft server since 1.7, asked as the server list asks. Its host is named in the handshake, too.
 
     :param status_disabled: whether the server is told not to answer the server list. Then that it takes the question
         and closes is all it can say.
 
-    The other parameters are `TcpProbe`'s.
+    The other parameters are `BaseProbe`'s.
     """
 
     _silent = "took the question and did not answer {within}"

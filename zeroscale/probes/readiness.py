@@ -74,7 +74,7 @@ class Readiness:
         """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
-    def hurry(self) -> None:
+    def ready_line_seen(self) -> None:
         """The server has written its ready line: the next question comes at once."""
         if self._ready_line:
             return
@@ -84,7 +84,7 @@ class Readiness:
         elif self._question is not None:
             self._grace = self._clock.callLater(GRACE, self._abandon)
 
-    def lineless(self) -> None:
+    def ready_line_missed(self) -> None:
         """Its ready line may have been written before we looked: no matter, it is asked."""
 
     async def _run(self) -> ProbeResult:
@@ -182,12 +182,12 @@ class LineReadiness:
         """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
-    def hurry(self) -> None:
+    def ready_line_seen(self) -> None:
         """The line is there."""
         if not self._line.called:
             self._line.callback(None)
 
-    def lineless(self) -> None:
+    def ready_line_missed(self) -> None:
         """It ran before we looked: its line may have been written then, and accepting for a while is as good."""
         self._lineless = True
 

@@ -13,7 +13,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import QUESTION_TIMEOUT, Line, TcpProbe
+from zeroscale.probes.base import QUESTION_TIMEOUT, BaseProbe, Line
 from zeroscale.status import ProbeResult
 
 QUESTION_EVERY = 1.0
@@ -23,7 +23,7 @@ SHOWN = 60
 """Bytes of an answer that was not the expected one, in the log."""
 
 
-class Examiner(Interface):
+class ResponseCheck(Interface):
     """Judges one answer. Sans-I/O."""
 
     @property
@@ -39,13 +39,13 @@ class Examiner(Interface):
         ...
 
 
-class GenericProbe(TcpProbe):
+class TcpProbe(BaseProbe):
     """Any TCP server.
 
     :param examiner: judges what it says; None: that it takes a connection is enough.
     :param command: asks in its place; fires with the exit code, or fails with `BackendError`.
 
-    The other parameters are `TcpProbe`'s.
+    The other parameters are `BaseProbe`'s.
     """
 
     _silent = "did not say {within} what it says when it is ready"
@@ -56,7 +56,7 @@ class GenericProbe(TcpProbe):
         host: str,
         port: int,
         *,
-        examiner: Examiner | None = None,
+        examiner: ResponseCheck | None = None,
         command: Callable[[], Deferred[int]] | None = None,
         timeout: float = QUESTION_TIMEOUT,
         header: bytes = b"",
@@ -81,7 +81,7 @@ class GenericProbe(TcpProbe):
 
 
 class ExpectedBytes:
-    """A server that says something upon a connection. Implements `Examiner`.
+    """A server that says something upon a connection. Implements `ResponseCheck`.
 
     :param expected: its first bytes.
     :param question: what it is sent first.
@@ -99,7 +99,7 @@ class ExpectedBytes:
 
 
 class HttpStatus:
-    """A server that answers a GET. Implements `Examiner`.
+    """A server that answers a GET. Implements `ResponseCheck`.
 
     :param question: the request.
     :param read: reads the status from the beginning of the answer; None: it is not there yet.
@@ -126,7 +126,7 @@ class _Question(Line):
     :ivar answered: fires when the examiner is content.
     """
 
-    def __init__(self, examiner: Examiner, header: bytes) -> None:
+    def __init__(self, examiner: ResponseCheck, header: bytes) -> None:
         super().__init__(header + examiner.question)
         self.answered: Deferred[None] = Deferred(lambda _: self._hang_up())
         self._examiner = examiner

@@ -21,13 +21,13 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class ClientRecognised:
     """Generic protocols: what this connection has shown so far counts as "a client is here".
 
-    :ivar patience: as `LoginRequested.patience`: 0: it is to be told at once, and not held.
+    :ivar max_hold: as `LoginRequested.max_hold`: 0: it is to be told at once, and not held.
     """
 
-    patience: float | None = None
+    max_hold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class LoginRequested:
     :ivar name: the name it claims, unchecked beyond its characters.
     :ivar uuid: the UUID it claims, 32 lower-case hexadecimal digits; None where it sends none.
     :ivar transfer: the handshake's intent was 3 (transfer), not 2.
-    :ivar patience: how many seconds a silent hold may last before the client itself gives up, with a margin;
+    :ivar max_hold: how many seconds a silent hold may last before the client itself gives up, with a margin;
         0: it cannot be held at all; None: any length, because `keepalive()` keeps it alive.
     """
 
@@ -69,7 +69,7 @@ class LoginRequested:
     name: str
     uuid: str | None
     transfer: bool
-    patience: float | None
+    max_hold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class HoldAnswered:
     """A held client answered one of our requests: it is a real client, and it is still there."""
 
 
-Event = Connected | Opened | StatusRequested | PingRequested | LoginRequested | HoldAnswered
+Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRequested | HoldAnswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class StatusReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class MinecraftOptions:
     """How one server's operator wants its clients' conversations to be.
 
     :ivar legacy_hold: keep held clients of 1.7-1.12 alive with empty frames.
@@ -126,21 +126,21 @@ class Conversation(Protocol):
     def receive(self, data: bytes) -> Sequence[Event]:
         """Takes the next bytes of the client, however they were cut; returns what they mean, often nothing yet.
 
-        After `LoginRequested` (or `Opened`) and until `hold()`, bytes are only kept.
+        After `LoginRequested` (or `ClientRecognised`) and until `hold()`, bytes are only kept.
         """
         ...
 
     @property
-    def quiet_timeout(self) -> float | None:
+    def idle_timeout(self) -> float | None:
         """When not None: call `silence()` if the client sends nothing for so many seconds from now."""
         ...
 
-    def silence(self) -> Sequence[Event]:
-        """The client has sent nothing for `quiet_timeout` seconds; returns what that means."""
+    def on_idle(self) -> Sequence[Event]:
+        """The client has sent nothing for `idle_timeout` seconds; returns what that means."""
         ...
 
     @property
-    def kept(self) -> bytes:
+    def replay_bytes(self) -> bytes:
         """What the real server has to be sent first: all that the client sent, less the answers to `keepalive()`."""
         ...
 
@@ -154,7 +154,7 @@ class Conversation(Protocol):
         ...
 
     @property
-    def status_ends(self) -> bool:
+    def closes_after_status(self) -> bool:
         """Whether the status reply is the last thing in this dialect (legacy), so that we close after it."""
         ...
 

@@ -56,12 +56,12 @@ class Request:
 
     :ivar method: as it was sent.
     :ivar major: of its HTTP version.
-    :ivar browser: a person looks at the answer: it asks for a page.
+    :ivar accepts_html: a person looks at the answer: it asks for a page.
     """
 
     method: str
     major: int
-    browser: bool
+    accepts_html: bool
 
     @property
     def repeatable(self) -> bool:
@@ -91,7 +91,7 @@ def parse_head(data: bytes | bytearray) -> Request | None:
     return Request(found[1].decode("ascii"), int(found[3]), _HTML.search(fields.get("accept", "")) is not None)
 
 
-def refusal(request: Request, text: str, seconds: float) -> bytes:
+def service_unavailable(request: Request, text: str, seconds: float) -> bytes:
     """The whole reply to a request that the server cannot be given now; the connection is closed after it.
 
     :param text: why; its first line is the page's title.
@@ -99,7 +99,7 @@ def refusal(request: Request, text: str, seconds: float) -> bytes:
     """
     title, _, more = text.partition("\n")
     wait = max(1, round(seconds))
-    if request.browser:
+    if request.accepts_html:
         kind = "text/html"
         more = html.escape(more).replace("\n", "<br>")
         body = PAGE.format(title=html.escape(title), text=more, seconds=min(wait, LONGEST_RELOAD)).encode()
@@ -118,14 +118,14 @@ def refusal(request: Request, text: str, seconds: float) -> bytes:
     return head.encode("ascii") + (b"" if request.method == "HEAD" else body)
 
 
-def question(host: str, port: int, path: str) -> bytes:
+def get_request(host: str, port: int, path: str) -> bytes:
     """A GET, after which the server is to close."""
     where = f"[{host}]" if ":" in host else host
     fields = f"Host: {where}:{port}\r\nUser-Agent: zeroscale\r\nAccept: */*\r\nConnection: close\r\n"
     return f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode("ascii")
 
 
-def status_of(data: bytes | bytearray) -> int | None:
+def parse_status(data: bytes | bytearray) -> int | None:
     """The status of a reply; None: its first line is not whole yet.
 
     :raises ProtocolError: this is no HTTP reply.

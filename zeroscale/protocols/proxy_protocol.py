@@ -80,7 +80,7 @@ def local_header(version: Version = "v2") -> bytes:
     return SIGNATURE + struct.pack(">BBH", LOCAL, UNSPECIFIED, 0)
 
 
-def refuse_header(received: bytes) -> None:
+def reject_header(received: bytes) -> None:
     """Judges the first bytes of somebody who must not send a header.
 
     :raises ProtocolError: they are one.
@@ -91,7 +91,7 @@ def refuse_header(received: bytes) -> None:
         )
 
 
-class HeaderGuard:
+class HeaderRejector:
     """Looks at the first bytes of somebody who must not send a header, however they are cut."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class HeaderGuard:
         """
         self.received += data
         received = self.received
-        refuse_header(received)
+        reject_header(received)
         if SIGNATURE.startswith(received) or V1_START.startswith(received):
             return None
         return received

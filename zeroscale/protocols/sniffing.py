@@ -14,7 +14,7 @@ from zeroscale.errors import ProtocolError
 if TYPE_CHECKING:
     import regex
 
-Recogniser = Callable[[bytes | bytearray], bool]
+Sniffer = Callable[[bytes | bytearray], bool]
 
 LONGEST_HELLO = 32768
 """Bytes of a ClientHello: with post-quantum key shares and tickets one has 2 to 8 KiB."""
@@ -87,11 +87,11 @@ def ssh(data: bytes | bytearray) -> bool:
     raise ProtocolError("not SSH: it does not begin with SSH-2.0-")
 
 
-def matching(pattern: regex.Pattern[bytes]) -> Recogniser:
+def matching_pattern(pattern: regex.Pattern[bytes]) -> Sniffer:
     """Whose bytes match, from the first one on. It is for one connection."""
     tries = 0
 
-    def recognise(data: bytes | bytearray) -> bool:
+    def sniff(data: bytes | bytearray) -> bool:
         nonlocal tries
         tries += 1
         try:
@@ -106,7 +106,7 @@ def matching(pattern: regex.Pattern[bytes]) -> Recogniser:
             raise ProtocolError(f"what came in {MOST_MATCHINGS} pieces is not what a client's is")
         return False
 
-    return recognise
+    return sniff
 
 
 def _hello_length(hello: bytearray) -> int:

@@ -20,10 +20,10 @@ from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
-from zeroscale.minecraft.player_lists import GameLists
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.player_lists import PlayerLists
+from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import construct, find_plugin
-from zeroscale.protocols.conversation import Treatment
+from zeroscale.protocols.conversation import MinecraftOptions
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.system.files import server_directory
 
@@ -86,9 +86,9 @@ def session_policy(config: ServerConfig) -> JoinPolicy:
     )
 
 
-def treatment(config: ServerConfig) -> Treatment:
+def minecraft_options(config: ServerConfig) -> MinecraftOptions:
     """How its clients' conversations are to be."""
-    return Treatment(config.legacy_hold, config.transfer_as_login)
+    return MinecraftOptions(config.legacy_hold, config.transfer_as_login)
 
 
 def texts(server: ServerConfig) -> Messages:
@@ -99,7 +99,7 @@ def texts(server: ServerConfig) -> Messages:
     return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
-def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> Admission:
+def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -> Admission:
     """Who may wake a server.
 
     :param files: its directory's, where it is a Minecraft server.
@@ -114,7 +114,7 @@ def admission(server: ServerConfig, config: Config, files: GameFiles | None) -> 
     return Admission(
         Rules(asked.wake, asked.server_lists, Names(asked.allow), Names(asked.deny)),
         Limits(asked.status_per_minute, asked.logins_per_minute, asked.wakes_per_minute),
-        lists=ServerLists if files is None else GameLists(files).read,
+        lists=ServerLists if files is None else PlayerLists(files).read,
         wall_clock=time.time,
         trusted=trusted(config.limits),
     )

@@ -24,17 +24,17 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.output_buffer import OutputBuffer
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.lifecycle.stats import StatsRecorder
-from zeroscale.minecraft.server_files import GameFiles, session_lock_holder
+from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import Readiness
-from zeroscale.probes.tcp import GenericProbe
+from zeroscale.probes.tcp import TcpProbe
 from zeroscale.proxy import tcp_factory as any_server
-from zeroscale.proxy.factory import admission, constructor, home_of, policy, session_policy, texts, treatment
+from zeroscale.proxy.factory import admission, constructor, home_of, minecraft_options, policy, session_policy, texts
 from zeroscale.reports import PlayerReport, ServerReport
-from zeroscale.state.flag_files import DEFAULT_TEXT, KeepFiles
-from zeroscale.state.operator_overrides import Wishes
-from zeroscale.state.start_history import Records
-from zeroscale.state.status_cache import Mirror
+from zeroscale.state.flag_files import DEFAULT_TEXT, FlagFiles
+from zeroscale.state.operator_overrides import OperatorOverrides
+from zeroscale.state.start_history import StartHistory
+from zeroscale.state.status_cache import StatusCache
 from zeroscale.status import Status
 from zeroscale.system.files import server_directory
 
@@ -102,7 +102,7 @@ class Hosted:
         directory = server_directory(whole.state_directory, config.name)
         self._counts = StatsRecorder(Status.stopped, reactor.seconds())
         self._scrollback = OutputBuffer()
-        self._wishes = Wishes(directory, time.time)
+        self._wishes = OperatorOverrides(directory, time.time)
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
         self.speaks_minecraft = plugin.speaks_minecraft
@@ -110,8 +110,8 @@ class Hosted:
         self.on_another: Callable[[], None] = lambda: None
         self.address = config.server_host, config.server_port
         self._files, self._keep_files = self._files_of(home_of(config, whole, plugin))
-        self._records = Records(directory, self._world(plugin, self._files))
-        self._mirror = Mirror(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
+        self._records = StartHistory(directory, self._world(plugin, self._files))
+        self._mirror = StatusCache(directory, lambda: self._files.fallback_status() if self.speaks_minecraft else None)
         parts = self._parts(config, plugin, make_plugin, self._files, self._keep_files)
         self.lifecycle = ServerLifecycle(config.name, policy(config, plugin), parts)
         self.place = Backend(
@@ -121,7 +121,7 @@ class Hosted:
             admission(config, whole, self._files if self.speaks_minecraft else None),
             *self.address,
             self._counts,
-            treatment(config),
+            minecraft_options(config),
             config.proxy_protocol.send,
         )
 
@@ -181,7 +181,7 @@ class Hosted:
         make_plugin = constructor(config, whole)
         plugin = make_plugin()
         minecraft = plugin.speaks_minecraft
-        files = GameFiles(home_of(config, whole, plugin)) if minecraft else None
+        files = ServerFiles(home_of(config, whole, plugin)) if minecraft else None
         return Change(
             config=config,
             whole=whole,
@@ -212,7 +212,7 @@ class Hosted:
         self.lifecycle.apply_policy(change.policy)
         self.place.messages = change.texts
         self.place.policy = session_policy(change.config)
-        self.place.minecraft_options = treatment(change.config)
+        self.place.minecraft_options = minecraft_options(change.config)
         if change.config.admission != former.admission:
             self.place.admission = change.admission
         late = change.late if self.is_to_be_another else ()
@@ -303,10 +303,10 @@ class Hosted:
 
     # What it is made of
 
-    def _files_of(self, home: Path) -> tuple[GameFiles, KeepFiles]:
-        return GameFiles(home), KeepFiles(home)
+    def _files_of(self, home: Path) -> tuple[ServerFiles, FlagFiles]:
+        return ServerFiles(home), FlagFiles(home)
 
-    def _world(self, plugin: PluginAdapter, files: GameFiles) -> Path | None:
+    def _world(self, plugin: PluginAdapter, files: ServerFiles) -> Path | None:
         """The world that only one server may have; None where it has none, or only we keep anything of it."""
         kept = server_directory(self._whole.state_directory, self.name)
         return files.directory if plugin.speaks_minecraft and files.directory != kept else None
@@ -316,8 +316,8 @@ class Hosted:
         config: ServerConfig,
         plugin: PluginAdapter,
         make_plugin: Callable[[], PluginAdapter],
-        files: GameFiles,
-        keep_files: KeepFiles,
+        files: ServerFiles,
+        keep_files: FlagFiles,
     ) -> LifecycleDependencies:
         minecraft = plugin.speaks_minecraft
         probe = self._probe(config, files if minecraft else None)
@@ -338,17 +338,17 @@ class Hosted:
             on_output=self._scrollback.add,
             keep_awake_reason=self._kept_awake,
             lockout=lambda: keep_files.lockout() or self._wishes.lockout or self._lockout(),
-            start_obstacle=lambda: self._records.world_is_taken() or (_obstacle(files) if minecraft else None),
+            start_obstacle=lambda: self._records.world_lock_error() or (_obstacle(files) if minecraft else None),
             on_address=lambda address: self._moved(address or told, probe),
             logger=logging.getLogger(plugin.module),
         )
 
-    def _moved(self, address: tuple[str, int], probe: MinecraftProbe | GenericProbe) -> None:
+    def _moved(self, address: tuple[str, int], probe: MinecraftProbe | TcpProbe) -> None:
         """It is reached there now; also by those who have waited since before."""
         probe.move(*address)
         self.place.host, self.place.port = address
 
-    def _probe(self, config: ServerConfig, files: GameFiles | None) -> MinecraftProbe | GenericProbe:
+    def _probe(self, config: ServerConfig, files: ServerFiles | None) -> MinecraftProbe | TcpProbe:
         if files is None:
             return any_server.probe(config, self._reactor)
         return MinecraftProbe(
@@ -359,19 +359,19 @@ class Hosted:
             status_disabled=lambda: not files.enable_status,
         )
 
-    def _be_another(self, change: Change, files: GameFiles, keep_files: KeepFiles) -> None:
+    def _be_another(self, change: Change, files: ServerFiles, keep_files: FlagFiles) -> None:
         """The one that ran is gone. What has been said since of the rest counts."""
         latest = self.config
         self.speaks_minecraft = change.plugin.speaks_minecraft
         self.is_to_be_another = False
         self._files, self._keep_files = files, keep_files
-        self._records.move(self._world(change.plugin, files))
+        self._records.set_world_directory(self._world(change.plugin, files))
         self.address = self.place.host, self.place.port = change.config.server_host, change.config.server_port
         self.place.proxy_version = change.config.proxy_protocol.send
         self.lifecycle.apply_policy(policy(latest, change.plugin))
         self.place.messages = texts(latest) if self.speaks_minecraft else any_server.texts(latest)
         self.place.policy = session_policy(latest)
-        self.place.minecraft_options = treatment(latest)
+        self.place.minecraft_options = minecraft_options(latest)
         self.place.admission = admission(latest, self._whole, files if self.speaks_minecraft else None)
         self.on_another()
 
@@ -381,7 +381,7 @@ class Hosted:
         return None if words is None else words.strip() or DEFAULT_TEXT
 
     def _kept_awake(self) -> str | None:
-        return self._keep_files.kept_awake() or self._wishes.kept_awake()
+        return self._keep_files.keep_awake_reason() or self._wishes.keep_awake_reason()
 
     def _warn_of_pausing(self) -> None:
         tick_time = self._files.max_tick_time
@@ -394,7 +394,7 @@ class Hosted:
             )
 
 
-def _obstacle(files: GameFiles) -> str | None:
+def _obstacle(files: ServerFiles) -> str | None:
     holder = session_lock_holder(files.level_directory)
     if holder is None:
         return None

@@ -17,7 +17,7 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.frontend.routing import Router, normalised
-from zeroscale.protocols.conversation import Conversation, Treatment
+from zeroscale.protocols.conversation import Conversation, MinecraftOptions
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.proxy.factory import accept_from, health_check
@@ -85,11 +85,11 @@ class Door:
         server = self._alone
         if server is not None:
             return any_server.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
-        return MinecraftConversation(forwarding=self._forwarding, treatment=self._treatment)
+        return MinecraftConversation(forwarding=self._forwarding, minecraft_options=self._minecraft_options)
 
-    def _treatment(self, host: str) -> Treatment:
+    def _minecraft_options(self, host: str) -> MinecraftOptions:
         place = self._route(host)
-        return Treatment() if place is None else place.minecraft_options
+        return MinecraftOptions() if place is None else place.minecraft_options
 
 
 class Doors:

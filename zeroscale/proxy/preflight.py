@@ -19,7 +19,7 @@ from zeroscale.control import socket_path as paths
 from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.proxy import tcp_factory as any_server
 from zeroscale.proxy.factory import admission, home_of
@@ -80,7 +80,7 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
                     f"{path}.{name}", f"{name} is for servers that do not speak Minecraft, as {server.plugin} does"
                 )
             home = home_of(server, config, plugin)
-            files = GameFiles(home) if plugin.speaks_minecraft else None
+            files = ServerFiles(home) if plugin.speaks_minecraft else None
             yield from _raised(f"{path}.admission", partial(admission, server, config, files))
             yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
             other = worlds.setdefault(home.resolve(), path) if plugin.speaks_minecraft else path

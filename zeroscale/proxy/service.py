@@ -19,7 +19,7 @@ from zeroscale.control.server import ControlServer
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 from zeroscale.proxy import preflight as checking
 from zeroscale.proxy.discovery import Complaints, Discovering, asked, with_described
 from zeroscale.proxy.factory import constructor, trusted
@@ -150,7 +150,7 @@ class ProxyService:
             await self._metrics.start()
         await self._serving.open_doors()
         if any(hosted.speaks_minecraft for hosted in self._serving.servers.values()):
-            wire.preload()
+            packets.preload()
         runs: Deferred[None] = Deferred()
         # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
         self._reactor.callLater(0, runs.callback, None)

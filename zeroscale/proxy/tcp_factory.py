@@ -17,12 +17,11 @@ from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes import command as ready_command
 from zeroscale.probes.base import Probe
 from zeroscale.probes.readiness import LineReadiness, Readiness
-from zeroscale.probes.tcp import QUESTION_EVERY, Examiner, ExpectedBytes, GenericProbe, HttpStatus
-from zeroscale.protocols import http
-from zeroscale.protocols import sniffing as recognise
+from zeroscale.probes.tcp import QUESTION_EVERY, ExpectedBytes, HttpStatus, ResponseCheck, TcpProbe
+from zeroscale.protocols import http, sniffing
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
-from zeroscale.protocols.tcp import GenericConversation, HttpConversation
+from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.status import ServerSnapshot
 
 
@@ -38,18 +37,18 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
     trigger = triggers.parse_wake_on(config.wake_on)
     match trigger.kind:
         case "connect":
-            return GenericConversation()
+            return TcpConversation()
         case "http":
             return HttpConversation(page=config.waiting == "page", again=lambda: web.try_again_in(view(), now()))
         case "data":
-            return GenericConversation(recognise=recognise.any_byte)
+            return TcpConversation(sniffer=sniffing.any_byte)
         case "tls":
-            return GenericConversation(recognise=recognise.tls)
+            return TcpConversation(sniffer=sniffing.tls)
         case "ssh":
-            return GenericConversation(recognise=recognise.ssh)
+            return TcpConversation(sniffer=sniffing.ssh)
         case "regex":
             assert trigger.pattern is not None
-            return GenericConversation(recognise=recognise.matching(trigger.pattern))
+            return TcpConversation(sniffer=sniffing.matching_pattern(trigger.pattern))
 
 
 def texts(config: ServerConfig) -> Messages:
@@ -60,22 +59,22 @@ def texts(config: ServerConfig) -> Messages:
     return Messages({**web.TEXTS, **config.texts})
 
 
-def probe(config: ServerConfig, reactor: Any) -> GenericProbe:
+def probe(config: ServerConfig, reactor: Any) -> TcpProbe:
     """How it is asked."""
-    examiner: Examiner | None = None
+    examiner: ResponseCheck | None = None
     command = None
     match triggers.parse_ready(config.ready):
         case triggers.ExpectBytes(expected, request):
             examiner = ExpectedBytes(expected, request)
         case triggers.HttpCheck(path, statuses):
-            asked = http.question(config.server_host, config.server_port, path)
-            examiner = HttpStatus(asked, http.status_of, statuses)
+            asked = http.get_request(config.server_host, config.server_port, path)
+            examiner = HttpStatus(asked, http.parse_status, statuses)
         case triggers.ExecCheck(words):
 
             def command() -> Any:
                 return from_coroutine(ready_command.run(words, config.directory))
 
-    return GenericProbe(
+    return TcpProbe(
         reactor,
         config.server_host,
         config.server_port,

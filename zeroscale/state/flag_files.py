@@ -21,7 +21,7 @@ LONGEST_TEXT = 2000
 DEFAULT_TEXT = "This server is being looked after. Please come back later."
 
 
-class KeepFiles:
+class FlagFiles:
     """The two files of one server.
 
     :param directory: its working directory.
@@ -31,7 +31,7 @@ class KeepFiles:
         self._awake = directory / KEEP_AWAKE
         self._asleep = directory / KEEP_ASLEEP
 
-    def kept_awake(self) -> str | None:
+    def keep_awake_reason(self) -> str | None:
         """Why it is held up, in words for the log; None where it is not."""
         return f"{self._awake} is there" if self._awake.exists() else None
 

@@ -22,7 +22,7 @@ LARGEST_FILE = 16 * 1024
 """Bytes; a text for players is a few hundred."""
 
 
-class _Wishes(msgspec.Struct, kw_only=True, omit_defaults=True):
+class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
     """:ivar awake_until: seconds since the epoch; 0 is for ever, None is not at all."""
 
     version: int = VERSION
@@ -30,7 +30,7 @@ class _Wishes(msgspec.Struct, kw_only=True, omit_defaults=True):
     lockout: str | None = None
 
 
-class Wishes:
+class OperatorOverrides:
     """One server's operator's.
 
     :param directory: the server's own.
@@ -41,14 +41,14 @@ class Wishes:
         self._path = directory / "operator.json"
         self._kept = BackgroundFile(self._path)
         self._now = now
-        self._wishes = _Wishes()
+        self._wishes = _Overrides()
 
     def open(self) -> None:
         """Reads what was said before. A file that cannot be understood costs its content, and a warning."""
         try:
             content = read_bounded(self._path, LARGEST_FILE)
             if content is not None:
-                self._wishes = msgspec.json.decode(content, type=_Wishes)
+                self._wishes = msgspec.json.decode(content, type=_Overrides)
         except (OSError, ValueError) as error:
             logger.warning("What was said of this server by command is forgotten: %s: %s", self._path, error)
 
@@ -74,11 +74,11 @@ class Wishes:
 
     def release(self) -> None:
         """Takes all of it back."""
-        if self._wishes != _Wishes():
-            self._wishes = _Wishes()
+        if self._wishes != _Overrides():
+            self._wishes = _Overrides()
             self._write()
 
-    def kept_awake(self) -> str | None:
+    def keep_awake_reason(self) -> str | None:
         """Why it is kept up, in words for the log; None where it is not."""
         until = self._wishes.awake_until
         if until is None:

@@ -38,14 +38,14 @@ LARGEST_FILE = 64 * 1024
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_START)]
 
 
-class _Record(msgspec.Struct, kw_only=True):
+class _History(msgspec.Struct, kw_only=True):
     version: int = VERSION
     starts: Annotated[list[Seconds], msgspec.Meta(max_length=STARTS_KEPT)] = []
     crashes: Annotated[int, msgspec.Meta(ge=0)] = 0
     reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)] | None = None
 
 
-class Records:
+class StartHistory:
     """One server's records. Before `open()` and after `close()` nothing is written.
 
     :param directory: the server's own (`storage.server_directory`); made when there is none.
@@ -59,7 +59,7 @@ class Records:
         self._kept = BackgroundFile(self._file)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
-        self._record = _Record()
+        self._record = _History()
 
     def open(self) -> None:
         """Takes the locks and reads what is there.
@@ -87,16 +87,16 @@ class Records:
             self._world_lock.release()
         self._lock.release()
 
-    def move(self, world: Path | None) -> None:
+    def set_world_directory(self, world: Path | None) -> None:
         """It is another world from now on; whether that may be used is to be asked before the next start."""
         if world == (None if self._world_lock is None else self._world_lock.path.parent):
             return
         if self._world_lock is not None:
             self._world_lock.release()
         self._world_lock = None if world is None else Lock(world / WORLD_LOCK)
-        self.world_is_taken()
+        self.world_lock_error()
 
-    def world_is_taken(self) -> str | None:
+    def world_lock_error(self) -> str | None:
         """Why its world must not be used now, in words; None: it is ours."""
         if not self._lock.held:
             return None
@@ -121,28 +121,28 @@ class Records:
         """Why it crashed last; None once that was forgotten."""
         return self._record.reason
 
-    def started(self, seconds: float) -> None:
+    def record_start(self, seconds: float) -> None:
         """It became ready: remembers how long that took. Crashes before it count on: it may crash again and again.
 
         :param seconds: from the start to the first answer.
         """
         starts = [*self._record.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
-        self._write(_Record(starts=starts, crashes=self._record.crashes, reason=self._record.reason))
+        self._write(_History(starts=starts, crashes=self._record.crashes, reason=self._record.reason))
 
-    def crashed(self, reason: str) -> int:
+    def record_crash(self, reason: str) -> int:
         """Counts one more crash.
 
         :param reason: why.
         :returns: how many in a row.
         """
         crashes = self._record.crashes + 1
-        self._write(_Record(starts=self._record.starts, crashes=crashes, reason=_bounded(reason)))
+        self._write(_History(starts=self._record.starts, crashes=crashes, reason=_bounded(reason)))
         return crashes
 
-    def cleared(self) -> None:
+    def clear_crashes(self) -> None:
         """Forgets the crashes."""
         if self._record.crashes or self._record.reason is not None:
-            self._write(_Record(starts=self._record.starts))
+            self._write(_History(starts=self._record.starts))
 
     def _lock_world(self) -> None:
         if self._world_lock is None or self._world_lock.held:
@@ -170,16 +170,16 @@ class Records:
             except OSError as aside:
                 logger.warning("Cannot keep %s aside: %s", self._file, aside.strerror)
 
-    def _write(self, record: _Record) -> None:
+    def _write(self, record: _History) -> None:
         self._record = record
         if self._lock.held:
             self._kept.write(msgspec.json.encode(record))
 
 
-def _decoded(content: bytes) -> _Record:
+def _decoded(content: bytes) -> _History:
     """:raises ValueError: it is none of ours (`msgspec.DecodeError` is a ValueError)."""
     try:
-        record = msgspec.json.decode(content, type=_Record)
+        record = msgspec.json.decode(content, type=_History)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if record.version != VERSION:

@@ -40,7 +40,7 @@ class _File(msgspec.Struct, kw_only=True):
     status: dict[str, object]
 
 
-class Mirror:
+class StatusCache:
     """The last status of one server.
 
     :param directory: the server's own, held by `Records`.

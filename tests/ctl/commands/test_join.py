@@ -14,15 +14,15 @@ from zeroscale.ctl.commands.join import Progress, attempt, player_name
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 from zeroscale.protocols.minecraft.client import Disconnected, EncryptionRequested, LoginSucceeded
 
 Serve = Callable[..., Address]
 Scene = Callable[[socket.socket], None]
 
-SUCCESS = wire.frame(2, bytes(16), wire.string("Steve"), b"\x00")
-KICK = wire.frame(0, wire.string('{"text": "Come again", "color": "red"}'))
-ENCRYPTION = wire.frame(1, wire.string(""), b"\x00", b"\x00")
+SUCCESS = packets.frame(2, bytes(16), packets.string("Steve"), b"\x00")
+KICK = packets.frame(0, packets.string('{"text": "Come again", "color": "red"}'))
+ENCRYPTION = packets.frame(1, packets.string(""), b"\x00", b"\x00")
 
 
 def says(*frames: bytes) -> Scene:
@@ -62,7 +62,7 @@ def test_questions_of_a_hold_are_answered(serve: Serve) -> None:
     def hold(connection: socket.socket) -> None:
         connection.recv(1000)
         for number in (1, 2, 3):
-            connection.sendall(wire.frame(4, wire.varint(number), wire.string("zeroscale:hold"), b""))
+            connection.sendall(packets.frame(4, packets.varint(number), packets.string("zeroscale:hold"), b""))
             answers.append(connection.recv(4, socket.MSG_WAITALL))
         connection.sendall(SUCCESS)
 
@@ -71,8 +71,8 @@ def test_questions_of_a_hold_are_answered(serve: Serve) -> None:
 
 
 def test_compression_is_understood(serve: Serve) -> None:
-    uncompressed = wire.varint(len(SUCCESS)) + b"\x00" + SUCCESS[1:]
-    assert try_to_join(serve(says(wire.frame(3, wire.varint(256)), uncompressed))) == LoginSucceeded("Steve")
+    uncompressed = packets.varint(len(SUCCESS)) + b"\x00" + SUCCESS[1:]
+    assert try_to_join(serve(says(packets.frame(3, packets.varint(256)), uncompressed))) == LoginSucceeded("Steve")
 
 
 def test_silence_ends_as_it_would_for_the_game(serve: Serve) -> None:
@@ -112,11 +112,11 @@ def test_it_speaks_the_version_that_the_status_names(serve: Serve, capsys: pytes
 
     def status(connection: socket.socket) -> None:
         connection.recv(1000)
-        connection.sendall(wire.frame(0, wire.string(json.dumps({"version": {"protocol": 47}}))))
+        connection.sendall(packets.frame(0, packets.string(json.dumps({"version": {"protocol": 47}}))))
 
     def login(connection: socket.socket) -> None:
         logins.append(connection.recv(1000))
-        connection.sendall(wire.frame(2, wire.string("0" * 36), wire.string("Steve")))
+        connection.sendall(packets.frame(2, packets.string("0" * 36), packets.string("Steve")))
 
     assert main(["join", str(serve(status, login))]) == 0
     assert logins[0][1:3] == b"\x00\x2f", "a handshake of protocol 47"

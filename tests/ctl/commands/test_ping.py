@@ -12,7 +12,7 @@ from zeroscale.ctl.commands.ping import Answer, ask, show
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 
 Serve = Callable[..., Address]
 
@@ -34,7 +34,7 @@ def status(raw: str) -> Callable[[socket.socket], None]:
     def answer(connection: socket.socket) -> None:
         asked = receive(connection, b"\x01\x00")
         assert asked.endswith(b"\x01\x01\x00"), "a handshake with intent 1, then the request"
-        connection.sendall(wire.frame(0, wire.string(raw)))
+        connection.sendall(packets.frame(0, packets.string(raw)))
 
     return answer
 

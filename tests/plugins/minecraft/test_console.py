@@ -13,7 +13,7 @@ from ports import free_port
 from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.minecraft import console as minecraft_console
 from zeroscale.plugins.minecraft.console import MinecraftConsole
 
@@ -33,7 +33,7 @@ class Server:
         self.by_rcon = "There are 0 of a max of 20 players online: "
         self.readable = True
         self.ended = asyncio.Event()
-        self.console = MinecraftConsole(GameFiles(directory), "127.0.0.1", self._type)
+        self.console = MinecraftConsole(ServerFiles(directory), "127.0.0.1", self._type)
 
     def say(self, **properties: str) -> None:
         """What server.properties says, `_` for a hyphen; RCON's port and password always."""

@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
+    ClientRecognised,
     Event,
     HoldAnswered,
     LoginRequested,
-    Opened,
+    MinecraftOptions,
     PingRequested,
     StatusReply,
     StatusRequested,
-    Treatment,
 )
 from zeroscale.protocols.minecraft.client import LoginClient, StatusClient
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -46,9 +46,9 @@ def converse(conversation: MinecraftConversation, pieces: list[bytes]) -> list[E
     events: list[Event] = []
     for piece in pieces:
         events.extend(conversation.receive(piece))
-        assert len(conversation.kept) <= MOST_KEPT
-    if conversation.quiet_timeout is not None:
-        events.extend(conversation.silence())
+        assert len(conversation.replay_bytes) <= MOST_KEPT
+    if conversation.idle_timeout is not None:
+        events.extend(conversation.on_idle())
     return events
 
 
@@ -66,7 +66,7 @@ def test_every_captured_client_is_understood(captured: dict[str, Any], size: int
             if "uuid" in expected:
                 assert event.uuid == expected["uuid"]
             assert (event.uuid is not None) == (event.protocol >= 760)
-            assert event.patience == (None if event.protocol >= 393 else 27.0 if event.protocol > 5 else 17.0)
+            assert event.max_hold == (None if event.protocol >= 393 else 27.0 if event.protocol > 5 else 17.0)
             assert conversation.kick("no")
         case StatusRequested():
             assert expected["event"] == "status"
@@ -77,7 +77,7 @@ def test_every_captured_client_is_understood(captured: dict[str, Any], size: int
             assert conversation.pong() == data[-10:]
     if isinstance(event, LoginRequested | StatusRequested):
         assert (event.protocol, event.host, event.port) == (expected["protocol"], expected["host"], expected["port"])
-    assert conversation.kept == data
+    assert conversation.replay_bytes == data
 
 
 class RecordingClient(ClientProtocol):  # type: ignore[misc]  # quarry has no types
@@ -174,18 +174,18 @@ def test_a_modern_handshake_may_begin_like_a_legacy_ping(feed: Any, size: int | 
     data = modern_status_of_254_bytes()
     conversation = MinecraftConversation()
     assert feed(conversation, data, size) == [StatusRequested(769, "h" * 246, 25565)]
-    assert not conversation.status_ends
-    assert conversation.kept == data
+    assert not conversation.closes_after_status
+    assert conversation.replay_bytes == data
 
 
 def test_only_time_tells_a_lone_fe_from_the_rest() -> None:
     conversation = MinecraftConversation()
-    timeouts = [conversation.quiet_timeout]
+    timeouts = [conversation.idle_timeout]
     for byte in (b"\xfe", b"\x01", b"\x00"):
         assert not conversation.receive(byte)
-        timeouts.append(conversation.quiet_timeout)
+        timeouts.append(conversation.idle_timeout)
     assert timeouts == [None, 0.3, 0.3, None]
-    assert not conversation.silence()
+    assert not conversation.on_idle()
 
 
 def test_fe_and_another_length_is_modern(feed: Any) -> None:
@@ -202,8 +202,8 @@ def test_fe_01_and_neither_is_refused_at_once() -> None:
 def test_the_legacy_dialects_end_with_their_status(feed: Any) -> None:
     conversation = MinecraftConversation()
     feed(conversation, b"\xfe\x01\xfa")
-    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
-    assert conversation.status_ends
+    assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
+    assert conversation.closes_after_status
     assert conversation.status(REPLY).startswith(b"\xff")
     assert conversation.pong() == b""
 
@@ -212,7 +212,7 @@ def test_a_legacy_login_cannot_be_held(feed: Any) -> None:
     conversation = MinecraftConversation()
     name = "Steve".encode("utf-16-be")
     (event,) = feed(conversation, b"\x02\x00\x05" + name, 1)
-    assert (event.name, event.patience) == ("Steve", 0.0)
+    assert (event.name, event.max_hold) == ("Steve", 0.0)
     assert conversation.kick("starting").startswith(b"\xff\x00\x08")
 
 
@@ -226,22 +226,22 @@ def test_a_login_is_held_and_let_go() -> None:
             assert conversation.unanswered == 1
             conversation.receive(question.answer)  # type: ignore[union-attr]  # nothing else can come here
     assert conversation.unanswered == 0
-    assert conversation.kept == client.request()
+    assert conversation.replay_bytes == client.request()
 
 
 def test_options_reach_who_reads_them() -> None:
-    conversation = MinecraftConversation(treatment=lambda _: Treatment(legacy_hold=True))
+    conversation = MinecraftConversation(minecraft_options=lambda _: MinecraftOptions(legacy_hold=True))
     (event,) = conversation.receive(LoginClient("a", 1, 340, "Steve").request())
     assert isinstance(event, LoginRequested)
-    assert event.patience is None
+    assert event.max_hold is None
     conversation.hold()
     assert conversation.keepalive() == b"\x00"
     forwarding = MinecraftConversation(forwarding=True)
     assert forwarding.receive(LoginClient("a" * 20000, 1, 340, "Steve").request())
-    as_login = MinecraftConversation(treatment=lambda _: Treatment(transfer_as_login=True))
+    as_login = MinecraftConversation(minecraft_options=lambda _: MinecraftOptions(transfer_as_login=True))
     request = LoginClient("a", 1, 769, "Steve").request()
     as_login.receive(request.replace(b"\x00\x01\x02", b"\x00\x01\x03"))
-    assert as_login.kept == request
+    assert as_login.replay_bytes == request
 
 
 STARTS = st.sampled_from([*SENT, modern_status_of_254_bytes(), b"\x02\x00\x05\x00S", b"\x02\x3d\x00\x05", b""])
@@ -259,7 +259,7 @@ def test_any_split_of_any_bytes(data: st.DataObject) -> None:
         events = converse(conversation, pieces)
     except ProtocolError:
         return
-    assert conversation.kept == whole
+    assert conversation.replay_bytes == whole
     again = MinecraftConversation()
     assert converse(again, [whole]) == events
 
@@ -276,9 +276,9 @@ def test_any_bytes_from_a_held_client(said: bytes, size: int, asked: int, old: b
     try:
         for at in range(0, len(said), size):
             conversation.receive(said[at : at + size])
-            assert conversation.kept == client.request()
+            assert conversation.replay_bytes == client.request()
     except ProtocolError:
-        assert conversation.kept == b""
+        assert conversation.replay_bytes == b""
 
 
 def mutated(chance: random.Random) -> bytes:
@@ -315,9 +315,9 @@ def test_20000_mutated_first_messages_and_nothing_but_protocol_errors() -> None:
             refused += 1
             assert "\n" not in str(error)
             assert len(str(error)) < 200
-            assert conversation.kept == b""
+            assert conversation.replay_bytes == b""
             continue
-        assert not any(isinstance(event, Opened) for event in events)
+        assert not any(isinstance(event, ClientRecognised) for event in events)
         conversation.status(REPLY)
         conversation.pong()
         conversation.kick("no")
@@ -327,7 +327,7 @@ def test_20000_mutated_first_messages_and_nothing_but_protocol_errors() -> None:
 def test_the_legacy_conversation_is_given_every_byte() -> None:
     conversation = MinecraftConversation()
     conversation.receive(b"\xfe")
-    conversation.silence()
+    conversation.on_idle()
     with pytest.raises(ProtocolError):
         conversation.receive(b"\x01")
     assert isinstance(conversation._inner, LegacyConversation)

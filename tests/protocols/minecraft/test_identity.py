@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.minecraft.identity import check_name, routing_host, stranger
+from zeroscale.protocols.minecraft.identity import check_name, guess_protocol, routing_host
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_names_that_cannot_be(name: str) -> None:
     ],
 )
 def test_strangers_are_known_by_their_first_bytes(data: bytes, name: str | None) -> None:
-    assert stranger(data) == name
+    assert guess_protocol(data) == name

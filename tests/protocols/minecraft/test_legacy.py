@@ -45,7 +45,7 @@ def asked(data: bytes) -> LegacyConversation:
     """A conversation that was pinged with `data`."""
     conversation = LegacyConversation()
     if not conversation.receive(data):
-        assert conversation.silence()
+        assert conversation.on_idle()
     return conversation
 
 
@@ -54,9 +54,9 @@ def test_a_ping_of_1_6_says_who_asks_for_what(feed: Any, size: int | None) -> No
     conversation = LegacyConversation()
     data = ping16("MC.Example.com.", 4711, 74)
     assert feed(conversation, data, size) == [StatusRequested(74, "mc.example.com", 4711)]
-    assert conversation.kept == data
-    assert (conversation.quiet_timeout, conversation.silence()) == (None, ())
-    assert conversation.status_ends
+    assert conversation.replay_bytes == data
+    assert (conversation.idle_timeout, conversation.on_idle()) == (None, ())
+    assert conversation.closes_after_status
     assert conversation.pong() + conversation.keepalive() + conversation.kick("no") == b""
 
 
@@ -64,10 +64,10 @@ def test_a_ping_of_1_6_says_who_asks_for_what(feed: Any, size: int | None) -> No
 def test_a_short_ping_is_whole_once_it_is_quiet(feed: Any, data: bytes) -> None:
     conversation = LegacyConversation()
     assert feed(conversation, data, 1) == []
-    before = conversation.quiet_timeout
-    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
-    assert (before, conversation.quiet_timeout) == (0.3, None)
-    assert not conversation.silence()
+    before = conversation.idle_timeout
+    assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
+    assert (before, conversation.idle_timeout) == (0.3, None)
+    assert not conversation.on_idle()
     with pytest.raises(ProtocolError):
         conversation.receive(b"\x01")
 
@@ -75,7 +75,7 @@ def test_a_short_ping_is_whole_once_it_is_quiet(feed: Any, data: bytes) -> None:
 def test_half_a_ping_of_1_6_is_not_answered_however_quiet_it_is() -> None:
     conversation = LegacyConversation()
     conversation.receive(ping16()[:20])
-    assert (conversation.quiet_timeout, conversation.silence()) == (None, ())
+    assert (conversation.idle_timeout, conversation.on_idle()) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_half_a_ping_of_1_6_is_not_answered_however_quiet_it_is() -> None:
 def test_a_ping_that_cannot_be_read_is_answered_nevertheless(feed: Any, data: bytes, size: int | None) -> None:
     conversation = LegacyConversation()
     assert feed(conversation, data, size) == []
-    assert conversation.quiet_timeout == 0.3
-    assert list(conversation.silence()) == [StatusRequested(-1, "", 0)]
+    assert conversation.idle_timeout == 0.3
+    assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
 
 
 @pytest.mark.parametrize("data", [ping16() + b"x", b"\xfe\x01\xfa" + bytes(600), b"\xfe\x01\xfa\x00\x0b" + b"M" * 600])
@@ -95,7 +95,7 @@ def test_more_than_a_ping_is_refused(feed: Any, data: bytes, size: int | None) -
     conversation = LegacyConversation()
     with pytest.raises(ProtocolError):
         feed(conversation, data, size)
-    assert conversation.kept == b""
+    assert conversation.replay_bytes == b""
     with pytest.raises(ProtocolError):
         conversation.receive(b"\xfe")
 
@@ -116,12 +116,12 @@ def test_more_than_a_ping_is_refused(feed: Any, data: bytes, size: int | None) -
 def test_a_login_of_every_layout(feed: Any, data: bytes, protocol: int, host: str, port: int, size: int | None) -> None:
     conversation = LegacyConversation()
     expected = LoginRequested(
-        protocol=protocol, host=host, port=port, name="Steve", uuid=None, transfer=False, patience=0.0
+        protocol=protocol, host=host, port=port, name="Steve", uuid=None, transfer=False, max_hold=0.0
     )
     assert feed(conversation, data, size) == [expected]
     assert feed(conversation, b"more", size) == []
-    assert conversation.kept == data + b"more"
-    assert conversation.quiet_timeout is None
+    assert conversation.replay_bytes == data + b"more"
+    assert conversation.idle_timeout is None
     with pytest.raises(ProtocolError):
         conversation.hold()
 

@@ -7,7 +7,7 @@ from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import HoldAnswered
-from zeroscale.protocols.minecraft.login_hold import MOST_OUTSTANDING, Hold
+from zeroscale.protocols.minecraft.login_hold import MOST_OUTSTANDING, LoginPluginHold
 
 
 def request_id(request: bytes) -> int:
@@ -24,9 +24,9 @@ def answer(number: int, after: bytes = b"\x00", packet_id: int = 2) -> bytes:
     return packed
 
 
-def modern() -> Hold:
+def modern() -> LoginPluginHold:
     """A held client of 1.21.4."""
-    return Hold(769, legacy_hold=False, channel="zeroscale:hold")
+    return LoginPluginHold(769, legacy_hold=False, channel="zeroscale:hold")
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def modern() -> Hold:
     ],
 )
 def test_who_waits_in_silence(protocol: int, legacy_hold: bool, patience: float | None, keepalive: bytes) -> None:
-    hold = Hold(protocol, legacy_hold=legacy_hold, channel="a:b")
-    assert (hold.patience, hold.keepalive(), hold.unanswered) == (patience, keepalive, 0)
+    hold = LoginPluginHold(protocol, legacy_hold=legacy_hold, channel="a:b")
+    assert (hold.max_hold, hold.keepalive(), hold.unanswered) == (patience, keepalive, 0)
     with pytest.raises(ProtocolError):
         hold.receive(answer(0))
 
 
 @pytest.mark.parametrize("protocol", [393, 769, 777, 5000, -1])
 def test_who_can_wait_any_length(protocol: int) -> None:
-    hold = Hold(protocol, legacy_hold=True, channel="a:b")
-    assert hold.patience is None
+    hold = LoginPluginHold(protocol, legacy_hold=True, channel="a:b")
+    assert hold.max_hold is None
     hold.receive(answer(request_id(hold.keepalive())))
 
 

@@ -12,10 +12,10 @@ from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
     HoldAnswered,
     LoginRequested,
+    MinecraftOptions,
     PingRequested,
     StatusReply,
     StatusRequested,
-    Treatment,
 )
 from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
 
@@ -56,9 +56,9 @@ def test_a_status_and_a_ping(feed: Any, size: int | None) -> None:
     conversation = ModernConversation()
     data = handshake(1, 47, "MC.Example.com.", 4711) + STATUS_REQUEST + PING
     assert feed(conversation, data, size) == [StatusRequested(47, "mc.example.com", 4711), PingRequested()]
-    assert conversation.kept == data
+    assert conversation.replay_bytes == data
     assert conversation.pong() == PING
-    assert not conversation.status_ends
+    assert not conversation.closes_after_status
     assert conversation.kick("no") == b""
 
 
@@ -86,7 +86,7 @@ def test_what_else_a_status_client_may_not_send(feed: Any, after: bytes, size: i
     conversation = ModernConversation()
     with pytest.raises(ProtocolError):
         feed(conversation, handshake(1) + after, size)
-    assert conversation.kept == b""
+    assert conversation.replay_bytes == b""
     with pytest.raises(ProtocolError):
         conversation.receive(STATUS_REQUEST)
 
@@ -117,10 +117,10 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("protocol", "after", "uuid", "patience"), LAYOUTS)
+@pytest.mark.parametrize(("protocol", "after", "uuid", "max_hold"), LAYOUTS)
 @pytest.mark.parametrize("size", [None, 1])
 def test_a_login_of_every_layout(
-    feed: Any, protocol: int, after: tuple[bytes, ...], uuid: str | None, patience: float | None, size: int | None
+    feed: Any, protocol: int, after: tuple[bytes, ...], uuid: str | None, max_hold: float | None, size: int | None
 ) -> None:
     conversation = ModernConversation()
     data = login(protocol, *after)
@@ -131,10 +131,10 @@ def test_a_login_of_every_layout(
         name="Steve",
         uuid=uuid,
         transfer=False,
-        patience=patience,
+        max_hold=max_hold,
     )
     assert feed(conversation, data, size) == [expected]
-    assert conversation.kept == data
+    assert conversation.replay_bytes == data
 
 
 @pytest.mark.parametrize("name", ["", "a" * 17, "a b", "\u00e9"])
@@ -173,7 +173,7 @@ def test_a_stranger_is_told_at_once(data: bytes, why: str) -> None:
     conversation = ModernConversation()
     with pytest.raises(ProtocolError, match=why):
         conversation.receive(data)
-    assert conversation.kept == b""
+    assert conversation.replay_bytes == b""
 
 
 def test_a_stranger_is_told_before_his_frame_is_whole() -> None:
@@ -196,25 +196,25 @@ def test_a_handshake_has_a_bound_and_forwarding_has_a_higher_one(feed: Any) -> N
 
 @pytest.mark.parametrize("as_login", [False, True])
 def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) -> None:
-    conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=as_login))
+    conversation = ModernConversation(minecraft_options=lambda _: MinecraftOptions(transfer_as_login=as_login))
     data = login(769, IDENTITY, intent=3)
     (event,) = feed(conversation, data)
     assert event.transfer
-    assert conversation.kept == (login(769, IDENTITY, intent=2) if as_login else data)
+    assert conversation.replay_bytes == (login(769, IDENTITY, intent=2) if as_login else data)
 
 
 def test_a_transfer_that_breaks_the_rules_leaves_nothing(feed: Any) -> None:
-    conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=True))
+    conversation = ModernConversation(minecraft_options=lambda _: MinecraftOptions(transfer_as_login=True))
     with pytest.raises(ProtocolError):
         feed(conversation, handshake(3) + pack(1))
-    assert conversation.kept == b""
+    assert conversation.replay_bytes == b""
 
 
 def test_no_other_intent_is_ever_changed(feed: Any) -> None:
     for data in (login(769, IDENTITY), handshake(1) + STATUS_REQUEST):
-        conversation = ModernConversation(treatment=lambda _: Treatment(transfer_as_login=True))
+        conversation = ModernConversation(minecraft_options=lambda _: MinecraftOptions(transfer_as_login=True))
         feed(conversation, data)
-        assert conversation.kept == data
+        assert conversation.replay_bytes == data
 
 
 def test_what_follows_a_login_is_kept_for_a_server_that_runs(feed: Any) -> None:
@@ -222,7 +222,7 @@ def test_what_follows_a_login_is_kept_for_a_server_that_runs(feed: Any) -> None:
     data = login(47) + b"more"
     assert len(feed(conversation, data)) == 1
     assert feed(conversation, b" and more", 1) == []
-    assert conversation.kept == data + b" and more"
+    assert conversation.replay_bytes == data + b" and more"
 
 
 def test_what_follows_a_login_has_a_bound(feed: Any) -> None:
@@ -255,10 +255,10 @@ def test_a_held_player_answers_and_none_of_it_is_kept(feed: Any) -> None:
     answer = pack(2, Buffer1_7.pack_varint(request_id), b"\x00")
     assert feed(conversation, answer, 1) == [HoldAnswered()]
     assert conversation.unanswered == 0
-    assert conversation.kept == data
+    assert conversation.replay_bytes == data
     with pytest.raises(ProtocolError):
         conversation.receive(answer)
-    assert conversation.kept == b""
+    assert conversation.replay_bytes == b""
 
 
 def test_a_player_can_be_kicked_before_and_during_the_hold(feed: Any) -> None:

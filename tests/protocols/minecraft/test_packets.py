@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.minecraft import packets as wire
+from zeroscale.protocols.minecraft import packets
 
 
 def test_importing_the_protocols_installs_no_reactor() -> None:
@@ -21,8 +21,8 @@ def test_importing_the_protocols_installs_no_reactor() -> None:
         "for m in pkgutil.walk_packages(p.__path__, 'zeroscale.protocols.'): importlib.import_module(m.name)\n"
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "assert 'quarry' not in sys.modules\n"
-        "from zeroscale.protocols.minecraft import packets as wire\n"
-        "wire.preload()\n"
+        "from zeroscale.protocols.minecraft import packets\n"
+        "packets.preload()\n"
         "assert 'quarry.types.buffer' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
@@ -31,17 +31,17 @@ def test_importing_the_protocols_installs_no_reactor() -> None:
 @pytest.mark.parametrize("start", [0, 3])
 def test_a_frame_is_cut_out_where_it_begins(start: int) -> None:
     data = b"\x00" * start + b"\x02ab\x01c"
-    assert wire.take_frame(data, start, 10) == (b"ab", start + 3)
+    assert packets.take_frame(data, start, 10) == (b"ab", start + 3)
 
 
 def test_a_frame_is_not_there_before_its_last_byte() -> None:
-    frame = wire.frame(0x00, bytes(200))
-    assert [wire.take_frame(frame[:end], 0, 300) for end in range(len(frame))] == [None] * len(frame)
-    assert wire.take_frame(frame, 0, 300) == (b"\x00" + bytes(200), len(frame))
+    frame = packets.frame(0x00, bytes(200))
+    assert [packets.take_frame(frame[:end], 0, 300) for end in range(len(frame))] == [None] * len(frame)
+    assert packets.take_frame(frame, 0, 300) == (b"\x00" + bytes(200), len(frame))
 
 
 def test_a_length_may_be_padded_to_three_bytes() -> None:  # Velocity writes such
-    assert wire.take_frame(b"\x82\x80\x00ab", 0, 10) == (b"ab", 5)
+    assert packets.take_frame(b"\x82\x80\x00ab", 0, 10) == (b"ab", 5)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_length_may_be_padded_to_three_bytes() -> None:  # Velocity writes suc
 )
 def test_a_bad_length_is_refused_before_the_body_has_come(data: bytes, why: str) -> None:
     with pytest.raises(ProtocolError, match=why):
-        wire.take_frame(data, 0, 10)
+        packets.take_frame(data, 0, 10)
 
 
 def test_fields_are_read_as_quarry_packs_them() -> None:
@@ -68,7 +68,7 @@ def test_fields_are_read_as_quarry_packs_them() -> None:
         + bytes(range(16))
         + b"rest"
     )
-    fields = wire.Fields(body)
+    fields = packets.Fields(body)
     assert fields.varint() == -1
     assert fields.string(8) == "h\u00e9llo \U0001f600"
     assert (fields.unsigned_short(), fields.long(), fields.boolean()) == (65535, -5, True)
@@ -81,21 +81,21 @@ def test_fields_are_read_as_quarry_packs_them() -> None:
     fields.finish("a test")
 
 
-READS: dict[str, Callable[[wire.Fields], object]] = {
-    "varint": wire.Fields.varint,
+READS: dict[str, Callable[[packets.Fields], object]] = {
+    "varint": packets.Fields.varint,
     "string": lambda fields: fields.string(8),
     "byte_array": lambda fields: fields.byte_array(8),
-    "unsigned_short": wire.Fields.unsigned_short,
-    "long": wire.Fields.long,
-    "boolean": wire.Fields.boolean,
-    "uuid": wire.Fields.uuid,
+    "unsigned_short": packets.Fields.unsigned_short,
+    "long": packets.Fields.long,
+    "boolean": packets.Fields.boolean,
+    "uuid": packets.Fields.uuid,
 }
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
-def test_a_field_that_is_cut_off_is_a_protocol_error(read: Callable[[wire.Fields], object]) -> None:
+def test_a_field_that_is_cut_off_is_a_protocol_error(read: Callable[[packets.Fields], object]) -> None:
     with pytest.raises(ProtocolError):
-        read(wire.Fields(b""))
+        read(packets.Fields(b""))
 
 
 @pytest.mark.parametrize(
@@ -110,23 +110,23 @@ def test_a_field_that_is_cut_off_is_a_protocol_error(read: Callable[[wire.Fields
 )
 def test_a_bad_string_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProtocolError):
-        wire.Fields(body).string(8)
+        packets.Fields(body).string(8)
 
 
 @pytest.mark.parametrize("body", [b"\x80" * 10 + b"\x00", b"\xff" * 5, b"\x80\x80\x80\x80\x80\x00"])
 def test_an_overlong_varint_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProtocolError):
-        wire.Fields(body).varint()
+        packets.Fields(body).varint()
 
 
 def test_a_boolean_is_0_or_1() -> None:
     with pytest.raises(ProtocolError, match="2"):
-        wire.Fields(b"\x02").boolean()
+        packets.Fields(b"\x02").boolean()
 
 
 @given(st.binary(max_size=64), st.lists(st.sampled_from(sorted(READS)), max_size=6))
 def test_whatever_is_read_raises_nothing_else(body: bytes, names: list[str]) -> None:
-    fields = wire.Fields(body)
+    fields = packets.Fields(body)
     try:
         for name in names:
             READS[name](fields)
@@ -138,26 +138,26 @@ def test_whatever_is_read_raises_nothing_else(body: bytes, names: list[str]) -> 
 @given(st.binary(max_size=40), st.integers(0, 8), st.integers(1, 30))
 def test_a_frame_never_reaches_beyond_its_data_or_its_bound(data: bytes, start: int, bound: int) -> None:
     try:
-        cut = wire.take_frame(data, start, bound)
+        cut = packets.take_frame(data, start, bound)
     except ProtocolError:
         return
     if cut is not None:
         body, end = cut
         assert 0 < len(body) <= bound
         assert data[start:end].endswith(body)
-        assert end - start <= len(body) + wire.LONGEST_PREFIX
+        assert end - start <= len(body) + packets.LONGEST_PREFIX
 
 
 @given(st.text())
 def test_strings_are_packed_so_that_they_can_be_read(text: str) -> None:
-    assert wire.Fields(wire.string(text)).string(wire.utf16_length(text)) == text
+    assert packets.Fields(packets.string(text)).string(packets.utf16_length(text)) == text
 
 
 def test_a_long_string_of_wide_characters_is_packed() -> None:  # quarry stops at 32767 bytes
     text = "\u20ac" * 32767
-    assert wire.Fields(wire.string(text)).string(32767) == text
+    assert packets.Fields(packets.string(text)).string(32767) == text
 
 
 def test_half_a_character_does_not_stop_a_string() -> None:
-    assert wire.string("a\ud83d") == b"\x02a?"
-    assert wire.utf16_length("a\ud83d\U0001f600") == 4
+    assert packets.string("a\ud83d") == b"\x02a?"
+    assert packets.utf16_length("a\ud83d\U0001f600") == 4

@@ -18,7 +18,7 @@ from zeroscale.protocols.minecraft.text_component import (
     plain,
     runs,
     section_text,
-    spelled_out,
+    with_fallbacks,
 )
 
 S = "\u00a7"
@@ -168,7 +168,7 @@ def test_what_a_client_has_no_words_for_is_spelled_out() -> None:
         "bold": True,
         "extra": [{"translate": "multiplayer.disconnect.banned.expiration", "fallback": "\nUntil %s", "with": ["May"]}],
     }
-    spelled = spelled_out(banned)
+    spelled = with_fallbacks(banned)
     assert "translate" not in str(spelled)
     assert runs(spelled) == runs(banned)
     assert spelled == {
@@ -187,11 +187,11 @@ def test_what_a_client_has_no_words_for_is_spelled_out() -> None:
     ["plain", {"text": "a", "extra": ["b"]}, {"translate": "no.fallback", "with": ["x"]}, ["a", {"text": "b"}]],
 )
 def test_what_has_no_fallback_stays_as_it_is(component: Component) -> None:
-    assert spelled_out(component) == component
+    assert with_fallbacks(component) == component
 
 
 def test_what_is_too_deep_to_be_spelled_out_is_left_out() -> None:
     deep: Component = "end"
     for _ in range(1000):
         deep = {"translate": "key", "fallback": "%s", "with": [deep], "extra": [deep]} if _ % 100 == 0 else [deep]
-    spelled_out(deep)
+    with_fallbacks(deep)

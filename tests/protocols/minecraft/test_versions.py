@@ -1,4 +1,4 @@
-"""Which layouts a protocol number has."""
+"""The version table, and the layouts that a protocol number has."""
 
 from __future__ import annotations
 
@@ -15,3 +15,28 @@ def test_what_we_do_not_know_is_taken_for_the_newest(protocol: int) -> None:
 @pytest.mark.parametrize("protocol", [0, 4, 5, 47, 340, 385, 393, 758, 777])
 def test_what_we_know_is_what_it_says(protocol: int) -> None:
     assert versions.layout_of(protocol) == protocol
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("47", 47), ("1.8.9", 47), ("1.8", 47), ("1.12.2", 340), ("1.20", 763), ("1.21.4", 769), ("26.3", 777), ("0", 0)],
+)
+def test_known(text: str, number: int) -> None:
+    assert versions.protocol_number(text) == number
+
+
+def test_a_near_miss_is_named() -> None:
+    with pytest.raises(ValueError, match=r"1\.21\.4"):
+        versions.protocol_number("1.21.44")
+
+
+@pytest.mark.parametrize("text", ["", "-1", "new", str(1 << 31), "\u00b2"])
+def test_unknown(text: str) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        versions.protocol_number(text)
+
+
+def test_the_tables_fit_together() -> None:
+    assert set(versions.SAME_PROTOCOL.values()) <= set(versions.RELEASES)
+    assert not set(versions.SAME_PROTOCOL) & set(versions.RELEASES)
+    assert list(versions.RELEASES.values()) == sorted(versions.RELEASES.values())

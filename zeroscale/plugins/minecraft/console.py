@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import GameFiles
+from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.minecraft.rcon_client import NothingSaid, RconConsole
 from zeroscale.protocols.minecraft.rcon import parse_list
 
@@ -41,7 +41,7 @@ class MinecraftConsole:
     :param type_line: types a line into its console; raises `PluginError` where that cannot be.
     """
 
-    def __init__(self, files: GameFiles, host: str, type_line: Callable[[str], None]) -> None:
+    def __init__(self, files: ServerFiles, host: str, type_line: Callable[[str], None]) -> None:
         self._files = files
         self._host = host
         self._type_line = type_line

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import GameFiles, read_properties
+from zeroscale.minecraft.server_files import ServerFiles, read_properties
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
 
@@ -72,7 +72,7 @@ class Server(ProcessServer):
             raise PluginError("a command of your own has its jar, java and memory in it: give only the command")
         if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
             raise PluginError(f"memory={memory!r} is no size that Java knows: write 4G, or 4096M")
-        self._console = MinecraftConsole(GameFiles(self.working_directory), server_host, self._type)
+        self._console = MinecraftConsole(ServerFiles(self.working_directory), server_host, self._type)
         self._words = words
         self._port = server_port
         self._jar = jar

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component
-from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.protocols.minecraft import versions
+from zeroscale.protocols.minecraft import packets, versions
 
 LARGEST_STATUS = 1 << 18
 """Bytes of a status frame: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
@@ -109,14 +108,14 @@ class StatusClient:
 
     def request(self) -> bytes:
         """Handshake and status request: the first bytes to send."""
-        return self._handshake + wire.frame(0x00)
+        return self._handshake + packets.frame(0x00)
 
     def ping(self, token: int) -> bytes:
         """A ping; send it once the status has come.
 
         :param token: 64 bits, signed.
         """
-        return wire.frame(0x01, token.to_bytes(8, "big", signed=True))
+        return packets.frame(0x01, token.to_bytes(8, "big", signed=True))
 
     def receive(self, data: bytes) -> Sequence[StatusEvent]:
         """Takes the next bytes of the server, however they were cut.
@@ -125,13 +124,13 @@ class StatusClient:
         """
         self._received += data
         events: list[StatusEvent] = []
-        while (cut := wire.take_frame(self._received, 0, LARGEST_STATUS)) is not None:
+        while (cut := packets.take_frame(self._received, 0, LARGEST_STATUS)) is not None:
             body, end = cut
             del self._received[:end]
-            events.append(self._event(wire.Fields(body)))
+            events.append(self._event(packets.Fields(body)))
         return events
 
-    def _event(self, fields: wire.Fields) -> StatusEvent:
+    def _event(self, fields: packets.Fields) -> StatusEvent:
         packet_id = fields.varint()
         if packet_id == 0x00:
             raw = fields.string(LARGEST_STATUS)
@@ -178,7 +177,7 @@ class LoginClient:
         self._received += data
         events: list[LoginEvent] = []
         while (body := self._next_body()) is not None:
-            events.append(self._event(wire.Fields(self._inflate(body))))
+            events.append(self._event(packets.Fields(self._inflate(body))))
         return events
 
     def _next_body(self) -> bytes | None:
@@ -188,7 +187,7 @@ class LoginClient:
         if self._layout < versions.LOGIN_PLUGIN_REQUEST:  # empty frames (docs/protocol.md, "Holding a client")
             empty = len(self._received) - len(self._received.lstrip(b"\x00"))
             del self._received[:empty]
-        cut = wire.take_frame(self._received, 0, LARGEST_LOGIN)
+        cut = packets.take_frame(self._received, 0, LARGEST_LOGIN)
         if cut is None:
             return None
         body, end = cut
@@ -198,7 +197,7 @@ class LoginClient:
     def _inflate(self, body: bytes) -> bytes:
         if self._threshold < 0:
             return body
-        fields = wire.Fields(body)
+        fields = packets.Fields(body)
         size = fields.varint()
         if size == 0:
             return fields.rest()
@@ -213,7 +212,7 @@ class LoginClient:
             raise ProtocolError("a compressed frame is not as long as it says")
         return inflated
 
-    def _event(self, fields: wire.Fields) -> LoginEvent:
+    def _event(self, fields: packets.Fields) -> LoginEvent:
         packet_id = fields.varint()
         match packet_id:
             case 0x00:
@@ -235,38 +234,40 @@ class LoginClient:
             case 0x04:
                 message_id = fields.varint()
                 channel = fields.string(LONGEST_IDENTIFIER)
-                return PluginRequested(message_id, channel, self._frame(0x02, wire.varint(message_id), b"\x00"))
+                return PluginRequested(message_id, channel, self._frame(0x02, packets.varint(message_id), b"\x00"))
             case 0x05:
                 key = fields.string(LONGEST_IDENTIFIER)
-                return CookieRequested(key, self._frame(0x04, wire.string(key), b"\x00"))
+                return CookieRequested(key, self._frame(0x04, packets.string(key), b"\x00"))
         raise ProtocolError(f"packet {packet_id:#04x} during the login")
 
     def _frame(self, packet_id: int, *fields: bytes) -> bytes:
-        packed = wire.frame(packet_id, *fields)
+        packed = packets.frame(packet_id, *fields)
         if self._threshold < 0:
             return packed
-        body, _ = wire.take_frame(packed, 0, wire.LARGEST_FRAME) or (b"", 0)
+        body, _ = packets.take_frame(packed, 0, packets.LARGEST_FRAME) or (b"", 0)
         if len(body) < self._threshold:
-            return wire.varint(len(body) + 1) + b"\x00" + body
-        deflated = wire.varint(len(body)) + zlib.compress(body)
-        return wire.varint(len(deflated)) + deflated
+            return packets.varint(len(body) + 1) + b"\x00" + body
+        deflated = packets.varint(len(body)) + zlib.compress(body)
+        return packets.varint(len(deflated)) + deflated
 
 
 def handshake(host: str, port: int, protocol: int, intent: int) -> bytes:
     """The handshake's frame (docs/protocol.md, "Frames and handshake")."""
-    return wire.frame(0x00, wire.varint(protocol), wire.string(host), port.to_bytes(2, "big"), wire.varint(intent))
+    return packets.frame(
+        0x00, packets.varint(protocol), packets.string(host), port.to_bytes(2, "big"), packets.varint(intent)
+    )
 
 
 def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
     """The login start's frame, in the layout of that protocol number (docs/protocol.md, "Login")."""
-    fields = [wire.string(name)]
+    fields = [packets.string(name)]
     if versions.SIGNATURE <= layout < versions.NO_SIGNATURE:
         fields.append(b"\x00")
     if versions.OPTIONAL_UUID <= layout < versions.UUID:
         fields.append(b"\x01")
     if layout >= versions.OPTIONAL_UUID:
         fields.append(bytes.fromhex(uuid or offline_uuid(name)))
-    return wire.frame(0x00, *fields)
+    return packets.frame(0x00, *fields)
 
 
 def _json(raw: str) -> object:

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from zeroscale.protocols.conversation import Component, Conversation, Event, StatusReply, Treatment
+from zeroscale.protocols.conversation import Component, Conversation, Event, MinecraftOptions, StatusReply
 from zeroscale.protocols.minecraft import legacy
 from zeroscale.protocols.minecraft.modern import ModernConversation
-from zeroscale.protocols.proxy_protocol import refuse_header
+from zeroscale.protocols.proxy_protocol import reject_header
 
 
 class MinecraftConversation:
-    """Any client of Minecraft, from Beta 1.8 to the newest. Implements `base.Conversation`.
+    """Any client of Minecraft, from Beta 1.8 to the newest. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param treatment: how the server that a host means is to be treated; asked once the host is known.
+    :param minecraft_options: how the server that a host means is to be treated; asked once the host is known.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -26,12 +26,12 @@ class MinecraftConversation:
         self,
         *,
         forwarding: bool = False,
-        treatment: Callable[[str], Treatment] = lambda _: Treatment(),
+        minecraft_options: Callable[[str], MinecraftOptions] = lambda _: MinecraftOptions(),
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._modern = ModernConversation(
             forwarding=forwarding,
-            treatment=treatment,
+            minecraft_options=minecraft_options,
             hold_channel=hold_channel,
         )
         self._inner: Conversation | None = None
@@ -42,67 +42,67 @@ class MinecraftConversation:
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """See `base.Conversation.receive`.
+        """See `Conversation.receive`.
 
         :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
         """
         if self._inner is None:
             data = self._undecided + data
-            refuse_header(data)  # it would be refused as a handshake too, in words that do not help
+            reject_header(data)  # it would be refused as a handshake too, in words that do not help
             self._inner = self._choose(data)
             self._undecided = data if self._inner is None else b""
         return () if self._inner is None else self._inner.receive(data)
 
     @property
-    def quiet_timeout(self) -> float | None:
+    def idle_timeout(self) -> float | None:
         """A lone `FE`, or `FE 01`, is a whole ping or the beginning of something else: only time tells."""
         if self._inner is not None:
-            return self._inner.quiet_timeout
+            return self._inner.idle_timeout
         return legacy.QUIET if self._undecided else None
 
-    def silence(self) -> Sequence[Event]:
+    def on_idle(self) -> Sequence[Event]:
         """What has come was all, if it can have been."""
         if self._inner is None and self._undecided:
             self._inner = legacy.LegacyConversation()
             self._inner.receive(self._undecided)
-        return () if self._inner is None else self._inner.silence()
+        return () if self._inner is None else self._inner.on_idle()
 
     @property
-    def kept(self) -> bytes:
-        """See `base.Conversation.kept`."""
-        return self._undecided if self._inner is None else self._inner.kept
+    def replay_bytes(self) -> bytes:
+        """See `Conversation.replay_bytes`."""
+        return self._undecided if self._inner is None else self._inner.replay_bytes
 
     def status(self, reply: StatusReply) -> bytes:
-        """See `base.Conversation.status`."""
+        """See `Conversation.status`."""
         return b"" if self._inner is None else self._inner.status(reply)
 
     @property
-    def status_ends(self) -> bool:
+    def closes_after_status(self) -> bool:
         """True before 1.7."""
-        return self._inner is not None and self._inner.status_ends
+        return self._inner is not None and self._inner.closes_after_status
 
     def pong(self) -> bytes:
-        """See `base.Conversation.pong`."""
+        """See `Conversation.pong`."""
         return b"" if self._inner is None else self._inner.pong()
 
     def kick(self, reason: Component) -> bytes:
-        """See `base.Conversation.kick`; nothing for who is not logging in."""
+        """See `Conversation.kick`; nothing for who is not logging in."""
         return b"" if self._inner is None else self._inner.kick(reason)
 
     def hold(self) -> Sequence[Event]:
-        """See `base.Conversation.hold`.
+        """See `Conversation.hold`.
 
         :raises ProtocolError: the client sent more than its login.
         """
         return () if self._inner is None else self._inner.hold()
 
     def keepalive(self) -> bytes:
-        """See `base.Conversation.keepalive`."""
+        """See `Conversation.keepalive`."""
         return b"" if self._inner is None else self._inner.keepalive()
 
     @property
     def unanswered(self) -> int:
-        """See `base.Conversation.unanswered`."""
+        """See `Conversation.unanswered`."""
         return 0 if self._inner is None else self._inner.unanswered
 
     def _choose(self, data: bytes) -> Conversation | None:

@@ -36,6 +36,6 @@ def check_name(name: str) -> str:
     return name
 
 
-def stranger(data: bytes | bytearray) -> str | None:
+def guess_protocol(data: bytes | bytearray) -> str | None:
     """The name of the well-known protocol that a connection's first bytes look like, if they do."""
     return next((name for start, name in _STRANGERS if data.startswith(start)), None)

@@ -11,7 +11,7 @@ from enum import Enum
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component, Event, LoginRequested, StatusReply, StatusRequested
-from zeroscale.protocols.minecraft import text_component as component
+from zeroscale.protocols.minecraft import text_component
 from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host
 
 QUIET = 0.3
@@ -47,14 +47,14 @@ class Dialect(Enum):
 
 
 class LegacyConversation:
-    """A client of before 1.7; it is fed from its first byte, `FE` or `02`. Implements `base.Conversation`."""
+    """A client of before 1.7; it is fed from its first byte, `FE` or `02`. Implements `Conversation`."""
 
-    status_ends = True
+    closes_after_status = True
     full = False
     unanswered = 0
 
     def __init__(self) -> None:
-        self._kept = bytearray()
+        self._received = bytearray()
         self._dialect = Dialect.release
         self._protocol = -1
         self._unreadable = False
@@ -66,50 +66,50 @@ class LegacyConversation:
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """See `base.Conversation.receive`.
+        """See `Conversation.receive`.
 
         :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
         """
         if not data:
             return ()
-        self._kept += data
+        self._received += data
         try:
             return self._parse()
         except ProtocolError:
             self._over = True
-            self._kept.clear()
+            self._received.clear()
             raise
 
     @property
-    def quiet_timeout(self) -> float | None:
+    def idle_timeout(self) -> float | None:
         """After `FE`, `FE 01`, `FE 01 FA`, and what we cannot read behind that, more comes at once or not at all."""
         return QUIET if self._may_be_whole else None
 
-    def silence(self) -> Sequence[Event]:
+    def on_idle(self) -> Sequence[Event]:
         """What has come was all, if it can have been."""
         if not self._may_be_whole:
             return ()
         self._over = True
-        self._dialect = Dialect.beta if len(self._kept) == 1 else Dialect.release
+        self._dialect = Dialect.beta if len(self._received) == 1 else Dialect.release
         return (StatusRequested(protocol=-1, host="", port=0),)
 
     @property
-    def kept(self) -> bytes:
+    def replay_bytes(self) -> bytes:
         """All that the client sent."""
-        return bytes(self._kept)
+        return bytes(self._received)
 
     def status(self, reply: StatusReply) -> bytes:
         """The reply to a ping, which is a kick whose reason has fields."""
         if self._dialect is Dialect.beta:
-            numbers = f"{component.SECTION}{reply.online}{component.SECTION}{reply.maximum}"
-            motd = _one_line(component.plain(reply.description))
+            numbers = f"{text_component.SECTION}{reply.online}{text_component.SECTION}{reply.maximum}"
+            motd = _one_line(text_component.plain(reply.description))
             return _packet(_cut(motd, LONGEST_BETA_TEXT - len(numbers)) + numbers, LONGEST_BETA_TEXT)
         protocol = reply.protocol
         if protocol is None:
             protocol = UNKNOWN_PROTOCOL if self._protocol < 0 else self._protocol
-        version = _cut(_one_line(component.section_text(reply.version_name)), LONGEST_TEXT // 4)
-        motd = _one_line(component.section_text(reply.description))
-        head = f"{component.SECTION}1\x00{protocol}\x00{version}\x00"
+        version = _cut(_one_line(text_component.section_text(reply.version_name)), LONGEST_TEXT // 4)
+        motd = _one_line(text_component.section_text(reply.description))
+        head = f"{text_component.SECTION}1\x00{protocol}\x00{version}\x00"
         tail = f"\x00{reply.online}\x00{reply.maximum}"
         return _packet(head + _cut(motd, LONGEST_TEXT - _units(head + tail)) + tail, LONGEST_TEXT)
 
@@ -122,15 +122,15 @@ class LegacyConversation:
         if self._login_ends is None:
             return b""
         longest = LONGEST_BETA_TEXT if self._dialect is Dialect.beta else LONGEST_TEXT
-        return _packet(_one_line(component.section_text(reason)), longest)
+        return _packet(_one_line(text_component.section_text(reason)), longest)
 
     def hold(self) -> Sequence[Event]:
-        """From now on nothing may come; it is the caller who knows that `patience` was 0.
+        """From now on nothing may come; it is the caller who knows that `max_hold` was 0.
 
         :raises ProtocolError: something came already.
         """
         self._over = True
-        if self._login_ends is not None and len(self._kept) > self._login_ends:
+        if self._login_ends is not None and len(self._received) > self._login_ends:
             raise ProtocolError("more after the login, before it was answered")
         return ()
 
@@ -142,7 +142,7 @@ class LegacyConversation:
     def _may_be_whole(self) -> bool:
         if self._over:
             return False
-        return self._unreadable or self._kept in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
+        return self._unreadable or self._received in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
 
     def _parse(self) -> Sequence[Event]:
         if self._over:
@@ -150,18 +150,18 @@ class LegacyConversation:
         events: Sequence[Event] = ()
         if self._login_ends is None:
             try:
-                events = self._parse_ping() if self._kept[0] == PING else self._parse_login()
+                events = self._parse_ping() if self._received[0] == PING else self._parse_login()
             except _NotYet:
                 return ()
-        if self._login_ends is not None and len(self._kept) - self._login_ends > LONGEST_TAIL:
+        if self._login_ends is not None and len(self._received) - self._login_ends > LONGEST_TAIL:
             raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
         return events
 
     def _parse_ping(self) -> Sequence[Event]:
         """A ping is answered even if we cannot read what it says of itself: some tools get that wrong."""
-        if len(self._kept) > LARGEST_PING:
+        if len(self._received) > LARGEST_PING:
             raise ProtocolError(f"a legacy ping of more than {LARGEST_PING} bytes")
-        reader = _Reader(self._kept)
+        reader = _Reader(self._received)
         try:
             reader.literal(PING_HOST)
             length = reader.unsigned_short()
@@ -173,14 +173,14 @@ class LegacyConversation:
         except ProtocolError:
             self._unreadable = True
             return ()
-        if reader.position < len(self._kept):
+        if reader.position < len(self._received):
             raise ProtocolError("more after a legacy ping")
         self._over = True
         self._protocol = protocol
         return (StatusRequested(protocol, routing_host(host), port),)
 
     def _parse_login(self) -> Sequence[Event]:
-        reader = _Reader(self._kept)
+        reader = _Reader(self._received)
         reader.literal(bytes([LOGIN]))
         # The second byte is a protocol number since 1.3, at least 39 (docs/protocol.md, "Versions"); before, it is the
         # high half of a name's length.
@@ -205,7 +205,7 @@ class LegacyConversation:
                 name=check_name(name),
                 uuid=None,
                 transfer=False,
-                patience=0.0,
+                max_hold=0.0,
             ),
         )
 
@@ -280,4 +280,4 @@ def _units(text: str) -> int:
 def _cut(text: str, longest: int) -> str:
     """At most `longest` UTF-16 units of `text`, and no half of a character or of a colour code at the end."""
     cut = text.encode("utf-16-be", "replace")[: 2 * max(longest, 0)].decode("utf-16-be", "ignore")
-    return cut if cut == text else cut.removesuffix(component.SECTION)
+    return cut if cut == text else cut.removesuffix(text_component.SECTION)

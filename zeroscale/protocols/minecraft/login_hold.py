@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import HoldAnswered
-from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.protocols.minecraft import versions
+from zeroscale.protocols.minecraft import packets, versions
 
 LARGEST_ANSWER = 1024
 """Bytes of a Login Plugin Response. "Not understood" is 7; a mod that thinks it understood us may say a little."""
@@ -31,7 +30,7 @@ EMPTY_FRAME = b"\x00"
 """What clients before 1.13 skip, but count as a sign of life; newer ones disconnect at it."""
 
 
-class Hold:
+class LoginPluginHold:
     """One client being held.
 
     :param protocol: its protocol number.
@@ -48,9 +47,9 @@ class Hold:
         self._outstanding: set[int] = set()
         self._received = bytearray()
         if self._asks or self._skips_empty_frames:
-            self.patience: float | None = None
+            self.max_hold: float | None = None
         else:
-            self.patience = PATIENCE_1_7 if layout <= versions.LAST_1_7 else PATIENCE_1_8
+            self.max_hold = PATIENCE_1_7 if layout <= versions.LAST_1_7 else PATIENCE_1_8
 
     @property
     def unanswered(self) -> int:
@@ -66,7 +65,7 @@ class Hold:
         request_id = self._next_id
         self._next_id += 1
         self._outstanding.add(request_id)
-        return wire.frame(0x04, wire.varint(request_id), wire.string(self._channel))
+        return packets.frame(0x04, packets.varint(request_id), packets.string(self._channel))
 
     def receive(self, data: bytes) -> Sequence[HoldAnswered]:
         """Takes what the client sends: answers to our requests, however they were cut.
@@ -78,16 +77,16 @@ class Hold:
         while self._received:
             if not self._outstanding:
                 raise ProtocolError("a held client sends what it was not asked for")
-            cut = wire.take_frame(self._received, 0, LARGEST_ANSWER)
+            cut = packets.take_frame(self._received, 0, LARGEST_ANSWER)
             if cut is None:
                 break
             body, end = cut
             del self._received[:end]
-            self._check_answer(wire.Fields(body))
+            self._check_answer(packets.Fields(body))
             events.append(HoldAnswered())
         return events
 
-    def _check_answer(self, fields: wire.Fields) -> None:
+    def _check_answer(self, fields: packets.Fields) -> None:
         packet_id = fields.varint()
         if packet_id != 0x02:
             raise ProtocolError(f"packet {packet_id:#04x} from a held client")

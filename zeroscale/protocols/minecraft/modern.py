@@ -14,16 +14,14 @@ from zeroscale.protocols.conversation import (
     Component,
     Event,
     LoginRequested,
+    MinecraftOptions,
     PingRequested,
     StatusReply,
     StatusRequested,
-    Treatment,
 )
-from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.protocols.minecraft import text_component as component
-from zeroscale.protocols.minecraft import versions
-from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host, stranger
-from zeroscale.protocols.minecraft.login_hold import Hold
+from zeroscale.protocols.minecraft import packets, text_component, versions
+from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, guess_protocol, routing_host
+from zeroscale.protocols.minecraft.login_hold import LoginPluginHold
 from zeroscale.protocols.minecraft.responses import encode_kick, encode_status
 
 LARGEST_HANDSHAKE = 1024
@@ -56,30 +54,30 @@ class _State(Enum):
 
 
 class ModernConversation:
-    """A client of 1.7 or later. Implements `base.Conversation`.
+    """A client of 1.7 or later. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param treatment: how the server that a host means is to be treated; asked once the host is known.
+    :param minecraft_options: how the server that a host means is to be treated; asked once the host is known.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
-    quiet_timeout: float | None = None
-    status_ends = False
+    idle_timeout: float | None = None
+    closes_after_status = False
     full = False
 
     def __init__(
         self,
         *,
         forwarding: bool = False,
-        treatment: Callable[[str], Treatment] = lambda _: Treatment(),
+        minecraft_options: Callable[[str], MinecraftOptions] = lambda _: MinecraftOptions(),
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._handshake_bound = LARGEST_FORWARDING_HANDSHAKE if forwarding else LARGEST_HANDSHAKE
-        self._find_treatment = treatment
-        self._treatment = Treatment()
+        self._find_minecraft_options = minecraft_options
+        self._minecraft_options = MinecraftOptions()
         self._hold_channel = hold_channel
         self._state = _State.handshake
-        self._kept = bytearray()
+        self._received = bytearray()
         self._read = 0
         self._protocol = -1
         self._host = ""
@@ -88,39 +86,39 @@ class ModernConversation:
         self._transfer = False
         self._status_seen = False
         self._token = b""
-        self._hold: Hold | None = None
+        self._hold: LoginPluginHold | None = None
 
     def opened(self) -> Sequence[Event]:
         """Nothing yet: the client speaks first."""
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """See `base.Conversation.receive`.
+        """See `Conversation.receive`.
 
         :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
         """
         try:
             if self._hold is not None and self._state is _State.answers:
                 return self._hold.receive(data)
-            self._kept += data
+            self._received += data
             return self._take_packets()
         except ProtocolError:
             self._state = _State.nothing
-            self._kept.clear()
+            self._received.clear()
             self._read = 0
             self._transfer = False
             raise
 
-    def silence(self) -> Sequence[Event]:
+    def on_idle(self) -> Sequence[Event]:
         """Means nothing here: who has begun a frame must end it, in the time that a handshake may take."""
         return ()
 
     @property
-    def kept(self) -> bytes:
+    def replay_bytes(self) -> bytes:
         """What the client sent up to the hold, byte for byte; but for a transfer's intent, if that was asked for."""
-        if not (self._transfer and self._treatment.transfer_as_login):
-            return bytes(self._kept)
-        kept = bytearray(self._kept)
+        if not (self._transfer and self._minecraft_options.transfer_as_login):
+            return bytes(self._received)
+        kept = bytearray(self._received)
         kept[self._intent_at] = LOGIN
         return bytes(kept)
 
@@ -130,21 +128,21 @@ class ModernConversation:
 
     def pong(self) -> bytes:
         """The Pong with the client's own token."""
-        return wire.frame(0x01, self._token)
+        return packets.frame(0x01, self._token)
 
     def kick(self, reason: Component) -> bytes:
         """The login's Disconnect; nothing for who is not logging in."""
         if self._hold is None:
             return b""
         knows_words = versions.layout_of(self._protocol) >= versions.REFUSALS_IN_WORDS
-        return encode_kick(reason if knows_words else component.spelled_out(reason))
+        return encode_kick(reason if knows_words else text_component.with_fallbacks(reason))
 
     def hold(self) -> Sequence[Event]:
         """From now on only answers to `keepalive()` may come.
 
         :raises ProtocolError: something came already.
         """
-        if len(self._kept) > self._read:
+        if len(self._received) > self._read:
             raise ProtocolError("a packet after the login start, before it was answered")
         self._state = _State.answers
         return ()
@@ -160,7 +158,7 @@ class ModernConversation:
 
     def _take_packets(self) -> list[Event]:
         events: list[Event] = []
-        while len(self._kept) > self._read:
+        while len(self._received) > self._read:
             match self._state:
                 case _State.handshake:
                     progress = self._take_handshake()
@@ -169,7 +167,7 @@ class ModernConversation:
                 case _State.login_start:
                     progress = self._take_login_start(events)
                 case _State.tail:
-                    if len(self._kept) - self._read > LONGEST_TAIL:
+                    if len(self._received) - self._read > LONGEST_TAIL:
                         raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login start was answered")
                     progress = False
                 case _:
@@ -179,7 +177,7 @@ class ModernConversation:
         return events
 
     def _take_frame(self, bound: int) -> bytes | None:
-        cut = wire.take_frame(self._kept, self._read, bound)
+        cut = packets.take_frame(self._received, self._read, bound)
         if cut is None:
             return None
         body, self._read = cut
@@ -189,7 +187,7 @@ class ModernConversation:
         try:
             return self._take_plain_handshake()
         except ProtocolError as error:
-            guess = stranger(self._kept)
+            guess = guess_protocol(self._received)
             if guess is None:
                 raise
             raise ProtocolError(f"this is {guess}, not Minecraft ({error})") from None
@@ -199,7 +197,7 @@ class ModernConversation:
         if body is None:
             self._refuse_early()
             return False
-        fields = wire.Fields(body)
+        fields = packets.Fields(body)
         packet_id = fields.varint()
         if packet_id != 0:
             raise ProtocolError(f"packet {packet_id:#04x} in place of a handshake")
@@ -215,14 +213,14 @@ class ModernConversation:
         self._transfer = intent == TRANSFER
         self._state = _State.status if intent == STATUS else _State.login_start
         self._host = routing_host(host)
-        self._treatment = self._find_treatment(self._host)
+        self._minecraft_options = self._find_minecraft_options(self._host)
         return True
 
     def _refuse_early(self) -> None:
         """A stranger's first bytes may announce a frame that never gets whole; its id says enough."""
-        prefix = next((index for index, byte in enumerate(self._kept) if byte < 0x80), len(self._kept))
-        if len(self._kept) > prefix + 1 and self._kept[prefix + 1] != 0:
-            raise ProtocolError(f"packet {self._kept[prefix + 1]:#04x} in place of a handshake")
+        prefix = next((index for index, byte in enumerate(self._received) if byte < 0x80), len(self._received))
+        if len(self._received) > prefix + 1 and self._received[prefix + 1] != 0:
+            raise ProtocolError(f"packet {self._received[prefix + 1]:#04x} in place of a handshake")
 
     def _take_status_packet(self, events: list[Event]) -> bool:
         body = self._take_frame(LARGEST_STATUS_FRAME)
@@ -245,12 +243,14 @@ class ModernConversation:
         body = self._take_frame(LARGEST_LOGIN_START)
         if body is None:
             return False
-        fields = wire.Fields(body)
+        fields = packets.Fields(body)
         packet_id = fields.varint()
         if packet_id != 0:
             raise ProtocolError(f"packet {packet_id:#04x} in place of a login start")
         name = check_name(fields.string(LONGEST_NAME))
-        self._hold = Hold(self._protocol, legacy_hold=self._treatment.legacy_hold, channel=self._hold_channel)
+        self._hold = LoginPluginHold(
+            self._protocol, legacy_hold=self._minecraft_options.legacy_hold, channel=self._hold_channel
+        )
         self._state = _State.tail
         events.append(
             LoginRequested(
@@ -260,13 +260,13 @@ class ModernConversation:
                 name=name,
                 uuid=_claimed_uuid(fields, versions.layout_of(self._protocol)),
                 transfer=self._transfer,
-                patience=self._hold.patience,
+                max_hold=self._hold.max_hold,
             )
         )
         return True
 
 
-def _claimed_uuid(fields: wire.Fields, layout: int) -> str | None:
+def _claimed_uuid(fields: packets.Fields, layout: int) -> str | None:
     """The UUID in the rest of a Login Start (docs/protocol.md, "Login").
 
     None where it has none, and also where it does not fit its version: the real server judges that, not we.

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from zeroscale.protocols.conversation import Component, StatusReply
-from zeroscale.protocols.minecraft import packets as wire
-from zeroscale.protocols.minecraft import text_component as component
+from zeroscale.protocols.minecraft import packets, text_component
 
 LONGEST_JSON = 32767
 """UTF-16 units of a status's JSON that clients read (docs/protocol.md, "Status"); old clients read no longer kick."""
@@ -34,7 +33,7 @@ def encode_status(reply: StatusReply, protocol: int) -> bytes:
     for known_protocol, known_reply, encoded in _recent:
         if known_protocol == shown and known_reply == reply:
             return encoded
-    encoded = wire.frame(0x00, wire.string(_fitting_json(reply, shown)))
+    encoded = packets.frame(0x00, packets.string(_fitting_json(reply, shown)))
     _recent.appendleft((shown, reply, encoded))
     return encoded
 
@@ -42,23 +41,23 @@ def encode_status(reply: StatusReply, protocol: int) -> bytes:
 def encode_kick(reason: Component) -> bytes:
     """The login's Disconnect; a reason that is too long is cut and loses its colours."""
     # Every server ever sent an object or an array; a bare string is only said to be read by every client.
-    whole = {"text": reason} if isinstance(reason, str) else component.clean(reason)
+    whole = {"text": reason} if isinstance(reason, str) else text_component.clean(reason)
     text = _json(whole)
-    if text is None or wire.utf16_length(text) > LONGEST_JSON:
-        text = json.dumps({"text": component.plain(reason)[:SHORT_TEXT]})
-    return wire.frame(0x00, wire.string(text))
+    if text is None or packets.utf16_length(text) > LONGEST_JSON:
+        text = json.dumps({"text": text_component.plain(reason)[:SHORT_TEXT]})
+    return packets.frame(0x00, packets.string(text))
 
 
 def _fitting_json(reply: StatusReply, protocol: int) -> str:
     for candidate in _candidates(reply, protocol):
         text = _json(candidate)
-        if text is not None and wire.utf16_length(text) <= LONGEST_JSON:
+        if text is not None and packets.utf16_length(text) <= LONGEST_JSON:
             return text
     return json.dumps(
         {
             "version": {"name": reply.version_name[:SHORT_NAME], "protocol": protocol},
             "players": {"max": reply.maximum, "online": reply.online},
-            "description": component.plain(reply.description)[:SHORT_TEXT],
+            "description": text_component.plain(reply.description)[:SHORT_TEXT],
         }
     )
 
@@ -71,7 +70,7 @@ def _candidates(reply: StatusReply, protocol: int) -> Iterator[dict[str, object]
     bare: dict[str, object] = {
         "version": {"name": reply.version_name, "protocol": protocol},
         "players": players | sample,
-        "description": component.clean(reply.description),
+        "description": text_component.clean(reply.description),
     }
     extra = {key: value for key, value in reply.extra.items() if key not in bare and key != "favicon"}
     if reply.favicon is not None:

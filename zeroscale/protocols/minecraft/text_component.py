@@ -146,25 +146,25 @@ def clean(component: Component) -> Component:
     return _clean(component, 0)
 
 
-def spelled_out(component: Component) -> Component:
+def with_fallbacks(component: Component) -> Component:
     """The same component, with fallbacks in place of the keys that have one, and the arguments filled in.
 
     Clients whose language has not the key would read the key itself: before 1.19.4 they know no `fallback`.
     """
-    return _spelled_out(component, 0)
+    return _with_fallbacks(component, 0)
 
 
-def _spelled_out(component: object, depth: int) -> Component:
+def _with_fallbacks(component: object, depth: int) -> Component:
     if depth > DEEPEST:
         return ""
     if isinstance(component, list | tuple):
-        return [_spelled_out(child, depth + 1) for child in component]
+        return [_with_fallbacks(child, depth + 1) for child in component]
     if not isinstance(component, Mapping):
         return _literal(component)
     spelled = {**component}
     for key in ("extra", "with"):
         if isinstance(spelled.get(key), list | tuple):
-            spelled[key] = _spelled_out(spelled[key], depth + 1)
+            spelled[key] = _with_fallbacks(spelled[key], depth + 1)
     if "translate" not in spelled or spelled.get("fallback") is None or "text" in spelled:
         return spelled
     own = {key: spelled.pop(key, None) for key in ("translate", "fallback", "with")}
