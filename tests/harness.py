@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.config.model import Config, ControlConfig, ServerConfig
+from zeroscale.reactor import Reactor
 
 DEADLINE = 30.0
 """Seconds that anything may take on a busy machine."""
@@ -36,14 +38,29 @@ def whole(directory: Path, *servers: ServerConfig, **values: Any) -> Config:
     return Config(servers=servers, state_directory=directory / "state", control=ControlConfig(listen=""), **values)
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Waits for it."""
+class FakeReactor(MemoryReactorClock):
+    """Twisted's reactor for tests, with the rest of what `Reactor` declares."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:
+        callable(*args, **kwargs)
+
+
+def running_reactor() -> Reactor:
+    """Return the global reactor, which pytest-twisted runs."""
     from twisted.internet import reactor
 
-    clock: Any = reactor
+    return cast("Reactor", reactor)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition is true."""
+    clock = running_reactor()
     deadline = clock.seconds() + DEADLINE
-    while not true():
-        assert clock.seconds() < deadline, "it never was so"
+    while not condition():
+        assert clock.seconds() < deadline, "the condition did not become true"
         await deferLater(clock, 0.01)
 
 

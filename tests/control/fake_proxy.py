@@ -76,12 +76,12 @@ class FakeServer:
         self._ask(f"console {line}")
         return succeed(self.answer)
 
-    def lines(self) -> Sequence[str]:
+    def recent_output(self) -> Sequence[str]:
         return self.output
 
-    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
-        self.followers.append(take_line)
-        return lambda: self.followers.remove(take_line)
+    def subscribe_output(self, receive: Callable[[str], None]) -> Callable[[], None]:
+        self.followers.append(receive)
+        return lambda: self.followers.remove(receive)
 
     def says(self, line: str) -> None:
         for each in list(self.followers):

@@ -19,8 +19,16 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.control import protocol
-from zeroscale.control.connection import CLOSING, IDLE, MOST_REQUESTS, STALLED, Connection, Peer, peer_of
-from zeroscale.control.handlers import Commands
+from zeroscale.control.connection import (
+    CLOSE_TIMEOUT,
+    IDLE_TIMEOUT,
+    MAX_PENDING_REQUESTS,
+    STALL_TIMEOUT,
+    ControlConnection,
+    PeerCredentials,
+    peer_credentials,
+)
+from zeroscale.control.handlers import CommandHandler
 from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
 
 LOGGER = "zeroscale.control.connection"
@@ -49,12 +57,14 @@ class Transport(StringTransport):
 class Client:
     """A connection, and what has come of it."""
 
-    def __init__(self, perform: Any = None, unwelcome: str | None = None) -> None:
+    def __init__(self, perform: Any = None, refusal: str | None = None) -> None:
         self.clock = Clock()
         self.proxy = FakeProxy("a", "b")
-        self.gone: list[Connection] = []
-        self.connection = Connection(perform or Commands(self.proxy, self.clock).perform, self.clock, self.gone.append)
-        self.connection.unwelcome = unwelcome
+        self.gone: list[ControlConnection] = []
+        self.connection = ControlConnection(
+            perform or CommandHandler(self.proxy, self.clock).perform, self.clock, self.gone.append
+        )
+        self.connection.refusal = refusal
         self.transport = Transport(self.lose)
         self.connection.makeConnection(self.transport)  # type: ignore[no-untyped-call]
 
@@ -125,15 +135,15 @@ def test_what_changes_something_is_logged_with_who_asked(caplog: pytest.LogCaptu
         {"command": "sleep", "server": "a\n", "now": True},
         {"command": "console", "server": "a", "line": "login hunter2"},
     )
-    assert caplog.messages == ["somebody: sleep 'a\\n' now", "somebody: console 'a'"]
+    assert caplog.messages == ["unknown user: sleep 'a\\n' now", "unknown user: console 'a'"]
 
 
 def test_who_is_at_the_other_end() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        peer = peer_of(ours)
+        peer = peer_credentials(ours)
     if hasattr(socket, "SO_PEERCRED"):
-        assert peer == Peer(os.getuid(), os.getpid())
+        assert peer == PeerCredentials(os.getuid(), os.getpid())
         assert str(peer) == f"user {os.getuid()} (process {os.getpid()})"
 
 
@@ -147,13 +157,13 @@ def test_a_line_without_end_is_answered_and_closed() -> None:
 
 def test_so_many_requests_at_a_time() -> None:
     client = Client(never)
-    client.say(*[{"command": "reload"}] * (MOST_REQUESTS + 1))
-    assert [(each["id"], each["error"]["code"]) for each in client.answers] == [(MOST_REQUESTS, "busy")]
+    client.say(*[{"command": "reload"}] * (MAX_PENDING_REQUESTS + 1))
+    assert [(each["id"], each["error"]["code"]) for each in client.answers] == [(MAX_PENDING_REQUESTS, "busy")]
     client.lose()
 
 
 def test_no_place() -> None:
-    client = Client(unwelcome="32 clients are connected already")
+    client = Client(refusal="32 clients are connected already")
     client.say({"command": "reload"})
     assert client.answers == [{"id": None, "error": {"code": "busy", "message": "32 clients are connected already"}}]
     assert client.transport.closed
@@ -182,7 +192,7 @@ def test_who_never_reads_is_dropped() -> None:
     client = Client()
     client.say({"command": "status", "watch": True})
     client.connection.pauseProducing()
-    client.clock.pump([1.0] * int(STALLED - 1))
+    client.clock.pump([1.0] * int(STALL_TIMEOUT - 1))
     assert not client.transport.aborted
     client.clock.pump([1.0])
     assert client.gone == [client.connection]
@@ -191,9 +201,9 @@ def test_who_never_reads_is_dropped() -> None:
 
 def test_who_asks_nothing_is_dropped() -> None:
     client = Client()
-    client.clock.advance(IDLE - 1)
+    client.clock.advance(IDLE_TIMEOUT - 1)
     client.say({"command": "logs", "server": "a"})
-    client.clock.advance(IDLE - 1)
+    client.clock.advance(IDLE_TIMEOUT - 1)
     assert not client.transport.aborted
     client.clock.advance(1)
     assert client.transport.aborted
@@ -202,7 +212,7 @@ def test_who_asks_nothing_is_dropped() -> None:
 def test_who_waits_for_an_answer_is_not_idle() -> None:
     client = Client(never)
     client.say({"command": "reload"})
-    client.clock.advance(10 * IDLE)
+    client.clock.advance(10 * IDLE_TIMEOUT)
     assert not client.transport.aborted
     client.lose()
 
@@ -258,10 +268,10 @@ def test_our_own_end_waits_a_moment_for_the_last_answers() -> None:
     client.say({"command": "logs", "server": "a", "follow": True})
     client.connection.close()
     client.connection.close()
-    assert client.answers[-1]["error"]["message"].startswith("called off")
+    assert client.answers[-1]["error"]["message"].startswith("cancelled: ")
     assert client.transport.closed and client.proxy.servers["a"].followers == []
     client.say({"command": "logs", "server": "a"})
-    client.clock.advance(CLOSING)
+    client.clock.advance(CLOSE_TIMEOUT)
     assert client.transport.aborted and client.clock.getDelayedCalls() == []
 
 
@@ -329,7 +339,7 @@ def test_whatever_it_does_it_leaves_nothing_behind(steps: list[bytes | str]) -> 
 def test_no_event_waits_for_room_that_there_is() -> None:
     rooms: list[Deferred[None]] = []
 
-    async def perform(request: protocol.Command, send: Callable[[object], Deferred[None]]) -> object:
+    async def perform(request: protocol.AnyRequest, send: Callable[[object], Deferred[None]]) -> object:
         rooms.append(send("one"))
         await succeed(None)
         return None

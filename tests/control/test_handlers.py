@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from zeroscale.control import protocol
-from zeroscale.control.handlers import FOLLOWED, Backlog, Bell, Commands
+from zeroscale.control.handlers import MAX_BACKLOG, Backlog, CommandHandler, TimedEvent
 from zeroscale.control.protocol import RequestError
 from zeroscale.errors import ControlError, ServerUnavailable
 from zeroscale.reports import ProxyReport, ServerReport
@@ -18,23 +18,23 @@ from zeroscale.status import Status
 
 
 class Scene:
-    """Commands for a fake proxy, and what they told a client meanwhile."""
+    """CommandHandler for a fake proxy, and what they told a client meanwhile."""
 
     def __init__(self, *names: str) -> None:
         self.clock = Clock()
         self.proxy = FakeProxy(*names)
         self.told: list[Any] = []
         self.room: Deferred[None] | None = None
-        self.commands = Commands(self.proxy, self.clock)
+        self.commands = CommandHandler(self.proxy, self.clock)
 
     def send(self, event: object) -> Deferred[None]:
         self.told.append(event)
         return succeed(None) if self.room is None else self.room
 
-    def ask(self, request: protocol.Command) -> Deferred[Any]:
+    def ask(self, request: protocol.AnyRequest) -> Deferred[Any]:
         return Deferred.fromCoroutine(self.commands.perform(request, self.send))
 
-    def result(self, request: protocol.Command) -> Any:
+    def result(self, request: protocol.AnyRequest) -> Any:
         results: list[Any] = []
         asked = self.ask(request)
         asked.addCallback(results.append)
@@ -57,16 +57,16 @@ def head(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("request_", "asked"),
     [
-        (protocol.Wake(**head()), ["wake", "waits no more"]),
-        (protocol.Sleep(**head(server="a")), ["sleep"]),
-        (protocol.Sleep(**head(now=True)), ["sleep now"]),
-        (protocol.KeepAwake(**head(seconds=5.0)), ["keep awake 5.0"]),
-        (protocol.KeepAwake(**head()), ["keep awake None"]),
-        (protocol.Release(**head()), ["release"]),
-        (protocol.Lockout(**head(message="later")), ["lock out 'later'"]),
+        (protocol.WakeRequest(**head()), ["wake", "waits no more"]),
+        (protocol.SleepRequest(**head(server="a")), ["sleep"]),
+        (protocol.SleepRequest(**head(now=True)), ["sleep now"]),
+        (protocol.KeepAwakeRequest(**head(seconds=5.0)), ["keep awake 5.0"]),
+        (protocol.KeepAwakeRequest(**head()), ["keep awake None"]),
+        (protocol.ReleaseRequest(**head()), ["release"]),
+        (protocol.LockoutRequest(**head(message="later")), ["lock out 'later'"]),
     ],
 )
-def test_what_is_asked_of_the_only_server(request_: protocol.Command, asked: list[str]) -> None:
+def test_what_is_asked_of_the_only_server(request_: protocol.AnyRequest, asked: list[str]) -> None:
     scene = Scene("a")
     report = scene.result(request_)
     assert scene.proxy.servers["a"].asked == asked
@@ -75,8 +75,8 @@ def test_what_is_asked_of_the_only_server(request_: protocol.Command, asked: lis
 
 def test_the_status_of_all_and_of_one() -> None:
     scene = Scene("a", "b")
-    assert scene.result(protocol.Status(**head())) == scene.proxy.report()
-    [only] = scene.result(protocol.Status(**head(server="b"))).servers
+    assert scene.result(protocol.StatusRequest(**head())) == scene.proxy.report()
+    [only] = scene.result(protocol.StatusRequest(**head(server="b"))).servers
     assert only.name == "b"
 
 
@@ -93,35 +93,39 @@ def test_the_status_of_all_and_of_one() -> None:
 def test_which_server(names: list[str], server: str | None, code: str, said: str) -> None:
     scene = Scene(*names)
     with pytest.raises(RequestError, match=said) as raised:
-        scene.result(protocol.Wake(**head(server=server)))
+        scene.result(protocol.WakeRequest(**head(server=server)))
     assert raised.value.code == code
 
 
 def test_what_cannot_be_done_now() -> None:
     scene = Scene("a")
     scene.proxy.servers["a"].refuses = "2 players are on it"
-    for request in (protocol.Sleep(**head()), protocol.Wake(**head()), protocol.Console(**head(line="x"))):
+    for request in (
+        protocol.SleepRequest(**head()),
+        protocol.WakeRequest(**head()),
+        protocol.ConsoleRequest(**head(line="x")),
+    ):
         with pytest.raises(ControlError, match="2 players"):
             scene.result(request)
 
 
 def test_the_console_answers() -> None:
     scene = Scene("a")
-    assert scene.result(protocol.Console(**head(line="list"))) == {"server": "a", "answer": None}
+    assert scene.result(protocol.ConsoleRequest(**head(line="list"))) == {"server": "a", "answer": None}
     scene.proxy.servers["a"].answer = "There are 0 players"
-    assert scene.result(protocol.Console(**head(line="list")))["answer"] == "There are 0 players"
+    assert scene.result(protocol.ConsoleRequest(**head(line="list")))["answer"] == "There are 0 players"
     assert scene.proxy.servers["a"].asked == ["console list"] * 2
 
 
 def test_a_reload_tells_what_has_changed() -> None:
     scene = Scene()
     scene.proxy.changes = ["survival: added"]
-    assert scene.result(protocol.Reload(**head())) == {"changes": ["survival: added"]}
+    assert scene.result(protocol.ReloadRequest(**head())) == {"changes": ["survival: added"]}
 
 
 def test_watching_tells_what_changes_and_that_time_passes() -> None:
     scene = Scene("a", "b")
-    watching = scene.ask(protocol.Status(**head(server="a", watch=True)))
+    watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
     assert len(scene.told) == 1
     scene.proxy.changed("b")
     scene.clock.advance(0.2)
@@ -138,7 +142,7 @@ def test_watching_tells_what_changes_and_that_time_passes() -> None:
 
 def test_a_storm_of_changes_is_a_few_reports() -> None:
     scene = Scene("a")
-    watching = scene.ask(protocol.Status(**head(watch=True)))
+    watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
     for _ in range(1000):
         scene.proxy.changed("a")
         scene.clock.advance(0.001)
@@ -150,7 +154,7 @@ def test_a_storm_of_changes_is_a_few_reports() -> None:
 def test_who_does_not_read_is_told_nothing_more() -> None:
     scene = Scene("a")
     scene.room = Deferred()
-    watching = scene.ask(protocol.Status(**head(watch=True)))
+    watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
     scene.proxy.changed("a")
     scene.clock.pump([1.0] * 10)
     assert len(scene.told) == 1
@@ -164,7 +168,7 @@ def test_who_does_not_read_is_told_nothing_more() -> None:
 
 def test_a_server_that_is_gone_is_watched_no_longer() -> None:
     scene = Scene("a", "b")
-    watching = scene.ask(protocol.Status(**head(server="a", watch=True)))
+    watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
     del scene.proxy.servers["a"]
     scene.clock.pump([0.1, 1.0])
     assert isinstance(scene.failure(watching), RequestError)
@@ -174,7 +178,7 @@ def test_a_server_that_is_gone_is_watched_no_longer() -> None:
 def test_waiting_for_a_wake() -> None:
     scene = Scene("a")
     server = scene.proxy.servers["a"]
-    waiting = scene.ask(protocol.Wake(**head(wait=True)))
+    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
     scene.clock.pump([0.1, 1.0])
     assert [each.status for each in scene.told] == [Status.starting] * 2
     server.status = Status.running
@@ -188,7 +192,7 @@ def test_waiting_for_a_wake() -> None:
 
 def test_a_wake_that_fails() -> None:
     scene = Scene("a")
-    waiting = scene.ask(protocol.Wake(**head(wait=True)))
+    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
     scene.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
     scene.clock.advance(0.1)
     assert isinstance(scene.failure(waiting), ServerUnavailable)
@@ -200,13 +204,13 @@ def test_a_wake_that_fails_at_once(wait: bool) -> None:
     scene = Scene("a")
     scene.proxy.servers["a"].ready = fail(ServerUnavailable("its port is taken"))
     with pytest.raises(ServerUnavailable, match="taken"):
-        scene.result(protocol.Wake(**head(wait=wait)))
+        scene.result(protocol.WakeRequest(**head(wait=wait)))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_who_waits_no_longer_leaves_the_wake_alone(seconds: float) -> None:
     scene = Scene("a")
-    waiting = scene.ask(protocol.Wake(**head(wait=True)))
+    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
     scene.clock.advance(seconds)
     waiting.cancel()
     assert isinstance(scene.failure(waiting), CancelledError)
@@ -215,13 +219,13 @@ def test_who_waits_no_longer_leaves_the_wake_alone(seconds: float) -> None:
 
 
 def test_logs() -> None:
-    assert Scene("a").result(protocol.Logs(**head())) == {"lines": ["first", "second"], "skipped": 0}
+    assert Scene("a").result(protocol.LogsRequest(**head())) == {"lines": ["first", "second"], "skipped": 0}
 
 
 def test_following_logs() -> None:
     scene = Scene("a")
     server = scene.proxy.servers["a"]
-    following = scene.ask(protocol.Logs(**head(follow=True)))
+    following = scene.ask(protocol.LogsRequest(**head(follow=True)))
     server.says("third")
     scene.room = Deferred()
     server.says("fourth")
@@ -238,23 +242,23 @@ def test_following_logs() -> None:
 def test_a_backlog_is_bounded() -> None:
     backlog = Backlog()
     assert backlog.take() is None
-    for _ in range(FOLLOWED // 100):
+    for _ in range(MAX_BACKLOG // 100):
         backlog.add("x" * 199)
     taken = backlog.take()
     assert taken is not None
-    assert len(taken["lines"]) == FOLLOWED // 200  # type: ignore[arg-type]
-    assert taken["skipped"] == FOLLOWED // 100 - FOLLOWED // 200
+    assert len(taken["lines"]) == MAX_BACKLOG // 200  # type: ignore[arg-type]
+    assert taken["skipped"] == MAX_BACKLOG // 100 - MAX_BACKLOG // 200
     backlog.add("again")
     assert backlog.take() == {"lines": ["again"], "skipped": 0}
 
 
-def test_a_bell_rung_before_is_heard_once() -> None:
+def test_a_event_rung_before_is_heard_once() -> None:
     clock = Clock()
-    bell = Bell(clock)
-    bell.ring()
-    bell.ring()
-    assert bell.wait(1.0).called
-    waiting = bell.wait(1.0)
+    event = TimedEvent(clock)
+    event.set()
+    event.set()
+    assert event.wait(1.0).called
+    waiting = event.wait(1.0)
     assert not waiting.called
     clock.advance(1.0)
     assert waiting.called

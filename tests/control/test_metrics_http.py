@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from control.reports import proxy_report
+from harness import FakeReactor, running_reactor
 from processes import Program, python
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_twisted import ensureDeferred
@@ -16,22 +17,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from zeroscale.control.metrics_http import (
     DEADLINE,
-    MOST_CONNECTIONS,
-    MOST_HEADER_BYTES,
+    MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
     MetricsServer,
     check,
-    endpoint,
+    endpoint_string,
 )
 from zeroscale.errors import ConfigError
 from zeroscale.reports import ProxyReport
 
 
-class ClientInfo:
+class Client:
     """A client in memory."""
 
     def __init__(self, protocol: IProtocol) -> None:
@@ -59,26 +60,26 @@ class Scene:
     """Metrics served on a reactor in memory."""
 
     def __init__(self, report: Callable[[], ProxyReport] = proxy_report) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = FakeReactor()
         self.server = MetricsServer(self.reactor, "9225", report)
         started = Deferred.fromCoroutine(self.server.start())
         assert started.called
         self.port, self.factory, _, self.interface = self.reactor.tcpServers[0]
 
-    def connect(self) -> ClientInfo | None:
+    def connect(self) -> Client | None:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1234))
-        return None if protocol is None else ClientInfo(protocol)
+        return None if protocol is None else Client(protocol)
 
-    def visitor(self) -> ClientInfo:
-        visitor = self.connect()
-        assert visitor is not None
-        return visitor
+    def client(self) -> Client:
+        client = self.connect()
+        assert client is not None
+        return client
 
     def ask(self, request: bytes) -> bytes:
-        visitor = self.visitor()
-        answer = visitor.send(request)
-        assert visitor.is_dropped()
-        visitor.leave()
+        client = self.client()
+        answer = client.send(request)
+        assert client.is_dropped()
+        client.leave()
         return answer
 
 
@@ -107,9 +108,7 @@ async def scrape(port: int, request: bytes) -> tuple[bytes, bytes]:
 
 @ensureDeferred
 async def test_a_scrape_through_the_kernels_sockets() -> None:
-    from twisted.internet import reactor
-
-    server = MetricsServer(reactor, "0", proxy_report)
+    server = MetricsServer(running_reactor(), "0", proxy_report)
     await server.start()
     try:
         [listening] = server.ports
@@ -131,7 +130,7 @@ async def test_a_scrape_through_the_kernels_sockets() -> None:
 async def test_stopping_drops_who_is_there() -> None:
     from twisted.internet import reactor
 
-    server = MetricsServer(reactor, "tcp:0:interface=127.0.0.1", proxy_report)
+    server = MetricsServer(running_reactor(), "tcp:0:interface=127.0.0.1", proxy_report)
     await server.stop()
     await server.start()
     where = server.ports[0].getHost()
@@ -150,15 +149,15 @@ async def test_stopping_drops_who_is_there() -> None:
 def test_a_bare_port_is_one_of_this_machine_only() -> None:
     scene = Scene()
     assert (scene.port, scene.interface) == (9225, "127.0.0.1")
-    assert endpoint("tcp:9225") == "tcp:9225"
-    assert endpoint("unix:/run/metrics") == "unix:/run/metrics"
+    assert endpoint_string("tcp:9225") == "tcp:9225"
+    assert endpoint_string("unix:/run/metrics") == "unix:/run/metrics"
 
 
 @pytest.mark.parametrize("where", ["99999", "nonsense", "udp:1", ""])
 def test_a_bad_place_is_said(where: str) -> None:
     with pytest.raises(ConfigError, match="cannot listen on"):
-        check(MemoryReactorClock(), where)
-    check(MemoryReactorClock(), "9225")
+        check(FakeReactor(), where)
+    check(FakeReactor(), "9225")
 
 
 def test_the_answers_say_what_they_are() -> None:
@@ -216,53 +215,53 @@ def test_no_answer_says_what_serves_it(request_line: bytes) -> None:
 )
 def test_a_body_is_refused_before_it_comes(header: bytes) -> None:
     scene = Scene()
-    visitor = scene.visitor()
-    assert visitor.send(b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
-    assert visitor.is_dropped()
-    said = visitor.heard
-    assert visitor.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == said
-    visitor.leave()
+    client = scene.client()
+    assert client.send(b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    assert client.is_dropped()
+    said = client.heard
+    assert client.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == said
+    client.leave()
 
 
 def test_a_request_has_a_bound() -> None:
     scene = Scene()
-    visitor = scene.visitor()
-    for _ in range(MOST_HEADER_BYTES // 100 + 1):
-        visitor.send(b"" if visitor.is_dropped() else b"X: " + b"x" * 100 + b"\r\n")
-    assert visitor.is_dropped()
-    visitor = scene.visitor()
-    visitor.send(b"GET /" + b"x" * 100_000)
-    assert visitor.is_dropped()
+    client = scene.client()
+    for _ in range(MAX_HEADER_BYTES // 100 + 1):
+        client.send(b"" if client.is_dropped() else b"X: " + b"x" * 100 + b"\r\n")
+    assert client.is_dropped()
+    client = scene.client()
+    client.send(b"GET /" + b"x" * 100_000)
+    assert client.is_dropped()
 
 
 def test_one_request_a_connection() -> None:
-    visitor = Scene().visitor()
-    answer = visitor.send(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+    client = Scene().client()
+    answer = client.send(b"GET / HTTP/1.1\r\n\r\n" * 1000)
     assert answer.count(b"HTTP/1.1 200") == 1
-    assert visitor.is_dropped()
+    assert client.is_dropped()
 
 
 def test_who_says_nothing_is_dropped_at_the_deadline() -> None:
     scene = Scene()
-    visitor = scene.visitor()
-    visitor.send(b"GET /metr")
+    client = scene.client()
+    client.send(b"GET /metr")
     scene.reactor.advance(DEADLINE / 2)
-    visitor.send(b"ics HTTP/1.1\r\n")
+    client.send(b"ics HTTP/1.1\r\n")
     scene.reactor.advance(DEADLINE / 2 - 0.1)
-    assert not visitor.is_dropped()
+    assert not client.is_dropped()
     scene.reactor.advance(0.2)
-    assert visitor.is_dropped()
-    visitor.leave()
+    assert client.is_dropped()
+    client.leave()
     assert scene.reactor.getDelayedCalls() == []
 
 
 def test_there_is_an_end_to_connections() -> None:
     scene = Scene()
-    visitors = [scene.visitor() for _ in range(MOST_CONNECTIONS)]
+    clients = [scene.client() for _ in range(MAX_CONNECTIONS)]
     assert scene.connect() is None
-    visitors[0].leave()
+    clients[0].leave()
     assert scene.connect() is not None
-    assert scene.server.connections == MOST_CONNECTIONS
+    assert scene.server.connections == MAX_CONNECTIONS
 
 
 def test_nothing_happens_while_nobody_asks() -> None:

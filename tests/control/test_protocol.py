@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroscale.control import protocol
-from zeroscale.control.protocol import Lines, RequestError, decode_answer, decode_body, decode_request
+from zeroscale.control.protocol import LineBuffer, RequestError, decode_body, decode_request, decode_response
 from zeroscale.errors import ProtocolError
 from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
 
@@ -41,21 +41,21 @@ def request(command: str, **fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("line", "read"),
     [
-        (request("status"), protocol.Status(version=1, id=7)),
-        (request("status", server="a", watch=True), protocol.Status(version=1, id=7, server="a", watch=True)),
-        (request("wake", wait=True), protocol.Wake(version=1, id=7, wait=True)),
-        (request("sleep", now=True), protocol.Sleep(version=1, id=7, now=True)),
-        (request("keep-awake", seconds=60), protocol.KeepAwake(version=1, id=7, seconds=60.0)),
-        (request("keep-awake", seconds=None), protocol.KeepAwake(version=1, id=7)),
-        (request("release"), protocol.Release(version=1, id=7)),
-        (request("lockout", message="later"), protocol.Lockout(version=1, id=7, message="later")),
-        (request("reload"), protocol.Reload(version=1, id=7)),
-        (request("logs", follow=True), protocol.Logs(version=1, id=7, follow=True)),
-        (request("console", line="say hi"), protocol.Console(version=1, id=7, line="say hi")),
-        (b'{"command": "reload", "id": "mine", "version": 1}', protocol.Reload(version=1, id="mine")),
+        (request("status"), protocol.StatusRequest(version=1, id=7)),
+        (request("status", server="a", watch=True), protocol.StatusRequest(version=1, id=7, server="a", watch=True)),
+        (request("wake", wait=True), protocol.WakeRequest(version=1, id=7, wait=True)),
+        (request("sleep", now=True), protocol.SleepRequest(version=1, id=7, now=True)),
+        (request("keep-awake", seconds=60), protocol.KeepAwakeRequest(version=1, id=7, seconds=60.0)),
+        (request("keep-awake", seconds=None), protocol.KeepAwakeRequest(version=1, id=7)),
+        (request("release"), protocol.ReleaseRequest(version=1, id=7)),
+        (request("lockout", message="later"), protocol.LockoutRequest(version=1, id=7, message="later")),
+        (request("reload"), protocol.ReloadRequest(version=1, id=7)),
+        (request("logs", follow=True), protocol.LogsRequest(version=1, id=7, follow=True)),
+        (request("console", line="say hi"), protocol.ConsoleRequest(version=1, id=7, line="say hi")),
+        (b'{"command": "reload", "id": "mine", "version": 1}', protocol.ReloadRequest(version=1, id="mine")),
     ],
 )
-def test_requests(line: bytes, read: protocol.Command) -> None:
+def test_requests(line: bytes, read: protocol.AnyRequest) -> None:
     assert decode_request(line) == read
 
 
@@ -94,12 +94,12 @@ def test_what_is_no_request(line: bytes, code: str, said: str, identity: object)
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'["\\"",[', b'{"version":1,"id":1,"command":"status","server":['])
 def test_no_depth_costs_the_stack(opening: bytes) -> None:
     with pytest.raises(RequestError, match="inside one another"):
-        decode_request((opening * protocol.LONGEST_REQUEST)[: protocol.LONGEST_REQUEST])
+        decode_request((opening * protocol.MAX_REQUEST_BYTES)[: protocol.MAX_REQUEST_BYTES])
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:
     line = request("console", line='say "' + "[{" * 1000)
-    assert isinstance(decode_request(line), protocol.Console)
+    assert isinstance(decode_request(line), protocol.ConsoleRequest)
 
 
 @settings(deadline=None)
@@ -108,7 +108,7 @@ def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
     try:
         read = decode_request(line)
     except RequestError as error:
-        answer = decode_answer(protocol.encode_error(error.request, error.code, str(error)))
+        answer = decode_response(protocol.encode_error(error.request, error.code, str(error)))
         assert answer.error is not None and answer.error.code == error.code
     else:
         assert read.version == 1
@@ -117,7 +117,7 @@ def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
 @settings(deadline=None)
 @given(JSON)
 def test_what_is_asked_can_be_answered(value: object) -> None:
-    answer = decode_answer(protocol.encode_result(1, value))
+    answer = decode_response(protocol.encode_result(1, value))
     assert answer.result is not msgspec.UNSET
 
 
@@ -125,7 +125,7 @@ def test_what_is_asked_can_be_answered(value: object) -> None:
 @given(st.binary(max_size=300) | JSON.map(lambda each: json.dumps(each).encode()))
 def test_a_client_reads_answers_or_fails_cleanly(line: bytes) -> None:
     try:
-        answer = decode_answer(line)
+        answer = decode_response(line)
     except ProtocolError:
         return
     assert isinstance(answer.id, int | str | None)
@@ -133,25 +133,25 @@ def test_a_client_reads_answers_or_fails_cleanly(line: bytes) -> None:
 
 def test_a_client_survives_any_depth() -> None:
     with pytest.raises(ProtocolError):
-        decode_answer(b"[" * 100000)
+        decode_response(b"[" * 100000)
 
 
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.integers(1, 10))
 def test_lines_however_they_are_cut(lines: list[bytes], size: int) -> None:
     data = b"".join(line + b"\n" for line in lines) + b"rest"
-    whole = Lines(100)
+    whole = LineBuffer(100)
     assert whole.feed(data) == lines
-    assert whole.cut
-    cut = Lines(100)
+    assert whole.has_partial
+    cut = LineBuffer(100)
     assert [line for at in range(0, len(data), size) for line in cut.feed(data[at : at + size])] == lines
 
 
 @pytest.mark.parametrize("chunks", [[b"a" * 11], [b"a" * 11 + b"\n"], [b"a" * 6] * 2, [b"\n" + b"a" * 11 + b"\n\n"]])
 def test_a_line_is_bounded(chunks: list[bytes]) -> None:
-    lines = Lines(10)
+    lines = LineBuffer(10)
     assert lines.feed(b"a" * 10 + b"\n") == [b"a" * 10]
-    assert not lines.cut
+    assert not lines.has_partial
     with pytest.raises(ProtocolError, match="a line of more than 10 bytes"):
         for chunk in chunks:
             lines.feed(chunk)
@@ -160,7 +160,7 @@ def test_a_line_is_bounded(chunks: list[bytes]) -> None:
 def test_a_report_survives_the_way() -> None:
     proxy = FakeProxy("a", "b")
     report = proxy.report()
-    answer = decode_answer(protocol.encode_event("x", report))
+    answer = decode_response(protocol.encode_event("x", report))
     assert answer.id == "x" and answer.result is msgspec.UNSET
     assert isinstance(answer.event, msgspec.Raw)
     assert decode_body(answer.event, ProxyReport) == report
@@ -179,7 +179,7 @@ def test_a_body_of_another_kind() -> None:
 def test_what_clients_ask() -> None:
     line = protocol.encode_request("wake", 3, {"server": "a", "wait": True})
     assert line.endswith(b"\n")
-    assert decode_request(line[:-1]) == protocol.Wake(version=1, id=3, server="a", wait=True)
+    assert decode_request(line[:-1]) == protocol.WakeRequest(version=1, id=3, server="a", wait=True)
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,10 @@ def test_what_clients_ask() -> None:
 )
 def test_kinds_of_requests(command: str, fields: dict[str, object], stream: bool, changes: bool) -> None:
     read = decode_request(request(command, **fields))
-    assert (protocol.is_stream(read), protocol.changes_something(read)) == (stream, changes)
+    assert (protocol.is_stream(read), protocol.changes_state(read)) == (stream, changes)
 
 
-@pytest.mark.parametrize("kind", get_args(protocol.Command))
+@pytest.mark.parametrize("kind", get_args(protocol.AnyRequest))
 def test_every_command_is_told(kind: type[protocol.Request]) -> None:
     rows = [line for line in DOCS.splitlines() if line.startswith(f"| `{kind.__struct_config__.tag}` |")]
     fields = set(kind.__struct_fields__) - {"version", "id"}
@@ -210,5 +210,5 @@ def test_every_field_of_a_report_and_every_code_is_told() -> None:
     kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, ServerStats)
     told = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
     assert sorted(name for name in told if f"`{name}`" not in DOCS) == []
-    for bound in (protocol.LONGEST_REQUEST, protocol.DEEPEST, protocol.VERSION):
+    for bound in (protocol.MAX_REQUEST_BYTES, protocol.MAX_DEPTH, protocol.VERSION):
         assert f" {bound} " in DOCS or f" {bound}," in DOCS

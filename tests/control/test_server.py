@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import pytest_twisted
 from control.fake_proxy import FakeProxy
+from harness import running_reactor
 from twisted.internet.threads import deferToThread
 
 from zeroscale.control import server as server_module
-from zeroscale.control.server import ControlServer, make_way
-from zeroscale.control.socket_path import Place
+from zeroscale.control.server import ControlServer, prepare_path
+from zeroscale.control.socket_path import ControlSocket
 from zeroscale.errors import ConfigError
 
 DEADLINE = 20.0
@@ -65,12 +66,11 @@ Serve = Callable[[Callable[[Path, FakeProxy], Any]], Coroutine[Any, Any, Any]]
 @pytest.fixture
 def serve(directory: Path) -> Serve:
     """Runs a scene in a thread, against a server that answers meanwhile."""
-    from twisted.internet import reactor
 
     async def play(scene: Callable[[Path, FakeProxy], Any]) -> Any:
         path = directory / "control.sock"
         proxy = FakeProxy("a", "b")
-        server = ControlServer(proxy, reactor, Place(path), required=True)
+        server = ControlServer(proxy, running_reactor(), ControlSocket(path), required=True)
         await server.start()
         try:
             return await deferToThread(scene, path, proxy)
@@ -141,7 +141,7 @@ async def test_who_hangs_up_half_way_harms_nobody(serve: Serve) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_so_many_clients_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(server_module, "MAX_CLIENTS", 2)
 
     def scene(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as first, Client(path) as second:
@@ -156,10 +156,8 @@ async def test_so_many_clients_and_no_more(serve: Serve, monkeypatch: pytest.Mon
 
 @pytest_twisted.ensureDeferred
 async def test_streams_end_with_the_proxy(directory: Path) -> None:
-    from twisted.internet import reactor
-
     path = directory / "control.sock"
-    server = ControlServer(FakeProxy("a"), reactor, Place(path, 0o600), required=True)
+    server = ControlServer(FakeProxy("a"), running_reactor(), ControlSocket(path, 0o600), required=True)
     await server.start()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -167,7 +165,7 @@ async def test_streams_end_with_the_proxy(directory: Path) -> None:
         with Client(path) as client:
             client.say("status", watch=True)
             told = [client.read()]
-            reactor.callFromThread(server.stop)  # type: ignore[attr-defined]  # the reactor's, as a module
+            running_reactor().callFromThread(server.stop)
             while (line := client.read()) is not None:
                 told.append(line)
             return told
@@ -178,11 +176,11 @@ async def test_streams_end_with_the_proxy(directory: Path) -> None:
 
 def test_a_dead_proxys_socket_makes_way(directory: Path) -> None:
     path = directory / "deeper" / "control.sock"
-    make_way(path)
+    prepare_path(path)
     assert path.parent.is_dir()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    make_way(path)
+    prepare_path(path)
     assert not path.exists()
 
 
@@ -192,16 +190,16 @@ def test_a_live_one_does_not(directory: Path) -> None:
         live.bind(str(path))
         live.listen(0)
         for _ in range(3):  # also when its backlog is full
-            with pytest.raises(ConfigError, match="another zeroscale answers"):
-                make_way(path)
+            with pytest.raises(ConfigError, match="another zeroscale listens on"):
+                prepare_path(path)
     assert path.exists()
 
 
 def test_nor_does_anything_else(directory: Path) -> None:
     path = directory / "control.sock"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="is in the way"):
-        make_way(path)
+    with pytest.raises(ConfigError, match="exists and is not a socket"):
+        prepare_path(path)
     assert path.read_text() == "mine"
 
 
@@ -210,18 +208,16 @@ def test_nor_does_anything_else(directory: Path) -> None:
 async def test_who_has_not_named_it_is_only_warned(
     directory: Path, required: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from twisted.internet import reactor
-
     (directory / "file").touch()
     path = directory / "file" / "control.sock"
-    server = ControlServer(FakeProxy(), reactor, Place(path), required)
+    server = ControlServer(FakeProxy(), running_reactor(), ControlSocket(path), required)
     if required:
-        with pytest.raises(ConfigError, match=f"cannot make the control socket {path}: "):
+        with pytest.raises(ConfigError, match=f"cannot create the control socket {path}: "):
             await server.start()
     else:
         await server.start()
         [message] = caplog.messages
-        assert message.startswith(f"zeroscalectl cannot be used: cannot make the control socket {path}: ")
+        assert message.startswith(f"zeroscalectl cannot be used: cannot create the control socket {path}: ")
     await server.stop()
 
 

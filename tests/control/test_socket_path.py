@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.control.socket_path import Place, default_place, directories, parse_listen
+from zeroscale.control.socket_path import ControlSocket, default_socket, parse_listen, socket_directories
 from zeroscale.errors import ConfigError
 
 STATE = Path("/home/steve/.local/state/zeroscale")
@@ -27,46 +27,46 @@ STATE = Path("/home/steve/.local/state/zeroscale")
     ],
 )
 def test_where_it_is_when_nobody_says(user_id: int, environment: dict[str, str], path: str) -> None:
-    assert default_place("demo-1", STATE, environment, user_id) == Place(Path(path), 0o660)
+    assert default_socket("demo-1", STATE, environment, user_id) == ControlSocket(Path(path), 0o660)
 
 
 def test_where_it_is_looked_for() -> None:
     runtime = {"XDG_RUNTIME_DIR": "/run/user/1000"}
-    assert directories(STATE, runtime) == (Path("/run/zeroscale"), Path("/run/user/1000/zeroscale"), STATE)
-    assert directories(STATE, {}) == (Path("/run/zeroscale"), STATE)
+    assert socket_directories(STATE, runtime) == (Path("/run/zeroscale"), Path("/run/user/1000/zeroscale"), STATE)
+    assert socket_directories(STATE, {}) == (Path("/run/zeroscale"), STATE)
 
 
 @pytest.mark.parametrize("name", ["a" * 86, "\u00e9" * 43])
 def test_the_kernel_takes_107_bytes(name: str) -> None:
-    assert len(str(default_place(name, STATE, {}, 0).path).encode()) == 106
-    assert default_place(name + "a", STATE, {}, 0)
-    with pytest.raises(ConfigError, match="has 108 bytes, of which a socket may have 107"):
-        default_place(name + "aa", STATE, {}, 0)
+    assert len(str(default_socket(name, STATE, {}, 0).path).encode()) == 106
+    assert default_socket(name + "a", STATE, {}, 0)
+    with pytest.raises(ConfigError, match="has 108 bytes, but a socket may have at most 107"):
+        default_socket(name + "aa", STATE, {}, 0)
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "control_socket"),
     [
-        ("unix:/run/z.sock", Place(Path("/run/z.sock"), 0o660)),
-        ("unix:/run/z.sock:mode=600", Place(Path("/run/z.sock"), 0o600)),
-        ("unix:/run/z.sock:mode=0o666", Place(Path("/run/z.sock"), 0o666)),
-        ("unix:/run/z.sock:mode=0660", Place(Path("/run/z.sock"), 0o660)),
-        ("unix:/run/a\\:b.sock", Place(Path("/run/a:b.sock"), 0o660)),
+        ("unix:/run/z.sock", ControlSocket(Path("/run/z.sock"), 0o660)),
+        ("unix:/run/z.sock:mode=600", ControlSocket(Path("/run/z.sock"), 0o600)),
+        ("unix:/run/z.sock:mode=0o666", ControlSocket(Path("/run/z.sock"), 0o666)),
+        ("unix:/run/z.sock:mode=0660", ControlSocket(Path("/run/z.sock"), 0o660)),
+        ("unix:/run/a\\:b.sock", ControlSocket(Path("/run/a:b.sock"), 0o660)),
     ],
 )
-def test_what_the_configuration_says(text: str, place: Place) -> None:
-    assert parse_listen(text) == place
+def test_what_the_configuration_says(text: str, control_socket: ControlSocket) -> None:
+    assert parse_listen(text) == control_socket
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("25565", "say unix:/run/zeroscale/control.sock"),
-        ("tcp:1", "say unix:/run/zeroscale/control.sock"),
-        ("unix", "say unix:/run/zeroscale/control.sock"),
+        ("25565", "write unix:/run/zeroscale/control.sock"),
+        ("tcp:1", "write unix:/run/zeroscale/control.sock"),
+        ("unix", "write unix:/run/zeroscale/control.sock"),
         ("unix:", "must be an absolute path"),
         ("unix:here.sock", "'here.sock' must be an absolute path"),
-        ("unix:/z:mode=rw", "'mode=rw' of 'unix:/z:mode=rw' is not understood"),
+        ("unix:/z:mode=rw", "'mode=rw' in 'unix:/z:mode=rw' is not understood"),
         ("unix:/z:mode=888", "is not understood"),
         ("unix:/z:lockfile=0", "is not understood"),
         (f"unix:/{'z' * 107}", "has 108 bytes"),

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from zeroscale.control.server import ControlServer
-from zeroscale.control.socket_path import Place
+from zeroscale.control.socket_path import ControlSocket
 from zeroscale.ctl.main import main
 
 DEADLINE = 20.0
@@ -54,7 +54,7 @@ class Desk:
         self.out = Screen(False)
         self.err = Screen(False)
         self._reactor = reactor
-        self._server = ControlServer(self.proxy, reactor, Place(self.path), required=True)
+        self._server = ControlServer(self.proxy, reactor, ControlSocket(self.path), required=True)
 
     async def open(self) -> None:
         await self._server.start()

@@ -197,7 +197,7 @@ async def test_a_console_that_is_none(world: World) -> None:
     await hosted.wake()
     with pytest.raises(PluginError, match="this server has no console"):
         await hosted.console("say hello")
-    assert hosted.lines() == ()
+    assert hosted.recent_output() == ()
 
 
 @pytest_twisted.ensureDeferred

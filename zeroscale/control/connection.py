@@ -1,7 +1,7 @@
-"""One client of the admin socket: lines in, answers out, within bounds.
+"""One client of the admin socket: lines in, responses out, within bounds.
 
-It may hang up half-way, send anything and read nothing: that costs what the bounds below say, and ends with it. Knows
-nothing of what a command does.
+A client may close the connection at any time, send anything, and read nothing; the limits below bound what that costs.
+This module does not know what the commands do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet import interfaces
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -22,255 +22,258 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.control import protocol
-from zeroscale.control.protocol import Code, Lines, RequestError
+from zeroscale.control.protocol import Code, LineBuffer, RequestError
 from zeroscale.errors import ConfigError, ProtocolError, ServerUnavailable, ZeroscaleError
+
+if TYPE_CHECKING:
+    from twisted.internet.unix import Server as UnixTransport
 
 logger = logging.getLogger(__name__)
 
-MOST_REQUESTS = 16
-"""Requests of one client that are answered at a time: a client needs one, a program a few."""
+MAX_PENDING_REQUESTS = 16
+"""Requests of one client that are executed at the same time: a client needs one, a program a few."""
 
-IDLE = 120.0
-"""Seconds after which a client that asks nothing is closed: it would keep others out."""
+IDLE_TIMEOUT = 120.0
+"""Seconds after which a client without pending requests is disconnected, since the number of clients is limited."""
 
-STALLED = 30.0
-"""Seconds after which a client that does not take what it was sent is dropped."""
+STALL_TIMEOUT = 30.0
+"""Seconds after which a client that does not read what it was sent is disconnected."""
 
-CLOSING = 1.0
-"""Seconds that a client has for its last answers when we close."""
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a client has to read its last responses when the proxy closes the connection."""
 
 
-class Perform(Protocol):
-    """What answers requests; see `commands.Commands.perform`."""
+class PerformRequest(Protocol):
+    """The type of `CommandHandler.perform`."""
 
-    async def __call__(self, request: protocol.Command, send: Callable[[object], Deferred[None]]) -> object:
-        """Does what was asked, and returns the result."""
+    async def __call__(self, request: protocol.AnyRequest, send: Callable[[object], Deferred[None]]) -> object:
+        """Execute the request and return its result."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """Who a client is, as the kernel says.
+class PeerCredentials:
+    """User and process of a client, as reported by the kernel.
 
-    :ivar user: its user id; None: not known on this system.
-    :ivar process: its process id.
+    :ivar user: user id; None: not available on this system.
+    :ivar process: process id.
     """
 
     user: int | None = None
     process: int | None = None
 
     def __str__(self) -> str:
-        return "somebody" if self.user is None else f"user {self.user} (process {self.process})"
+        return "unknown user" if self.user is None else f"user {self.user} (process {self.process})"
 
 
-def peer_of(connected: socket.socket) -> Peer:
-    """Who is at the other end (SO_PEERCRED, unix(7): pid, uid, gid at the time of connect)."""
+def peer_credentials(connected: socket.socket) -> PeerCredentials:
+    """Return the credentials of the other end (SO_PEERCRED, unix(7): pid, uid, gid at the time of connect)."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return Peer()
+        return PeerCredentials()
     process, user, _ = struct.unpack("iII", connected.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("iII")))
-    return Peer(user, process)
+    return PeerCredentials(user, process)
 
 
 @dataclass(slots=True, eq=False)
-class _Answering:
-    """A request that is being answered."""
-
-    request: protocol.Command
+class _PendingRequest:
+    request: protocol.AnyRequest
     done: Deferred[None] = field(default_factory=Deferred)
 
 
 @implementer(interfaces.IPushProducer, interfaces.IHalfCloseableProtocol)
-class Connection(TwistedProtocol):
-    """One client. What it is sent while it does not read is bounded by the transport, which then has us pause.
+class ControlConnection(TwistedProtocol):
+    """One client. When it does not read, the transport pauses this producer, which bounds the memory used.
 
-    :param perform: answers requests.
-    :param clock: Twisted's IReactorTime.
-    :param gone: called when the connection is.
-    :ivar unwelcome: why there is no place for it, where there is none; said before it connects.
+    :param perform: executes requests.
+    :param clock: runs the timeouts.
+    :param on_closed: called when the connection is lost.
+    :ivar refusal: the error to send if the client is not accepted, else None; set before the connection is made.
     """
 
-    def __init__(self, perform: Perform, clock: interfaces.IReactorTime, gone: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, perform: PerformRequest, clock: interfaces.IReactorTime, on_closed: Callable[[ControlConnection], None]
+    ) -> None:
         self._perform = perform
         self._clock = clock
-        self._gone = gone
-        self.unwelcome: str | None = None
-        self._peer = Peer()
-        self._lines = Lines(protocol.LONGEST_REQUEST)
-        self._unread: deque[bytes] = deque()
-        self._answering: list[_Answering] = []
-        self._room: Deferred[None] | None = None
-        self._full = False
-        self._hung_up = False
+        self._on_closed = on_closed
+        self.refusal: str | None = None
+        self._peer = PeerCredentials()
+        self._lines = LineBuffer(protocol.MAX_REQUEST_BYTES)
+        self._queued_lines: deque[bytes] = deque()
+        self._pending: list[_PendingRequest] = []
+        self._writable: Deferred[None] | None = None
+        self._write_paused = False
+        self._read_closed = False
         self._closing = False
         self._lost = False
-        self._serving = False
+        self._processing = False
         self._timer: interfaces.IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """A client is here."""
-        connected = self.transport.getHandle()  # type: ignore[union-attr]  # a server transport's, which has one
+        """Start to read, or refuse the client."""
+        connected = self._transport.getHandle()
         if isinstance(connected, socket.socket):
-            self._peer = peer_of(connected)
+            self._peer = peer_credentials(connected)
         self._transport.registerProducer(self, True)
-        if self.unwelcome is not None:
-            self._write(protocol.encode_error(None, "busy", self.unwelcome))
+        if self.refusal is not None:
+            self._write(protocol.encode_error(None, "busy", self.refusal))
             self.close()
-        self._wait_idle()
+        self._restart_idle_timer()
 
     def close(self) -> None:
-        """Ends what goes on, lets the client read what it was sent, within a bound, and closes."""
+        """Cancel all requests, and close once the client has read its responses or `CLOSE_TIMEOUT` has passed."""
         if self._closing or self._lost:
             return
         self._closing = True
-        self._unread.clear()
-        for each in list(self._answering):
-            each.done.cancel()
+        self._queued_lines.clear()
+        for pending in list(self._pending):
+            pending.done.cancel()
         self._transport.unregisterProducer()
         self._transport.loseConnection()
-        self._set_timer(CLOSING, self._transport.abortConnection)
+        self._set_timer(CLOSE_TIMEOUT, self._transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
-        """Some bytes of a client's."""
+        """Execute the requests that are complete now."""
         if self._closing:
             return
         try:
-            self._unread.extend(self._lines.feed(data))
+            self._queued_lines.extend(self._lines.feed(data))
         except ProtocolError as error:
             self._write(protocol.encode_error(None, "malformed", str(error)))
             self.close()
             return
-        self._serve()
+        self._process_lines()
 
     def readConnectionLost(self) -> None:
-        """The client says nothing more. What it has asked is answered; streams would never end, and end."""
-        self._hung_up = True
-        if self._lines.cut and not self._closing:
+        """Finish pending requests after the client has closed its sending side; end streams, which never finish."""
+        self._read_closed = True
+        if self._lines.has_partial and not self._closing:
             self._write(protocol.encode_error(None, "malformed", "the last line was cut off: a request ends with \\n"))
-        for each in list(self._answering):
-            if protocol.is_stream(each.request):
-                each.done.cancel()
-        self._serve()
+        for pending in list(self._pending):
+            if protocol.is_stream(pending.request):
+                pending.done.cancel()
+        self._process_lines()
 
     def writeConnectionLost(self) -> None:
-        """Nothing more can be written: what for is it here?"""
+        """Abort: the client cannot receive any response."""
         self._transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client is gone, and with it all that was done for it alone."""
+        """Cancel all requests of the client."""
         self._lost = True
-        self._unread.clear()
+        self._queued_lines.clear()
         self._cancel_timer()
-        for each in list(self._answering):
-            each.done.cancel()
-        self._gone(self)
+        for pending in list(self._pending):
+            pending.done.cancel()
+        self._on_closed(self)
 
     def pauseProducing(self) -> None:
-        """The transport holds enough: nothing more is read, and streams wait, until the client has read."""
-        self._full = True
-        if not self._hung_up:
+        """Stop reading and pause streams until the client has read what the transport buffers."""
+        self._write_paused = True
+        if not self._read_closed:
             self._transport.pauseProducing()
-        self._set_timer(STALLED, self._drop)
+        self._set_timer(STALL_TIMEOUT, self._abort)
 
     def resumeProducing(self) -> None:
-        """The client has read all of it."""
+        """Continue after the client has read everything."""
         if self._closing or self._lost:
             return
-        self._full = False
+        self._write_paused = False
         self._cancel_timer()
-        room, self._room = self._room, None
-        if room is not None:
-            room.callback(None)
-        self._serve()
-        if not self._full and not self._hung_up and not self._closing:
+        writable, self._writable = self._writable, None
+        if writable is not None:
+            writable.callback(None)
+        self._process_lines()
+        if not self._write_paused and not self._read_closed and not self._closing:
             self._transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The transport is closing; `connectionLost` follows."""
+        """Do nothing: the transport closes, and `connectionLost` follows."""
 
     @property
-    def _transport(self) -> Any:
-        return self.transport
+    def _transport(self) -> UnixTransport:
+        return cast("UnixTransport", self.transport)
 
-    def _serve(self) -> None:
-        self._serving = True
-        while self._unread and not self._full and not self._closing:
-            line = self._unread.popleft()
+    def _process_lines(self) -> None:
+        self._processing = True
+        while self._queued_lines and not self._write_paused and not self._closing:
+            line = self._queued_lines.popleft()
             if line.strip():
-                self._answer(line)
-        self._serving = False
-        if self._hung_up and not self._unread and not self._answering:
+                self._process(line)
+        self._processing = False
+        if self._read_closed and not self._queued_lines and not self._pending:
             self.close()
-        self._wait_idle()
+        self._restart_idle_timer()
 
-    def _answer(self, line: bytes) -> None:
+    def _process(self, line: bytes) -> None:
         try:
             request = protocol.decode_request(line)
-            if self._hung_up and protocol.is_stream(request):
-                raise RequestError("refused", "a stream ends when its client has nothing more to say", request.id)
-            if len(self._answering) >= MOST_REQUESTS:
-                raise RequestError("busy", f"{MOST_REQUESTS} requests are being answered already", request.id)
+            if self._read_closed and protocol.is_stream(request):
+                raise RequestError("refused", "a stream ends when its client closes its sending side", request.id)
+            if len(self._pending) >= MAX_PENDING_REQUESTS:
+                raise RequestError("busy", f"{MAX_PENDING_REQUESTS} requests are pending already", request.id)
         except RequestError as error:
             self._write(protocol.encode_error(error.request, error.code, str(error)))
             return
-        if protocol.changes_something(request):
-            logger.info("%s: %s", self._peer, _told(request))
-        answering = _Answering(request)
-        self._answering.append(answering)
-        answering.done = Deferred.fromCoroutine(self._perform_one(request))
-        answering.done.addBoth(self._answered, answering)
+        if protocol.changes_state(request):
+            logger.info("%s: %s", self._peer, _describe(request))
+        pending = _PendingRequest(request)
+        self._pending.append(pending)
+        pending.done = Deferred.fromCoroutine(self._respond(request))
+        pending.done.addBoth(self._request_done, pending)
 
-    async def _perform_one(self, request: protocol.Command) -> None:
+    async def _respond(self, request: protocol.AnyRequest) -> None:
         try:
-            result = await self._perform(request, lambda event: self._send(request.id, event))
+            result = await self._perform(request, lambda event: self._send_event(request.id, event))
         except CancelledError:
-            self._fail(request, "refused", "called off: the proxy or its client ends this")
+            self._send_error(request, "refused", "cancelled: the proxy or the client closed the connection")
         except RequestError as error:
-            self._fail(request, error.code, str(error))
+            self._send_error(request, error.code, str(error))
         except ConfigError as error:
-            self._fail(request, "configuration", str(error))
+            self._send_error(request, "configuration", str(error))
         except ServerUnavailable as error:
-            self._fail(request, "failed", str(error))
+            self._send_error(request, "failed", str(error))
         except ZeroscaleError as error:
-            self._fail(request, "refused", str(error))
+            self._send_error(request, "refused", str(error))
         else:
             self._write(protocol.encode_result(request.id, result))
 
-    def _answered(self, outcome: Failure | None, answering: _Answering) -> None:
-        self._answering.remove(answering)
-        if isinstance(outcome, Failure):
-            logger.error("%s could not be answered: %s", _told(answering.request), outcome.getTraceback())
-            self._fail(answering.request, "internal", "a defect of zeroscale itself; its log says more")
-        if not self._serving and not self._lost:
-            self._serve()
+    def _request_done(self, result: Failure | None, pending: _PendingRequest) -> None:
+        self._pending.remove(pending)
+        if isinstance(result, Failure):
+            logger.error("%s failed: a bug in zeroscale: %s", _describe(pending.request), result.getTraceback())
+            self._send_error(pending.request, "internal", "a bug in zeroscale; its log has the details")
+        if not self._processing and not self._lost:
+            self._process_lines()
 
-    def _fail(self, request: protocol.Command, code: Code, message: str) -> None:
+    def _send_error(self, request: protocol.AnyRequest, code: Code, message: str) -> None:
         self._write(protocol.encode_error(request.id, code, message))
 
-    def _send(self, request_id: int | str, event: object) -> Deferred[None]:
+    def _send_event(self, request_id: int | str, event: object) -> Deferred[None]:
         self._write(protocol.encode_event(request_id, event))
-        if not self._full:
+        if not self._write_paused:
             return succeed(None)
-        if self._room is None:
-            self._room = Deferred()
-        mine: Deferred[None] = Deferred()
-        self._room.addCallback(_pass_on, mine)
-        return mine
+        if self._writable is None:
+            self._writable = Deferred()
+        resumed: Deferred[None] = Deferred()
+        self._writable.addCallback(_fire, resumed)
+        return resumed
 
     def _write(self, line: bytes) -> None:
         if not self._lost:
             self._transport.write(line)
 
-    def _wait_idle(self) -> None:
-        if self._full or self._closing or self._lost:
+    def _restart_idle_timer(self) -> None:
+        if self._write_paused or self._closing or self._lost:
             return
-        if self._answering:
+        if self._pending:
             self._cancel_timer()
         else:
-            self._set_timer(IDLE, self._drop)
+            self._set_timer(IDLE_TIMEOUT, self._abort)
 
-    def _drop(self) -> None:
-        logger.debug("%s: dropped, it neither asks nor reads", self._peer)
+    def _abort(self) -> None:
+        logger.debug("%s: disconnected, it neither sends requests nor reads", self._peer)
         self._transport.abortConnection()
 
     def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
@@ -283,14 +286,14 @@ class Connection(TwistedProtocol):
             timer.cancel()
 
 
-def _pass_on(result: None, waiting: Deferred[None]) -> None:
+def _fire(result: None, waiting: Deferred[None]) -> None:
     if not waiting.called:
         waiting.callback(None)
 
 
-def _told(request: protocol.Command) -> str:
-    """The request for the log; a console's line is left out, for it may hold a password."""
+def _describe(request: protocol.AnyRequest) -> str:
+    """Describe a request for the log, without the line of a console request, which may hold a password."""
     words = [str(request.__struct_config__.tag)]
     words += [repr(request.server)] if isinstance(request, protocol.ServerRequest) and request.server else []
-    words += ["now"] if isinstance(request, protocol.Sleep) and request.now else []
+    words += ["now"] if isinstance(request, protocol.SleepRequest) and request.now else []
     return " ".join(words)

@@ -1,7 +1,6 @@
-"""What each command of the control protocol does to the running proxy.
+"""Executes the commands of the control protocol on the running proxy.
 
-Knows the proxy by its contract alone, and of a client only that it can be told something, and how soon it has room for
-more.
+Sees the proxy only through `control.interfaces`, and a client only as a function that sends it an event.
 """
 
 from __future__ import annotations
@@ -16,58 +15,61 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.control import protocol
-from zeroscale.control.interfaces import Proxy, Server
+from zeroscale.control.interfaces import ProxyControl, ServerControl
 from zeroscale.control.protocol import RequestError
 from zeroscale.reports import ProxyReport, ServerReport
 
 Send = Callable[[object], Deferred[None]]
-"""Tells the client of something; fires when it has room for more."""
+"""Sends an event to the client; fires when the client can take another one."""
 
-WATCH_EVERY = 1.0
-"""Seconds between two reports while nothing changes: countdowns count."""
+WATCH_INTERVAL = 1.0
+"""Seconds between two reports of a watch while nothing changes: countdowns in the report go on."""
 
-WATCH_GAP = 0.1
-"""Seconds between two reports at least, however much changes: nobody reads faster."""
+MIN_WATCH_INTERVAL = 0.1
+"""Minimum seconds between two reports of a watch, however often the state changes: no reader is faster."""
 
-FOLLOWED = 256 * 1024
-"""Characters of output that wait for a client that reads slower than its server writes; then lines are passed over."""
+MAX_BACKLOG = 256 * 1024
+"""Characters of output queued for a client that reads more slowly than its server writes; further lines are skipped."""
 
-NAMES_TOLD = 20
-"""Names of servers in a message at most; a line is to stay a line."""
+MAX_NAMES = 20
+"""Names of servers listed in one message at most."""
 
 
-class Bell:
-    """Wakes the one who waits for something to happen, or for some time to pass.
+class TimedEvent:
+    """An event that one coroutine awaits, with a timeout.
 
-    :param clock: Twisted's IReactorTime.
+    :param clock: runs the timeout.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._rung = False
+        self._is_set = False
         self._waiting: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
 
-    def ring(self) -> None:
-        """Something has happened; said before anybody waits, it is not forgotten."""
+    def set(self) -> None:
+        """Wake the waiter; without a waiter, the next `wait()` returns at once."""
         waiting = self._waiting
         if waiting is None:
-            self._rung = True
+            self._is_set = True
             return
-        self._forget()
+        self._clear_wait()
         waiting.callback(None)
 
     def wait(self, seconds: float | None) -> Deferred[None]:
-        """Fires when it rings, or has rung since the last time; or after so many seconds."""
-        if self._rung:
-            self._rung = False
+        """Wait for the event, and clear it.
+
+        :param seconds: fires after this time at the latest; None: no limit.
+        """
+        if self._is_set:
+            self._is_set = False
             return succeed(None)
-        self._waiting = Deferred(lambda _: self._forget())
+        self._waiting = Deferred(lambda _: self._clear_wait())
         if seconds is not None:
-            self._timer = self._clock.callLater(seconds, self.ring)
+            self._timer = self._clock.callLater(seconds, self.set)
         return self._waiting
 
-    def _forget(self) -> None:
+    def _clear_wait(self) -> None:
         self._waiting = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -75,7 +77,7 @@ class Bell:
 
 
 class Backlog:
-    """Lines of output on their way to a client; of those that would be too many it knows only how many."""
+    """Lines of output queued for a client, up to `MAX_BACKLOG` characters; lines beyond that are only counted."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque()
@@ -83,15 +85,15 @@ class Backlog:
         self._skipped = 0
 
     def add(self, line: str) -> None:
-        """One line more."""
-        if self._characters + len(line) > FOLLOWED:
+        """Queue a line, or count it as skipped."""
+        if self._characters + len(line) > MAX_BACKLOG:
             self._skipped += 1
         else:
             self._lines.append(line)
             self._characters += len(line) + 1
 
     def take(self) -> dict[str, object] | None:
-        """All of them, and how many are missing behind them; None when there is nothing to tell."""
+        """Remove and return all lines, and how many were skipped after them; None if there is neither."""
         if not self._lines and not self._skipped:
             return None
         taken = {"lines": list(self._lines), "skipped": self._skipped}
@@ -100,108 +102,109 @@ class Backlog:
         return taken
 
 
-class Commands:
-    """The commands.
+class CommandHandler:
+    """Executes requests of all clients.
 
-    :param clock: Twisted's IReactorTime.
+    :param proxy: the proxy that they control.
+    :param clock: times the reports of a watch.
     """
 
-    def __init__(self, proxy: Proxy, clock: IReactorTime) -> None:
+    def __init__(self, proxy: ProxyControl, clock: IReactorTime) -> None:
         self._proxy = proxy
         self._clock = clock
 
-    async def perform(self, request: protocol.Command, send: Send) -> object:
-        """Does what was asked; being cancelled ends it.
+    async def perform(self, request: protocol.AnyRequest, send: Send) -> object:
+        """Execute a request. Cancelling ends a stream.
 
-        :param send: takes what a stream tells before its end.
+        :param send: sends the events of a stream.
         :returns: the result, to be encoded.
-        :raises ZeroscaleError: it cannot be done; the message says why.
+        :raises ZeroscaleError: the request cannot be executed; the message says why.
         """
         match request:
-            case protocol.Status():
+            case protocol.StatusRequest():
                 return await self._status(request, send)
-            case protocol.Wake():
+            case protocol.WakeRequest():
                 return await self._wake(request, send)
-            case protocol.Reload():
+            case protocol.ReloadRequest():
                 return {"changes": list(await self._proxy.reload())}
-            case protocol.Logs():
+            case protocol.LogsRequest():
                 return await self._logs(request, send)
-            case protocol.Console():
+            case protocol.ConsoleRequest():
                 server = self._server(request.server)
                 return {"server": server.name, "answer": await server.console(request.line)}
         server = self._server(request.server)
         match request:
-            case protocol.Sleep():
+            case protocol.SleepRequest():
                 server.sleep(now=request.now)
-            case protocol.KeepAwake():
+            case protocol.KeepAwakeRequest():
                 server.keep_awake(request.seconds)
-            case protocol.Release():
+            case protocol.ReleaseRequest():
                 server.release()
-            case protocol.Lockout():
+            case protocol.LockoutRequest():
                 server.lock_out(request.message)
         return server.report()
 
-    async def _status(self, request: protocol.Status, send: Send) -> ProxyReport:
+    async def _status(self, request: protocol.StatusRequest, send: Send) -> ProxyReport:
         if not request.watch:
             return self._report(request.server)
-        gap = Bell(self._clock)
-        bell = Bell(self._clock)
-        end = self._proxy.watch(lambda name: bell.ring() if request.server in (None, name) else None)
+        pause = TimedEvent(self._clock)
+        change = TimedEvent(self._clock)
+        end = self._proxy.watch(lambda name: change.set() if request.server in (None, name) else None)
         try:
             while True:
                 await send(self._report(request.server))
-                await gap.wait(WATCH_GAP)
-                await bell.wait(WATCH_EVERY - WATCH_GAP)
+                await pause.wait(MIN_WATCH_INTERVAL)
+                await change.wait(WATCH_INTERVAL - MIN_WATCH_INTERVAL)
         finally:
             end()
 
-    async def _wake(self, request: protocol.Wake, send: Send) -> ServerReport:
+    async def _wake(self, request: protocol.WakeRequest, send: Send) -> ServerReport:
         server = self._server(request.server)
         ready = server.wake()
         if not request.wait:
             if ready.called:
                 await ready
             else:
-                _leave_off(ready)
+                _cancel(ready)
             return server.report()
-        bell = Bell(self._clock)
-        ready.addBoth(_ring, bell)
-        end = self._proxy.watch(lambda name: bell.ring() if name == server.name else None)
-        gap = Bell(self._clock)
+        change = TimedEvent(self._clock)
+        ready.addBoth(_set_event, change)
+        end = self._proxy.watch(lambda name: change.set() if name == server.name else None)
+        pause = TimedEvent(self._clock)
         try:
             while not ready.called:
                 await send(server.report())
-                await gap.wait(WATCH_GAP)
+                await pause.wait(MIN_WATCH_INTERVAL)
                 if not ready.called:
-                    await bell.wait(WATCH_EVERY - WATCH_GAP)
+                    await change.wait(WATCH_INTERVAL - MIN_WATCH_INTERVAL)
             await ready
         finally:
             end()
             if not ready.called:
-                _leave_off(ready)
+                _cancel(ready)
         return server.report()
 
-    async def _logs(self, request: protocol.Logs, send: Send) -> object:
+    async def _logs(self, request: protocol.LogsRequest, send: Send) -> object:
         server = self._server(request.server)
         backlog = Backlog()
-        for line in server.lines():
+        for line in server.recent_output():
             backlog.add(line)
         lines = backlog.take() or {"lines": [], "skipped": 0}
         if not request.follow:
             return lines
-        bell = Bell(self._clock)
+        output = TimedEvent(self._clock)
 
-        def take_line(line: str) -> None:
+        def receive(line: str) -> None:
             backlog.add(line)
-            bell.ring()
+            output.set()
 
-        end = server.follow(take_line)
+        end = server.subscribe_output(receive)
         try:
             await send(lines)
             while True:
-                await bell.wait(None)
-                while (lines_since := backlog.take()) is not None:
-                    await send(lines_since)
+                await output.wait(None)
+                while (new_lines := backlog.take()) is not None:
+                    await send(new_lines)
         finally:
             end()
 
@@ -212,35 +215,36 @@ class Commands:
         self._server(name)
         return dataclasses.replace(report, servers=tuple(each for each in report.servers if each.name == name))
 
-    def _server(self, name: str | None) -> Server:
+    def _server(self, name: str | None) -> ServerControl:
         servers = self._proxy.servers
         if name is not None:
             if name in servers:
                 return servers[name]
-            near = difflib.get_close_matches(name, servers, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {_some(list(servers))}"
+            similar = difflib.get_close_matches(name, servers, n=3)
+            hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are: {_list_names(list(servers))}"
             raise RequestError("unknown_server", f"there is no server {name!r}; {hint}")
         if len(servers) == 1:
             return next(iter(servers.values()))
         if not servers:
             raise RequestError("which_server", "there is no server")
-        raise RequestError("which_server", f"there are {len(servers)} servers: say which one: {_some(list(servers))}")
+        names = _list_names(list(servers))
+        raise RequestError("which_server", f"there are {len(servers)} servers: say which one: {names}")
 
 
-def _some(names: list[str]) -> str:
-    told = ", ".join(names[:NAMES_TOLD])
-    return told + (f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else "")
+def _list_names(names: list[str]) -> str:
+    listed = ", ".join(names[:MAX_NAMES])
+    return listed + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
-def _ring(outcome: Failure | None, bell: Bell) -> Failure | None:
-    bell.ring()
-    return outcome
+def _set_event(result: Failure | None, event: TimedEvent) -> Failure | None:
+    event.set()
+    return result
 
 
-def _leave_off(waiting: Deferred[None]) -> None:
-    waiting.addErrback(_was_cancelled)
+def _cancel(waiting: Deferred[None]) -> None:
+    waiting.addErrback(_ignore_cancellation)
     waiting.cancel()
 
 
-def _was_cancelled(failure: Failure) -> None:
+def _ignore_cancellation(failure: Failure) -> None:
     failure.trap(CancelledError)

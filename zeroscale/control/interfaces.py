@@ -1,4 +1,4 @@
-"""What control asks of the running proxy. Contracts only; `service` keeps them."""
+"""Protocols through which the control socket and the metrics see the running proxy."""
 
 from __future__ import annotations
 
@@ -10,96 +10,96 @@ from twisted.internet.defer import Deferred
 from zeroscale.reports import ProxyReport, ServerReport
 
 
-class Server(Protocol):
-    """One server, as its operator commands it.
+class ServerControl(Protocol):
+    """One server, as the operator controls it.
 
-    What cannot be done now raises `ControlError`, or is its Deferred's failure; the message says why.
+    What is impossible now raises `ControlError`, or fails the Deferred with it; the message says why.
     """
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The server's name."""
         ...
 
     def report(self) -> ServerReport:
-        """The server as it is now."""
+        """Return the current state of the server."""
         ...
 
     def wake(self) -> Deferred[None]:
-        """Starts it, whoever may wake it; a failed one is forgiven first.
+        """Start the server, regardless of its admission rules; failures of earlier starts are cleared first.
 
-        :returns: fires when it is ready; fails with `ServerUnavailable`. Cancelling it leaves off waiting.
+        :returns: fires when the server is ready; fails with `ServerUnavailable`. Cancelling it only stops waiting.
         """
         ...
 
     def sleep(self, *, now: bool) -> None:
-        """Lets it stop, without its idle time.
+        """Stop the server without waiting for its idle time.
 
-        :param now: though players are on it.
-        :raises ControlError: players are on it, or it does not run.
+        :param now: stop it even while players are on it.
+        :raises ControlError: it does not run, or players are on it and `now` is false.
         """
         ...
 
     def keep_awake(self, seconds: float | None) -> None:
-        """Keeps it up though it is idle. It is not woken by that.
+        """Keep the server from being stopped when idle. This does not start it.
 
         :param seconds: for how long; None: until `release()`.
         """
         ...
 
     def release(self) -> None:
-        """Takes back what the operator said: keep-awake, lockout, and that a server has failed too often."""
+        """Clear keep-awake, the lockout, and the count of failures."""
         ...
 
     def lock_out(self, message: str) -> None:
-        """Lets nobody in, nor wake it, until `release()`; whoever is on it stays.
+        """Refuse all new players until `release()`; players who are on the server stay.
 
-        :param message: what players read; "" for words of ours.
+        :param message: the text for refused players; "" for the default text.
         """
         ...
 
     def console(self, line: str) -> Deferred[str | None]:
-        """One line for its console.
+        """Send one line to the server's console.
 
-        :returns: its answer, where its console gives one (RCON); fails with `ZeroscaleError`.
+        :returns: the answer, if its console returns one (RCON); fails with `ZeroscaleError`.
         """
         ...
 
-    def lines(self) -> Sequence[str]:
-        """The last lines of its output, oldest first; bounded."""
+    def recent_output(self) -> Sequence[str]:
+        """Return the last lines of the server's output, oldest first; bounded."""
         ...
 
-    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
-        """Has each new line of its output given to `take_line`.
+    def subscribe_output(self, receive: Callable[[str], None]) -> Callable[[], None]:
+        """Call `receive` with each new line of the server's output.
 
-        :returns: ends that; more than once does nothing.
+        :returns: ends the subscription; may be called more than once.
         """
         ...
 
 
-class Proxy(Protocol):
-    """The whole of it, as its operator commands it."""
+class ProxyControl(Protocol):
+    """The whole proxy, as the operator controls it."""
 
     @property
-    def servers(self) -> Mapping[str, Server]:
-        """The servers there are, by name."""
+    def servers(self) -> Mapping[str, ServerControl]:
+        """All servers by name."""
         ...
 
     def report(self) -> ProxyReport:
-        """All of it as it is now."""
+        """Return the current state of the proxy."""
         ...
 
     def reload(self) -> Deferred[Sequence[str]]:
-        """Reads the configuration again, and does what it says now.
+        """Read the configuration again and apply it.
 
-        :returns: what has changed, a line each; fails with `ConfigError`, whose lines are all the mistakes: then
-            nothing has changed.
+        :returns: the changes, one line each; fails with `ConfigError`, with one line for each mistake: then nothing
+            has changed.
         """
         ...
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Has `changed` called with a server's name whenever its report has changed noticeably.
+        """Call `changed` with a server's name whenever its report has changed noticeably.
 
-        :returns: ends that; more than once does nothing.
+        :returns: ends the subscription; may be called more than once.
         """
         ...

@@ -1,15 +1,15 @@
-"""Metrics over HTTP: `/metrics` for Prometheus, `/metrics.json` for anything else, `/` for people.
+"""Metrics over HTTP: `/metrics` for Prometheus, `/metrics.json` for other programs, `/` for people.
 
-One request a connection, without a body, within a deadline: what a scraper needs and nothing more. prometheus-client's
-own Twisted resource imports the global reactor and renders in a thread pool, and Twisted's site wakes up once a second
-and logs each request; neither is used. Knows no metric.
+Each connection has one request without a body, within a deadline; a scraper needs no more. Not used: the resource of
+prometheus-client, which imports the global reactor and renders in a thread pool, and Twisted's `Site`, which wakes up
+every second and logs each request. This module does not know the metrics.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort
@@ -18,19 +18,23 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
 from zeroscale.control.metrics import Metrics
+from zeroscale.reactor import Reactor
 from zeroscale.reports import ProxyReport
-from zeroscale.system import endpoints as listening
+from zeroscale.system import endpoints
+
+if TYPE_CHECKING:
+    from twisted.internet.tcp import Connection
 
 logger = logging.getLogger(__name__)
 
 DEADLINE = 10.0
-"""Seconds that a connection lives at most: Prometheus itself gives up after as many."""
+"""Seconds after which a connection is aborted: Prometheus' own timeout is as long."""
 
-MOST_CONNECTIONS = 16
-"""At once: a few scrapers and a browser. Beyond that the newcomer is closed, and DEADLINE makes room again."""
+MAX_CONNECTIONS = 16
+"""Enough for a few scrapers and a browser. Further connections are closed; DEADLINE bounds how long that lasts."""
 
-MOST_HEADER_BYTES = 8192
-"""A browser's request with its cookies is smaller; a scraper's has 300 bytes."""
+MAX_HEADER_BYTES = 8192
+"""More than a browser's request with its cookies; a scraper's has 300 bytes."""
 
 EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
 JSON = b"application/json"
@@ -47,33 +51,35 @@ INDEX = b"""<!DOCTYPE html>
 """
 
 
-def endpoint(where: str) -> str:
-    """The endpoint string of one `metrics.listen` value: a bare port is one of this machine only."""
-    return f"tcp:{where}:interface=127.0.0.1" if where.isascii() and where.isdecimal() else where
+def endpoint_string(listen: str) -> str:
+    """Return the Twisted endpoint string of a `metrics.listen` value: a bare port means that port on loopback."""
+    return f"tcp:{listen}:interface=127.0.0.1" if listen.isascii() and listen.isdecimal() else listen
 
 
-def check(reactor: Any, where: str) -> None:
-    """Judges one `metrics.listen` value without listening.
+def check(reactor: Reactor, listen: str) -> None:
+    """Check a `metrics.listen` value without listening.
 
     :raises ConfigError: it is neither a port nor an endpoint string.
     """
-    listening.check(reactor, endpoint(where))
+    endpoints.check(reactor, endpoint_string(listen))
 
 
 class MetricsServer:
     """Serves the metrics from `start()` to `stop()`.
 
-    :param reactor: clock and listener.
-    :param where: a port, on loopback then, or an endpoint string.
-    :param report: the proxy as it is now.
-    :param addresses: whether players' addresses may be shown.
-    :ivar ports: where it listens.
+    :param reactor: listens, and is the clock.
+    :param listen: a port, then only on loopback, or an endpoint string.
+    :param report: returns the current report of the proxy.
+    :param addresses: whether players' addresses are shown.
+    :ivar ports: the ports it listens on.
     """
 
-    def __init__(self, reactor: Any, where: str, report: Callable[[], ProxyReport], *, addresses: bool = True) -> None:
+    def __init__(
+        self, reactor: Reactor, listen: str, report: Callable[[], ProxyReport], *, addresses: bool = True
+    ) -> None:
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
-        self._where = endpoint(where)
+        self._endpoint = endpoint_string(listen)
         metrics = Metrics(report, addresses=addresses)
         self._factory = _Factory(
             reactor,
@@ -86,21 +92,21 @@ class MetricsServer:
 
     @property
     def connections(self) -> int:
-        """How many there are now."""
+        """Number of open connections."""
         return len(self._factory.channels)
 
     async def start(self) -> None:
-        """Listens.
+        """Listen.
 
-        :raises ConfigError: it cannot.
+        :raises ConfigError: listening failed.
         """
-        self.ports = await listening.listen(self._reactor, self._where, self._factory)
+        self.ports = await endpoints.listen(self._reactor, self._endpoint, self._factory)
 
     async def stop(self) -> None:
-        """Listens no more, and drops who is still there. Allowed before `start()` and more than once."""
+        """Stop listening and abort all connections. May be called before `start()` and more than once."""
         ports, self.ports = self.ports, []
         await gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        self._factory.drop_all()
+        self._factory.abort_all()
 
 
 Pages = dict[bytes, tuple[bytes, Callable[[], bytes]]]
@@ -109,27 +115,27 @@ Pages = dict[bytes, tuple[bytes, Callable[[], bytes]]]
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, reactor: Any, pages: Pages) -> None:
+    def __init__(self, reactor: Reactor, pages: Pages) -> None:
         self.reactor = reactor
         self.pages = pages
         self.channels: set[_Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> _Channel | None:
-        return None if len(self.channels) >= MOST_CONNECTIONS else _Channel(self)
+        return None if len(self.channels) >= MAX_CONNECTIONS else _Channel(self)
 
-    def drop_all(self) -> None:
+    def abort_all(self) -> None:
         for channel in list(self.channels):
             channel.abort()
 
     def log(self, request: Request) -> None:
-        """Called by Twisted for each request; a scrape every few seconds is nothing for our log."""
+        """Log nothing; Twisted calls this for each request."""
 
 
 class _Channel(HTTPChannel):
-    totalHeadersSize = MOST_HEADER_BYTES
-    timeOut = None  # ours is one deadline for all; Twisted's begins anew with each byte
+    totalHeadersSize = MAX_HEADER_BYTES
+    timeOut = None  # DEADLINE is used instead: Twisted's timeout restarts with each byte
 
-    transport: Any
+    transport: Connection
 
     def __init__(self, factory: _Factory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
@@ -152,49 +158,49 @@ class _Channel(HTTPChannel):
         self.transport.abortConnection()
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
-        # Who sends many requests at once and reads no answer would have us keep them all.
+        # Responses to pipelined requests would be buffered without bound for a client that does not read.
         request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         return False
 
 
 class _Request(Request):
-    refused = False
+    body_refused = False
 
     def gotLength(self, length: int | None) -> None:
-        # Twisted would keep a body of any length, beyond 100 kB on disk.
+        # Twisted would store a body of any length, beyond 100 kB on disk.
         super().gotLength(0)  # type: ignore[no-untyped-call]  # Twisted has no types here
         if length != 0:
-            self.refused = True
+            self.body_refused = True
             self.channel.write(NO_BODY)
             self.channel.loseConnection()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """What still comes of a refused body is dropped."""
+        """Drop the rest of a refused body."""
 
     def process(self) -> None:
-        if not self.refused:
+        if not self.body_refused:
             _respond(self, self.channel.factory.pages)
 
 
 def _respond(request: Request, pages: Pages) -> None:
     page = pages.get(request.path)
     if page is None:
-        _answer(request, 404, TEXT, b"not found\n")
+        _send(request, 404, TEXT, b"not found\n")
     elif request.method not in (b"GET", b"HEAD"):
         request.setHeader(b"Allow", b"GET, HEAD")
-        _answer(request, 405, TEXT, b"GET and HEAD only\n")
+        _send(request, 405, TEXT, b"GET and HEAD only\n")
     else:
         content_type, render = page
         try:
             body = render()
-        except Exception:  # made of what plugins say, by a library of others
-            logger.exception("The metrics cannot be told")
-            _answer(request, 500, TEXT, b"failed; zeroscale's log says why\n")
+        except Exception:  # from values of plugins, in a third-party library
+            logger.exception("Metrics cannot be rendered")
+            _send(request, 500, TEXT, b"failed; zeroscale's log has the details\n")
         else:
-            _answer(request, 200, content_type, body)
+            _send(request, 200, content_type, body)
 
 
-def _answer(request: Request, code: int, content_type: bytes, body: bytes) -> None:
+def _send(request: Request, code: int, content_type: bytes, body: bytes) -> None:
     request.setResponseCode(code)
     request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))

@@ -1,31 +1,30 @@
-"""The control protocol, sans-I/O: a line of JSON each way (docs/control.md).
+"""The control protocol, sans-I/O: one line of JSON in each direction (docs/control.md).
 
-A request names the protocol's version, an id that its answers carry, and a command. It is answered by one line with a
-`result` or an `error`, before which a stream sends lines with an `event`. Knows no socket, no clock, and nothing of
-what a command does.
+A request has the protocol's version, an id that its responses repeat, and a command. The response is one line with a
+`result` or an `error`; a stream sends lines with an `event` before it. This module does not know what commands do.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from zeroscale.errors import ControlError, ProtocolError
 
 VERSION = 1
-"""Raised when a client of before would misunderstand us. What is new beside the old does not raise it."""
+"""Incremented for incompatible changes; not for new commands and fields."""
 
-LONGEST_REQUEST = 32 * 1024
-"""Bytes: the longest console line (4096 of them), each escaped in six characters, and some more."""
+MAX_REQUEST_BYTES = 32 * 1024
+"""Enough for the longest console line (4096 characters), each escaped as six bytes, and the other fields."""
 
-LONGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes that a client takes: a hundred servers of a thousand players, each 100 bytes, are 10 MiB."""
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Limit for a client: a hundred servers with a thousand players of 100 bytes each are 10 MiB."""
 
-DEEPEST = 8
-"""Arrays and objects inside one another in a request, which itself needs one."""
+MAX_DEPTH = 8
+"""Nested arrays and objects in a request; a valid one has one level."""
 
 Code = Literal[
     "malformed",
@@ -46,10 +45,10 @@ Text = Annotated[str, msgspec.Meta(max_length=4096)]
 
 
 class RequestError(ControlError):
-    """A request that cannot be answered as was asked.
+    """A request cannot be executed.
 
-    :ivar code: why, in a word for programs.
-    :ivar request: its id, where that could be read.
+    :ivar code: the kind of error, for programs.
+    :ivar request: the request's id; None if it could not be read.
     """
 
     def __init__(self, code: Code, message: str, request: int | str | None = None) -> None:
@@ -59,12 +58,10 @@ class RequestError(ControlError):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True):
-    """What every request says.
+    """The fields of every request. Unknown fields are errors: to ignore one could do something else than was asked.
 
-    A field that is not known is an error: to pass over one would do something else than was asked.
-
-    :ivar version: of the protocol.
-    :ivar id: what the answers are to carry.
+    :ivar version: version of the protocol.
+    :ivar id: repeated in the responses.
     """
 
     version: int
@@ -72,123 +69,143 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", fo
 
 
 class ServerRequest(Request, frozen=True, kw_only=True):
-    """One about one server.
+    """A request for one server.
 
-    :ivar server: its name; None: the only one there is.
+    :ivar server: its name; None: the only server.
     """
 
     server: Name | None = None
 
 
-class Status(ServerRequest, frozen=True, kw_only=True, tag="status"):
-    """How it stands; of all servers where none is named.
+class StatusRequest(ServerRequest, frozen=True, kw_only=True, tag="status"):
+    """Report a server, or the whole proxy if no server is named.
 
-    :ivar watch: again whenever that changes.
+    :ivar watch: send a report as an event on each change.
     """
 
     watch: bool = False
 
 
-class Wake(ServerRequest, frozen=True, kw_only=True, tag="wake"):
-    """Start it.
+class WakeRequest(ServerRequest, frozen=True, kw_only=True, tag="wake"):
+    """Start the server.
 
-    :ivar wait: answer once it is ready, and tell of it meanwhile.
+    :ivar wait: respond once it is ready, and send reports as events until then.
     """
 
     wait: bool = False
 
 
-class Sleep(ServerRequest, frozen=True, kw_only=True, tag="sleep"):
-    """Stop it, or pause it, as it is told to do when idle.
+class SleepRequest(ServerRequest, frozen=True, kw_only=True, tag="sleep"):
+    """Stop or pause the server, according to its `idle_action`.
 
-    :ivar now: though players are on it.
+    :ivar now: even while players are on it.
     """
 
     now: bool = False
 
 
-class KeepAwake(ServerRequest, frozen=True, kw_only=True, tag="keep-awake"):
-    """Keep it up though it is idle.
+class KeepAwakeRequest(ServerRequest, frozen=True, kw_only=True, tag="keep-awake"):
+    """Do not stop the server when it is idle.
 
-    :ivar seconds: for how long; None: until released.
+    :ivar seconds: for how long; None: until a release.
     """
 
     seconds: Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)] | None = None
 
 
-class Release(ServerRequest, frozen=True, kw_only=True, tag="release"):
-    """Take back keep-awake and lockout, and forgive a server that has failed too often."""
+class ReleaseRequest(ServerRequest, frozen=True, kw_only=True, tag="release"):
+    """Clear keep-awake, the lockout, and the count of failures."""
 
 
-class Lockout(ServerRequest, frozen=True, kw_only=True, tag="lockout"):
-    """Have nobody wake it.
+class LockoutRequest(ServerRequest, frozen=True, kw_only=True, tag="lockout"):
+    """Refuse new players until a release.
 
-    :ivar message: what players read; "": words of ours.
+    :ivar message: the text for refused players; "": the default text.
     """
 
     message: Text = ""
 
 
-class Reload(Request, frozen=True, kw_only=True, tag="reload"):
+class ReloadRequest(Request, frozen=True, kw_only=True, tag="reload"):
     """Read the configuration again."""
 
 
-class Logs(ServerRequest, frozen=True, kw_only=True, tag="logs"):
-    """The last lines of its output.
+class LogsRequest(ServerRequest, frozen=True, kw_only=True, tag="logs"):
+    """Return the last lines of the server's output.
 
-    :ivar follow: and those that come.
+    :ivar follow: send new lines as events, too.
     """
 
     follow: bool = False
 
 
-class Console(ServerRequest, frozen=True, kw_only=True, tag="console"):
-    """One line for its console.
+class ConsoleRequest(ServerRequest, frozen=True, kw_only=True, tag="console"):
+    """Send a line to the server's console.
 
-    :ivar line: the line, without its end.
+    :ivar line: without a line end.
     """
 
     line: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"\A[^\x00\r\n]*\Z")]
 
 
-Command = Status | Wake | Sleep | KeepAwake | Release | Lockout | Reload | Logs | Console
+AnyRequest = (
+    StatusRequest
+    | WakeRequest
+    | SleepRequest
+    | KeepAwakeRequest
+    | ReleaseRequest
+    | LockoutRequest
+    | ReloadRequest
+    | LogsRequest
+    | ConsoleRequest
+)
 COMMANDS: tuple[str, ...] = tuple(
     str(each.__struct_config__.tag)
-    for each in (Status, Wake, Sleep, KeepAwake, Release, Lockout, Reload, Logs, Console)
+    for each in (
+        StatusRequest,
+        WakeRequest,
+        SleepRequest,
+        KeepAwakeRequest,
+        ReleaseRequest,
+        LockoutRequest,
+        ReloadRequest,
+        LogsRequest,
+        ConsoleRequest,
+    )
 )
 
 
-def is_stream(request: Command) -> bool:
-    """Whether events come before its result, which may take for ever."""
+def is_stream(request: AnyRequest) -> bool:
+    """Return whether the request sends events before its result."""
     match request:
-        case Status(watch=True) | Wake(wait=True) | Logs(follow=True):
+        case StatusRequest(watch=True) | WakeRequest(wait=True) | LogsRequest(follow=True):
             return True
     return False
 
 
-def changes_something(request: Command) -> bool:
-    """Whether it does more than to look."""
-    return not isinstance(request, Status | Logs)
+def changes_state(request: AnyRequest) -> bool:
+    """Return whether the request changes anything, as opposed to reading."""
+    return not isinstance(request, StatusRequest | LogsRequest)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """What was wrong.
+    """The error of a response.
 
-    :ivar code: in a word for programs; newer proxies may know more of them.
-    :ivar message: for people; of several mistakes each is a line.
+    :ivar code: the kind of error, for programs; newer proxies may send codes that `Code` does not have.
+    :ivar message: for people; one line for each mistake.
     """
 
     code: str
     message: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One line from the proxy, as a client reads it.
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """One line from the proxy, as a client reads it: an event, a result or an error.
 
-    :ivar id: which request it answers; None: one whose id could not be read.
-    :ivar event: part of a stream, where there is one; more lines follow.
-    :ivar result: the answer, where there is one.
-    :ivar error: what was wrong, where something was.
+    :ivar id: id of the request; None: the request's id could not be read.
+    :ivar event: one event of a stream; more lines follow.
+    :ivar result: the result of the request.
+    :ivar error: the error, or None.
     """
 
     id: int | str | None = None
@@ -207,25 +224,25 @@ class _OnlyId(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
 
 
-class Lines:
-    """Cuts what comes into lines.
+class LineBuffer:
+    """Splits received bytes into lines.
 
-    :param longest: bytes of one line at most, without its end.
+    :param max_bytes: maximum length of a line, without its end.
     """
 
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._partial = bytearray()
 
     @property
-    def cut(self) -> bool:
-        """Whether a line has begun and not ended."""
+    def has_partial(self) -> bool:
+        """Whether an incomplete line is buffered."""
         return bool(self._partial)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are whole now, without their ends.
+        """Add bytes, and return the lines that are complete now, without their ends.
 
-        :raises ProtocolError: one is too long; nothing can be made of what follows.
+        :raises ProtocolError: a line is too long; the stream cannot be parsed any further.
         """
         first, *others = data.split(b"\n")
         self._partial += first
@@ -233,15 +250,15 @@ class Lines:
         for other in others:
             whole.append(bytes(self._partial))
             self._partial = bytearray(other)
-        if any(len(line) > self._longest for line in (*whole, self._partial)):
-            raise ProtocolError(f"a line of more than {self._longest} bytes")
+        if any(len(line) > self._max_bytes for line in (*whole, self._partial)):
+            raise ProtocolError(f"a line of more than {self._max_bytes} bytes")
         return whole
 
 
-def decode_request(line: bytes) -> Command:
-    """Reads one request.
+def decode_request(line: bytes) -> AnyRequest:
+    """Decode one line as a request.
 
-    :raises RequestError: it is none, or of another version of the protocol.
+    :raises RequestError: it is not a valid request of this version of the protocol.
     """
     try:
         _check_depth(line)
@@ -259,88 +276,90 @@ def decode_request(line: bytes) -> Command:
         message = f"there is no command {envelope.command!r}; there are: {', '.join(COMMANDS)}"
         raise RequestError("unknown_command", message, envelope.id)
     try:
-        request: Command = msgspec.json.decode(line, type=Command)
+        request: AnyRequest = msgspec.json.decode(line, type=AnyRequest)
     except msgspec.MsgspecError as error:
         raise RequestError("malformed", f"{envelope.command}: {error}", envelope.id) from None
     return request
 
 
 def encode_request(command: str, request_id: int, fields: Mapping[str, object]) -> bytes:
-    """One request as a line."""
+    """Encode a request as one line."""
     return msgspec.json.encode({"version": VERSION, "id": request_id, "command": command, **fields}) + b"\n"
 
 
 def encode_event(request_id: int | str, event: object) -> bytes:
-    """One part of a stream as a line. Dataclasses and structs are objects with their fields."""
+    """Encode an event as one line; dataclasses and structs become objects."""
     return _encode({"id": request_id, "event": event})
 
 
 def encode_result(request_id: int | str, result: object) -> bytes:
-    """An answer as a line."""
+    """Encode a result as one line; dataclasses and structs become objects."""
     return _encode({"id": request_id, "result": result})
 
 
 def encode_error(request_id: int | str | None, code: Code, message: str) -> bytes:
-    """An error as a line."""
+    """Encode an error as one line."""
     return _encode({"id": request_id, "error": ErrorBody(code, message)})
 
 
-def decode_answer(line: bytes) -> Answer:
-    """Reads one answer.
+def decode_response(line: bytes) -> Response:
+    """Decode one line as a response.
 
-    :raises ProtocolError: it is none.
+    :raises ProtocolError: it is not a valid response.
     """
-    return _decoded(line, Answer)
+    return _decode(line, Response)
 
 
 T = TypeVar("T")
 
 
 def decode_body(body: msgspec.Raw, kind: type[T]) -> T:
-    """An event or a result as what it is.
+    """Decode the event or the result of a response.
 
-    :raises ProtocolError: it is something else.
+    :param kind: the type that it must have.
+    :raises ProtocolError: it has another type.
     """
-    return _decoded(bytes(body), kind)
+    return _decode(bytes(body), kind)
 
 
-def _decoded(data: bytes, kind: type[T]) -> T:
+def _decode(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ProtocolError(f"not an answer of zeroscale's control protocol: {error}") from None
+        raise ProtocolError(f"not a response of zeroscale's control protocol: {error}") from None
 
 
 def _encode(message: object) -> bytes:
     try:
-        return msgspec.json.encode(message, enc_hook=_plain) + b"\n"
+        return msgspec.json.encode(message, enc_hook=_mapping_to_dict) + b"\n"
     except UnicodeEncodeError:
-        # What others wrote may hold halves of surrogate pairs, which JSON in UTF-8 cannot carry.
-        return msgspec.json.encode(_carried(msgspec.to_builtins(message, enc_hook=_plain)), enc_hook=_plain) + b"\n"
+        # Third-party text (output, player names) may hold lone surrogates, which UTF-8 cannot encode.
+        plain = _without_surrogates(msgspec.to_builtins(message, enc_hook=_mapping_to_dict))
+        return msgspec.json.encode(plain, enc_hook=_mapping_to_dict) + b"\n"
 
 
-def _plain(value: object) -> object:
+def _mapping_to_dict(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError(f"{type(value)} in an answer")
+    raise NotImplementedError(f"{type(value)} in a response")
 
 
-def _carried(value: Any) -> Any:
+def _without_surrogates(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", errors="replace").decode()
     if isinstance(value, dict):
-        return {_carried(key): _carried(each) for key, each in value.items()}
-    return [_carried(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+    return [_without_surrogates(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _check_depth(line: bytes) -> None:
-    """Raises before the decoder goes deep, which would cost it the stack."""
+    """Raise `DecodeError` for deep nesting, before the decoder recurses into it."""
     depth = 0
-    # possessive, and also without the closing quote, so that no line makes it look twice
+    # The pattern is possessive and its closing quote optional, so that no input makes it backtrack.
     for bracket in re.findall(rb"[\[{\]}]", re.sub(rb'"(?:[^"\\]|\\.)*+"?', b"", line, flags=re.DOTALL)):
         depth += 1 if bracket in b"[{" else -1
-        if depth > DEEPEST:
-            raise msgspec.DecodeError(f"more than {DEEPEST} arrays and objects inside one another")
+        if depth > MAX_DEPTH:
+            raise msgspec.DecodeError(f"more than {MAX_DEPTH} arrays and objects inside one another")
 
 
 def _id_of(line: bytes) -> int | str | None:

@@ -1,6 +1,6 @@
-"""The admin socket: who may connect is who may write to it.
+"""The admin socket. Permission to connect is permission to write the socket file.
 
-Makes it, replaces one that a dead proxy has left, and takes it away at the end.
+Creates the socket, replaces one that a dead proxy has left behind, and removes it at the end.
 """
 
 from __future__ import annotations
@@ -11,119 +11,121 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
-from zeroscale.control.connection import Connection
-from zeroscale.control.handlers import Commands
-from zeroscale.control.interfaces import Proxy
-from zeroscale.control.socket_path import Place
+from zeroscale.control.connection import ControlConnection
+from zeroscale.control.handlers import CommandHandler
+from zeroscale.control.interfaces import ProxyControl
+from zeroscale.control.socket_path import ControlSocket
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.reactor import Reactor
 
 logger = logging.getLogger(__name__)
 
-MOST_CLIENTS = 32
-"""Clients at a time: a few operators, a health check, a dashboard."""
+MAX_CLIENTS = 32
+"""Enough for a few operators, a health check and a dashboard at the same time."""
 
 
 class ControlServer(Factory):
     """Listens for clients of the control protocol.
 
-    :param proxy: what they command.
-    :param reactor: Twisted's, with IReactorUNIX and IReactorTime.
-    :param place: the socket to make.
-    :param required: somebody has named it, so that a proxy without it is not what was asked for.
+    :param proxy: executes their commands.
+    :param reactor: listens, and is the clock.
+    :param control_socket: the socket to create.
+    :param required: whether failing to create the socket is an error; False: it is a warning, since the operator has
+        not asked for the socket.
     """
 
     noisy = False
 
-    def __init__(self, proxy: Proxy, reactor: Any, place: Place, required: bool) -> None:
+    def __init__(self, proxy: ProxyControl, reactor: Reactor, control_socket: ControlSocket, required: bool) -> None:
         self._reactor = reactor
-        self._place = place
+        self._control_socket = control_socket
         self._required = required
-        self._commands = Commands(proxy, reactor)
-        self._clients: dict[Connection, Deferred[None]] = {}
+        self._commands = CommandHandler(proxy, reactor)
+        self._clients: dict[ControlConnection, Deferred[None]] = {}
         self._port: IListeningPort | None = None
 
     @property
     def directory(self) -> Path:
-        """Where its socket is made."""
-        return self._place.path.parent
+        """Directory of the socket."""
+        return self._control_socket.path.parent
 
     def start(self) -> Deferred[None]:
-        """Listens.
+        """Listen.
 
-        :returns: fails with `ConfigError` where the socket is required and cannot be made.
+        :returns: fails with `ConfigError` if the socket is required and cannot be created.
         """
         return maybeDeferred(self._start)
 
     def _start(self) -> None:
+        path = self._control_socket.path
         try:
-            make_way(self._place.path)
-            # It chmods before it listens, so that nobody has ever connected who may not.
-            self._port = self._reactor.listenUNIX(str(self._place.path), self, mode=self._place.mode)
+            prepare_path(path)
+            # Sets the mode before it listens, so that at no time a client without permission can connect.
+            self._port = self._reactor.listenUNIX(str(path), self, mode=self._control_socket.mode)
         except ConfigError as error:
-            self._complain(error)
+            self._report_failure(error)
         except (CannotListenError, OSError) as error:
             cause = error.socketError if isinstance(error, CannotListenError) else error
             reason = getattr(cause, "strerror", None) or cause
-            self._complain(ConfigError(f"cannot make the control socket {self._place.path}: {reason}"))
+            self._report_failure(ConfigError(f"cannot create the control socket {path}: {reason}"))
         else:
-            logger.debug("Control socket: %s", self._place.path)
+            logger.debug("Control socket: %s", path)
 
     def stop(self) -> Deferred[None]:
-        """Takes the socket away and ends all clients; fires when they are gone."""
+        """Remove the socket and close all client connections; fires when they are closed."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
-        gone = list(self._clients.values())
+        closed = list(self._clients.values())
         for client in list(self._clients):
             client.close()
-        await DeferredList(gone)
+        await DeferredList(closed)
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection:
-        """A client has come."""
-        client = Connection(self._commands.perform, self._reactor, self._forget)
+    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
+        """Make the protocol of a new client; beyond `MAX_CLIENTS` one that only refuses."""
+        client = ControlConnection(self._commands.perform, self._reactor, self._client_closed)
         self._clients[client] = Deferred()
-        if len(self._clients) > MOST_CLIENTS:
-            client.unwelcome = f"{MOST_CLIENTS} clients are connected already: try again later"
+        if len(self._clients) > MAX_CLIENTS:
+            client.refusal = f"{MAX_CLIENTS} clients are connected already: try again later"
         return client
 
-    def _forget(self, client: Connection) -> None:
+    def _client_closed(self, client: ControlConnection) -> None:
         self._clients.pop(client).callback(None)
 
-    def _complain(self, error: ZeroscaleError) -> None:
+    def _report_failure(self, error: ZeroscaleError) -> None:
         if self._required:
             raise error
         logger.warning("zeroscalectl cannot be used: %s", error)
 
 
-def make_way(path: Path) -> None:
-    """Makes the directory where it is missing, and takes away a socket that nobody answers on.
+def prepare_path(path: Path) -> None:
+    """Create the directory of a socket if it is missing, and remove a socket on which no process listens.
 
-    :raises ConfigError: somebody answers, or something else is there.
-    :raises OSError: it cannot be done.
+    :raises ConfigError: a process listens on it, or the path is not a socket.
+    :raises OSError: a system call failed.
     """
-    # A user's runtime and state directories are private; of /run/zeroscale the sockets say who may use them.
+    # A user's runtime and state directories are private. For /run/zeroscale, the sockets' own modes limit access.
     path.parent.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     try:
         found = path.lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigError(f"{path} is in the way: it is no socket; name another path, or remove it")
+        raise ConfigError(f"{path} exists and is not a socket: choose another path, or remove it")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         problem = probe.connect_ex(str(path))
-    if problem in (0, errno.EAGAIN):  # the latter: so many wait to be answered that there is no room for one more
-        raise ConfigError(f"another zeroscale answers on {path}: stop it, or name another path")
+    if problem in (0, errno.EAGAIN):  # EAGAIN: there is a listener, and its backlog is full
+        raise ConfigError(f"another zeroscale listens on {path}: stop it, or choose another path")
     if problem != errno.ECONNREFUSED:
         raise OSError(problem, os.strerror(problem), str(path))
     path.unlink()

@@ -1,6 +1,6 @@
-"""Where the admin socket is: the same answer for the proxy that makes it and for the tool that looks for it.
+"""Path of the admin socket: the same answer for the proxy that creates it and for `zeroscalectl`, which looks for it.
 
-Pure: no file is looked at, no environment but the one that is handed in.
+Pure: no file access; the environment is an argument.
 """
 
 from __future__ import annotations
@@ -14,56 +14,58 @@ from pathlib import Path
 from zeroscale.errors import ConfigError
 
 SUFFIX = ".sock"
-NAME_FOR_A_FILE = "control"
-"""What the socket of a proxy with a configuration file is called; without a file it is called as its server is."""
+NAME_WITH_CONFIG_FILE = "control"
+"""Stem of the socket of a proxy with a configuration file; without one it is the name of the only server."""
 
 SYSTEM_DIRECTORY = Path("/run/zeroscale")
-LONGEST_PATH = 107
-"""Bytes: `sun_path` has 108, the last of which ends it (unix(7))."""
+MAX_PATH_BYTES = 107
+"""`sun_path` has 108 bytes, the last of which is the terminator (unix(7))."""
 
 DEFAULT_MODE = 0o660
-"""The owner and the group may use it. On Linux who may connect is who may write (unix(7))."""
+"""Owner and group may use it. On Linux, permission to write the socket is permission to connect (unix(7))."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A socket to make.
+class ControlSocket:
+    """A Unix socket to listen on.
 
-    :ivar path: where.
-    :ivar mode: its permissions.
+    :ivar path: absolute.
+    :ivar mode: permissions of the socket file.
     """
 
     path: Path
     mode: int = DEFAULT_MODE
 
 
-def default_place(name: str, state_directory: Path, environment: Mapping[str, str], user_id: int) -> Place:
-    """Where a proxy's socket is when nobody says: /run for root, else the unit's `RuntimeDirectory=` (systemd.exec(5)),
-    else the user's runtime directory (XDG Base Directory specification), else the state directory.
+def default_socket(name: str, state_directory: Path, environment: Mapping[str, str], user_id: int) -> ControlSocket:
+    """Return the socket of a proxy whose configuration names none.
 
-    :param name: `NAME_FOR_A_FILE`, or the name of the only server there is.
+    It is in /run for root, else in the unit's `RuntimeDirectory=` (systemd.exec(5)), else in the user's runtime
+    directory (XDG Base Directory specification), else in the state directory.
+
+    :param name: `NAME_WITH_CONFIG_FILE`, or the name of the only server.
     :raises ConfigError: the path is too long.
     """
     directory = SYSTEM_DIRECTORY if user_id == 0 else _runtime_directory(environment) or state_directory
-    return Place(checked(directory / (name + SUFFIX)))
+    return ControlSocket(check_length(directory / (name + SUFFIX)))
 
 
-def directories(state_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where default sockets may be, the likeliest first."""
+def socket_directories(state_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the directories where default sockets may be, the most likely first."""
     runtime = _runtime_directory(environment)
     return tuple(each for each in (SYSTEM_DIRECTORY, runtime, state_directory) if each is not None)
 
 
-def parse_listen(text: str) -> Place:
-    """Reads what the configuration says: `unix:/path`, with `:mode=660` behind it where that is wanted.
+def parse_listen(text: str) -> ControlSocket:
+    r"""Parse the option `control.listen`: `unix:/path`, optionally with `:mode=660` appended.
 
-    A colon in the path is written `\\:`, as in all of Twisted's endpoint strings.
+    A colon in the path is written `\:`, as in Twisted's endpoint strings.
 
-    :raises ConfigError: it says something else.
+    :raises ConfigError: the text has another form.
     """
     kind, *arguments = re.split(r"(?<!\\):", text)
     if kind != "unix" or not arguments:
-        raise ConfigError(f"control: cannot listen on {text!r}: say unix:/run/zeroscale/control.sock")
+        raise ConfigError(f"control: cannot listen on {text!r}: write unix:/run/zeroscale/control.sock")
     path = Path(re.sub(r"\\(.)", r"\1", arguments[0]))
     if not path.is_absolute():
         raise ConfigError(f"control: {str(path)!r} must be an absolute path")
@@ -71,21 +73,21 @@ def parse_listen(text: str) -> Place:
     for argument in arguments[1:]:
         match = re.fullmatch(r"mode=(?:0o?)?([0-7]{3})", argument)
         if match is None:
-            raise ConfigError(f"control: {argument!r} of {text!r} is not understood: mode=660 may stand there")
+            raise ConfigError(f"control: {argument!r} in {text!r} is not understood: only mode=660 is allowed there")
         mode = int(match[1], 8)
-    return Place(checked(path), mode)
+    return ControlSocket(check_length(path), mode)
 
 
-def checked(path: Path) -> Path:
-    """The path itself.
+def check_length(path: Path) -> Path:
+    """Return the path.
 
-    :raises ConfigError: the kernel takes no such path for a socket.
+    :raises ConfigError: the path is too long for a Unix socket.
     """
     length = len(os.fsencode(path))
-    if length > LONGEST_PATH:
+    if length > MAX_PATH_BYTES:
         raise ConfigError(
-            f"the control socket's path has {length} bytes, of which a socket may have {LONGEST_PATH}: {path}; "
-            'name a shorter one ([control] listen = "unix:/run/zeroscale/control.sock")'
+            f"the control socket's path has {length} bytes, but a socket may have at most {MAX_PATH_BYTES}: {path}; "
+            'choose a shorter one ([control] listen = "unix:/run/zeroscale/control.sock")'
         )
     return path
 
@@ -95,4 +97,4 @@ def _runtime_directory(environment: Mapping[str, str]) -> Path | None:
     if given.is_absolute():
         return given
     base = Path(environment.get("XDG_RUNTIME_DIR", ""))
-    return base / "zeroscale" if base.is_absolute() else None  # the specification: a relative one is to be ignored
+    return base / "zeroscale" if base.is_absolute() else None  # the specification: ignore a relative path

@@ -12,7 +12,14 @@ from typing import TypeVar
 
 import msgspec
 
-from zeroscale.control.protocol import LONGEST_ANSWER, Answer, Lines, decode_answer, decode_body, encode_request
+from zeroscale.control.protocol import (
+    MAX_RESPONSE_BYTES,
+    LineBuffer,
+    Response,
+    decode_body,
+    decode_response,
+    encode_request,
+)
 from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError
 
 T = TypeVar("T")
@@ -53,7 +60,7 @@ class Channel:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines = Lines(LONGEST_ANSWER)
+        self._lines = LineBuffer(MAX_RESPONSE_BYTES)
         self._unread: list[bytes] = []
         self._numbers = itertools.count(1)
         self._socket = socket.socket(socket.AF_UNIX)
@@ -122,7 +129,7 @@ class Channel:
             if isinstance(answer.event, msgspec.Raw):
                 yield Event(answer.event)
 
-    def _receive(self) -> Answer:
+    def _receive(self) -> Response:
         while not self._unread:
             try:
                 data = self._socket.recv(READ_SIZE)
@@ -131,7 +138,7 @@ class Channel:
             if not data:
                 raise BackendError(f"the zeroscale on {self.path} has ended")
             self._unread = self._lines.feed(data)[::-1]
-        return decode_answer(self._unread.pop())
+        return decode_response(self._unread.pop())
 
     def _lost(self, error: OSError) -> BackendError:
         reason = f"no answer in {PATIENCE:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)

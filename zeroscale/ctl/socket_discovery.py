@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zeroscale.config.model import default_state_directory
-from zeroscale.control.socket_path import NAME_FOR_A_FILE, SUFFIX, directories
+from zeroscale.control.socket_path import NAME_WITH_CONFIG_FILE, SUFFIX, socket_directories
 from zeroscale.ctl.client import Channel, UsageError
 from zeroscale.errors import BackendError
 
@@ -26,7 +26,7 @@ def reach(told: argparse.Namespace, server: str | None = None) -> Channel:
     if named:
         return Channel(Path(named))
     state_directory = default_state_directory(os.environ, os.geteuid())
-    return search(directories(state_directory, os.environ), server)
+    return search(socket_directories(state_directory, os.environ), server)
 
 
 def search(places: Sequence[Path], server: str | None) -> Channel:
@@ -37,7 +37,7 @@ def search(places: Sequence[Path], server: str | None) -> Channel:
     :raises UsageError: several do.
     """
     found = [path for place in places for path in _sockets(place)]
-    preferred = [path for path in found if path.stem == NAME_FOR_A_FILE and path.parent in places]
+    preferred = [path for path in found if path.stem == NAME_WITH_CONFIG_FILE and path.parent in places]
     namesake = [path for path in found if path.stem == server]
     answering: dict[Path, Channel] = {}
     problems: list[str] = []

@@ -293,11 +293,11 @@ class Hosted:
         """See `control.contract.Server.console`."""
         return self.lifecycle.send(line)
 
-    def lines(self) -> Sequence[str]:
+    def recent_output(self) -> Sequence[str]:
         """The last lines of its output."""
         return self._scrollback.lines()
 
-    def follow(self, take_line: Callable[[str], None]) -> Callable[[], None]:
+    def subscribe_output(self, take_line: Callable[[str], None]) -> Callable[[], None]:
         """See `control.contract.Server.follow`."""
         return self._scrollback.subscribe(take_line)
 

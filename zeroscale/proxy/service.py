@@ -319,9 +319,9 @@ def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | Non
     if listen is not None:
         return ControlServer(proxy, reactor, paths.parse_listen(listen), required=True)
     of_one = file is None and config.servers
-    name = config.servers[0].name if of_one else paths.NAME_FOR_A_FILE
+    name = config.servers[0].name if of_one else paths.NAME_WITH_CONFIG_FILE
     try:
-        place = paths.default_place(name, config.state_directory, os.environ, os.geteuid())
+        place = paths.default_socket(name, config.state_directory, os.environ, os.geteuid())
     except ConfigError as error:
         logger.warning("zeroscalectl cannot be used: %s", error)
         return None

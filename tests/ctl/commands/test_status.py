@@ -75,7 +75,7 @@ async def test_watched_in_a_file_a_line_comes_with_each_change(desk: Desk) -> No
     await desk.until(lambda: "starting" in desk.out.getvalue())
     await desk.close()
     run = await watching
-    assert run.code == 1 and "called off" in run.err
+    assert run.code == 1 and "cancelled: " in run.err
     assert run.out.count("survival (demo)") == 2
 
 
