@@ -539,7 +539,7 @@ async def test_it_is_not_gone_before_its_lock_is_free(bench: Bench, monkeypatch:
 async def test_an_end_that_nobody_announced_is_found_all_the_same(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(module, "PIDFD_RECHECK_INTERVAL", 0.01)
     real = os.pidfd_open
     monkeypatch.setattr(os, "pidfd_open", lambda _process_id: real(os.getpid()))  # as if the number were another's
     process = bench.process()

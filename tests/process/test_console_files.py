@@ -9,7 +9,7 @@ import pytest
 
 from zeroscale.errors import PluginError
 from zeroscale.process import console_files as console
-from zeroscale.process.console_files import InputFifo, OutputFile, readable
+from zeroscale.process.console_files import InputFifo, OutputFile, plain_text
 
 
 class Reader:
@@ -51,7 +51,7 @@ def reader(tmp_path: Path) -> Reader:
     ],
 )
 def test_lines_are_made_readable(line: bytes, text: str) -> None:
-    assert readable(line) == text
+    assert plain_text(line) == text
 
 
 def test_lines_come_whole_however_they_were_written(reader: Reader) -> None:
@@ -190,7 +190,7 @@ def test_rotation_keeps_one_older_file(tmp_path: Path) -> None:
 @pytest.fixture
 def fifo(tmp_path: Path) -> InputFifo:
     fifo = InputFifo(tmp_path / "stdin")
-    fifo.make()
+    fifo.create()
     return fifo
 
 
@@ -205,7 +205,7 @@ def test_a_line_reaches_the_server(fifo: InputFifo) -> None:
 
 def test_a_fresh_one_has_nothing_in_it(fifo: InputFifo) -> None:
     fifo.send("stop")
-    fifo.make()
+    fifo.create()
     child = fifo.open_for_child()
     os.set_blocking(child, False)
     with pytest.raises(BlockingIOError):

@@ -64,7 +64,7 @@ def test_nothing_was_ever_started(group: ProcessGroup) -> None:
 
 
 def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
-    group.started(child, record_of(child))
+    group.track_child(child, record_of(child))
     assert group.members() == [child.pid]
     assert group.exit_code() is None
     group.signal(signal.SIGTERM)
@@ -118,14 +118,14 @@ def test_who_is_left_of_its_session_is_ours_with_our_environment_only(group: Pro
 def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     later = record_of(child)
     assert not group.find(other_start(later))
-    group.started(child, other_start(later))  # as if ours had ended, and the number been given again
+    group.track_child(child, other_start(later))  # as if ours had ended, and the number been given again
     assert group.members() == []
     group.signal(signal.SIGKILL)
     assert procfs.is_live(child.pid)
 
 
 def test_somebody_else_has_waited_for_it(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
-    group.started(child, record_of(child))
+    group.track_child(child, record_of(child))
     child.kill()
     child.wait()
     assert group.exit_code() is None
@@ -139,7 +139,7 @@ def test_a_signal_that_the_system_refuses(
     def refuse(_group: int, _number: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    group.started(child, record_of(child))
+    group.track_child(child, record_of(child))
     with monkeypatch.context() as patched:
         patched.setattr(os, "killpg", refuse)
         with pytest.raises(PluginError, match="cannot send SIGTERM to the server: Operation not permitted"):

@@ -1,7 +1,7 @@
-"""A server as a child process that can outlive us, and be taken over by the next zeroscale.
+"""A server as a child process that outlives us, and that the next zeroscale adopts.
 
-Brings together its console (`console`), its processes (`process_group`) and what is written down of it
-(`process_record`), and looks at them at the right times. Plain asyncio. Knows no plugin, no game and no idle time.
+It brings together the server's console (`console_files`), processes (`group`) and record (`record`), and polls them.
+Plain asyncio. Knows no plugin, no game and no idle time.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ logger = logging.getLogger(__name__)
 
 STARTING_INTERVAL = 0.05
 RUNNING_INTERVAL = 1.0
-"""Seconds between looks at the output file, before and after the ready line (epoll refuses files)."""
+"""Seconds between reads of the output file, before and after the ready line (epoll does not take files)."""
 
-BEHIND_INTERVAL = 0.01
-"""Seconds between looks at an output that comes faster than we read: a bound on the time that it takes from others."""
+CATCH_UP_INTERVAL = 0.01
+"""Seconds between reads while output comes faster than we read: leaves time for other work."""
 
 QUIET_AFTER = 30.0
-"""Seconds without output after which even a starting server is looked at in the slower rhythm."""
+"""Seconds without output after which even a starting server is read at `RUNNING_INTERVAL`."""
 
-STARTING_AT_MOST = 900.0
-"""Seconds after which a server that never prints the expected ready line counts as started here."""
+LONGEST_START = 900.0
+"""Seconds after which a server that never prints the expected ready line is read at `RUNNING_INTERVAL`."""
 
 EXIT_INTERVAL = 0.25
-"""Seconds between looks at the processes where nothing announces their end: the kernel has no pidfds (before Linux
-5.3, macOS), or somebody has the lock who cannot be found."""
+"""Seconds between polls of the processes where no pidfd announces their end: the kernel has none (before Linux 5.3,
+macOS), or the lock is held by a process that cannot be found."""
 
-LOOK_AGAIN = 10.0
-"""Seconds between looks at the processes where their end is announced: between our finding a process and our asking
-for its end, its number may have been given to another."""
+PIDFD_RECHECK_INTERVAL = 10.0
+"""Seconds between polls of the processes where a pidfd announces their end: the number of the process may have been
+reused before the pidfd was opened."""
 
 FIND_ATTEMPTS = 20
 FIND_INTERVAL = 0.05
-"""How often, and how many seconds apart, we look for who has the lock."""
+"""How often, and how many seconds apart, we look for the holders of the lock."""
 
 
 class ServerProcess:
-    """One server's process, with all that it starts: they are signalled together, and gone only when all are.
+    """One server's process, with everything that it starts: signalled together, and ended once all have ended.
 
-    :ivar ready: the line of output that said it is ready, or None.
+    :ivar ready: the line of output by which it became ready; None until then.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class ServerProcess:
         ready_line: str | None = None,
         exclusive_directory: Path | None = None,
     ) -> None:
-        """Starts nothing.
+        """Start nothing yet.
 
         :param state_directory: this server's own directory; it exists.
         :param on_line: called with each line of output, without colours and other controls.
         :param ready_line: a regular expression; the first line in which it is found is `ready`.
-        :param exclusive_directory: a directory in which no other zeroscale's server may run.
+        :param exclusive_directory: a directory in which no server of another zeroscale may run at the same time.
         """
         self.ready: str | None = None
         self._on_line = on_line
@@ -82,22 +82,22 @@ class ServerProcess:
         self._record_path = state_directory / "process.json"
         self._record: ProcessRecord | None = None
         self._exit_code: int | None = None
-        self._gone: asyncio.Future[int | None] | None = None
+        self._end: asyncio.Future[int | None] | None = None
         self._pidfd: int | None = None
         self._exit_timer: asyncio.TimerHandle | None = None
         self._output_timer: asyncio.TimerHandle | None = None
-        self._last_output = self._began = 0.0
+        self._last_output = self._started_at = 0.0
         self._paused = False
         self._muted = False
 
     @property
     def alive(self) -> bool:
-        """Whether any process of the server lives, as far as it has been seen."""
-        return self._gone is not None and not self._gone.done()
+        """Whether any process of the server lives, by the last poll."""
+        return self._end is not None and not self._end.done()
 
     @property
     def pid(self) -> int | None:
-        """The number of its first process, also after that has ended; None where it is not known."""
+        """The number of its first process, also after that has ended; None where unknown."""
         return self._record.pid if self._record else None
 
     @property
@@ -108,26 +108,26 @@ class ServerProcess:
     async def start(
         self, argv: Sequence[str], *, working_directory: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts the server; returns once its program runs. For the parameters see `spawn.spawn`.
+        """Start the server; return once its program runs. For the parameters see `spawn.spawn`.
 
-        :raises PluginError: it cannot be started, or one that was started earlier still lives.
+        :raises PluginError: it cannot be started, or an earlier start of it still lives.
         """
         if self.alive or await self._find(load_record(self._record_path)):
             raise PluginError(f"an earlier start of this server still lives; {self._record_path} names its process")
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
-                # The server keeps its locks: ours would outlive it.
+                # Only the server keeps the locks: with a descriptor of ours they would outlive it.
                 locks = [self._group.acquire_lock()]
                 always.callback(os.close, locks[0])
                 if self._directory_lock is not None and (directory_lock := self._directory_lock.acquire()) is not None:
                     locks.append(directory_lock)
-                    always.callback(self._directory_lock.remove)  # does nothing once the server has it
+                    always.callback(self._directory_lock.remove)  # does nothing once the server holds it
                     always.callback(os.close, directory_lock)
                 self._record_path.unlink(missing_ok=True)
                 self._output.rotate()
                 self._output.open()
                 on_failure.callback(self._output.close)
-                self._input.make()
+                self._input.create()
                 on_failure.callback(self._input.remove)
                 output = self._output.open_for_child()
                 always.callback(os.close, output)
@@ -151,16 +151,17 @@ class ServerProcess:
             boot_id=procfs.boot_id(),
             argv=tuple(argv),
         )
-        self._group.started(child, self._record)
+        self._group.track_child(child, self._record)
         self._save_record()
         self._begin()
 
     async def adopt(self) -> bool:
-        """Takes over a server that an earlier zeroscale started from the same state directory, if it still lives.
+        """Take over a server that an earlier zeroscale started from the same state directory, if it still lives.
 
-        One that was paused is resumed. Its exit code cannot be known.
+        A paused one is resumed. Its exit code cannot be known.
 
-        :raises PluginError: one lives, but the system does not let us find it.
+        :returns: whether one lives.
+        :raises PluginError: one lives, but it cannot be found.
         """
         if self.alive:
             return True
@@ -184,19 +185,19 @@ class ServerProcess:
         return True
 
     async def wait(self) -> int | None:
-        """Waits until every process of the server is gone.
+        """Wait until every process of the server has ended.
 
         :returns: the exit code of its first process, 128 plus the signal's number if a signal ended it; None where
             that cannot be known (an adopted server), or if there was none.
         """
-        if self._gone is None:
+        if self._end is None:
             return None
-        return await asyncio.shield(self._gone)
+        return await asyncio.shield(self._end)
 
     def signal(self, number: int) -> None:
-        """Sends a signal to every process of the server; to none if all are gone. A paused server is resumed for it.
+        """Send a signal to every process of the server; do nothing if all have ended. A paused server is resumed.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: that is not permitted.
         """
         if not self.alive:
             return
@@ -205,26 +206,26 @@ class ServerProcess:
             self.resume()  # a stopped process takes nothing but SIGKILL
 
     def signal_first(self, number: int) -> None:
-        """Sends a signal to the server's first process; where that is gone, to all there are.
+        """Send a signal to the server's first process; if that has ended, to all that are left.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: that is not permitted.
         """
         if self.alive:
             self._group.signal_first(number)
 
     def pause(self) -> None:
-        """Stops every process of the server where it stands, and our looking at its output.
+        """Stop every process of the server with SIGSTOP, and stop reading its output.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: that is not permitted.
         """
         self.signal(signal.SIGSTOP)
         self._paused = True
         self._stop_reading()
 
     def resume(self) -> None:
-        """Lets them go on.
+        """Continue the processes that `pause` has stopped.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: that is not permitted.
         """
         was_paused, self._paused = self._paused, False
         self.signal(signal.SIGCONT)
@@ -232,21 +233,21 @@ class ServerProcess:
             self._poll_output()
 
     def send(self, line: str) -> None:
-        """Types one line into the server's console.
+        """Write one line to the server's console.
 
-        :raises PluginError: it cannot be written now, with the reason.
+        :raises PluginError: it cannot be written now; the message says why.
         """
         self._input.send(line)
 
     def detach(self) -> None:
-        """Forgets the server and leaves it running, for the next zeroscale to adopt. `wait()` is cancelled."""
+        """Leave the server running, for the next zeroscale to adopt. `wait()` is cancelled."""
         self._stop_watching()
         self._stop_reading()
         self._output.close()
         self._input.close()
         self._group.forget(running=True)
-        if self._gone is not None:
-            self._gone.cancel()
+        if self._end is not None:
+            self._end.cancel()
 
     async def _find(self, record: ProcessRecord | None) -> bool:
         for _attempt in range(FIND_ATTEMPTS - 1):
@@ -260,15 +261,15 @@ class ServerProcess:
         loop = asyncio.get_running_loop()
         self._exit_code = None
         self._paused = False
-        self._gone = loop.create_future()
-        self._began = self._last_output = loop.time()
+        self._end = loop.create_future()
+        self._started_at = self._last_output = loop.time()
         self.ready = self._record.ready if self._record else None
         if adopted:
-            self._muted = True  # what it said to another zeroscale is no news, but for its being ready
+            self._muted = True  # the last zeroscale has reported this output; only the ready line is of interest
             self._read_output()
             self._muted = False
             if self.ready is not None:
-                self._tell(self.ready)
+                self._report(self.ready)
         self._poll_output()
         self._poll_processes()
 
@@ -278,10 +279,10 @@ class ServerProcess:
         try:
             self._record.save(self._record_path)
         except OSError as error:
-            logger.warning("the server's process cannot be written down, its lock alone has to do: %s", error)
+            logger.warning("the record of the server's process cannot be written; its lock has to do: %s", error)
 
     def _poll_processes(self) -> None:
-        """Is one left? Then wait for its end, and look again: what it started meanwhile is found then."""
+        """While a process is left, wait for its end and poll again: that finds what it started in between."""
         if not self.alive:
             return
         self._stop_watching()
@@ -295,12 +296,13 @@ class ServerProcess:
         loop = asyncio.get_running_loop()
         announced = False
         if members:
-            # No pidfd: the system has none, or the process has ended meanwhile.
+            # Errors: the system has no pidfds, or the process has just ended.
             with contextlib.suppress(AttributeError, OSError):
                 self._pidfd = os.pidfd_open(members[0])
                 loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
-        self._exit_timer = loop.call_later(LOOK_AGAIN if announced else EXIT_INTERVAL, self._poll_processes)
+        interval = PIDFD_RECHECK_INTERVAL if announced else EXIT_INTERVAL
+        self._exit_timer = loop.call_later(interval, self._poll_processes)
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
@@ -321,12 +323,12 @@ class ServerProcess:
             self._input.remove()
             self._record_path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("what the server left cannot be cleared away: %s", error)
+            logger.warning("files of the server that has ended cannot be removed: %s", error)
         self._group.forget()
         if self._directory_lock is not None:
             self._directory_lock.remove()
-        if self._gone is not None:
-            self._gone.set_result(self._exit_code)
+        if self._end is not None:
+            self._end.set_result(self._exit_code)
 
     def _poll_output(self) -> None:
         loop = asyncio.get_running_loop()
@@ -337,10 +339,10 @@ class ServerProcess:
         starting = (
             self.ready is None
             and self._ready_line is not None
-            and now - self._began < STARTING_AT_MOST
+            and now - self._started_at < LONGEST_START
             and now - self._last_output < QUIET_AFTER
         )
-        interval = BEHIND_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
+        interval = CATCH_UP_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
         if read >= 0:
             self._output_timer = loop.call_later(interval, self._poll_output)
 
@@ -363,9 +365,9 @@ class ServerProcess:
                 self._record = self._record.with_ready(line)
                 self._save_record()
         if not self._muted:
-            self._tell(line)
+            self._report(line)
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         if self._on_line is None:
             return
         try:

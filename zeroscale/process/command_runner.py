@@ -1,7 +1,7 @@
-"""A command that does something and ends: run with a time limit, its output passed on, its end told.
+"""Run an operator's command to its end, with a time limit, and report its output.
 
-What it starts, and leaves running, is not touched: only the command itself is ended when it takes too long, and its
-output is a file, so that nothing breaks that goes on writing to it.
+Processes that it leaves running are not touched, unlike those of `oneshot`: only the command itself is ended when it
+takes too long, and its output is a file, so that a process that goes on writing to it does not break.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from zeroscale.process.console_files import OutputFile
 from zeroscale.process.spawn import spawn
 
 READ_INTERVAL = 0.2
-"""Seconds between two looks at the output of a command that runs."""
+"""Seconds between two reads of the output of a running command."""
 
 TERMINATE_GRACE = 5.0
-"""Seconds that a command has to end after SIGTERM: it does nothing that has to be saved."""
+"""Seconds from SIGTERM to SIGKILL: a command has nothing to save."""
 
-QUOTED = 200
-"""Characters of its last line of output in a message."""
+LONGEST_QUOTE = 200
+"""Characters of the last line of output that are quoted in a message."""
 
 
 class CommandTimeout(PluginError):
-    """A command that was ended for it."""
+    """A command took too long, and was ended."""
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A command that has ended.
+    """How a command ended.
 
-    :ivar code: its exit code, 128 plus the signal's number if one ended it.
-    :ivar lines: what it said last, bounded in number and length.
+    :ivar code: its exit code, 128 plus the signal's number if a signal ended it.
+    :ivar lines: the last lines of its output, bounded in number and length.
     """
 
     code: int
@@ -45,20 +45,20 @@ class CommandResult:
 
     @property
     def last_line(self) -> str:
-        """What it said last, short; empty where it said nothing."""
-        said = [line.strip() for line in self.lines if line.strip()]
-        return said[-1][:QUOTED] if said else ""
+        """The last line of its output that is not blank, shortened; empty where there is none."""
+        lines = [line.strip() for line in self.lines if line.strip()]
+        return lines[-1][:LONGEST_QUOTE] if lines else ""
 
     def summary(self) -> str:
-        """How it ended, with what it said."""
+        """Return its exit code and last line of output, for a message."""
         return f"exit code {self.code}" + (f": {self.last_line}" if self.last_line else "")
 
 
 class CommandRunner:
-    """Runs commands for one server.
+    """Runs the commands of one server.
 
     :param directory: where they run.
-    :param logs: the directory for their output, one file a kind.
+    :param logs: the directory for their output, one file for each kind.
     :param on_line: called with each line of their output.
     """
 
@@ -66,24 +66,24 @@ class CommandRunner:
         self._directory = directory
         self._logs = logs
         self._on_line = on_line
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
         self._children: set[subprocess.Popen[bytes]] = set()
 
     async def run(self, kind: str, argv: Sequence[str], limit: float, *, quiet: bool = False) -> CommandResult:
-        """Runs a command and waits for its end.
+        """Run a command and wait for its end.
 
-        :param kind: what it is for, in a word; of a kind there is one at a time, others wait for their turn.
+        :param kind: what it is for, in a word, such as `stop`; commands of one kind run one after the other.
         :param argv: the command line.
         :param limit: seconds; then it gets SIGTERM, and SIGKILL `TERMINATE_GRACE` later.
-        :param quiet: its output is not passed on.
-        :raises CommandTimeout: it was ended for it.
+        :param quiet: do not report its output.
+        :raises CommandTimeout: it took too long.
         :raises PluginError: it cannot be run.
         """
-        async with self._turns.setdefault(kind, asyncio.Lock()):
+        async with self._locks.setdefault(kind, asyncio.Lock()):
             return await self._run(kind, argv, limit, quiet)
 
     def close(self) -> None:
-        """Ends the commands that run: who waits for them learns how they ended."""
+        """Send SIGTERM to the commands that run; `run` then returns as usual."""
         for child in self._children:
             child.terminate()
 
@@ -105,7 +105,7 @@ class CommandRunner:
             finally:
                 os.close(writing)
             self._children.add(child)
-            in_time = await _ended(child, limit, output.read)
+            in_time = await _wait_or_terminate(child, limit, output.read)
             code = child.wait()
             output.finish()
         except OSError as error:
@@ -119,26 +119,29 @@ class CommandRunner:
                     child.wait()
         done = CommandResult(128 - code if code < 0 else code, tuple(output.last_lines))
         if not in_time:
-            said = f"; it said: {done.last_line}" if done.last_line else ""
-            raise CommandTimeout(f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{said}")
+            output_quote = f"; its last output: {done.last_line}" if done.last_line else ""
+            raise CommandTimeout(
+                f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{output_quote}"
+            )
         return done
 
 
-async def _ended(child: subprocess.Popen[bytes], limit: float, look: Callable[[], object]) -> bool:
-    """Waits for a child's end, looking at its output meanwhile; whether it ended without being told to."""
-    with _end_of(child.pid) as end:
-        if await _in_time(child, end, limit, look):
+async def _wait_or_terminate(child: subprocess.Popen[bytes], limit: float, read: Callable[[], object]) -> bool:
+    """Wait for a child's end and read its output; end the child after the limit.
+
+    :returns: whether it ended by itself.
+    """
+    with _exit_event(child.pid) as ended:
+        if await _wait(child, ended, limit, read):
             return True
         child.terminate()
-        if not await _in_time(child, end, TERMINATE_GRACE, look):
+        if not await _wait(child, ended, TERMINATE_GRACE, read):
             child.kill()
-            await _in_time(child, end, TERMINATE_GRACE, look)
+            await _wait(child, ended, TERMINATE_GRACE, read)
         return False
 
 
-async def _in_time(
-    child: subprocess.Popen[bytes], end: asyncio.Event, limit: float, look: Callable[[], object]
-) -> bool:
+async def _wait(child: subprocess.Popen[bytes], ended: asyncio.Event, limit: float, read: Callable[[], object]) -> bool:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     while child.poll() is None:
@@ -147,29 +150,29 @@ async def _in_time(
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(left, READ_INTERVAL)):  # not wait_for: 3.11's may swallow being cancelled
-                await end.wait()
-        look()
+                await ended.wait()
+        read()
     return True
 
 
 @contextlib.contextmanager
-def _end_of(process_id: int) -> Iterator[asyncio.Event]:
-    """An event that is set at a child's end, where the system can tell; else whoever waits looks from time to time."""
-    end = asyncio.Event()
+def _exit_event(process_id: int) -> Iterator[asyncio.Event]:
+    """Make an event that is set at a child's end; never set where the system has no pidfds, so that callers poll."""
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(process_id)
     except (AttributeError, OSError):
-        yield end
+        yield ended
         return
 
-    def ended() -> None:
-        end.set()
+    def on_exit() -> None:
+        ended.set()
         loop.remove_reader(descriptor)
 
-    loop.add_reader(descriptor, ended)
+    loop.add_reader(descriptor, on_exit)
     try:
-        yield end
+        yield ended
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

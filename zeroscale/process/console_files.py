@@ -1,7 +1,6 @@
-"""A server's console as two files that outlive us: output that is appended to a file, input through a FIFO.
+"""A server's console as two files that outlive us: output is appended to a file, input goes through a FIFO.
 
-A pipe would break with us, and some servers die of that. Knows bytes and lines; when to look for new ones is the
-caller's to say.
+A pipe would break when we exit, and some servers die of that. The caller decides when to read.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from zeroscale.errors import PluginError
 logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 8192
-"""Bytes of one line that are looked at; the rest of a longer one is passed over."""
+"""Bytes of one line that are reported; the rest of a longer one is skipped."""
 
 READ_SIZE = 64 * 1024
-"""Bytes read at one look: a few milliseconds of work at most."""
+"""Bytes of one read: a few milliseconds of work at most."""
 
 READ_AT_END = 256 * 1024
-"""Bytes read of what a server has left unread at its end."""
+"""Bytes read at most of the output that is unread when a server ends."""
 
 LARGEST_FILE = 8 * 1024 * 1024
-"""Bytes of output after which the file is copied aside and emptied, and how far behind we may fall before we skip."""
+"""Bytes of output after which the file is rotated, and how far behind we may fall before output is skipped."""
 
 KEPT_LINES = 50
 KEPT_CHARACTERS = 500
-"""The last lines of output, for messages: some screens of text, and a bound on each."""
+"""How many of the last lines of output are kept for messages, and how much of each: some screens of text."""
 
 LONGEST_INPUT = 4096
-"""PIPE_BUF: a line of at most so many bytes enters a pipe whole or not at all (pipe(7))."""
+"""Bytes, PIPE_BUF: a line of at most this length enters a pipe whole or not at all (pipe(7))."""
 
 # ECMA-48 control sequences, operating system commands (to BEL or ST), and what is left of the C0 and C1 controls.
 _CONTROLS = re.compile(
@@ -45,13 +44,13 @@ _CONTROLS = re.compile(
 )
 
 
-def readable(line: bytes) -> str:
-    """One line of output as text, without colours, cursor movements and other controls."""
+def plain_text(line: bytes) -> str:
+    """Decode one line of output, without colours, cursor movements and other controls."""
     return _CONTROLS.sub("", line.decode("utf-8", errors="replace"))
 
 
 class OutputFile:
-    """The file that a server's output is appended to, and how far we have read it.
+    """Reads the file that a server's output is appended to.
 
     :ivar last_lines: the last lines, oldest first, bounded in number and length.
     :ivar on_line: called with every line.
@@ -64,57 +63,59 @@ class OutputFile:
         self._descriptor: int | None = None
         self._offset = 0
         self._partial = b""
-        self._overlong = False
+        self._skips_line = False
 
     def rotate(self) -> None:
-        """Puts the last run's output aside; only while no server lives.
+        """Rename the last run's file; only while no server lives.
 
         :raises OSError: the directory cannot be written.
         """
         with contextlib.suppress(FileNotFoundError):
-            self.path.replace(self._older)
+            self.path.replace(self._rotated)
 
     def open(self, *, from_end: int | None = None) -> None:
-        """Starts reading: from the beginning, or so many bytes before the end.
+        """Start reading.
 
-        :raises OSError: it cannot be opened or made.
+        :param from_end: begin so many bytes before the end; None: at the beginning.
+        :raises OSError: it cannot be opened or created.
         """
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._descriptor).st_size
         self._offset = 0 if from_end is None else max(0, size - from_end)
         self._partial = b""
-        self._overlong = self._offset > 0  # likely inside a line
+        self._skips_line = self._offset > 0  # likely inside a line
         self.last_lines.clear()
 
     def open_for_child(self) -> int:
-        """A descriptor of its own for the server to write to; appending, so that emptying the file is safe.
+        """Open a descriptor for the server to write to; it appends, so that truncating the file is safe.
 
         :raises OSError: it cannot be opened.
         """
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self) -> int:
-        """Reads some of what is new and reports its whole lines; returns how many bytes it read, 0 at the end.
+        """Read at most `READ_SIZE` new bytes and report their whole lines.
 
+        :returns: how many bytes it read; 0 at the end.
         :raises OSError: the disk fails.
         """
         if self._descriptor is None:
             return 0
         size = os.fstat(self._descriptor).st_size
-        if size < self._offset:  # somebody emptied it: a script's `> /dev/stderr` does
+        if size < self._offset:  # truncated by others: a script's `> /dev/stderr` does that
             self._offset = 0
             self._partial = b""
         if size - self._offset > LARGEST_FILE:
-            self._pass_over(size - READ_SIZE)
+            self._skip_to(size - READ_SIZE)
         data = os.pread(self._descriptor, READ_SIZE, self._offset)
         self._offset += len(data)
         if size > LARGEST_FILE and self._offset >= size:
-            self._empty()
+            self._copy_and_truncate()
         self._feed(data)
         return len(data)
 
     def finish(self) -> None:
-        """Reads what is left, an unended last line as well, and closes. The server must be gone.
+        """Read the rest, including a last line without an end, and close. The server must have ended.
 
         :raises OSError: the disk fails.
         """
@@ -122,7 +123,7 @@ class OutputFile:
             if self._descriptor is not None:
                 end = os.fstat(self._descriptor).st_size
                 if end - self._offset > READ_AT_END:
-                    self._pass_over(end - READ_AT_END)
+                    self._skip_to(end - READ_AT_END)
             while self.read():
                 pass
             if self._partial:
@@ -131,31 +132,31 @@ class OutputFile:
             self.close()
 
     def close(self) -> None:
-        """Stops reading."""
+        """Stop reading."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     @property
-    def _older(self) -> Path:
+    def _rotated(self) -> Path:
         return self.path.with_name(self.path.name + ".1")
 
-    def _pass_over(self, offset: int) -> None:
-        logger.debug("%s: passed over %d bytes of output", self.path, offset - self._offset)
+    def _skip_to(self, offset: int) -> None:
+        logger.debug("%s: skipped %d bytes of output", self.path, offset - self._offset)
         self._offset = offset
         self._partial = b""
-        self._overlong = True  # likely inside a line
+        self._skips_line = True  # likely inside a line
 
-    def _empty(self) -> None:
-        """Puts the end of the file aside and empties it, as logrotate's copytruncate does.
+    def _copy_and_truncate(self) -> None:
+        """Copy the end of the file to the rotated one and truncate it, as logrotate's copytruncate does.
 
-        What the server writes meanwhile is lost. The copy has a bound: the writer may be as fast as the copy is.
+        Output that is written in between is lost. The copy is bounded: the server may write as fast as we copy.
         """
         assert self._descriptor is not None
         at = max(0, self._offset - LARGEST_FILE - READ_SIZE)
-        with self._older.open("wb") as older:
+        with self._rotated.open("wb") as rotated:
             while at < self._offset and (data := os.pread(self._descriptor, READ_SIZE, at)):
-                older.write(data)
+                rotated.write(data)
                 at += len(data)
         os.ftruncate(self._descriptor, 0)
         self._offset = 0
@@ -163,33 +164,33 @@ class OutputFile:
     def _feed(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
         for line in lines:
-            if not self._overlong:
+            if not self._skips_line:
                 self._report((self._partial + line)[:LONGEST_LINE])
             self._partial = b""
-            self._overlong = False
-        if self._overlong:
+            self._skips_line = False
+        if self._skips_line:
             return
         self._partial += rest
         if len(self._partial) > LONGEST_LINE:
             self._report(self._partial[:LONGEST_LINE])
             self._partial = b""
-            self._overlong = True
+            self._skips_line = True
 
     def _report(self, line: bytes) -> None:
-        text = readable(line)
+        text = plain_text(line)
         self.last_lines.append(text[:KEPT_CHARACTERS])
         self.on_line(text)
 
 
 class InputFifo:
-    """The FIFO that is a server's standard input."""
+    """Writes to the FIFO that is a server's standard input."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
 
-    def make(self) -> None:
-        """Makes a fresh one: an old one keeps unread bytes, and a stale `stop` in it would end the next server.
+    def create(self) -> None:
+        """Create a new FIFO and open it: an old one keeps unread bytes, and a stale `stop` would end the next server.
 
         :raises OSError: the directory cannot be written, or its file system has no FIFOs.
         """
@@ -198,12 +199,12 @@ class InputFifo:
         self.open()
 
     def open(self) -> None:
-        """Opens the one that is there, to write.
+        """Open the existing FIFO for writing.
 
-        Read-write, so that this neither waits for a reader nor breaks without one; a description of our own, since
-        some servers (Node) make theirs non-blocking and others do not.
+        It is opened read-write, so that this neither waits for a reader nor breaks without one; with an open file
+        description of its own, since some servers (Node) make theirs non-blocking and others do not.
 
-        :raises OSError: there is none, or it is no FIFO.
+        :raises OSError: there is none, or it is not a FIFO.
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -212,16 +213,16 @@ class InputFifo:
         self._descriptor = descriptor
 
     def open_for_child(self) -> int:
-        """A descriptor of its own for the server to read from; read-write, so that it never sees an end.
+        """Open a descriptor for the server to read from; read-write, so that the server never reads end-of-file.
 
         :raises OSError: it cannot be opened.
         """
         return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
 
     def send(self, line: str) -> None:
-        """Writes one line, whole or not at all.
+        """Write one line, whole or not at all.
 
-        :raises PluginError: it cannot be written now, with the reason.
+        :raises PluginError: it cannot be written now; the message says why.
         """
         data = line.encode("utf-8", errors="replace") + b"\n"
         if len(data) > LONGEST_INPUT or data.count(b"\n") > 1 or b"\r" in data:
@@ -236,13 +237,13 @@ class InputFifo:
             raise PluginError(f"the server's console takes no input: {error}") from error
 
     def close(self) -> None:
-        """Stops writing."""
+        """Stop writing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def remove(self) -> None:
-        """Closes it and takes it away.
+        """Close the FIFO and remove it.
 
         :raises OSError: the directory cannot be written.
         """

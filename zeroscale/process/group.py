@@ -1,9 +1,9 @@
-"""All processes of one server as one: which live, and a signal to every one of them.
+"""All processes of one server: find those that live, and signal them together.
 
-They are known by the session of the server's first process, and by a lock that it inherited: the kernel keeps it
-until the last process that has it is gone, so it tells the truth also when nobody wrote anything down, and of what
-a start script sent into a session of its own. A server that restarts itself closes it (Java does); then a name in its
-environment tells whose session it is. Knows no event loop, and reads no output.
+They are known by the session of the server's first process, and by a lock that it inherited. The kernel keeps the
+lock until the last process that has it has ended, so it also shows processes without a record, and those that a start
+script moved into a session of their own. A server that restarts itself closes the lock (Java does); then a variable
+in its environment identifies its session. Uses no event loop, and reads no output.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from zeroscale.process import procfs
 from zeroscale.process.record import ProcessRecord
 
 MARK = "ZEROSCALE_SERVER"
-"""The name of what every server of ours finds in its environment."""
+"""The environment variable that every server of ours gets; its value is the path of the server's lock."""
 
 
 class ProcessGroup:
     """The processes of one server.
 
-    :ivar environment: what the server is to find in its environment.
+    :ivar environment: variables that the server must be started with.
     """
 
     def __init__(self, lock_path: Path) -> None:
-        """Finds none yet.
+        """Find nothing yet.
 
-        :param lock_path: the lock's file; it is made when needed and never taken away.
+        :param lock_path: the lock's file; it is created when needed and never removed.
         """
         self.environment = {MARK: str(lock_path.resolve())}
         self._lock_path = lock_path
@@ -42,9 +42,10 @@ class ProcessGroup:
         self._sessions: dict[int, int | None] = {}
 
     def acquire_lock(self) -> int:
-        """The lock's descriptor, which the server is to inherit and the caller then to close.
+        """Acquire the lock.
 
-        :raises PluginError: a process of an earlier start has it.
+        :returns: its descriptor, which the server must inherit and the caller then close.
+        :raises PluginError: a process of an earlier start holds it.
         :raises OSError: its file cannot be opened.
         """
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -58,19 +59,20 @@ class ProcessGroup:
             raise
         return lock
 
-    def started(self, child: subprocess.Popen[bytes], record: ProcessRecord) -> None:
-        """The server is this child of ours and what it starts. Nobody else may wait for the child."""
+    def track_child(self, child: subprocess.Popen[bytes], record: ProcessRecord) -> None:
+        """Take this child, and what it starts, as the server. Only this object may wait for the child."""
         self._child = child
         self._first = child.pid
         self._sessions = {child.pid: record.start_time}
 
     def find(self, record: ProcessRecord | None) -> bool:
-        """Looks for an earlier start of the server; True: some of it lives, and is what `self` now means.
+        """Look for processes of an earlier start of the server, and take them as the server.
 
-        Only what certainly is its own counts: the recorded process with the recorded start time and boot, who holds
-        the lock, and who is in the recorded session and was given this server's environment.
+        Only what certainly belongs to it counts: the recorded process with the recorded start time and boot, holders
+        of the lock, and processes in the recorded session that were started with this server's `MARK`.
 
-        :raises PluginError: one lives, but cannot be found (now: a process that is just replacing itself may hide).
+        :returns: whether any lives.
+        :raises PluginError: one lives, but cannot be found now: a process is hidden for a moment while it calls exec.
         """
         self._child = None
         self._sessions = {}
@@ -91,13 +93,13 @@ class ProcessGroup:
         return bool(holders or self._sessions)
 
     def lock_is_held(self) -> bool:
-        """Whether any process of any start has the lock, found or not."""
+        """Return whether any process of any start holds the lock, whether it can be found or not."""
         try:
             probe = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who only ask do not see each other
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two probes do not see each other
         except BlockingIOError:
             return True
         finally:
@@ -105,16 +107,16 @@ class ProcessGroup:
         return False
 
     def members(self) -> list[int]:
-        """Every live process of the server, its first one before the others."""
+        """Return every live process of the server, the first one of the start before the others."""
         if not procfs.PROC.is_dir():
             return self._child_and_its_group()
         members = procfs.session_members(self._live_sessions()) or self._lock_holders()
         return sorted(members, key=lambda process_id: process_id != self._first)
 
     def signal(self, number: int) -> None:
-        """Sends a signal to every process of the server; to none if all are gone.
+        """Send a signal to every process of the server; do nothing if all have ended.
 
-        :raises PluginError: the system does not let us, or hides them.
+        :raises PluginError: that is not permitted, or they cannot be found.
         """
         refused: OSError | None = None
         reached = False
@@ -131,9 +133,9 @@ class ProcessGroup:
             raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {why}")
 
     def signal_first(self, number: int) -> None:
-        """Sends a signal to the server's first process; where that is gone, to every one that is left.
+        """Send a signal to the server's first process; if that has ended, to all that are left.
 
-        :raises PluginError: the system does not let us, or hides them.
+        :raises PluginError: that is not permitted, or they cannot be found.
         """
         first = self._first
         if first is None or first not in self.members():
@@ -147,9 +149,9 @@ class ProcessGroup:
             raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {error.strerror}") from error
 
     def exit_code(self) -> int | None:
-        """The exit code of the first process, 128 plus the signal's number if a signal ended it.
+        """Return the exit code of the first process, 128 plus the signal's number if a signal ended it.
 
-        None: it has not ended, or is no child of ours.
+        None: it has not ended, or is not our child.
         """
         if self._child is None:
             return None
@@ -157,32 +159,32 @@ class ProcessGroup:
             code = self._child.poll()
             return 128 - code if code is not None and code < 0 else code
         try:
-            # Not reaped before all are gone: a zombie keeps its number, and so its session's, from being given again.
+            # It is not reaped before all have ended: as a zombie it keeps its number, which is the session's, in use.
             ended = os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:  # somebody else has waited for it
+        except ChildProcessError:  # another part of the program has waited for it
             return None
         if ended is None:
             return None
         return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
 
     def forget(self, *, running: bool = False) -> None:
-        """Lets the server go: all of it is gone, or (`running`) is left to live on."""
+        """Track no process any more: all have ended, or (`running`) are left running."""
         if self._child is not None and running:
-            self._child.returncode = 0  # else its destructor warns of a child left running, which is what is wanted
+            self._child.returncode = 0  # or Popen's destructor would warn of a child left running, which is intended
         elif self._child is not None:
             self._child.poll()
         self._child = None
         self._sessions = {}
 
     def _has_descendants(self, record: ProcessRecord) -> bool:
-        """Whether the first process is gone, but not its session."""
+        """Return whether the recorded session still has processes of this server, though its first one has ended."""
         return any(
             procfs.has_environment(process_id, MARK, self.environment[MARK])
             for process_id in procfs.session_members({record.pid})
         )
 
     def _lock_holders(self) -> list[int]:
-        if not self.lock_is_held():  # far cheaper than looking at every descriptor of every process
+        if not self.lock_is_held():  # far cheaper than reading every descriptor of every process
             return []
         holders = list(filter(procfs.is_live, procfs.lock_holders(self._lock_path)))
         for process_id in holders:
@@ -192,10 +194,10 @@ class ProcessGroup:
         return holders
 
     def _live_sessions(self) -> list[int]:
-        """Our sessions, less those whose number now belongs to something else.
+        """Return our sessions without those whose number was reused.
 
-        A number is not given out again while any process is in the session of that number, so a leader with another
-        start time means that nothing of ours is left there.
+        The kernel does not reuse a number while any process is in the session of that number, so a leader with another
+        start time means that no process of ours is left there.
         """
         live = []
         for session, start_time in self._sessions.items():
@@ -205,10 +207,10 @@ class ProcessGroup:
         return live
 
     def _child_and_its_group(self) -> list[int]:
-        """Where there is no /proc: a group's number stands for all of it."""
+        """Return the child while its process group has any process: all that is known where there is no /proc."""
         if self._child is None:
             return []
-        self._child.poll()  # a zombie would still count as one of its group
+        self._child.poll()  # reaps it: a zombie would still count as a process of the group
         try:
             os.killpg(self._child.pid, 0)
         except ProcessLookupError:

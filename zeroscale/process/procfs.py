@@ -1,7 +1,6 @@
-"""What the kernel knows of other processes: who lives, since when, in which session, and who holds a lock.
+"""Read from /proc which processes live, since when, in which session, and which of them hold a lock.
 
-Reads /proc and asks the kernel; starts, signals and waits for nothing. Where there is no /proc every answer is
-"unknown", never a guess.
+It starts, signals and waits for nothing. Where there is no /proc every answer is "unknown", never a guess.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """One process at one moment, as /proc/PID/stat has it (proc_pid_stat(5)).
+    """One process at one moment, from /proc/PID/stat (proc_pid_stat(5)).
 
-    :ivar state: its state's letter.
-    :ivar start_time: clock ticks from boot to its start: together with the boot, what tells it from a later process
-        of the same number.
-    :ivar threads: how many threads it has.
+    :ivar state: the letter of its state.
+    :ivar start_time: clock ticks from boot to its start; with the boot's id, this tells it from a later process of the
+        same number.
+    :ivar threads: number of its threads.
     """
 
     state: str
@@ -31,7 +30,7 @@ class ProcessFacts:
 
     @property
     def live(self) -> bool:
-        """Whether it can still do anything: no zombie. A process whose main thread alone has ended looks like one."""
+        """Whether it is no zombie; one whose main thread has ended looks like a zombie, but has other threads."""
         return self.state not in "ZXx" or self.threads > 1
 
     @property
@@ -41,7 +40,7 @@ class ProcessFacts:
 
 
 def facts(process_id: int) -> ProcessFacts | None:
-    """The facts of one process; None: there is no such process (or no /proc)."""
+    """Read the facts of one process; None: there is no such process (or no /proc)."""
     try:
         stat = (PROC / str(process_id) / "stat").read_bytes()
     except OSError:
@@ -53,13 +52,13 @@ def facts(process_id: int) -> ProcessFacts | None:
 
 
 def is_live(process_id: int) -> bool:
-    """Whether a process of this number can still do anything."""
+    """Return whether a process of this number lives and is no zombie."""
     found = facts(process_id)
     return found is not None and found.live
 
 
 def boot_id() -> str | None:
-    """What tells this boot of the machine from every other; None where that cannot be known."""
+    """Return the id of this boot of the machine, different at each boot; None where unknown."""
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -67,7 +66,7 @@ def boot_id() -> str | None:
 
 
 def session_members(sessions: Collection[int]) -> list[int]:
-    """The live processes in any of these sessions, lowest number first."""
+    """Return the live processes in any of these sessions, lowest number first."""
     found = []
     for process_id in _process_ids():
         with contextlib.suppress(OSError):
@@ -77,7 +76,7 @@ def session_members(sessions: Collection[int]) -> list[int]:
 
 
 def has_environment(process_id: int, name: str, value: str) -> bool:
-    """Whether the process was started with this in its environment; False where we may not look."""
+    """Return whether the process was started with this variable; False where its environment may not be read."""
     try:
         environment = (PROC / str(process_id) / "environ").read_bytes()
     except OSError:
@@ -86,9 +85,9 @@ def has_environment(process_id: int, name: str, value: str) -> bool:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """The processes, but not this one, that hold the flock on this file: through the very description that has it.
+    """Return the processes, except this one, whose open file description has the flock on this file.
 
-    Others that merely have the file open are not among them, nor is who may not be looked into.
+    Processes that merely have the file open are not among them, nor those that we may not inspect.
     """
     wanted = str(path.resolve())
     holders = []
@@ -107,7 +106,7 @@ def _process_ids() -> Iterator[int]:
 
 
 def _holds(descriptor: Path, wanted: str) -> bool:
-    """Whether this entry of /proc/PID/fd is a descriptor that has the lock on the file `wanted`."""
+    """Return whether this entry of /proc/PID/fd is a descriptor that has the lock on the file `wanted`."""
     try:
         if str(descriptor.readlink()) != wanted:
             return False

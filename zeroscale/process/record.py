@@ -1,7 +1,7 @@
-"""What is written down of a running server's process, so that whoever comes after us can find it again.
+"""The record of a running server's process, by which the next zeroscale finds it again.
 
-Knows the file and nothing of processes. It is not synced to the disk: it means nothing after a power cut, since
-then no process of it lives.
+Reads and writes the file, and does not look at processes. The file is not synced to the disk: it means nothing after
+a power cut, since no process survives one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class ProcessRecord:
     """One start of a server.
 
     :ivar pid: its first process, which leads a session and a process group of the same number.
-    :ivar start_time: when that process started, in clock ticks since boot; None where it could not be known.
-    :ivar boot_id: the boot in which that was; None where it could not be known.
+    :ivar start_time: when that process started, in clock ticks since boot; None where unknown.
+    :ivar boot_id: the boot in which that was; None where unknown.
     :ivar argv: its command.
-    :ivar ready: the line of output that said it was ready; None before.
+    :ivar ready: the line of output by which it became ready; None until then.
     """
 
     pid: int
@@ -37,33 +37,33 @@ class ProcessRecord:
     ready: str | None = None
 
     def with_ready(self, line: str) -> ProcessRecord:
-        """The same start, ready."""
+        """Return the record of the same start, ready by that line."""
         return replace(self, ready=line)
 
     def save(self, path: Path) -> None:
-        """Writes it, in one step as others see it.
+        """Write the file atomically.
 
         :raises OSError: the directory cannot be written.
         """
-        beside = path.with_name(path.name + ".new")
-        beside.write_text(json.dumps({"version": VERSION, **asdict(self)}) + "\n", encoding="utf-8")
-        beside.replace(path)
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_text(json.dumps({"version": VERSION, **asdict(self)}) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def load_record(path: Path) -> ProcessRecord | None:
-    """Reads it; None: there is none, or none that can be understood (one warning)."""
+    """Read the record; None where there is none, or only a damaged one (logged)."""
     try:
         with path.open(encoding="utf-8") as file:
             content = json.loads(file.read(LARGEST_RECORD))
-        return _understood(content)
+        return _parse(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # JSON's and UTF-8's errors are ValueErrors
-        logger.warning("%s: the record of the last server cannot be used: %s", path, error)
+        logger.warning("%s: the record of the last server's process cannot be used: %s", path, error)
         return None
 
 
-def _understood(content: object) -> ProcessRecord:
+def _parse(content: object) -> ProcessRecord:
     match content:
         case {"version": int(version), **_rest} if version != VERSION:
             raise ValueError(f"it is of version {version}, not {VERSION}")
