@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from zeroscale.ctl import client as channel_module
-from zeroscale.ctl.client import Channel, Event, Result, UsageError
+from zeroscale.ctl.client import ControlClient, Event, Result, UsageError
 from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
 
 Answering = Callable[..., Path]
@@ -52,8 +52,8 @@ def answering(directory: Path) -> Iterator[Answering]:
 
 
 def ask(path: Path) -> Any:
-    with Channel(path) as channel:
-        return channel.ask(dict, "status")
+    with ControlClient(path) as client:
+        return client.ask(dict, "status")
 
 
 def test_an_answer_in_pieces(answering: Answering) -> None:
@@ -99,15 +99,15 @@ def test_an_end_without_an_answer(answering: Answering) -> None:
 
 
 def test_no_answer_in_time(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(channel_module, "ANSWER_TIMEOUT", 0.05)
     with pytest.raises(BackendError, match=r"no answer in 0\.05 s"):
         ask(answering(stay=True))
 
 
 def test_a_stream(answering: Answering) -> None:
     path = answering(b'{"id":1,"event":1}\n{"id":1,"event":2}\n{"id":1,"result":3}\n')
-    with Channel(path) as channel:
-        parts = list(channel.stream("status", watch=True))
+    with ControlClient(path) as client:
+        parts = list(client.stream("status", watch=True))
     assert parts == [Event(msgspec.Raw(b"1")), Event(msgspec.Raw(b"2")), Result(msgspec.Raw(b"3"))]
 
 
@@ -119,18 +119,18 @@ def test_one_that_belongs_to_others(directory: Path, monkeypatch: pytest.MonkeyP
             raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket, "socket", Forbidden)
-    with pytest.raises(BackendError, match=rf"^{path}: Permission denied; its zeroscale's user and group may use it"):
-        Channel(path)
+    with pytest.raises(BackendError, match=rf"^{path}: Permission denied; only zeroscale's user and group, and root"):
+        ControlClient(path)
 
 
 def test_nobody_there(directory: Path) -> None:
     path = directory / "control.sock"
     with pytest.raises(BackendError, match=rf"^no zeroscale answers on {path}: No such file"):
-        Channel(path)
+        ControlClient(path)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(BackendError, match="refused"):
-        Channel(path)
+        ControlClient(path)
     for strange in ("a\0b", "a" * 200):
         with pytest.raises(BackendError, match="no zeroscale answers"):
-            Channel(Path(strange))
+            ControlClient(Path(strange))

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.loader import parse
-from zeroscale.ctl.config_template import GIB, MIB, chores, file_text, heap, quoted, server_name, server_port
-from zeroscale.ctl.directory_scan import Survey
+from zeroscale.ctl.config_template import GIB, MIB, file_text, heap, manual_steps, quoted, server_name, server_port
+from zeroscale.ctl.directory_scan import DirectoryScan
 
 DIRECTORY = Path("/srv/survival")
 
 
-def found(**values: Any) -> Survey:
-    return Survey(**{"directory": DIRECTORY, "memory": 8 * GIB, **values})
+def found(**values: Any) -> DirectoryScan:
+    return DirectoryScan(**{"directory": DIRECTORY, "memory": 8 * GIB, **values})
 
 
 def text(**values: Any) -> str:
@@ -42,9 +42,9 @@ def test_the_server_is_where_nothing_else_is(values: dict[str, Any], port: int) 
 
 def test_who_is_on_the_games_own_port_is_told_that_it_moves() -> None:
     told = text()
-    assert "It cannot stay on port 25565, where zeroscale listens now: it has to move to port 25575." in told
-    assert "there is nothing to change in server.properties" in told
-    assert list(chores(found())) == []
+    assert "It must move from port 25565, where zeroscale listens, to port 25575." in told
+    assert "you need not change server.properties" in told
+    assert list(manual_steps(found())) == []
     assert "cannot stay" not in text(port=25570)
     assert "server-port=25570" in text(port=25570)
 
@@ -52,7 +52,7 @@ def test_who_is_on_the_games_own_port_is_told_that_it_moves() -> None:
 def test_a_script_that_passes_nothing_on_leaves_a_chore() -> None:
     values = {"script": True, "jars": (), "script_passes_arguments": False, "eula": False}
     assert "#     server-port=25575" in text(**values)
-    assert list(chores(found(**values))) == [
+    assert list(manual_steps(found(**values))) == [
         "accept Minecraft's EULA: eula=true in /srv/survival/eula.txt",
         "move the server to another port: server-port=25575 in /srv/survival/server.properties",
     ]
@@ -78,8 +78,8 @@ def test_what_is_run() -> None:
 
 
 def test_what_is_said_of_its_properties() -> None:
-    assert "who is not on it does not wake" in text(whitelist=True)
-    assert "RCON, on port 25571" in text(rcon_port=25571)
+    assert "only players on it wake" in text(whitelist=True)
+    assert "RCON on port 25571" in text(rcon_port=25571)
     assert "UDP port 25572" in text(query_port=25572)
     assert "enable-status=false" in text(status=False)
     [server] = parse(text(host="2001:db8::1"), DIRECTORY, {}, 0).servers

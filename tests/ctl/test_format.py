@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.ctl.format import bar, size, span
+from zeroscale.ctl.format import format_duration, format_size, progress_bar
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from zeroscale.ctl.format import bar, size, span
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_durations(seconds: float, text: str) -> None:
     ],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert size(count) == text
+    assert format_size(count) == text
 
 
 @pytest.mark.parametrize(
     ("fraction", "text"), [(-1, "[....]"), (0, "[....]"), (0.5, "[##..]"), (1, "[####]"), (9, "[####]")]
 )
 def test_bars(fraction: float, text: str) -> None:
-    assert bar(fraction, 4) == text
+    assert progress_bar(fraction, 4) == text

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from ports import free_port
 
-from zeroscale.ctl.game_connection import Address, Link, parse_address
+from zeroscale.ctl.game_connection import Address, GameConnection, parse_address
 from zeroscale.errors import BackendError
 
 Serve = Callable[..., Address]
@@ -47,32 +47,32 @@ def test_an_address_is_written_as_it_is_read(text: str) -> None:
 def test_nobody_there() -> None:
     address = Address("127.0.0.1", free_port())
     with pytest.raises(BackendError, match=f"^{address}: .*refused"):
-        Link(address, 5)
+        GameConnection(address, 5)
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "."])
 def test_a_host_that_no_resolver_takes(host: str) -> None:
     with pytest.raises(BackendError):
-        Link(Address(host, 1), 5)
+        GameConnection(Address(host, 1), 5)
 
 
 def test_what_is_sent_and_what_comes(serve: Serve) -> None:
     def echo(connection: socket.socket) -> None:
         connection.sendall(connection.recv(100))
 
-    with Link(serve(echo), 5) as link:
-        link.send(b"hello")
-        assert link.receive(5) == b"hello"
-        assert link.receive(5) == b""
+    with GameConnection(serve(echo), 5) as connection:
+        connection.send(b"hello")
+        assert connection.receive(5) == b"hello"
+        assert connection.receive(5) == b""
 
 
 def test_silence_is_none(serve: Serve) -> None:
     def say_nothing(connection: socket.socket) -> None:
         connection.recv(1)
 
-    with Link(serve(say_nothing), 5) as link:
-        assert link.receive(0.01) is None
-        assert link.receive(-1) is None
+    with GameConnection(serve(say_nothing), 5) as connection:
+        assert connection.receive(0.01) is None
+        assert connection.receive(-1) is None
 
 
 def test_a_reset_is_an_error_of_ours(serve: Serve) -> None:
@@ -80,5 +80,5 @@ def test_a_reset_is_an_error_of_ours(serve: Serve) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     # it may come as early as while we connect
-    with pytest.raises(BackendError, match="reset"), Link(serve(reset), 5) as link:
-        link.receive(5)
+    with pytest.raises(BackendError, match="reset"), GameConnection(serve(reset), 5) as connection:
+        connection.receive(5)

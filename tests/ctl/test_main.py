@@ -11,7 +11,7 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.commands import ping
 from zeroscale.ctl.main import main
 from zeroscale.ctl.parser import build_parser
@@ -86,9 +86,9 @@ def test_every_command_option_and_exit_code_is_told() -> None:
         if name not in ("ping", "join"):
             options = {action.option_strings[-1] for action in parser._actions if action.option_strings}
             assert [each for each in options - {"--help"} if each not in docs and each != "--follow"] == []
-    for status, code in exits.OF_STATUS.items():
+    for status, code in exit_codes.OF_STATUS.items():
         assert f"{code} {status.value}" in docs
-    for code in (exits.DONE, exits.REFUSED, exits.USAGE, exits.UNREACHABLE, exits.INTERRUPTED):
+    for code in (exit_codes.DONE, exit_codes.REFUSED, exit_codes.USAGE, exit_codes.UNREACHABLE, exit_codes.INTERRUPTED):
         assert f"| {code} | " in docs
 
 
@@ -125,7 +125,7 @@ plugin_arguments.start_seconds = 1
                     return program.wait(), program.output
 
             code, output = ask("status", "--exit-code")
-            assert code == exits.OF_STATUS[Status.stopped] and output.startswith("demo (demo): stopped for ")
+            assert code == exit_codes.OF_STATUS[Status.stopped] and output.startswith("demo (demo): stopped for ")
             watcher = Program(python("-m", "zeroscale.ctl.main", "status", "--watch"), environment=environment)
             with (
                 watcher,
@@ -159,4 +159,4 @@ plugin_arguments.start_seconds = 1
                 assert proxy.process.returncode == 0
                 assert follower.wait() in (1, 3) and watcher.wait() in (1, 3)
         assert not path.exists()
-        assert ask("status")[0] == exits.UNREACHABLE
+        assert ask("status")[0] == exit_codes.UNREACHABLE

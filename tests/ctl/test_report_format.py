@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from control.fake_proxy import FakeProxy, FakeServer
 
-from zeroscale.ctl.report_format import card, noticeable, show, table
+from zeroscale.ctl.report_format import card, show, table, visible_state
 from zeroscale.reports import PlayerReport, ProxyReport, ServerReport
 from zeroscale.status import Status
 
@@ -38,7 +38,7 @@ def test_a_card_says_all_there_is_to_say() -> None:
     assert list(card(server, False)) == [
         "survival (demo): running for 3 h 5 min",
         "  Players      2: Steve (12 min), 192.0.2.2:2 (5 s)",
-        "  Waiting      2: Alex, somebody",
+        "  Waiting      2: Alex, unknown",
         "  Kept awake   until 14:00",
         "  Locked out   back at 9",
         "  Up           for 3 h 5 min",
@@ -52,19 +52,21 @@ def test_a_card_says_all_there_is_to_say() -> None:
 def test_one_that_nobody_is_on() -> None:
     lines = list(card(running(idle_in=600.0, estimate=None), False))
     assert "  Players      none" in lines
-    assert "  Sleeps       in 10 min, if nobody comes" in lines
+    assert "  Sleeps       in 10 min, unless a player joins" in lines
     assert "  Last start   took 18 s" in lines
 
 
 def test_one_that_is_gone_from_the_configuration() -> None:
     draining = running(draining=True)
-    assert "  Removed      from the configuration; it is stopped once nobody is on it" in card(draining, False)
+    assert "  Removed      from the configuration; it is stopped once no player is on" in card(draining, False)
     assert list(table([draining], False))[1].endswith("  removed")
 
 
 def test_one_that_has_failed() -> None:
     failed = replace(running(), status=Status.failed, last_error="exit code 1", uptime=None, last_start=None)
-    assert "  Tried again  not by itself: mend it, then `zeroscalectl release` or `wake`" in card(failed, False)
+    assert "  Tried again  not automatically: fix the cause, then `zeroscalectl release` or `wake`" in card(
+        failed, False
+    )
     assert "  Tried again  at the next login, from 30 s on" in card(replace(failed, retry_in=30.0), False)
     assert "  Tried again  at the next login" in card(replace(failed, retry_in=0.0), False)
     assert "  Last start   none; the next takes about 20 s" in card(failed, False)
@@ -97,5 +99,5 @@ def test_which_of_them() -> None:
 
 
 def test_time_that_passes_is_not_noticeable() -> None:
-    assert noticeable(proxy(running())) == noticeable(proxy(running(status_age=9.0, slept=3.0)))
-    assert noticeable(proxy(running())) != noticeable(proxy(running(waiting=("Alex",))))
+    assert visible_state(proxy(running())) == visible_state(proxy(running(status_age=9.0, slept=3.0)))
+    assert visible_state(proxy(running())) != visible_state(proxy(running(waiting=("Alex",))))

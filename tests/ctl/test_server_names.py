@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 from control.fake_proxy import FakeProxy
 
-from zeroscale.ctl.client import Channel
+from zeroscale.ctl.client import ControlClient
 from zeroscale.ctl.server_names import server_names, split_words
 
 
 class Known:
-    """A channel to a proxy with these servers."""
+    """A client to a proxy with these servers."""
 
     def __init__(self, *names: str) -> None:
         self._proxy = FakeProxy(*names)
@@ -22,7 +22,7 @@ class Known:
 
 
 def test_names() -> None:
-    assert server_names(cast(Channel, Known("b", "a"))) == ("a", "b")
+    assert server_names(cast(ControlClient, Known("b", "a"))) == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_names() -> None:
 def test_the_first_word_is_a_server_where_it_is_one_or_has_to_be(
     names: list[str], words: list[str], split: tuple[str | None, list[str]]
 ) -> None:
-    assert split_words(cast(Channel, Known(*names)), words) == split
+    assert split_words(cast(ControlClient, Known(*names)), words) == split

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.ctl import socket_discovery as discovery
-from zeroscale.ctl.client import Channel, UsageError
+from zeroscale.ctl.client import ControlClient, UsageError
 from zeroscale.errors import BackendError
 
 Listen = Callable[[Path], Path]
@@ -39,8 +39,8 @@ def dead(path: Path) -> None:
 
 
 def found(directory: Path, server: str | None = None) -> str:
-    with discovery.search([directory / "run", directory / "user"], server) as channel:
-        return str(channel.path.relative_to(directory))
+    with discovery.search([directory / "run", directory / "user"], server) as client:
+        return str(client.path.relative_to(directory))
 
 
 def test_the_only_one(directory: Path, listen: Listen) -> None:
@@ -63,7 +63,7 @@ def test_of_several_the_one_called_as_the_server(directory: Path, listen: Listen
     for name in ("demo-1", "demo-2"):
         listen(directory / "run" / f"{name}.sock")
     assert found(directory, "demo-2") == "run/demo-2.sock"
-    with pytest.raises(UsageError, match=r"say which one by --socket or \$ZEROSCALE_SOCKET: .*/demo-1.sock, .*demo-2"):
+    with pytest.raises(UsageError, match=r"choose one with --socket or \$ZEROSCALE_SOCKET: .*/demo-1.sock, .*demo-2"):
         found(directory)
 
 
@@ -73,12 +73,14 @@ def test_instances_have_directories_of_their_own(directory: Path, listen: Listen
     listen(directory / "run" / "a" / "control.sock")
     assert found(directory) == "run/a/control.sock"
     listen(directory / "run" / "b" / "control.sock")
-    with pytest.raises(UsageError, match=r"say which one by --socket .*: .*/a/control.sock, .*/b/control.sock"):
+    with pytest.raises(UsageError, match=r"choose one with --socket .*: .*/a/control.sock, .*/b/control.sock"):
         found(directory)
 
 
 def test_none_answers(directory: Path) -> None:
-    with pytest.raises(BackendError, match=r"no \*\.sock in .*/run, .*/user; if one runs elsewhere, say --socket PATH"):
+    with pytest.raises(
+        BackendError, match=r"no \*\.sock in .*/run, .*/user; if one runs elsewhere, give --socket PATH"
+    ):
         found(directory)
     dead(directory / "run" / "control.sock")
     with pytest.raises(BackendError, match=r"no zeroscale answers on .*/run/control\.sock: Connection refused$"):
@@ -88,10 +90,10 @@ def test_none_answers(directory: Path) -> None:
 def test_what_is_named_is_meant(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = listen(directory / "first.sock"), listen(directory / "second.sock")
     monkeypatch.setenv(discovery.VARIABLE, str(second))
-    with discovery.reach(argparse.Namespace(socket=str(first))) as channel:
-        assert channel.path == first
-    with discovery.reach(argparse.Namespace()) as channel:
-        assert channel.path == second
+    with discovery.connect(argparse.Namespace(socket=str(first))) as client:
+        assert client.path == first
+    with discovery.connect(argparse.Namespace()) as client:
+        assert client.path == second
 
 
 def test_else_it_is_looked_for(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,5 +101,5 @@ def test_else_it_is_looked_for(directory: Path, listen: Listen, monkeypatch: pyt
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
     path = listen(directory / "zeroscale" / "control.sock")
     monkeypatch.setattr("zeroscale.control.socket_path.SYSTEM_DIRECTORY", directory / "run")
-    with discovery.reach(argparse.Namespace()) as channel:
-        assert isinstance(channel, Channel) and channel.path == path
+    with discovery.connect(argparse.Namespace()) as client:
+        assert isinstance(client, ControlClient) and client.path == path

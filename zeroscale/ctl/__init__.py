@@ -1,1 +1,1 @@
-"""The operator's tool, `zeroscalectl`: a program of its own."""
+"""`zeroscalectl`, the operator's command-line tool."""

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments that several commands have, and their types."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ T = TypeVar("T")
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """Adds HOST[:PORT], as `address`."""
+    """Add HOST[:PORT] as `address`."""
     parser.add_argument(
         "address", metavar="HOST[:PORT]", type=with_reason(parse_address), help=f"the server (port: {DEFAULT_PORT})"
     )
 
 
 def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
-    """Adds --protocol, a number or None."""
+    """Add --protocol: a protocol number, or None."""
     parser.add_argument(
         "--protocol",
         type=with_reason(protocol_number),
         metavar="VERSION",
-        help=f"the client to be: a protocol number or a release such as 1.21.4 (default: {default})",
+        help=f"the client's version: a protocol number or a release such as 1.21.4 (default: {default})",
     )
 
 
 def add_socket(parser: argparse.ArgumentParser) -> None:
-    """Adds --socket, which may stand before the command as well."""
-    # suppressed: the command's parser would otherwise undo what was said before the command
+    """Add --socket, which may also stand before the command."""
+    # SUPPRESS: otherwise the default of the command's parser would replace a value from before the command
     parser.add_argument(
         "--socket",
         metavar="PATH",
         default=argparse.SUPPRESS,
-        help="the proxy's admin socket (default: $ZEROSCALE_SOCKET, or the one that is found)",
+        help="the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)",
     )
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
-    """Adds NAME, as `server`, a name or None."""
-    parser.add_argument("server", metavar="NAME", nargs="?", help="the server (may be left out where there is one)")
+    """Add NAME as `server`: a name, or None."""
+    parser.add_argument("server", metavar="NAME", nargs="?", help="the server (may be omitted if there is only one)")
 
 
 def add_words(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
-    """Adds NAME and words that are not ours to read, as `server` and `words`; options have to stand before them."""
+    """Add NAME and free text as `server` and `words`; options must stand before them."""
     add_server(parser)
     parser.add_argument("words", metavar=metavar, nargs=argparse.REMAINDER, help=text)
 
 
 def duration(text: str) -> float:
-    """A duration above 0, in seconds.
+    """Parse a duration above 0; return seconds.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not one.
     """
     number = seconds_of(text)
     if number <= 0:
@@ -65,9 +65,9 @@ def duration(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds above 0.
+    """Parse a number of seconds above 0.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: it is not one.
     """
     try:
         number = float(text)
@@ -79,7 +79,7 @@ def seconds(text: str) -> float:
 
 
 def with_reason(convert: Callable[[str], T]) -> Callable[[str], T]:
-    """Makes argparse show the text of a ValueError, which it would replace by one of its own."""
+    """Make argparse show the message of a ValueError, which it would replace by its own."""
 
     def converted(text: str) -> T:
         try:

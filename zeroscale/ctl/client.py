@@ -1,4 +1,4 @@
-"""A plain blocking conversation with a proxy over its admin socket."""
+"""A blocking client of the admin socket."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolEr
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
-"""Seconds that an answer may take; a stream may be silent for ever."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds that an answer may take; a stream has no time limit."""
 
 READ_SIZE = 1 << 16
 
@@ -34,28 +34,28 @@ OF_THE_COMMAND_LINE = {"unknown_server", "which_server"}
 
 
 class UsageError(ControlError):
-    """The command line means nothing to the proxies that there are: no such server, or which of them?"""
+    """The command line names no server of the proxy, or does not say which server or proxy is meant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Part of a stream."""
+    """One part of a stream."""
 
     body: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer."""
+    """The answer; the end of a stream."""
 
     body: msgspec.Raw
 
 
-class Channel:
-    """One connection; a context manager, which closes it.
+class ControlClient:
+    """A connection to an admin socket, as a context manager that closes it.
 
-    :ivar path: where it leads.
-    :raises BackendError: nobody answers there.
+    :ivar path: the path of the socket.
+    :raises BackendError: nothing answers there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,17 +64,17 @@ class Channel:
         self._unread: list[bytes] = []
         self._numbers = itertools.count(1)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(ANSWER_TIMEOUT)
         try:
             self._socket.connect(str(path))
-        except (OSError, ValueError) as error:  # the latter: a zero in the path
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             self._socket.close()
             reason = getattr(error, "strerror", None) or error
             if isinstance(error, PermissionError):
-                raise BackendError(f"{path}: {reason}; its zeroscale's user and group may use it, and root") from None
+                raise BackendError(f"{path}: {reason}; only zeroscale's user and group, and root, may use it") from None
             raise BackendError(f"no zeroscale answers on {path}: {reason}") from None
 
-    def __enter__(self) -> Channel:
+    def __enter__(self) -> ControlClient:
         return self
 
     def __exit__(
@@ -83,35 +83,38 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        """Hangs up."""
+        """Close the connection."""
         self._socket.close()
 
     def ask(self, kind: type[T], command: str, **fields: object) -> T:
-        """Asks one thing.
+        """Send a command and return its result.
 
-        :param kind: what the result is to be.
-        :raises ZeroscaleError: it is refused, or there is no answer.
+        :param kind: the type to decode the result to.
+        :raises ZeroscaleError: the command was refused, or there was no answer.
         """
         return decode_body(self.ask_raw(command, **fields), kind)
 
     def ask_raw(self, command: str, **fields: object) -> msgspec.Raw:
-        """The same, the result as it came."""
-        self._socket.settimeout(PATIENCE)
-        for answer in self._converse(command, fields):
+        """Send a command and return its result undecoded.
+
+        :raises ZeroscaleError: as of `ask`.
+        """
+        self._socket.settimeout(ANSWER_TIMEOUT)
+        for answer in self._exchange(command, fields):
             if isinstance(answer, Result):
                 return answer.body
-        raise AssertionError("a conversation ends with its result")
+        raise AssertionError("an exchange ends with its result")
 
     def stream(self, command: str, **fields: object) -> Iterator[Event | Result]:
-        """Asks for what comes in parts.
+        """Send a command whose answer comes in parts.
 
-        :returns: its events, and the result when there is one, with which it ends.
-        :raises ZeroscaleError: it is refused, ends with an error, or the proxy is gone.
+        :return: the events, and at the end the result, if there is one.
+        :raises ZeroscaleError: the command was refused or failed, or the proxy has ended.
         """
         self._socket.settimeout(None)
-        return self._converse(command, fields)
+        return self._exchange(command, fields)
 
-    def _converse(self, command: str, fields: dict[str, object]) -> Iterator[Event | Result]:
+    def _exchange(self, command: str, fields: dict[str, object]) -> Iterator[Event | Result]:
         number = next(self._numbers)
         try:
             self._socket.sendall(encode_request(command, number, fields))
@@ -122,7 +125,7 @@ class Channel:
             if answer.error is not None and answer.id in (number, None):
                 raise _refusal(answer.error.code, answer.error.message)
             if answer.id != number:
-                continue  # of a stream that was left
+                continue  # belongs to an earlier stream
             if isinstance(answer.result, msgspec.Raw):
                 yield Result(answer.result)
                 return
@@ -141,7 +144,9 @@ class Channel:
         return decode_response(self._unread.pop())
 
     def _lost(self, error: OSError) -> BackendError:
-        reason = f"no answer in {PATIENCE:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        reason = (
+            f"no answer in {ANSWER_TIMEOUT:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        )
         return BackendError(f"the zeroscale on {self.path}: {reason}")
 
 

@@ -1,4 +1,4 @@
-"""The first configuration file of a Minecraft server: what was found in its directory in, commented TOML out. Pure."""
+"""Make the first configuration file of a Minecraft server, as commented TOML, from a directory scan. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeroscale.ctl.directory_scan import DEFAULT_JAR, DEFAULT_PORT, JAVA_ARGUMENTS_FILE, START_SCRIPT, Survey
+from zeroscale.ctl.directory_scan import DEFAULT_JAR, DEFAULT_PORT, JAVA_ARGUMENTS_FILE, START_SCRIPT, DirectoryScan
 
 GIB = 1024**3
 MIB = 1024**2
 MOST_MEMORY = 8 * GIB
-"""A heap that is larger seldom helps a server, and takes longer to be cleaned."""
+"""Bytes: a larger heap seldom helps a server, and its garbage collection takes longer."""
 
 OTHER_JARS = 5
-"""As many are named in a comment."""
+"""The most other jars that a comment names."""
 
 TEMPLATE = """\
 # zeroscale's configuration, made by 'zeroscalectl init'. Run it with
@@ -24,70 +24,70 @@ TEMPLATE = """\
 #     zeroscalectl check zeroscale.toml
 # docs/configuration.md describes every key. Durations are seconds, or such as "15m".
 
-# What must outlive zeroscale is kept in /var/lib/zeroscale as root, else in ~/.local/state/zeroscale, or here:
+# State is kept in /var/lib/zeroscale as root, else in ~/.local/state/zeroscale, or here:
 # state_directory = "/var/lib/zeroscale"
 
 [servers.{name}]
 plugin = "minecraft"
 working_directory = {working_directory}
 
-# The port that players connect to. It is zeroscale's now.
+# The port that players connect to. zeroscale listens on it.
 listen = {listen}
 
 # Where the real server listens.
-{about_the_port}
+{port_comment}
 server = {server}
 
-# The server is stopped when nobody has been on it for so long.
+# Stop the server after this long with no players.
 idle_shutdown = "15m"
 
-# Several servers can share a port; players then reach each by a name of its own.
+# Several servers can share a port; players then connect each by a name of its own.
 # hosts = ["survival.example.org"]
 
-# Players who join while it sleeps wait in the login screen; "kick" tells them to come again.
+# Players who join while it sleeps wait in the login screen; "kick" asks them to join again later.
 # join = "hold"
 
 [servers.{name}.plugin_arguments]
 {plugin_arguments}
-# Or a command of your own, in place of all of these:
+# Or your own command, instead of the keys above:
 # command = ["./start.sh", "--nogui"]
 
 [servers.{name}.texts]
-# What the server list shows while it sleeps, below the first line of the server's own MOTD,
+# What the server list shows while it sleeps, below the first line of the server's MOTD,
 # {motd}
 # sleeping = "&3zZz &7Asleep. &fJoin to wake it[&7 ({{estimate}})]"
 
 [servers.{name}.admission]
-# Who may wake the server, besides its operators: "anyone", "known" (who has played here before), "whitelist",
-# "ops" or "nobody". Its bans are heeded in any case.
-{about_the_whitelist}wake = "anyone"
+# Who may wake the server, besides its operators: "anyone", "known" (players who have joined before), "whitelist",
+# "ops" or "nobody". Banned players never wake it.
+{whitelist_comment}wake = "anyone"
 """
 
 
-def file_text(found: Survey, working_directory: str) -> str:
-    """The file.
+def file_text(found: DirectoryScan, working_directory: str) -> str:
+    """Return the text of the file.
 
-    :param working_directory: as it is to be written, seen from the file's directory.
+    :param working_directory: the value to write: the server's directory, relative to the file.
     """
     host, port = found.host or "127.0.0.1", server_port(found)
     return TEMPLATE.format(
         name=server_name(found.directory),
         working_directory=quoted(working_directory),
         listen=DEFAULT_PORT,
-        about_the_port="\n".join(f"# {line}" for line in _about_the_port(found)),
+        port_comment="\n".join(f"# {line}" for line in _port_comment(found)),
         server=quoted(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"),
         plugin_arguments="\n".join(_plugin_arguments(found)),
         motd=quoted("A Minecraft Server" if found.motd is None else found.motd),
-        about_the_whitelist=(
-            "# The server's whitelist is on: who is not on it does not wake the server, whatever is said here.\n"
+        whitelist_comment=(
+            "# The server's whitelist is on: only players on it wake the server, whatever is set here.\n"
             if found.whitelist
             else ""
         ),
     )
 
 
-def chores(found: Survey) -> Iterator[str]:
-    """What is left to the operator, since we do not change a server's own files."""
+def manual_steps(found: DirectoryScan) -> Iterator[str]:
+    """Return what the operator must do, since zeroscale does not change the server's own files."""
     if found.eula is False:
         yield f"accept Minecraft's EULA: eula=true in {found.directory / 'eula.txt'}"
     if found.port == DEFAULT_PORT and not found.script_passes_arguments:
@@ -95,8 +95,8 @@ def chores(found: Survey) -> Iterator[str]:
         yield f"move the server to another port: server-port={server_port(found)} in {properties}"
 
 
-def server_port(found: Survey) -> int:
-    """Where the real server is to listen: not on the game's own port, which is ours now."""
+def server_port(found: DirectoryScan) -> int:
+    """Return the port for the real server: not the game's own port, where zeroscale listens."""
     if found.port != DEFAULT_PORT:
         return found.port
     taken = (found.rcon_port, found.query_port)
@@ -104,12 +104,15 @@ def server_port(found: Survey) -> int:
 
 
 def server_name(directory: Path) -> str:
-    """A name for the server, of its directory's."""
+    """Return a name for the server, made from the name of its directory."""
     return re.sub("[^A-Za-z0-9_-]+", "-", directory.name).strip("-")[:50] or "minecraft"
 
 
 def heap(memory: int | None) -> str:
-    """The heap for a server on a machine of so many bytes, as Java writes it: half of them, within reason."""
+    """Return the heap size, as in -Xmx: half of the memory, within bounds.
+
+    :param memory: bytes of the machine or container; None: not known.
+    """
     half = min((4 * GIB if memory is None else memory) // 2, MOST_MEMORY)
     if half >= GIB:
         return f"{half // GIB}G"
@@ -117,7 +120,7 @@ def heap(memory: int | None) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as TOML writes it, on one line."""
+    """Return a text as a TOML string on one line."""
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", _escape, json.dumps(text, ensure_ascii=False))
 
 
@@ -125,26 +128,26 @@ def _escape(letter: re.Match[str]) -> str:
     return "?" if "\ud800" <= letter[0] <= "\udfff" else f"\\u{ord(letter[0]):04x}"  # TOML has no lone surrogates
 
 
-def _about_the_port(found: Survey) -> Iterator[str]:
+def _port_comment(found: DirectoryScan) -> Iterator[str]:
     port = server_port(found)
     if found.port != DEFAULT_PORT:
         yield f"server.properties says server-port={found.port}."
     else:
-        yield f"It cannot stay on port {DEFAULT_PORT}, where zeroscale listens now: it has to move to port {port}."
+        yield f"It must move from port {DEFAULT_PORT}, where zeroscale listens, to port {port}."
         if found.script_passes_arguments:
-            yield "zeroscale tells it so when it starts it (--port); there is nothing to change in server.properties."
+            yield "zeroscale starts it with --port; you need not change server.properties."
         else:
-            yield f"{START_SCRIPT} does not pass its arguments on, so YOU have to write into server.properties:"
+            yield f"{START_SCRIPT} does not pass its arguments on: YOU must set in server.properties:"
             yield f"    server-port={port}"
     if found.rcon_port is not None:
-        yield f"RCON, on port {found.rcon_port}, is used to ask who is on, and to stop it."
+        yield f"RCON on port {found.rcon_port} is used to ask who is on and to stop the server."
     if found.query_port is not None:
-        yield f"The query protocol, on UDP port {found.query_port}, is answered by the server, while it runs."
+        yield f"The query protocol on UDP port {found.query_port} is answered only while the server runs."
     if not found.status:
-        yield "It does not answer the server list (enable-status=false); it is asked by RCON or on its console."
+        yield "It does not answer status requests (enable-status=false); it is asked by RCON or on its console."
 
 
-def _plugin_arguments(found: Survey) -> Iterator[str]:
+def _plugin_arguments(found: DirectoryScan) -> Iterator[str]:
     if found.script:
         yield f"# {START_SCRIPT} is run. How much memory Java may use stands in {JAVA_ARGUMENTS_FILE}:"
         yield f"#     -Xmx{found.java_memory or heap(found.memory)}"

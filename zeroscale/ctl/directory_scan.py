@@ -1,4 +1,4 @@
-"""What there is in a Minecraft server's directory, and how much memory there is for it. Looks, and writes nothing."""
+"""Examine the directory of a Minecraft server, and the memory of the machine. Nothing is written."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
 JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 LARGEST_SCRIPT = 64 * 1024
-"""Bytes of a script that are looked at; Forge's is under 1 KiB."""
+"""Bytes of a script that are read; Forge's is under 1 KiB."""
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""What a container may use at most (cgroup v2 and v1)."""
+"""Files with the memory limit of a container (cgroup v2 and v1)."""
 
 SERVER_JARS = re.compile(
     r"paper|purpur|pufferfish|folia|spigot|bukkit|fabric|quilt|neoforge|forge|server|minecraft", re.I
@@ -28,23 +28,23 @@ NO_SERVERS = re.compile(r"installer|client|sources|javadoc", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """What was found.
+class DirectoryScan:
+    """What is in the directory.
 
     :ivar directory: absolute.
-    :ivar jars: all jars, the one to run first; empty where run.sh is what is run.
-    :ivar script: run.sh is what is run.
-    :ivar script_passes_arguments: run.sh gives the server what it is given.
+    :ivar jars: all jars, the one to run first; empty where run.sh is run.
+    :ivar script: run.sh is run.
+    :ivar script_passes_arguments: run.sh passes its arguments on to the server.
     :ivar java_memory: the -Xmx of run.sh's user_jvm_args.txt.
-    :ivar port: where the server listens as it is configured now.
-    :ivar host: on which address; None: all.
-    :ivar eula: whether it has been accepted; None: there is no eula.txt yet.
+    :ivar port: the port in server.properties.
+    :ivar host: the address in server.properties; None: all addresses.
+    :ivar eula: whether the EULA is accepted; None: there is no eula.txt.
     :ivar rcon_port: None: RCON is off.
     :ivar query_port: None: the query protocol is off.
-    :ivar whitelist: only who is on the whitelist may play.
-    :ivar status: it answers the server list.
-    :ivar motd: what it shows there.
-    :ivar memory: bytes that this machine, or this container, has; None: not known.
+    :ivar whitelist: the whitelist is on.
+    :ivar status: the server answers status requests.
+    :ivar motd: the MOTD in server.properties.
+    :ivar memory: bytes of memory of the machine or container; None: not known.
     """
 
     directory: Path
@@ -63,8 +63,8 @@ class Survey:
     memory: int | None = None
 
 
-def survey(directory: Path) -> Survey:
-    """Looks at a directory.
+def scan_directory(directory: Path) -> DirectoryScan:
+    """Examine a directory.
 
     :raises ConfigError: there is no Minecraft server in it.
     """
@@ -74,11 +74,11 @@ def survey(directory: Path) -> Survey:
     jars = _jars(directory)
     script = DEFAULT_JAR not in jars and (directory / START_SCRIPT).is_file()
     if not jars and not script:
-        raise ConfigError(f"there is no Minecraft server in {directory}: no jar, and no {START_SCRIPT}; put one there")
+        raise ConfigError(f"there is no Minecraft server in {directory}: neither a jar nor {START_SCRIPT}")
     files = ServerFiles(directory)
     properties = files.properties
     memory = re.findall(r"^\s*-Xmx([0-9]+[kKmMgGtT]?)\s*$", _text(directory / JAVA_ARGUMENTS_FILE), re.MULTILINE)
-    return Survey(
+    return DirectoryScan(
         directory=directory,
         jars=() if script else jars,
         script=script,
@@ -97,12 +97,12 @@ def survey(directory: Path) -> Survey:
 
 
 def memory_of_machine(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int | None:
-    """Bytes that may be used at most; None where the system does not say.
+    """Return the bytes of memory that may be used; None if not known.
 
-    :param limits: files with the limit of our container.
+    :param limits: files with the memory limit of the container.
     """
     found = []
-    with contextlib.suppress(OSError, ValueError):  # a system without these names
+    with contextlib.suppress(OSError, ValueError):  # a system without these values
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in limits:
         text = _text(path).strip()
@@ -112,12 +112,12 @@ def memory_of_machine(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int | None:
 
 
 def _jars(directory: Path) -> tuple[str, ...]:
-    """Its jars, the likeliest server first."""
+    """Return the names of the jars, the one that is most likely the server first."""
     names = sorted((path.name for path in directory.glob("*.jar") if path.is_file()), reverse=True)
-    return tuple(sorted(names, key=_unlikeliness))
+    return tuple(sorted(names, key=_rank))
 
 
-def _unlikeliness(jar: str) -> int:
+def _rank(jar: str) -> int:
     if jar == DEFAULT_JAR:
         return 0
     if NO_SERVERS.search(jar):

@@ -1,20 +1,20 @@
-"""Exit codes, which scripts rely on."""
+"""Exit codes of `zeroscalectl`; scripts rely on them."""
 
 from __future__ import annotations
 
 from zeroscale.status import Status
 
 DONE = 0
-"""It answered, and did what was asked; the player was let in."""
+"""Done; the server answered; the player was let in."""
 
 REFUSED = 1
-"""It answered no, or could not; the player was kicked."""
+"""Refused or failed; the player was kicked."""
 
 USAGE = 2
-"""The command line makes no sense (argparse's own number), or names a server that there is not."""
+"""A mistake in the command line (argparse's number) or in a file, or no server of this name."""
 
 UNREACHABLE = 3
-"""Nobody answered, or not in the language expected."""
+"""No answer, or one that is not of the expected protocol."""
 
 OF_STATUS = {
     Status.running: DONE,
@@ -24,7 +24,7 @@ OF_STATUS = {
     Status.paused: 13,
     Status.failed: 14,
 }
-"""For `status --exit-code`."""
+"""Exit codes of `status --exit-code`."""
 
 INTERRUPTED = 130
-"""Ctrl-C, as shells number it."""
+"""Ctrl-C; the number that shells use."""

@@ -1,4 +1,4 @@
-"""Durations, sizes and bars, as people read them. Pure."""
+"""Format durations, sizes and progress bars. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _SIZES = ("KiB", "MiB", "GiB", "TiB")
 
 
-def span(seconds: float) -> str:
-    """A duration in its two largest units."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
     rest = max(0, round(seconds))
     parts: list[str] = []
     for name, size in _UNITS:
@@ -21,8 +21,8 @@ def span(seconds: float) -> str:
     return " ".join(part for part in parts if part)
 
 
-def size(count: int) -> str:
-    """A number of bytes, to three digits or so."""
+def format_size(count: int) -> str:
+    """Return a number of bytes with a unit and about three digits."""
     if count < 1024:
         return f"{count} bytes"
     value = float(count)
@@ -33,7 +33,7 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
-def bar(fraction: float, width: int) -> str:
-    """A bar of so many characters, filled so far."""
+def progress_bar(fraction: float, width: int) -> str:
+    """Return a bar of `width` characters, filled to `fraction` (0 to 1)."""
     filled = round(min(max(fraction, 0.0), 1.0) * width)
     return "[" + "#" * filled + "." * (width - filled) + "]"

@@ -1,4 +1,4 @@
-"""A plain blocking connection to a game server, for commands that ask one thing and end."""
+"""A blocking connection to a game server, and the addresses that a user types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_SIZE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens."""
+    """The address of a server."""
 
     host: str
     port: int
@@ -27,9 +27,9 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Reads HOST, HOST:PORT, an IPv6 address, or [IPv6 address]:PORT; the port is the game's own where none is named.
+    """Parse HOST, HOST:PORT, an IPv6 address or [IPv6 address]:PORT; the default port is the game's.
 
-    :raises ValueError: it is none of these.
+    :raises ValueError: the text is none of these.
     """
     bracketed = re.fullmatch(r"\[([^\[\]]+)\](?::(\d{1,5}))?", text)
     plain = re.fullmatch(r"([^:\[\]\s]+)(?::(\d{1,5}))?", text)
@@ -38,7 +38,7 @@ def parse_address(text: str) -> Address:
     elif _is_ipv6(text):
         host, port = text, DEFAULT_PORT
     else:
-        raise ValueError(f"{text!r} is not an address: say HOST or HOST:PORT, or [::1]:25565")
+        raise ValueError(f"{text!r} is not an address: write HOST or HOST:PORT, or [::1]:25565")
     if not 1 <= port <= 65535:
         raise ValueError(f"{port} is not a port: 1 to 65535")
     return Address(host, port)
@@ -52,23 +52,23 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-class Link:
-    """One connection; a context manager, which closes it."""
+class GameConnection:
+    """A connection, as a context manager that closes it."""
 
     def __init__(self, address: Address, timeout: float) -> None:
-        """Connects.
+        """Connect.
 
-        :param timeout: how many seconds that may take, and each `send()`.
-        :raises BackendError: nobody is there.
+        :param timeout: seconds that connecting, and each `send()`, may take.
+        :raises BackendError: the connection failed.
         """
         self._address = address
         self._timeout = timeout
         try:
             self._socket = socket.create_connection((address.host, address.port), timeout)
-        except (OSError, UnicodeError) as error:  # the latter: a name that no resolver takes
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
             raise self._failure(error) from None
 
-    def __enter__(self) -> Link:
+    def __enter__(self) -> GameConnection:
         return self
 
     def __exit__(
@@ -77,9 +77,9 @@ class Link:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Sends all of it.
+        """Send all of the data.
 
-        :raises BackendError: the connection is gone.
+        :raises BackendError: the connection is lost.
         """
         try:
             self._socket.settimeout(self._timeout)
@@ -87,13 +87,13 @@ class Link:
         except OSError as error:
             raise self._failure(error) from None
 
-    def receive(self, patience: float) -> bytes | None:
-        """What came; `b""` when the server has closed; None when nothing came for `patience` seconds.
+    def receive(self, timeout: float) -> bytes | None:
+        """Receive data: `b""` when the server has closed, None when nothing came within `timeout` seconds.
 
-        :raises BackendError: the connection is gone.
+        :raises BackendError: the connection is lost.
         """
         try:
-            self._socket.settimeout(max(patience, 0.001))  # 0 would make it non-blocking
+            self._socket.settimeout(max(timeout, 0.001))  # 0 would make it non-blocking
             return self._socket.recv(READ_SIZE)
         except TimeoutError:
             return None

@@ -1,4 +1,4 @@
-"""`zeroscalectl`: the operator's tool. Each command is a module of its own; here they are put together."""
+"""The `zeroscalectl` command: run one command, turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl import terminal
+from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.client import UsageError
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code.
+    """Run one command and return its exit code.
 
-    :param argv: the words after the program's name; None: the process's own.
+    :param argv: the command-line arguments; None: those of the process.
     """
-    told = build_parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
-        code: int = told.run(told)
+        code: int = args.run(args)
         sys.stdout.flush()
     except UsageError as error:
-        return _complain(error, exits.USAGE)
+        return _print_error(error, exit_codes.USAGE)
     except (BackendError, ProtocolError) as error:
-        return _complain(error, exits.UNREACHABLE)
+        return _print_error(error, exit_codes.UNREACHABLE)
     except ZeroscaleError as error:
-        return _complain(error, exits.REFUSED)
+        return _print_error(error, exit_codes.REFUSED)
     except BrokenPipeError:
-        # Whoever reads us has enough, as `head` has. What is still buffered must not fail again on the way out.
+        # The reader has closed the pipe, as `head` does. Flushing the rest at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.DONE
+        return exit_codes.DONE
     except KeyboardInterrupt:
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     return code
 
 
-def _complain(error: ZeroscaleError, code: int) -> int:
+def _print_error(error: ZeroscaleError, code: int) -> int:
     lines = "\n".join(terminal.clean(line) for line in str(error).splitlines())
     sys.stderr.write(f"zeroscalectl: error: {lines}\n")
     return code

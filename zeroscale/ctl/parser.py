@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.commands import check, completion, console, init, join, logs, ping, reload, status, wake
-from zeroscale.ctl.commands import overrides as orders
+from zeroscale.ctl.commands import check, completion, console, init, join, logs, overrides, ping, reload, status, wake
 from zeroscale.version import VERSION
 
-COMMANDS = (status, wake, orders, reload, logs, console, ping, join, check, init, completion)
+COMMANDS = (status, wake, overrides, reload, logs, console, ping, join, check, init, completion)
 EPILOG = f"""\
 exit codes:
-  {exits.DONE:<4} done; answered; let in
-  {exits.REFUSED:<4} refused, or it failed; kicked
-  {exits.USAGE:<4} a mistake in the command line or the file, or there is no such server
-  {exits.UNREACHABLE:<4} no zeroscale there, or no game server; no answer in time
-  {exits.INTERRUPTED:<4} Ctrl-C
+  {exit_codes.DONE:<4} done; the server answered; the player was let in
+  {exit_codes.REFUSED:<4} refused or failed; the player was kicked
+  {exit_codes.USAGE:<4} a mistake in the command line or the file, or no server of this name
+  {exit_codes.UNREACHABLE:<4} no zeroscale or game server there, or no answer in time
+  {exit_codes.INTERRUPTED:<4} Ctrl-C
 """
 
 
@@ -25,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="zeroscalectl",
-        description="Look at game servers, and at the proxy in front of them.",
+        description="Show and control game servers and the proxy in front of them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,10 +1,10 @@
-"""Reports as people read them: a card for one server, a table for several. Pure."""
+"""Format reports as text: a card for one server, a table for several. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from zeroscale.ctl.format import size, span
+from zeroscale.ctl.format import format_duration, format_size
 from zeroscale.ctl.terminal import clean, paint
 from zeroscale.reports import ProxyReport, ServerReport
 from zeroscale.status import Status
@@ -18,13 +18,13 @@ COLOURS = {
     Status.failed: "red",
 }
 NAMES_SHOWN = 5
-"""Players named in one row of the table."""
+"""The most players named in one row of the table."""
 
 LABEL_WIDTH = 12
 
 
 def show(report: ProxyReport, colour: bool) -> Iterator[str]:
-    """The lines to print."""
+    """Return the lines to print."""
     if len(report.servers) == 1:
         yield from card(report.servers[0], colour)
     elif report.servers:
@@ -33,8 +33,8 @@ def show(report: ProxyReport, colour: bool) -> Iterator[str]:
         yield "There is no server."
 
 
-def noticeable(report: ProxyReport) -> object:
-    """What has to differ for two reports to be worth telling apart, where every line stays."""
+def visible_state(report: ProxyReport) -> object:
+    """Return what must differ for a report to be printed again where lines cannot be overwritten."""
     return [
         (
             each.name,
@@ -49,16 +49,16 @@ def noticeable(report: ProxyReport) -> object:
 
 
 def card(server: ServerReport, colour: bool) -> Iterator[str]:
-    """One server, a line for each thing there is to say."""
+    """Return the lines for one server."""
     status = paint(server.status.value, COLOURS[server.status] if colour else None)
     name = paint(clean(server.name), "bold" if colour else None)
-    yield f"{name} ({clean(server.plugin)}): {status} for {span(server.status_age)}"
+    yield f"{name} ({clean(server.plugin)}): {status} for {format_duration(server.status_age)}"
     for label, text in _facts(server):
         yield f"  {label:<{LABEL_WIDTH}} {text}"
 
 
 def table(servers: Sequence[ServerReport], colour: bool) -> Iterator[str]:
-    """Several servers, a row each."""
+    """Return a table with one row for each server."""
     head = ("NAME", "STATUS", "FOR", "PLAYERS", "SLEPT", "")
     rows = [_row(server) for server in servers]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
@@ -71,33 +71,35 @@ def table(servers: Sequence[ServerReport], colour: bool) -> Iterator[str]:
 
 def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
     if server.players:
-        who = ", ".join(f"{clean(each.name or each.address)} ({span(each.seconds)})" for each in server.players)
+        who = ", ".join(
+            f"{clean(each.name or each.address)} ({format_duration(each.seconds)})" for each in server.players
+        )
         yield "Players", f"{len(server.players)}: {who}"
     elif server.status is Status.running:
         yield "Players", "none"
     if server.waiting:
         yield "Waiting", f"{len(server.waiting)}: {_names(server.waiting, len(server.waiting))}"
     if server.draining:
-        yield "Removed", "from the configuration; it is stopped once nobody is on it"
+        yield "Removed", "from the configuration; it is stopped once no player is on"
     if server.idle_in is not None and server.keep_awake_reason is None:
-        yield "Sleeps", f"in {span(server.idle_in)}, if nobody comes"
+        yield "Sleeps", f"in {format_duration(server.idle_in)}, unless a player joins"
     if server.keep_awake_reason is not None:
         yield "Kept awake", clean(server.keep_awake_reason)
     if server.lockout is not None:
-        yield "Locked out", clean(server.lockout) or "nobody may wake it"
+        yield "Locked out", clean(server.lockout) or "no player may wake it"
     if server.uptime is not None:
-        yield "Up", f"for {span(server.uptime)}"
-    yield "Slept", f"{span(server.slept)} in all"
+        yield "Up", f"for {format_duration(server.uptime)}"
+    yield "Slept", f"{format_duration(server.slept)} in all"
     if server.last_start is not None or server.estimate is not None:
-        last = "" if server.last_start is None else f"took {span(server.last_start)}; "
-        coming = "" if server.estimate is None else f"the next takes about {span(server.estimate)}"
+        last = "" if server.last_start is None else f"took {format_duration(server.last_start)}; "
+        coming = "" if server.estimate is None else f"the next takes about {format_duration(server.estimate)}"
         yield "Last start", (last + coming).removesuffix("; ") if last else f"none; {coming}"
     if server.last_error is not None:
-        ago = "" if server.last_error_ago is None else f"{span(server.last_error_ago)} ago: "
+        ago = "" if server.last_error_ago is None else f"{format_duration(server.last_error_ago)} ago: "
         yield "Last error", ago + clean(server.last_error)
     if server.status is Status.failed:
         yield "Tried again", _next_try(server)
-    sent = f"{size(server.stats.to_backend)} to the server, {size(server.stats.to_client)} to clients"
+    sent = f"{format_size(server.stats.to_backend)} to the server, {format_size(server.stats.to_client)} to clients"
     yield "Relayed", sent
 
 
@@ -110,7 +112,7 @@ def _row(server: ServerReport) -> tuple[str, ...]:
     if server.draining:
         notes.append("removed")
     if server.idle_in is not None and server.keep_awake_reason is None:
-        notes.append(f"sleeps in {span(server.idle_in)}")
+        notes.append(f"sleeps in {format_duration(server.idle_in)}")
     if server.keep_awake_reason is not None:
         notes.append("kept awake")
     if server.lockout is not None:
@@ -121,21 +123,21 @@ def _row(server: ServerReport) -> tuple[str, ...]:
     return (
         clean(server.name),
         server.status.value,
-        span(server.status_age),
+        format_duration(server.status_age),
         players,
-        span(server.slept),
+        format_duration(server.slept),
         "; ".join(notes),
     )
 
 
 def _next_try(server: ServerReport) -> str:
     if server.retry_in is None:
-        return "not by itself: mend it, then `zeroscalectl release` or `wake`"
-    return f"at the next login, from {span(server.retry_in)} on" if server.retry_in else "at the next login"
+        return "not automatically: fix the cause, then `zeroscalectl release` or `wake`"
+    return f"at the next login, from {format_duration(server.retry_in)} on" if server.retry_in else "at the next login"
 
 
 def _names(names: Iterable[str], most: int) -> str:
-    cleaned = [clean(name) or "somebody" for name in names]
+    cleaned = [clean(name) or "unknown" for name in names]
     more = f" and {len(cleaned) - most} more" if len(cleaned) > most else ""
     return ", ".join(cleaned[:most]) + more
 

@@ -1,4 +1,4 @@
-"""Text on a terminal: in colours where it has some, and never such that what others wrote commands the terminal."""
+"""Text for a terminal: colours, and the removal of control characters from untrusted text."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import text_component
 
 FORMATS = {"bold": 1, "italic": 3, "underlined": 4, "strikethrough": 9}
-"""ECMA-48's numbers; there is none for obfuscated text, which is readable here."""
+"""Numbers of ECMA-48; obfuscated text has none and is shown plainly."""
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "faint": 2, "bold": 1}
 
 # C0 but for the tab, DEL and C1 (ECMA-48), and what changes the direction of the text around it (Unicode UAX 9)
-_COMMANDING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """One line of somebody's text, with a mark in the place of each character that would command the terminal."""
-    # a lone half of a surrogate pair cannot be printed at all
-    return _COMMANDING.sub("\ufffd", text).encode("utf-8", errors="replace").decode()
+    """Return one line of untrusted text with a mark in place of each control character."""
+    # a lone surrogate cannot be printed
+    return _CONTROLS.sub("\ufffd", text).encode("utf-8", errors="replace").decode()
 
 
 def clean_json(text: str) -> str:
-    """JSON that means the same, without characters that would command the terminal."""
+    """Return the same JSON with control characters escaped."""
     return re.sub("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def paint(text: str, colour: str | None) -> str:
-    """Text of ours in one of `COLOURS`; None: in none."""
+    """Return text in one of `COLOURS`; None: without colour."""
     return text if colour is None else f"\033[{COLOURS[colour]}m{text}\033[0m"
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether colours are shown: on a terminal that is not a dumb one, unless NO_COLOR is set to something."""
+    """Return whether to use colours: on a terminal that is not dumb, unless NO_COLOR is set and not empty."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
 def render(text: Component, colour: bool) -> str:
-    """A component as a string, with escape sequences where `colour` is true."""
+    """Return a text component as a string, with escape sequences if `colour` is true."""
     if not colour:
         return text_component.plain(text)
     return "".join(_run(words, style) for words, style in text_component.runs(text))
@@ -53,5 +53,5 @@ def _run(text: str, style: text_component.Style) -> str:
         codes.append(f"38;2;{red};{green};{blue}")
     if not codes:
         return text
-    # a style ends with its line, so that a pager or a cut line does not carry it on
+    # the style ends with each line, so that it does not continue in a pager or after a truncated line
     return re.sub("[^\n]+", lambda line: f"\033[{';'.join(codes)}m{line[0]}\033[0m", text)

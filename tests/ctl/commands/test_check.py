@@ -24,8 +24,8 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     two = SERVER.format(name="b", listen=25566, server=25576)
     two += 'working_directory = "b"\n'
     (tmp_path / "b").mkdir()
-    assert checked(path, one, capsys) == (0, f"{path}: all is well, 1 server\n", "")
-    assert checked(path, one + two, capsys) == (0, f"{path}: all is well, 2 servers\n", "")
+    assert checked(path, one, capsys) == (0, f"{path}: no mistakes, 1 server\n", "")
+    assert checked(path, one + two, capsys) == (0, f"{path}: no mistakes, 2 servers\n", "")
     assert {*tmp_path.rglob("*")} == {path, tmp_path / "b"}, "nothing is made"
 
 

@@ -34,7 +34,7 @@ async def test_its_answer(desk: Desk) -> None:
 @pytest_twisted.ensureDeferred
 async def test_no_command(desk: Desk, words: list[str]) -> None:
     run = await desk.run("console", *words)
-    assert run.code == 2 and "what is the command?" in run.err
+    assert run.code == 2 and "the command is missing" in run.err
 
 
 @pytest_twisted.ensureDeferred

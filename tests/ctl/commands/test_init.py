@@ -47,7 +47,7 @@ def test_what_it_writes_is_well(tmp_path: Path, files: dict[str, str], capsys: p
     assert main(["init", str(directory)]) == 0
     said = capsys.readouterr().out
     path = directory / "zeroscale.toml"
-    assert said == f"{path} is written.\nThen run it: zeroscale --config {path} --info\n"
+    assert said == f"Written: {path}\nThen run it: zeroscale --config {path} --info\n"
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
     assert {each.name for each in directory.iterdir()} == {*files, "zeroscale.toml"}
 
@@ -91,7 +91,7 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str, capsys: pytest.Captu
     else:
         path.mkdir()
     assert main(["init", str(directory)]) == 1
-    assert "is there already, and is left as it is" in capsys.readouterr().err
+    assert "exists and is not overwritten" in capsys.readouterr().err
     assert not (tmp_path / "elsewhere").exists()
     assert there != "file" or path.read_text() == "mine"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from zeroscale.ctl.commands.join import Progress, attempt, player_name
+from zeroscale.ctl.commands.join import HoldProgress, attempt, player_name
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
@@ -80,12 +80,12 @@ def test_silence_ends_as_it_would_for_the_game(serve: Serve) -> None:
         while connection.recv(100):
             pass
 
-    with pytest.raises(BackendError, match=r"silent for 0\.1 s"):
+    with pytest.raises(BackendError, match=r"no data for 0\.1 s"):
         try_to_join(serve(silent), timeout=0.1)
 
 
 def test_closed_without_a_word(serve: Serve) -> None:
-    with pytest.raises(BackendError, match="without a word"):
+    with pytest.raises(BackendError, match="without an answer"):
         try_to_join(serve(says()))
 
 
@@ -141,7 +141,7 @@ class Terminal(io.StringIO):
 
 def test_progress_on_a_terminal_is_one_line() -> None:
     stream = Terminal()
-    progress = Progress(stream, 100.0)
+    progress = HoldProgress(stream, 100.0)
     for now in (100.5, 101.0, 101.2, 102.0):
         progress.at(now)
     progress.end()
@@ -150,7 +150,7 @@ def test_progress_on_a_terminal_is_one_line() -> None:
 
 def test_progress_in_a_file_is_a_line_now_and_then() -> None:
     stream = io.StringIO()
-    progress = Progress(stream, 100.0)
+    progress = HoldProgress(stream, 100.0)
     for now in range(100, 125):
         progress.at(float(now))
     progress.end()
@@ -159,5 +159,5 @@ def test_progress_in_a_file_is_a_line_now_and_then() -> None:
 
 def test_no_progress_no_line() -> None:
     stream = Terminal()
-    Progress(stream, 100.0).end()
+    HoldProgress(stream, 100.0).end()
     assert stream.getvalue() == ""

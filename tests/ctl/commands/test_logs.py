@@ -24,7 +24,7 @@ async def test_and_those_that_come(desk: Desk) -> None:
     server.says("third")
     await desk.until(lambda: "third" in desk.out.getvalue())
     server.says("x" * (commands.MAX_BACKLOG + 1))
-    await desk.until(lambda: "(1 lines passed over)" in desk.err.getvalue())
+    await desk.until(lambda: "(1 lines dropped)" in desk.err.getvalue())
     await desk.close()
     run = await following
     assert run.out == "first\nsecond\nthird\n"

@@ -10,8 +10,8 @@ from ctl.ctl_fixture import Desk
 @pytest.mark.parametrize(
     ("words", "asked", "out"),
     [
-        (["sleep"], "sleep", "survival goes to sleep: it is stopping\n"),
-        (["sleep", "survival", "--now"], "sleep now", "survival goes to sleep: it is stopping\n"),
+        (["sleep"], "sleep", "survival is being put to sleep: it is stopping\n"),
+        (["sleep", "survival", "--now"], "sleep now", "survival is being put to sleep: it is stopping\n"),
         (["keep-awake", "--for", "2h"], "keep awake 7200.0", "kept awake: its operator says so\n"),
         (["keep-awake", "survival"], "keep awake None", "kept awake: its operator says so\n"),
         (["release", "survival"], "release", "survival is stopped\n"),

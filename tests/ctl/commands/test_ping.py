@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from zeroscale.ctl.commands.ping import Answer, ask, show
+from zeroscale.ctl.commands.ping import PingResult, ask, show
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
@@ -89,7 +89,7 @@ def test_one_that_drips(serve: Serve) -> None:
 
 
 def test_one_that_closes(serve: Serve) -> None:
-    with pytest.raises(BackendError, match="closed without an answer"):
+    with pytest.raises(BackendError, match="closed the connection without an answer"):
         ask(serve(lambda connection: receive(connection, b"\x01\x00") and None), 769, 5)
 
 
@@ -99,7 +99,7 @@ def test_one_that_speaks_something_else(serve: Serve) -> None:
 
 
 def test_shown_as_text() -> None:
-    assert list(show(Answer(STATUS, "", 0.0123), colour=False)) == [
+    assert list(show(PingResult(STATUS, "", 0.0123), colour=False)) == [
         "Asleep\nJoin to wake it",
         "",
         "Version  Paper 1.21.4 (protocol 769)",
@@ -111,7 +111,7 @@ def test_shown_as_text() -> None:
 
 
 def test_shown_in_colour() -> None:
-    shown = "\n".join(show(Answer(STATUS, "", 0.0123), colour=True))
+    shown = "\n".join(show(PingResult(STATUS, "", 0.0123), colour=True))
     assert "\033[38;2;255;170;0mAsleep\033[0m" in shown
     assert "\033[38;2;85;255;85mSteve\033[0m" in shown
 
@@ -126,7 +126,7 @@ def test_shown_in_colour() -> None:
     ],
 )
 def test_an_odd_status_is_shown_as_far_as_it_goes(odd: dict[str, object]) -> None:
-    shown = "\n".join(show(Answer(odd, "", None), colour=True))
+    shown = "\n".join(show(PingResult(odd, "", None), colour=True))
     assert "Latency  none" in shown
     assert "\033[2J" not in shown
 

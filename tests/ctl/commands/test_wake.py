@@ -9,7 +9,7 @@ import pytest_twisted
 from control.fake_proxy import FakeServer
 from ctl.ctl_fixture import Desk, Screen
 
-from zeroscale.ctl.commands.wake import Progress, line_of
+from zeroscale.ctl.commands.wake import WakeProgress, line_of
 from zeroscale.errors import ServerUnavailable
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
@@ -66,7 +66,7 @@ def test_how_far_it_is(status: Status, seconds: float, estimate: float | None, l
 
 def test_in_a_file_a_line_now_and_then() -> None:
     stream = Screen(False)
-    progress = Progress(stream)
+    progress = WakeProgress(stream)
     progress.at(report(Status.stopping, 3.0))
     for seconds in range(25):
         progress.at(report(Status.starting, float(seconds), None))

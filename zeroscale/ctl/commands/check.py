@@ -1,4 +1,4 @@
-"""`zeroscalectl check`: whether a configuration file can be run, without running it."""
+"""`zeroscalectl check`: find all mistakes in a configuration file without starting anything."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ import sys
 from pathlib import Path
 
 from zeroscale.config import loader
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.errors import ConfigMistakes
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "check",
-        help="look for mistakes in a configuration file",
-        description="Looks for mistakes in a configuration file, and names all of them: keys, values, ports, plugins "
-        f"and what is in the servers' directories. Nothing is started. Exit code {exits.USAGE}: there are some.",
+        help="find mistakes in a configuration file",
+        description="Finds all mistakes in a configuration file: keys, values, ports, plugins and the servers' "
+        f"directories. Nothing is started. Exit code {exit_codes.USAGE}: there are mistakes.",
     )
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command and return its exit code."""
     servers, mistakes = check(Path(args.file).absolute())
     if mistakes:
         sys.stderr.write("".join(f"{mistake}\n" for mistake in mistakes))
-        return exits.USAGE
-    print(f"{args.file}: all is well, {servers} server{'' if servers == 1 else 's'}")
-    return exits.DONE
+        return exit_codes.USAGE
+    print(f"{args.file}: no mistakes, {servers} server{'' if servers == 1 else 's'}")
+    return exit_codes.DONE
 
 
 def check(path: Path) -> tuple[int, list[str]]:
-    """Judges a file as `zeroscale` would before it starts, and further: what can be judged beside its mistakes is.
+    """Check a file as `zeroscale` does before it starts; checks go on after the first mistake.
 
-    :returns: how many servers it has, and what is wrong, each line with the file's path before it.
+    :return: the number of servers, and the mistakes, each with the path of the file before it.
     """
     reading = loader.look(path, os.environ, os.geteuid())
     mistakes = list(reading.mistakes)
     if reading.config is None:
         return 0, mistakes
-    from zeroscale.proxy import service  # what it is made of takes half a second to import, and installs a reactor
+    from zeroscale.proxy import service  # importing it takes half a second and installs a reactor
 
     try:
         service.check(reading.config, file=path)

@@ -1,4 +1,4 @@
-"""`zeroscalectl completion`: what a shell needs to complete our command line, the servers' names as well."""
+"""`zeroscalectl completion`: print a script that completes the command line and the servers' names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.server_names import server_names
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.errors import ZeroscaleError
 
 SHELLS = ("bash", "zsh")
 SERVERS = "servers"
-"""Not a shell: asked for by the shells' functions, which may get no answer, but no complaint."""
+"""Not a shell: the scripts run `completion servers` for the names, which prints nothing where no proxy answers."""
 
 EPILOG = """\
 bash:  zeroscalectl completion bash > ~/.local/share/bash-completion/completions/zeroscalectl
@@ -39,11 +39,11 @@ _zeroscalectl_servers() {
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "completion",
-        help="print what a shell needs to complete all this",
-        description="Prints a script that has a shell complete the command line of zeroscalectl.",
+        help="print a script for shell completion",
+        description="Prints a script with which a shell completes the command line of zeroscalectl.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,23 +52,23 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    if told.shell == SERVERS:
-        with contextlib.suppress(ZeroscaleError), reach(told) as channel:
-            # a name that a shell would take apart cannot be completed by one
-            print("\n".join(name for name in server_names(channel) if re.fullmatch(r"[\w.@%+-]+", name)))
-        return exits.DONE
-    print(script(told.root, told.shell))
-    return exits.DONE
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    if args.shell == SERVERS:
+        with contextlib.suppress(ZeroscaleError), connect(args) as client:
+            # a shell cannot complete a name with other characters
+            print("\n".join(name for name in server_names(client) if re.fullmatch(r"[\w.@%+-]+", name)))
+        return exit_codes.DONE
+    print(script(args.root, args.shell))
+    return exit_codes.DONE
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for one shell.
+    """Return the script for one shell.
 
-    :param parser: of all commands; arguments called NAME are servers, FILE and PATH files, and DIR directories.
+    :param parser: the parser of all commands; NAME completes servers, FILE and PATH files, DIR directories.
     """
-    import shtab  # only here: it takes longer to import than most commands take
+    import shtab  # imported here: importing it takes longer than most commands
 
     complete: dict[str, object] = {
         "NAME": {"bash": "_zeroscalectl_servers", "zsh": "_zeroscalectl_servers"},
@@ -78,7 +78,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     }
     for action in _actions(parser):
         if isinstance(action.metavar, str) and action.metavar in complete:
-            action.complete = complete[action.metavar]  # type: ignore[attr-defined]  # shtab's own way
+            action.complete = complete[action.metavar]  # type: ignore[attr-defined]  # the attribute that shtab reads
         if action.metavar == "bash|zsh":
             action.choices = SHELLS
     return str(shtab.complete(parser, shell, preamble=PREAMBLE[shell]))

@@ -1,4 +1,4 @@
-"""`zeroscalectl console`: one command for a server's own console."""
+"""`zeroscalectl console`: send a command to a server's console."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import argparse
 
 import msgspec
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket, add_words
 from zeroscale.ctl.client import UsageError
 from zeroscale.ctl.server_names import split_words
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """What its console said, where it says something to whoever asks."""
+class ConsoleReply(msgspec.Struct, frozen=True):
+    """The console's answer; None where it gives none."""
 
     server: str
     answer: str | None = None
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "console",
-        help="give a command to a server's own console",
-        description="Gives a command to a server's own console, and prints the answer where there is one (RCON); "
-        "elsewhere `logs` shows what came of it. Where there is one server, its name may be left out.",
+        help="send a command to a server's console",
+        description="Sends a command to a server's console and prints the answer, if the console gives one (RCON); "
+        "otherwise see `logs`. The name may be omitted if there is only one server.",
     )
     add_words(parser, "COMMAND", "the command, as the server knows it")
     add_socket(parser)
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    words = [told.server, *told.words] if told.server is not None else []
-    with reach(told, told.server) as channel:
-        server, command = split_words(channel, words)
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    words = [args.server, *args.words] if args.server is not None else []
+    with connect(args, args.server) as client:
+        server, command = split_words(client, words)
         if not command:
-            raise UsageError("what is the command? say zeroscalectl console NAME COMMAND")
+            raise UsageError("the command is missing: zeroscalectl console NAME COMMAND")
         line = " ".join(command)
         if any(ending in line for ending in "\0\r\n"):
-            raise UsageError(f"a console command is one line: {line!r}")
-        answered = channel.ask(Answered, "console", server=server, line=line)
-    for line in (answered.answer or "").splitlines():
+            raise UsageError(f"a console command must be one line: {line!r}")
+        reply = client.ask(ConsoleReply, "console", server=server, line=line)
+    for line in (reply.answer or "").splitlines():
         print(clean(line))
-    return exits.DONE
+    return exit_codes.DONE

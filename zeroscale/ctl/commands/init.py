@@ -1,4 +1,4 @@
-"""`zeroscalectl init`: a first configuration file for the Minecraft server in a directory. It overwrites nothing."""
+"""`zeroscalectl init`: write a first configuration file for a Minecraft server. Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl.config_template import chores, file_text
-from zeroscale.ctl.directory_scan import survey
+from zeroscale.ctl import exit_codes
+from zeroscale.ctl.config_template import file_text, manual_steps
+from zeroscale.ctl.directory_scan import scan_directory
 from zeroscale.errors import ConfigError
 
 FILE_NAME = "zeroscale.toml"
@@ -16,12 +16,12 @@ STDOUT = "-"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "init",
         help="write a first configuration file for a Minecraft server",
-        description="Looks at the Minecraft server in a directory, and writes a commented configuration file for it. "
-        "Nothing is overwritten, and nothing of the server's own is changed.",
+        description="Examines the Minecraft server in a directory and writes a commented configuration file for it. "
+        "Nothing is overwritten, and the server's own files are not changed.",
     )
     parser.add_argument(
         "directory", metavar="DIR", nargs="?", default=".", help="the server's directory (default: here)"
@@ -35,35 +35,33 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code.
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code.
 
-    :raises ConfigError: there is no server, or the file is there already.
+    :raises ConfigError: there is no server, or the file exists.
     """
-    found = survey(Path(told.directory))
-    if told.output == STDOUT:
+    found = scan_directory(Path(args.directory))
+    if args.output == STDOUT:
         sys.stdout.write(file_text(found, str(found.directory)))
-        return exits.DONE
-    path = Path(told.output or found.directory / FILE_NAME).absolute()
+        return exit_codes.DONE
+    path = Path(args.output or found.directory / FILE_NAME).absolute()
     write_new(path, file_text(found, "." if path.parent == found.directory else str(found.directory)))
-    print(f"{path} is written.")
-    for chore in chores(found):
-        print(f"To do: {chore}")
+    print(f"Written: {path}")
+    for step in manual_steps(found):
+        print(f"To do: {step}")
     print(f"Then run it: zeroscale --config {path} --info")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def write_new(path: Path, text: str) -> None:
-    """Writes a file that is not there yet.
+    """Write a new file.
 
-    :raises ConfigError: it is, or cannot be written.
+    :raises ConfigError: the file exists, or cannot be written.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(
-            f"{path} is there already, and is left as it is; say --output FILE to write another"
-        ) from None
+        raise ConfigError(f"{path} exists and is not overwritten; give --output FILE to write another file") from None
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None

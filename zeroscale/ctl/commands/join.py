@@ -1,4 +1,4 @@
-"""`zeroscalectl join`: tries to join a server, and says what happened. It wakes one that sleeps."""
+"""`zeroscalectl join`: try to join a server and print the result. This wakes a sleeping server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl import terminal
+from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds, with_reason
 from zeroscale.ctl.commands.ping import ask
-from zeroscale.ctl.game_connection import Address, Link
+from zeroscale.ctl.game_connection import Address, GameConnection
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft import versions
 from zeroscale.protocols.minecraft.client import (
@@ -28,11 +27,11 @@ from zeroscale.protocols.minecraft.client import (
 )
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds of silence after which the game itself gives up (docs/protocol.md, "Holding a client")."""
+"""Seconds without data after which the game gives up (docs/protocol.md, "Holding a client")."""
 
 LONGEST_NAME = 16
 TICK = 1.0
-"""Seconds between two looks at the clock, for the progress line."""
+"""Seconds between two updates of the progress line."""
 
 LINE_EVERY = 10.0
 """Seconds between two progress lines where they cannot be overwritten."""
@@ -41,87 +40,88 @@ Outcome = Disconnected | EncryptionRequested | LoginSucceeded
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "join",
-        help="try to join, and say what happens",
-        description="Tries to join as a player would, without the game and without an account; it leaves at once.",
+        help="try to join a server",
+        description="Tries to join as a player would, without an account, prints the result and leaves at once. "
+        "This wakes a sleeping server.",
     )
     add_address(parser)
-    parser.add_argument("--name", type=with_reason(player_name), default="zeroscalectl", help="the player to be")
+    parser.add_argument("--name", type=with_reason(player_name), default="zeroscalectl", help="the name of the player")
     add_protocol(parser, "what the server's status says, or the newest")
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="give up when the server is silent for so long (default: %(default)g, as the game does)",
+        help="give up after this long without data (default: %(default)g, as the game does)",
     )
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    protocol = _spoken(told.address, told.timeout) if told.protocol is None else told.protocol
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    protocol = _server_protocol(args.address, args.timeout) if args.protocol is None else args.protocol
     began = time.monotonic()
-    progress = Progress(sys.stderr, began)
+    progress = HoldProgress(sys.stderr, began)
     try:
-        outcome = attempt(told.address, protocol, told.name, told.timeout, progress.at)
+        outcome = attempt(args.address, protocol, args.name, args.timeout, progress.at)
     finally:
         progress.end()
     took = f"after {time.monotonic() - began:.1f} s"
     match outcome:
         case Disconnected(reason):
             print(f"kicked {took}: {terminal.render(reason, terminal.wants_colour(sys.stdout, os.environ))}")
-            return exits.REFUSED
+            return exit_codes.REFUSED
         case EncryptionRequested():
             print(f"the real server answered {took}: it checks accounts (online mode), and this program has none")
         case LoginSucceeded(name):
             print(f"let in {took} as {terminal.render(name, False)}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def attempt(address: Address, protocol: int, name: str, timeout: float, waiting: Callable[[float], None]) -> Outcome:
-    """Tries to log in, answering what is asked, until it is known how the server takes it.
+    """Log in and answer the server's requests until it lets the player in or kicks it.
 
-    :param timeout: seconds of silence at most; a server may hold us for longer by asking questions.
-    :param waiting: called with the time, now and then.
-    :raises BackendError: it is not there, fell silent, or closed without a word.
-    :raises ProtocolError: it does not speak Minecraft.
+    :param timeout: the most seconds without data; a server may hold the client longer by sending requests.
+    :param waiting: called with the monotonic time about once in `TICK` seconds.
+    :raises BackendError: connecting failed, or the server sent nothing for `timeout` seconds, or closed.
+    :raises ProtocolError: the server does not speak Minecraft's protocol.
     """
     client = LoginClient(address.host, address.port, protocol, name)
-    with Link(address, timeout) as link:
-        link.send(client.request())
-        heard = time.monotonic()
+    with GameConnection(address, timeout) as connection:
+        connection.send(client.request())
+        received_at = time.monotonic()
         while True:
             now = time.monotonic()
             waiting(now)
-            if now - heard >= timeout:
-                raise BackendError(f"{address}: silent for {timeout:g} s; the game would have given up")
-            data = link.receive(min(TICK, heard + timeout - now))
+            if now - received_at >= timeout:
+                raise BackendError(f"{address}: no data for {timeout:g} s; the game would have given up")
+            data = connection.receive(min(TICK, received_at + timeout - now))
             if data is None:
                 continue
             if not data:
-                raise BackendError(f"{address}: closed without a word")
-            heard = time.monotonic()
+                raise BackendError(f"{address}: closed the connection without an answer")
+            received_at = time.monotonic()
             for event in client.receive(data):
                 if isinstance(event, Outcome):
                     return event
-                _answer(event, link)
+                _answer(event, connection)
 
 
 def player_name(text: str) -> str:
-    """A name that servers accept (docs/protocol.md, "Login").
+    """Check a player's name (docs/protocol.md, "Login").
 
-    :raises ValueError: it is none.
+    :raises ValueError: no server accepts it.
     """
     if 0 < len(text) <= LONGEST_NAME and all(" " < character < "\x7f" for character in text):
         return text
     raise ValueError(f"{text!r} is not a player's name: 1 to {LONGEST_NAME} characters of ASCII, no space")
 
 
-class Progress:
-    """A line on stderr that says how long we have been held: overwritten on a terminal, else a new one now and then."""
+class HoldProgress:
+    """A line on stderr with the time the client has been held: overwritten on a terminal, else repeated."""
 
     def __init__(self, stream: TextIO, began: float) -> None:
         self._stream = stream
@@ -131,7 +131,7 @@ class Progress:
         self._every = TICK if self._on_terminal else LINE_EVERY
 
     def at(self, now: float) -> None:
-        """It is `now`: shows the line if it is time for it."""
+        """Show the line if it is due at this time."""
         if now - self._shown >= self._every:
             self._shown = now
             line = f"held for {now - self._began:.0f} s"
@@ -139,23 +139,23 @@ class Progress:
             self._stream.flush()
 
     def end(self) -> None:
-        """No more of it."""
+        """End the line."""
         if self._on_terminal and self._shown > self._began:
             self._stream.write("\n")
 
 
-def _answer(event: LoginEvent, link: Link) -> None:
+def _answer(event: LoginEvent, connection: GameConnection) -> None:
     if isinstance(event, PluginRequested | CookieRequested):
-        link.send(event.answer)
+        connection.send(event.answer)
     else:
-        assert isinstance(event, CompressionSet)  # which the client itself minds
+        assert isinstance(event, CompressionSet)  # handled by the client itself
 
 
-def _spoken(address: Address, timeout: float) -> int:
-    """The protocol number that the server's status names, where it names one; a sleeping server may not."""
+def _server_protocol(address: Address, timeout: float) -> int:
+    """Return the protocol number in the server's status, else the newest; a sleeping server may not give one."""
     try:
         status = ask(address, -1, timeout).status
-    except (BackendError, ProtocolError):  # the login will tell what is wrong
+    except (BackendError, ProtocolError):  # the login reports what is wrong
         return versions.NEWEST
     version = status.get("version")
     number = version.get("protocol") if isinstance(version, dict) else None

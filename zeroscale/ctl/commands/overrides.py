@@ -1,34 +1,34 @@
-"""`zeroscalectl sleep`, `keep-awake`, `release` and `lockout`: what is said to a server and done at once."""
+"""`zeroscalectl sleep`, `keep-awake`, `release` and `lockout`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, with_reason
-from zeroscale.ctl.format import span
+from zeroscale.ctl.format import format_duration
 from zeroscale.ctl.server_names import split_words
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the commands' parsers."""
+    """Add the parsers of the commands."""
     sleep = commands.add_parser(
         "sleep",
-        help="stop a server, or pause it",
-        description="Has a server stopped, or paused, as it would be when idle; refused while players are on it.",
+        help="stop or pause a server",
+        description="Stops or pauses a server as when it is idle; refused while players are on.",
     )
     add_server(sleep)
-    sleep.add_argument("--now", action="store_true", help="though players are on it, or it is kept awake")
+    sleep.add_argument("--now", action="store_true", help="even while players are on or it is kept awake")
     sleep.set_defaults(run=_sleep)
     keep_awake = commands.add_parser(
         "keep-awake",
-        help="keep a server up though it is idle",
-        description="Keeps a server up though nobody is on it. It is not woken by that.",
+        help="keep an idle server running",
+        description="Keeps a server running while no player is on. This does not wake it.",
     )
     add_server(keep_awake)
     keep_awake.add_argument(
@@ -41,17 +41,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     keep_awake.set_defaults(run=_keep_awake)
     release = commands.add_parser(
         "release",
-        help="take keep-awake and lockout back",
-        description="Takes back what was said by keep-awake and lockout, and has a server that has failed too often "
-        "tried again at the next login.",
+        help="undo keep-awake and lockout",
+        description="Undoes keep-awake and lockout, and allows a server that has failed too often to be started "
+        "again at the next login.",
     )
     add_server(release)
     release.set_defaults(run=_release)
     lockout = commands.add_parser(
         "lockout",
-        help="have nobody wake a server",
-        description="Has nobody wake a server until it is released. Who is on it stays. Where there is one server, "
-        "words that do not begin with its name are the message.",
+        help="let no player wake a server",
+        description="Lets no player wake a server until it is released. Players who are on stay. If there is only "
+        "one server, its name may be omitted before the message.",
     )
     add_words(lockout, "MESSAGE", "what players read")
     lockout.set_defaults(run=_lockout)
@@ -59,43 +59,43 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         add_socket(parser)
 
 
-def _sleep(told: argparse.Namespace) -> int:
-    with reach(told, told.server) as channel:
-        report = channel.ask(ServerReport, "sleep", server=told.server, now=told.now)
-    # it is asked who is on before it is stopped, and so may still be running
-    now = "first it is asked who is on it" if report.status is Status.running else f"it is {report.status.value}"
-    print(f"{clean(report.name)} goes to sleep: {now}")
-    return exits.DONE
+def _sleep(args: argparse.Namespace) -> int:
+    with connect(args, args.server) as client:
+        report = client.ask(ServerReport, "sleep", server=args.server, now=args.now)
+    # the server is asked who is on before it is stopped, and so may still be running
+    now = "it is first asked who is on" if report.status is Status.running else f"it is {report.status.value}"
+    print(f"{clean(report.name)} is being put to sleep: {now}")
+    return exit_codes.DONE
 
 
-def _keep_awake(told: argparse.Namespace) -> int:
-    return _order(told, told.server, "keep-awake", seconds=told.seconds)
+def _keep_awake(args: argparse.Namespace) -> int:
+    return _send_override(args, args.server, "keep-awake", seconds=args.seconds)
 
 
-def _release(told: argparse.Namespace) -> int:
-    return _order(told, told.server, "release")
+def _release(args: argparse.Namespace) -> int:
+    return _send_override(args, args.server, "release")
 
 
-def _lockout(told: argparse.Namespace) -> int:
-    words = [told.server, *told.words] if told.server is not None else []
-    with reach(told, told.server) as channel:
-        server, words = split_words(channel, words)
-        report = channel.ask(ServerReport, "lockout", server=server, message=" ".join(words))
-    print("\n".join(_now(report)))
-    return exits.DONE
+def _lockout(args: argparse.Namespace) -> int:
+    words = [args.server, *args.words] if args.server is not None else []
+    with connect(args, args.server) as client:
+        server, words = split_words(client, words)
+        report = client.ask(ServerReport, "lockout", server=server, message=" ".join(words))
+    print("\n".join(_summary(report)))
+    return exit_codes.DONE
 
 
-def _order(told: argparse.Namespace, server: str | None, command: str, **fields: object) -> int:
-    with reach(told, server) as channel:
-        report = channel.ask(ServerReport, command, server=server, **fields)
-    print("\n".join(_now(report)))
-    return exits.DONE
+def _send_override(args: argparse.Namespace, server: str | None, command: str, **fields: object) -> int:
+    with connect(args, server) as client:
+        report = client.ask(ServerReport, command, server=server, **fields)
+    print("\n".join(_summary(report)))
+    return exit_codes.DONE
 
 
-def _now(report: ServerReport) -> Iterator[str]:
+def _summary(report: ServerReport) -> Iterator[str]:
     line = f"{clean(report.name)} is {report.status.value}"
     if report.idle_in is not None and report.keep_awake_reason is None:
-        line += f", and sleeps in {span(report.idle_in)} if nobody comes"
+        line += f", and sleeps in {format_duration(report.idle_in)} unless a player joins"
     yield line
     if report.keep_awake_reason is not None:
         yield f"kept awake: {clean(report.keep_awake_reason)}"

@@ -1,4 +1,4 @@
-"""`zeroscalectl ping`: what the server list would show of a server. It never wakes one."""
+"""`zeroscalectl ping`: show what the server list shows of a server. This never wakes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl import terminal
+from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, seconds
-from zeroscale.ctl.game_connection import Address, Link
+from zeroscale.ctl.game_connection import Address, GameConnection
 from zeroscale.errors import BackendError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions
@@ -23,12 +22,12 @@ DEFAULT_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A server's answer to the server list.
+class PingResult:
+    """A server's status and latency.
 
-    :ivar status: its status, decoded.
-    :ivar raw: the JSON as it was sent.
-    :ivar latency: seconds that a ping took; None when it went unanswered.
+    :ivar status: the status, decoded.
+    :ivar raw: its JSON as it was sent.
+    :ivar latency: seconds that the ping took; None: it was not answered.
     """
 
     status: dict[str, object]
@@ -37,67 +36,71 @@ class Answer:
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "ping",
         help="show what the server list shows",
-        description="Shows what the server list shows of a server. This never wakes one.",
+        description="Shows what the server list shows of a server. This never wakes it.",
     )
     add_address(parser)
     add_protocol(parser, "the newest")
-    parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
+    parser.add_argument("--json", action="store_true", help="print the server's reply as JSON")
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="how long it may take in all (default: %(default)g)",
+        help="time limit for the whole command (default: %(default)g)",
     )
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    protocol = versions.NEWEST if told.protocol is None else told.protocol
-    answer = ask(told.address, protocol, told.timeout)
-    if told.json:
-        print(terminal.clean_json(answer.raw))
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    protocol = versions.NEWEST if args.protocol is None else args.protocol
+    result = ask(args.address, protocol, args.timeout)
+    if args.json:
+        print(terminal.clean_json(result.raw))
     else:
-        print("\n".join(show(answer, terminal.wants_colour(sys.stdout, os.environ))))
-    return exits.DONE
+        print("\n".join(show(result, terminal.wants_colour(sys.stdout, os.environ))))
+    return exit_codes.DONE
 
 
-def ask(address: Address, protocol: int, timeout: float) -> Answer:
-    """Asks a server for its status, and then for its latency.
+def ask(address: Address, protocol: int, timeout: float) -> PingResult:
+    """Request a server's status and then its latency.
 
-    :param timeout: seconds for all of it.
-    :raises BackendError: it is not there, does not answer, or closes.
-    :raises ProtocolError: it does not speak Minecraft.
+    :param timeout: seconds for both together.
+    :raises BackendError: connecting failed, or the server did not result or closed.
+    :raises ProtocolError: the server does not speak Minecraft's protocol.
     """
     client = StatusClient(address.host, address.port, protocol)
-    with Link(address, timeout) as link:
-        events = _events(client, link, address, time.monotonic() + timeout)
-        link.send(client.request())
+    with GameConnection(address, timeout) as connection:
+        events = _events(client, connection, address, time.monotonic() + timeout)
+        connection.send(client.request())
         status = next(event for event in events if isinstance(event, StatusReceived))
         token = secrets.randbits(63)
         asked = time.monotonic()
         try:
-            link.send(client.ping(token))
+            connection.send(client.ping(token))
             next(event for event in events if isinstance(event, PongReceived) and event.token == token)
-        except BackendError:  # some servers close after the status, which is true all the same
-            return Answer(status.status, status.raw, None)
-        return Answer(status.status, status.raw, time.monotonic() - asked)
+        except BackendError:  # some servers close after the status, which is valid all the same
+            return PingResult(status.status, status.raw, None)
+        return PingResult(status.status, status.raw, time.monotonic() - asked)
 
 
-def _events(client: StatusClient, link: Link, address: Address, deadline: float) -> Iterator[StatusEvent]:
-    while data := link.receive(deadline - time.monotonic()):
+def _events(
+    client: StatusClient, connection: GameConnection, address: Address, deadline: float
+) -> Iterator[StatusEvent]:
+    while data := connection.receive(deadline - time.monotonic()):
         yield from client.receive(data)
-    raise BackendError(f"{address}: " + ("no answer in time" if data is None else "closed without an answer"))
+    raise BackendError(
+        f"{address}: " + ("no answer in time" if data is None else "closed the connection without an answer")
+    )
 
 
-def show(answer: Answer, colour: bool) -> Iterable[str]:
-    """The lines to print."""
-    status = answer.status
+def show(result: PingResult, colour: bool) -> Iterable[str]:
+    """Return the lines to print."""
+    status = result.status
     yield terminal.render(_component(status.get("description")), colour)
     yield ""
     version = _mapping(status.get("version"))
@@ -108,7 +111,7 @@ def show(answer: Answer, colour: bool) -> Iterable[str]:
     for line in sample if isinstance(sample, list) else []:
         yield f"         {terminal.render(_component(_mapping(line).get('name')), colour)}"
     yield "Latency  " + (
-        "none: the ping was not answered" if answer.latency is None else f"{answer.latency * 1e3:.1f} ms"
+        "none: the ping was not answered" if result.latency is None else f"{result.latency * 1e3:.1f} ms"
     )
 
 

@@ -1,4 +1,4 @@
-"""`zeroscalectl reload`: has the proxy read its configuration again."""
+"""`zeroscalectl reload`: make the proxy read its configuration again."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import argparse
 
 import msgspec
 
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """What has changed, a line each."""
+    """The changes, one line each."""
 
     changes: list[str]
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "reload",
         help="read the configuration again",
-        description="Has the proxy read its configuration again, and prints what has changed. A file with mistakes "
-        "changes nothing; they are printed, a line each.",
+        description="Makes the proxy read its configuration again and prints the changes. If the file has mistakes, "
+        "they are printed and nothing changes.",
     )
     add_socket(parser)
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    with reach(told) as channel:
-        changes = channel.ask(Reloaded, "reload").changes
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    with connect(args) as client:
+        changes = client.ask(Reloaded, "reload").changes
     print("\n".join(clean(line) for line in changes) or "Nothing has changed.")
-    return exits.DONE
+    return exit_codes.DONE

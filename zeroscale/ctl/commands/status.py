@@ -1,4 +1,4 @@
-"""`zeroscalectl status`: how the servers stand."""
+"""`zeroscalectl status`: show the state of the servers."""
 
 from __future__ import annotations
 
@@ -9,66 +9,65 @@ import sys
 import msgspec
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exit_codes as exits
-from zeroscale.ctl import terminal
+from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_server, add_socket
-from zeroscale.ctl.client import Channel, UsageError
-from zeroscale.ctl.report_format import noticeable, show
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.client import ControlClient, UsageError
+from zeroscale.ctl.report_format import show, visible_state
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.reports import ProxyReport
 
 CLEAR = "\033[H\033[2J"
-"""Cursor home, and the screen erased (ECMA-48 CUP, ED)."""
+"""Move the cursor home and erase the screen (ECMA-48 CUP, ED)."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
-    codes = ", ".join(f"{code} {status.value}" for status, code in exits.OF_STATUS.items())
+    """Add the parser of the command."""
+    codes = ", ".join(f"{code} {status.value}" for status, code in exit_codes.OF_STATUS.items())
     parser = commands.add_parser(
         "status",
-        help="show how the servers stand",
-        description="Shows how the servers stand, or one of them. This never wakes one.",
+        help="show the state of the servers",
+        description="Shows the state of all servers, or of one. This never wakes a server.",
     )
     add_server(parser)
-    parser.add_argument("--json", action="store_true", help="print all there is to know, as JSON")
-    parser.add_argument("--watch", action="store_true", help="again whenever it changes, until Ctrl-C")
-    parser.add_argument("--exit-code", action="store_true", help=f"end with the status of one server: {codes}")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    parser.add_argument("--watch", action="store_true", help="print again at every change, until Ctrl-C")
+    parser.add_argument("--exit-code", action="store_true", help=f"exit with the status of one server: {codes}")
     add_socket(parser)
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    with reach(told, told.server) as channel:
-        if told.watch:
-            return _watch(channel, told)
-        body = channel.ask_raw("status", server=told.server)
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    with connect(args, args.server) as client:
+        if args.watch:
+            return _watch(client, args)
+        body = client.ask_raw("status", server=args.server)
     report = decode_body(body, ProxyReport)
-    if told.json:
+    if args.json:
         print(terminal.clean_json(msgspec.json.format(body, indent=2).decode()))
     else:
         print("\n".join(show(report, terminal.wants_colour(sys.stdout, os.environ))))
-    return _exit_code(report) if told.exit_code else exits.DONE
+    return _exit_code(report) if args.exit_code else exit_codes.DONE
 
 
-def _watch(channel: Channel, told: argparse.Namespace) -> int:
+def _watch(client: ControlClient, args: argparse.Namespace) -> int:
     shown: object = None
     on_terminal = sys.stdout.isatty()
-    for answer in channel.stream("status", server=told.server, watch=True):
-        if told.json:
+    for answer in client.stream("status", server=args.server, watch=True):
+        if args.json:
             print(terminal.clean_json(bytes(answer.body).decode()), flush=True)
             continue
         report = decode_body(answer.body, ProxyReport)
         lines = "\n".join(show(report, terminal.wants_colour(sys.stdout, os.environ)))
         if on_terminal:
             print(CLEAR + lines, flush=True)
-        elif noticeable(report) != shown:
+        elif visible_state(report) != shown:
             print(lines, flush=True)
-        shown = noticeable(report)
-    return exits.DONE
+        shown = visible_state(report)
+    return exit_codes.DONE
 
 
 def _exit_code(report: ProxyReport) -> int:
     if len(report.servers) != 1:
-        raise UsageError("--exit-code is for one server: say which")
-    return exits.OF_STATUS[report.servers[0].status]
+        raise UsageError("--exit-code needs the name of one server")
+    return exit_codes.OF_STATUS[report.servers[0].status]

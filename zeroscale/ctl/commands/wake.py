@@ -1,4 +1,4 @@
-"""`zeroscalectl wake`: starts a server, as a player's login would."""
+"""`zeroscalectl wake`: start a server, as a player's login would."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from typing import TextIO
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exit_codes as exits
+from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_server, add_socket
 from zeroscale.ctl.client import Result
-from zeroscale.ctl.format import bar, span
-from zeroscale.ctl.socket_discovery import reach
+from zeroscale.ctl.format import format_duration, progress_bar
+from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
@@ -21,44 +21,44 @@ LINE_EVERY = 10.0
 """Seconds between two progress lines where they cannot be overwritten."""
 
 ALMOST = 0.98
-"""How full the bar is at most, before it is true."""
+"""The most that the bar is filled before the server is ready."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command's parser."""
+    """Add the parser of the command."""
     parser = commands.add_parser(
         "wake",
         help="start a server",
-        description="Starts a server, whoever else may wake it; one that has failed is tried again.",
+        description="Starts a server, whatever the rules for players are; a server that has failed is tried again.",
     )
     add_server(parser)
-    parser.add_argument("--wait", action="store_true", help="until it is ready, showing how far it is")
+    parser.add_argument("--wait", action="store_true", help="wait until it is ready, and show the progress")
     add_socket(parser)
     parser.set_defaults(run=run)
 
 
-def run(told: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
-    with reach(told, told.server) as channel:
-        if not told.wait:
-            report = channel.ask(ServerReport, "wake", server=told.server)
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    with connect(args, args.server) as client:
+        if not args.wait:
+            report = client.ask(ServerReport, "wake", server=args.server)
             print(f"{clean(report.name)} is {report.status.value}")
-            return exits.DONE
-        progress = Progress(sys.stderr)
+            return exit_codes.DONE
+        progress = WakeProgress(sys.stderr)
         try:
-            for answer in channel.stream("wake", server=told.server, wait=True):
+            for answer in client.stream("wake", server=args.server, wait=True):
                 report = decode_body(answer.body, ServerReport)
                 if not isinstance(answer, Result):
                     progress.at(report)
         finally:
             progress.end()
-    took = "" if report.last_start is None else f" (its last start took {span(report.last_start)})"
+    took = "" if report.last_start is None else f" (its last start took {format_duration(report.last_start)})"
     print(f"{clean(report.name)} is {report.status.value}{took}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
-class Progress:
-    """A bar on a terminal, which is overwritten; elsewhere a line now and then."""
+class WakeProgress:
+    """A progress bar, overwritten on a terminal; elsewhere a line every `LINE_EVERY` seconds."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -68,7 +68,7 @@ class Progress:
         self._status: Status | None = None
 
     def at(self, report: ServerReport) -> None:
-        """This is how it stands."""
+        """Show the progress of this report."""
         line = line_of(report)
         if self._on_terminal:
             self._longest = max(self._longest, len(line))
@@ -80,18 +80,18 @@ class Progress:
         self._stream.flush()
 
     def end(self) -> None:
-        """No more of it."""
+        """Erase the bar."""
         if self._longest:
             self._stream.write(f"\r{'':<{self._longest}}\r")
             self._stream.flush()
 
 
 def line_of(report: ServerReport) -> str:
-    """How far it is, in one line; of a start that takes longer than it should, only the time."""
-    name, passed = clean(report.name), span(report.status_age)
+    """Return the progress in one line."""
+    name, passed = clean(report.name), format_duration(report.status_age)
     if report.status is not Status.starting:
         return f"{name}: {report.status.value}, {passed}"
     if not report.estimate:
         return f"{name}: starting, {passed}"
-    done = bar(min(report.status_age / report.estimate, ALMOST), BAR_WIDTH)
-    return f"{name}: starting {done} {passed} of about {span(report.estimate)}"
+    done = progress_bar(min(report.status_age / report.estimate, ALMOST), BAR_WIDTH)
+    return f"{name}: starting {done} {passed} of about {format_duration(report.estimate)}"
