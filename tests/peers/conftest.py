@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from peers.harness import HERE, House
+from peers.harness import HERE, PeerHarness
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,8 @@ def npm_packages() -> None:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house that the tests of one module share."""
-    house = House(tmp_path_factory.mktemp("house"))
-    yield house
-    house.close()
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeerHarness]:
+    """What the tests of one module share."""
+    harness = PeerHarness(tmp_path_factory.mktemp("peers"))
+    yield harness
+    harness.close()

@@ -1,4 +1,4 @@
-"""The scenes of the tests with real peers: a zeroscale, a real server behind it, real clients in front of it.
+"""Tests with real peers: a zeroscale, a real server behind it, real clients in front of it.
 
 Nothing here imports zeroscale: the product is run as its users run it, and judged by its log, its exit code, the
 processes it leaves and what real clients and servers see of it.
@@ -53,9 +53,9 @@ class Proxy(Program):
         directory.mkdir(parents=True, exist_ok=True)
         state_directory = directory.parent / f"{directory.name}.state"
         arguments = [arg for word in command for arg in ("-a", str(word))]
-        told = ["-t", f"{idle_shutdown:g}", "-w", str(directory), "--state_directory", str(state_directory), log]
+        args = ["-t", f"{idle_shutdown:g}", "-w", str(directory), "--state_directory", str(state_directory), log]
         super().__init__(
-            [sys.executable, "-m", "zeroscale", *told, *options, *arguments, plugin, str(port), str(server_port)], ROOT
+            [sys.executable, "-m", "zeroscale", *args, *options, *arguments, plugin, str(port), str(server_port)], ROOT
         )
         self.wait_until_ready(lambda: answers(port), "the proxy listens")
 
@@ -84,7 +84,7 @@ class Proxy(Program):
     def end(self, within: float = DEADLINE) -> None:
         """Stops it as an operator does; holds that it ends well and leaves nothing behind."""
         code = self.terminate(within)
-        assert code == 0, f"exit code {code}; it said:\n{self.text()}"
+        assert code == 0, f"exit code {code}; its output:\n{self.text()}"
         self.assert_asleep()
         self.assert_no_defects()
 
@@ -106,8 +106,8 @@ class Player(Program):
     """A real client: `client.js`, whose events are JSON lines."""
 
     def __init__(self, version: str, port: int, name: str, *arguments: str):
-        told = ["--version", version, "--port", str(port), "--name", name, *arguments]
-        super().__init__(["node", HERE / "client.js", *told], HERE)
+        args = ["--version", version, "--port", str(port), "--name", name, *arguments]
+        super().__init__(["node", HERE / "client.js", *args], HERE)
 
     def wait_for_event(self, name: str, within: float = DEADLINE) -> dict[str, Any]:
         """Waits for an event of that name; returns the first."""
@@ -217,10 +217,10 @@ def server_command(
 ProgramT = TypeVar("ProgramT", bound=Program)
 
 
-class House:
-    """What a test builds its scene with; whatever it started is ended after it.
+class PeerHarness:
+    """Start proxies, servers and clients for a test; end them after it.
 
-    Safe to be used by several threads at once: each of them has its own subdirectory.
+    Several threads may use it at once: each proxy has its own subdirectory.
     """
 
     def __init__(self, directory: Path):
@@ -228,20 +228,20 @@ class House:
         self._programs: list[Program] = []
         self._lock = threading.Lock()
 
-    def keep(self, program: ProgramT) -> ProgramT:
+    def track(self, program: ProgramT) -> ProgramT:
         """Has it ended after the test."""
         with self._lock:
             self._programs.append(program)
         return program
 
-    def proxy(self, plugin: str, name: str, command: Sequence[str | Path], server_port: int, **told: Any) -> Proxy:
+    def proxy(self, plugin: str, name: str, command: Sequence[str | Path], server_port: int, **options: Any) -> Proxy:
         """Starts a proxy whose server's working directory has that name."""
-        return self.keep(
-            Proxy(plugin, self.directory / name, command, port=free_port(), server_port=server_port, **told)
+        return self.track(
+            Proxy(plugin, self.directory / name, command, port=free_port(), server_port=server_port, **options)
         )
 
     def minecraft(
-        self, engine: str, version: str, name: str, *, start_delay: float = 0, stop_delay: float = 0, **told: Any
+        self, engine: str, version: str, name: str, *, start_delay: float = 0, stop_delay: float = 0, **options: Any
     ) -> tuple[Proxy, Record]:
         """Starts a proxy in front of a real Minecraft server, whose account of itself it also returns."""
         record = Record(self.directory / f"{name}.record")
@@ -249,11 +249,11 @@ class House:
         command = server_command(
             engine, version, server_port, start_delay=start_delay, stop_delay=stop_delay, record=record.path
         )
-        return self.proxy("minecraft", name, [" ".join(command)], server_port, **told), record
+        return self.proxy("minecraft", name, [" ".join(command)], server_port, **options), record
 
     def player(self, version: str, port: int, name: str = "Steve", *arguments: str) -> Player:
         """Lets a real client join."""
-        return self.keep(Player(version, port, name, *arguments))
+        return self.track(Player(version, port, name, *arguments))
 
     def close(self) -> None:
         """Ends everything."""

@@ -58,7 +58,7 @@ class Program:
                 left = deadline - time.monotonic()
                 if left <= 0 or self._ended:
                     why = "ended" if self._ended else f"{within:g} s passed"
-                    raise AssertionError(f"{why} without a line that matches {pattern!r}; it said:\n{self.text()}")
+                    raise AssertionError(f"{why} without a line that matches {pattern!r}; its output:\n{self.text()}")
                 self._more.wait(left)
 
     def wait_until_ready(self, condition: Callable[[], bool], what: str) -> None:
@@ -71,7 +71,7 @@ class Program:
             raise
 
     def text(self) -> str:
-        """All that it has said."""
+        """All that it has received."""
         return "\n".join(self.lines)
 
     def tell(self, line: str) -> None:
@@ -85,7 +85,7 @@ class Program:
         try:
             code = self.process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not end within {within:g} s; it said:\n{self.text()}") from None
+            raise AssertionError(f"did not end within {within:g} s; its output:\n{self.text()}") from None
         self._reader.join(within)
         return code
 
@@ -117,12 +117,12 @@ def wait_until(
 ) -> None:
     """Asks again and again until it is so.
 
-    :raises AssertionError: it was not so in time; the text ends with what the program has said.
+    :raises AssertionError: it was not so in time; the text ends with what the program has received.
     """
     deadline = time.monotonic() + within
     while not condition():
-        said = f"; it said:\n{program.text()}" if program else ""
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}{said}"
+        output = f"; its output:\n{program.text()}" if program else ""
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}{output}"
         time.sleep(0.02)
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from peers.harness import House
+from peers.harness import PeerHarness
 
 pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -14,11 +14,13 @@ WORDS = "You are not white-listed on this server!"
 KEY = "multiplayer.disconnect.not_whitelisted"
 
 
-def test_clients_of_every_kind_are_told_and_wake_nothing(house: House) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", "1.16.5", "whitelisted")
+def test_clients_of_every_kind_are_told_and_wake_nothing(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", "1.16.5", "whitelisted")
     (proxy.directory / "server.properties").write_text(f"white-list=true\nserver-port={proxy.server_port}\n")
     (proxy.directory / "whitelist.json").write_text("[]")
-    players = {version: house.player(version, proxy.port, "Steve") for version in ("1.8.8", "1.12.2", "1.16.5", "26.1")}
+    players = {
+        version: harness.player(version, proxy.port, "Steve") for version in ("1.8.8", "1.12.2", "1.16.5", "26.1")
+    }
     for version, player in players.items():
         kicked = player.wait_for_event("kicked")
         reason: Any = json.loads(kicked["reason"]) if isinstance(kicked["reason"], str) else kicked["reason"]
@@ -26,7 +28,7 @@ def test_clients_of_every_kind_are_told_and_wake_nothing(house: House) -> None:
         assert (KEY in json.dumps(reason)) is (version not in ("1.8.8", "1.12.2")), reason
         assert WORDS in json.dumps(reason)
     (proxy.directory / "whitelist.json").write_text('[{"uuid": null, "name": "steve"}]')
-    player = house.player("1.16.5", proxy.port, "Steve")
+    player = harness.player("1.16.5", proxy.port, "Steve")
     player.wait_for_event("joined")
     player.leave()
     proxy.wait_until_asleep()

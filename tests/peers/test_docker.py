@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from mcstatus import JavaServer
 from peers.dockerd import IMAGE, Dockerd, dockerd
-from peers.harness import HERE, ROOT, House, Player, Proxy
+from peers.harness import HERE, ROOT, PeerHarness, Player, Proxy
 from peers.programs import Program
 from ports import free_port
 
@@ -43,8 +43,8 @@ def create(engine: Dockerd, name: str, *, labels: Mapping[str, str] | None = Non
     node = shutil.which("node")
     assert node is not None
     port = free_port()
-    said = {"port": str(port), **labels} if labels else {}
-    options = [word for key, text in said.items() for word in ("--label", f"zeroscale.{key}={text}")]
+    all_labels = {"port": str(port), **labels} if labels else {}
+    options = [word for key, text in all_labels.items() for word in ("--label", f"zeroscale.{key}={text}")]
     homes = {"/usr", "/lib", "/lib64", str(Path(node).resolve().parent.parent), str(HERE)}
     mounts = [word for home in sorted(homes) for word in ("--volume", f"{home}:{home}:ro")]
     server = ["--engine", "minecraft-protocol", "--version", VERSION, "--port", str(port)]
@@ -61,32 +61,32 @@ class DockerProxy(Proxy):
 
 
 def begin(
-    house: House, engine: Dockerd, name: str, port: int, *options: str, idle_shutdown: float = 0.3
+    harness: PeerHarness, engine: Dockerd, name: str, port: int, *options: str, idle_shutdown: float = 0.3
 ) -> DockerProxy:
     arguments = [f"container={name}", "protocol=minecraft", f"base_url={engine.url}"]
     proxy = DockerProxy(
         "docker",
-        house.directory / name,
+        harness.directory / name,
         arguments,
         port=free_port(),
         server_port=port,
         idle_shutdown=0.3,
         options=options,
     )
-    return house.keep(proxy)
+    return harness.track(proxy)
 
 
-def join(house: House, proxy: Proxy, *arguments: str) -> Player:
-    player = house.player(VERSION, proxy.port, "Steve", *arguments)
+def join(harness: PeerHarness, proxy: Proxy, *arguments: str) -> Player:
+    player = harness.player(VERSION, proxy.port, "Steve", *arguments)
     player.wait_for_event("joined")
     return player
 
 
-def test_it_wakes_for_a_player_and_stops_when_all_have_left(house: House, engine: Dockerd) -> None:
-    proxy = begin(house, engine, "mc", create(engine, "mc"))
+def test_it_wakes_for_a_player_and_stops_when_all_have_left(harness: PeerHarness, engine: Dockerd) -> None:
+    proxy = begin(harness, engine, "mc", create(engine, "mc"))
     assert JavaServer("127.0.0.1", proxy.port, timeout=5).status().players.online == 0
     assert engine.state("mc") == "created"
-    player = join(house, proxy)
+    player = join(harness, proxy)
     assert engine.state("mc") == "running"
     player.leave()
     engine.wait_for_state("mc", "exited", proxy)
@@ -94,39 +94,39 @@ def test_it_wakes_for_a_player_and_stops_when_all_have_left(house: House, engine
     proxy.end()
 
 
-def test_started_by_hand_it_is_used_and_stopped_like_any_other(house: House, engine: Dockerd) -> None:
-    proxy = begin(house, engine, "by-hand", create(engine, "by-hand"))
+def test_started_by_hand_it_is_used_and_stopped_like_any_other(harness: PeerHarness, engine: Dockerd) -> None:
+    proxy = begin(harness, engine, "by-hand", create(engine, "by-hand"))
     engine.docker("start", "by-hand")
     at = proxy.wait_for("not started by this zeroscale")
     proxy.wait_for("is online", after=at)
     engine.wait_for_state("by-hand", "exited", proxy)
     engine.docker("start", "by-hand")
-    player = join(house, proxy)
+    player = join(harness, proxy)
     engine.docker("stop", "by-hand")
     at = proxy.wait_for("ended by itself")
     player.discard()
-    join(house, proxy).leave()
+    join(harness, proxy).leave()
     engine.wait_for_state("by-hand", "exited", proxy)
     assert not [line for line in proxy.lines[at:] if "failed" in line]
     proxy.end()
 
 
-def test_killed_by_hand_it_has_crashed_and_the_next_login_starts_it_again(house: House, engine: Dockerd) -> None:
-    proxy = begin(house, engine, "killed", create(engine, "killed"))
-    player = join(house, proxy)
+def test_killed_by_hand_it_has_crashed_and_a_login_starts_it_again(harness: PeerHarness, engine: Dockerd) -> None:
+    proxy = begin(harness, engine, "killed", create(engine, "killed"))
+    player = join(harness, proxy)
     engine.docker("kill", "killed")
     proxy.wait_for(r"failed: it ended while it ran \(.*137")
     player.discard()
-    join(house, proxy).leave()
+    join(harness, proxy).leave()
     engine.wait_for_state("killed", "exited", proxy)
     proxy.end()
 
 
-def test_it_is_paused_and_resumed_whoever_does_it(house: House, engine: Dockerd) -> None:
-    proxy = begin(house, engine, "paused", create(engine, "paused"), "--idle_action", "pause")
-    join(house, proxy).leave()
+def test_it_is_paused_and_resumed_whoever_does_it(harness: PeerHarness, engine: Dockerd) -> None:
+    proxy = begin(harness, engine, "paused", create(engine, "paused"), "--idle_action", "pause")
+    join(harness, proxy).leave()
     engine.wait_for_state("paused", "paused", proxy)
-    player = join(house, proxy)
+    player = join(harness, proxy)
     assert engine.state("paused") == "running"
     player.leave()
     engine.wait_for_state("paused", "paused", proxy)
@@ -136,18 +136,18 @@ def test_it_is_paused_and_resumed_whoever_does_it(house: House, engine: Dockerd)
     at = proxy.wait_for("is online", after=at)
     engine.docker("pause", "paused")
     proxy.wait_for("Pausing|paused by somebody else", after=at)
-    join(house, proxy).leave()
+    join(harness, proxy).leave()
     proxy.end()
     assert engine.state("paused") == "exited"
 
 
-def test_a_restart_of_the_engine_costs_no_player_anything(house: House, engine: Dockerd) -> None:
-    proxy = begin(house, engine, "outlives", create(engine, "outlives"))
-    player = join(house, proxy)
+def test_a_restart_of_the_engine_costs_no_player_anything(harness: PeerHarness, engine: Dockerd) -> None:
+    proxy = begin(harness, engine, "outlives", create(engine, "outlives"))
+    player = join(harness, proxy)
     at = len(proxy.lines)
     engine.end()
     proxy.wait_for("cannot be reached; trying again", after=at)
-    other = join(house, proxy)
+    other = join(harness, proxy)
     engine.begin()
     proxy.wait_for("can be reached again", after=at)
     assert not [line for line in proxy.lines[at:] if "offline" in line or "failed" in line]
@@ -159,8 +159,8 @@ def test_a_restart_of_the_engine_costs_no_player_anything(house: House, engine: 
     proxy.end()
 
 
-def test_labels_are_all_the_configuration_that_it_needs(house: House, engine: Dockerd, tmp_path: Path) -> None:
-    finder = house.keep(Program([sys.executable, "-c", DISCOVER, engine.url], ROOT))
+def test_labels_are_all_the_configuration_that_it_needs(harness: PeerHarness, engine: Dockerd, tmp_path: Path) -> None:
+    finder = harness.track(Program([sys.executable, "-c", DISCOVER, engine.url], ROOT))
     finder.wait_for(r"^\{\}$")
     create(engine, "wrong", labels={"host": "mc.example.org", "port": "none"})
     finder.wait_for("container wrong: zeroscale.port='none' is no port")
@@ -173,9 +173,9 @@ def test_labels_are_all_the_configuration_that_it_needs(house: House, engine: Do
     state = json.dumps(str(tmp_path / "state"))
     file = tmp_path / "zeroscale.toml"
     file.write_text(f"state_directory = {state}\n{toml('servers.labelled', tables['labelled'])}")
-    proxy = house.keep(Program([sys.executable, "-m", "zeroscale", "--config", str(file), "--debug"], ROOT))
+    proxy = harness.track(Program([sys.executable, "-m", "zeroscale", "--config", str(file), "--debug"], ROOT))
     proxy.wait_for("Listening")
-    player = house.player(VERSION, port)
+    player = harness.player(VERSION, port)
     player.wait_for_event("joined")
     player.leave()
     engine.wait_for_state("labelled", "exited", proxy)

@@ -64,8 +64,8 @@ class Example(Proxy):
         for old, new in names:
             rest = [word.replace(old, new) for word in rest]
         rest = [re.sub(rf"\b{private}\b", str(self.server_port), word) for word in rest]
-        told = ["--debug", "--state_directory", str(self.state), "--wake_timeout", str(LATE)]
-        command = [sys.executable, "-m", "zeroscale", plugin, str(self.port), str(self.server_port), *rest, *told]
+        args = ["--debug", "--state_directory", str(self.state), "--wake_timeout", str(LATE)]
+        command = [sys.executable, "-m", "zeroscale", plugin, str(self.port), str(self.server_port), *rest, *args]
         Program.__init__(self, command, ROOT)
         wait_until(lambda: self.process.poll() is not None or answers(self.port), "the proxy listens", program=self)
         assert public.isdigit() and self.process.poll() is None, self.text()
@@ -74,7 +74,7 @@ class Example(Proxy):
         """How often it was woken."""
         return sum("Woken by" in line for line in self.lines)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The server's own output."""
         [console] = self.state.rglob("console.log")
         return console.read_text(errors="replace")
@@ -124,9 +124,9 @@ def ended(client: socket.socket) -> bool:
     return True
 
 
-def run(*command: str | Path, said: bytes = b"") -> bytes:
+def run(*command: str | Path, stdin: bytes = b"") -> bytes:
     """Runs a client; returns what it prints."""
-    done = subprocess.run(command, input=said, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout
 
@@ -137,7 +137,7 @@ def test_redis(directory: Path) -> None:
     value = secrets.token_hex(1 << 19).encode()
     with Example("redis", directory) as proxy:
         scan(proxy)
-        assert run("redis-cli", "-p", str(proxy.port), "-x", "SET", "key", said=value) == b"OK\n"
+        assert run("redis-cli", "-p", str(proxy.port), "-x", "SET", "key", stdin=value) == b"OK\n"
         proxy.wait_until_asleep()
         assert run("redis-cli", "-p", str(proxy.port), "GET", "key") == value + b"\n"
         proxy.wait_until_asleep()
@@ -160,7 +160,7 @@ def test_postgresql(directory: Path) -> None:
         settings = ["-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", "postgres"]
         client = [str(binaries / "psql"), "-qAt", *settings, "-c"]
         rows = "".join(f"{secrets.token_hex(500)}\n" for _ in range(1000)).encode()
-        run(*client, "create table t (line text)", "-c", "copy t from stdin", said=rows)
+        run(*client, "create table t (line text)", "-c", "copy t from stdin", stdin=rows)
         proxy.wait_until_asleep()
         assert stopped_cleanly(binaries, directory)
         assert run(*client, "copy t to stdout") == rows
@@ -169,8 +169,8 @@ def test_postgresql(directory: Path) -> None:
             wait_until(lambda: b"1" in run(*client, ACTIVE), "it is under way", program=proxy)
             proxy.end()
             assert busy.wait() != 0
-        assert "received fast shutdown request" in proxy.said()
-        assert proxy.said().rstrip().endswith("database system is shut down")
+        assert "received fast shutdown request" in proxy.output()
+        assert proxy.output().rstrip().endswith("database system is shut down")
         assert stopped_cleanly(binaries, directory)
         assert proxy.wakes() == 2
 
@@ -256,8 +256,8 @@ def test_mumble(directory: Path, npm_packages: None) -> None:
         settings.write_text(settings.read_text().replace("64739", str(proxy.server_port)))
         scan(proxy)
         for name in ("Steve", "Alex"):
-            told = json.loads(run("node", HERE / "mumble_client.mjs", str(proxy.port), name))
-            assert told == {"welcome": "Welcome", "name": name, "channel": "Root"}
+            reply = json.loads(run("node", HERE / "mumble_client.mjs", str(proxy.port), name))
+            assert reply == {"welcome": "Welcome", "name": name, "channel": "Root"}
             proxy.wait_until_asleep()
         assert proxy.wakes() == 2
         proxy.end()

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from peers.harness import House, Proxy
+from peers.harness import PeerHarness, Proxy
 from ports import free_port
 
 MEBIBYTE = random.Random(4).randbytes(1 << 20)
@@ -19,11 +19,11 @@ MEBIBYTE = random.Random(4).randbytes(1 << 20)
 
 @pytest.mark.peers("redis-server")
 @pytest.mark.parametrize("relay", ["splice", "transport"])
-def test_redis_whose_client_speaks_first(relay: str, house: House) -> None:
+def test_redis_whose_client_speaks_first(relay: str, harness: PeerHarness) -> None:
     server_port = free_port()
-    told = f"--port {server_port} --bind 127.0.0.1 --appendonly no"
-    command = f"redis-server {told} --save ''"
-    proxy = house.proxy("generic", f"redis-{relay}", [command], server_port, options=["--relay", relay])
+    args = f"--port {server_port} --bind 127.0.0.1 --appendonly no"
+    command = f"redis-server {args} --save ''"
+    proxy = harness.proxy("generic", f"redis-{relay}", [command], server_port, options=["--relay", relay])
     proxy.assert_asleep()
     # All of it at once, while the server does not even run: what does not fit waits in the client.
     with socket.create_connection(("127.0.0.1", proxy.port), 20) as client:
@@ -44,10 +44,10 @@ def test_redis_whose_client_speaks_first(relay: str, house: House) -> None:
 
 
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
-def test_sshd_which_speaks_first(house: House) -> None:
+def test_sshd_which_speaks_first(harness: PeerHarness) -> None:
     server_port = free_port()
-    keys = house.directory / "ssh keys"
-    proxy = house.proxy("generic", "sshd", sshd_command(keys, server_port), server_port)
+    keys = harness.directory / "ssh keys"
+    proxy = harness.proxy("generic", "sshd", sshd_command(keys, server_port), server_port)
     proxy.assert_asleep()
     assert through_ssh(proxy, keys, MEBIBYTE) == MEBIBYTE
     proxy.wait_until_asleep()
@@ -57,10 +57,10 @@ def test_sshd_which_speaks_first(house: House) -> None:
 
 
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
-def test_a_client_that_says_nothing_sees_the_banner_of_sshd(house: House) -> None:
+def test_a_client_that_says_nothing_sees_the_banner_of_sshd(harness: PeerHarness) -> None:
     server_port = free_port()
-    command = sshd_command(house.directory / "banner keys", server_port)
-    proxy = house.proxy("generic", "banner", command, server_port)
+    command = sshd_command(harness.directory / "banner keys", server_port)
+    proxy = harness.proxy("generic", "banner", command, server_port)
     with socket.create_connection(("127.0.0.1", proxy.port), 20) as client:
         assert exactly(client, 8) == b"SSH-2.0-"
     proxy.wait_until_asleep()
@@ -121,10 +121,10 @@ def through_ssh(proxy: Proxy, keys: Path, data: bytes) -> bytes:
         "BatchMode": "yes",
         "LogLevel": "ERROR",
     }
-    told = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    args = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     address = f"{getpass.getuser()}@127.0.0.1"
     done = subprocess.run(
-        ["ssh", "-F", "none", *told, "-p", str(proxy.port), address, "cat"],
+        ["ssh", "-F", "none", *args, "-p", str(proxy.port), address, "cat"],
         input=data,
         capture_output=True,
         timeout=30,

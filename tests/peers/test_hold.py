@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from peers.harness import NEWEST_VERSION, House
+from peers.harness import NEWEST_VERSION, PeerHarness
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -25,16 +25,16 @@ KICKED = ("1.8.8", "1.12.2")
 
 
 @pytest.fixture(scope="module")
-def holds(house: House, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
+def holds(harness: PeerHarness, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
     """The holds of all versions that this run of pytest has selected, under way."""
     nodes = [item for item in request.session.items if item.parent is request.node]
     versions = [str(item.callspec.params["version"]) for item in nodes if isinstance(item, pytest.Function)]
-    scenes: dict[str, Callable[[House, str], None]] = {
+    scenarios: dict[str, Callable[[PeerHarness, str], None]] = {
         **dict.fromkeys(WAITING, waits_and_plays),
         **dict.fromkeys(KICKED, is_kicked_and_comes_again),
     }
     with ThreadPoolExecutor(len(versions)) as pool:
-        yield {version: pool.submit(scenes[version], house, version) for version in versions}
+        yield {version: pool.submit(scenarios[version], harness, version) for version in versions}
 
 
 @pytest.mark.parametrize("version", WAITING)
@@ -47,9 +47,9 @@ def test_a_client_that_cannot_wait_is_told_and_comes_again(version: str, holds: 
     holds[version].result(timeout=180)
 
 
-def waits_and_plays(house: House, version: str) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", version, f"hold-{version}", start_delay=START_DELAY)
-    player = house.player(version, proxy.port)
+def waits_and_plays(harness: PeerHarness, version: str) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", version, f"hold-{version}", start_delay=START_DELAY)
+    player = harness.player(version, proxy.port)
     connected = player.wait_for_event("connected")
     joined = player.wait_for_event("joined", START_DELAY + 30)
     assert joined["at"] - connected["at"] > CLIENT_LIMIT + 5, "it was not put to the test"
@@ -66,21 +66,21 @@ def waits_and_plays(house: House, version: str) -> None:
     proxy.end()
 
 
-def is_kicked_and_comes_again(house: House, version: str) -> None:
-    proxy, record = house.minecraft(
+def is_kicked_and_comes_again(harness: PeerHarness, version: str) -> None:
+    proxy, record = harness.minecraft(
         "minecraft-protocol", version, f"hold-{version}", start_delay=START_DELAY, idle_shutdown=10
     )
     began = time.monotonic()
-    player = house.player(version, proxy.port)
+    player = harness.player(version, proxy.port)
     connected = player.wait_for_event("connected")
     kicked = player.wait_for_event("kicked", CLIENT_LIMIT + 5)
     assert 10 < kicked["at"] - connected["at"] < CLIENT_LIMIT
-    assert said(kicked["reason"]).strip()
+    assert plain_text(kicked["reason"]).strip()
     assert not player.events("idle_timeout")
     player.wait()
     proxy.wait_for("^INFO:.* is online", START_DELAY + 30)
     assert time.monotonic() - began > START_DELAY
-    second = house.player(version, proxy.port)
+    second = harness.player(version, proxy.port)
     connected = second.wait_for_event("connected")
     joined = second.wait_for_event("joined")
     assert joined["at"] - connected["at"] < 5
@@ -91,7 +91,7 @@ def is_kicked_and_comes_again(house: House, version: str) -> None:
     proxy.end()
 
 
-def said(reason: str) -> str:
+def plain_text(reason: str) -> str:
     """The plain text of a JSON component."""
 
     def plain(component: object) -> str:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from peers.harness import House, Proxy, Record
+from peers.harness import PeerHarness, Proxy, Record
 from peers.programs import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
@@ -144,15 +144,15 @@ MISDEEDS: tuple[Callable[[HeldClient], None], ...] = (
 
 
 @pytest.fixture(scope="module")
-def scene(house: House) -> tuple[Proxy, Record]:
+def rules_server(harness: PeerHarness) -> tuple[Proxy, Record]:
     """One server that is about to take its time, for all of them."""
-    return house.minecraft("minecraft-protocol", VERSION, "rules", start_delay=START_DELAY, idle_shutdown=30)
+    return harness.minecraft("minecraft-protocol", VERSION, "rules", start_delay=START_DELAY, idle_shutdown=30)
 
 
 @pytest.fixture(scope="module")
-def misdeeds(scene: tuple[Proxy, Record]) -> Iterator[dict[str, Future[str]]]:
+def misdeeds(rules_server: tuple[Proxy, Record]) -> Iterator[dict[str, Future[str]]]:
     """All of them at once, each in a connection of its own; a result is the client's address and port."""
-    proxy, _ = scene
+    proxy, _ = rules_server
 
     def commit(misdeed: Callable[[HeldClient], None]) -> str:
         client = HeldClient(proxy.port, misdeed.__name__[:16])
@@ -168,9 +168,9 @@ def misdeeds(scene: tuple[Proxy, Record]) -> Iterator[dict[str, Future[str]]]:
 
 @pytest.mark.parametrize("misdeed", [misdeed.__name__ for misdeed in MISDEEDS])
 def test_it_is_closed_with_one_line(
-    misdeed: str, misdeeds: dict[str, Future[str]], scene: tuple[Proxy, Record]
+    misdeed: str, misdeeds: dict[str, Future[str]], rules_server: tuple[Proxy, Record]
 ) -> None:
-    proxy, record = scene
+    proxy, record = rules_server
     local = misdeeds[misdeed].result(timeout=60)
     assert record.logins() == [], "it was handed over to the server"
     proxy.wait_for(rf"^(INFO|WARNING):\S+:.*{re.escape(local)}", 5)
@@ -179,12 +179,12 @@ def test_it_is_closed_with_one_line(
 
 
 def test_a_real_player_gets_in_after_them(
-    misdeeds: dict[str, Future[str]], scene: tuple[Proxy, Record], house: House
+    misdeeds: dict[str, Future[str]], rules_server: tuple[Proxy, Record], harness: PeerHarness
 ) -> None:
-    proxy, record = scene
+    proxy, record = rules_server
     for misdeed in misdeeds.values():
         misdeed.result(timeout=60)
-    player = house.player(VERSION, proxy.port)
+    player = harness.player(VERSION, proxy.port)
     player.wait_for_event("joined", START_DELAY + 30)
     (login,) = record.logins()
     assert login.frames() == 2
@@ -202,9 +202,9 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def test_this_file_s_client_is_held_and_let_in_when_it_behaves(house: House) -> None:
+def test_this_file_s_client_is_held_and_let_in_when_it_behaves(harness: PeerHarness) -> None:
     """Without this, the tests above could pass for a client that is refused for its first bytes."""
-    proxy, record = house.minecraft("minecraft-protocol", VERSION, "behaves", start_delay=10)
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "behaves", start_delay=10)
     client = HeldClient(proxy.port, "Behaves")
     client.answer(client.next_request())
     wait_until(lambda: any("login_start" in login.packets for login in record.logins()), "it is in", 30, proxy)

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from mcstatus import JavaServer
-from peers.harness import NEWEST_VERSION, House, Proxy, Record
+from peers.harness import NEWEST_VERSION, PeerHarness, Proxy, Record
 
 pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -26,12 +26,12 @@ AT_ONCE = 3
 
 
 @pytest.fixture(scope="module")
-def rounds(house: House, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
+def rounds(harness: PeerHarness, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
     """The rounds of all versions that this run of pytest has selected, under way."""
     nodes = [item for item in request.session.items if item.parent is request.node]
     versions = [str(item.callspec.params["version"]) for item in nodes if isinstance(item, pytest.Function)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {version: pool.submit(two_rounds, house, version) for version in versions}
+        yield {version: pool.submit(two_rounds, harness, version) for version in versions}
 
 
 @pytest.mark.parametrize("version", ENGINES)
@@ -39,11 +39,11 @@ def test_a_sleeping_server_wakes_for_a_player_and_sleeps_again(version: str, rou
     rounds[version].result(timeout=120)
 
 
-def two_rounds(house: House, version: str) -> None:
-    proxy, record = house.minecraft(ENGINES[version], version, f"join-{version}")
+def two_rounds(harness: PeerHarness, version: str) -> None:
+    proxy, record = harness.minecraft(ENGINES[version], version, f"join-{version}")
     for number in (1, 2):
         ping_does_not_wake(proxy, record, number - 1)
-        join_and_leave(house, proxy, version)
+        join_and_leave(harness, proxy, version)
         proxy.wait_until_asleep()
         assert record.exit_codes() == [0] * number, proxy.text()
     proxy.end()
@@ -60,8 +60,8 @@ def ping_does_not_wake(proxy: Proxy, record: Record, starts: int) -> None:
     assert record.starts() == starts
 
 
-def join_and_leave(house: House, proxy: Proxy, version: str) -> None:
-    player = house.player(version, proxy.port)
+def join_and_leave(harness: PeerHarness, proxy: Proxy, version: str) -> None:
+    player = harness.player(version, proxy.port)
     player.wait_for_event("connected")
     joined = player.wait_for_event("joined")
     assert not player.events("kicked")

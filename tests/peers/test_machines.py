@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from peers.harness import House, Proxy
+from peers.harness import PeerHarness, Proxy
 from peers.programs import Program, answers, wait_until
 from peers.test_generic import exactly, sshd_command
 from ports import free_port
@@ -70,9 +70,9 @@ class Commands:
 
 
 @pytest.mark.slow
-def test_what_commands_start_is_woken_stopped_missed_and_found(house: House) -> None:
-    commands = Commands(house.directory / "commands")
-    proxy = house.proxy("command", "commanded", commands.words, commands.port, options=["-t", "1"])
+def test_what_commands_start_is_woken_stopped_missed_and_found(harness: PeerHarness) -> None:
+    commands = Commands(harness.directory / "commands")
+    proxy = harness.proxy("command", "commanded", commands.words, commands.port, options=["-t", "1"])
     says(proxy.port, b"first")
     wait_for_end_of(commands.port, proxy)
     seen = proxy.wait_for("commanded|command-.* is offline")
@@ -82,7 +82,7 @@ def test_what_commands_start_is_woken_stopped_missed_and_found(house: House) -> 
         os.kill(int(commands.pid.read_text()), 9)
         assert client.recv(1) == b"", "its end is passed on"
     seen = proxy.wait_for("ended by itself", after=seen)
-    with Program([commands.pid.parent / "start"], house.directory) as by_hand:
+    with Program([commands.pid.parent / "start"], harness.directory) as by_hand:
         assert by_hand.wait() == 0
     proxy.wait_for("not started by this zeroscale; taking it over", after=seen)
     wait_for_end_of(commands.port, proxy)
@@ -90,13 +90,13 @@ def test_what_commands_start_is_woken_stopped_missed_and_found(house: House) -> 
 
 
 @pytest.mark.slow
-def test_what_commands_started_is_left_and_taken_over_by_the_next(house: House) -> None:
-    commands = Commands(house.directory / "left")
-    proxy = house.proxy("command", "left-alone", commands.words, commands.port, options=["--on_exit", "leave"])
+def test_what_commands_started_is_left_and_taken_over_by_the_next(harness: PeerHarness) -> None:
+    commands = Commands(harness.directory / "left")
+    proxy = harness.proxy("command", "left-alone", commands.words, commands.port, options=["--on_exit", "leave"])
     says(proxy.port, b"first")
     assert proxy.terminate() == 0
     assert answers(commands.port)
-    next_one = house.proxy("command", "left-alone", commands.words, commands.port)
+    next_one = harness.proxy("command", "left-alone", commands.words, commands.port)
     next_one.wait_for("not started by this zeroscale; taking it over")
     says(next_one.port, b"second")
     wait_for_end_of(commands.port, next_one)
@@ -129,27 +129,27 @@ LogLevel ERROR
 
 @pytest.mark.slow
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
-def test_a_machine_is_woken_by_a_packet_and_put_to_sleep_through_ssh(house: House) -> None:
+def test_a_machine_is_woken_by_a_packet_and_put_to_sleep_through_ssh(harness: PeerHarness) -> None:
     server_port = free_port()
-    told_to_sleep = house.directory / "told to sleep"
-    echo = house.directory / "machine.py"
+    sleep_log = harness.directory / "told to sleep"
+    echo = harness.directory / "machine.py"
     echo.write_text(ECHO)
     with (
-        ssh_server(house.directory / "machine keys") as ssh,
+        ssh_server(harness.directory / "machine keys") as ssh,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as card,
     ):
         card.bind(("127.0.0.1", 0))
         card.settimeout(30)
-        stop = " ".join(f"'{word}'" for word in [*ssh, f'touch "{told_to_sleep}"'])
+        stop = " ".join(f"'{word}'" for word in [*ssh, f'touch "{sleep_log}"'])
         words = [MAC, "broadcast=127.0.0.1", f"port={card.getsockname()[1]}", "every=0.2", f"stop={stop}"]
-        proxy = house.proxy("wake_on_lan", "machine", words, server_port, options=["-t", "1"])
+        proxy = harness.proxy("wake_on_lan", "machine", words, server_port, options=["-t", "1"])
         with socket.create_connection(("127.0.0.1", proxy.port), 30) as client:
             client.sendall(b"wake up")
             assert card.recv(2000) == PACKET
-            with Program([sys.executable, "-SE", echo, str(server_port)], house.directory) as machine:
+            with Program([sys.executable, "-SE", echo, str(server_port)], harness.directory) as machine:
                 assert exactly(client, 7) == b"wake up"
                 client.close()
-                wait_until(told_to_sleep.exists, "ssh came through", program=proxy)
+                wait_until(sleep_log.exists, "ssh came through", program=proxy)
                 assert machine.terminate() == 0
         proxy.wait_for("is offline")
         proxy.end()

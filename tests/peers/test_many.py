@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer
-from peers.harness import NEWEST_VERSION, ROOT, House, Record, server_command
+from peers.harness import NEWEST_VERSION, ROOT, PeerHarness, Record, server_command
 from peers.programs import Program, answers, descendants, processes_in, wait_until
 from ports import free_port
 
@@ -79,29 +79,29 @@ plugin_arguments.command = {json.dumps(command)}
 
 
 @pytest.fixture
-def many(house: House, tmp_path: Path) -> Many:
-    return house.keep(Many(tmp_path))
+def many(harness: PeerHarness, tmp_path: Path) -> Many:
+    return harness.track(Many(tmp_path))
 
 
-def test_each_player_wakes_the_server_of_his_host_and_no_other(house: House, many: Many) -> None:
+def test_each_player_wakes_the_server_of_his_host_and_no_other(harness: PeerHarness, many: Many) -> None:
     assert JavaServer("127.0.0.1", many.port, timeout=5).status().players.online == 0
     assert many.running() == set()
     for name, (version, _, _) in SERVERS.items():
-        player = house.player(version, many.port, "Steve", "--fake-host", HOSTS[name])
+        player = harness.player(version, many.port, "Steve", "--fake-host", HOSTS[name])
         player.wait_for_event("joined")
         assert many.running() == {name}, many.text()
-        [told] = many.status(name)["players"]
-        assert told["name"] == "Steve"
+        [reported] = many.status(name)["players"]
+        assert reported["name"] == "Steve"
         player.leave()
         wait_until(lambda: many.running() == set(), f"{name} sleeps again", program=many)
     assert {name: record.starts() for name, record in many.records.items()} == dict.fromkeys(SERVERS, 1)
     assert all(record.exit_codes() == [0] for record in many.records.values())
 
 
-def test_all_at_once_and_the_file_read_again_meanwhile(house: House, many: Many) -> None:
+def test_all_at_once_and_the_file_read_again_meanwhile(harness: PeerHarness, many: Many) -> None:
     with ThreadPoolExecutor(len(SERVERS)) as pool:
         players = {
-            name: pool.submit(house.player, version, many.port, "Alex", "--fake-host", HOSTS[name])
+            name: pool.submit(harness.player, version, many.port, "Alex", "--fake-host", HOSTS[name])
             for name, (version, _, _) in SERVERS.items()
         }
     for player in players.values():

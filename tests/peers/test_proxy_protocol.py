@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers.harness import NEWEST_VERSION, ROOT, House, Record, server_command
+from peers.harness import NEWEST_VERSION, ROOT, PeerHarness, Record, server_command
 from peers.programs import Program, answers, processes_in, wait_until
 from ports import free_port
 
@@ -52,7 +52,7 @@ class Front(Program):
     def __init__(self, directory: Path, target: int):
         self.ports: dict[Version, int] = {version: free_port() for version in SENDERS}
         words = {"v1": "send-proxy", "v2": "send-proxy-v2 check-send-proxy"}
-        told = "".join(
+        listeners = "".join(
             f"""
 listen {version}
     mode tcp
@@ -63,7 +63,7 @@ listen {version}
             for version, port in self.ports.items()
         )
         file = directory / f"front-{target}.cfg"
-        file.write_text(DEFAULTS + told)
+        file.write_text(DEFAULTS + listeners)
         super().__init__(["haproxy", "-db", "-f", file], directory)
         self.wait_until_ready(lambda: all(map(answers, self.ports.values())), "HAProxy listens")
 
@@ -106,19 +106,19 @@ RECEIVERS = {"haproxy": haproxy_receiver, "nginx": nginx_receiver}
 
 @pytest.mark.peers("haproxy", "nginx")
 @pytest.mark.parametrize(("receiver", "version"), [("haproxy", "v2"), ("haproxy", "v1"), ("nginx", "v2")])
-def test_the_real_server_sees_the_clients_address(receiver: str, version: Version, house: House) -> None:
-    directory = house.directory / f"{receiver}-{version}"
+def test_the_real_server_sees_the_clients_address(receiver: str, version: Version, harness: PeerHarness) -> None:
+    directory = harness.directory / f"{receiver}-{version}"
     directory.mkdir()
     server_port = free_port()
     command = RECEIVERS[receiver](directory, server_port)
-    proxy = house.proxy(
+    proxy = harness.proxy(
         "generic",
         directory.name,
         [command],
         server_port,
         options=[*TRUST, "--send_proxy_protocol", version, "--ready", "http"],
     )
-    front = house.keep(Front(house.directory, proxy.port))
+    front = harness.track(Front(harness.directory, proxy.port))
     for sender in SENDERS.values():
         seen = 0
         for _ in range(3):
@@ -127,13 +127,13 @@ def test_the_real_server_sees_the_clients_address(receiver: str, version: Versio
     assert "Starting" not in proxy.text()
     for port in front.ports.values():
         for host, source in (("127.0.0.1", CLIENT), ("::1", "::1")):
-            address, said = ask(host, port, source)
-            assert said == f"{address.host} {address.port}"
+            address, answer = ask(host, port, source)
+            assert answer == f"{address.host} {address.port}"
             shown = f"[{address.host}]" if ":" in address.host else address.host
             proxy.wait_for(rf"{re.escape(f'{shown}:{address.port}')}: closed after")
     for incoming, sender in SENDERS.items():
-        _, said = ask("127.0.0.1", proxy.port, sender, encode(incoming, SOMEBODY, PUBLIC), drips=True)
-        assert said == f"{SOMEBODY.host} {SOMEBODY.port}"
+        _, answer = ask("127.0.0.1", proxy.port, sender, encode(incoming, SOMEBODY, PUBLIC), drips=True)
+        assert answer == f"{SOMEBODY.host} {SOMEBODY.port}"
     proxy.wait_until_asleep()  # though HAProxy goes on looking
     proxy.end()
     assert COMPLAINT not in (directory / LOG).read_text()
@@ -141,7 +141,9 @@ def test_the_real_server_sees_the_clients_address(receiver: str, version: Versio
 
 @pytest.mark.peers("haproxy", "node")
 @pytest.mark.usefixtures("npm_packages")
-def test_a_player_behind_haproxy_is_himself_to_zeroscale_and_to_his_server(house: House, tmp_path: Path) -> None:
+def test_the_address_of_a_player_behind_haproxy_reaches_zeroscale_and_the_server(
+    harness: PeerHarness, tmp_path: Path
+) -> None:
     work, record, control = tmp_path / "survival", Record(tmp_path / "record"), tmp_path / "control.sock"
     port, server_port, hidden = free_port(), free_port(), free_port()
     work.mkdir()
@@ -172,29 +174,29 @@ idle_shutdown = "2s"
 plugin_arguments.command = "sh start.sh"
 proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2" }}
 """)
-    proxy = house.keep(Program([sys.executable, "-m", "zeroscale", "--config", file, "--debug"], ROOT))
+    proxy = harness.track(Program([sys.executable, "-m", "zeroscale", "--config", file, "--debug"], ROOT))
     wait_until(lambda: answers(port), "zeroscale listens", program=proxy)
-    front = house.keep(Front(tmp_path, port))
+    front = harness.track(Front(tmp_path, port))
     for sender in SENDERS.values():
         proxy.wait_for(rf"{re.escape(sender)}:\d+: health-check after")
 
-    banned = house.player(NEWEST_VERSION, front.ports["v1"], "Griefer", "--from", BANNED)
+    banned = harness.player(NEWEST_VERSION, front.ports["v1"], "Griefer", "--from", BANNED)
     assert "griefing" in json.dumps(banned.wait_for_event("kicked"))
     proxy.wait_for(rf"Griefer \({re.escape(BANNED)}:\d+\): kicked after")
     assert record.starts() == 0
 
     for version in SENDERS:
-        player = house.player(NEWEST_VERSION, front.ports[version], "Steve", "--from", CLIENT)
+        player = harness.player(NEWEST_VERSION, front.ports[version], "Steve", "--from", CLIENT)
         player.wait_for_event("joined")
         words = ["--socket", str(control), "status", "--json"]
         status = subprocess.run(
             [sys.executable, "-m", "zeroscale.ctl.main", *words], capture_output=True, text=True, timeout=60, check=True
         )
-        [told] = json.loads(status.stdout)["servers"][0]["players"]
-        assert told["name"] == "Steve" and told["address"].startswith(f"{CLIENT}:")
+        [reported] = json.loads(status.stdout)["servers"][0]["players"]
+        assert reported["name"] == "Steve" and reported["address"].startswith(f"{CLIENT}:")
         player.leave()
-        proxy.wait_for(rf"Steve \({re.escape(told['address'])}\): closed after")
-        assert f"receiver saw {told['address']}\n" in (work / LOG).read_text()
+        proxy.wait_for(rf"Steve \({re.escape(reported['address'])}\): closed after")
+        assert f"receiver saw {reported['address']}\n" in (work / LOG).read_text()
     wait_until(lambda: not processes_in(work), "the server sleeps again", program=proxy)
     assert (record.starts(), record.exit_codes()) == (1, [0])
     assert proxy.terminate() == 0
@@ -203,8 +205,8 @@ proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2"
 
 
 @pytest.mark.parametrize("plugin", ["generic", "minecraft"])
-def test_who_may_not_and_who_must(plugin: str, house: House) -> None:
-    proxy = house.proxy(
+def test_who_may_not_and_who_must(plugin: str, harness: PeerHarness) -> None:
+    proxy = harness.proxy(
         plugin,
         f"closed-{plugin}",
         ["false"],
@@ -226,10 +228,10 @@ def test_who_may_not_and_who_must(plugin: str, house: House) -> None:
         (trusted, b"GET / HTTP/1.1\r\n\r\n", "no PROXY protocol header"),
         (trusted, b"\x10\x00\xfd\x05\x09localhost\x63\xdd\x02", "no PROXY protocol header"),
     ]
-    for source, said, why in cases:
+    for source, data, why in cases:
         with socket.create_connection(("127.0.0.1", proxy.port), 20, source_address=(source, 0)) as client:
             host, port = client.getsockname()
-            client.sendall(said)
+            client.sendall(data)
             assert not received(client)
         at = proxy.wait_for(f"{re.escape(f'{host}:{port}')}: ")
         assert f"{host}:{port}: refused after" in proxy.lines[at - 1]
@@ -246,14 +248,14 @@ def test_who_may_not_and_who_must(plugin: str, house: House) -> None:
 
 
 def ask(host: str, port: int, source: str, header: bytes = b"", *, drips: bool = False) -> tuple[Endpoint, str]:
-    """An HTTP request from that address; returns where it really came from, and what the server said."""
+    """An HTTP request from that address; returns where it really came from, and what the server answered."""
     with socket.create_connection((host, port), 20, source_address=(source, 0)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        said = header + b"GET / HTTP/1.0\r\n\r\n"
-        for at in range(len(said)) if drips else ():
-            client.sendall(said[at : at + 1])
+        request = header + b"GET / HTTP/1.0\r\n\r\n"
+        for at in range(len(request)) if drips else ():
+            client.sendall(request[at : at + 1])
         if not drips:
-            client.sendall(said)
+            client.sendall(request)
         name = client.getsockname()
         head, _, body = received(client).partition(b"\r\n\r\n")
         assert b" 200 " in head.splitlines()[0], head

@@ -60,12 +60,12 @@ def test_units_of_a_real_systemd(tmp_path: Path) -> None:
     assert shutil.which("systemd-nspawn"), "Debian has it in systemd-container"
     with booted(tmp_path) as leader:
         inside = ["nsenter", "--target", str(leader), "--mount", "--pid", "--uts", "--ipc", "--cgroup"]
-        told = (
+        command = (
             f"cd '{ROOT}' && '{sys.executable}' -m pytest -q -p no:cacheprovider --basetemp=/run/zeroscale-test "
             "tests/plugins/inside_systemd.py"
         )
         done = subprocess.run(
-            [*inside, "sh", "-c", told],
+            [*inside, "sh", "-c", command],
             capture_output=True,
             text=True,
             timeout=300,

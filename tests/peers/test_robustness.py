@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
-from peers.harness import ROOT, House, Proxy
+from peers.harness import ROOT, PeerHarness, Proxy
 from ports import free_port
 
 pytestmark = [pytest.mark.slow]
@@ -43,8 +43,8 @@ STRANGERS = (
 )
 
 
-def test_no_first_message_disturbs_the_sleep(house: House) -> None:
-    proxy = house.proxy("minecraft", "messages", ["sleep 600"], free_port(), log="--info")
+def test_no_first_message_disturbs_the_sleep(harness: PeerHarness) -> None:
+    proxy = harness.proxy("minecraft", "messages", ["sleep 600"], free_port(), log="--info")
     messages = first_messages(random.Random(20_000))
     deliver(proxy, messages[:WARM_UP])
     before = proxy.resident_bytes()
@@ -54,19 +54,19 @@ def test_no_first_message_disturbs_the_sleep(house: House) -> None:
     assert grown < 4 * MEBIBYTE, f"{grown / MEBIBYTE:.1f} MiB more after {MESSAGES} messages"
     proxy.end()
     assert [line for line in proxy.lines if line.startswith(("ERROR", "CRITICAL"))] == []
-    told = [line for line in proxy.lines if "127.0.0.1:" in line]
-    assert len(told) <= MESSAGES
+    logged = [line for line in proxy.lines if "127.0.0.1:" in line]
+    assert len(logged) <= MESSAGES
 
 
 @pytest.mark.peers("node")
 @pytest.mark.usefixtures("npm_packages")
-def test_a_player_gets_in_past_a_thousand_half_open_handshakes(house: House) -> None:
+def test_a_player_gets_in_past_a_thousand_half_open_handshakes(harness: PeerHarness) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = HALF_OPEN + 200
     assert hard == resource.RLIM_INFINITY or hard >= wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    proxy, _ = house.minecraft("minecraft-protocol", "1.12.2", "half-open", idle_shutdown=60)
-    first = house.player("1.12.2", proxy.port, "First")
+    proxy, _ = harness.minecraft("minecraft-protocol", "1.12.2", "half-open", idle_shutdown=60)
+    first = harness.player("1.12.2", proxy.port, "First")
     first.wait_for_event("joined")
     before = proxy.resident_bytes()
     half_a_handshake = captured("login")[0][:5]
@@ -77,7 +77,7 @@ def test_a_player_gets_in_past_a_thousand_half_open_handshakes(house: House) -> 
             one = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 10, (source, 0)))
             one.sendall(half_a_handshake)
             crowd.append(one)
-        second = house.player("1.12.2", proxy.port, "Second")
+        second = harness.player("1.12.2", proxy.port, "Second")
         connected, joined = second.wait_for_event("connected"), second.wait_for_event("joined")
         grown = proxy.resident_bytes() - before
         left = sum(is_open(one) for one in crowd)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer, LegacyServer
-from peers.harness import HERE, House, Proxy
+from peers.harness import HERE, PeerHarness, Proxy
 
 VERSION = "1.16.5"
 MCTOOLS = "mctools==1.4.0"
@@ -23,16 +23,16 @@ pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")
 
 
 @pytest.fixture(scope="module")
-def proxy(house: House) -> Proxy:
-    proxy, _ = house.minecraft("minecraft-protocol", VERSION, "status")
+def proxy(harness: PeerHarness) -> Proxy:
+    proxy, _ = harness.minecraft("minecraft-protocol", VERSION, "status")
     return proxy
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Makes a virtual environment with one package, or finds it in ZEROSCALE_PEERS_CACHE; returns its Python."""
-    told = os.environ.get("ZEROSCALE_PEERS_CACHE")
-    cache = Path(told) if told else tmp_path_factory.mktemp("environments")
+    configured = os.environ.get("ZEROSCALE_PEERS_CACHE")
+    cache = Path(configured) if configured else tmp_path_factory.mktemp("environments")
 
     def environment(requirement: str) -> Path:
         directory = cache / requirement
@@ -99,8 +99,8 @@ def test_mcstatus_asleep(proxy: Proxy) -> None:
     proxy.assert_asleep()
 
 
-def test_mcstatus_awake(proxy: Proxy, house: House) -> None:
-    player = house.player(VERSION, proxy.port, "Alex")
+def test_mcstatus_awake(proxy: Proxy, harness: PeerHarness) -> None:
+    player = harness.player(VERSION, proxy.port, "Alex")
     player.wait_for_event("joined")
     server = JavaServer("127.0.0.1", proxy.port, timeout=5)
     status = server.status()

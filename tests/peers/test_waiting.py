@@ -6,19 +6,19 @@ import socket
 import struct
 
 import pytest
-from peers.harness import House
+from peers.harness import PeerHarness
 
 pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
 VERSION = "1.16.5"
 
 
-def test_players_who_wait_together_wake_it_once_and_enter_in_the_order_in_which_they_came(house: House) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", VERSION, "together", start_delay=6)
+def test_players_who_wait_together_wake_it_once_and_enter_in_the_order_in_which_they_came(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "together", start_delay=6)
     names = [f"Player{number}" for number in range(5)]
     players = []
     for name in names:
-        players.append(house.player(VERSION, proxy.port, name))
+        players.append(harness.player(VERSION, proxy.port, name))
         players[-1].wait_for_event("connected")
     for player in players:
         player.wait_for_event("joined")
@@ -30,9 +30,9 @@ def test_players_who_wait_together_wake_it_once_and_enter_in_the_order_in_which_
     proxy.end()
 
 
-def test_a_player_who_gives_up_does_not_cut_the_wake_short(house: House) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", VERSION, "gives-up", start_delay=4)
-    player = house.player(VERSION, proxy.port, "Hasty")
+def test_a_player_who_gives_up_does_not_cut_the_wake_short(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "gives-up", start_delay=4)
+    player = harness.player(VERSION, proxy.port, "Hasty")
     player.wait_for_event("connected")
     proxy.wait_for("Starting")
     player.leave()
@@ -44,13 +44,13 @@ def test_a_player_who_gives_up_does_not_cut_the_wake_short(house: House) -> None
     proxy.end()
 
 
-def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_start(house: House) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", VERSION, "stopping", stop_delay=3)
-    early = house.player(VERSION, proxy.port, "Early")
+def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_start(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "stopping", stop_delay=3)
+    early = harness.player(VERSION, proxy.port, "Early")
     early.wait_for_event("joined")
     early.leave()
     proxy.wait_for("^INFO:.*Stopping")
-    late = house.player(VERSION, proxy.port, "Late")
+    late = harness.player(VERSION, proxy.port, "Late")
     late.wait_for_event("connected")
     assert record.exit_codes() == [], "it was not put to the test"
     late.wait_for_event("joined")
@@ -61,17 +61,17 @@ def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_s
     proxy.end()
 
 
-def test_a_legacy_login_wakes_it_and_is_kicked_in_its_own_format(house: House) -> None:
-    proxy, record = house.minecraft("minecraft-protocol", VERSION, "legacy")
+def test_a_legacy_login_wakes_it_and_is_kicked_in_its_own_format(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "legacy")
     with socket.create_connection(("127.0.0.1", proxy.port), 5) as client:
         client.sendall(b"\x02\x3d" + string16("Notch") + string16("localhost") + struct.pack(">i", proxy.port))
-        said = b""
+        received = b""
         while more := client.recv(4096):
-            said += more
-    assert said[0] == 0xFF
-    (units,) = struct.unpack(">H", said[1:3])
-    assert said[3:].decode("utf-16-be").strip()
-    assert len(said) == 3 + 2 * units
+            received += more
+    assert received[0] == 0xFF
+    (units,) = struct.unpack(">H", received[1:3])
+    assert received[3:].decode("utf-16-be").strip()
+    assert len(received) == 3 + 2 * units
     proxy.wait_for("^INFO:.* is online")
     proxy.wait_until_asleep()
     assert record.starts() == 1
