@@ -1,4 +1,4 @@
-"""What the tests of the front share: scenes, and what they log."""
+"""What the tests of the front share: harnesses, and what they log."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from frontend.harness import Scene
+    from frontend.harness import FrontendHarness
 
 
 @pytest.fixture
-def make_scene() -> Iterator[Callable[..., Scene]]:
-    """Makes scenes whose log is collected."""
+def make_harness() -> Iterator[Callable[..., FrontendHarness]]:
+    """Makes harnesses whose log is collected."""
     # Not before: quarry installs a reactor when it is imported, and pytest has to choose which.
-    from frontend.harness import Scene, logged
+    from frontend.harness import FrontendHarness, logged
 
     with ExitStack() as stack:
 
-        def make(**options: object) -> Scene:
-            scene = Scene(**options)  # type: ignore[arg-type]  # as Scene's own, passed on
-            stack.enter_context(logged(scene.lines))
-            return scene
+        def make(**options: object) -> FrontendHarness:
+            harness = FrontendHarness(**options)  # type: ignore[arg-type]  # as FrontendHarness's own, passed on
+            stack.enter_context(logged(harness.lines))
+            return harness
 
         yield make
 
 
 @pytest.fixture
-def scene(make_scene: Callable[..., Scene]) -> Scene:
+def harness(make_harness: Callable[..., FrontendHarness]) -> FrontendHarness:
     """A Minecraft server that sleeps."""
-    return make_scene()
+    return make_harness()
 
 
 @pytest.fixture
-def generic(make_scene: Callable[..., Scene]) -> Scene:
+def generic(make_harness: Callable[..., FrontendHarness]) -> FrontendHarness:
     """Any other server, asleep."""
-    return make_scene(generic=True)
+    return make_harness(generic=True)

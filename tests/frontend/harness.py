@@ -191,14 +191,14 @@ class PlayerSession:
     silent: bool = False
 
     def end(self, *, silent: bool = False) -> None:
-        assert not self.ended, "a visit was ended twice"
+        assert not self.ended, "a session was ended twice"
         self.ended = True
         self.silent = silent
 
 
 @dataclass
 class Server:
-    """A server that does what it is told: `become()` sets its status, and tells those who wait."""
+    """A server that does what it is told: `set_status()` sets its status, and tells those who wait."""
 
     status: Status = Status.stopped
     retry_at: float | None = None
@@ -208,12 +208,12 @@ class Server:
     wakes_to: Status = Status.starting
     fake: bytes | None = None
     closing: bool = False
-    woken: list[str] = field(default_factory=list)
-    visits: list[PlayerSession] = field(default_factory=list)
+    wakes: list[str] = field(default_factory=list)
+    sessions: list[PlayerSession] = field(default_factory=list)
     waiters: list[Deferred[PlayerSession]] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    visitors: list[ClientInfo] = field(default_factory=list)
+    admitted: list[ClientInfo] = field(default_factory=list)
 
     @property
     def view(self) -> ServerSnapshot:
@@ -231,22 +231,22 @@ class Server:
     @property
     def players(self) -> int:
         """Visits that have not ended."""
-        return sum(not visit.ended for visit in self.visits)
+        return sum(not session.ended for session in self.sessions)
 
     def wake(self, who: str, reason: str = "login") -> None:
-        self.woken.append(who)
+        self.wakes.append(who)
         self.reasons.append(reason)
         if self.status in (Status.stopped, Status.failed, Status.paused):
-            self.become(self.wakes_to)
+            self.set_status(self.wakes_to)
 
     def admit(self, visitor: ClientInfo) -> Deferred[PlayerSession]:
-        self.visitors.append(visitor)
+        self.admitted.append(visitor)
         if self.closing:
             waiter: Deferred[PlayerSession] = Deferred()
             waiter.errback(ServerUnavailable("the proxy is shutting down"))
             return waiter
         if self.status is Status.running:
-            return succeed(self._visit())
+            return succeed(self._session())
         waiter = Deferred(self.waiters.remove)
         if self.status is Status.failed or self.stop_timed_out:
             waiter.errback(ServerUnavailable("it ended while it started"))
@@ -255,18 +255,18 @@ class Server:
         return waiter
 
     def unreachable(self, reason: str) -> None:
-        self.complaints.append(reason)
+        self.failures.append(reason)
 
     def fake_status(self) -> bytes | None:
         return self.fake
 
-    def become(self, status: Status) -> None:
+    def set_status(self, status: Status) -> None:
         """Enters a status."""
         self.status = status
         if status is Status.running:
             waiters, self.waiters = self.waiters, []
             for waiter in waiters:
-                waiter.callback(self._visit())
+                waiter.callback(self._session())
         elif status is Status.failed:
             self.refuse("it ended while it started")
 
@@ -276,9 +276,9 @@ class Server:
         for waiter in waiters:
             waiter.errback(ServerUnavailable(reason))
 
-    def _visit(self) -> PlayerSession:
-        self.visits.append(PlayerSession())
-        return self.visits[-1]
+    def _session(self) -> PlayerSession:
+        self.sessions.append(PlayerSession())
+        return self.sessions[-1]
 
 
 class Messages:
@@ -419,7 +419,7 @@ class Attempt:
         self._factory.clientConnectionFailed(self._connector, Failure(problem))
 
 
-class Scene:
+class FrontendHarness:
     """A context with one server.
 
     :ivar lines: what the log was told at INFO and above.
@@ -517,9 +517,9 @@ class Scene:
         attempt.refuse()
         self.settle()
 
-    def become(self, status: Status) -> None:
+    def set_status(self, status: Status) -> None:
         """The server enters a status."""
-        self.server.become(status)
+        self.server.set_status(status)
         self.settle()
 
     @property
@@ -547,7 +547,7 @@ class Scene:
         assert line.startswith(begins)
 
     def assert_nothing_left(self) -> None:
-        """No timer, no waiter, no visit, no connection to the server, no newcomer, no failure."""
+        """No timer, no waiter, no session, no connection to the server, no newcomer, no failure."""
         assert not any("Unhandled failure" in line for line in self.lines), self.lines
         assert [attempt for attempt in self.attempts if attempt.open] == []
         backends = [attempt.transport for attempt in self.attempts if attempt.transport is not None]

@@ -23,7 +23,7 @@ from zeroscale.protocols.minecraft.text_component import plain, with_fallbacks
 from zeroscale.status import ServerSnapshot, Status
 
 if TYPE_CHECKING:
-    from frontend.harness import Scene
+    from frontend.harness import FrontendHarness
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
 BEFORE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -43,94 +43,94 @@ def lists() -> ServerLists:
     return PlayerLists(ServerFiles(FIXTURES)).read()
 
 
-def who(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> Claim:
+def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> Claim:
     """Somebody."""
     return Claim(name, uuid, address)
 
 
-def word(lists: ServerLists, rules: Rules, claim: Claim, now: float = BEFORE) -> str:
+def refusal_reason(lists: ServerLists, rules: Rules, claim: Claim, now: float = BEFORE) -> str:
     """Why not, or nothing."""
     refusal = judge(lists, rules, claim, now)
-    return "" if refusal is None else refusal.word
+    return "" if refusal is None else refusal.reason
 
 
 @pytest.mark.parametrize(
     ("wake", "claim", "expected"),
     [
-        ("anyone", who("Zoe"), ""),
-        ("known", who("Kim", KIM), ""),
-        ("known", who("Renamed", KIM), ""),
-        ("known", who("Kim"), "not_known"),
-        ("known", who("kIM", None), ""),
-        ("known", who("nell"), ""),
-        ("known", who("Zoe", None), "not_known"),
-        ("whitelist", who("Ada", ADA), ""),
-        ("whitelist", who("Ada"), "not_whitelisted"),
-        ("whitelist", who("Bob"), ""),
-        ("whitelist", who("BOB", None), ""),
-        ("whitelist", who("Kim", KIM), "not_whitelisted"),
-        ("ops", who("Olga", OLGA), ""),
-        ("ops", who("Otto"), ""),
-        ("ops", who("Ada", ADA), "not_op"),
-        ("nobody", who("Ada", ADA), "nobody"),
-        ("nobody", who("Olga", OLGA), ""),
+        ("anyone", player_claim("Zoe"), ""),
+        ("known", player_claim("Kim", KIM), ""),
+        ("known", player_claim("Renamed", KIM), ""),
+        ("known", player_claim("Kim"), "not_known"),
+        ("known", player_claim("kIM", None), ""),
+        ("known", player_claim("nell"), ""),
+        ("known", player_claim("Zoe", None), "not_known"),
+        ("whitelist", player_claim("Ada", ADA), ""),
+        ("whitelist", player_claim("Ada"), "not_whitelisted"),
+        ("whitelist", player_claim("Bob"), ""),
+        ("whitelist", player_claim("BOB", None), ""),
+        ("whitelist", player_claim("Kim", KIM), "not_whitelisted"),
+        ("ops", player_claim("Olga", OLGA), ""),
+        ("ops", player_claim("Otto"), ""),
+        ("ops", player_claim("Ada", ADA), "not_op"),
+        ("nobody", player_claim("Ada", ADA), "nobody"),
+        ("nobody", player_claim("Olga", OLGA), ""),
     ],
 )
 def test_who_may_wake(lists: ServerLists, wake: Wake, claim: Claim, expected: str) -> None:
-    assert word(lists, Rules(wake), claim) == expected
+    assert refusal_reason(lists, Rules(wake), claim) == expected
 
 
 @pytest.mark.parametrize(
     ("claim", "expected"),
     [
-        (who("Ada", ADA), ""),
-        (who("Bob"), ""),
-        (who("Bob", offline_uuid("Bob")), ""),
-        (who("Kim", KIM), "not_whitelisted"),
-        (who("Olga", OLGA), ""),
-        (who("Olga"), "not_whitelisted"),
+        (player_claim("Ada", ADA), ""),
+        (player_claim("Bob"), ""),
+        (player_claim("Bob", offline_uuid("Bob")), ""),
+        (player_claim("Kim", KIM), "not_whitelisted"),
+        (player_claim("Olga", OLGA), ""),
+        (player_claim("Olga"), "not_whitelisted"),
     ],
 )
 def test_the_servers_whitelist_counts_where_it_is_on(lists: ServerLists, claim: Claim, expected: str) -> None:
     enforced = replace(lists, enforces_whitelist=True)
-    assert word(enforced, Rules(), claim) == expected
-    assert word(lists, Rules(), claim) == ""
-    assert word(enforced, Rules(use_server_lists=False), claim) == ""
+    assert refusal_reason(enforced, Rules(), claim) == expected
+    assert refusal_reason(lists, Rules(), claim) == ""
+    assert refusal_reason(enforced, Rules(use_server_lists=False), claim) == ""
 
 
 def test_the_whitelist_and_wake_must_both_let_pass(lists: ServerLists) -> None:
     enforced = replace(lists, enforces_whitelist=True)
-    assert word(enforced, Rules("known"), who("Ada", ADA)) == ""
-    assert word(enforced, Rules("known"), who("Kim", KIM)) == "not_whitelisted"
-    assert word(enforced, Rules("known"), who("Bob")) == "not_known"
+    assert refusal_reason(enforced, Rules("known"), player_claim("Ada", ADA)) == ""
+    assert refusal_reason(enforced, Rules("known"), player_claim("Kim", KIM)) == "not_whitelisted"
+    assert refusal_reason(enforced, Rules("known"), player_claim("Bob")) == "not_known"
 
 
 @pytest.mark.parametrize(
     ("claim", "before", "after"),
     [
-        (who("Mallory", MALLORY), "banned", "banned"),
-        (who("Innocent", MALLORY), "banned", "banned"),
-        (who("mallory", None), "banned", "banned"),
-        (who("Mallory"), "", ""),
-        (who("Tim", TIM), "banned", ""),
-        (who("Eve"), "banned", ""),
-        (who("Zoe", address="203.0.113.66"), "banned_ip", "banned_ip"),
-        (who("Zoe", address="2001:db8::66"), "banned_ip", ""),
-        (who("Zoe", address="203.0.113.67"), "", ""),
+        (player_claim("Mallory", MALLORY), "banned", "banned"),
+        (player_claim("Innocent", MALLORY), "banned", "banned"),
+        (player_claim("mallory", None), "banned", "banned"),
+        (player_claim("Mallory"), "", ""),
+        (player_claim("Tim", TIM), "banned", ""),
+        (player_claim("Eve"), "banned", ""),
+        (player_claim("Zoe", address="203.0.113.66"), "banned_ip", "banned_ip"),
+        (player_claim("Zoe", address="2001:db8::66"), "banned_ip", ""),
+        (player_claim("Zoe", address="203.0.113.67"), "", ""),
     ],
 )
 def test_bans_hold_until_they_end(lists: ServerLists, claim: Claim, before: str, after: str) -> None:
-    assert word(lists, Rules(), claim, BEFORE) == before
-    assert word(lists, Rules(), claim, AFTER) == after
-    assert word(lists, Rules(use_server_lists=False), claim, BEFORE) == ""
+    assert refusal_reason(lists, Rules(), claim, BEFORE) == before
+    assert refusal_reason(lists, Rules(), claim, AFTER) == after
+    assert refusal_reason(lists, Rules(use_server_lists=False), claim, BEFORE) == ""
 
 
 @pytest.mark.parametrize("entry", ["zoe", STRANGER, ELSEWHERE, "198.51.100.0/24"])
 def test_our_own_lists(lists: ServerLists, entry: str) -> None:
     enforced = replace(lists, enforces_whitelist=True)
-    assert word(lists, Rules(deny=Names([entry])), who("Zoe")) == "denied"
-    assert word(enforced, Rules("nobody", allow=Names([entry])), who("Zoe")) == ""
-    assert word(enforced, Rules(allow=Names([entry])), who("Zoe")) == ""
+    assert refusal_reason(lists, Rules(deny=Names([entry])), player_claim("Zoe")) == "denied"
+    assert refusal_reason(enforced, Rules("nobody", allow=Names([entry])), player_claim("Zoe")) == ""
+    assert refusal_reason(enforced, Rules(allow=Names([entry])), player_claim("Zoe")) == ""
 
 
 EVERY_RULE = [
@@ -161,17 +161,17 @@ def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> 
         deny=Names(["Zoe"] if denied else []),
     )
     expected = next((said for (said, _), held in zip(EVERY_RULE, holds, strict=True) if held), "")
-    assert word(lists, rules, who("Zoe")) == expected
+    assert refusal_reason(lists, rules, player_claim("Zoe")) == expected
 
 
 @pytest.mark.parametrize("wake", get_args(Wake))
 def test_who_is_refused_reads_why(lists: ServerLists, wake: Wake) -> None:
-    refusal = judge(lists, Rules(wake), who("Zoe"), BEFORE)
+    refusal = judge(lists, Rules(wake), player_claim("Zoe"), BEFORE)
     if wake == "anyone":
         assert refusal is None
         return
     assert refusal is not None
-    words = refusal.words or Messages().refusal(refusal.word, view(), 0.0, "Zoe")
+    words = refusal.message or Messages().refusal(refusal.reason, view(), 0.0, "Zoe")
     assert plain(words).endswith(("!", "."))
     assert "multiplayer" not in plain(words)
 
@@ -180,14 +180,18 @@ def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
     def words(claim: Claim) -> Component:
         refusal = judge(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
         assert refusal is not None
-        assert refusal.words is not None
-        return refusal.words
+        assert refusal.message is not None
+        return refusal.message
 
-    assert words(who("Zoe")) == {
+    assert words(player_claim("Zoe")) == {
         "translate": "multiplayer.disconnect.not_whitelisted",
         "fallback": "You are not white-listed on this server!",
     }
-    mallory, tim, address = who("M", MALLORY), who("T", TIM), who("Zoe", address="203.0.113.66")
+    mallory, tim, address = (
+        player_claim("M", MALLORY),
+        player_claim("T", TIM),
+        player_claim("Zoe", address="203.0.113.66"),
+    )
     assert words(mallory) == {
         "translate": "multiplayer.disconnect.banned.reason",
         "fallback": "You are banned from this server.\nReason: %s",
@@ -212,7 +216,7 @@ def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
 
 
 def test_who_somebody_says_to_be() -> None:
-    assert claim_of(login(), ELSEWHERE) == who("Zoe")
+    assert claim_of(login(), ELSEWHERE) == player_claim("Zoe")
     assert claim_of(ClientRecognised(), ELSEWHERE) == Claim("", None, ELSEWHERE)
 
 
@@ -245,7 +249,7 @@ def rate(
 ) -> int:
     """How many of so many logins are let in."""
     refusals = [admission.check_login(event, ELSEWHERE, seen, at) for _ in range(count)]
-    assert {refusal.word for refusal in refusals if refusal is not None} <= {"rate"}
+    assert {refusal.reason for refusal in refusals if refusal is not None} <= {"rate"}
     return refusals.count(None)
 
 
@@ -314,76 +318,78 @@ def test_the_addresses_of_one_ipv6_household_have_one_limit() -> None:
 
 
 def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
-    tmp_path: Path, make_scene: Callable[..., Scene]
+    tmp_path: Path, make_harness: Callable[..., FrontendHarness]
 ) -> None:
     (tmp_path / "server.properties").write_text("white-list=true\n")
     (tmp_path / "whitelist.json").write_text("[]")
-    scene = make_scene(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read))
-    refused = scene.player("Steve")
+    harness = make_harness(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read))
+    refused = harness.player("Steve")
     assert b"multiplayer.disconnect.not_whitelisted" in refused.received
-    assert scene.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
-    assert scene.server.woken == []
+    assert harness.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
+    assert harness.server.wakes == []
     (tmp_path / "whitelist.json").write_text(f'[{{"uuid": "{offline_uuid("Steve")}", "name": "Steve"}}]')
-    scene.player("Steve")
-    assert scene.server.status is Status.starting
+    harness.player("Steve")
+    assert harness.server.status is Status.starting
     (tmp_path / "whitelist.json").write_text("[ ]")
-    assert b"not_whitelisted" in scene.player("Steve").received  # starting is not running
-    assert scene.counts.snapshot(0.0).refusals == {"not_whitelisted": 2}
+    assert b"not_whitelisted" in harness.player("Steve").received  # starting is not running
+    assert harness.counts.snapshot(0.0).refusals == {"not_whitelisted": 2}
 
 
-def test_while_it_runs_the_real_server_judges(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(admission=Admission(Rules("nobody")))
-    scene.become(Status.running)
-    scene.player()
-    scene.accept()
-    assert len(scene.relays.live) == 1
+def test_while_it_runs_the_real_server_judges(make_harness: Callable[..., FrontendHarness]) -> None:
+    harness = make_harness(admission=Admission(Rules("nobody")))
+    harness.set_status(Status.running)
+    harness.player()
+    harness.accept()
+    assert len(harness.relays.live) == 1
 
 
-def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(scene: Scene) -> None:
-    scene.server.lockout = "a backup"
+def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(harness: FrontendHarness) -> None:
+    harness.server.lockout = "a backup"
     for status in Status:
-        scene.server.status = status
-        assert b"kick " in scene.player().received
-    assert scene.server.woken == []
-    assert all("kicked" in line and "(lockout)" in line for line in scene.lines)
-    assert scene.counts.snapshot(0.0).refusals == {"lockout": len(Status)}
+        harness.server.status = status
+        assert b"kick " in harness.player().received
+    assert harness.server.wakes == []
+    assert all("kicked" in line and "(lockout)" in line for line in harness.lines)
+    assert harness.counts.snapshot(0.0).refusals == {"lockout": len(Status)}
 
 
-def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(admission=Admission(Rules("nobody")))
-    scene.become(Status.running)
-    client = scene.player()
-    scene.server.status = Status.stopped  # before its connection to it is refused
-    scene.refuse()
-    scene.advance(1.0)
+def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(
+    make_harness: Callable[..., FrontendHarness],
+) -> None:
+    harness = make_harness(admission=Admission(Rules("nobody")))
+    harness.set_status(Status.running)
+    client = harness.player()
+    harness.server.status = Status.stopped  # before its connection to it is refused
+    harness.refuse()
+    harness.advance(1.0)
     assert b"refusal nobody Steve" in client.received
-    assert scene.server.woken == []
+    assert harness.server.wakes == []
 
 
-def test_too_many_status_questions_are_not_answered(make_scene: Callable[..., Scene]) -> None:
+def test_too_many_status_questions_are_not_answered(make_harness: Callable[..., FrontendHarness]) -> None:
     from frontend.harness import ping, status
 
-    scene = make_scene(admission=Admission(limits=Limits(statuses=2)))
-    answered = scene.connect()
+    harness = make_harness(admission=Admission(limits=Limits(statuses=2)))
+    answered = harness.connect()
     answered.send(status() + ping())
-    assert scene.connect().open
-    scene.settle()
+    assert harness.connect().open
+    harness.settle()
     assert answered.received
     for _ in range(2):
-        client = scene.connect()
+        client = harness.connect()
         client.send(status())
-        scene.settle()
+        harness.settle()
     assert client.closed
     assert client.received == b""
-    assert scene.outcomes["limited"] == 1
+    assert harness.outcomes["limited"] == 1
 
 
-def test_too_many_wakes_are_told_so(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(admission=Admission(limits=Limits(wakes=1)))
-    scene.player()
-    scene.server.status = Status.stopped
-    assert b"refusal rate Alex" in scene.player("Alex").received
-    assert scene.server.woken == ["Steve (203.0.113.7:40000)"]
+def test_too_many_wakes_are_told_so(make_harness: Callable[..., FrontendHarness]) -> None:
+    harness = make_harness(admission=Admission(limits=Limits(wakes=1)))
+    harness.player()
+    harness.server.status = Status.stopped
+    assert b"refusal rate Alex" in harness.player("Alex").received
+    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
 
 
 @pytest.mark.parametrize(
@@ -395,28 +401,30 @@ def test_too_many_wakes_are_told_so(make_scene: Callable[..., Scene]) -> None:
         (777, b'"translate":"multiplayer.disconnect.not_whitelisted"'),
     ],
 )
-def test_every_client_reads_it_in_words(make_scene: Callable[..., Scene], protocol: int, expected: bytes) -> None:
-    scene = make_scene(admission=Admission(Rules("whitelist")))
-    assert expected in scene.player(protocol=protocol).received
+def test_every_client_reads_it_in_words(
+    make_harness: Callable[..., FrontendHarness], protocol: int, expected: bytes
+) -> None:
+    harness = make_harness(admission=Admission(Rules("whitelist")))
+    assert expected in harness.player(protocol=protocol).received
 
 
-def test_so_does_a_client_of_before_1_7(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(admission=Admission(Rules("whitelist")))
-    client = scene.connect()
+def test_so_does_a_client_of_before_1_7(make_harness: Callable[..., FrontendHarness]) -> None:
+    harness = make_harness(admission=Admission(Rules("whitelist")))
+    client = harness.connect()
     name, host = "Steve".encode("utf-16-be"), "localhost".encode("utf-16-be")
     client.send(b"\x02\x4e\x00\x05" + name + b"\x00\x09" + host + (25565).to_bytes(4, "big"))
-    scene.settle()
+    harness.settle()
     text = "You are not white-listed on this server!".encode("utf-16-be")
     assert client.received == b"\xff" + (len(text) // 2).to_bytes(2, "big") + text
 
 
 def test_a_generic_client_that_may_not_wake_is_closed_without_what_others_are_sent(
-    make_scene: Callable[..., Scene],
+    make_harness: Callable[..., FrontendHarness],
 ) -> None:
-    scene = make_scene(generic=True, admission=Admission(Rules(deny=Names(["203.0.113.0/24"]))))
-    scene.server.fake = b"come again"
-    denied, welcome = scene.connect(), scene.connect(ELSEWHERE)
-    scene.settle()
+    harness = make_harness(generic=True, admission=Admission(Rules(deny=Names(["203.0.113.0/24"]))))
+    harness.server.fake = b"come again"
+    denied, welcome = harness.connect(), harness.connect(ELSEWHERE)
+    harness.settle()
     assert (denied.received, welcome.received) == (b"", b"come again")
     assert not denied.open
-    assert len(scene.server.woken) == 1
+    assert len(harness.server.wakes) == 1

@@ -37,7 +37,7 @@ class Names:
         self.receiver.resolutionComplete()
 
 
-class Scene:
+class FrontendHarness:
     """One attempt to connect."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
@@ -78,21 +78,21 @@ def connected(transport: Any) -> BackendConnection:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_an_address_is_connected_to_at_once_and_not_read(host: str) -> None:
-    scene = Scene(host)
-    assert scene.reactor.tcpClients[0][:2] == (host, 25575)
-    assert scene.names.receiver is None, "looking up an address would take a thread"
-    transport = scene.accept()
-    (backend,) = scene.results
+    harness = FrontendHarness(host)
+    assert harness.reactor.tcpClients[0][:2] == (host, 25575)
+    assert harness.names.receiver is None, "looking up an address would take a thread"
+    transport = harness.accept()
+    (backend,) = harness.results
     assert isinstance(backend, BackendConnection)
     assert transport.producerState == "paused"
 
 
 def test_a_name_is_looked_up() -> None:
-    scene = Scene("minecraft.internal")
-    scene.names.found("192.0.2.1")
-    assert scene.reactor.tcpClients[0][:2] == ("192.0.2.1", 25575)
-    scene.accept()
-    assert isinstance(scene.results[0], BackendConnection)
+    harness = FrontendHarness("minecraft.internal")
+    harness.names.found("192.0.2.1")
+    assert harness.reactor.tcpClients[0][:2] == ("192.0.2.1", 25575)
+    harness.accept()
+    assert isinstance(harness.results[0], BackendConnection)
 
 
 @pytest.mark.parametrize(
@@ -105,49 +105,49 @@ def test_a_name_is_looked_up() -> None:
     ],
 )
 def test_a_server_that_does_not_take_it(problem: Exception, said: str) -> None:
-    scene = Scene()
-    scene.refuse(problem)
-    message = scene.failed(BackendError)
+    harness = FrontendHarness()
+    harness.refuse(problem)
+    message = harness.failed(BackendError)
     assert message.startswith("127.0.0.1:25575: ")
     assert said in message
 
 
 def test_a_server_that_says_nothing_has_a_time() -> None:
-    scene = Scene()
-    assert scene.reactor.tcpClients[0][3] == CONNECT_TIMEOUT
+    harness = FrontendHarness()
+    assert harness.reactor.tcpClients[0][3] == CONNECT_TIMEOUT
 
 
 def test_a_name_that_there_is_not() -> None:
-    scene = Scene("nowhere.internal")
-    scene.names.found()
-    assert "no results for hostname lookup" in scene.failed(BackendError)
+    harness = FrontendHarness("nowhere.internal")
+    harness.names.found()
+    assert "no results for hostname lookup" in harness.failed(BackendError)
 
 
 def test_a_name_that_is_none() -> None:
-    scene = Scene("no name")
-    assert "invalid hostname" in scene.failed(BackendError)
+    harness = FrontendHarness("no name")
+    assert "invalid hostname" in harness.failed(BackendError)
 
 
 def test_no_descriptor_is_not_the_servers_fault() -> None:
-    scene = Scene()
-    scene.refuse(error.ConnectBindError(24, "Too many open files"))
-    assert "Too many open files" in scene.failed(RelayError)
+    harness = FrontendHarness()
+    harness.refuse(error.ConnectBindError(24, "Too many open files"))
+    assert "Too many open files" in harness.failed(RelayError)
 
 
 def test_given_up_while_connecting() -> None:
-    scene = Scene()
-    scene.connecting.cancel()
-    scene.failed(CancelledError)
-    assert scene.reactor.connectors[0].stoppedConnecting
-    assert scene.reactor.getDelayedCalls() == []
+    harness = FrontendHarness()
+    harness.connecting.cancel()
+    harness.failed(CancelledError)
+    assert harness.reactor.connectors[0].stoppedConnecting
+    assert harness.reactor.getDelayedCalls() == []
 
 
 def test_given_up_while_the_name_is_looked_up() -> None:
-    scene = Scene("minecraft.internal")
-    scene.connecting.cancel()
-    scene.failed(CancelledError)
-    scene.names.found("192.0.2.1")
-    assert scene.reactor.tcpClients == []
+    harness = FrontendHarness("minecraft.internal")
+    harness.connecting.cancel()
+    harness.failed(CancelledError)
+    harness.names.found("192.0.2.1")
+    assert harness.reactor.tcpClients == []
 
 
 def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,9 +157,9 @@ def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) ->
         "zeroscale.frontend.backend_connection._endpoint",
         lambda *_: type("Late", (), {"connect": lambda self, factory: late})(),
     )
-    scene = Scene()
-    scene.connecting.cancel()
-    scene.failed(CancelledError)
+    harness = FrontendHarness()
+    harness.connecting.cancel()
+    harness.failed(CancelledError)
     assert backend.transport.disconnected
 
 

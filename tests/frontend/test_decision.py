@@ -113,7 +113,7 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
 @pytest.mark.parametrize("status", Status)
 def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
     held_down = view(status, lockout="a backup")
-    assert decide(login(), held_down, HOLDING, NOW) == RefuseDecision(wakes=False, word="lockout")
+    assert decide(login(), held_down, HOLDING, NOW) == RefuseDecision(wakes=False, reason="lockout")
     assert not would_wake(held_down, NOW)
 
 
@@ -121,7 +121,7 @@ def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
 @pytest.mark.parametrize("lockout", [None, "a backup"])
 def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str | None) -> None:
     verdict = Refusal("banned", "in banned-players.json", "You are banned")
-    expected = RefuseDecision(wakes=False, word="banned", verdict=verdict)
+    expected = RefuseDecision(wakes=False, reason="banned", refusal=verdict)
     assert decide(login(), view(status, lockout=lockout), HOLDING, NOW, verdict) == expected
     assert decide(ClientRecognised(), view(status, NOW, lockout=lockout), ANSWERING, NOW, verdict) == expected
 

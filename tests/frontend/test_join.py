@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from frontend.harness import (
     Attempt,
+    FrontendHarness,
     Handover,
-    Scene,
     Transport,
     answer,
     logged,
@@ -31,128 +31,128 @@ from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_U
 from zeroscale.relay import Outcome
 from zeroscale.status import Status
 
-MakeScene = Callable[..., Scene]
+MakeHarness = Callable[..., FrontendHarness]
 
 ANSWERING = JoinPolicy(holds=True, hold_limit=300.0, wake_on_answer=True)
 KICKING = JoinPolicy(holds=False, hold_limit=300.0)
 
 
-def test_a_login_wakes_is_held_and_joined(scene: Scene) -> None:
-    client = scene.player()
-    assert scene.server.woken == ["Steve (203.0.113.7:40000)"]
-    assert len(scene.server.waiters) == 1
+def test_a_login_wakes_is_held_and_joined(harness: FrontendHarness) -> None:
+    client = harness.player()
+    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
+    assert len(harness.server.waiters) == 1
     assert client.received == b""
-    assert len(scene.context.pending_connections) == 0
-    scene.advance(3)
-    assert scene.attempts == []
-    scene.become(Status.running)
-    assert (scene.attempts[0].host, scene.attempts[0].port) == ("127.0.0.1", 25575)
-    backend = scene.accept()
-    (handover,) = scene.relays.handovers
+    assert len(harness.context.pending_connections) == 0
+    harness.advance(3)
+    assert harness.attempts == []
+    harness.set_status(Status.running)
+    assert (harness.attempts[0].host, harness.attempts[0].port) == ("127.0.0.1", 25575)
+    backend = harness.accept()
+    (handover,) = harness.relays.handovers
     assert (handover.client, handover.backend, handover.early) == (client, backend, login())
     assert not handover.client_finished
-    assert scene.timers == []
-    scene.advance(3600)
-    assert scene.server.players == 1
+    assert harness.timers == []
+    harness.advance(3600)
+    assert harness.server.players == 1
     handover.end()
-    scene.assert_over(client, "closed")
-    scene.assert_log("Steve (203.0.113.7:40000): closed after 3603.0 s (")
+    harness.assert_over(client, "closed")
+    harness.assert_log("Steve (203.0.113.7:40000): closed after 3603.0 s (")
 
 
-def test_a_transfer_is_a_login(scene: Scene) -> None:
-    client = scene.connect()
+def test_a_transfer_is_a_login(harness: FrontendHarness) -> None:
+    client = harness.connect()
     client.send(login(intent=3))
-    assert scene.server.woken == ["Steve (203.0.113.7:40000)"]
+    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
     client.vanish()
 
 
-def test_a_login_byte_by_byte(scene: Scene) -> None:
-    client = scene.connect()
+def test_a_login_byte_by_byte(harness: FrontendHarness) -> None:
+    client = harness.connect()
     for byte in login():
         client.send(bytes([byte]))
-    scene.become(Status.running)
-    scene.accept()
-    assert scene.relays.handovers[0].early == login()
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == login()
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_the_relays_word_is_the_outcome(scene: Scene, outcome: Outcome) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.accept()
-    scene.relays.handovers[0].end(outcome)
-    scene.assert_over(client, outcome.value)
+def test_the_relays_word_is_the_outcome(harness: FrontendHarness, outcome: Outcome) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.accept()
+    harness.relays.handovers[0].end(outcome)
+    harness.assert_over(client, outcome.value)
 
 
-def test_a_running_server_is_joined_at_once(scene: Scene) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.accept()
-    assert scene.server.woken == []
-    assert scene.server.players == 1
-    assert len(scene.context.pending_connections) == 0
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+def test_a_running_server_is_joined_at_once(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.accept()
+    assert harness.server.wakes == []
+    assert harness.server.players == 1
+    assert len(harness.context.pending_connections) == 0
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
 # The hold
 
 
-def test_a_held_client_is_kept_alive_for_as_long_as_it_takes(scene: Scene) -> None:
-    client = scene.player()
+def test_a_held_client_is_kept_alive_for_as_long_as_it_takes(harness: FrontendHarness) -> None:
+    client = harness.player()
     for count in range(1, 41):
-        scene.advance(KEEPALIVE_EVERY)
+        harness.advance(KEEPALIVE_EVERY)
         asked = requests(client.received)
         assert len(asked) == count == len(packets(client.received))
         client.send(answer(asked[-1]))
-    scene.become(Status.running)
-    scene.accept()
-    assert scene.relays.handovers[0].early == login(), "the answers are swallowed"
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == login(), "the answers are swallowed"
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
 @pytest.mark.parametrize("late", [0.0, DRAIN_TIMEOUT - 0.1])
-def test_a_stray_answer_is_waited_for(scene: Scene, late: float) -> None:
-    client = scene.player()
-    scene.advance(KEEPALIVE_EVERY)
-    scene.become(Status.running)
-    scene.advance(late)
-    assert scene.attempts == []
+def test_a_stray_answer_is_waited_for(harness: FrontendHarness, late: float) -> None:
+    client = harness.player()
+    harness.advance(KEEPALIVE_EVERY)
+    harness.set_status(Status.running)
+    harness.advance(late)
+    assert harness.attempts == []
     number = requests(client.received)[0]
     client.send(answer(number)[:2])
-    assert scene.attempts == []
+    assert harness.attempts == []
     client.send(answer(number)[2:])
-    scene.accept()
-    assert scene.relays.handovers[0].early == login()
-    scene.advance(100)
+    harness.accept()
+    assert harness.relays.handovers[0].early == login()
+    harness.advance(100)
     assert len(requests(client.received)) == 1
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
-def test_a_stray_answer_is_not_waited_for_for_ever(scene: Scene) -> None:
-    client = scene.player()
-    scene.advance(KEEPALIVE_EVERY)
-    scene.become(Status.running)
-    scene.advance(DRAIN_TIMEOUT + 0.1)
+def test_a_stray_answer_is_not_waited_for_for_ever(harness: FrontendHarness) -> None:
+    client = harness.player()
+    harness.advance(KEEPALIVE_EVERY)
+    harness.set_status(Status.running)
+    harness.advance(DRAIN_TIMEOUT + 0.1)
     assert client.reset
-    assert scene.attempts == []
-    scene.assert_over(client, "silent")
+    assert harness.attempts == []
+    harness.assert_over(client, "silent")
 
 
-def test_a_held_client_that_stops_answering_is_closed(scene: Scene) -> None:
-    client = scene.player()
-    scene.advance(KEEPALIVE_EVERY)
+def test_a_held_client_that_stops_answering_is_closed(harness: FrontendHarness) -> None:
+    client = harness.player()
+    harness.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[0]))
-    scene.advance(MOST_UNANSWERED * KEEPALIVE_EVERY + 0.1)
+    harness.advance(MOST_UNANSWERED * KEEPALIVE_EVERY + 0.1)
     assert not client.closed
-    scene.advance(KEEPALIVE_EVERY)
+    harness.advance(KEEPALIVE_EVERY)
     assert client.reset
     assert len(requests(client.received)) == 1 + MOST_UNANSWERED
-    scene.assert_over(client, "silent")
+    harness.assert_over(client, "silent")
 
 
 @pytest.mark.parametrize(
@@ -167,434 +167,436 @@ def test_a_held_client_that_stops_answering_is_closed(scene: Scene) -> None:
     ],
 )
 @pytest.mark.parametrize("ready", [True, False])
-def test_who_says_what_it_was_not_asked_is_closed(scene: Scene, strays: Callable[[int], bytes], ready: bool) -> None:
-    client = scene.player()
-    scene.advance(KEEPALIVE_EVERY)
+def test_who_says_what_it_was_not_asked_is_closed(
+    harness: FrontendHarness, strays: Callable[[int], bytes], ready: bool
+) -> None:
+    client = harness.player()
+    harness.advance(KEEPALIVE_EVERY)
     if ready:
-        scene.become(Status.running)
+        harness.set_status(Status.running)
     client.send(strays(requests(client.received)[0]))
     assert client.reading is False or client.dead()
-    assert scene.relays.handovers == []
-    scene.assert_over(client, "refused")
+    assert harness.relays.handovers == []
+    harness.assert_over(client, "refused")
 
 
 @pytest.mark.parametrize("said", [b"\x00", packet(0x10, bytes(20)), b"\x01"])
-def test_more_than_a_login_wakes_nothing(scene: Scene, said: bytes) -> None:
-    client = scene.connect()
+def test_more_than_a_login_wakes_nothing(harness: FrontendHarness, said: bytes) -> None:
+    client = harness.connect()
     client.send(login() + said)
-    assert scene.server.woken == []
-    scene.assert_over(client, "refused")
+    assert harness.server.wakes == []
+    harness.assert_over(client, "refused")
 
 
-def test_more_than_a_login_is_refused_while_it_is_held(scene: Scene) -> None:
-    client = scene.player()
+def test_more_than_a_login_is_refused_while_it_is_held(harness: FrontendHarness) -> None:
+    client = harness.player()
     client.send(b"\x00")
-    assert len(scene.server.woken) == 1
-    scene.assert_over(client, "refused")
+    assert len(harness.server.wakes) == 1
+    harness.assert_over(client, "refused")
 
 
-def test_more_than_a_login_goes_to_a_server_that_runs(scene: Scene) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
+def test_more_than_a_login_goes_to_a_server_that_runs(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
     client.send(packet(0x10, bytes(20)))
-    scene.accept()
-    assert scene.relays.handovers[0].early == login() + packet(0x10, bytes(20))
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.accept()
+    assert harness.relays.handovers[0].early == login() + packet(0x10, bytes(20))
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-def test_a_player_who_gives_up_is_noticed_at_once_and_the_server_starts_on(scene: Scene, how: str) -> None:
-    client = scene.player()
-    scene.advance(10)
+def test_a_player_who_gives_up_is_noticed_at_once_and_the_server_starts_on(harness: FrontendHarness, how: str) -> None:
+    client = harness.player()
+    harness.advance(10)
     getattr(client, how)()
-    assert scene.server.waiters == []
-    scene.assert_over(client, "left")
-    assert scene.server.status is Status.starting
-    scene.become(Status.running)
-    assert scene.server.visits == []
+    assert harness.server.waiters == []
+    harness.assert_over(client, "left")
+    assert harness.server.status is Status.starting
+    harness.set_status(Status.running)
+    assert harness.server.sessions == []
 
 
-def test_a_player_who_gives_up_and_does_not_read_is_let_go_at_once_too(scene: Scene) -> None:
-    client = scene.player()
+def test_a_player_who_gives_up_and_does_not_read_is_let_go_at_once_too(harness: FrontendHarness) -> None:
+    client = harness.player()
     client.blocked = True
-    scene.advance(KEEPALIVE_EVERY)
+    harness.advance(KEEPALIVE_EVERY)
     client.finish()
-    assert scene.server.waiters == []
-    scene.become(Status.running)
-    assert scene.attempts == []
-    scene.advance(10)
-    scene.assert_over(client, "left")
+    assert harness.server.waiters == []
+    harness.set_status(Status.running)
+    assert harness.attempts == []
+    harness.advance(10)
+    harness.assert_over(client, "left")
 
 
 @pytest.mark.parametrize(("protocol", "patience"), [(5, 17.0), (47, 27.0), (340, 27.0), (393, 300.0), (769, 300.0)])
-def test_how_long_a_client_is_held(scene: Scene, protocol: int, patience: float) -> None:
-    client = scene.player(protocol=protocol)
-    while scene.reactor.seconds() < patience - 1:
+def test_how_long_a_client_is_held(harness: FrontendHarness, protocol: int, patience: float) -> None:
+    client = harness.player(protocol=protocol)
+    while harness.reactor.seconds() < patience - 1:
         before = len(client.received)
-        scene.advance(1)
+        harness.advance(1)
         for number in requests(client.received[before:]):
             client.send(answer(number))
     assert client.open
-    scene.advance(1)
+    harness.advance(1)
     assert b"too long starting Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held-too-long")
-    assert scene.server.status is Status.starting
+    harness.assert_over(client, "held-too-long")
+    assert harness.server.status is Status.starting
 
 
-def test_the_operators_limit(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=JoinPolicy(holds=True, hold_limit=0.0))
-    client = scene.player()
-    assert scene.server.woken
+def test_the_operators_limit(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=JoinPolicy(holds=True, hold_limit=0.0))
+    client = harness.player()
+    assert harness.server.wakes
     assert b"too long starting Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held-too-long")
+    harness.assert_over(client, "held-too-long")
 
 
-def test_an_older_client_is_held_in_silence(scene: Scene) -> None:
-    client = scene.player(protocol=340)
-    scene.advance(26)
+def test_an_older_client_is_held_in_silence(harness: FrontendHarness) -> None:
+    client = harness.player(protocol=340)
+    harness.advance(26)
     assert client.received == b""
-    scene.become(Status.running)
-    scene.accept()
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.set_status(Status.running)
+    harness.accept()
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
-def test_an_older_client_may_be_sent_empty_frames(make_scene: MakeScene) -> None:
-    scene = make_scene(legacy_hold=True)
-    client = scene.player(protocol=340)
-    scene.advance(290)
+def test_an_older_client_may_be_sent_empty_frames(make_harness: MakeHarness) -> None:
+    harness = make_harness(legacy_hold=True)
+    client = harness.player(protocol=340)
+    harness.advance(290)
     assert client.received == bytes(int(290 // KEEPALIVE_EVERY))
     client.vanish()
-    scene.assert_over(client, "left")
+    harness.assert_over(client, "left")
 
 
-def test_many_are_joined_in_the_order_in_which_they_came(scene: Scene) -> None:
+def test_many_are_joined_in_the_order_in_which_they_came(harness: FrontendHarness) -> None:
     names = [f"player{number}" for number in range(20)]
     for name in names:
-        scene.player(name)
-    assert scene.server.view.waiting == 20
-    scene.become(Status.running)
-    for attempt in list(scene.attempts):
+        harness.player(name)
+    assert harness.server.view.waiting == 20
+    harness.set_status(Status.running)
+    for attempt in list(harness.attempts):
         attempt.accept()
-    assert [handover.early for handover in scene.relays.handovers] == [login(name) for name in names]
-    assert scene.server.players == 20
-    for handover in scene.relays.handovers:
+    assert [handover.early for handover in harness.relays.handovers] == [login(name) for name in names]
+    assert harness.server.players == 20
+    for handover in harness.relays.handovers:
         handover.end()
-    scene.settle()
-    assert scene.outcomes == {"closed": 20}
-    scene.assert_nothing_left()
+    harness.settle()
+    assert harness.outcomes == {"closed": 20}
+    harness.assert_nothing_left()
 
 
-def test_too_many_of_one_address_wait_already(make_scene: MakeScene) -> None:
-    scene = make_scene(per_address=2)
-    waiting = [scene.player(), scene.player()]
-    woken = len(scene.server.woken)
-    late = scene.player()
+def test_too_many_of_one_address_wait_already(make_harness: MakeHarness) -> None:
+    harness = make_harness(per_address=2)
+    waiting = [harness.player(), harness.player()]
+    wakes = len(harness.server.wakes)
+    late = harness.player()
     assert b"too many players" in late.received
-    assert len(scene.server.woken) == woken
-    assert scene.outcomes == {"kicked": 1}
-    elsewhere = scene.player(host="203.0.113.8")
+    assert len(harness.server.wakes) == wakes
+    assert harness.outcomes == {"kicked": 1}
+    elsewhere = harness.player(host="203.0.113.8")
     assert elsewhere.received == b""
     waiting[0].finish()
-    assert scene.player().received == b"", "there is room again"
+    assert harness.player().received == b"", "there is room again"
 
 
 def test_who_sits_behind_a_tunnel_has_no_bound_of_its_own_and_all_have_one(
-    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context, "MOST_HELD", 3)
-    scene = make_scene(per_address=1)
-    waiting = [scene.player(host="127.0.0.1") for _ in range(3)]
+    harness = make_harness(per_address=1)
+    waiting = [harness.player(host="127.0.0.1") for _ in range(3)]
     assert [client.received for client in waiting] == [b"", b"", b""]
-    assert b"too many players" in scene.player(host="203.0.113.8").received
+    assert b"too many players" in harness.player(host="203.0.113.8").received
 
 
 # Waking once answered
 
 
 @pytest.fixture
-def answering(make_scene: MakeScene) -> Scene:
-    return make_scene(policy=ANSWERING)
+def answering(make_harness: MakeHarness) -> FrontendHarness:
+    return make_harness(policy=ANSWERING)
 
 
 @pytest.mark.parametrize("state", [Status.stopped, Status.paused, Status.failed])
-def test_it_wakes_only_once_the_client_has_answered(answering: Scene, state: Status) -> None:
+def test_it_wakes_only_once_the_client_has_answered(answering: FrontendHarness, state: Status) -> None:
     answering.server.status = state
     answering.server.retry_at = 0.0
     client = answering.player()
     (number,) = requests(client.received)
     answering.advance(1)
-    assert answering.server.woken == []
+    assert answering.server.wakes == []
     assert len(answering.context.pending_connections) == 1, "it has not shown yet that it is a player"
     client.send(answer(number))
-    assert answering.server.woken == ["Steve (203.0.113.7:40000)"]
+    assert answering.server.wakes == ["Steve (203.0.113.7:40000)"]
     assert len(answering.context.pending_connections) == 0
     answering.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[-1]))
-    assert len(answering.server.woken) == 1
-    answering.become(Status.running)
+    assert len(answering.server.wakes) == 1
+    answering.set_status(Status.running)
     answering.accept()
     answering.relays.handovers[0].end()
     answering.assert_over(client, "closed")
 
 
-def test_a_scanner_never_answers(answering: Scene) -> None:
+def test_a_scanner_never_answers(answering: FrontendHarness) -> None:
     client = answering.player()
     answering.advance((MOST_UNANSWERED + 1) * KEEPALIVE_EVERY)
-    assert answering.server.woken == []
+    assert answering.server.wakes == []
     answering.assert_over(client, "silent")
 
 
-def test_a_scanner_makes_room_for_a_player(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=ANSWERING, per_address=1)
-    scanner, player = scene.player(), scene.player("Alex")
-    scene.settle()
+def test_a_scanner_makes_room_for_a_player(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=ANSWERING, per_address=1)
+    scanner, player = harness.player(), harness.player("Alex")
+    harness.settle()
     assert scanner.closed and not player.closed
     player.vanish()
-    assert scene.outcomes == {"crowded-out": 1, "left": 1}
-    scene.assert_nothing_left()
+    assert harness.outcomes == {"crowded-out": 1, "left": 1}
+    harness.assert_nothing_left()
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-def test_a_scanner_that_leaves(answering: Scene, how: str) -> None:
+def test_a_scanner_that_leaves(answering: FrontendHarness, how: str) -> None:
     client = answering.player()
     getattr(client, how)()
-    assert answering.server.woken == []
+    assert answering.server.wakes == []
     answering.assert_over(client, "left")
 
 
 @pytest.mark.parametrize("legacy_hold", [True, False])
-def test_a_client_that_cannot_be_asked_wakes_at_once(make_scene: MakeScene, legacy_hold: bool) -> None:
-    scene = make_scene(policy=ANSWERING, legacy_hold=legacy_hold)
-    client = scene.player(protocol=47)
-    assert len(scene.server.woken) == 1
+def test_a_client_that_cannot_be_asked_wakes_at_once(make_harness: MakeHarness, legacy_hold: bool) -> None:
+    harness = make_harness(policy=ANSWERING, legacy_hold=legacy_hold)
+    client = harness.player(protocol=47)
+    assert len(harness.server.wakes) == 1
     client.vanish()
-    scene.assert_over(client, "left")
+    harness.assert_over(client, "left")
 
 
-def test_who_is_not_held_is_told_once_it_has_answered(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=JoinPolicy(holds=False, hold_limit=300.0, wake_on_answer=True))
-    client = scene.player()
+def test_who_is_not_held_is_told_once_it_has_answered(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=JoinPolicy(holds=False, hold_limit=300.0, wake_on_answer=True))
+    client = harness.player()
     (number,) = requests(client.received)
-    assert scene.server.woken == [] and client.open
+    assert harness.server.wakes == [] and client.open
     client.send(answer(number))
-    scene.settle()
+    harness.settle()
     assert b"kick stopped Steve" in client.received
-    assert len(scene.server.woken) == 1
+    assert len(harness.server.wakes) == 1
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
 # Kicked why not
 
 
-def test_join_kick(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=KICKING)
-    client = scene.player()
+def test_join_kick(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=KICKING)
+    client = harness.player()
     assert packets(client.received) == [(0, b'\x1d{"text":"kick stopped Steve"}')]
-    assert len(scene.server.woken) == 1
+    assert len(harness.server.wakes) == 1
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
-def test_a_server_that_may_not_be_started_again_yet(scene: Scene) -> None:
-    scene.server.status = Status.failed
-    scene.server.retry_at = 60.0
-    client = scene.player()
+def test_a_server_that_may_not_be_started_again_yet(harness: FrontendHarness) -> None:
+    harness.server.status = Status.failed
+    harness.server.retry_at = 60.0
+    client = harness.player()
     assert b"kick failed Steve" in client.received
-    assert scene.server.woken == []
+    assert harness.server.wakes == []
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
-def test_those_who_wait_are_told_at_once_that_it_failed(scene: Scene) -> None:
-    client = scene.player()
-    scene.advance(5)
-    scene.become(Status.failed)
-    assert b"kick failed Steve" in client.received
-    client.finish()
-    scene.assert_over(client, "kicked")
-    assert "(it ended while it started)" in scene.lines[0]
-
-
-def test_a_server_that_fails_to_be_woken(scene: Scene) -> None:
-    scene.server.wakes_to = Status.failed
-    client = scene.player()
+def test_those_who_wait_are_told_at_once_that_it_failed(harness: FrontendHarness) -> None:
+    client = harness.player()
+    harness.advance(5)
+    harness.set_status(Status.failed)
     assert b"kick failed Steve" in client.received
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
+    assert "(it ended while it started)" in harness.lines[0]
 
 
-def test_those_who_wait_are_told_of_our_own_end(scene: Scene) -> None:
-    client = scene.player()
-    scene.server.refuse("the proxy is shutting down")
-    scene.settle()
+def test_a_server_that_fails_to_be_woken(harness: FrontendHarness) -> None:
+    harness.server.wakes_to = Status.failed
+    client = harness.player()
+    assert b"kick failed Steve" in client.received
+    client.finish()
+    harness.assert_over(client, "kicked")
+
+
+def test_those_who_wait_are_told_of_our_own_end(harness: FrontendHarness) -> None:
+    client = harness.player()
+    harness.server.refuse("the proxy is shutting down")
+    harness.settle()
     assert b"Sorry: the proxy is shutting down." in client.received
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
-def test_who_comes_at_our_own_end_is_told(scene: Scene) -> None:
-    scene.server.status = Status.running
-    scene.server.closing = True
-    client = scene.player()
+def test_who_comes_at_our_own_end_is_told(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    harness.server.closing = True
+    client = harness.player()
     assert b"Sorry: the proxy is shutting down." in client.received
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
-def test_a_server_that_does_not_stop(scene: Scene) -> None:
-    scene.server.status = Status.stopping
-    scene.server.stop_timed_out = True
-    client = scene.player()
+def test_a_server_that_does_not_stop(harness: FrontendHarness) -> None:
+    harness.server.status = Status.stopping
+    harness.server.stop_timed_out = True
+    client = harness.player()
     assert b"kick stopping Steve" in client.received
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
 # Connecting
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_refused_connection_is_tried_again(scene: Scene, held: bool) -> None:
-    scene.server.status = Status.stopped if held else Status.running
-    client = scene.player()
-    scene.become(Status.running)
+def test_a_refused_connection_is_tried_again(harness: FrontendHarness, held: bool) -> None:
+    harness.server.status = Status.stopped if held else Status.running
+    client = harness.player()
+    harness.set_status(Status.running)
     for _ in range(CONNECT_ATTEMPTS - 1):
-        scene.refuse()
-        assert scene.server.players == 0, "nobody who cannot get in keeps it up"
-        scene.advance(RECONNECT_AFTER)
-    scene.accept()
-    assert len(scene.server.complaints) == CONNECT_ATTEMPTS - 1
-    assert scene.server.players == 1
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+        harness.refuse()
+        assert harness.server.players == 0, "nobody who cannot get in keeps it up"
+        harness.advance(RECONNECT_AFTER)
+    harness.accept()
+    assert len(harness.server.failures) == CONNECT_ATTEMPTS - 1
+    assert harness.server.players == 1
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
-def test_a_server_that_refuses_every_time(scene: Scene) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
+def test_a_server_that_refuses_every_time(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
     for _ in range(CONNECT_ATTEMPTS):
-        scene.refuse()
-        scene.advance(RECONNECT_AFTER)
+        harness.refuse()
+        harness.advance(RECONNECT_AFTER)
     assert b"kick running Steve" in client.received
     client.finish()
-    scene.assert_over(client, "kicked")
-    assert "the server does not take connections" in scene.lines[0]
+    harness.assert_over(client, "kicked")
+    assert "the server does not take connections" in harness.lines[0]
 
 
-def test_a_server_that_is_found_to_have_stopped_is_woken(scene: Scene) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.refuse()
-    scene.become(Status.stopped)
-    scene.advance(RECONNECT_AFTER)
-    assert len(scene.server.woken) == 1
-    scene.advance(KEEPALIVE_EVERY)
+def test_a_server_that_is_found_to_have_stopped_is_woken(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.refuse()
+    harness.set_status(Status.stopped)
+    harness.advance(RECONNECT_AFTER)
+    assert len(harness.server.wakes) == 1
+    harness.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[0]))
-    scene.become(Status.running)
-    scene.accept()
-    assert scene.relays.handovers[0].early == login()
-    scene.relays.handovers[0].end()
-    scene.assert_over(client, "closed")
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == login()
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
 
 
-def test_a_held_client_may_be_held_again_within_its_limit(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=JoinPolicy(holds=True, hold_limit=20.0))
-    client = scene.player(protocol=340)
-    scene.advance(15)
-    scene.become(Status.running)
-    scene.refuse()
-    scene.become(Status.stopping)
-    scene.advance(4.9)
+def test_a_held_client_may_be_held_again_within_its_limit(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=JoinPolicy(holds=True, hold_limit=20.0))
+    client = harness.player(protocol=340)
+    harness.advance(15)
+    harness.set_status(Status.running)
+    harness.refuse()
+    harness.set_status(Status.stopping)
+    harness.advance(4.9)
     assert client.open
-    scene.advance(0.2)
+    harness.advance(0.2)
     assert b"too long stopping Steve" in client.received
     client.finish()
-    scene.assert_over(client, "held-too-long")
+    harness.assert_over(client, "held-too-long")
 
 
-def test_a_server_that_is_found_to_have_failed(make_scene: MakeScene) -> None:
-    scene = make_scene(policy=KICKING)
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.refuse()
-    scene.become(Status.stopped)
-    scene.advance(RECONNECT_AFTER)
+def test_a_server_that_is_found_to_have_failed(make_harness: MakeHarness) -> None:
+    harness = make_harness(policy=KICKING)
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.refuse()
+    harness.set_status(Status.stopped)
+    harness.advance(RECONNECT_AFTER)
     assert b"kick stopped Steve" in client.received
-    assert len(scene.server.woken) == 1
+    assert len(harness.server.wakes) == 1
     client.finish()
-    scene.assert_over(client, "kicked")
+    harness.assert_over(client, "kicked")
 
 
-def test_we_have_no_descriptor_for_the_connection(scene: Scene) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.attempts[0].refuse(error.ConnectBindError(24, "Too many open files"))
-    scene.settle()
+def test_we_have_no_descriptor_for_the_connection(harness: FrontendHarness) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.attempts[0].refuse(error.ConnectBindError(24, "Too many open files"))
+    harness.settle()
     assert b"Sorry: this proxy is full." in client.received
-    assert scene.server.complaints == [], "the server is not to blame"
+    assert harness.server.failures == [], "the server is not to blame"
     client.finish()
-    scene.assert_over(client, "full")
+    harness.assert_over(client, "full")
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
 @pytest.mark.parametrize("held", [True, False])
-def test_a_player_who_leaves_while_the_server_is_connected_to(scene: Scene, how: str, held: bool) -> None:
-    scene.server.status = Status.stopped if held else Status.running
-    client = scene.player()
-    scene.become(Status.running)
-    assert scene.server.players == 1
+def test_a_player_who_leaves_while_the_server_is_connected_to(harness: FrontendHarness, how: str, held: bool) -> None:
+    harness.server.status = Status.stopped if held else Status.running
+    client = harness.player()
+    harness.set_status(Status.running)
+    assert harness.server.players == 1
     getattr(client, how)()
-    assert scene.attempts[0].cancelled
-    scene.assert_over(client, "left")
+    assert harness.attempts[0].cancelled
+    harness.assert_over(client, "left")
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-def test_a_player_who_leaves_before_the_next_attempt(scene: Scene, how: str) -> None:
-    scene.server.status = Status.running
-    client = scene.player()
-    scene.refuse()
+def test_a_player_who_leaves_before_the_next_attempt(harness: FrontendHarness, how: str) -> None:
+    harness.server.status = Status.running
+    client = harness.player()
+    harness.refuse()
     getattr(client, how)()
-    scene.assert_over(client, "left")
+    harness.assert_over(client, "left")
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-def test_a_player_who_leaves_while_it_is_drained(scene: Scene, how: str) -> None:
-    client = scene.player()
-    scene.advance(KEEPALIVE_EVERY)
-    scene.become(Status.running)
-    assert scene.server.players == 1
+def test_a_player_who_leaves_while_it_is_drained(harness: FrontendHarness, how: str) -> None:
+    client = harness.player()
+    harness.advance(KEEPALIVE_EVERY)
+    harness.set_status(Status.running)
+    assert harness.server.players == 1
     getattr(client, how)()
-    scene.assert_over(client, "left")
+    harness.assert_over(client, "left")
 
 
 # The hand-over
 
 
 @pytest.fixture
-def flushing(scene: Scene) -> Scene:
-    scene.server.status = Status.running
-    scene.relays.at_once = False
-    return scene
+def flushing(harness: FrontendHarness) -> FrontendHarness:
+    harness.server.status = Status.running
+    harness.relays.at_once = False
+    return harness
 
 
-def test_a_player_who_is_lost_while_its_connection_is_flushed(flushing: Scene) -> None:
+def test_a_player_who_is_lost_while_its_connection_is_flushed(flushing: FrontendHarness) -> None:
     client = flushing.player()
     flushing.accept()
     flushing.relays.handovers[0].lose_client()
     flushing.assert_over(client, "left")
 
 
-def test_a_server_that_is_lost_meanwhile_is_tried_again(flushing: Scene) -> None:
+def test_a_server_that_is_lost_meanwhile_is_tried_again(flushing: FrontendHarness) -> None:
     client = flushing.player()
     flushing.accept()
     flushing.relays.handovers[0].lose_backend()
     flushing.settle()
-    assert flushing.server.complaints == ["it closed the connection at once"]
+    assert flushing.server.failures == ["it closed the connection at once"]
     assert client.reading, "a player who leaves now must be noticed"
     flushing.advance(RECONNECT_AFTER)
     flushing.accept()
@@ -602,7 +604,7 @@ def test_a_server_that_is_lost_meanwhile_is_tried_again(flushing: Scene) -> None
     flushing.assert_over(client, "closed")
 
 
-def test_the_proxy_is_full(flushing: Scene) -> None:
+def test_the_proxy_is_full(flushing: FrontendHarness) -> None:
     client = flushing.player()
     backend = flushing.accept()
     flushing.relays.handovers[0].refuse()
@@ -628,8 +630,8 @@ step = st.one_of(
     ),
     st.tuples(st.just("answer"), which, st.sampled_from([1, 1, 2])),
     st.tuples(st.sampled_from(["finish", "vanish", "block", "unblock"]), which),
-    st.tuples(st.just("become"), st.sampled_from(Status)),
-    st.tuples(st.just("become"), st.just(Status.running)),
+    st.tuples(st.just("set_status"), st.sampled_from(Status)),
+    st.tuples(st.just("set_status"), st.just(Status.running)),
     st.tuples(st.sampled_from(["accept", "accept", "refuse"]), which),
     st.tuples(st.sampled_from(["flushed", "flushed", "full", "lose_client", "lose_backend", "end"]), which),
     st.tuples(st.just("advance"), st.sampled_from([0.0, 0.5, 5.0, 7.0, 7.0, 30.0, 400.0])),
@@ -640,39 +642,39 @@ step = st.one_of(
 class Storm:
     """Does one thing after another to clients, server and relay, wherever it can be done."""
 
-    def __init__(self, scene: Scene, said: list[bytes]) -> None:
-        self.scene = scene
-        scene.relays.at_once = False
+    def __init__(self, harness: FrontendHarness, said: list[bytes]) -> None:
+        self.harness = harness
+        harness.relays.at_once = False
         for data in said:
-            scene.connect().send(data)
+            harness.connect().send(data)
 
     def do(self, what: str, *arguments: object) -> None:
         getattr(self, what)(*arguments)
-        self.scene.settle()
+        self.harness.settle()
         self.holds()
 
     def holds(self) -> None:
         """What is true at any time."""
-        scene = self.scene
-        clients = [client.protocol for client in scene.clients]
-        assert sum(scene.outcomes.values()) == sum(client._outcome is not None for client in clients)
-        assert scene.server.players <= sum(not client.closed for client in scene.clients)
-        assert len(scene.server.waiters) <= sum(not client.closed for client in scene.clients)
-        assert not any("fault" in line for line in scene.lines), scene.lines
+        harness = self.harness
+        clients = [client.protocol for client in harness.clients]
+        assert sum(harness.outcomes.values()) == sum(client._outcome is not None for client in clients)
+        assert harness.server.players <= sum(not client.closed for client in harness.clients)
+        assert len(harness.server.waiters) <= sum(not client.closed for client in harness.clients)
+        assert not any("fault" in line for line in harness.lines), harness.lines
 
     def connect(self) -> None:
-        if len(self.scene.clients) < 4:
-            self.scene.connect()
+        if len(self.harness.clients) < 4:
+            self.harness.connect()
 
     def client(self, index: int) -> Transport:
-        return self.scene.clients[index % len(self.scene.clients)]
+        return self.harness.clients[index % len(self.harness.clients)]
 
     def attempts(self, index: int) -> list[Attempt]:
-        found = [attempt for attempt in self.scene.attempts if attempt.open]
+        found = [attempt for attempt in self.harness.attempts if attempt.open]
         return [found[index % len(found)]] if found else []
 
     def handovers(self, index: int, *, flushing: bool) -> list[Handover]:
-        found = [handover for handover in self.scene.relays.live if handover.flushing.called != flushing]
+        found = [handover for handover in self.harness.relays.live if handover.flushing.called != flushing]
         return [found[index % len(found)]] if found else []
 
     def send(self, index: int, data: bytes) -> None:
@@ -696,8 +698,8 @@ class Storm:
     def unblock(self, index: int) -> None:
         self.client(index).unblock()
 
-    def become(self, state: Status) -> None:
-        self.scene.server.become(state)
+    def set_status(self, state: Status) -> None:
+        self.harness.server.set_status(state)
 
     def accept(self, index: int) -> None:
         for attempt in self.attempts(index):
@@ -728,20 +730,20 @@ class Storm:
             handover.end(Outcome.client_reset if index % 2 else Outcome.closed)
 
     def advance(self, seconds: float) -> None:
-        self.scene.advance(seconds)
+        self.harness.advance(seconds)
 
     def calm(self) -> None:
         """Everybody leaves; the relay ends what it has."""
-        for client in self.scene.clients:
+        for client in self.harness.clients:
             client.vanish()
-        for handover in self.scene.relays.live:
+        for handover in self.harness.relays.live:
             handover.end(Outcome.aborted)
-        self.scene.settle()
-        assert all(client.closed for client in self.scene.clients)
-        assert sum(self.scene.outcomes.values()) == len(self.scene.clients)
-        told = [line for line in self.scene.lines if " after " in line]
-        assert len(told) == len(self.scene.clients)
-        self.scene.assert_nothing_left()
+        self.harness.settle()
+        assert all(client.closed for client in self.harness.clients)
+        assert sum(self.harness.outcomes.values()) == len(self.harness.clients)
+        told = [line for line in self.harness.lines if " after " in line]
+        assert len(told) == len(self.harness.clients)
+        self.harness.assert_nothing_left()
 
 
 @pytest.mark.slow
@@ -765,10 +767,10 @@ def test_whatever_happens_nothing_stays_behind(
     per_address: int,
 ) -> None:
     policy = JoinPolicy(holds=holds, hold_limit=40.0, wake_on_answer=wake_on_answer)
-    scene = Scene(generic=generic, policy=policy, per_address=per_address)
-    scene.server.status = state
-    with logged(scene.lines):
-        storm = Storm(scene, said)
+    harness = FrontendHarness(generic=generic, policy=policy, per_address=per_address)
+    harness.server.status = state
+    with logged(harness.lines):
+        storm = Storm(harness, said)
         for what, *arguments in steps:
             storm.do(what, *arguments)
         storm.calm()

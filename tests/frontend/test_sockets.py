@@ -99,7 +99,7 @@ class Peer:
         return self.received
 
 
-class Scene:
+class FrontendHarness:
     """A front that listens, and the real server's port."""
 
     def __init__(self, backend: socket.socket, *, generic: bool) -> None:
@@ -173,114 +173,114 @@ class _Recording(ConnectionFactory):
 
 
 @asynccontextmanager
-async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = False) -> AsyncIterator[Scene]:
+async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = False) -> AsyncIterator[FrontendHarness]:
     """A front that listens; at the end nothing of it is left in the reactor."""
     before = {*reactor.getReaders(), *reactor.getWriters()}
     with ExitStack() as stack:
-        scene = Scene(stack.enter_context(socket.create_server(("127.0.0.1", 0))), generic=generic)
-        stack.enter_context(logged(scene.lines))
-        scene.relays.start()
+        harness = FrontendHarness(stack.enter_context(socket.create_server(("127.0.0.1", 0))), generic=generic)
+        stack.enter_context(logged(harness.lines))
+        harness.relays.start()
         try:
-            await scene.listen(where)
-            yield scene
+            await harness.listen(where)
+            yield harness
         finally:
-            for port in scene.ports:
+            for port in harness.ports:
                 await port.stopListening()
-            for peer in scene.peers:
+            for peer in harness.peers:
                 peer.socket.close()
-            await until(lambda: all(client._lost for client in scene.clients))
-            await scene.relays.stop(0)
+            await until(lambda: all(client._lost for client in harness.clients))
+            await harness.relays.stop(0)
     left = {*reactor.getReaders(), *reactor.getWriters()} - before
     assert left == set()
-    assert not [line for line in scene.lines if "fault" in line]
+    assert not [line for line in harness.lines if "fault" in line]
 
 
 @pytest_twisted.ensureDeferred
 async def test_status_and_ping() -> None:
-    async with front() as scene:
-        peer = scene.connect()
+    async with front() as harness:
+        peer = harness.connect()
         await peer.send(status() + ping())
         assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
-        await scene.over("status")
+        await harness.over("status")
 
 
 @pytest_twisted.ensureDeferred
 async def test_who_was_told_our_last_word_is_gone_as_soon_as_it_closes() -> None:
-    async with front() as scene:
-        scene.server.status = Status.failed
-        peer = scene.connect()
+    async with front() as harness:
+        harness.server.status = Status.failed
+        peer = harness.connect()
         await peer.send(login())
         assert b"kick failed Steve" in await peer.receive_all()
-        assert not scene.clients[0]._lost, "we have said our last word, and it has not"
+        assert not harness.clients[0]._lost, "we have said our last word, and it has not"
         begun = reactor.seconds()
         peer.socket.close()
-        await scene.over("kicked")
+        await harness.over("kicked")
         assert reactor.seconds() - begun < LINGER / 2
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_kick_arrives_though_the_client_sends_on() -> None:
-    async with front() as scene:
-        scene.server.status = Status.failed
+    async with front() as harness:
+        harness.server.status = Status.failed
         for count in range(1, 11):
-            peer = scene.connect()
+            peer = harness.connect()
             await peer.send(login())
-            await until(lambda: scene.outcomes.total() == count)  # noqa: B023  # awaited at once
+            await until(lambda: harness.outcomes.total() == count)  # noqa: B023  # awaited at once
             for _ in range(5):
                 peer.push(b"x" * 200_000)
                 await deferLater(reactor, 0)
             assert packets(await peer.receive_all()) == [(0, b'\x1c{"text":"kick failed Steve"}')]
             peer.socket.close()
-        await scene.over("kicked")
+        await harness.over("kicked")
 
 
 @pytest.mark.parametrize("how", ["finish", "close", "reset"])
 @pytest_twisted.ensureDeferred
 async def test_a_player_who_gives_up_is_noticed_at_once(how: str) -> None:
-    async with front() as scene:
-        peer = scene.connect()
+    async with front() as harness:
+        peer = harness.connect()
         await peer.send(login())
-        await until(lambda: scene.server.waiters)
+        await until(lambda: harness.server.waiters)
         if how == "finish":
             peer.finish()
         else:
             if how == "reset":
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.socket.close()
-        await scene.over("left")
-        assert scene.server.status is Status.starting
+        await harness.over("left")
+        assert harness.server.status is Status.starting
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_player_who_gives_up_while_the_server_is_connected_to_leaves_nothing() -> None:
-    async with front() as scene:
+    async with front() as harness:
         # A full backlog takes no more: the attempt stays open.
-        scene.backend.listen(0)
-        filling = [scene.add(socket.socket()) for _ in range(3)]
+        harness.backend.listen(0)
+        filling = [harness.add(socket.socket()) for _ in range(3)]
         for peer in filling:
-            peer.socket.connect_ex(scene.backend.getsockname())
-        scene.server.status = Status.running
-        peer = scene.connect()
+            peer.socket.connect_ex(harness.backend.getsockname())
+        harness.server.status = Status.running
+        peer = harness.connect()
         await peer.send(login())
-        await until(lambda: scene.server.players)
+        await until(lambda: harness.server.players)
         peer.socket.close()
-        await scene.over("left")
+        await harness.over("left")
 
 
 @pytest_twisted.ensureDeferred
 async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold, "KEEPALIVE_EVERY", 0.01)
     monkeypatch.setattr(hold, "MOST_UNANSWERED", 1000)
-    async with front() as scene:
-        peer = scene.connect()
+    async with front() as harness:
+        peer = harness.connect()
         await peer.send(login())
         await peer.receive(lambda: len(requests(peer.received)) >= 2)
         monkeypatch.setattr(hold, "KEEPALIVE_EVERY", 60.0)
-        scene.server.become(Status.running)
-        await peer.receive(lambda: len(requests(peer.received)) == scene.clients[0].conversation.unanswered)
+        harness.server.set_status(Status.running)
+        await peer.receive(lambda: len(requests(peer.received)) == harness.clients[0].conversation.unanswered)
         for number in requests(peer.received):
             await peer.send(answer(number))
-        backend = await scene.accept()
+        backend = await harness.accept()
         await backend.receive(lambda: len(backend.received) >= len(login()))
         assert backend.received == login()
         before = peer.received
@@ -292,39 +292,39 @@ async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: 
         assert (await peer.receive_all()).endswith(b"Encryption Request")
         peer.finish()
         assert await backend.receive_all()
-        await scene.over("closed")
+        await harness.over("closed")
 
 
 @pytest_twisted.ensureDeferred
 async def test_all_that_a_generic_client_said_is_the_servers_and_its_end_too() -> None:
-    async with front(generic=True) as scene:
-        peer = scene.connect()
+    async with front(generic=True) as harness:
+        peer = harness.connect()
         await peer.send(b"early")
         peer.finish()
-        await until(lambda: scene.clients and scene.clients[0].finished_sending)
-        scene.server.become(Status.running)
-        backend = await scene.accept()
+        await until(lambda: harness.clients and harness.clients[0].finished_sending)
+        harness.server.set_status(Status.running)
+        backend = await harness.accept()
         assert await backend.receive_all() == b"early"
         await backend.send(b"late answer")
         backend.finish()
         assert await peer.receive_all() == b"late answer"
-        await scene.over("closed")
+        await harness.over("closed")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> None:
     sent = bytes(range(251)) * 40_000
-    async with front(generic=True) as scene:
-        peer = scene.connect()
+    async with front(generic=True) as harness:
+        peer = harness.connect()
         pushed = peer.push(sent)
-        await until(lambda: scene.clients and scene.clients[0].conversation.full)
+        await until(lambda: harness.clients and harness.clients[0].conversation.full)
         for _ in range(20):
             await deferLater(reactor, 0)
             pushed += peer.push(sent[pushed:])
-        assert len(scene.clients[0].conversation.replay_bytes) <= 2 * 65536
+        assert len(harness.clients[0].conversation.replay_bytes) <= 2 * 65536
         assert pushed < len(sent)
-        scene.server.become(Status.running)
-        backend = await scene.accept()
+        harness.server.set_status(Status.running)
+        backend = await harness.accept()
         while pushed < len(sent):
             pushed += peer.push(sent[pushed:])
             backend.poll()
@@ -332,36 +332,36 @@ async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> N
         peer.finish()
         assert await backend.receive_all() == sent
         backend.finish()
-        await scene.over("closed")
+        await harness.over("closed")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_player_of_a_full_proxy_is_told_and_the_server_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with front() as scene:
-        scene.server.status = Status.running
-        await scene.relays.stop(0)
-        peer = scene.connect()
+    async with front() as harness:
+        harness.server.status = Status.running
+        await harness.relays.stop(0)
+        peer = harness.connect()
         await peer.send(login())
-        backend = await scene.accept()
+        backend = await harness.accept()
         assert b"Sorry: this proxy is full." in await peer.receive_all()
-        assert scene.server.complaints == []
+        assert harness.server.failures == []
         with pytest.raises(ConnectionResetError):
             await backend.receive_all()
         peer.socket.close()
-        await scene.over("full")
+        await harness.over("full")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    async with front(f"unix:{tmp_path / 'socket'}") as scene:
+    async with front(f"unix:{tmp_path / 'socket'}") as harness:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(tmp_path / "socket"))
-        peer = scene.add(connection)
+        peer = harness.add(connection)
         await peer.send(status() + ping())
         assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
         peer.socket.close()
-        await scene.over("status")
-        assert scene.lines[0].startswith("local: status after ")
+        await harness.over("status")
+        assert harness.lines[0].startswith("local: status after ")
 
 
 # TLS
@@ -380,15 +380,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory
 
 
-async def over_tls(scene: Scene, said: bytes) -> Peer:
+async def over_tls(harness: FrontendHarness, said: bytes) -> Peer:
     """A client that speaks through TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    plain = socket.create_connection(("127.0.0.1", scene.ports[0].getHost().port))
+    plain = socket.create_connection(("127.0.0.1", harness.ports[0].getHost().port))
     plain.setblocking(False)
     connection = context.wrap_socket(plain, do_handshake_on_connect=False)
-    peer = scene.add(connection)
+    peer = harness.add(connection)
 
     def shaken() -> bool:
         try:
@@ -406,27 +406,27 @@ async def over_tls(scene: Scene, said: bytes) -> Peer:
 @pytest_twisted.ensureDeferred
 async def test_a_kick_arrives_through_tls(certificate: Path) -> None:
     where = f"ssl:0:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem:interface=127.0.0.1"
-    async with front(where) as scene:
-        scene.server.status = Status.failed
-        peer = await over_tls(scene, login())
+    async with front(where) as harness:
+        harness.server.status = Status.failed
+        peer = await over_tls(harness, login())
         assert packets(await peer.receive_all()) == [(0, b'\x1c{"text":"kick failed Steve"}')]
         peer.socket.close()
-        await scene.over("kicked")
+        await harness.over("kicked")
 
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest_twisted.ensureDeferred
 async def test_a_player_is_relayed_through_tls(certificate: Path) -> None:
     where = f"ssl:0:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem:interface=127.0.0.1"
-    async with front(where) as scene:
-        peer = await over_tls(scene, login())
-        await until(lambda: scene.server.waiters)
-        scene.server.become(Status.running)
-        backend = await scene.accept()
+    async with front(where) as harness:
+        peer = await over_tls(harness, login())
+        await until(lambda: harness.server.waiters)
+        harness.server.set_status(Status.running)
+        backend = await harness.accept()
         await backend.receive(lambda: backend.received == login())
         await backend.send(b"Encryption Request")
         await peer.receive(lambda: peer.received == b"Encryption Request")
         peer.socket.close()
         backend.socket.close()
-        await until(lambda: all(client._lost for client in scene.clients))
-        assert scene.server.players == 0
+        await until(lambda: all(client._lost for client in harness.clients))
+        assert harness.server.players == 0

@@ -334,14 +334,14 @@ class ClientConnection(TwistedProtocol):
 
     def _send_plugin_reply(self, backend: Backend, entry: decision.HoldDecision | decision.RefuseDecision) -> bool:
         """Sends a client whose protocol we do not speak what the plugin has for it, where it has something."""
-        if not self._half_closes or (isinstance(entry, decision.RefuseDecision) and entry.verdict is not None):
+        if not self._half_closes or (isinstance(entry, decision.RefuseDecision) and entry.refusal is not None):
             return False
         waiting = backend.policy.waiting
         said = backend.server.fake_status() if waiting in ("auto", "answer") else None
         if said is None and waiting != "answer":
             return False
-        if isinstance(entry, decision.RefuseDecision) and entry.word:
-            self._count_refusal(entry.word)
+        if isinstance(entry, decision.RefuseDecision) and entry.reason:
+            self._count_refusal(entry.reason)
         if isinstance(entry, decision.HoldDecision) or entry.wakes:
             backend.server.wake(self.who, "connection")
         self.transport.write(said or b"")

@@ -1,6 +1,6 @@
-"""What to do with a client: (event, server view, policy, now, verdict) -> a decision. Pure.
+"""Decide what to do with a client: event, server snapshot, policy and time in, a decision out. Pure.
 
-Nothing is sent, started or awaited here; `connection` and `joining` do what is decided.
+Nothing is sent, started or awaited here; `connection` and `join` carry the decisions out.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ Waiting = Literal["auto", "hold", "answer", "page"]
 
 @dataclass(frozen=True, slots=True)
 class JoinPolicy:
-    """What the operator wants for those who join.
+    """How one server's joining clients are treated, as configured.
 
-    :ivar holds: a joining player waits for the server; else it is told to come again.
-    :ivar hold_limit: seconds that a player is held at most.
-    :ivar wake_on_answer: wake only once a held client has answered a request of ours, where it can.
-    :ivar waiting: what a client gets whose protocol we do not speak: `auto` and `answer`: what the plugin has for it,
-        and a close; `auto`, where the plugin has nothing, and `hold`: it is held; `page`: its Conversation knows.
+    :ivar holds: a joining player is held until the server is ready; otherwise it is kicked and joins again later.
+    :ivar hold_limit: the longest hold, in seconds.
+    :ivar wake_on_answer: wake only after a held client has answered a request of ours, where it can be sent one.
+    :ivar waiting: what clients of protocols other than Minecraft get while the server does not run. `answer`: the
+        plugin's own reply, then the connection is closed. `hold`: they are held. `auto`: the reply if the plugin has
+        one, else they are held. `page`: a page, made by the HTTP conversation.
     """
 
     holds: bool
@@ -39,54 +40,54 @@ class JoinPolicy:
 
 
 LOCKOUT = "lockout"
-"""The one word for a login that is refused because the operator lets nobody in."""
+"""The refusal's reason while the operator locks everybody out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The verdict on somebody who may not come in.
+    """Why a client may not join.
 
-    :ivar word: why, in the one word that it is counted by.
+    :ivar reason: one word, by which the refusal is counted and its message is found.
     :ivar detail: more for the log.
-    :ivar words: what the player reads, in the game's own words; None: what our text for this reason says.
+    :ivar message: what the player reads, where the game has its own text for it; None: our message for `reason`.
     """
 
-    word: str
+    reason: str
     detail: str
-    words: Component | None = None
+    message: Component | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerStatus:
-    """Answer the server list ourselves."""
+    """Answer the status request ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPing:
-    """Answer a ping ourselves."""
+    """Answer the ping ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassStatus:
-    """Let the real server answer; nobody counts as a player for it."""
+    """Relay the connection, so that the real server answers its status; it does not count as a player."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Read on: it has not shown yet that it is a client."""
+    """Read on: the connection has not yet shown that a client is behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayDecision:
-    """Let the player through."""
+    """Connect the client to the running server."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldDecision:
-    """Wake the server, and have the client wait until it is ready.
+    """Wake the server, and hold the client until it is ready.
 
-    :ivar limit: after how many seconds it is told to come again.
-    :ivar once_answered: wake only once the client has answered a request of ours, if it is one that can be asked.
+    :ivar limit: seconds after which the client is kicked.
+    :ivar once_answered: wake only after the client has answered a request of ours.
     """
 
     limit: float
@@ -95,32 +96,35 @@ class HoldDecision:
 
 @dataclass(frozen=True, slots=True)
 class RefuseDecision:
-    """Tell the client why it cannot come in, and close.
+    """Kick the client with the reason why it cannot join now.
 
     :ivar wakes: wake the server all the same.
-    :ivar once_answered: as in `HoldDecision`; the client is told then, too.
-    :ivar word: the refusal's one word, where it is somebody's wish and not only a matter of time; else "".
-    :ivar verdict: who it is that may not come in, and what he is told; None: what the server's state says.
+    :ivar once_answered: wake and kick only after the client has answered a request of ours.
+    :ivar reason: the refusal's one word where somebody's rule refuses the client; "" where it only has to wait.
+    :ivar refusal: the admission's refusal; None: the message depends on the server's state.
     """
 
     wakes: bool
     once_answered: bool = False
-    word: str = ""
-    verdict: Refusal | None = None
+    reason: str = ""
+    refusal: Refusal | None = None
 
 
 WakeEvent = LoginRequested | ClientRecognised | Connected
+"""Events of clients that want to be connected to the server."""
+
 ClientEvent = StatusRequested | PingRequested | WakeEvent
 AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
 Decision = AnswerStatus | AnswerPing | PassStatus | Wait | AdmitDecision
 
 
 def decide(
-    event: ClientEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, verdict: Refusal | None = None
+    event: ClientEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, refusal: Refusal | None = None
 ) -> Decision:
-    """What to do about `event`, with the server as in `view` at the monotonic time `now`, in seconds.
+    """Return what to do about an event.
 
-    :param verdict: why who wants in may not; see `admission`.
+    :param now: seconds of the monotonic clock that the snapshot's times are of.
+    :param refusal: what the server's admission says about the client.
     """
     match event:
         case StatusRequested():
@@ -131,23 +135,23 @@ def decide(
             # A running server may be the one to speak first.
             return decide_admission(event, view, policy, now) if view.status is Status.running else Wait()
         case LoginRequested() | ClientRecognised():
-            return decide_admission(event, view, policy, now, verdict)
+            return decide_admission(event, view, policy, now, refusal)
 
 
 def decide_admission(
-    event: WakeEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, verdict: Refusal | None = None
+    event: WakeEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, refusal: Refusal | None = None
 ) -> AdmitDecision:
-    """`decide()`, for who wants in."""
-    if verdict is not None:
-        return RefuseDecision(wakes=False, word=verdict.word, verdict=verdict)
-    if view.lockout is not None:  # whatever the server does: who is on it stays, and nobody comes
-        return RefuseDecision(wakes=False, word=LOCKOUT)
+    """Return what to do with a client that wants to join; the parameters are those of `decide`."""
+    if refusal is not None:
+        return RefuseDecision(wakes=False, reason=refusal.reason, refusal=refusal)
+    if view.lockout is not None:  # in every state: connected players stay, new ones are refused
+        return RefuseDecision(wakes=False, reason=LOCKOUT)
     if view.status is Status.running:
         return RelayDecision()
     if isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
         return RefuseDecision(wakes=False)
     max_hold = event.max_hold
-    # Only a Minecraft client without a max_hold, because requests keep it alive, has any to answer.
+    # A Minecraft client with max_hold None is kept alive by our requests, so it has some to answer.
     once_answered = policy.wake_on_answer and isinstance(event, LoginRequested) and max_hold is None
     if view.stop_timed_out or not policy.holds or max_hold == 0:
         return RefuseDecision(wakes=True, once_answered=once_answered)
@@ -156,12 +160,12 @@ def decide_admission(
 
 
 def would_wake(view: ServerSnapshot, now: float) -> bool:
-    """Whether somebody who is let in wakes the server, which would otherwise stay or go down."""
+    """Return whether a client that is admitted now starts the server, or keeps it from stopping."""
     if view.status in (Status.running, Status.starting) or view.lockout is not None:
         return False
     return view.status is not Status.failed or may_retry(view, now)
 
 
 def may_retry(view: ServerSnapshot, now: float) -> bool:
-    """Whether a failed server may be started again."""
+    """Return whether a failed server may be started again."""
     return view.retry_at is not None and now >= view.retry_at

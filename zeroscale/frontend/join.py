@@ -33,17 +33,17 @@ class Kicked:
     """The client is to be told why it cannot come in, and the connection closed.
 
     :ivar outcome: the word for the log.
-    :ivar words: what it is told.
+    :ivar message: what it is told.
     :ivar detail: more for the log.
-    :ivar warns: the operator has to know.
-    :ivar refusal: the one word for why, where it was refused by somebody's wish; else "".
+    :ivar warn: the operator has to know.
+    :ivar reason: the one word for why, where it was refused by somebody's wish; else "".
     """
 
     outcome: str
-    words: Component
+    message: Component
     detail: str = ""
-    warns: bool = False
-    refusal: str = ""
+    warn: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +233,12 @@ class Join:
             finally:
                 self._hold.end()
         self._client.logged_in()
-        if entry.verdict is not None:
-            return Kicked("kicked", self._words_for(entry.verdict), entry.verdict.detail, refusal=entry.word)
+        if entry.refusal is not None:
+            return Kicked("kicked", self._words_for(entry.refusal), entry.refusal.detail, reason=entry.reason)
         words = self._words()
         if entry.wakes:
             self._wake()
-        return Kicked("kicked", words, refusal=entry.word)
+        return Kicked("kicked", words, reason=entry.reason)
 
     @property
     def _visitor(self) -> ClientInfo:
@@ -251,7 +251,7 @@ class Join:
         view = self._backend.server.view
         has_text = view.status is Status.failed or view.stop_timed_out or view.lockout is not None
         refusal = decision.LOCKOUT if view.lockout is not None else ""
-        return Kicked("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), refusal=refusal)
+        return Kicked("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), reason=refusal)
 
     async def _let_through(self) -> JoinResult:
         """:raises BackendError: the server does not take the connection after all."""
@@ -260,7 +260,7 @@ class Join:
         try:
             return await self._relayed()
         except RelayError as problem:
-            return Kicked("full", "Sorry: this proxy is full.", str(problem), warns=True)
+            return Kicked("full", "Sorry: this proxy is full.", str(problem), warn=True)
 
     async def _relayed(self) -> Relayed:
         """Connects, hands both connections over, and waits until both have ended.
@@ -338,10 +338,10 @@ class Join:
         return self._backend.messages.kick(self._backend.server.view, self._reactor.seconds(), self._client.player)
 
     def _words_for(self, verdict: decision.Refusal) -> Component:
-        if verdict.words is not None:
-            return verdict.words
+        if verdict.message is not None:
+            return verdict.message
         view = self._backend.server.view
-        return self._backend.messages.refusal(verdict.word, view, self._reactor.seconds(), self._client.player)
+        return self._backend.messages.refusal(verdict.reason, view, self._reactor.seconds(), self._client.player)
 
     def _words_after_waiting(self) -> Component:
         return self._backend.messages.held_too_long(
