@@ -147,7 +147,7 @@ RULES = [
         outside=("msgspec", "shtab"),
         never=REACTOR,
     ),
-    Rule(("ctl.commands.check",), ("errors", "config", "proxy.service")),
+    Rule(("ctl.commands.check",), ("errors", "version", "config", "proxy.service")),
     Rule(
         ("proxy",),
         (

@@ -6,10 +6,23 @@ import argparse
 
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.commands import check, completion, console, init, join, logs, overrides, ping, reload, status, wake
+from zeroscale.ctl.commands import (
+    check,
+    completion,
+    console,
+    example,
+    init,
+    join,
+    logs,
+    overrides,
+    ping,
+    reload,
+    status,
+    wake,
+)
 from zeroscale.version import VERSION
 
-COMMANDS = (status, wake, overrides, reload, logs, console, ping, join, check, init, completion)
+COMMANDS = (status, wake, overrides, reload, logs, console, ping, join, check, init, example, completion)
 EPILOG = f"""\
 exit codes:
   {exit_codes.DONE:<4} done; the server answered; the player was let in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,27 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert checked(path, one, capsys) == (0, f"{path}: no mistakes, 1 server\n", "")
     assert checked(path, one + two, capsys) == (0, f"{path}: no mistakes, 2 servers\n", "")
     assert {*tmp_path.rglob("*")} == {path, tmp_path / "b"}, "nothing is made"
+
+
+@pytest.mark.parametrize(
+    ("installed", "warns"),
+    [(["zeroscale-proxy"], False), (["zeroscale"], False), (["zeroscale", "zeroscale-proxy"], True)],
+)
+def test_it_warns_where_the_older_program_is_installed_as_well(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    installed: list[str],
+    warns: bool,
+) -> None:
+    for name in installed:
+        directory = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    code, _, err = checked(tmp_path / "zeroscale.toml", SERVER.format(name="a", listen=25565, server=25575), capsys)
+    assert code == 0
+    assert err.count("run 'pip uninstall zeroscale zeroscale-proxy', then install this one again") == warns
 
 
 def test_all_mistakes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

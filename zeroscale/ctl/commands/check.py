@@ -5,11 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from zeroscale.config import loader
 from zeroscale.ctl import exit_codes
 from zeroscale.errors import ConfigMistakes
+from zeroscale.version import DISTRIBUTION, OLDER
+
+BOTH_INSTALLED = (
+    f"warning: the distribution {OLDER!r}, an older program, is installed beside {DISTRIBUTION!r}, and each has "
+    f"overwritten files of the other: run 'pip uninstall {OLDER} {DISTRIBUTION}', then install this one again\n"
+)
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,6 +33,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    if _is_installed(OLDER) and _is_installed(DISTRIBUTION):
+        sys.stderr.write(BOTH_INSTALLED)
     servers, mistakes = check(Path(args.file).absolute())
     if mistakes:
         sys.stderr.write("".join(f"{mistake}\n" for mistake in mistakes))
@@ -50,3 +59,10 @@ def check(path: Path) -> tuple[int, list[str]]:
     except ConfigMistakes as error:
         mistakes += error.mistakes
     return len(reading.config.servers), mistakes
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return False
