@@ -7,6 +7,8 @@ WORKDIR /src
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY zeroscale zeroscale
 COPY twisted twisted
+COPY systemd systemd
+COPY docs docs
 RUN python -m venv /opt/zeroscale && /opt/zeroscale/bin/pip install --no-cache-dir '.[docker,kubernetes]'
 
 FROM python:3.13-slim
