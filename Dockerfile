@@ -4,12 +4,12 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE constraints.txt ./
 COPY zeroscale zeroscale
 COPY twisted twisted
 COPY systemd systemd
 COPY docs docs
-RUN python -m venv /opt/zeroscale && /opt/zeroscale/bin/pip install --no-cache-dir '.[docker,kubernetes]'
+RUN python -m venv /opt/zeroscale && /opt/zeroscale/bin/pip install --no-cache-dir -c constraints.txt '.[docker,kubernetes]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/zeroscale /opt/zeroscale
