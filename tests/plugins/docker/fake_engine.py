@@ -41,7 +41,7 @@ class FakeContainer:
         self.ended = asyncio.Event()
         self.holds = False
         self.asked = False
-        self.grace: str | None = None
+        self.stop_timeout: str | None = None
 
     def inspection(self) -> dict[str, Any]:
         """What `docker inspect` says."""
@@ -230,7 +230,7 @@ class FakeEngine:
         container = self._find(request)
         if not container.state["Running"]:
             return web.Response(status=304)
-        container.grace = request.query.get("t")
+        container.stop_timeout = request.query.get("t")
         self._signal(container, "SIGTERM")
         await container.ended.wait()
         return web.Response(status=204)

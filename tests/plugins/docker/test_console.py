@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plugins.docker.fake_engine import FakeEngine
 
-from zeroscale.plugins.docker.console import execute, type_line
+from zeroscale.plugins.docker.console import execute, write_stdin
 from zeroscale.plugins.docker.engine import Engine, EngineError
 
 
@@ -19,7 +19,7 @@ async def test_what_an_engine_refuses_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(EngineError, match=r"says: .*404"):
             await execute(engine, "mc", ["rcon-cli", "list"])
         with pytest.raises(EngineError, match="No such container: mc"):
-            await type_line(engine, "mc", "list")
+            await write_stdin(engine, "mc", "list")
     finally:
         await engine.close()
         await fake.clear()

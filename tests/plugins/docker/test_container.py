@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker.container import container_of, seconds_since_1970
+from zeroscale.plugins.docker.container import parse_container, unix_seconds
 
 CREATED = {
     "Id": "06bfc506a8ea",
@@ -26,7 +26,7 @@ def changed(**sections: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_one_that_was_never_started() -> None:
-    container = container_of(CREATED)
+    container = parse_container(CREATED)
     assert container.name == "abc"
     assert not container.alive
     assert container.started_second is None
@@ -34,30 +34,30 @@ def test_one_that_was_never_started() -> None:
 
 
 def test_one_that_runs() -> None:
-    container = container_of(changed(State={"Running": True, "StartedAt": "2026-11-24T13:47:51.385270419Z"}))
+    container = parse_container(changed(State={"Running": True, "StartedAt": "2026-11-24T13:47:51.385270419Z"}))
     assert container.alive
     assert container.exit_code is None
     assert container.started_second == 1795528071
-    assert container.run == ("06bfc506a8ea", "2026-11-24T13:47:51.385270419Z")
+    assert container.run_id == ("06bfc506a8ea", "2026-11-24T13:47:51.385270419Z")
 
 
 def test_one_that_the_engine_will_restart_does_not_run() -> None:
-    container = container_of(changed(State={"Running": True, "Restarting": True}))
+    container = parse_container(changed(State={"Running": True, "Restarting": True}))
     assert (container.alive, container.restarting) == (False, True)
 
 
 def test_one_that_is_being_stopped_runs_whatever_podman_says() -> None:
-    assert container_of(changed(State={"Status": "stopping", "Running": False})).alive
+    assert parse_container(changed(State={"Status": "stopping", "Running": False})).alive
 
 
 def test_one_that_is_paused_runs() -> None:
-    container = container_of(changed(State={"Running": True, "Paused": True}))
+    container = parse_container(changed(State={"Running": True, "Paused": True}))
     assert (container.alive, container.paused) == (True, True)
 
 
 @pytest.mark.parametrize(("given", "grace"), [(None, None), (10, None), (0, None), (90, 90), (-1, None)])
 def test_the_engines_own_stop_time_outs_are_nobodys_choice(given: int | None, grace: int | None) -> None:
-    assert container_of(changed(Config={"StopTimeout": given})).grace == grace
+    assert parse_container(changed(Config={"StopTimeout": given})).stop_timeout == grace
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_the_engines_own_stop_time_outs_are_nobodys_choice(given: int | None, gr
     ],
 )
 def test_health(state: dict[str, Any], health: str | None) -> None:
-    assert container_of(changed(State=state)).health == health
+    assert parse_container(changed(State=state)).health == health
 
 
 def test_a_stdin_that_closes_after_the_first_line_is_none() -> None:
-    assert container_of(changed(Config={"OpenStdin": True})).stdin
-    assert not container_of(changed(Config={"OpenStdin": True, "StdinOnce": True})).stdin
+    assert parse_container(changed(Config={"OpenStdin": True})).stdin
+    assert not parse_container(changed(Config={"OpenStdin": True, "StdinOnce": True})).stdin
 
 
 def test_addresses() -> None:
@@ -86,7 +86,7 @@ def test_addresses() -> None:
         "asleep": {"IPAddress": ""},
         "odd": None,
     }
-    container = container_of(changed(NetworkSettings={"Networks": networks}))
+    container = parse_container(changed(NetworkSettings={"Networks": networks}))
     assert container.address("games") == "172.20.0.2"
     assert container.address("six") == "fd00::2"
     for network in ("asleep", "odd"):
@@ -97,17 +97,17 @@ def test_addresses() -> None:
 
 
 def test_in_the_hosts_network_it_is_at_home() -> None:
-    assert container_of(CREATED).address("host") == "127.0.0.1"
+    assert parse_container(CREATED).address("host") == "127.0.0.1"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"Id": 5}, {"Id": ""}])
 def test_what_is_no_inspection_is_told(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Id"):
-        container_of(wrong)
+        parse_container(wrong)
 
 
 def test_an_inspection_of_nothing_but_an_id_is_a_container_that_does_not_run() -> None:
-    assert not container_of({"Id": "abcdef", "State": None, "Config": None}).alive
+    assert not parse_container({"Id": "abcdef", "State": None, "Config": None}).alive
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_an_inspection_of_nothing_but_an_id_is_a_container_that_does_not_run() -
     ],
 )
 def test_moments(moment: str, second: int | None) -> None:
-    assert seconds_since_1970(moment) == second
+    assert unix_seconds(moment) == second

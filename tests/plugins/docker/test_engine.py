@@ -94,10 +94,10 @@ def refusal_for_permission() -> DockerError:
     ],
 )
 def test_what_goes_wrong_is_one_line(error: Exception, said: str, status: int | None, lasting: bool) -> None:
-    told = Engine("unix:///x.sock").explained(error)
+    told = Engine("unix:///x.sock").to_engine_error(error)
     assert told is not None
     assert told.status == status
-    assert told.lasting is lasting
+    assert told.permanent is lasting
     message = str(told)
     assert "unix:///x.sock" in message
     assert "\n" not in message
@@ -106,14 +106,14 @@ def test_what_goes_wrong_is_one_line(error: Exception, said: str, status: int | 
 
 
 def test_a_fault_of_ours_is_not_made_one_of_the_engine() -> None:
-    assert Engine("unix:///x.sock").explained(TypeError("no")) is None
+    assert Engine("unix:///x.sock").to_engine_error(TypeError("no")) is None
 
 
 async def test_an_engine_that_comes_back_in_time_is_waited_for(tmp_path: Path) -> None:
     async with engines(tmp_path) as (fake, gate, engine):
         fake.create("mc")
         await gate.shut()
-        asking = asyncio.ensure_future(engine.inspect("mc", patience=60))
+        asking = asyncio.ensure_future(engine.inspect("mc", retry_time=60))
         with pytest.raises(EngineError, match="cannot be reached"):
             await engine.inspect("mc")
         await gate.open()
@@ -129,7 +129,7 @@ async def test_a_container_that_is_not_there_is_none(tmp_path: Path) -> None:
 async def test_what_is_no_engine_is_told(tmp_path: Path) -> None:
     async with engines(tmp_path) as (fake, _, engine):
         fake.create("mc").id = ""
-        with pytest.raises(EngineError, match="no container engine"):
+        with pytest.raises(EngineError, match="not a container engine"):
             await engine.inspect("mc")
 
 
@@ -141,7 +141,7 @@ async def test_it_is_followed_through_its_restarts(tmp_path: Path, caplog: pytes
         seen.append(event)
 
     async with engines(tmp_path) as (fake, gate, engine):
-        following = asyncio.ensure_future(engine.follow(look))
+        following = asyncio.ensure_future(engine.watch(look))
         try:
             await until(lambda: seen)
             container = fake.create("mc")
@@ -172,7 +172,7 @@ async def test_a_look_that_fails_is_taken_again(tmp_path: Path) -> None:
             raise EngineError("away for a moment")
 
     async with engines(tmp_path) as (_, _, engine):
-        following = asyncio.ensure_future(engine.follow(look))
+        following = asyncio.ensure_future(engine.watch(look))
         await until(lambda: len(looks) == 3)
         following.cancel()
         await asyncio.wait([following])
@@ -193,7 +193,7 @@ async def test_a_slow_answer_is_given_up(tmp_path: Path) -> None:
             await client.system.info()
 
         with pytest.raises(EngineError, match="in time"):
-            await engine.ask(ask, within=0.01)
+            await engine.request(ask, limit=0.01)
 
 
 def test_a_socket_of_ours_passes_the_check(tmp_path: Path) -> None:

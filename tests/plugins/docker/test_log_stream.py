@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from zeroscale.plugins.docker.log_stream import LONGEST_LINE, Lines, read_frame
+from zeroscale.plugins.docker.log_stream import LONGEST_LINE, LineSplitter, read_frame
 
 
 def lines_of(*pieces: bytes) -> list[str]:
     said: list[str] = []
-    lines = Lines(said.append)
+    lines = LineSplitter(said.append)
     for piece in pieces:
         lines.feed(piece)
     lines.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,7 +40,7 @@ from zeroscale.status import Status
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is away is waited for; tests have no time for that."""
-    monkeypatch.setattr(docker_engine, "PATIENCE", 0.05)
+    monkeypatch.setattr(docker_engine, "RETRY_TIME", 0.05)
     monkeypatch.setattr(docker_engine, "FIRST_DELAY", 0.01)
 
 
@@ -125,6 +126,7 @@ def test_it_speaks_minecraft_where_it_is_told_to() -> None:
     server = Server("mc", server_port=25575, protocol="minecraft")
     assert server.protocol == "minecraft"
     assert server.ready_line is not None
+    assert re.search(server.ready_line, 'Done (1.5s)! For help, type "help"')
     other = Server("mc", server_port=25575, ready_line="up")
     assert (other.protocol, other.ready_line) == (None, "up")
 
@@ -138,7 +140,7 @@ async def test_it_is_killed_only_after_a_stop_time_out_that_its_operator_gave_it
             subject.container.config["StopTimeout"] = given
         await one.start()
         await one.stop()
-        assert subject.container.grace == asked
+        assert subject.container.stop_timeout == asked
 
 
 async def test_a_start_waits_for_its_health(subject: FakeSubject) -> None:

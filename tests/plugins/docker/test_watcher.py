@@ -10,7 +10,7 @@ from plugins.docker.fake_engine import FakeEngine
 from plugins.watching import Output, until
 
 from zeroscale.plugins.docker.engine import Engine
-from zeroscale.plugins.docker.watcher import LAST_LINES, FollowedContainer
+from zeroscale.plugins.docker.watcher import LAST_LINES, WatchedContainer
 from zeroscale.status import Status
 
 
@@ -18,13 +18,13 @@ class Seen:
     """What was told of it, in order."""
 
     def __init__(self, engine: FakeEngine) -> None:
-        self.container = FollowedContainer("mc", Engine(engine.url))
+        self.container = WatchedContainer("mc", Engine(engine.url))
         self.told: list[str] = []
         self.output = Output()
         self.container.on_output = self.output
         self.container.on_found = lambda: self.told.append("found")
         self.container.on_paused = lambda: self.told.append("paused")
-        self.container._watch()
+        self.container._begin_watch()
 
 
 @asynccontextmanager
@@ -76,17 +76,17 @@ async def test_a_health_check_is_no_news(tmp_path: Path) -> None:
         await until(lambda: seen.told)
         looked = len(engine.requests)
         event = {"Action": "exec_create: /health", "Actor": {"ID": engine.containers["mc"].id}}
-        await seen.container._happened(event)
+        await seen.container._on_event(event)
         assert len(engine.requests) == looked
 
 
 async def test_of_one_that_ran_for_long_only_the_end_of_its_output_is_read(tmp_path: Path) -> None:
     async with following(tmp_path) as (engine, seen):
         container = engine.containers["mc"]
-        seen.container._claims = 1  # as while it is being taken over
+        seen.container._starts = 1  # as while it is being taken over
         engine.run(container)
         for number in range(100):
             engine.say(container, f"line {number}")
         await seen.output.line_with("line 99")
         assert len(seen.output.lines) <= LAST_LINES + 1
-        seen.container._claims = 0
+        seen.container._starts = 0

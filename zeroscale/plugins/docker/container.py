@@ -1,7 +1,7 @@
-"""What an engine's inspection says of one container, as values. Pure: no connection, no clock.
+"""The state of one container, read from an engine's inspection. Pure: no connection, no clock.
 
 The fields are those of `GET /containers/{id}/json` of the Docker Engine API 1.41; podman's compatible socket has the
-same ones. What is missing is taken for its zero value, as Go's JSON has it.
+same ones. A missing field has its zero value, as in Go's JSON.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.support.json_object import JsonObject, integer_at, member, object_at, text_at
 
 HOST_NETWORK = "host"
 LOOPBACK = "127.0.0.1"
-NO_TIME = "0001-01-01"
-"""How Go writes the time that is none."""
-NOBODYS_GRACE = (0, 10)
-"""Stop time-outs, in seconds, that are nobody's choice: 10 is every engine's own, which podman writes into each
+ZERO_TIME = "0001-01-01"
+"""How Go's zero time begins, which stands for "never"."""
+DEFAULT_STOP_TIMEOUTS = (0, 10)
+"""Stop time-outs, in seconds, that no operator chose: 10 is every engine's default, which podman writes into each
 container; 0 is what podman 4.3 writes where one was created through its Docker-compatible API, as by compose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as it was at one moment.
+    """A container at one moment.
 
-    :ivar id: its whole id.
+    :ivar id: its full id.
     :ivar name: its name, without the slash.
-    :ivar alive: its processes are there, frozen or not.
-    :ivar paused: they are frozen.
-    :ivar restarting: they are not there, and the engine's restart policy will start them again.
-    :ivar started_at: when it was last started, in the engine's words: names one run of it.
-    :ivar exit_code: of the last run, where that has ended.
-    :ivar out_of_memory: the kernel ended it for its memory limit.
+    :ivar alive: its processes exist, paused or not.
+    :ivar paused: its processes are paused.
+    :ivar restarting: it has ended, and the engine's restart policy will start it again.
+    :ivar started_at: when it was last started, as the engine writes it; identifies one run.
+    :ivar exit_code: of the last run, if that has ended.
+    :ivar out_of_memory: the kernel killed it because of its memory limit.
     :ivar health: of its HEALTHCHECK: starting, healthy or unhealthy; None: it has none.
-    :ivar grace: the stop time-out that its operator has given it, in seconds; None: none was given.
-    :ivar stdin: lines can be typed into it.
-    :ivar terminal: it has a terminal, so that its output is one stream.
+    :ivar stop_timeout: the stop time-out in seconds that its operator has set; None: none.
+    :ivar stdin: whether lines can be written to its stdin.
+    :ivar terminal: whether it has a terminal, so that its output is one stream.
     :ivar networks: its address in each of its networks; None while it does not run.
     """
 
@@ -50,23 +50,23 @@ class Container:
     exit_code: int | None
     out_of_memory: bool
     health: str | None
-    grace: int | None
+    stop_timeout: int | None
     stdin: bool
     terminal: bool
     networks: Mapping[str, str | None]
 
     @property
-    def run(self) -> tuple[str, str]:
-        """Names this run among all."""
+    def run_id(self) -> tuple[str, str]:
+        """What identifies the current or last run."""
         return self.id, self.started_at
 
     @property
     def started_second(self) -> int | None:
         """When this run began, in seconds since 1970 by the engine's clock; None: unknown."""
-        return seconds_since_1970(self.started_at)
+        return unix_seconds(self.started_at)
 
     def address(self, network: str) -> str:
-        """Where it is reached in one of its networks.
+        """Return its address in one of its networks.
 
         :raises PluginError: it is not in that network, or has no address there.
         """
@@ -81,56 +81,50 @@ class Container:
         return address
 
 
-def container_of(inspection: Mapping[str, Any]) -> Container:
-    """One inspection as values.
+def parse_container(inspection: JsonObject) -> Container:
+    """Read one inspection.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not an inspection of a container.
     """
-    identity = inspection.get("Id")
-    if not isinstance(identity, str) or not identity:
+    identity = text_at(inspection, "Id")
+    if not identity:
         raise ValueError("an inspection without an Id")
-    state = _mapping(inspection, "State")
-    config = _mapping(inspection, "Config")
+    state = object_at(inspection, "State")
+    config = object_at(inspection, "Config")
     restarting = bool(state.get("Restarting"))
-    # podman says of one that is being stopped that it does not run, while its server saves.
+    # While podman stops a container its Running is false, though the server may still be saving.
     alive = (bool(state.get("Running")) or state.get("Status") in ("paused", "stopping")) and not restarting
-    health = _mapping(state, "Health").get("Status") or _mapping(state, "Healthcheck").get("Status")
+    health = text_at(state, "Health", "Status") or text_at(state, "Healthcheck", "Status")
     networks = {
-        name: (settings or {}).get("IPAddress") or (settings or {}).get("GlobalIPv6Address") or None
-        for name, settings in _mapping(_mapping(inspection, "NetworkSettings"), "Networks").items()
+        name: text_at(settings, "IPAddress") or text_at(settings, "GlobalIPv6Address") or None
+        for name, settings in object_at(inspection, "NetworkSettings", "Networks").items()
     }
-    mode = _mapping(inspection, "HostConfig").get("NetworkMode")
-    if mode == HOST_NETWORK:
+    if member(inspection, "HostConfig", "NetworkMode") == HOST_NETWORK:
         networks.setdefault(HOST_NETWORK, None)
-    grace = config.get("StopTimeout")
+    exit_code, stop_timeout = state.get("ExitCode"), integer_at(config, "StopTimeout")
     return Container(
         id=identity,
-        name=str(inspection.get("Name") or identity[:12]).lstrip("/"),
+        name=(text_at(inspection, "Name") or identity[:12]).lstrip("/"),
         alive=alive,
         paused=alive and bool(state.get("Paused")),
         restarting=restarting,
-        started_at=str(state.get("StartedAt") or ""),
-        exit_code=None if alive or not isinstance(state.get("ExitCode"), int) else state["ExitCode"],
+        started_at=text_at(state, "StartedAt"),
+        exit_code=exit_code if isinstance(exit_code, int) and not alive else None,
         out_of_memory=bool(state.get("OOMKilled")),
         health=health if health in ("starting", "healthy", "unhealthy") else None,
-        grace=grace if isinstance(grace, int) and grace > 0 and grace not in NOBODYS_GRACE else None,
+        stop_timeout=stop_timeout if stop_timeout > 0 and stop_timeout not in DEFAULT_STOP_TIMEOUTS else None,
         stdin=bool(config.get("OpenStdin")) and not config.get("StdinOnce"),
         terminal=bool(config.get("Tty")),
         networks=networks,
     )
 
 
-def seconds_since_1970(moment: str) -> int | None:
-    """A moment as engines write them, RFC 3339 with up to nine digits of a second; None: it is none."""
-    if moment.startswith(NO_TIME):
+def unix_seconds(time: str) -> int | None:
+    """Parse a time as engines write it, RFC 3339 with up to nine digits of a second; None: not a time, or zero."""
+    if time.startswith(ZERO_TIME):
         return None
     try:
-        parsed = datetime.fromisoformat(moment)
+        parsed = datetime.fromisoformat(time)
     except ValueError:
         return None
     return int(parsed.timestamp()) if parsed.tzinfo is not None else None
-
-
-def _mapping(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = of.get(key)
-    return value if isinstance(value, Mapping) else {}

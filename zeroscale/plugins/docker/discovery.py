@@ -1,13 +1,12 @@
-"""Keeping up with the servers that containers' labels describe; `docker_tables` says what they mean.
+"""Discover the servers that containers' labels describe; `labels` defines what they mean.
 
-It knows no configuration and no server: whoever is told judges the tables as if they stood in a file.
+Knows no configuration and no server: the receiver checks the tables as if they stood in a configuration file.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiodocker import Docker
@@ -16,11 +15,12 @@ from zeroscale.plugins.docker.container import LOOPBACK
 from zeroscale.plugins.docker.engine import Engine
 from zeroscale.plugins.docker.labels import MINECRAFT_PORT, is_described, tables_of
 from zeroscale.plugins.support.change_feed import ChangeFeed
+from zeroscale.plugins.support.json_object import JsonObject
 
 logger = logging.getLogger(__name__)
 
 CHANGES = ("create", "destroy", "remove", "rename")
-"""Events after which another set of containers may be there. A container's labels never change."""
+"""Events that change the set of containers. A container's labels never change."""
 
 
 class Discovery:
@@ -33,12 +33,12 @@ class Discovery:
         base_url: str | None = None,
         listen: object = MINECRAFT_PORT,
     ) -> None:
-        """Asks nothing yet.
+        """Make no request yet.
 
-        :param changed: called with all tables by their servers' names, once they are known and whenever they change.
-        :param base_url: the engine's address; None: by DOCKER_HOST, else the usual socket.
-        :param listen: where servers listen whose labels do not say.
-        :raises PluginError: there is no such address.
+        :param changed: called with all tables by server name, once they are known and whenever they change.
+        :param base_url: the engine's address; None: from DOCKER_HOST, else the usual socket.
+        :param listen: where servers listen whose labels do not specify it.
+        :raises PluginError: the address is not valid.
         """
         self._engine = Engine(base_url)
         self._feed = ChangeFeed(changed, logger.warning)
@@ -46,29 +46,29 @@ class Discovery:
         self._extra = {"base_url": base_url} if base_url else {}
 
     async def run(self) -> None:
-        """Keeps up until it is cancelled; an engine that is away is tried again, and changes nothing."""
+        """Discover until cancelled; while the engine cannot be reached, nothing changes and it is tried again."""
         try:
-            await self._engine.follow(self._happened)
+            await self._engine.watch(self._on_event)
         finally:
             await self._engine.close()
 
-    async def _happened(self, event: Mapping[str, Any] | None) -> None:
+    async def _on_event(self, event: JsonObject | None) -> None:
         if event is not None and event.get("Action") not in CHANGES:
             return
         found = [
             inspection
-            for name in await self._engine.ask(_described)
+            for name in await self._engine.request(_labelled_containers)
             if (inspection := await self._engine.inspection(name)) is not None
         ]
         self._feed.update(*tables_of(found, self._listen, self._extra, self._host()))
 
     def _host(self) -> str:
-        """Where ports are reached that containers publish."""
-        host = None if self._engine.where.startswith("unix:") else urlsplit(self._engine.where).hostname
+        """Return the host at which published ports are reached."""
+        host = None if self._engine.url.startswith("unix:") else urlsplit(self._engine.url).hostname
         if not host:
             return LOOPBACK
         return f"[{host}]" if ":" in host else host
 
 
-async def _described(client: Docker) -> list[str]:
+async def _labelled_containers(client: Docker) -> list[str]:
     return [each.id for each in await client.containers.list(all=True) if is_described(each["Labels"])]

@@ -1,7 +1,7 @@
-"""A connection to a container engine, Docker's or podman's compatible socket: asked with a time limit, followed
-through its restarts, its errors as one line each.
+"""A connection to a container engine: Docker's, or podman's compatible socket.
 
-Knows no plugin: `docker` and `docker_discovery` say what is asked and what an event means.
+Requests have a time limit, events are watched through the engine's restarts, and each error is one line. Which
+requests are made and what an event means is defined by `server`, `watcher` and `discovery`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from aiodocker import Docker, DockerError
 
 from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker.container import Container, container_of, seconds_since_1970
-from zeroscale.plugins.docker.log_stream import Lines, read_frame
+from zeroscale.plugins.docker.container import Container, parse_container, unix_seconds
+from zeroscale.plugins.docker.log_stream import LineSplitter, read_frame
+from zeroscale.plugins.support.json_object import JsonObject, text_at
 
 logger = logging.getLogger(__name__)
 
@@ -29,53 +30,57 @@ T = TypeVar("T")
 
 SCHEMES = ("unix://", "tcp://", "http://", "https://")
 
-ANSWER_WITHIN = 30.0
+ANSWER_TIMEOUT = 30.0
 """Seconds for one answer: an engine on a busy machine has been seen to take ten."""
 
-CONNECT_WITHIN = 10.0
+CONNECT_TIMEOUT = 10.0
 """Seconds for a connection."""
 
-PATIENCE = 15.0
-"""Seconds in which an engine that is being restarted is back: a player can wait so long, and a start then fails."""
+RETRY_TIME = 15.0
+"""Seconds for which the requests of a start are repeated: a restarting engine is back by then, and a player can wait
+so long."""
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
-"""Seconds between two attempts to reach the engine; doubled each time. An engine that is away for an hour costs two
-attempts a minute, and one that is back is seen after half a minute."""
+"""Seconds between two attempts to reach the engine. An engine that is away costs two attempts a minute, and one that
+is back is noticed within half a minute."""
 
-SILENCE = 300.0
-"""Seconds without an event after which we look ourselves: a connection to another machine may be dead and not show."""
+EVENT_TIMEOUT = 300.0
+"""Seconds without an event after which the state is read anyway: a connection to another machine may be dead without
+an error."""
 
-NOT_REACHED = 900
-"""What aiodocker calls a connection that could not be made; a status that HTTP does not have."""
+NOT_CONNECTED = 900
+"""aiodocker's status of an error for a connection that could not be made; HTTP has no such status."""
 
 GATEWAY_ERRORS = (502, 503, 504)
-"""Statuses of what stands before an engine that is away."""
+"""Statuses with which a reverse proxy answers for an engine that is away."""
 
 
 class EngineError(PluginError):
-    """An engine could not be asked, or refused.
+    """An engine could not be reached, or refused a request.
 
-    :ivar status: the HTTP status of its refusal; None: it could not be asked.
-    :ivar lasting: it makes no sense to ask again.
+    :ivar status: the HTTP status of its refusal; None: it could not be reached.
+    :ivar permanent: whether a repeated request would fail likewise.
     """
 
-    def __init__(self, message: str, status: int | None = None, *, lasting: bool = False) -> None:
+    def __init__(self, message: str, status: int | None = None, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.status = status
-        self.lasting = lasting or status is not None
+        self.permanent = permanent or status is not None
 
 
 def engine_url(base_url: str | None, environment: Mapping[str, str]) -> str:
-    """Where the engine listens: as given, by DOCKER_HOST, else the first usual socket that is there.
+    """Return the engine's address: as given, from DOCKER_HOST, else the first usual socket that exists.
 
-    :raises PluginError: it is no URL of an engine.
+    :raises PluginError: it is not the URL of an engine.
     """
     url = base_url or environment.get("DOCKER_HOST") or ""
     if url.startswith("/"):
         url = f"unix://{url}"
     if url and not url.startswith(SCHEMES):
-        raise PluginError(f"base_url={url!r} is no engine's address: unix:///var/run/docker.sock, tcp://HOST:2376")
+        raise PluginError(
+            f"base_url={url!r} is not an engine's address, such as unix:///var/run/docker.sock or tcp://HOST:2376"
+        )
     return url or next((f"unix://{path}" for path in _usual_sockets(environment) if path.is_socket()), _USUAL)
 
 
@@ -94,101 +99,105 @@ def _usual_sockets(environment: Mapping[str, str]) -> Iterator[Path]:
 class Engine:
     """One connection to an engine, made when it is first needed.
 
-    :ivar where: its address.
+    :ivar url: its address.
     """
 
     def __init__(self, base_url: str | None = None) -> None:
-        """Connects to nothing.
+        """Do not connect yet.
 
-        :param base_url: its address; None: by DOCKER_HOST, else the usual socket.
-        :raises PluginError: it is none.
+        :param base_url: its address; None: from DOCKER_HOST, else the usual socket.
+        :raises PluginError: the address is not valid.
         """
-        self.where = engine_url(base_url, os.environ)
+        self.url = engine_url(base_url, os.environ)
         self._client: Docker | None = None
         self._closed = False
 
     def check(self) -> None:
-        """Whether its socket may be used by us, as far as that is seen without asking; it need not be there yet.
+        """Check that we may use its socket, without a request; the socket need not exist yet.
 
-        :raises EngineError: it may not.
+        :raises EngineError: we may not.
         """
-        path = Path(self.where.removeprefix("unix://"))
-        if self.where.startswith("unix://") and path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            raise self._forbidden()
+        path = Path(self.url.removeprefix("unix://"))
+        if self.url.startswith("unix://") and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            raise self._permission_denied()
 
     @property
     def client(self) -> Docker:
-        """The client, for requests whose answer is a stream. Only where a loop runs.
+        """The client; available only where an event loop runs.
 
         :raises EngineError: it is closed, or its certificates cannot be read.
         """
         if self._closed:
-            raise EngineError(f"the connection to {self.where} is closed", lasting=True)
+            raise EngineError(f"the connection to {self.url} is closed", permanent=True)
         if self._client is None:
-            limits = aiohttp.ClientTimeout(total=ANSWER_WITHIN, sock_connect=CONNECT_WITHIN)
+            limits = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT, sock_connect=CONNECT_TIMEOUT)
             try:
-                self._client = Docker(url=self.where, timeout=limits)
+                self._client = Docker(url=self.url, timeout=limits)
             except (OSError, ValueError) as error:
-                raise EngineError(f"{self.where}: {error}", lasting=True) from error
+                raise EngineError(f"{self.url}: {error}", permanent=True) from error
         return self._client
 
-    async def ask(
-        self, request: Callable[[Docker], Awaitable[T]], *, patience: float = 0.0, within: float | None = ANSWER_WITHIN
+    async def request(
+        self,
+        operation: Callable[[Docker], Awaitable[T]],
+        *,
+        retry_time: float = 0.0,
+        limit: float | None = ANSWER_TIMEOUT,
     ) -> T:
-        """Asks something, and asks again while the engine is away.
+        """Make a request; repeat it while the engine cannot be reached.
 
-        :param request: makes the request; more than once, where there is patience.
-        :param patience: how many seconds to go on asking.
-        :param within: seconds for one answer; None: as long as it takes.
-        :raises EngineError: it could not be asked, or it refused.
+        :param operation: makes the request; called again for each retry.
+        :param retry_time: seconds during which to retry.
+        :param limit: seconds for one answer; None: no limit.
+        :raises EngineError: the engine could not be reached, or refused.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience
-        for wait in retry_delays():
+        end = loop.time() + retry_time
+        for delay in retry_delays():
             try:
-                async with asyncio.timeout(within):
-                    return await request(self.client)
+                async with asyncio.timeout(limit):
+                    return await operation(self.client)
             except Exception as error:
-                told = self.explained(error)
-                if told is None:
+                engine_error = self.to_engine_error(error)
+                if engine_error is None:
                     raise
-                if told.lasting or loop.time() + wait > end:
-                    raise told from error
-            await asyncio.sleep(wait)
-        raise AssertionError("there is always one more wait")
+                if engine_error.permanent or loop.time() + delay > end:
+                    raise engine_error from error
+            await asyncio.sleep(delay)
+        raise AssertionError("there is always one more delay")
 
-    async def inspect(self, name: str, *, patience: float = 0.0) -> Container | None:
-        """A container as it is now; None: there is none.
+    async def inspect(self, name: str, *, retry_time: float = 0.0) -> Container | None:
+        """Return a container's present state; None: there is no such container.
 
-        :raises EngineError: the engine could not be asked.
+        :raises EngineError: the engine could not be reached, or refused.
         """
-        inspection = await self.inspection(name, patience=patience)
+        inspection = await self.inspection(name, retry_time=retry_time)
         try:
-            return None if inspection is None else container_of(inspection)
+            return None if inspection is None else parse_container(inspection)
         except ValueError as error:
-            raise EngineError(f"{self.where} is no container engine: {error}") from error
+            raise EngineError(f"{self.url} is not a container engine: {error}") from error
 
-    async def inspection(self, name: str, *, patience: float = 0.0) -> Mapping[str, Any] | None:
-        """What the engine says of a container; None: there is none.
+    async def inspection(self, name: str, *, retry_time: float = 0.0) -> JsonObject | None:
+        """Return the engine's inspection of a container; None: there is no such container.
 
-        :raises EngineError: the engine could not be asked.
+        :raises EngineError: the engine could not be reached, or refused.
         """
 
-        async def show(client: Docker) -> Mapping[str, Any]:
+        async def show(client: Docker) -> JsonObject:
             return await client.containers.container(name).show()
 
         try:
-            return await self.ask(show, patience=patience)
+            return await self.request(show, retry_time=retry_time)
         except EngineError as error:
             if error.status == 404:
                 return None
             raise
 
-    async def follow(self, look: Callable[[Mapping[str, Any] | None], Awaitable[None]]) -> None:
-        """Follows what happens to containers, through the engine's restarts. Does not return.
+    async def watch(self, on_event: Callable[[JsonObject | None], Awaitable[None]]) -> None:
+        """Watch the events of containers, through the engine's restarts. Does not return.
 
-        :param look: called with each event of a container; with None when any of them may have been missed, as at
-            the beginning. Fails with `EngineError` where it could not ask.
+        :param on_event: called with each event; with None when events may have been missed, as at the beginning. It
+            may raise `EngineError`.
         """
         loop = asyncio.get_running_loop()
         away = False
@@ -196,12 +205,12 @@ class Engine:
         while True:
             began = loop.time()
             try:
-                now = seconds_since_1970(str((await self.ask(_info)).get("SystemTime")))
-                await look(None)
+                now = unix_seconds(text_at(await self.request(_info), "SystemTime"))
+                await on_event(None)
                 if away:
-                    logger.info("%s can be reached again", self.where)
+                    logger.info("%s can be reached again", self.url)
                 away = False
-                await self._listen(now, look)
+                await self._read_events(now, on_event)
             except EngineError as error:
                 if not away:
                     logger.warning("%s; trying again, at least every %.0f s", error, LONGEST_DELAY)
@@ -210,42 +219,42 @@ class Engine:
                 delays.reset()
             await asyncio.sleep(next(delays))
 
-    async def output(self, container: Container, take: Callable[[str], None], **asked: str) -> None:
-        """Passes on the lines of a container's output, until that ends or the connection does.
+    async def stream_output(self, container: Container, on_line: Callable[[str], None], **query: str) -> None:
+        """Report the lines of a container's output, until the output or the connection ends.
 
-        :param take: called with each line.
-        :param asked: what to ask for, in the API's words: `since`, `tail`.
+        :param on_line: called with each line.
+        :param query: parameters of the API's `logs`: `since`, `tail`.
         :raises EngineError: it cannot be read.
         """
-        asked = {"stdout": "1", "stderr": "1", "follow": "1", **asked}
-        lines = Lines(take)
+        query = {"stdout": "1", "stderr": "1", "follow": "1", **query}
+        lines = LineSplitter(on_line)
         try:
-            async with self._stream(f"containers/{container.id}/logs", asked, None) as content:
-                while piece := await (content.readany() if container.terminal else read_frame(content)):
-                    lines.feed(piece)
+            async with self._stream(f"containers/{container.id}/logs", query, None) as content:
+                while data := await (content.readany() if container.terminal else read_frame(content)):
+                    lines.feed(data)
         except Exception as error:
-            told = self.explained(error)
-            if told is None:
+            engine_error = self.to_engine_error(error)
+            if engine_error is None:
                 raise
-            raise told from error
+            raise engine_error from error
         finally:
             lines.end()
 
     async def close(self) -> None:
-        """Lets go of the connection, for good."""
+        """Close the connection for good."""
         self._closed = True
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
-    def explained(self, error: Exception) -> EngineError | None:
-        """What went wrong with a request, for its operator; None: nothing that an engine or a network does."""
+    def to_engine_error(self, error: Exception) -> EngineError | None:
+        """Translate an error of a request for the operator; None: it is not an error of the engine or the network."""
         if isinstance(error, EngineError):
             return error
-        if isinstance(error, DockerError) and error.status != NOT_REACHED:
+        if isinstance(error, DockerError) and error.status != NOT_CONNECTED:
             status = None if error.status in GATEWAY_ERRORS else error.status
-            said = " ".join(str(error.message).split())[:300]
-            return EngineError(f"{self.where} says: {said or f'status {error.status}'}", status)
+            message = " ".join(str(error.message).split())[:300]
+            return EngineError(f"{self.url} says: {message or f'status {error.status}'}", status)
         if not isinstance(error, DockerError | aiohttp.ClientError | OSError | ValueError | KeyError):
             return None
         cause: BaseException | None = error
@@ -253,49 +262,49 @@ class Engine:
             inner = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
             cause = inner if inner is not cause else None
         if cause is not None:
-            return self._forbidden()
+            return self._permission_denied()
         if isinstance(error, TimeoutError):
-            return EngineError(f"the container engine at {self.where} does not answer in time")
-        return EngineError(f"the container engine at {self.where} cannot be reached")
+            return EngineError(f"the container engine at {self.url} does not answer in time")
+        return EngineError(f"the container engine at {self.url} cannot be reached")
 
-    def _forbidden(self) -> EngineError:
+    def _permission_denied(self) -> EngineError:
         return EngineError(
-            f"permission denied: this user may not use the container engine at {self.where}; "
-            "add it to the group that owns the socket (usermod -aG docker USER), and log in anew",
-            lasting=True,
+            f"permission denied: this user may not use the container engine at {self.url}; "
+            "add the user to the group that owns the socket (usermod -aG docker USER), and log in again",
+            permanent=True,
         )
 
     @asynccontextmanager
     async def _stream(
-        self, path: str, asked: Mapping[str, str], silence: float | None
+        self, path: str, query: Mapping[str, str], read_timeout: float | None
     ) -> AsyncGenerator[aiohttp.StreamReader, None]:
-        """An answer without an end. aiodocker has such streams, but closes none that is left before its end."""
+        """Open an endless answer, and close it. aiodocker's own streams are not closed when they are left early."""
         client = self.client
         version = "" if client.api_version == "auto" else f"/{client.api_version}"
-        limits = aiohttp.ClientTimeout(sock_connect=CONNECT_WITHIN, sock_read=silence)
-        async with client.session.get(f"{client.docker_host}{version}/{path}", params=asked, timeout=limits) as answer:
+        limits = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout)
+        async with client.session.get(f"{client.docker_host}{version}/{path}", params=query, timeout=limits) as answer:
             if answer.status >= 400:
                 raise DockerError(answer.status, (await answer.text())[:300])
             yield answer.content
 
-    async def _listen(self, since: int | None, look: Callable[[Mapping[str, Any] | None], Awaitable[None]]) -> None:
-        """The events from that second on, as long as the connection lasts."""
-        asked = {"filters": json.dumps({"type": ["container"]})} | ({} if since is None else {"since": str(since)})
+    async def _read_events(self, since: int | None, on_event: Callable[[JsonObject | None], Awaitable[None]]) -> None:
+        """Report the events from that second on, as long as the connection lasts."""
+        query = {"filters": json.dumps({"type": ["container"]})} | ({} if since is None else {"since": str(since)})
         try:
-            async with self._stream("events", asked, SILENCE) as lines:
+            async with self._stream("events", query, EVENT_TIMEOUT) as lines:
                 async for line in lines:
-                    await look(json.loads(line))
+                    await on_event(json.loads(line))
         except aiohttp.SocketTimeoutError:
-            logger.debug("%s has not told of anything for %.0f s; looking", self.where, SILENCE)
+            logger.debug("%s has sent no event for %.0f s; reading the state", self.url, EVENT_TIMEOUT)
         except Exception as error:
-            told = self.explained(error)
-            if told is None:
+            engine_error = self.to_engine_error(error)
+            if engine_error is None:
                 raise
-            raise told from error
+            raise engine_error from error
 
 
-async def _info(client: Docker) -> Mapping[str, Any]:
-    info: Mapping[str, Any] = await client.system.info()
+async def _info(client: Docker) -> JsonObject:
+    info: JsonObject = await client.system.info()
     return info
 
 

@@ -1,6 +1,6 @@
-"""What a container says, from an engine's stream to lines. Knows no engine.
+"""Split the output stream of a container into lines. Knows no engine.
 
-The frames are those of `POST /containers/{id}/attach` of the Docker Engine API 1.41, which its logs have too.
+The frames are those of `POST /containers/{id}/attach` of the Docker Engine API 1.41; logs have the same.
 """
 
 from __future__ import annotations
@@ -10,62 +10,62 @@ from collections.abc import Callable
 from typing import Protocol
 
 LONGEST_LINE = 8192
-"""Bytes of one line of output; what is longer is cut. Far more than a line of any log."""
+"""Bytes of one line of output; a longer one is cut. Far more than a line of any log."""
 
 LONGEST_FRAME = 1 << 20
-"""Bytes of one piece of output: engines send 16 or 32 KiB."""
+"""Bytes of one frame: engines send 16 or 32 KiB."""
 
 
-class Reader(Protocol):
-    """What is read from."""
+class ExactReader(Protocol):
+    """The part of `asyncio.StreamReader` that is used here."""
 
     async def readexactly(self, n: int) -> bytes:
-        """So many bytes.
+        """Read exactly so many bytes.
 
-        :raises asyncio.IncompleteReadError: there are not so many.
+        :raises asyncio.IncompleteReadError: the stream ended before.
         """
         ...
 
 
-async def read_frame(content: Reader) -> bytes:
-    """One piece of output of a container without a terminal, where each has a header; empty: there is no more.
+async def read_frame(content: ExactReader) -> bytes:
+    """Read the next frame of output of a container without a terminal; empty at the end of the stream.
 
-    :raises ValueError: it is too long to be one.
+    :raises ValueError: its length shows that it is not a frame.
     """
     while True:
         try:
             header = await content.readexactly(8)
             length = int.from_bytes(header[4:], "big")
             if length > LONGEST_FRAME:
-                raise ValueError(f"a piece of output of {length} bytes")
+                raise ValueError(f"a frame of output of {length} bytes")
             if length:
                 return await content.readexactly(length)
         except asyncio.IncompleteReadError:
             return b""
 
 
-class Lines:
-    """Makes lines of pieces.
+class LineSplitter:
+    """Splits a stream of bytes into lines.
 
-    :param take: called with each line.
+    :param on_line: called with each line.
     """
 
-    def __init__(self, take: Callable[[str], None]) -> None:
-        self._take = take
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
         self._rest = b""
 
-    def feed(self, piece: bytes) -> None:
-        """The next piece."""
-        *lines, rest = (self._rest + piece).split(b"\n")
+    def feed(self, data: bytes) -> None:
+        """Take the next part of the stream."""
+        *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._tell(line)
+            self._report(line)
         self._rest = rest[:LONGEST_LINE]
 
     def end(self) -> None:
-        """There is no more; what has come of a last line is one."""
+        """Take the end of the stream: a last line without an end is reported."""
         rest, self._rest = self._rest, b""
         if rest:
-            self._tell(rest)
+            self._report(rest)
 
-    def _tell(self, line: bytes) -> None:
-        self._take(line[:LONGEST_LINE].decode(errors="replace").rstrip("\r"))
+    def _report(self, line: bytes) -> None:
+        self._on_line(line[:LONGEST_LINE].decode(errors="replace").rstrip("\r"))

@@ -1,4 +1,4 @@
-"""One run of a container, from a start to its end: whose it is, and how it ended. Asks no engine."""
+"""One run of a container, from a start to its end, and how it ended. Makes no requests."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ import asyncio
 
 from zeroscale.plugins.docker.container import Container
 
-LATE = 1.0
-"""Seconds in which what an engine says last comes after the news of an end."""
+DRAIN_LIMIT = 1.0
+"""Seconds for the exit code and the last output to arrive after the event of an end."""
 
 
-class Run:
+class ContainerRun:
     """A container from one start to its end.
 
-    :ivar key: names it among all runs.
+    :ivar run_id: see `Container.run_id`.
     :ivar ended: set once it has ended.
-    :ivar claimed: the core knows of it.
-    :ivar exit_code: its exit code; None: not known.
-    :ivar reason: why it has ended, where that is known better than by its code.
-    :ivar reader: reads its output.
+    :ivar reported: whether the core knows of it.
+    :ivar exit_code: None: not known.
+    :ivar reason: why it has ended, where the engine knows more than the exit code.
+    :ivar reader: the task that reads its output.
     """
 
-    def __init__(self, key: tuple[str, str]) -> None:
-        self.key = key
+    def __init__(self, run_id: tuple[str, str]) -> None:
+        self.run_id = run_id
         self.ended = asyncio.Event()
-        self.claimed = False
+        self.reported = False
         self.exit_code: int | None = None
         self.reason: str | None = None
         self.reader: asyncio.Task[None] | None = None
-        self._coded = asyncio.Event()
+        self._has_exit_code = asyncio.Event()
 
     def end(self, exit_code: int | None, reason: str | None) -> None:
-        """It has ended.
+        """Record that it has ended.
 
         :param exit_code: None: not known, or not yet.
         """
         self.reason = reason
         if exit_code is not None:
-            self.note_code(exit_code)
+            self.set_exit_code(exit_code)
         self.ended.set()
 
-    def note_code(self, exit_code: int) -> None:
-        """The exit code, which may come after the end: who sees a restart has not seen the end before it."""
+    def set_exit_code(self, exit_code: int) -> None:
+        """Record the exit code, which may arrive after the end: a restart may be seen before the exit event."""
         self.exit_code = exit_code
-        self._coded.set()
+        self._has_exit_code.set()
 
-    async def last_words(self) -> None:
-        """Waits, once it has ended, for what comes after that news: its code, and the end of its output."""
-        late = [asyncio.ensure_future(self._coded.wait())]
+    async def drain(self) -> None:
+        """Wait, once it has ended, for its exit code and the end of its output; at most `DRAIN_LIMIT`."""
+        code_wait = asyncio.ensure_future(self._has_exit_code.wait())
         try:
-            await asyncio.wait([*late, *([self.reader] if self.reader is not None else [])], timeout=LATE)
+            await asyncio.wait([code_wait, *([self.reader] if self.reader is not None else [])], timeout=DRAIN_LIMIT)
         finally:
-            late[0].cancel()
-            await asyncio.wait(late)
+            code_wait.cancel()
+            await asyncio.wait([code_wait])
 
 
-def reason_of(seen: Container | None) -> str | None:
-    """Why a container has ended, where the engine knows better than its exit code says."""
-    if seen is not None and seen.out_of_memory:
-        return f"the kernel ended it: container {seen.name} used more memory than it may"
+def end_reason(container: Container | None) -> str | None:
+    """Return why a container has ended, where the engine knows more than the exit code."""
+    if container is not None and container.out_of_memory:
+        return f"the kernel killed container {container.name}: it used more memory than its limit"
     return None
