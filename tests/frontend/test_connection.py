@@ -575,7 +575,7 @@ def test_a_client_is_closed_though_the_plugin_has_nothing_for_it(make_harness: M
 def web(make_harness: MakeHarness) -> FrontendHarness:
     """An HTTP server whose admitted see a page."""
     return make_harness(
-        make_conversation=lambda: HttpConversation(page=True, again=lambda: 20.0),
+        make_conversation=lambda: HttpConversation(page=True, retry_after=lambda: 20.0),
         policy=JoinPolicy(holds=True, hold_limit=300.0, waiting="page"),
     )
 

@@ -220,8 +220,8 @@ def test_who_may_not_and_who_must(plugin: str, harness: PeerHarness) -> None:
     ]
     cases = [(STRANGER, header + b"\x00", "accept_from") for header in headers]
     cases += [
-        (trusted, b"PROXY TCP4 203.0.113.9 198.51.100.1 5000 99999\r\n", "a port that is none"),
-        (trusted, b"PROXY TCP4 2001:db8::1 198.51.100.1 5000 25565\r\n", "an address that is none"),
+        (trusted, b"PROXY TCP4 203.0.113.9 198.51.100.1 5000 99999\r\n", "an invalid port"),
+        (trusted, b"PROXY TCP4 2001:db8::1 198.51.100.1 5000 25565\r\n", "an invalid address"),
         (trusted, b"PROXY " + b"x" * 200, "longer than"),
         (trusted, headers[1][:12] + b"\x31" + headers[1][13:], "version and command"),
         (trusted, headers[1][:14] + b"\xff\xff", "at most"),

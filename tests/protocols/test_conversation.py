@@ -1,4 +1,4 @@
-"""The contract: every conversation keeps it, as far as a type checker and a fresh one can tell."""
+"""Every conversation implements the interface, and each method can be called on a new one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONVERSATIONS: list[Callable[[], Conversation]] = [
 
 
 @pytest.mark.parametrize("make", CONVERSATIONS)
-def test_a_fresh_conversation_can_be_asked_anything(make: Callable[[], Conversation]) -> None:
+def test_every_method_of_a_new_conversation(make: Callable[[], Conversation]) -> None:
     conversation = make()
     conversation.opened()
     assert not conversation.receive(b"")

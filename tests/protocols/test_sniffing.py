@@ -1,4 +1,4 @@
-"""Who is a client, by its first bytes: whole, byte by byte, with more behind; and who cannot be one any more."""
+"""Sniffers on whole bytes, byte by byte, with more after them, and on bytes of no client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED
 
 
 def client_hello(**options: object) -> bytes:
-    """What OpenSSL says first."""
+    """OpenSSL's first bytes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -58,18 +58,18 @@ def in_records(hello: bytes, size: int) -> bytes:
     return b"".join(hello[:3] + len(piece).to_bytes(2) + piece for piece in pieces)
 
 
-@pytest.mark.parametrize(("recogniser", "said"), CLIENTS)
-def test_a_client(recogniser: Sniffer, said: bytes) -> None:
-    assert [recogniser(said[:length]) for length in range(len(said))] == [False] * len(said)
-    assert recogniser(said)
-    assert recogniser(bytearray(said + b"more"))
+@pytest.mark.parametrize(("sniffer", "data"), CLIENTS)
+def test_a_client(sniffer: Sniffer, data: bytes) -> None:
+    assert [sniffer(data[:length]) for length in range(len(data))] == [False] * len(data)
+    assert sniffer(data)
+    assert sniffer(bytearray(data + b"more"))
 
 
 @pytest.mark.parametrize("size", [1000, 100, len(HELLO) // (MOST_RECORDS - 1)])
 def test_a_client_hello_in_several_records(size: int) -> None:
-    said = in_records(HELLO, size)
-    assert [sniffing.tls(said[:length]) for length in range(len(said))] == [False] * len(said)
-    assert sniffing.tls(said)
+    data = in_records(HELLO, size)
+    assert [sniffing.tls(data[:length]) for length in range(len(data))] == [False] * len(data)
+    assert sniffing.tls(data)
 
 
 def changed(data: bytes, at: int, new: bytes) -> bytes:
@@ -77,7 +77,7 @@ def changed(data: bytes, at: int, new: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("recogniser", "said", "why"),
+    ("sniffer", "data", "error"),
     [
         (sniffing.tls, b"\x17", "no handshake record"),
         (sniffing.tls, b"GET / HTTP/1.1\r\n\r\n", "no handshake record"),
@@ -98,36 +98,36 @@ def changed(data: bytes, at: int, new: bytes) -> bytes:
         (redis, b"PING\r\n" + b"x" * LONGEST_MATCHED, "not what a client's are"),
     ],
 )
-def test_who_cannot_be_one(recogniser: Sniffer, said: bytes, why: str) -> None:
-    with pytest.raises(ProtocolError, match=re.escape(why)):
-        recogniser(said)
+def test_bytes_of_no_client(sniffer: Sniffer, data: bytes, error: str) -> None:
+    with pytest.raises(ProtocolError, match=re.escape(error)):
+        sniffer(data)
 
 
 @given(st.sampled_from([sniffing.tls, sniffing.ssh, redis]), st.binary(max_size=3000))
-def test_no_bytes_do_anything_else(recogniser: Sniffer, said: bytes) -> None:
+def test_any_bytes_return_a_boolean_or_raise_protocol_error(sniffer: Sniffer, data: bytes) -> None:
     try:
-        assert recogniser(said) in (True, False)
-    except ProtocolError as error:
-        assert "\n" not in str(error)
+        assert sniffer(data) in (True, False)
+    except ProtocolError as refused:
+        assert "\n" not in str(refused)
 
 
 @given(st.integers(0, len(HELLO) - 1), st.integers(0, 255), st.integers(0, len(HELLO)))
-def test_no_broken_hello_does_anything_else(at: int, byte: int, end: int) -> None:
+def test_a_broken_hello_returns_a_boolean_or_raises_protocol_error(at: int, byte: int, end: int) -> None:
     with contextlib.suppress(ProtocolError):
         assert sniffing.tls(changed(HELLO, at, bytes([byte]))[:end]) in (True, False)
 
 
-def test_no_stranger_stops_everybody_with_a_pattern_that_takes_for_ever() -> None:
-    recogniser = sniffing.matching_pattern(regex.compile(rb"(?:a|aa)+$", regex.DOTALL))
+def test_a_slow_pattern_is_interrupted() -> None:
+    sniffer = sniffing.matching_pattern(regex.compile(rb"(?:a|aa)+$", regex.DOTALL))
     began = time.thread_time()
     with pytest.raises(ProtocolError, match="make the pattern simpler"):
-        recogniser(b"a" * 1000 + b"!")
+        sniffer(b"a" * 1000 + b"!")
     assert time.thread_time() - began < 10 * sniffing.LONGEST_MATCHING
 
 
-def test_a_pattern_is_tried_on_so_many_pieces_and_no_more() -> None:
-    recogniser = sniffing.matching_pattern(REDIS_PATTERN)
+def test_matches_on_one_connection_are_limited() -> None:
+    sniffer = sniffing.matching_pattern(REDIS_PATTERN)
     for length in range(1, sniffing.MOST_MATCHINGS):
-        assert not recogniser(b"*1" + b"0" * length)
+        assert not sniffer(b"*1" + b"0" * length)
     with pytest.raises(ProtocolError, match="in 100 pieces"):
-        recogniser(b"*1" + b"0" * 500)
+        sniffer(b"*1" + b"0" * 500)

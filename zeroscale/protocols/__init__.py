@@ -1,1 +1,1 @@
-"""Sans-I/O protocols: bytes in, events out, replies as bytes. No clock, no log, no transport in here."""
+"""Sans-I/O protocol parsers: bytes in, events out, replies as bytes. No clock, no log, no transport."""

@@ -1,8 +1,7 @@
-"""The events of a conversation before login, and the contract that every Conversation keeps.
+"""The events of a client's connection before the relay, and the interface of every conversation.
 
-A Conversation is one client's connection as its protocol sees it, from the first byte until it is relayed
-or closed. It is fed bytes and returns events; it makes bytes and sends none. It knows no transport, no
-clock and no server: who feeds it decides what to do.
+A conversation parses one client's bytes from the first one until the connection is relayed or closed. It returns events
+and reply bytes; it has no transport, no clock and no server. Its caller decides what to do.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 Component = str | Mapping[str, object] | Sequence[object]
-"""A Minecraft text component as JSON has it: a string (section-sign codes allowed), an object, or an array."""
+"""A Minecraft text component as decoded JSON: a string (section-sign codes allowed), an object, or an array."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Generic protocols: a connection is there, and has yet to show that a client is at its other end."""
+    """TCP and HTTP: a connection is open; nothing shows yet that it is a client's."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRecognised:
-    """Generic protocols: what this connection has shown so far counts as "a client is here".
+    """TCP and HTTP: the connection is a client's, by what it has sent so far.
 
-    :ivar max_hold: as `LoginRequested.max_hold`: 0: it is to be told at once, and not held.
+    :ivar max_hold: as `LoginRequested.max_hold`; 0: refuse it at once, with a page.
     """
 
     max_hold: float | None = None
@@ -32,11 +31,11 @@ class ClientRecognised:
 
 @dataclass(frozen=True, slots=True)
 class StatusRequested:
-    """The server list asks.
+    """The server list asks for the status.
 
     :ivar protocol: the client's protocol number; -1 where its dialect sends none.
     :ivar host: the host as the client typed it, undecorated (see `LoginRequested.host`).
-    :ivar port: the port it believes it talks to; 0 where its dialect sends none.
+    :ivar port: the port the client believes it is connected to; 0 where its dialect sends none.
     """
 
     protocol: int
@@ -53,14 +52,14 @@ class PingRequested:
 class LoginRequested:
     """A player joins.
 
-    :ivar protocol: the client's protocol number (its own number space for legacy dialects).
+    :ivar protocol: the client's protocol number; before 1.7 in a number space of its own.
     :ivar host: the host for routing: cut at the first NUL, at the first `///`, trailing dots off, lower case.
-    :ivar port: the port it believes it talks to; 0 where its dialect sends none.
-    :ivar name: the name it claims, unchecked beyond its characters.
-    :ivar uuid: the UUID it claims, 32 lower-case hexadecimal digits; None where it sends none.
+    :ivar port: the port the client believes it is connected to; 0 where its dialect sends none.
+    :ivar name: the name the client claims; only its characters are checked.
+    :ivar uuid: the UUID the client claims, 32 lower-case hexadecimal digits; None where it sends none.
     :ivar transfer: the handshake's intent was 3 (transfer), not 2.
-    :ivar max_hold: how many seconds a silent hold may last before the client itself gives up, with a margin;
-        0: it cannot be held at all; None: any length, because `keepalive()` keeps it alive.
+    :ivar max_hold: seconds that the client waits without a byte, less a margin; 0: it cannot be held; None: no limit,
+        because `keepalive()` resets the client's timer.
     """
 
     protocol: int
@@ -74,7 +73,7 @@ class LoginRequested:
 
 @dataclass(frozen=True, slots=True)
 class HoldAnswered:
-    """A held client answered one of our requests: it is a real client, and it is still there."""
+    """A held client answered a keep-alive request: it is a real client, and still connected."""
 
 
 Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRequested | HoldAnswered
@@ -82,16 +81,16 @@ Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRe
 
 @dataclass(frozen=True, slots=True)
 class StatusReply:
-    """What the server list is to show, in no dialect yet.
+    """What the server list shows, independent of the client's dialect.
 
     :ivar description: the MOTD.
     :ivar online: players online.
-    :ivar maximum: the most players there may be.
-    :ivar sample: hover lines, one plain string (section-sign codes allowed) each.
+    :ivar maximum: the player limit.
     :ivar version_name: the version's text.
+    :ivar sample: lines of the tooltip, one plain string (section-sign codes allowed) each.
     :ivar protocol: the protocol number to show; None: the asking client's own, so that it looks compatible.
     :ivar favicon: a `data:image/png;base64,` URL, or None.
-    :ivar extra: further keys of the JSON reply, replayed as they are (forgeData, modinfo, ...).
+    :ivar extra: further keys of the JSON reply, sent as they are (forgeData, modinfo, ...).
     """
 
     description: Component
@@ -106,10 +105,10 @@ class StatusReply:
 
 @dataclass(frozen=True, slots=True)
 class MinecraftOptions:
-    """How one server's operator wants its clients' conversations to be.
+    """Options of one server that its clients' conversations follow.
 
     :ivar legacy_hold: keep held clients of 1.7-1.12 alive with empty frames.
-    :ivar transfer_as_login: show the real server a transfer as an ordinary login.
+    :ivar transfer_as_login: replay a transfer to the real server as an ordinary login.
     """
 
     legacy_hold: bool = False
@@ -117,64 +116,64 @@ class MinecraftOptions:
 
 
 class Conversation(Protocol):
-    """One client before it is relayed. Methods that take bytes raise `ProtocolError`, and nothing else."""
+    """One client before it is relayed. Methods that take bytes raise `ProtocolError` and no other exception."""
 
     def opened(self) -> Sequence[Event]:
-        """The connection was accepted; some protocols already know enough."""
+        """Return the events of the accepted connection, before its first byte."""
         ...
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """Takes the next bytes of the client, however they were cut; returns what they mean, often nothing yet.
+        """Take the client's next bytes, however they are cut; return their events, often none yet.
 
-        After `LoginRequested` (or `ClientRecognised`) and until `hold()`, bytes are only kept.
+        After `LoginRequested` or `ClientRecognised`, and until `hold()`, bytes are only stored for the replay.
         """
         ...
 
     @property
     def idle_timeout(self) -> float | None:
-        """When not None: call `silence()` if the client sends nothing for so many seconds from now."""
+        """Seconds from now after which `on_idle()` is to be called if no byte comes; None: never."""
         ...
 
     def on_idle(self) -> Sequence[Event]:
-        """The client has sent nothing for `idle_timeout` seconds; returns what that means."""
+        """Return the events of a client that has sent nothing for `idle_timeout` seconds."""
         ...
 
     @property
     def replay_bytes(self) -> bytes:
-        """What the real server has to be sent first: all that the client sent, less the answers to `keepalive()`."""
+        """The bytes to send to the real server first: all of the client's, without the answers to `keepalive()`."""
         ...
 
     @property
     def full(self) -> bool:
-        """As much is kept as may be: stop reading until the hand-over."""
+        """Whether the stored bytes have reached their limit: stop reading until the relay."""
         ...
 
     def status(self, reply: StatusReply) -> bytes:
-        """The reply to `StatusRequested`, in the client's dialect."""
+        """Return the reply to `StatusRequested`, in the client's dialect."""
         ...
 
     @property
     def closes_after_status(self) -> bool:
-        """Whether the status reply is the last thing in this dialect (legacy), so that we close after it."""
+        """Whether the connection is to be closed after the status reply (before 1.7)."""
         ...
 
     def pong(self) -> bytes:
-        """The reply to the latest `PingRequested`: the client's own token."""
+        """Return the reply to the latest `PingRequested`, with the client's token."""
         ...
 
     def kick(self, reason: Component) -> bytes:
-        """A login refused, in the client's dialect; `b""` where the dialect has no words. Close after it."""
+        """Return the refusal of a login, in the client's dialect; `b""` if it has none. Close after it."""
         ...
 
     def hold(self) -> Sequence[Event]:
-        """From now on the client is held: what it sends is judged (and what was kept beyond its login, at once)."""
+        """Hold the client: from now on only answers to `keepalive()` are accepted, of stored bytes as well."""
         ...
 
     def keepalive(self) -> bytes:
-        """A request that keeps a held client alive; `b""` where this client is held in silence."""
+        """Return a request that resets a held client's timer; `b""` where the client is held without bytes."""
         ...
 
     @property
     def unanswered(self) -> int:
-        """How many of the `keepalive()` requests the client still has to answer; hand over only at 0."""
+        """How many `keepalive()` requests the client has not answered; relay only at 0."""
         ...

@@ -1,6 +1,6 @@
-"""As much of HTTP/1 as it takes to know a request, to refuse it well, and to ask whether a server is up. Pure.
+"""HTTP/1, as far as needed to recognise a request, to refuse it with a page, and to probe a server. Sans-I/O.
 
-Sources: RFC 9112 (messages), RFC 9110 (fields). What is not understood is not guessed at: it is the real server's.
+Sources: RFC 9112 (messages), RFC 9110 (fields).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from zeroscale.errors import ProtocolError
 
 LONGEST_HEAD = 32768
-"""Bytes of a request's line and fields: as much as servers take that take much (nginx: 4 buffers of 8 KiB)."""
+"""Bytes of a request's line and fields: the limit of a generous server (nginx: 4 buffers of 8 KiB)."""
 
 LONGEST_LINE = 8192
-"""Bytes of a request line: what RFC 9112 section 3 asks for, and what servers take."""
+"""Bytes of a request line: RFC 9112, section 3, recommends at least 8000."""
 
 LONGEST_STATUS_LINE = 1024
 
 LONGEST_RELOAD = 5
-"""Seconds after which the page looks again at the latest: starts are often quicker than the last ones were."""
+"""Seconds after which the page reloads itself at the latest: a start may be quicker than the estimate."""
 
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.[0-9]")
@@ -54,9 +54,9 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: ce
 class Request:
     """The head of a request.
 
-    :ivar method: as it was sent.
-    :ivar major: of its HTTP version.
-    :ivar accepts_html: a person looks at the answer: it asks for a page.
+    :ivar method: the method, as sent.
+    :ivar major: the major HTTP version.
+    :ivar accepts_html: it names text/html in its Accept field, so that a browser will show the reply.
     """
 
     method: str
@@ -65,16 +65,16 @@ class Request:
 
     @property
     def repeatable(self) -> bool:
-        """Whether asking again does what asking now would have done, so that a page which reloads itself will do."""
+        """Whether a page that reloads itself can repeat the request (GET and HEAD)."""
         return self.method in ("GET", "HEAD")
 
 
 def parse_head(data: bytes | bytearray) -> Request | None:
-    """Reads a request's line and fields; None: they are not whole yet.
+    """Parse a request's line and fields; return None while they are incomplete.
 
-    :raises ProtocolError: this is no HTTP request, or none that a server would take.
+    :raises ProtocolError: it is no HTTP request, or exceeds a limit.
     """
-    start = 2 if data.startswith(b"\r\n") else 0  # RFC 9112, 2.2: one empty line before it is to be ignored
+    start = 2 if data.startswith(b"\r\n") else 0  # RFC 9112, 2.2: ignore one empty line before the request
     line_end = data.find(b"\n", start, start + LONGEST_LINE)
     if line_end < 0:
         _check_beginning(bytes(data[start : start + LONGEST_LINE]))
@@ -92,10 +92,10 @@ def parse_head(data: bytes | bytearray) -> Request | None:
 
 
 def service_unavailable(request: Request, text: str, seconds: float) -> bytes:
-    """The whole reply to a request that the server cannot be given now; the connection is closed after it.
+    """Return the whole 503 reply to a request; close the connection after it.
 
-    :param text: why; its first line is the page's title.
-    :param seconds: after how many another try is worth it.
+    :param text: the reason for the client; its first line is the page's title.
+    :param seconds: the seconds after which the client may try again.
     """
     title, _, more = text.partition("\n")
     wait = max(1, round(seconds))
@@ -119,16 +119,16 @@ def service_unavailable(request: Request, text: str, seconds: float) -> bytes:
 
 
 def get_request(host: str, port: int, path: str) -> bytes:
-    """A GET, after which the server is to close."""
-    where = f"[{host}]" if ":" in host else host
-    fields = f"Host: {where}:{port}\r\nUser-Agent: zeroscale\r\nAccept: */*\r\nConnection: close\r\n"
+    """Return a GET request that asks the server to close the connection after its reply."""
+    authority = f"[{host}]" if ":" in host else host
+    fields = f"Host: {authority}:{port}\r\nUser-Agent: zeroscale\r\nAccept: */*\r\nConnection: close\r\n"
     return f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode("ascii")
 
 
 def parse_status(data: bytes | bytearray) -> int | None:
-    """The status of a reply; None: its first line is not whole yet.
+    """Return the status code of a reply; None while its first line is incomplete.
 
-    :raises ProtocolError: this is no HTTP reply.
+    :raises ProtocolError: it is no HTTP reply.
     """
     line, line_break, _ = bytes(data[:LONGEST_STATUS_LINE]).partition(b"\n")
     found = _STATUS_LINE.match(line.removesuffix(b"\r"))
@@ -140,7 +140,7 @@ def parse_status(data: bytes | bytearray) -> int | None:
 
 
 def _check_beginning(line: bytes) -> None:
-    """Of a first line that is not whole."""
+    """Raise `ProtocolError` for an incomplete request line that can no longer become one."""
     if len(line) >= LONGEST_LINE:
         raise ProtocolError(f"not HTTP: its first line is longer than {LONGEST_LINE} bytes")
     if not line or line == b"\r":
@@ -151,13 +151,13 @@ def _check_beginning(line: bytes) -> None:
 
 
 def _fields(lines: bytes) -> Mapping[str, str]:
-    """The fields by their names in lower case, several of one name as one (RFC 9110, 5.3)."""
+    """Return the fields by lower-case name; fields of the same name are joined (RFC 9110, 5.3)."""
     fields: dict[str, str] = {}
     for line in lines.split(b"\n"):
         name, colon, value = line.partition(b":")
         if not colon and line.strip() and not line[:1].isspace():
-            raise ProtocolError("not HTTP: a line among its fields is none")
+            raise ProtocolError("not HTTP: a line among its fields is no field")
         key = name.decode("latin-1").lower()
-        said = value.decode("latin-1").strip()
-        fields[key] = f"{fields[key]}, {said}" if key in fields else said
+        text = value.decode("latin-1").strip()
+        fields[key] = f"{fields[key]}, {text}" if key in fields else text
     return fields

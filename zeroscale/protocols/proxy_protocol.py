@@ -1,7 +1,6 @@
 """The PROXY protocol, versions 1 and 2, both ways: the address of the client behind a proxy.
 
-Source: docs/protocol.md, "PROXY protocol". Whose headers may be believed
-is not known here.
+Source: docs/protocol.md, "PROXY protocol". Which addresses may send a header is not decided here.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from zeroscale.errors import ProtocolError
 Version = Literal["v1", "v2"]
 
 LONGEST_V1 = 107
-"""Bytes of a line, its CR LF included: the specification's own worst case."""
+"""Bytes of a version 1 line, its CR LF included: the specification's worst case."""
 
 LARGEST_V2 = 2048
-"""Bytes after the 16 fixed ones. Addresses are at most 216; a proxy may add a TLS client's name, or more of its own."""
+"""Bytes after the 16 fixed ones: addresses take at most 216, and a proxy may add extensions."""
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
-FIXED = 16
+V2_FIXED = 16
 V1_START = b"PROXY "
 
 LOCAL, PROXY = 0x20, 0x21
@@ -34,7 +33,7 @@ IPV4_BYTES, IPV6_BYTES = 12, 36
 class Endpoint:
     """One end of a TCP connection.
 
-    :ivar host: an IPv4 or IPv6 address; where we read it, an IPv4 address in IPv6's clothes is an IPv4 address.
+    :ivar host: an IPv4 or IPv6 address; the parsers turn an IPv4-mapped IPv6 address into the IPv4 address.
     :ivar port: 0 to 65535.
     """
 
@@ -44,10 +43,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """What a header says.
+    """The content of a header.
 
-    :ivar source: the client; None where the proxy speaks for itself (LOCAL), or does not know (UNKNOWN).
-    :ivar destination: what the client connected to; None as above.
+    :ivar source: the client's end; None for the proxy's own connection (LOCAL) or an unknown client (UNKNOWN).
+    :ivar destination: the end that the client connected to; None as above.
     """
 
     source: Endpoint | None
@@ -55,12 +54,12 @@ class ProxyHeader:
 
 
 def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
-    """A header for a connection that we make for `source`.
+    """Return the header of a connection that is made on behalf of `source`.
 
-    :raises ValueError: an address that is none, or a port out of range.
+    :raises ValueError: an invalid address, or a port out of range.
     """
     ends = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (source, destination)]
-    # One family is all a header has: an IPv4 end of a pair with an IPv6 one is written as a mapped address.
+    # A header has one address family: beside an IPv6 end, an IPv4 end is written as a mapped address.
     if any(end.version == 6 for end in ends):
         ends = [end if end.version == 6 else ipaddress.ip_address(f"::ffff:{end}") for end in ends]
     four = ends[0].version == 4
@@ -74,16 +73,16 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
 
 
 def local_header(version: Version = "v2") -> bytes:
-    """The header of a connection that we make for ourselves, such as a readiness probe, or for who has no address."""
+    """Return the header of zeroscale's own connection, such as a probe, or of a client without an address."""
     if version == "v1":
         return V1_START + b"UNKNOWN\r\n"
     return SIGNATURE + struct.pack(">BBH", LOCAL, UNSPECIFIED, 0)
 
 
 def reject_header(received: bytes) -> None:
-    """Judges the first bytes of somebody who must not send a header.
+    """Raise an error if a connection's first bytes begin with a header.
 
-    :raises ProtocolError: they are one.
+    :raises ProtocolError: they do.
     """
     if received.startswith((SIGNATURE, V1_START)):
         raise ProtocolError(
@@ -92,16 +91,19 @@ def reject_header(received: bytes) -> None:
 
 
 class HeaderRejector:
-    """Looks at the first bytes of somebody who must not send a header, however they are cut."""
+    """Rejects a header from an address that must not send one.
+
+    :ivar received: all bytes so far.
+    """
 
     def __init__(self) -> None:
         self.received = b""
 
     def receive(self, data: bytes) -> bytes | None:
-        """Takes the next bytes.
+        """Take the next bytes of the connection, however they are cut.
 
-        :returns: all there have been, once they cannot be a header any more; None while they can.
-        :raises ProtocolError: they are one.
+        :returns: all bytes so far, once they cannot begin a header; None while they may.
+        :raises ProtocolError: they are a header.
         """
         self.received += data
         received = self.received
@@ -112,16 +114,16 @@ class HeaderRejector:
 
 
 class ProxyHeaderParser:
-    """Reads one header from a connection's first bytes, however they are cut."""
+    """Parses the one header at the beginning of a connection."""
 
     def __init__(self) -> None:
         self._received = b""
 
     def receive(self, data: bytes) -> tuple[ProxyHeader, bytes] | None:
-        """Takes the next bytes. After a header was returned, it takes no more.
+        """Take the next bytes, however they are cut; not to be called after it has returned a header.
 
-        :returns: the header and what came after it; None while there is not enough.
-        :raises ProtocolError: there is no header, or one that breaks the rules or our bounds.
+        :returns: the header and the bytes after it; None while it is incomplete.
+        :raises ProtocolError: there is no header, or an invalid or too long one.
         """
         self._received += data
         received = self._received
@@ -142,11 +144,11 @@ def _parse_v1(received: bytes) -> tuple[ProxyHeader, bytes] | None:
         return None
     rest += received[LONGEST_V1:]
     words = line.split(b" ")
-    if words[1] == b"UNKNOWN":  # whatever else it says is to be ignored
+    if words[1] == b"UNKNOWN":  # the rest of the line is to be ignored
         return ProxyHeader(None, None), rest
     families = {b"TCP4": 4, b"TCP6": 6}
     if len(words) != 6 or words[1] not in families:
-        raise ProtocolError("a PROXY v1 header that is none")
+        raise ProtocolError("an invalid PROXY v1 header")
     source, destination = (
         Endpoint(_address(host, families[words[1]]), _port(port))
         for host, port in zip(words[2:4], words[4:], strict=True)
@@ -160,33 +162,33 @@ def _address(word: bytes, version: int) -> str:
     except ValueError:
         address = None
     if address is None or address.version != version or b"%" in word:
-        raise ProtocolError("a PROXY v1 header with an address that is none")
+        raise ProtocolError("a PROXY v1 header with an invalid address")
     return _normalised(address)
 
 
 def _normalised(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Bans and networks are written for the IPv4 address itself, not for `::ffff:` before it."""
+    """Return the address as bans and networks have it: IPv4 without the `::ffff:` of a mapped one."""
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _port(word: bytes) -> int:
     if not (word.isdigit() and len(word) <= 5 and int(word) <= 0xFFFF):
-        raise ProtocolError("a PROXY v1 header with a port that is none")
+        raise ProtocolError("a PROXY v1 header with an invalid port")
     return int(word)
 
 
 def _parse_v2(received: bytes) -> tuple[ProxyHeader, bytes] | None:
-    if len(received) < FIXED:
+    if len(received) < V2_FIXED:
         return None
     command, family, length = struct.unpack_from(">BBH", received, len(SIGNATURE))
     if command not in (LOCAL, PROXY):
         raise ProtocolError(f"a PROXY v2 header with version and command {command:#04x}")
     if length > LARGEST_V2:
         raise ProtocolError(f"a PROXY v2 header of {length} bytes where at most {LARGEST_V2} are allowed")
-    if len(received) < FIXED + length:
+    if len(received) < V2_FIXED + length:
         return None
-    body, rest = received[FIXED : FIXED + length], received[FIXED + length :]
-    if command == LOCAL or family not in (TCP4, TCP6):  # of families that we do not know, nothing is used
+    body, rest = received[V2_FIXED : V2_FIXED + length], received[V2_FIXED + length :]
+    if command == LOCAL or family not in (TCP4, TCP6):  # unknown families: use nothing
         return ProxyHeader(None, None), rest
     size, width = (IPV4_BYTES, 4) if family == TCP4 else (IPV6_BYTES, 16)
     if length < size:

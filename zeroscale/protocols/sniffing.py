@@ -1,7 +1,7 @@
-"""By its first bytes: is this a client of the protocol that it ought to speak, or a port scanner? Pure.
+"""Sniffers: recognise a client of a protocol by its first bytes, and refuse port scanners. Sans-I/O.
 
-A recogniser is given all bytes so far, however they were cut. It says True as soon as they are a client's, False while
-they may become one's, and raises `ProtocolError` once they cannot: each has its own bound.
+A sniffer is called with all bytes of a connection so far, however they were cut. It returns True once they are a
+client's, False while they may become a client's, and raises `ProtocolError` once they cannot. Each has its own bound.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 Sniffer = Callable[[bytes | bytearray], bool]
 
 LONGEST_HELLO = 32768
-"""Bytes of a ClientHello: with post-quantum key shares and tickets one has 2 to 8 KiB."""
+"""Bytes of a ClientHello; with post-quantum key shares and tickets it has 2 to 8 KiB."""
 
 LONGEST_RECORD = 16384
-"""Bytes in one TLS record (RFC 8446, 5.1)."""
+"""Bytes of one TLS record (RFC 8446, 5.1)."""
 
 MOST_RECORDS = 64
-"""Records that one ClientHello may be cut into: two are usual, and what is in each is looked at with every read."""
+"""Records of one ClientHello: two are usual; all of them are parsed again with every read."""
 
 LONGEST_IDENTIFICATION = 255
-"""Bytes of the line that an SSH client begins with, its line break included (RFC 4253, 4.2)."""
+"""Bytes of an SSH identification line, its line break included (RFC 4253, 4.2)."""
 
 LONGEST_MATCHED = 1024
-"""Bytes that a regular expression is given: more than any greeting has."""
+"""Bytes that a regular expression is matched against: more than any greeting."""
 
 LONGEST_MATCHING = 0.01
-"""Seconds of CPU that it is given: a good one takes microseconds; with a bad one a stranger could stop everybody."""
+"""Seconds for one match: a good pattern takes microseconds; a bad one would let a client block the proxy."""
 
 MOST_MATCHINGS = 100
-"""How often it is tried on one connection, in however many pieces its bytes come."""
+"""Matches on one connection, which bounds the CPU time of a client that sends single bytes."""
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
@@ -44,12 +44,15 @@ _LONGEST_SESSION_ID = 32
 
 
 def any_byte(data: bytes | bytearray) -> bool:
-    """Whoever says anything."""
+    """Recognise any client that sends a byte."""
     return bool(data)
 
 
 def tls(data: bytes | bytearray) -> bool:
-    """A whole ClientHello of TLS 1.0 to 1.3, in one record or several (RFC 8446, 4.1.2 and 5.1; RFC 5246, 7.4)."""
+    """Recognise a complete ClientHello of TLS 1.0 to 1.3, in one or more records.
+
+    Source: RFC 8446, 4.1.2 and 5.1; RFC 5246, 7.4.
+    """
     hello = bytearray()
     position = records = 0
     while position < len(data):
@@ -75,7 +78,7 @@ def tls(data: bytes | bytearray) -> bool:
 
 
 def ssh(data: bytes | bytearray) -> bool:
-    """The line that an SSH client begins with; it need not wait for the server's (RFC 4253, 4.2)."""
+    """Recognise an SSH client's identification line, which it may send before the server's (RFC 4253, 4.2)."""
     for prefix in (b"SSH-2.0-", b"SSH-1.99-"):
         if data.startswith(prefix):
             line, line_break, _ = data[:LONGEST_IDENTIFICATION].partition(b"\n")
@@ -88,7 +91,7 @@ def ssh(data: bytes | bytearray) -> bool:
 
 
 def matching_pattern(pattern: regex.Pattern[bytes]) -> Sniffer:
-    """Whose bytes match, from the first one on. It is for one connection."""
+    """Return a sniffer, for one connection, of clients whose bytes match the pattern from the first one on."""
     tries = 0
 
     def sniff(data: bytes | bytearray) -> bool:
@@ -110,7 +113,7 @@ def matching_pattern(pattern: regex.Pattern[bytes]) -> Sniffer:
 
 
 def _hello_length(hello: bytearray) -> int:
-    """With its header, as far as that is there."""
+    """Return the length of the ClientHello with its header, or more than there is while that is incomplete."""
     if hello[0] != _CLIENT_HELLO:
         raise ProtocolError("not TLS: it begins with no ClientHello")
     if len(hello) < 4:
@@ -122,7 +125,7 @@ def _hello_length(hello: bytearray) -> int:
 
 
 def _check_hello(hello: bytearray) -> None:
-    """Its fields up to the compression methods; whoever has made those has made the rest."""
+    """Check the ClientHello's fields up to the compression methods; the extensions are not checked."""
     body = hello[4 : _hello_length(hello)]
     session_at = 2 + _RANDOM
     if len(body) <= session_at or body[0] != 3 or body[session_at] > _LONGEST_SESSION_ID:

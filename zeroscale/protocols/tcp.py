@@ -1,4 +1,4 @@
-"""Any TCP protocol: who counts as a client, and all that it says is kept for the real server."""
+"""Conversations for any TCP protocol and for HTTP: recognise a client, and store its bytes for the real server."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.sniffing import Sniffer
 
 CAPACITY = 65536
-"""Bytes of early data after which we stop reading: what one read of a socket brings, and more than greetings need."""
+"""Bytes of early data after which reading stops: one read of a socket, and more than any greeting."""
 
 
 class TcpConversation:
-    """A client of a protocol that we do not speak. Implements `Conversation`.
+    """A client of a protocol that zeroscale does not parse. Implements `Conversation`.
 
-    :param capacity: how many bytes are kept before the caller is told to stop reading. Not one of them is dropped: at
-        most one read's worth more is kept.
-    :param sniffer: by what it is known; None: a connection is all it takes. Its bounds are below `capacity`.
+    :param capacity: stored bytes at which `full` becomes true. None is dropped: at most one read more is stored.
+    :param sniffer: recognises a client by its first bytes; None: every connection is a client's. Its own bounds must
+        be below `capacity`.
     """
 
     idle_timeout: float | None = None
@@ -31,13 +31,13 @@ class TcpConversation:
         self._received = bytearray()
 
     def opened(self) -> Sequence[Event]:
-        """Whether a connection is all it takes."""
+        """Return `ClientRecognised` where no sniffer is set, else `Connected`."""
         return (ClientRecognised(),) if self._sniffer is None else (Connected(),)
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """Keeps it, and looks at it until it is known whose it is.
+        """Store the bytes, and give them to the sniffer until it has recognised a client.
 
-        :raises ProtocolError: no client's. It is kept all the same.
+        :raises ProtocolError: they are no client's; they are stored nevertheless.
         """
         self._received += data
         if self._sniffer is None or not self._sniffer(self._received):
@@ -46,12 +46,12 @@ class TcpConversation:
         return (self._recognised_event(),)
 
     def on_idle(self) -> Sequence[Event]:
-        """Means nothing."""
+        """Return no event."""
         return ()
 
     @property
     def replay_bytes(self) -> bytes:
-        """All that the client sent."""
+        """All bytes of the client."""
         return bytes(self._received)
 
     @property
@@ -60,23 +60,23 @@ class TcpConversation:
         return len(self._received) >= self._capacity
 
     def status(self, reply: StatusReply) -> bytes:
-        """No words."""
+        """Return nothing: the protocol has no status."""
         return b""
 
     def pong(self) -> bytes:
-        """No words."""
+        """Return nothing: the protocol has no ping."""
         return b""
 
     def kick(self, reason: Component) -> bytes:
-        """No words."""
+        """Return nothing: the protocol is not known."""
         return b""
 
     def hold(self) -> Sequence[Event]:
-        """Whatever it says while it waits is kept as well."""
+        """Return no event: bytes of a held client are stored as well."""
         return ()
 
     def keepalive(self) -> bytes:
-        """It waits in silence."""
+        """Return nothing: the client is held without bytes."""
         return b""
 
     def _recognised_event(self) -> ClientRecognised:
@@ -84,30 +84,30 @@ class TcpConversation:
 
 
 class HttpConversation(TcpConversation):
-    """A client of an HTTP server, which can be told why it is not let in.
+    """A client of an HTTP server, which can be refused with a reply.
 
-    :param page: whether it is told at once that the server wakes, instead of being held.
-    :param again: after how many seconds it may try again.
+    :param page: refuse a request at once with a page that reloads itself, instead of holding the client.
+    :param retry_after: returns the seconds after which the client may try again.
     """
 
-    def __init__(self, *, page: bool, again: Callable[[], float], capacity: int = CAPACITY) -> None:
+    def __init__(self, *, page: bool, retry_after: Callable[[], float], capacity: int = CAPACITY) -> None:
         super().__init__(capacity, self._is_request)
         self._page = page
-        self._again = again
+        self._retry_after = retry_after
         self._request: http.Request | None = None
 
     def kick(self, reason: Component) -> bytes:
-        """A 503; what is not HTTP/1 has no words."""
+        """Return a 503 reply; nothing where the request is not HTTP/1."""
         if self._request is None or self._request.major != 1:
             return b""
-        return http.service_unavailable(self._request, plain(reason), self._again())
+        return http.service_unavailable(self._request, plain(reason), self._retry_after())
 
     def _is_request(self, data: bytes | bytearray) -> bool:
         self._request = http.parse_head(data)
         return self._request is not None
 
     def _recognised_event(self) -> ClientRecognised:
-        """A person's form is held: the page would ask again with a GET, and what was typed would be lost."""
+        """Hold a browser's form: the page would repeat it as a GET, and the form's data would be lost."""
         request = self._request
-        told = request is not None and request.major == 1 and (request.repeatable or not request.accepts_html)
-        return ClientRecognised(max_hold=0.0 if self._page and told else None)
+        answerable = request is not None and request.major == 1 and (request.repeatable or not request.accepts_html)
+        return ClientRecognised(max_hold=0.0 if self._page and answerable else None)

@@ -39,7 +39,7 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
         case "connect":
             return TcpConversation()
         case "http":
-            return HttpConversation(page=config.waiting == "page", again=lambda: web.try_again_in(view(), now()))
+            return HttpConversation(page=config.waiting == "page", retry_after=lambda: web.try_again_in(view(), now()))
         case "data":
             return TcpConversation(sniffer=sniffing.any_byte)
         case "tls":

@@ -1,4 +1,4 @@
-"""A held client: how long, kept alive by what, and what it may say."""
+"""A held client: how long, with which keep-alive, and what it may send."""
 
 from __future__ import annotations
 
@@ -30,31 +30,33 @@ def modern() -> LoginPluginHold:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "legacy_hold", "patience", "keepalive"),
+    ("protocol", "legacy_hold", "max_hold", "keepalive"),
     [
         (4, False, 17.0, b""),
         (5, True, None, b"\x00"),
         (47, False, 27.0, b""),
         (340, True, None, b"\x00"),
-        (350, True, 27.0, b""),  # a snapshot of 1.13: neither empty frames nor our requests are sure to work
+        (350, True, 27.0, b""),  # a snapshot of 1.13: neither empty frames nor requests are certain to work
         (385, False, 27.0, b""),
     ],
 )
-def test_who_waits_in_silence(protocol: int, legacy_hold: bool, patience: float | None, keepalive: bytes) -> None:
+def test_a_client_held_without_requests(
+    protocol: int, legacy_hold: bool, max_hold: float | None, keepalive: bytes
+) -> None:
     hold = LoginPluginHold(protocol, legacy_hold=legacy_hold, channel="a:b")
-    assert (hold.max_hold, hold.keepalive(), hold.unanswered) == (patience, keepalive, 0)
+    assert (hold.max_hold, hold.keepalive(), hold.unanswered) == (max_hold, keepalive, 0)
     with pytest.raises(ProtocolError):
         hold.receive(answer(0))
 
 
 @pytest.mark.parametrize("protocol", [393, 769, 777, 5000, -1])
-def test_who_can_wait_any_length(protocol: int) -> None:
+def test_a_client_held_with_requests_has_no_limit(protocol: int) -> None:
     hold = LoginPluginHold(protocol, legacy_hold=True, channel="a:b")
     assert hold.max_hold is None
     hold.receive(answer(request_id(hold.keepalive())))
 
 
-def test_every_request_has_an_id_of_its_own_and_answers_come_in_any_order_and_pieces() -> None:
+def test_answers_in_any_order_and_pieces() -> None:
     hold = modern()
     ids = [request_id(hold.keepalive()) for _ in range(5)]
     assert len(set(ids)) == 5
@@ -65,7 +67,7 @@ def test_every_request_has_an_id_of_its_own_and_answers_come_in_any_order_and_pi
     assert hold.unanswered == 0
 
 
-def test_a_mod_may_think_that_it_understood() -> None:
+def test_an_answer_with_data_is_accepted() -> None:
     hold = modern()
     assert list(hold.receive(answer(request_id(hold.keepalive()), b"\x01data"))) == [HoldAnswered()]
 
@@ -74,40 +76,40 @@ def test_a_mod_may_think_that_it_understood() -> None:
     ("after", "packet_id"),
     [(b"\x00x", 2), (b"", 2), (b"\x02", 2), (b"\x00", 0), (b"\x00", 3), (b"\x01" + bytes(2000), 2)],
 )
-def test_what_is_no_answer(after: bytes, packet_id: int) -> None:
+def test_invalid_answers(after: bytes, packet_id: int) -> None:
     hold = modern()
     with pytest.raises(ProtocolError):
         hold.receive(answer(request_id(hold.keepalive()), after, packet_id))
 
 
-def test_an_answer_to_something_we_never_asked() -> None:
+def test_an_answer_to_an_unknown_request() -> None:
     hold = modern()
     number = request_id(hold.keepalive())
-    with pytest.raises(ProtocolError, match="not open"):
+    with pytest.raises(ProtocolError, match="no open request"):
         hold.receive(answer(number + 1))
 
 
-def test_an_answer_given_twice() -> None:
+def test_a_second_answer_to_one_request() -> None:
     hold = modern()
     number = request_id(hold.keepalive())
     hold.keepalive()
     hold.receive(answer(number))
-    with pytest.raises(ProtocolError, match="not open"):
+    with pytest.raises(ProtocolError, match="no open request"):
         hold.receive(answer(number))
 
 
-def test_a_byte_more_than_the_last_answer() -> None:
+def test_a_byte_after_the_last_answer() -> None:
     hold = modern()
-    with pytest.raises(ProtocolError, match="not asked"):
+    with pytest.raises(ProtocolError, match="without being asked"):
         hold.receive(answer(request_id(hold.keepalive())) + b"\x05")
 
 
 def test_a_byte_before_the_first_request() -> None:
-    with pytest.raises(ProtocolError, match="not asked"):
+    with pytest.raises(ProtocolError, match="without being asked"):
         modern().receive(b"\x07")
 
 
-def test_a_client_that_never_answers_is_not_asked_forever() -> None:
+def test_unanswered_requests_are_limited() -> None:
     hold = modern()
     for _ in range(MOST_OUTSTANDING):
         assert hold.keepalive()

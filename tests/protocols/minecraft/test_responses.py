@@ -12,7 +12,7 @@ from mcstatus.responses import JavaStatusResponse
 from quarry.types.buffer import Buffer1_7
 
 from zeroscale.protocols.conversation import StatusReply
-from zeroscale.protocols.minecraft import responses as replies
+from zeroscale.protocols.minecraft import responses
 from zeroscale.protocols.minecraft.responses import LONGEST_JSON, encode_kick, encode_status
 from zeroscale.protocols.minecraft.text_component import parse
 
@@ -46,7 +46,7 @@ def test_mcstatus_reads_our_status() -> None:
     assert (status.players.online, status.players.max) == (0, 20)
     assert status.players.sample is not None
     assert [player.name for player in status.players.sample] == ["\u00a7aIt sleeps", "two", "lines"]
-    assert {player.uuid for player in status.players.sample} == {replies.NOBODY}
+    assert {player.uuid for player in status.players.sample} == {responses.NIL_UUID}
     assert status.icon == ICON
     assert status.enforces_secure_chat is True
     assert status.raw["preventsChatReports"] is True  # type: ignore[typeddict-item]  # a mod's key
@@ -114,7 +114,7 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     first = encode_status(reply(), 47)
     with monkeypatch.context() as patch:
-        patch.setattr(replies, "_fitting_json", lambda *_: pytest.fail("encoded again"))
+        patch.setattr(responses, "_fitting_json", lambda *_: pytest.fail("encoded again"))
         assert encode_status(reply(), 47) is first
     assert encode_status(reply(), 48) != first
     other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
@@ -124,7 +124,7 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_memory_of_replies_is_bounded() -> None:
     for number in range(200):
         encode_status(StatusReply(str(number), 0, 1, "v"), number)
-    assert len(replies._recent) <= 32
+    assert len(responses._recent) <= 32
 
 
 @given(st.text(), st.text(), st.integers(), st.integers(), st.lists(st.text(), max_size=4), st.integers())

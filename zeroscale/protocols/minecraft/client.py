@@ -1,7 +1,6 @@
-"""The client's half of Minecraft since 1.7, as far as status and login need it, sans-I/O.
+"""The client's side of status and login since 1.7, sans-I/O: probes, `zeroscalectl ping` and `join` use it.
 
-For whoever asks a server: is it there, who is on, would it let me in? Bytes to send are returned, bytes received are
-fed in; there is no transport and no clock here. What a server sends is trusted no more than what a client sends.
+Source: docs/protocol.md, "Frames and handshake", "Status", "Login". All that a server sends is bounded and checked.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ STATUS, LOGIN = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class StatusReceived:
-    """The server's status.
+    """The Status Response.
 
-    :ivar status: the JSON object, decoded.
-    :ivar raw: the JSON as it was sent.
+    :ivar status: the decoded JSON object.
+    :ivar raw: the JSON text as sent.
     """
 
     status: dict[str, object]
@@ -42,33 +41,45 @@ class StatusReceived:
 
 @dataclass(frozen=True, slots=True)
 class PongReceived:
-    """The server's answer to a ping, with the token that it echoes."""
+    """The Pong.
+
+    :ivar token: the Ping's 64 bits, signed.
+    """
 
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The login was refused. The server closes."""
+    """The server refused the login; it closes the connection.
+
+    :ivar reason: a text component.
+    """
 
     reason: Component
 
 
 @dataclass(frozen=True, slots=True)
 class EncryptionRequested:
-    """The server is in online mode: it would have asked Mojang about us next. As far as a login goes here."""
+    """The server is in online mode; an offline login ends here."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompressionSet:
-    """Frames of `threshold` bytes and more are compressed from now on; below 0: none is."""
+    """The server set compression.
+
+    :ivar threshold: frames of this many bytes and more are compressed from now on; below 0: none.
+    """
 
     threshold: int
 
 
 @dataclass(frozen=True, slots=True)
 class PluginRequested:
-    """The server asked a question of its own; send `answer` ("not understood")."""
+    """A Login Plugin Request.
+
+    :ivar answer: the reply to send: "not understood".
+    """
 
     message_id: int
     channel: str
@@ -77,7 +88,10 @@ class PluginRequested:
 
 @dataclass(frozen=True, slots=True)
 class CookieRequested:
-    """The server asked for a cookie (1.20.5 and later); send `answer` ("I have none")."""
+    """A Cookie Request (1.20.5 and later).
+
+    :ivar answer: the reply to send: no such cookie.
+    """
 
     key: str
     answer: bytes
@@ -85,7 +99,10 @@ class CookieRequested:
 
 @dataclass(frozen=True, slots=True)
 class LoginSucceeded:
-    """We are in, under this name. Whatever follows is not read."""
+    """The server accepted the login; nothing after it is parsed.
+
+    :ivar name: the player's name, as the server returned it.
+    """
 
     name: str
 
@@ -95,11 +112,11 @@ LoginEvent = Disconnected | EncryptionRequested | CompressionSet | PluginRequest
 
 
 class StatusClient:
-    """Asks for a server's status, then for its latency.
+    """Requests a server's status, then pings it.
 
-    :param host: the host to name in the handshake.
-    :param port: the port to name there.
-    :param protocol: the protocol number to claim.
+    :param host: the host in the handshake.
+    :param port: the port in the handshake.
+    :param protocol: the protocol number in the handshake.
     """
 
     def __init__(self, host: str, port: int, protocol: int = 47) -> None:
@@ -107,20 +124,20 @@ class StatusClient:
         self._received = bytearray()
 
     def request(self) -> bytes:
-        """Handshake and status request: the first bytes to send."""
+        """Return the first bytes to send: Handshake and Status Request."""
         return self._handshake + packets.frame(0x00)
 
     def ping(self, token: int) -> bytes:
-        """A ping; send it once the status has come.
+        """Return a Ping, to be sent after the status has come.
 
         :param token: 64 bits, signed.
         """
         return packets.frame(0x01, token.to_bytes(8, "big", signed=True))
 
     def receive(self, data: bytes) -> Sequence[StatusEvent]:
-        """Takes the next bytes of the server, however they were cut.
+        """Take the server's next bytes, however they are cut; return the events in them.
 
-        :raises ProtocolError: it does not speak Minecraft, or too much of it.
+        :raises ProtocolError: they break the protocol or exceed a limit.
         """
         self._received += data
         events: list[StatusEvent] = []
@@ -147,13 +164,14 @@ class StatusClient:
 
 
 class LoginClient:
-    """Tries an offline login, up to the point where it is known how the server takes it.
+    """Tries an offline login, until the server accepts or refuses it, or requests encryption.
 
-    :param host: the host to name in the handshake.
-    :param port: the port to name there.
-    :param protocol: the protocol number to claim; it decides the packets' layout.
+    :param host: the host in the handshake.
+    :param port: the port in the handshake.
+    :param protocol: the protocol number in the handshake; it decides the packets' layout.
     :param name: the player's name.
-    :param uuid: the player's UUID, 32 hexadecimal digits; None is the one that offline servers give to the name.
+    :param uuid: the player's UUID, 32 hexadecimal digits; None: the one that a server in offline mode derives from
+        the name.
     """
 
     def __init__(self, host: str, port: int, protocol: int, name: str, uuid: str | None = None) -> None:
@@ -161,18 +179,18 @@ class LoginClient:
         self._request = handshake(host, port, protocol, LOGIN) + login_start(self._layout, name, uuid)
         self._received = bytearray()
         self._threshold = -1
-        self._over = False
+        self._finished = False
 
     def request(self) -> bytes:
-        """Handshake and login start: the first bytes to send."""
+        """Return the first bytes to send: Handshake and Login Start."""
         return self._request
 
     def receive(self, data: bytes) -> Sequence[LoginEvent]:
-        """Takes the next bytes of the server, however they were cut.
+        """Take the server's next bytes, however they are cut; return the events in them.
 
-        Nothing is read any more after `Disconnected`, `EncryptionRequested` or `LoginSucceeded`.
+        Nothing after `Disconnected`, `EncryptionRequested` or `LoginSucceeded` is parsed.
 
-        :raises ProtocolError: it does not speak Minecraft, or too much of it.
+        :raises ProtocolError: they break the protocol or exceed a limit.
         """
         self._received += data
         events: list[LoginEvent] = []
@@ -181,7 +199,7 @@ class LoginClient:
         return events
 
     def _next_body(self) -> bytes | None:
-        if self._over:
+        if self._finished:
             self._received.clear()
             return None
         if self._layout < versions.LOGIN_PLUGIN_REQUEST:  # empty frames (docs/protocol.md, "Holding a client")
@@ -205,9 +223,9 @@ class LoginClient:
             raise ProtocolError(f"a compressed frame of {size} bytes where at most {LARGEST_LOGIN} are allowed")
         inflater = zlib.decompressobj()
         try:
-            inflated = inflater.decompress(fields.rest(), size + 1)  # one more would show that it lied
+            inflated = inflater.decompress(fields.rest(), size + 1)  # one byte more shows a wrong size
         except zlib.error as error:
-            raise ProtocolError(f"a compressed frame that is none: {error}") from None
+            raise ProtocolError(f"an invalid compressed frame: {error}") from None
         if len(inflated) != size:
             raise ProtocolError("a compressed frame is not as long as it says")
         return inflated
@@ -216,13 +234,13 @@ class LoginClient:
         packet_id = fields.varint()
         match packet_id:
             case 0x00:
-                self._over = True
+                self._finished = True
                 return Disconnected(_reason(fields.string(LONGEST_REASON)))
             case 0x01:
-                self._over = True
+                self._finished = True
                 return EncryptionRequested()
             case 0x02:
-                self._over = True
+                self._finished = True
                 if self._layout < versions.BINARY_UUID:
                     fields.string(36)
                 else:
@@ -252,14 +270,21 @@ class LoginClient:
 
 
 def handshake(host: str, port: int, protocol: int, intent: int) -> bytes:
-    """The handshake's frame (docs/protocol.md, "Frames and handshake")."""
+    """Return a Handshake frame (docs/protocol.md, "Frames and handshake").
+
+    :param intent: `STATUS` or `LOGIN`.
+    """
     return packets.frame(
         0x00, packets.varint(protocol), packets.string(host), port.to_bytes(2, "big"), packets.varint(intent)
     )
 
 
 def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
-    """The login start's frame, in the layout of that protocol number (docs/protocol.md, "Login")."""
+    """Return a Login Start frame (docs/protocol.md, "Login").
+
+    :param layout: the protocol number whose layout to use; see `versions.layout_of`.
+    :param uuid: 32 hexadecimal digits; None: the one derived from the name.
+    """
     fields = [packets.string(name)]
     if versions.SIGNATURE <= layout < versions.NO_SIGNATURE:
         fields.append(b"\x00")
@@ -274,12 +299,12 @@ def _json(raw: str) -> object:
     try:
         decoded: object = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"JSON that is none: {error}") from None
+        raise ProtocolError(f"invalid JSON: {error}") from None
     return decoded
 
 
 def _reason(raw: str) -> Component:
-    """A kick's component. What is no JSON is taken as the text itself: the player ought to see it anyway."""
+    """Return the component of a Disconnect; invalid JSON is taken as plain text, so that it can be shown."""
     try:
         reason = _json(raw)
     except ProtocolError:

@@ -1,5 +1,6 @@
-"""A Minecraft port: tells by the first bytes whether a client is of 1.7 and later or older, and leaves the rest to
-`modern` or `legacy` (docs/protocol.md, "Before 1.7").
+"""The conversation of any Minecraft client: its first bytes select `modern` (1.7 and later) or `legacy`.
+
+Source: docs/protocol.md, "Before 1.7".
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from zeroscale.protocols.proxy_protocol import reject_header
 
 
 class MinecraftConversation:
-    """Any client of Minecraft, from Beta 1.8 to the newest. Implements `Conversation`.
+    """A Minecraft client of any version since Beta 1.8. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
     :param minecraft_options: how the server that a host means is to be treated; asked once the host is known.
@@ -38,7 +39,7 @@ class MinecraftConversation:
         self._undecided = b""
 
     def opened(self) -> Sequence[Event]:
-        """Nothing yet: the client speaks first."""
+        """Return no event: the client sends first."""
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
@@ -48,20 +49,20 @@ class MinecraftConversation:
         """
         if self._inner is None:
             data = self._undecided + data
-            reject_header(data)  # it would be refused as a handshake too, in words that do not help
+            reject_header(data)  # as a handshake it would be refused with a misleading error
             self._inner = self._choose(data)
             self._undecided = data if self._inner is None else b""
         return () if self._inner is None else self._inner.receive(data)
 
     @property
     def idle_timeout(self) -> float | None:
-        """A lone `FE`, or `FE 01`, is a whole ping or the beginning of something else: only time tells."""
+        """Set after a lone `FE` or `FE 01`, which is a ping, or the beginning of a longer packet."""
         if self._inner is not None:
             return self._inner.idle_timeout
-        return legacy.QUIET if self._undecided else None
+        return legacy.IDLE_TIMEOUT if self._undecided else None
 
     def on_idle(self) -> Sequence[Event]:
-        """What has come was all, if it can have been."""
+        """Take the bytes so far as a whole ping, if they can be one."""
         if self._inner is None and self._undecided:
             self._inner = legacy.LegacyConversation()
             self._inner.receive(self._undecided)
@@ -78,7 +79,7 @@ class MinecraftConversation:
 
     @property
     def closes_after_status(self) -> bool:
-        """True before 1.7."""
+        """See `Conversation.closes_after_status`: true before 1.7."""
         return self._inner is not None and self._inner.closes_after_status
 
     def pong(self) -> bytes:
@@ -86,7 +87,7 @@ class MinecraftConversation:
         return b"" if self._inner is None else self._inner.pong()
 
     def kick(self, reason: Component) -> bytes:
-        """See `Conversation.kick`; nothing for who is not logging in."""
+        """See `Conversation.kick`; nothing before a login."""
         return b"" if self._inner is None else self._inner.kick(reason)
 
     def hold(self) -> Sequence[Event]:
@@ -106,7 +107,7 @@ class MinecraftConversation:
         return 0 if self._inner is None else self._inner.unanswered
 
     def _choose(self, data: bytes) -> Conversation | None:
-        """`02` opens no modern handshake, which has at least 7 bytes; `FE 01` does, of 254 bytes, if `00` follows."""
+        """Select by the first bytes: a modern handshake may begin with `FE 01 00`, but not with `02` or `FE 01 FA`."""
         if data[:1] == bytes([legacy.LOGIN]):
             return legacy.LegacyConversation()
         if data in (b"", legacy.PING_HOST[:1], legacy.PING_HOST[:2]):

@@ -1,4 +1,4 @@
-"""What a client says of itself before anything is proven: the host it came by, its name; and what it may be instead."""
+"""Host and name of an unauthenticated client, and a guess at the protocol of what is no Minecraft client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zeroscale.errors import ProtocolError
 
 LONGEST_NAME = 16
 
-_STRANGERS = (
+_OTHER_PROTOCOLS = (
     (b"\x16\x03", "TLS"),
     (b"SSH-", "SSH"),
     (b"\x03\x00\x00", "RDP"),
@@ -25,9 +25,9 @@ def routing_host(host: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Returns a player's name if it could be one (docs/protocol.md, "Login").
+    """Return a player's name if it is valid (docs/protocol.md, "Login").
 
-    :raises ProtocolError: it is empty, longer than 16 characters, or has one that is not printable ASCII.
+    :raises ProtocolError: it is empty, longer than 16 characters, or not printable ASCII without spaces.
     """
     if not 0 < len(name) <= LONGEST_NAME:
         raise ProtocolError(f"a player's name of {len(name)} characters")
@@ -37,5 +37,5 @@ def check_name(name: str) -> str:
 
 
 def guess_protocol(data: bytes | bytearray) -> str | None:
-    """The name of the well-known protocol that a connection's first bytes look like, if they do."""
-    return next((name for start, name in _STRANGERS if data.startswith(start)), None)
+    """Return the name of the well-known protocol that these first bytes look like, or None."""
+    return next((name for start, name in _OTHER_PROTOCOLS if data.startswith(start)), None)

@@ -1,6 +1,6 @@
-"""Minecraft before 1.7: `FE` pings and `02` logins, answered in their own format (docs/protocol.md, "Before 1.7").
+"""The conversation of a client before 1.7: `FE` pings and `02` logins, answered in their own format.
 
-Nothing here can be held: these clients have no packet that would keep them waiting.
+Source: docs/protocol.md, "Before 1.7". These clients cannot be held: no packet resets their timer.
 """
 
 from __future__ import annotations
@@ -14,40 +14,41 @@ from zeroscale.protocols.conversation import Component, Event, LoginRequested, S
 from zeroscale.protocols.minecraft import text_component
 from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host
 
-QUIET = 0.3
-"""Seconds. A ping that may be whole is taken as whole after them: real clients send it in one piece."""
+IDLE_TIMEOUT = 0.3
+"""Seconds after which a ping that may be complete is taken as complete; real clients send it in one piece."""
 
 PING, LOGIN = 0xFE, 0x02
 
 PING_HOST = b"\xfe\x01\xfa\x00\x0b" + "MC|PingHost".encode("utf-16-be")
-"""How the ping of 1.6, and of 1.7+ clients as their last try, begins."""
+"""The first bytes of the ping of 1.6, and of later clients' second try."""
 
 LONGEST_HOST = 255
 LARGEST_PING = len(PING_HOST) + 2 + 1 + 2 + 2 * LONGEST_HOST + 4
 LONGEST_OLD_USERNAME = LONGEST_NAME + 1 + LONGEST_HOST + 6
-"""1.2 sends "name;host:port"."""
+"""UTF-16 units: 1.2 sends "name;host:port"."""
 
 LONGEST_TAIL = 1024
-"""Bytes kept after a login until it is handed over. A client waits for an answer there and sends none."""
+"""Bytes stored after a login until the relay; a real client sends none before it is answered."""
 
 LONGEST_TEXT = 256
 """UTF-16 units of a reply or a kick."""
 
 LONGEST_BETA_TEXT = 100
+"""The same for Beta."""
 
 UNKNOWN_PROTOCOL = 127
-"""What servers answer with: the client then shows the version's text, in place of the numbers of players."""
+"""The protocol number in vanilla's replies, for which clients show the version's text in place of the players."""
 
 
 class Dialect(Enum):
-    """Whose format a reply has to have."""
+    """The format of a reply, by the client's versions."""
 
     beta = "Beta 1.8 to 1.3"
     release = "1.4 to 1.6"
 
 
 class LegacyConversation:
-    """A client of before 1.7; it is fed from its first byte, `FE` or `02`. Implements `Conversation`."""
+    """A client before 1.7, whose first byte is `FE` or `02`. Implements `Conversation`."""
 
     closes_after_status = True
     full = False
@@ -59,10 +60,10 @@ class LegacyConversation:
         self._protocol = -1
         self._unreadable = False
         self._login_ends: int | None = None
-        self._over = False
+        self._finished = False
 
     def opened(self) -> Sequence[Event]:
-        """Nothing yet: the client speaks first."""
+        """Return no event: the client sends first."""
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
@@ -76,20 +77,20 @@ class LegacyConversation:
         try:
             return self._parse()
         except ProtocolError:
-            self._over = True
+            self._finished = True
             self._received.clear()
             raise
 
     @property
     def idle_timeout(self) -> float | None:
-        """After `FE`, `FE 01`, `FE 01 FA`, and what we cannot read behind that, more comes at once or not at all."""
-        return QUIET if self._may_be_whole else None
+        """Set after `FE`, `FE 01`, `FE 01 FA` and an unreadable ping, which may be complete or not."""
+        return IDLE_TIMEOUT if self._may_be_whole else None
 
     def on_idle(self) -> Sequence[Event]:
-        """What has come was all, if it can have been."""
+        """Take the bytes so far as a whole ping, if they can be one."""
         if not self._may_be_whole:
             return ()
-        self._over = True
+        self._finished = True
         self._dialect = Dialect.beta if len(self._received) == 1 else Dialect.release
         return (StatusRequested(protocol=-1, host="", port=0),)
 
@@ -99,7 +100,7 @@ class LegacyConversation:
         return bytes(self._received)
 
     def status(self, reply: StatusReply) -> bytes:
-        """The reply to a ping, which is a kick whose reason has fields."""
+        """Return the reply to a ping: a kick packet whose text has fields."""
         if self._dialect is Dialect.beta:
             numbers = f"{text_component.SECTION}{reply.online}{text_component.SECTION}{reply.maximum}"
             motd = _one_line(text_component.plain(reply.description))
@@ -114,51 +115,51 @@ class LegacyConversation:
         return _packet(head + _cut(motd, LONGEST_TEXT - _units(head + tail)) + tail, LONGEST_TEXT)
 
     def pong(self) -> bytes:
-        """Nothing: latency is measured by the status reply."""
+        """Return nothing: these clients measure latency by the status reply."""
         return b""
 
     def kick(self, reason: Component) -> bytes:
-        """A kick with the reason in one line; nothing for who is not logging in."""
+        """Return a kick with the reason in one line; nothing before a login."""
         if self._login_ends is None:
             return b""
         longest = LONGEST_BETA_TEXT if self._dialect is Dialect.beta else LONGEST_TEXT
         return _packet(_one_line(text_component.section_text(reason)), longest)
 
     def hold(self) -> Sequence[Event]:
-        """From now on nothing may come; it is the caller who knows that `max_hold` was 0.
+        """Accept no more bytes. `max_hold` was 0: the caller is about to refuse the login.
 
-        :raises ProtocolError: something came already.
+        :raises ProtocolError: the client sent more than its login.
         """
-        self._over = True
+        self._finished = True
         if self._login_ends is not None and len(self._received) > self._login_ends:
             raise ProtocolError("more after the login, before it was answered")
         return ()
 
     def keepalive(self) -> bytes:
-        """Nothing keeps these clients waiting."""
+        """Return nothing: no packet resets these clients' timer."""
         return b""
 
     @property
     def _may_be_whole(self) -> bool:
-        if self._over:
+        if self._finished:
             return False
         return self._unreadable or self._received in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
 
     def _parse(self) -> Sequence[Event]:
-        if self._over:
+        if self._finished:
             raise ProtocolError("more after the last packet that may come")
         events: Sequence[Event] = ()
         if self._login_ends is None:
             try:
                 events = self._parse_ping() if self._received[0] == PING else self._parse_login()
-            except _NotYet:
+            except _Incomplete:
                 return ()
         if self._login_ends is not None and len(self._received) - self._login_ends > LONGEST_TAIL:
             raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
         return events
 
     def _parse_ping(self) -> Sequence[Event]:
-        """A ping is answered even if we cannot read what it says of itself: some tools get that wrong."""
+        """Parse a ping; one with wrong fields is answered too, since some tools send such pings."""
         if len(self._received) > LARGEST_PING:
             raise ProtocolError(f"a legacy ping of more than {LARGEST_PING} bytes")
         reader = _Reader(self._received)
@@ -175,7 +176,7 @@ class LegacyConversation:
             return ()
         if reader.position < len(self._received):
             raise ProtocolError("more after a legacy ping")
-        self._over = True
+        self._finished = True
         self._protocol = protocol
         return (StatusRequested(protocol, routing_host(host), port),)
 
@@ -210,22 +211,22 @@ class LegacyConversation:
         )
 
 
-class _NotYet(Exception):
-    """The rest has not come yet."""
+class _Incomplete(Exception):
+    """More bytes are needed."""
 
 
 class _Reader:
-    """Big-endian fields, bounded; raises `_NotYet` where they end too soon."""
+    """Reads bounded big-endian fields; raises `_Incomplete` where the bytes end too soon."""
 
     def __init__(self, data: bytearray) -> None:
         self._data = data
         self.position = 0
 
     def literal(self, expected: bytes) -> None:
-        """Exactly these bytes; told as soon as one differs."""
+        """Read exactly these bytes; raise `ProtocolError` at the first that differs."""
         found = self._data[self.position : self.position + len(expected)]
         if not expected.startswith(found):
-            raise ProtocolError("a legacy ping that is none")
+            raise ProtocolError("an invalid legacy ping")
         self._take(len(expected))
 
     def peek(self) -> int:
@@ -240,31 +241,31 @@ class _Reader:
         return int.from_bytes(self._take(2), "big")
 
     def port(self) -> int:
-        """A port, as 32 bits."""
+        """Read a port, which has 32 bits."""
         port = int.from_bytes(self._take(4), "big")
         if port > 0xFFFF:
             raise ProtocolError("a port above 65535")
         return port
 
     def string(self, longest: int) -> str:
-        """UTF-16 text of at most `longest` units."""
+        """Read a text of at most `longest` UTF-16 units."""
         units = self.unsigned_short()
         if units > longest:
             raise ProtocolError(f"a string of {units} characters where at most {longest} are allowed")
         try:
             return self._take(2 * units).decode("utf-16-be")
         except UnicodeDecodeError as error:
-            raise ProtocolError(f"a string that is none: {error.reason}") from None
+            raise ProtocolError(f"an invalid string: {error.reason}") from None
 
     def _take(self, count: int) -> bytes:
         if self.position + count > len(self._data):
-            raise _NotYet
+            raise _Incomplete
         self.position += count
         return bytes(self._data[self.position - count : self.position])
 
 
 def _packet(text: str, longest: int) -> bytes:
-    """The kick packet: FF, the number of UTF-16 units, the text."""
+    """Return a kick packet: FF, the number of UTF-16 units, the text."""
     raw = _cut(text, longest).encode("utf-16-be", "replace")
     return struct.pack(">BH", 0xFF, len(raw) // 2) + raw
 
@@ -278,6 +279,6 @@ def _units(text: str) -> int:
 
 
 def _cut(text: str, longest: int) -> str:
-    """At most `longest` UTF-16 units of `text`, and no half of a character or of a colour code at the end."""
+    """Return at most `longest` UTF-16 units of `text`, without half a character or colour code at the end."""
     cut = text.encode("utf-16-be", "replace")[: 2 * max(longest, 0)].decode("utf-16-be", "ignore")
     return cut if cut == text else cut.removesuffix(text_component.SECTION)

@@ -1,4 +1,4 @@
-"""Keep a client of 1.7 or later in the login state: requests to it, and the answers it may send.
+"""Hold a client of 1.7 or later in the login state: the requests to it, and its answers.
 
 Source: docs/protocol.md, "Holding a client".
 """
@@ -12,30 +12,31 @@ from zeroscale.protocols.conversation import HoldAnswered
 from zeroscale.protocols.minecraft import packets, versions
 
 LARGEST_ANSWER = 1024
-"""Bytes of a Login Plugin Response. "Not understood" is 7; a mod that thinks it understood us may say a little."""
+"""Bytes of a Login Plugin Response. "Not understood" has 7; a mod may answer with data."""
 
 MOST_OUTSTANDING = 64
-"""Requests that may be unanswered: more than five minutes of them, and nothing of ours grows beyond it."""
+"""Unanswered requests: more than five minutes of them; no more are sent."""
 
 FIRST_REQUEST_ID = 0x7A730000
-"""So that a log or a capture shows whose request it was: servers count from 0, Velocity's are random."""
+"""Recognisable in a packet capture: servers count from 0, Velocity's ids are random."""
 
-PATIENCE_1_7 = 17.0
-"""Seconds: the client gives up after 20."""
+MAX_HOLD_1_7 = 17.0
+"""Seconds; the client's timer is 20 s."""
 
-PATIENCE_1_8 = 27.0
-"""Seconds: the client gives up after 30."""
+MAX_HOLD_1_8 = 27.0
+"""Seconds; the client's timer is 30 s."""
 
 EMPTY_FRAME = b"\x00"
-"""What clients before 1.13 skip, but count as a sign of life; newer ones disconnect at it."""
+"""Resets the timer of clients before 1.13, which skip it; newer clients disconnect at it."""
 
 
 class LoginPluginHold:
-    """One client being held.
+    """One held client.
 
-    :param protocol: its protocol number.
+    :param protocol: the client's protocol number.
     :param legacy_hold: keep clients of 1.7-1.12 alive with empty frames.
-    :param channel: the channel of the Login Plugin Requests that keep newer ones alive.
+    :param channel: the channel of the Login Plugin Requests, which keep newer clients alive.
+    :ivar max_hold: see `LoginRequested.max_hold`.
     """
 
     def __init__(self, protocol: int, *, legacy_hold: bool, channel: str) -> None:
@@ -49,15 +50,15 @@ class LoginPluginHold:
         if self._asks or self._skips_empty_frames:
             self.max_hold: float | None = None
         else:
-            self.max_hold = PATIENCE_1_7 if layout <= versions.LAST_1_7 else PATIENCE_1_8
+            self.max_hold = MAX_HOLD_1_7 if layout <= versions.LAST_1_7 else MAX_HOLD_1_8
 
     @property
     def unanswered(self) -> int:
-        """How many requests are still to be answered."""
+        """How many requests the client has not answered."""
         return len(self._outstanding)
 
     def keepalive(self) -> bytes:
-        """What to send next: a request, an empty frame, or nothing where nothing helps or too much is unanswered."""
+        """Return a request, an empty frame, or nothing: where neither helps, or too many are unanswered."""
         if not self._asks:
             return EMPTY_FRAME if self._skips_empty_frames else b""
         if len(self._outstanding) == MOST_OUTSTANDING:
@@ -68,15 +69,15 @@ class LoginPluginHold:
         return packets.frame(0x04, packets.varint(request_id), packets.string(self._channel))
 
     def receive(self, data: bytes) -> Sequence[HoldAnswered]:
-        """Takes what the client sends: answers to our requests, however they were cut.
+        """Take the client's next bytes, however they are cut: answers to the requests.
 
-        :raises ProtocolError: anything else.
+        :raises ProtocolError: they are anything else.
         """
         self._received += data
         events: list[HoldAnswered] = []
         while self._received:
             if not self._outstanding:
-                raise ProtocolError("a held client sends what it was not asked for")
+                raise ProtocolError("a held client sends without being asked")
             cut = packets.take_frame(self._received, 0, LARGEST_ANSWER)
             if cut is None:
                 break
@@ -92,7 +93,7 @@ class LoginPluginHold:
             raise ProtocolError(f"packet {packet_id:#04x} from a held client")
         request_id = fields.varint()
         if request_id not in self._outstanding:
-            raise ProtocolError("an answer to a request that is not open")
+            raise ProtocolError("an answer to no open request")
         if not fields.boolean():
             fields.finish("an answer without data")
         self._outstanding.remove(request_id)

@@ -1,7 +1,7 @@
-"""Minecraft since 1.7, from the handshake until the player is handed over: status, ping, login, hold.
+"""The conversation of a client since 1.7: handshake, status, ping, login, hold.
 
 Source: docs/protocol.md, "Frames and handshake", "Status", "Login", "Holding a client".
-Reads just enough to know what the client wants, and keeps every byte for the real server.
+Parses only what is needed, and stores every byte for the real server.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ LARGEST_HANDSHAKE = 1024
 """Bytes: 255 characters of 3 bytes each and a mod's marker are about 800 (docs/protocol.md, "Limits")."""
 
 LARGEST_FORWARDING_HANDSHAKE = 32768 + 1024
-"""Bytes: with BungeeCord's IP forwarding the host carries the player's skin as well."""
+"""Bytes: with BungeeCord's IP forwarding the host contains the player's properties (the skin)."""
 
 LARGEST_STATUS_FRAME = 9
-"""Bytes: a ping is an id and 64 bits."""
+"""Bytes: a ping has an id and 64 bits."""
 
 LARGEST_LOGIN_START = 2048
 """Bytes: name, UUID, and key and signature of 1.19-1.19.2, about 820 together (docs/protocol.md, "Login")."""
 
 LONGEST_TAIL = 4096
-"""Bytes kept after the login start until it is handed over or held: a client waits for an answer there."""
+"""Bytes stored after the login start until hold or relay; a real client sends none before it is answered."""
 
 STATUS, LOGIN, TRANSFER = 1, 2, 3
 
 
 class _State(Enum):
-    """What is to come next."""
+    """The packet that is expected next."""
 
     handshake = auto()
     status = auto()
@@ -57,7 +57,7 @@ class ModernConversation:
     """A client of 1.7 or later. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param minecraft_options: how the server that a host means is to be treated; asked once the host is known.
+    :param minecraft_options: returns the options for a host; called once, after the handshake.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -89,7 +89,7 @@ class ModernConversation:
         self._hold: LoginPluginHold | None = None
 
     def opened(self) -> Sequence[Event]:
-        """Nothing yet: the client speaks first."""
+        """Return no event: the client sends first."""
         return ()
 
     def receive(self, data: bytes) -> Sequence[Event]:
@@ -110,12 +110,12 @@ class ModernConversation:
             raise
 
     def on_idle(self) -> Sequence[Event]:
-        """Means nothing here: who has begun a frame must end it, in the time that a handshake may take."""
+        """Return no event: an incomplete frame is left to the caller's handshake timeout."""
         return ()
 
     @property
     def replay_bytes(self) -> bytes:
-        """What the client sent up to the hold, byte for byte; but for a transfer's intent, if that was asked for."""
+        """What the client sent before the hold, unchanged except the intent under `transfer_as_login`."""
         if not (self._transfer and self._minecraft_options.transfer_as_login):
             return bytes(self._received)
         kept = bytearray(self._received)
@@ -123,24 +123,24 @@ class ModernConversation:
         return bytes(kept)
 
     def status(self, reply: StatusReply) -> bytes:
-        """The Status Response (docs/protocol.md, "Status"); see `replies.encode_status` for what makes it cheap."""
+        """Return the Status Response; see `responses.encode_status`."""
         return encode_status(reply, self._protocol)
 
     def pong(self) -> bytes:
-        """The Pong with the client's own token."""
+        """Return the Pong with the client's token."""
         return packets.frame(0x01, self._token)
 
     def kick(self, reason: Component) -> bytes:
-        """The login's Disconnect; nothing for who is not logging in."""
+        """Return the login's Disconnect; nothing before a login."""
         if self._hold is None:
             return b""
-        knows_words = versions.layout_of(self._protocol) >= versions.REFUSALS_IN_WORDS
-        return encode_kick(reason if knows_words else text_component.with_fallbacks(reason))
+        translates = versions.layout_of(self._protocol) >= versions.REFUSAL_TRANSLATIONS
+        return encode_kick(reason if translates else text_component.with_fallbacks(reason))
 
     def hold(self) -> Sequence[Event]:
-        """From now on only answers to `keepalive()` may come.
+        """Accept only answers to `keepalive()` from now on.
 
-        :raises ProtocolError: something came already.
+        :raises ProtocolError: the client sent more than its login.
         """
         if len(self._received) > self._read:
             raise ProtocolError("a packet after the login start, before it was answered")
@@ -148,12 +148,12 @@ class ModernConversation:
         return ()
 
     def keepalive(self) -> bytes:
-        """A Login Plugin Request (1.13 and later), an empty frame (before, with `legacy_hold`), or nothing."""
+        """Return a Login Plugin Request (since 1.13), an empty frame (before, with `legacy_hold`) or nothing."""
         return b"" if self._hold is None else self._hold.keepalive()
 
     @property
     def unanswered(self) -> int:
-        """How many Login Plugin Requests are still to be answered."""
+        """How many Login Plugin Requests the client has not answered."""
         return 0 if self._hold is None else self._hold.unanswered
 
     def _take_packets(self) -> list[Event]:
@@ -204,7 +204,7 @@ class ModernConversation:
         self._protocol = fields.varint()
         host = fields.string(self._handshake_bound)
         self._port = fields.unsigned_short()
-        if len(fields) != 1:  # an intent fits one byte; so transfer_as_login has one byte to change
+        if len(fields) != 1:  # the intent is one byte, which transfer_as_login replaces
             raise ProtocolError(f"a handshake that ends in {len(fields)} bytes, not in one")
         intent = fields.varint()
         if intent not in (STATUS, LOGIN, TRANSFER):
@@ -217,7 +217,7 @@ class ModernConversation:
         return True
 
     def _refuse_early(self) -> None:
-        """A stranger's first bytes may announce a frame that never gets whole; its id says enough."""
+        """Refuse an incomplete frame by its packet id: other protocols' bytes may announce a frame that never ends."""
         prefix = next((index for index, byte in enumerate(self._received) if byte < 0x80), len(self._received))
         if len(self._received) > prefix + 1 and self._received[prefix + 1] != 0:
             raise ProtocolError(f"packet {self._received[prefix + 1]:#04x} in place of a handshake")
@@ -267,9 +267,9 @@ class ModernConversation:
 
 
 def _claimed_uuid(fields: packets.Fields, layout: int) -> str | None:
-    """The UUID in the rest of a Login Start (docs/protocol.md, "Login").
+    """Return the UUID in the rest of a Login Start (docs/protocol.md, "Login").
 
-    None where it has none, and also where it does not fit its version: the real server judges that, not we.
+    None also where the rest does not fit the version: the real server will judge that.
     """
     try:
         if layout in (versions.SIGNATURE, versions.OPTIONAL_UUID) and fields.boolean():

@@ -1,9 +1,8 @@
-"""Frames and the fields inside them, as Minecraft since 1.7 has them: bounded first, then read.
+"""Frames of Minecraft since 1.7 and their fields, bounded before they are read. No packet's meaning.
 
-quarry's buffers read the fields; they believe every length they are told, so nothing reaches them that has not been
-measured here, and nothing of theirs is raised out of here. The only module that imports quarry, and only when a field
-is first read: quarry installs the global reactor on import, and whoever imports us must be able to choose it first.
-Knows no packet's meaning.
+Source: docs/protocol.md, "Frames and handshake". quarry's buffers read the fields; they have no length limits, so every
+length is checked here first, and their exceptions become `ProtocolError`. quarry installs the global reactor when it is
+imported: only this module imports it, and not before a field is read, so that the caller can install its own reactor.
 """
 
 from __future__ import annotations
@@ -16,37 +15,36 @@ from typing import Any, TypeVar
 from zeroscale.errors import ProtocolError
 
 LONGEST_PREFIX = 3
-"""Bytes of a frame's length, at most (docs/protocol.md, "Frames and handshake"): 21 bits."""
+"""Bytes of a frame's length prefix: 21 bits."""
 
 LARGEST_FRAME = (1 << 21) - 1
-"""Bytes of a frame's body, at most."""
+"""Bytes of a frame's body."""
 
 Value = TypeVar("Value")
 
 
 @cache
 def _quarry() -> Any:
-    """quarry's buffer package, imported when a field is first read."""
     import quarry.types.buffer
 
     return quarry.types.buffer
 
 
 def preload() -> None:
-    """Imports what reading fields needs (about 0.3 s), so that no client waits for it.
+    """Import quarry (about 0.3 s), so that the first client need not wait for it.
 
-    Call it once the reactor is installed.
+    To be called after the reactor is installed.
     """
     _quarry()
 
 
 def take_frame(data: bytes | bytearray, start: int, bound: int) -> tuple[bytes, int] | None:
-    """Cuts one frame out of `data`.
+    """Return the frame at a position of `data`.
 
-    :param start: where in `data` the frame begins.
-    :param bound: how many bytes its body may have.
-    :returns: the body and where the next frame begins; None while there are not enough bytes yet.
-    :raises ProtocolError: for a length that is 0, above the bound, or longer than 3 bytes; as soon as it shows.
+    :param start: the index of the frame's first byte.
+    :param bound: the most bytes that its body may have.
+    :returns: the body, and the index of the next frame; None while the frame is incomplete.
+    :raises ProtocolError: its length is 0, above the bound, or has more than 3 bytes; also of an incomplete frame.
     """
     length = 0
     for index in range(LONGEST_PREFIX):
@@ -70,17 +68,17 @@ def take_frame(data: bytes | bytearray, start: int, bound: int) -> tuple[bytes, 
 
 
 class Fields:
-    """The fields of one frame's body, read one after the other; whatever does not fit raises `ProtocolError`."""
+    """Reads the fields of one frame's body in order; a field that does not fit raises `ProtocolError`."""
 
     def __init__(self, body: bytes) -> None:
         self._buffer = _quarry().Buffer1_7(body)
 
     def __len__(self) -> int:
-        """How many bytes are left."""
+        """Return the number of bytes left."""
         return len(self._buffer)
 
     def varint(self) -> int:
-        """A VarInt: signed, 32 bits, at most 5 bytes."""
+        """Read a VarInt: signed, 32 bits, at most 5 bytes."""
         before = len(self)
         number: int = self._read(self._buffer.unpack_varint, "a VarInt")
         if before - len(self) > 5:
@@ -88,47 +86,47 @@ class Fields:
         return number
 
     def string(self, longest: int) -> str:
-        """A string of at most `longest` UTF-16 units, which is how the game counts."""
+        """Read a string of at most `longest` UTF-16 units."""
         text = self._read(self._take(3 * longest, "a string").decode, "a string")
         if utf16_length(text) > longest:
             raise ProtocolError(f"a string longer than {longest} characters")
         return text
 
     def byte_array(self, longest: int) -> bytes:
-        """Bytes after their count, which may be at most `longest`."""
+        """Read a byte array: a VarInt count, at most `longest`, and as many bytes."""
         return self._take(longest, "a byte array")
 
     def unsigned_short(self) -> int:
-        """16 bits, unsigned."""
+        """Read 16 bits, unsigned."""
         number: int = self._read(lambda: self._buffer.unpack("H"), "an unsigned short")
         return number
 
     def long(self) -> int:
-        """64 bits, signed."""
+        """Read 64 bits, signed."""
         number: int = self._read(lambda: self._buffer.unpack("q"), "a long")
         return number
 
     def boolean(self) -> bool:
-        """One byte: 0 or 1."""
+        """Read one byte that is 0 or 1."""
         byte: int = self._read(lambda: self._buffer.unpack("B"), "a boolean")
         if byte > 1:
             raise ProtocolError(f"a boolean that is {byte}")
         return byte == 1
 
     def uuid(self) -> str:
-        """16 bytes, as 32 lower-case hexadecimal digits."""
+        """Read 16 bytes, as 32 lower-case hexadecimal digits."""
         raw: bytes = self._read(lambda: self._buffer.read(16), "a UUID")
         return raw.hex()
 
     def rest(self) -> bytes:
-        """All that is left."""
+        """Read all bytes that are left."""
         raw: bytes = self._buffer.read()
         return raw
 
     def finish(self, what: str) -> None:
-        """Makes sure that nothing is left.
+        """Raise `ProtocolError` if bytes are left.
 
-        :param what: what the body is, for the message.
+        :param what: the packet's name, for the message.
         """
         if len(self):
             raise ProtocolError(f"{len(self)} bytes too many in {what}")
@@ -146,27 +144,27 @@ class Fields:
         except _quarry().BufferUnderrun:
             raise ProtocolError(f"the frame ends inside {what}") from None
         except (ValueError, struct.error) as error:  # a UnicodeDecodeError is a ValueError
-            raise ProtocolError(f"{what} that is none: {error}") from None
+            raise ProtocolError(f"{what} is invalid: {error}") from None
 
 
 def utf16_length(text: str) -> int:
-    """How many UTF-16 units `text` has."""
+    """Return the number of UTF-16 units in `text`."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def varint(number: int) -> bytes:
-    """Packs a VarInt: signed, 32 bits."""
+    """Encode a VarInt: signed, 32 bits."""
     packed: bytes = _quarry().Buffer1_7.pack_varint(number)
     return packed
 
 
 def string(text: str) -> bytes:
-    """Packs a string. (quarry's own stops at 32767 bytes, where the game counts UTF-16 units.)"""
-    raw = text.encode("utf-8", "replace")  # a lone surrogate, which JSON can spell, has no UTF-8
+    """Encode a string (quarry's limit is 32767 bytes, the game's 32767 UTF-16 units)."""
+    raw = text.encode("utf-8", "replace")  # a lone surrogate, possible in JSON, has no UTF-8
     return varint(len(raw)) + raw
 
 
 def frame(packet_id: int, *fields: bytes) -> bytes:
-    """Packs a frame of an id and fields that are packed already."""
+    """Encode a frame of a packet id and encoded fields."""
     body = b"".join((varint(packet_id), *fields))
     return varint(len(body)) + body

@@ -1,7 +1,7 @@
-"""RCON, the client's half, sans-I/O (docs/protocol.md, "RCON"): bytes in, events out, requests as bytes.
+"""The client's side of RCON, sans-I/O: bytes in, events out, requests as bytes.
 
-Whoever drives it has the socket and the clock. One request at a time, each in one write: the game takes what it reads
-at once for a whole request, and drops the rest.
+Source: docs/protocol.md, "RCON". Send one request at a time, each in one write: the game drops a request that is not
+complete in one read.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from zeroscale.errors import ProtocolError
 LOGIN, COMMAND, REPLY = 3, 2, 0
 LOGIN_REPLY = 2
 MARKER = 100
-"""A type that no server knows; each answers it all the same ("Unknown request 64"), after all it said before."""
+"""An unknown type, which servers answer ("Unknown request 64") after all earlier replies."""
 
 REFUSED = -1
-"""The id of the answer to a wrong password."""
+"""The id of the reply to a wrong password."""
 
 LARGEST_REQUEST = 1460
-"""Bytes in all: what the game reads at once."""
+"""Bytes of a whole request: the game reads no more at once."""
 
 PIECE = 4096
-"""Where the game splits a long reply: UTF-16 units of it, which are never fewer bytes."""
+"""UTF-16 units after which the game splits a long reply; as UTF-8 they have at least as many bytes."""
 
 LARGEST_PACKET = 3 * PIECE + 10
-"""Bytes after the length: a piece whose every unit takes three bytes, the two numbers before it, two zeros after."""
+"""Bytes after the length: a piece of three bytes per unit, id and type before it, two zeros after it."""
 
 LARGEST_REPLY = 1 << 20
-"""Bytes of one reply in all; the longest that the game makes, `help` with mods, has some ten thousand."""
+"""Bytes of one whole reply; the longest known, `help` with mods, has some ten thousand."""
 
 LONGEST_ID = 0x7FFFFFFF
 
@@ -46,19 +46,19 @@ _COLOUR = re.compile("\u00a7.")
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The password was right: commands may follow."""
+    """The password is right: commands may follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """The password was wrong. Nothing can follow."""
+    """The password is wrong: the connection is of no further use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """The command's whole reply.
+    """The whole reply to a command.
 
-    :ivar text: what the server said, often several lines or none.
+    :ivar text: any number of lines, often none.
     """
 
     text: str
@@ -66,7 +66,7 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class MoreNeeded:
-    """The reply may go on: write `request`, whose answer marks its end.
+    """The reply may be longer: send `request`, whose own reply marks the end.
 
     :ivar request: bytes to send.
     """
@@ -80,8 +80,8 @@ Event = LoggedIn | LoginRefused | Replied | MoreNeeded
 class RconClient:
     """One RCON connection.
 
-    :param password: `rcon.password`.
-    :raises ValueError: it is too long for the game to read, or has a zero in it.
+    :param password: `rcon.password` of server.properties.
+    :raises ValueError: the password is too long for the game to read, or contains a NUL.
     """
 
     def __init__(self, password: str) -> None:
@@ -95,16 +95,16 @@ class RconClient:
         self._reply_size = 0
 
     def login(self) -> bytes:
-        """The first request. Its answer is `LoggedIn` or `LoginRefused`."""
+        """Return the first request, which is answered with `LoggedIn` or `LoginRefused`."""
         self._awaited = self._id
         return self._login
 
     def command(self, line: str) -> bytes:
-        """A command's request. Its answer is `Replied`, and perhaps `MoreNeeded` before.
+        """Return the request of a command, which is answered with `Replied`, perhaps after `MoreNeeded`.
 
-        :param line: without a slash.
-        :raises ValueError: it is too long for the game to read, or has a zero in it.
-        :raises RuntimeError: the request before has not been answered.
+        :param line: the command, without a slash.
+        :raises ValueError: it is too long for the game to read, or contains a NUL.
+        :raises RuntimeError: the previous request has not been answered.
         """
         if not self._logged_in or self._awaited is not None:
             raise RuntimeError("one RCON request at a time, after the login")
@@ -115,9 +115,9 @@ class RconClient:
         return request
 
     def receive(self, data: bytes) -> Sequence[Event]:
-        """Takes the next bytes of the server, however they were cut.
+        """Take the server's next bytes, however they are cut; return the events in them.
 
-        :raises ProtocolError: it does not speak RCON, or too much of it.
+        :raises ProtocolError: they break the protocol or exceed a limit.
         """
         self._received += data
         events: list[Event] = []
@@ -159,7 +159,7 @@ class RconClient:
 
     def _login_answered(self, packet_id: int, kind: int) -> Event | None:
         if kind == REPLY and packet_id == self._awaited:
-            return None  # Source servers, the protocol's origin, send an empty reply before the answer
+            return None  # servers of the Source engine send an empty reply first
         if kind != LOGIN_REPLY or packet_id not in (self._awaited, REFUSED):
             raise ProtocolError(f"an RCON answer of type {kind} to request {packet_id}, before the login's")
         self._awaited = None
@@ -180,10 +180,10 @@ class RconClient:
 
 @dataclass(frozen=True, slots=True)
 class PlayerList:
-    """What `list` said.
+    """The reply to `list`.
 
     :ivar count: players online.
-    :ivar names: theirs, as far as they are names.
+    :ivar names: the valid names among those listed.
     """
 
     count: int
@@ -191,9 +191,9 @@ class PlayerList:
 
 
 def parse_list(text: str) -> PlayerList | None:
-    """Reads the reply to `list`, as the game has worded it since 1.3.
+    """Parse the reply to `list`, in the game's wording since 1.3.
 
-    :returns: None where it is worded otherwise (by a plugin, or in another language).
+    :returns: None for another wording (of a plugin, or in another language).
     """
     found = _LIST.search(_COLOUR.sub("", text))
     if found is None:
@@ -205,7 +205,7 @@ def parse_list(text: str) -> PlayerList | None:
 def _packet(packet_id: int, kind: int, payload: str) -> bytes:
     body = payload.encode()
     if b"\x00" in body:
-        raise ValueError("an RCON request cannot carry a zero")
+        raise ValueError("an RCON request cannot contain a NUL")
     if _HEADER.size + len(body) + 2 > LARGEST_REQUEST:
         raise ValueError(f"an RCON request of {len(body)} bytes: the game reads {LARGEST_REQUEST - _HEADER.size - 2}")
     return _HEADER.pack(len(body) + 10, packet_id, kind) + body + b"\x00\x00"

@@ -1,4 +1,7 @@
-"""What a server says to a client since 1.7 before it plays: the status's JSON and the login's Disconnect."""
+"""Encode replies to clients since 1.7: the Status Response and the login's Disconnect.
+
+Source: docs/protocol.md, "Status", "Login", "Kick text".
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,28 @@ from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.protocols.minecraft import packets, text_component
 
 LONGEST_JSON = 32767
-"""UTF-16 units of a status's JSON that clients read (docs/protocol.md, "Status"); old clients read no longer kick."""
+"""UTF-16 units of JSON that clients accept in a status, and old ones in a kick."""
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
-"""The UUID of a hover line: clients demand one."""
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+"""The UUID of a line of the tooltip: clients require one."""
 
 SHORT_TEXT = 1000
+"""Characters of a text that was too long for its limit."""
+
 SHORT_NAME = 100
+"""The same for the version's text."""
 
 _recent: deque[tuple[int, StatusReply, bytes]] = deque(maxlen=32)
-"""The last replies and what they became: a sleeping server gives the same one thousands of times in a row."""
+"""The last replies and their encoding: a sleeping server sends the same reply to thousands of clients."""
 
 
 def encode_status(reply: StatusReply, protocol: int) -> bytes:
-    """The Status Response. An equal reply asked for again costs a comparison, so replies must not change in place.
+    """Return the Status Response.
 
-    What does not fit 32767 UTF-16 units is left out: the icon first, then the extra keys, then the hover lines.
+    Equal replies are encoded once, so a reply must not change in place. To fit 32767 UTF-16 units, the icon is left out
+    first, then the extra keys, then the sample.
 
-    :param protocol: the asking client's protocol number, which the reply shows unless it has one of its own.
+    :param protocol: the asking client's protocol number, shown unless the reply has one.
     """
     shown = protocol if reply.protocol is None else reply.protocol
     for known_protocol, known_reply, encoded in _recent:
@@ -39,8 +46,8 @@ def encode_status(reply: StatusReply, protocol: int) -> bytes:
 
 
 def encode_kick(reason: Component) -> bytes:
-    """The login's Disconnect; a reason that is too long is cut and loses its colours."""
-    # Every server ever sent an object or an array; a bare string is only said to be read by every client.
+    """Return the login's Disconnect; a reason that is too long is cut and loses its colours."""
+    # Servers send an object or an array; whether every client accepts a bare string is not certain.
     whole = {"text": reason} if isinstance(reason, str) else text_component.clean(reason)
     text = _json(whole)
     if text is None or packets.utf16_length(text) > LONGEST_JSON:
@@ -63,10 +70,10 @@ def _fitting_json(reply: StatusReply, protocol: int) -> str:
 
 
 def _candidates(reply: StatusReply, protocol: int) -> Iterator[dict[str, object]]:
-    """The whole status, then always less of it."""
+    """Yield the status: whole first, then with less and less in it."""
     players: dict[str, object] = {"max": reply.maximum, "online": reply.online}
-    lines = [line for entry in reply.sample for line in entry.split("\n")]  # 1.16 and later want one line an entry
-    sample = {"sample": [{"name": line, "id": NOBODY} for line in lines]} if lines else {}
+    lines = [line for entry in reply.sample for line in entry.split("\n")]  # since 1.16 an entry is one line
+    sample = {"sample": [{"name": line, "id": NIL_UUID} for line in lines]} if lines else {}
     bare: dict[str, object] = {
         "version": {"name": reply.version_name, "protocol": protocol},
         "players": players | sample,
@@ -81,15 +88,15 @@ def _candidates(reply: StatusReply, protocol: int) -> Iterator[dict[str, object]
 
 
 def _json(value: object) -> str | None:
-    """Compact JSON; None for what has none."""
+    """Return compact JSON; None for a value that JSON cannot express."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_thawed)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_as_dict)
     except (TypeError, ValueError, RecursionError):
         return None
 
 
-def _thawed(value: object) -> object:
-    """What `json` does not know by itself: mappings and sequences that are no dict and no list."""
+def _as_dict(value: object) -> object:
+    """Convert a mapping that is no dict, for `json.dumps`."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON")

@@ -1,15 +1,14 @@
-"""Text components: read from text with colour codes, and flattened for whoever cannot show them.
+"""Text components: parsed from text with colour codes, and converted to plain or section-sign text.
 
-A component is what JSON makes of it (`base.Component`). Nothing here raises for a component that is damaged, too deep
-or too strange: what cannot be shown is left out, because a server's words ought to reach the player anyway.
+No function raises for a component (`conversation.Component`) that is invalid or too deep: what cannot be shown is left
+out, so that the rest of a server's text reaches the player.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from zeroscale.protocols.conversation import Component
 
@@ -58,20 +57,20 @@ RGB = {
     "yellow": (0xFF, 0xFF, 0x55),
     "white": (0xFF, 0xFF, 0xFF),
 }
-"""What the sixteen colours look like, for a terminal."""
+"""The sixteen colours as red, green and blue, for a terminal."""
 
 _CODES = {name: code for code, name in (COLORS | FORMATS).items()}
-_IN_OURS = re.compile(r"&&|&#[0-9a-f]{6}|[&\u00a7][0-9a-fk-or]", re.IGNORECASE)
-_IN_THEIRS = re.compile(r"\u00a7(.?)", re.DOTALL)
-_UNSHOWN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_AMPERSAND_CODE = re.compile(r"&&|&#[0-9a-f]{6}|[&\u00a7][0-9a-fk-or]", re.IGNORECASE)
+_SECTION_CODE = re.compile(r"\u00a7(.?)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _ARGUMENT = re.compile(r"%(?:(\d{1,3})\$)?s|%%")
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a run of text looks.
+    """The style of a run of text.
 
-    :ivar color: one of the sixteen names, or `#rrggbb`; None is the reader's own.
+    :ivar color: one of the sixteen names, or `#rrggbb`; None: the default colour.
     """
 
     color: str | None = None
@@ -83,16 +82,16 @@ class Style:
 
 
 def parse(text: str) -> Component:
-    """Makes a component of text with colour codes.
+    """Parse text with colour codes into a component.
 
     Codes are `&0`-`&f`, `&k`-`&o`, `&r`, `&#rrggbb`, and the same letters after a section sign. As in the game, a
-    colour ends the formats before it. `&&` is a literal `&`; an `&` that begins no code is one as well.
+    colour resets the formats. `&&`, or an `&` that begins no code, is a literal `&`.
     """
     found: list[tuple[str, Style]] = []
     style = Style()
     literal = ""
     position = 0
-    for match in _IN_OURS.finditer(text):
+    for match in _AMPERSAND_CODE.finditer(text):
         literal += text[position : match.start()]
         position = match.end()
         code = match[0]
@@ -114,21 +113,21 @@ def parse(text: str) -> Component:
 
 
 def runs(component: Component) -> list[tuple[str, Style]]:
-    """The text and how each part of it looks, styles inherited and section-sign codes resolved.
+    """Return the runs of text with their styles, inheritance and section-sign codes resolved.
 
-    Control characters are dropped, newlines kept: the text is fit for a terminal. What the client would translate is
-    shown as its fallback, else as its key with its arguments in parentheses.
+    Control characters other than newlines are dropped, so that the text is safe for a terminal. A translated text
+    becomes its fallback, or else its key with the arguments in parentheses.
     """
-    return [(shown, style) for text, style in _walk(component, Style(), 0) if (shown := _UNSHOWN.sub("", text))]
+    return [(shown, style) for text, style in _walk(component, Style(), 0) if (shown := _CONTROL.sub("", text))]
 
 
 def plain(component: Component) -> str:
-    """The text alone."""
+    """Return the text without styles."""
     return "".join(text for text, _ in runs(component))
 
 
 def section_text(component: Component) -> str:
-    """The text with section-sign codes, as clients before 1.7 read it; a colour becomes the nearest of the sixteen."""
+    """Return the text with section-sign codes, for clients before 1.7; colours become the nearest of the sixteen."""
     pieces: list[str] = []
     before = Style()
     for text, style in runs(component):
@@ -147,9 +146,9 @@ def clean(component: Component) -> Component:
 
 
 def with_fallbacks(component: Component) -> Component:
-    """The same component, with fallbacks in place of the keys that have one, and the arguments filled in.
+    """Return the component with fallbacks in place of their translation keys, the arguments filled in.
 
-    Clients whose language has not the key would read the key itself: before 1.19.4 they know no `fallback`.
+    For clients that lack a key, and show the key itself: `fallback` is understood since 1.19.4.
     """
     return _with_fallbacks(component, 0)
 
@@ -196,13 +195,12 @@ def _component(text: str, style: Style) -> dict[str, object]:
 
 
 def _coded(style: Style, base: Style, code: str) -> Style:
-    """What `style` becomes after a code's letter, where `r` leads back to `base`."""
+    """Return the style after a code; `r` resets it to `base`."""
     code = code.lower()
     if code in COLORS:
         return Style(color=COLORS[code])
     if code in FORMATS:
-        formats: dict[str, Any] = {FORMATS[code]: True}
-        return replace(style, **formats)
+        return _restyled(style, style.color, {FORMATS[code]: True})
     return base if code == "r" else style
 
 
@@ -213,7 +211,7 @@ def _walk(component: object, inherited: Style, depth: int) -> Iterator[tuple[str
         style = _styled(component, inherited)
         yield from _own_text(component, style, depth)
         children = component.get("extra")
-    elif isinstance(component, list | tuple):  # the first is the parent of the others
+    elif isinstance(component, list | tuple):  # the first one is the parent of the others
         first, *children = component or ("",)
         yield from _walk(first, inherited, depth + 1)
         style = _styled(first, inherited) if isinstance(first, Mapping) else inherited
@@ -265,20 +263,28 @@ def _literal(value: object) -> str:
 
 
 def _styled(component: Mapping[str, object], inherited: Style) -> Style:
-    changes: dict[str, Any] = {name: component[name] for name in FORMATS.values() if type(component.get(name)) is bool}
     color = component.get("color")
     if isinstance(color, str) and (color in RGB or re.fullmatch("#[0-9a-fA-F]{6}", color)):
-        changes["color"] = color.lower()
-    elif color == "reset":
-        changes["color"] = None
-    return replace(inherited, **changes) if changes else inherited
+        color = color.lower()
+    else:
+        color = None if color == "reset" else inherited.color
+    return _restyled(inherited, color, component)
+
+
+def _restyled(style: Style, color: str | None, formats: Mapping[str, object]) -> Style:
+    """Return the style with another colour, and with those formats that are booleans in `formats`."""
+    flags: dict[str, bool] = {
+        name: value if isinstance(value := formats.get(name), bool) else getattr(style, name)
+        for name in FORMATS.values()
+    }
+    return Style(color=color, **flags)
 
 
 def _resolved(text: str, base: Style) -> Iterator[tuple[str, Style]]:
-    """Splits text at its section-sign codes; a code that is none is dropped with its letter, as the game does."""
+    """Yield the runs of text with section-sign codes; an unknown code is dropped with its letter, as in the game."""
     style = base
     position = 0
-    for match in _IN_THEIRS.finditer(text):
+    for match in _SECTION_CODE.finditer(text):
         if match.start() > position:
             yield text[position : match.start()], style
         position = match.end()

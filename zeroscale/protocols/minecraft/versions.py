@@ -83,37 +83,37 @@ SAME_PROTOCOL = {
 """Releases that share another release's protocol number, with that release."""
 
 NEWEST = max(RELEASES.values())
+"""The newest protocol number known."""
 
 LAST_1_7 = 5
 LAST_1_12 = 340
 
 LOGIN_PLUGIN_REQUEST = 393
-"""1.13; the snapshots just before had other packet ids."""
+"""1.13; earlier snapshots have other packet ids."""
 
-REFUSALS_IN_WORDS = 393
-"""1.13: the client's language has the server's reasons for not letting somebody in; before, servers spelled them out
-(minecraft-data, `language.json` of 1.7 to 26.1)."""
+REFUSAL_TRANSLATIONS = 393
+"""1.13: the client's language files contain the reasons of a refused login (docs/protocol.md, "Kick text")."""
 
 BINARY_UUID = 735
-"""1.16: Login Success carries its UUID as 16 bytes."""
+"""1.16: Login Success has the UUID as 16 bytes."""
 
 SIGNATURE = 759
-"""1.19: a Login Start may carry a key and a signature."""
+"""1.19: a Login Start may contain a key and a signature."""
 
 OPTIONAL_UUID = 760
-"""1.19.1: and a UUID."""
+"""1.19.1: a Login Start may contain a UUID."""
 
 NO_SIGNATURE = 761
-"""1.19.3: the key and the signature are gone again."""
+"""1.19.3: a Login Start has no key and signature any more."""
 
 UUID = 764
-"""1.20.2: a Login Start always carries a UUID."""
+"""1.20.2: a Login Start always contains a UUID."""
 
 
 def protocol_number(text: str) -> int:
-    """A protocol number, from itself or from a release's name.
+    """Return the protocol number of a release, or the number that the text itself is.
 
-    :raises ValueError: it is neither; the text names near misses.
+    :raises ValueError: it is neither; the message names similar releases.
     """
     if text.isascii() and text.isdigit() and int(text) < 1 << 31:
         return int(text)
@@ -126,7 +126,7 @@ def protocol_number(text: str) -> int:
 
 
 def layout_of(protocol: int) -> int:
-    """The number whose packet layouts apply: -1 ("I do not know") and what is newer than we are count as the newest.
+    """Return the release's protocol number whose packet layouts apply: `NEWEST` for -1, newer ones and snapshots.
 
     Snapshots are numbered from 0x40000000 on.
     """
