@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from plugins.plugin_contract import Subject
+from zeroscale.plugins.testing import Subject
 from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.plugin_contract import (
+from zeroscale.plugins.testing import (
     Adopts,
     Finds,
     HasAnApi,

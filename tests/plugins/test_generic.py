@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from plugins.plugin_contract import Adopts, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
+from zeroscale.plugins.testing import Adopts, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
 from plugins.watching import Output, kill_at_end, until
 
 from zeroscale.errors import PluginError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.plugin_contract import Lives, Subject, core
+from zeroscale.plugins.testing import Lives, Subject, core
 from ports import free_port
 from processes import Program, python
 

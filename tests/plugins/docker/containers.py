@@ -14,7 +14,7 @@ from typing import Any
 
 from aiodocker import Docker, DockerError
 from aiohttp import UnixConnector
-from plugins.plugin_contract import Subject
+from zeroscale.plugins.testing import Subject
 from plugins.watching import GLANCE
 
 from zeroscale.plugins.docker.server import Server

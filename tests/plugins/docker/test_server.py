@@ -14,7 +14,7 @@ import pytest
 from peers.dockerd import Dockerd, dockerd
 from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
 from plugins.docker.fake_engine import FakeContainer, FakeEngine
-from plugins.plugin_contract import (
+from zeroscale.plugins.testing import (
     Adopts,
     Core,
     Finds,
@@ -28,7 +28,7 @@ from plugins.plugin_contract import (
     Waits,
     core,
 )
-from plugins.plugin_contract import future as awaited
+from zeroscale.plugins.testing import future as awaited
 from plugins.watching import until
 
 from zeroscale.errors import PluginError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
-from plugins.plugin_contract import (
+from zeroscale.plugins.testing import (
     Adopts,
     Core,
     Finds,

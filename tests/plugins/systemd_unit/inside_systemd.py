@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from plugins.plugin_contract import Adopts, Finds, FindsPauses, Lives, Pauses, Subject, Vanishes, Waits, becomes
+from zeroscale.plugins.testing import Adopts, Finds, FindsPauses, Lives, Pauses, Subject, Vanishes, Waits, becomes
 from plugins.watching import until
 
 from zeroscale.errors import PluginError

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from plugins.plugin_contract import (
+from zeroscale.plugins.testing import (
     Adopts,
     Finds,
     FindsPauses,

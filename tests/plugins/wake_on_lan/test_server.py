@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.plugin_contract import Adopts, Lives, Subject, Waits, core
+from zeroscale.plugins.testing import Adopts, Lives, Subject, Waits, core
 from plugins.watching import GLANCE, until
 from ports import free_port
 
