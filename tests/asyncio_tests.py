@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from zeroscale.plugins.testing import Subject
 from plugins.watching import DEADLINE, Bench, kill_servers
 from twisted.internet.defer import Deferred
 
+from zeroscale.plugins.testing import ServerUnderTest
 from zeroscale.process import child
 
 
@@ -48,16 +48,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     async def run() -> None:
         try:
             async with asyncio.timeout(DEADLINE):
-                if isinstance(subject, Subject):
-                    await subject.begin()
+                if isinstance(subject, ServerUnderTest):
+                    await subject.set_up()
                 await test(**arguments)
         finally:
             async with asyncio.timeout(DEADLINE):
                 await kill_servers()
                 if isinstance(bench, Bench):
                     await bench.clear()
-                if isinstance(subject, Subject):
-                    await subject.clear()
+                if isinstance(subject, ServerUnderTest):
+                    await subject.tear_down()
 
     finished: Deferred[None] = Deferred()
 

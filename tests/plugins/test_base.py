@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from plugins.watching import Output, kill_at_end
+from plugins.watching import kill_at_end
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
+from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.status import Status
 
 SCRIPT = 'echo "Done $GIVEN"; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
@@ -26,7 +27,7 @@ class Server(ProcessServer):
     def __init__(self, state: Path, script: str = SCRIPT, working_directory: Path | None = None) -> None:
         super().__init__(working_directory=working_directory, state_directory=state)
         self.script = script
-        self.output = Output()
+        self.output = RecordedOutput()
         self.on_output = self.output
         kill_at_end(self)
 

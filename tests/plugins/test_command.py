@@ -11,18 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zeroscale.plugins.testing import (
-    Adopts,
-    Finds,
-    HasAnApi,
-    IsForbidden,
-    Lives,
-    Pauses,
-    Subject,
-    Vanishes,
-    Waits,
-    core,
-)
 from plugins.watching import until
 from ports import free_port
 
@@ -30,6 +18,18 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
 from zeroscale.plugins.support import external_server
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    ApiTests,
+    PausableTests,
+    PermissionTests,
+    PluginTests,
+    RemovableTests,
+    ReportsStartsTests,
+    ServerUnderTest,
+    WaitableTests,
+    driving,
+)
 from zeroscale.process import procfs
 from zeroscale.status import Status
 
@@ -48,10 +48,10 @@ COMMANDS = {
 }
 
 
-class Switch(Subject):
+class Switch(ServerUnderTest):
     """A server that is a file; commands make it and take it away."""
 
-    tells_crashes = False
+    reports_crashes = False
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "CHECK_EVERY", 0.01)
@@ -63,7 +63,7 @@ class Switch(Subject):
             (directory / name).write_text(SCRIPT.format(work=work, unknown=unknown))
             (directory / name).chmod(0o700)
 
-    def make(self, **changes: object) -> Server:
+    def make_plugin(self, **changes: object) -> Server:
         values: dict[str, Any] = {
             **{name: f"./{name}" for name in COMMANDS},
             "status_every": 0.02,
@@ -81,25 +81,25 @@ class Switch(Subject):
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return self.has("runs")
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         (self.directory / "runs").touch()
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         (self.directory / "runs").unlink()
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         (self.directory / "runs").unlink()
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         (self.directory / "held").touch()
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await until(lambda: self.has("asked-to-stop"))
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         (self.directory / "held").unlink()
 
     async def is_paused(self) -> bool:
@@ -115,23 +115,32 @@ class Switch(Subject):
     async def break_api(self) -> None:
         (self.directory / "broken").touch()
 
-    async def slow_api(self) -> None:
+    async def stall_api(self) -> None:
         (self.directory / "slow").touch()
 
-    async def mend_api(self) -> None:
+    async def restore_api(self) -> None:
         for name in ("broken", "slow"):
             (self.directory / name).unlink(missing_ok=True)
 
-    async def api_is_asked(self) -> None:
+    async def api_requested(self) -> None:
         await until(lambda: self.has("asked"))
 
 
 @pytest.mark.slow
-class TestWithStatus(Lives, Waits, Adopts, Finds, Pauses, Vanishes, IsForbidden, HasAnApi):
+class TestWithStatus(
+    PluginTests,
+    WaitableTests,
+    AdoptableTests,
+    ReportsStartsTests,
+    PausableTests,
+    RemovableTests,
+    PermissionTests,
+    ApiTests,
+):
     """What every plugin does alike, where a command tells of the server."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
         return Switch(state, tmp_path, monkeypatch)
 
 
@@ -155,18 +164,18 @@ class Background(Switch):
         self.write("start", f"{listener} & echo $! >pid; while [ ! -e listens ]; do sleep 0.01; done; echo up it goes")
         self.write("stop", "touch asked-to-stop; while [ -e held ]; do sleep 0.01; done; rm listens; kill $(cat pid)")
 
-    def make(self, **changes: object) -> Server:
+    def make_plugin(self, **changes: object) -> Server:
         alone = {"status": None, "pause": None, "resume": None, "server_port": self.port}
-        return super().make(**{**alone, **changes})
+        return super().make_plugin(**{**alone, **changes})
 
-    async def clear(self) -> None:
-        if await self.runs():
+    async def tear_down(self) -> None:
+        if await self.is_running():
             os.kill(self._process_id, signal.SIGKILL)
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return self.has("pid") and procfs.is_live(self._process_id)
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         starting = await asyncio.create_subprocess_exec("./start", cwd=self.directory, stdout=subprocess.DEVNULL)
         assert await starting.wait() == 0
 
@@ -180,11 +189,11 @@ class Background(Switch):
 
 
 @pytest.mark.slow
-class TestWithoutStatus(Lives, Adopts, Vanishes, IsForbidden):
+class TestWithoutStatus(PluginTests, AdoptableTests, RemovableTests, PermissionTests):
     """What every plugin does alike, where a connection has to tell."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
         return Background(state, tmp_path, monkeypatch)
 
 
@@ -194,7 +203,7 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swi
 
 
 async def test_what_the_commands_say_is_passed_on_but_for_the_looks(subject: Switch) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
         await driven.stop()
         assert driven.output.lines == ["up it goes"]
@@ -203,30 +212,30 @@ async def test_what_the_commands_say_is_passed_on_but_for_the_looks(subject: Swi
 @pytest.mark.parametrize("code", [1, 2, 3, 7])
 async def test_other_codes_of_status_say_that_it_does_not_run(subject: Switch, code: int) -> None:
     subject.write("status", f"exit {code}")
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         assert not await driven.adopt()
 
 
 @pytest.mark.parametrize("code", [4, 126, 127, 143, 255])
 async def test_some_codes_of_status_say_nothing(subject: Switch, code: int) -> None:
     subject.write("status", f"echo no idea; exit {code}")
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         with pytest.raises(PluginError, match=rf"status command \(\./status\) cannot tell: exit code {code}: no idea"):
             await driven.adopt()
 
 
 async def test_a_status_that_hangs_is_ended_and_says_nothing(subject: Switch) -> None:
-    await subject.slow_api()
-    server = subject.make(timeout=0.1)
+    await subject.stall_api()
+    server = subject.make_plugin(timeout=0.1)
     with pytest.raises(PluginError, match=r"the status command \(\./status\) took more than 0\.1 s"):
         await server.adopt()
-    await subject.mend_api()
+    await subject.restore_api()
     await server.close()
 
 
 async def test_a_command_that_is_the_server_itself_is_told_so(subject: Switch) -> None:
     subject.write("start", "exec sleep 300")
-    server = subject.make(start_timeout=0.1)
+    server = subject.make_plugin(start_timeout=0.1)
     with pytest.raises(PluginError, match=r"took more than .*; if it is the server itself, use the plugin generic"):
         await server.start()
     assert server.status is Status.stopped
@@ -235,16 +244,16 @@ async def test_a_command_that_is_the_server_itself_is_told_so(subject: Switch) -
 async def test_a_start_after_which_nothing_runs_has_failed(subject: Switch) -> None:
     subject.write("start", "true")
     with pytest.raises(PluginError, match=r"status= did not say within 0\.1 s that the server runs"):
-        await subject.make(start_timeout=0.1).start()
+        await subject.make_plugin(start_timeout=0.1).start()
 
 
 async def test_a_stop_that_fails_is_told_and_one_that_failed_for_nothing_is_not(subject: Switch) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
         subject.write("stop", "echo no right; exit 1")
         with pytest.raises(PluginError, match=r"the stop command \(\./stop\) failed with exit code 1: no right"):
             await driven.stop()
-        assert await subject.runs()
+        assert await subject.is_running()
         subject.write("stop", "rm runs; exit 1")
         await driven.stop()
 
@@ -254,27 +263,27 @@ async def test_a_stop_after_which_its_port_still_answers_has_failed(
 ) -> None:
     background = Background(state, tmp_path, monkeypatch)
     background.write("stop", "true")
-    server = background.make(stop_timeout=0.1)
+    server = background.make_plugin(stop_timeout=0.1)
     await server.start()
     with pytest.raises(PluginError, match=rf"127\.0\.0\.1:{background.port} still answers after 0\.1 s"):
         await server.stop()
-    await background.clear()
+    await background.tear_down()
 
 
 async def test_a_frozen_server_whose_status_says_that_it_does_not_run_is_not_missed(subject: Switch) -> None:
     subject.write("status", "echo asked >>asked; test -e runs -a ! -e frozen || exit 3")
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
         await driven.pause()
-        assert driven.end is not None
-        assert not driven.end.done()
+        assert driven.exit is not None
+        assert not driven.exit.done()
         await driven.resume()
-        await subject.kill_behind_its_back()
-        await driven.end
+        await subject.crash()
+        await driven.exit
 
 
 async def test_a_pause_that_fails_is_told(subject: Switch) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
         subject.write("pause", "echo not today; exit 2")
         with pytest.raises(PluginError, match=r"the pause command .* failed with exit code 2: not today"):
@@ -292,7 +301,7 @@ async def test_a_pause_that_fails_is_told(subject: Switch) -> None:
 )
 def test_what_is_missing_is_said_before_anybody_waits(subject: Switch, changes: dict[str, str], said: str) -> None:
     with pytest.raises(PluginError) as raised:
-        subject.make(**changes).check()
+        subject.make_plugin(**changes).check()
     assert said in str(raised.value)
 
 
@@ -308,11 +317,11 @@ def test_what_is_missing_is_said_before_anybody_waits(subject: Switch, changes: 
 )
 def test_values_that_cannot_be_understood(subject: Switch, changes: dict[str, str | None], said: str) -> None:
     with pytest.raises(PluginError) as raised:
-        subject.make(**changes)
+        subject.make_plugin(**changes)
     assert said in str(raised.value)
 
 
 def test_all_is_well(subject: Switch) -> None:
-    server = subject.make(protocol="minecraft")
+    server = subject.make_plugin(protocol="minecraft")
     server.check()
     assert server.protocol == "minecraft"

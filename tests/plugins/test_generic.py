@@ -8,18 +8,27 @@ import signal
 from pathlib import Path
 
 import pytest
-from zeroscale.plugins.testing import Adopts, IsForbidden, Lives, Pauses, Subject, Vanishes, Waits
-from plugins.watching import Output, kill_at_end, until
+from plugins.watching import kill_at_end, until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.generic import Server, signal_number
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    PausableTests,
+    PermissionTests,
+    PluginTests,
+    RecordedOutput,
+    RemovableTests,
+    ServerUnderTest,
+    WaitableTests,
+)
 from zeroscale.process import procfs
 from zeroscale.process.record import load_record
 
 
-def make(state: Path, *words: str, **keywords: str) -> tuple[Server, Output]:
+def make(state: Path, *words: str, **keywords: str) -> tuple[Server, RecordedOutput]:
     server = Server(*words, state_directory=state, **keywords)
-    output = Output()
+    output = RecordedOutput()
     server.on_output = output
     kill_at_end(server)
     return server, output
@@ -147,7 +156,7 @@ while :; do sleep 0.01; done
 """
 
 
-class Script(Subject):
+class Script(ServerUnderTest):
     """A server in shell, in a directory of its own."""
 
     class Leaving(Server):
@@ -156,7 +165,7 @@ class Script(Subject):
         async def close(self) -> None:
             self.detach()
 
-    forbidden_hint = r"chmod \+x"
+    permission_hint = r"chmod \+x"
 
     def __init__(self, state: Path, directory: Path) -> None:
         self._state = state
@@ -165,36 +174,36 @@ class Script(Subject):
         self._script.write_text(SCRIPT)
         self._script.chmod(0o700)
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         server = Script.Leaving(str(self._script), state_directory=self._state, working_directory=self._directory)
         kill_at_end(server)
         return server
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         process_id = self._process_id
         return process_id is not None and procfs.is_live(process_id)
 
-    async def start_behind_its_back(self) -> None:
-        server = self.make()
+    async def start(self) -> None:
+        server = self.make_plugin()
         await server.start()
         await until(self._traps_signals)
         server.detach()
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         await until(self._traps_signals)
         await self._end(signal.SIGTERM)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         await self._end(signal.SIGKILL)
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         await until(self._traps_signals)
         (self._directory / "held").touch()
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await until((self._directory / "asked").exists)
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         (self._directory / "held").unlink()
 
     async def is_paused(self) -> bool:
@@ -205,8 +214,8 @@ class Script(Subject):
 
     async def remove(self) -> None:
         self._script.unlink()
-        if await self.runs():
-            await self.kill_behind_its_back()
+        if await self.is_running():
+            await self.crash()
 
     async def forbid(self) -> None:
         self._script.chmod(0o600)
@@ -226,9 +235,9 @@ class Script(Subject):
         await until(lambda: not procfs.is_live(process_id))
 
 
-class TestBehaviour(Lives, Waits, Adopts, Pauses, Vanishes, IsForbidden):
+class TestBehaviour(PluginTests, WaitableTests, AdoptableTests, PausableTests, RemovableTests, PermissionTests):
     """What every plugin does alike."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path) -> Subject:
+    def subject(self, state: Path, tmp_path: Path) -> ServerUnderTest:
         return Script(state, tmp_path)

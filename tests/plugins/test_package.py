@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zeroscale.plugins.testing import Lives, Subject, core
 from ports import free_port
 from processes import Program, python
 
 from zeroscale import Status
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.plugins.loader import construct, find_plugin
+from zeroscale.plugins.testing import PluginTests, ServerUnderTest, driving
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "fixtures" / "plugin_package"
@@ -75,28 +75,28 @@ def test_so_it_is_as_pip_installs_it(tmp_path: Path, state: Path) -> None:
     wakes_and_sleeps(target, state)
 
 
-class Published(Subject):
+class Published(ServerUnderTest):
     """The package's plugin, as an object."""
 
     def __init__(self) -> None:
         self._made: list[Any] = []
         self._port = free_port()
 
-    def make(self) -> Any:
+    def make_plugin(self) -> Any:
         module: dict[str, Any] = {"__name__": "zeroscale_echo"}
         exec((PACKAGE / "zeroscale_echo.py").read_text(), module)
         self._made.append(construct(module["Server"], [], {}, {"server_port": self._port, "state_directory": "/"}))
         return self._made[-1]
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return any(made._process is not None and made._process.returncode is None for made in self._made)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         for made in self._made:
             made._process.kill()
             await made._process.wait()
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         for made in self._made:
             if made._process is not None and made._process.returncode is None:
                 made._process.kill()
@@ -104,20 +104,20 @@ class Published(Subject):
 
 
 @pytest.fixture
-def subject() -> Subject:
+def subject() -> ServerUnderTest:
     return Published()
 
 
-async def test_it_starts_and_stops_and_starts_again(subject: Subject) -> None:
-    await Lives().test_it_starts_and_stops_and_starts_again(subject)
+async def test_it_starts_and_stops_and_starts_again(subject: ServerUnderTest) -> None:
+    await PluginTests().test_it_starts_and_stops_and_starts_again(subject)
 
 
 async def test_a_crash_is_seen(subject: Published) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
-        await subject.kill_behind_its_back()
-        assert driven.end is not None
-        assert (await driven.end).code == 128 + signal.SIGKILL
+        await subject.crash()
+        assert driven.exit is not None
+        assert (await driven.exit).code == 128 + signal.SIGKILL
 
 
 def blocks(language: str) -> list[str]:

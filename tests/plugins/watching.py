@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
+from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.process.child import ServerProcess
 
 DEADLINE = 60.0
@@ -38,38 +39,12 @@ async def kill_servers() -> None:
             await server.wait()
 
 
-class Output:
-    """Lines as they come."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._waiting: list[tuple[str, asyncio.Future[str]]] = []
-
-    def __call__(self, line: str) -> None:
-        self.lines.append(line)
-        for text, future in self._waiting:
-            if text in line and not future.done():
-                future.set_result(line)
-
-    async def line_with(self, text: str) -> str:
-        """The first line with this in it, said already or to come."""
-        for line in self.lines:
-            if text in line:
-                return line
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append((text, future))
-        try:
-            return await asyncio.wait_for(future, DEADLINE)
-        except TimeoutError:
-            raise AssertionError(f"no line with {text!r}, but {self.lines}") from None
-
-
 class Bench:
     """Servers under test: made in one state directory, as successive zeroscales would, and none left behind."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.output = Output()
+        self.output = RecordedOutput()
         self._processes: list[ServerProcess] = []
 
     def process(self, ready_line: str | None = None, exclusive_directory: Path | None = None) -> ServerProcess:

@@ -8,15 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-from plugins.watching import Output, children, until
+from plugins.watching import children, until
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.process import command_runner, procfs
 from zeroscale.process.command_runner import CommandResult, CommandRunner
 
 
-def make(state: Path) -> tuple[CommandRunner, Output]:
-    output = Output()
+def make(state: Path) -> tuple[CommandRunner, RecordedOutput]:
+    output = RecordedOutput()
     return CommandRunner(state, state, output), output
 
 

@@ -213,23 +213,25 @@ def _class_in(module: ModuleType, name: str, class_name: str = CLASS_NAME) -> ty
     if not isinstance(found, type):
         nor = ", and there is no module of this name" if hasattr(module, "__path__") and "." in name else ""
         raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{nor}")
-    mistakes = list(_contract_mistakes(found))
+    mistakes = contract_mistakes(found)
     if mistakes:
         raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is not a plugin: {'; '.join(mistakes)}")
     return found
 
 
-def _contract_mistakes(found: type) -> Iterator[str]:
-    """Compare a class's methods with those of the Protocols in `zeroscale.plugins.api`."""
+def contract_mistakes(plugin_class: type) -> list[str]:
+    """Compare a class's methods with the contract; return what is wrong, and how to write it."""
+    mistakes = []
     for protocol in (Plugin, *ABILITIES):
         for method, wanted in vars(protocol).items():
             if method.startswith("_") or not inspect.isfunction(wanted):
                 continue
-            mistake = _method_mistake(found, method, wanted, required=protocol is Plugin)
+            mistake = _method_mistake(plugin_class, method, wanted, required=protocol is Plugin)
             if mistake is not None:
                 is_async = "async " if inspect.iscoroutinefunction(wanted) else ""
                 signature = str(inspect.signature(wanted)).replace("'", "").replace(", /", "")
-                yield f"{mistake} (write: {is_async}def {method}{signature})"
+                mistakes.append(f"{mistake} (write: {is_async}def {method}{signature})")
+    return mistakes
 
 
 def _method_mistake(found: type, method: str, wanted: FunctionType, *, required: bool) -> str | None:

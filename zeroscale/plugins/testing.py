@@ -1,144 +1,192 @@
-"""What every plugin does alike, whatever it starts: one suite, driven through the bridge as the core drives it.
+"""Contract tests for plugins: one suite for what all plugins have in common. Needs pytest (extra `plugin-test`).
 
-To have a plugin pass it: write a `Subject`, which is the server and hands that reach it past the plugin, and a test
-class of those classes here that fit it, with a fixture `subject`:
+To use it, write a `ServerUnderTest`, which controls the real server without the plugin, and a test class that inherits
+from the classes here that apply, with a fixture `subject`:
 
-    class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, Vanishes, IsForbidden, HasAnApi):
+    class TestContract(PluginTests, WaitableTests, AdoptableTests, RemovableTests):
         @pytest.fixture
-        def subject(self, state: Path) -> Subject:
-            return Container(state)
+        def subject(self, tmp_path: Path) -> ServerUnderTest:
+            return MyServer(tmp_path)
 
-| class | for a plugin | what of the subject it needs, besides `make`, `runs` and `start_behind_its_back` |
+and import `pytest_pyfunc_call` from here into conftest.py, which runs these tests in an event loop.
+
+| class | for a plugin | methods of the `ServerUnderTest` it needs besides `make_plugin`, `is_running`, `start` |
 |---|---|---|
-| `Lives` | every one | `hold_stop`, `stop_is_asked`, `let_stop` |
-| `Waits` | with `wait()` | `kill_behind_its_back`, `stop_behind_its_back` |
-| `Adopts` | with `adopt()` | |
-| `Finds` | with `on_found` | `stop_behind_its_back` |
-| `Pauses` | with `pause()` and `resume()` | `is_paused` |
-| `FindsPauses` | with `on_paused` | `pause_behind_its_back`, `resume_behind_its_back` |
-| `Vanishes` | whose server can cease to be | `remove` |
-| `IsForbidden` | that may be refused what it asks for | `forbid`, `forbidden_hint` |
-| `HasAnApi` | that talks to a daemon or a cluster | `break_api`, `slow_api`, `mend_api`, `api_is_asked` |
+| `PluginTests` | any | `block_stop`, `stop_requested`, `unblock_stop` |
+| `WaitableTests` | that has `wait()` | `stop`, `crash` |
+| `AdoptableTests` | that has `adopt()` | |
+| `ReportsStartsTests` | that has `on_found` | `stop` |
+| `PausableTests` | that has `pause()` and `resume()` | `is_paused` |
+| `ReportsPausesTests` | that has `on_paused` | `pause`, `resume` |
+| `RemovableTests` | whose server can be removed | `remove` |
+| `PermissionTests` | that may lack permission to start it | `forbid`, `permission_hint` |
+| `ApiTests` | that uses the API of a daemon or cluster | `break_api`, `stall_api`, `restore_api`, `api_requested` |
 
-What a plugin can (as `PluginAdapter` sees it) and its test class leaves out is a failure of `Lives`. `begin` and
-`clear` run before and after each test, on the tests' own loop. No test here waits for a time: all of them wait for
-what happens, with the deadline of the wing's conftest.
+`PluginTests` fails if the plugin has an ability and the test class leaves out its tests. The tests call the plugin in
+the order in which zeroscale does. They wait for events, never for a fixed time, with `TIMEOUT` for each test.
+
+Never imported by zeroscale itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from plugins.watching import GLANCE, Output
-from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.exit_codes import is_clean
-from zeroscale.lifecycle.plugin_adapter import PluginAdapter
+from zeroscale.plugins.api import (
+    Adoptable,
+    Closable,
+    HasFakeStatus,
+    Pausable,
+    Plugin,
+    ReportsOutput,
+    ReportsPauses,
+    ReportsStarts,
+    Waitable,
+)
+from zeroscale.plugins.loader import contract_mistakes
 
-T = TypeVar("T")
+TIMEOUT = 60.0
+"""Seconds for a test, and again for its end."""
+
+INTERVAL = 0.01
+"""Seconds between two checks of something that has no event."""
+
+CLEAN_EXIT_CODES = frozenset({None, 0, 130, 143})
 
 LONGEST_MESSAGE = 500
-"""Characters of what a plugin says to its operator: one line of a log."""
+"""Characters of an error message, which becomes one line of a log."""
 
 
-class Subject:
-    """One server, and hands that reach it past the plugin.
+class ServerUnderTest:
+    """One server, controlled without the plugin.
 
-    :cvar tells_crashes: the plugin can know a crash from a clean end; else it only sees that its server is gone.
-    :cvar forbidden_hint: a regular expression of what a refusal names: whom or what to ask for the right.
+    :cvar reports_crashes: whether the plugin can tell a crash from a clean end.
+    :cvar permission_hint: a regular expression that matches the error message for a missing permission.
     """
 
-    tells_crashes = True
-    forbidden_hint = "permission|denied|not allowed"
+    reports_crashes = True
+    permission_hint = "permission|denied|not allowed"
 
-    async def begin(self) -> None:
-        """Makes what the server needs. It does not run yet."""
+    async def set_up(self) -> None:
+        """Create what the server needs, without starting it. Called before each test, in its event loop."""
 
-    async def clear(self) -> None:
-        """Ends all of it, whatever it takes."""
+    async def tear_down(self) -> None:
+        """End everything. Called after each test, in its event loop."""
 
-    def make(self) -> Any:
-        """A plugin for this server, as `plugins.construct` would make it; each call is that of one more zeroscale."""
+    def make_plugin(self) -> Plugin:
+        """Construct a plugin for this server. A second one stands for the next zeroscale process."""
         raise NotImplementedError
 
-    async def runs(self) -> bool:
-        """Whether the server runs now, paused or not; asked without the plugin."""
+    async def is_running(self) -> bool:
+        """Return whether the server runs, paused or not."""
         raise NotImplementedError
 
-    async def start_behind_its_back(self) -> None:
-        """Starts it as another would: its operator, or an earlier zeroscale. Returns when it runs."""
+    async def start(self) -> None:
+        """Start the server as its operator would; return when it runs."""
         raise NotImplementedError
 
-    async def stop_behind_its_back(self) -> None:
-        """Stops it cleanly, as its operator would. Returns when it is gone."""
+    async def stop(self) -> None:
+        """Stop the server cleanly as its operator would; return when it is gone."""
         raise NotImplementedError
 
-    async def kill_behind_its_back(self) -> None:
-        """Makes it crash. Returns when it is gone."""
+    async def crash(self) -> None:
+        """Make the server crash; return when it is gone."""
         raise NotImplementedError
 
-    async def hold_stop(self) -> None:
-        """From now on the server takes its time to stop, until `let_stop`."""
+    async def block_stop(self) -> None:
+        """Make the server delay its stop until `unblock_stop`."""
         raise NotImplementedError
 
-    async def stop_is_asked(self) -> None:
-        """Waits until a stop has been asked for that is held."""
+    async def stop_requested(self) -> None:
+        """Wait until the server delays a stop."""
         raise NotImplementedError
 
-    async def let_stop(self) -> None:
-        """Ends `hold_stop`."""
+    async def unblock_stop(self) -> None:
+        """End `block_stop`; the server stops if it was asked to."""
         raise NotImplementedError
 
     async def is_paused(self) -> bool:
-        """Whether it is frozen now."""
+        """Return whether the server is frozen."""
         raise NotImplementedError
 
-    async def pause_behind_its_back(self) -> None:
-        """Freezes it as its operator would."""
+    async def pause(self) -> None:
+        """Freeze the server as its operator would."""
         raise NotImplementedError
 
-    async def resume_behind_its_back(self) -> None:
-        """Lets it go on as its operator would."""
+    async def resume(self) -> None:
+        """Let the frozen server continue as its operator would."""
         raise NotImplementedError
 
     async def remove(self) -> None:
-        """Ends the server, and takes away what it is started from: the program, the unit, the container."""
+        """End the server and remove what it is started from, such as its program, unit or container."""
         raise NotImplementedError
 
     async def forbid(self) -> None:
-        """From now on the plugin may not start it."""
+        """Take away the permission to start the server."""
         raise NotImplementedError
 
     async def break_api(self) -> None:
-        """The daemon or cluster cannot be reached any more, and connections to it are lost. The server runs on."""
+        """Make the daemon or cluster unreachable and break its connections. The server runs on."""
         raise NotImplementedError
 
-    async def slow_api(self) -> None:
-        """It takes requests, and does not answer them before `mend_api`."""
+    async def stall_api(self) -> None:
+        """Make the daemon or cluster accept requests and not answer them until `restore_api`."""
         raise NotImplementedError
 
-    async def mend_api(self) -> None:
-        """It can be reached again, and answers, also what it has been asked meanwhile."""
+    async def restore_api(self) -> None:
+        """End `break_api` or `stall_api`; requests received in between are answered."""
         raise NotImplementedError
 
-    async def api_is_asked(self) -> None:
-        """Waits until it has been asked something that it does not answer."""
+    async def api_requested(self) -> None:
+        """Wait until there is a request that is not answered."""
         raise NotImplementedError
+
+
+class RecordedOutput:
+    """Records lines of output; an instance is the callback for `on_output`.
+
+    :ivar lines: all lines so far.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._expected: list[tuple[str, asyncio.Future[str]]] = []
+
+    def __call__(self, line: str) -> None:
+        """Record a line."""
+        self.lines.append(line)
+        for text, future in self._expected:
+            if text in line and not future.done():
+                future.set_result(line)
+
+    async def line_with(self, text: str) -> str:
+        """Return the first line that contains `text`; wait for it if necessary."""
+        for line in self.lines:
+            if text in line:
+                return line
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._expected.append((text, future))
+        try:
+            return await asyncio.wait_for(future, TIMEOUT)
+        except TimeoutError:
+            raise AssertionError(f"no line with {text!r} in {self.lines}") from None
 
 
 @dataclass(frozen=True)
-class End:
+class ServerExit:
     """How `wait()` ended.
 
-    :ivar code: what it returned.
-    :ivar reason: what it raised.
+    :ivar code: the exit code it returned; 128 plus the number of a signal.
+    :ivar reason: the message of the exception it raised.
     """
 
     code: int | None = None
@@ -146,386 +194,412 @@ class End:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the lifecycle takes it for the end of a server that ended well."""
-        return self.reason is None and is_clean(self.code)
+        """Whether zeroscale takes this for a clean end and not for a crash."""
+        return self.reason is None and self.code in CLEAN_EXIT_CODES
 
 
-class Core:
-    """Drives one plugin as the lifecycle does.
+class PluginDriver:
+    """Calls one plugin as zeroscale does.
 
     :ivar plugin: the plugin.
-    :ivar bridged: the same, as the lifecycle sees it.
-    :ivar output: what it has passed on of its server's output.
-    :ivar found: set when the plugin has said that its server runs.
-    :ivar paused: set when the plugin has said that others have frozen it.
+    :ivar output: the lines that it has passed to `on_output`.
+    :ivar found: set when it has called `on_found`.
+    :ivar paused: set when it has called `on_paused`.
+    :ivar exit: the future result of `wait()`, while the server runs; None: the plugin has no `wait()`.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self.plugin = subject.make()
-        self.bridged = PluginAdapter(self.plugin)
-        self.output = Output()
-        self.bridged.on_output(self.output)
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin: Any = plugin  # tests use what only their own plugin has
+        self.output = RecordedOutput()
         self.found = asyncio.Event()
         self.paused = asyncio.Event()
-        self.bridged.on_found(self.found.set)
-        self.bridged.on_paused(self.paused.set)
-        self.end: asyncio.Future[End] | None = None
+        self.exit: asyncio.Future[ServerExit] | None = None
+        if isinstance(plugin, ReportsOutput):
+            plugin.on_output = self.output
+        if isinstance(plugin, ReportsStarts):
+            plugin.on_found = self.found.set
+        if isinstance(plugin, ReportsPauses):
+            plugin.on_paused = self.paused.set
 
     async def adopt(self) -> bool:
-        """Takes over what runs already."""
-        adopted = await future(self.bridged.adopt())
+        """Let the plugin take over a running server; return whether there was one."""
+        adopted = isinstance(self.plugin, Adoptable) and await self.plugin.adopt()
         if adopted:
-            self._await_end()
+            self._wait_for_exit()
         return adopted
 
     async def start(self) -> None:
-        """Takes over what runs already, else starts it."""
+        """Let the plugin take over a running server, or else start it."""
         if not await self.adopt():
-            await future(self.bridged.start())
-            self._await_end()
+            await self.plugin.start()
+            self._wait_for_exit()
 
     async def stop(self) -> None:
-        """Stops it; it is gone then."""
-        await future(self.bridged.stop())
-        if self.end is not None:
-            await self.end
+        """Let the plugin stop its server; return when it is gone."""
+        await self.plugin.stop()
+        if self.exit is not None:
+            await self.exit
 
     async def pause(self) -> None:
-        """Freezes it."""
-        await future(self.bridged.pause())
+        """Let the plugin freeze its server."""
+        await self.plugin.pause()
 
     async def resume(self) -> None:
-        """Lets it go on."""
-        await future(self.bridged.resume())
+        """Let the plugin resume its server."""
+        await self.plugin.resume()
 
     async def close(self) -> None:
-        """Lets go of the plugin."""
-        if self.end is not None:
-            self.end.cancel()
-        await future(self.bridged.close())
+        """Close the plugin and leave its server as it is."""
+        if self.exit is not None:
+            self.exit.cancel()
+        if isinstance(self.plugin, Closable):
+            await self.plugin.close()
 
-    def _await_end(self) -> None:
-        if self.bridged.can_wait:
-            self.end = asyncio.ensure_future(_end(self.bridged))
+    def _wait_for_exit(self) -> None:
+        if isinstance(self.plugin, Waitable):
+            self.exit = asyncio.ensure_future(_exit_of(self.plugin))
 
 
 @asynccontextmanager
-async def core(subject: Subject) -> AsyncIterator[Core]:
-    """A plugin driven as the core does, and in the end let go of: nothing of it is left on the loop."""
+async def driving(subject: ServerUnderTest) -> AsyncIterator[PluginDriver]:
+    """Construct a plugin and drive it; at the end close it and wait until it has left no task behind."""
     before = asyncio.all_tasks()
-    driven = Core(subject)
+    driver = PluginDriver(subject.make_plugin())
     try:
-        yield driven
+        yield driver
     finally:
-        await driven.close()
-    while asyncio.all_tasks() - before:  # noqa: ASYNC110 # what is cancelled has a few more turns of the loop
-        await asyncio.sleep(GLANCE)
+        await driver.close()
+    while asyncio.all_tasks() - before:  # noqa: ASYNC110 # cancelled tasks end only after more turns of the loop
+        await asyncio.sleep(INTERVAL)
 
 
-async def refused(work: Awaitable[object]) -> str:
-    """Awaits what must fail with `PluginError`; returns what it says, which is one line that was meant to be read."""
+async def error_of(work: Awaitable[object]) -> str:
+    """Await something that must raise `PluginError`; return its message after checking that it is fit for a log."""
     with pytest.raises(PluginError) as raised:
         await work
-    return _told(str(raised.value))
+    return _checked(str(raised.value))
 
 
-class Lives:
-    """It starts, and stops."""
+async def becomes(question: Callable[[], Awaitable[bool]], wanted: bool) -> None:
+    """Ask until the answer is `wanted`, such as for a signal that has not yet reached all processes of a server."""
+    while await question() is not wanted:  # noqa: ASYNC110 # there is no event for it
+        await asyncio.sleep(INTERVAL)
+
+
+async def run_with(subject: ServerUnderTest, test: Coroutine[object, object, None]) -> None:
+    """Await a test between `set_up` and `tear_down`."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            await subject.set_up()
+            await test
+    finally:
+        test.close()
+        async with asyncio.timeout(TIMEOUT):
+            await subject.tear_down()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run each async test that has the fixture `subject` in an event loop of its own."""
+    subject = pyfuncitem.funcargs.get("subject")
+    if not isinstance(subject, ServerUnderTest) or not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
+    asyncio.run(run_with(subject, pyfuncitem.obj(**arguments)))
+    return True
+
+
+class PluginTests:
+    """For every plugin."""
 
     @pytest.fixture
-    def subject(self) -> Subject:
-        """The server under test."""
-        raise NotImplementedError("every test class of this suite has a fixture `subject`")
+    def subject(self) -> ServerUnderTest:
+        """Return the server under test."""
+        raise NotImplementedError("a test class of this suite needs a fixture `subject`")
 
-    async def test_all_that_it_can_is_tested(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            can = driven.bridged
-            assert can.can_wait == isinstance(self, Waits)
-            assert can.can_adopt == isinstance(self, Adopts)
-            assert can.can_pause == isinstance(self, Pauses)
-            assert hasattr(driven.plugin, "on_found") == isinstance(self, Finds)
-            assert hasattr(driven.plugin, "on_paused") == isinstance(self, FindsPauses)
+    async def test_it_fits_the_contract(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert contract_mistakes(type(driver.plugin)) == []
 
-    async def test_it_starts_and_stops_and_starts_again(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            assert not await driven.adopt()
+    async def test_every_ability_is_tested(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert isinstance(driver.plugin, Waitable) == isinstance(self, WaitableTests)
+            assert isinstance(driver.plugin, Adoptable) == isinstance(self, AdoptableTests)
+            assert isinstance(driver.plugin, Pausable) == isinstance(self, PausableTests)
+            assert isinstance(driver.plugin, ReportsStarts) == isinstance(self, ReportsStartsTests)
+            assert isinstance(driver.plugin, ReportsPauses) == isinstance(self, ReportsPausesTests)
+
+    async def test_it_starts_and_stops_and_starts_again(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert not await driver.adopt()
             for _ in range(2):
-                assert not await subject.runs()
-                await driven.start()
-                assert await subject.runs()
-                await driven.stop()
-                assert not await subject.runs()
-                assert driven.end is None or (await driven.end).is_clean
+                assert not await subject.is_running()
+                await driver.start()
+                assert await subject.is_running()
+                await driver.stop()
+                assert not await subject.is_running()
+                assert driver.exit is None or (await driver.exit).is_clean
 
-    async def test_a_stop_of_what_does_not_run_does_no_harm(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            assert not await driven.adopt()
-            await driven.stop()
-            await driven.start()
-            assert await subject.runs()
-            await driven.stop()
+    async def test_stopping_a_stopped_server_does_nothing(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert not await driver.adopt()
+            await driver.stop()
+            await driver.start()
+            assert await subject.is_running()
+            await driver.stop()
 
-    async def test_a_slow_stop_is_waited_for(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
-            await subject.hold_stop()
-            stopping = asyncio.ensure_future(driven.stop())
-            await subject.stop_is_asked()
-            assert await subject.runs()
+    async def test_stop_waits_for_a_slow_server(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
+            await subject.block_stop()
+            stopping = asyncio.ensure_future(driver.stop())
+            await subject.stop_requested()
+            assert await subject.is_running()
             assert not stopping.done()
-            await subject.let_stop()
+            await subject.unblock_stop()
             await stopping
-            assert not await subject.runs()
+            assert not await subject.is_running()
 
-    async def test_what_a_client_is_sent_is_bytes_or_nothing(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            assert isinstance(driven.bridged.fake_status(), bytes | None)
-
-
-class Waits:
-    """It notices that its server has ended."""
-
-    async def test_a_crash_is_seen(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
-            await subject.kill_behind_its_back()
-            assert driven.end is not None
-            end = await driven.end
-            assert end.is_clean != subject.tells_crashes, end
-            if end.reason is not None:
-                _told(end.reason)
-            await driven.start()
-            assert await subject.runs()
-            await driven.stop()
-
-    async def test_a_stop_by_someone_else_is_no_crash(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
-            await subject.stop_behind_its_back()
-            assert driven.end is not None
-            assert (await driven.end).is_clean
-            await driven.start()
-            assert await subject.runs()
-            await driven.stop()
+    async def test_the_fake_status_is_bytes_or_none(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            if isinstance(driver.plugin, HasFakeStatus):
+                assert isinstance(driver.plugin.fake_status(), bytes | None)
 
 
-class Adopts:
-    """It takes over a server that runs already."""
+class WaitableTests:
+    """For a plugin that notices the end of its server."""
 
-    async def test_what_someone_else_started_is_taken_over(self, subject: Subject) -> None:
-        await subject.start_behind_its_back()
-        async with core(subject) as driven:
-            assert await driven.adopt()
-            assert await driven.adopt(), "asked twice it says the same"
-            assert await subject.runs()
-            await driven.stop()
-            assert not await subject.runs()
-            assert driven.end is None or (await driven.end).is_clean
+    async def test_a_crash_is_noticed(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
+            await subject.crash()
+            assert driver.exit is not None
+            server_exit = await driver.exit
+            assert server_exit.is_clean != subject.reports_crashes, server_exit
+            if server_exit.reason is not None:
+                _checked(server_exit.reason)
+            await driver.start()
+            assert await subject.is_running()
+            await driver.stop()
 
-    async def test_the_next_zeroscale_takes_it_over(self, subject: Subject) -> None:
-        async with core(subject) as first:
+    async def test_a_stop_by_the_operator_is_not_a_crash(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
+            await subject.stop()
+            assert driver.exit is not None
+            assert (await driver.exit).is_clean
+            await driver.start()
+            assert await subject.is_running()
+            await driver.stop()
+
+
+class AdoptableTests:
+    """For a plugin that takes over a running server."""
+
+    async def test_a_server_started_by_the_operator_is_adopted(self, subject: ServerUnderTest) -> None:
+        await subject.start()
+        async with driving(subject) as driver:
+            assert await driver.adopt()
+            assert await driver.adopt(), "a second call must give the same answer"
+            assert await subject.is_running()
+            await driver.stop()
+            assert not await subject.is_running()
+            assert driver.exit is None or (await driver.exit).is_clean
+
+    async def test_the_next_zeroscale_adopts_the_server(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as first:
             await first.start()
-        assert await subject.runs(), "whom it belongs to has no part in its life"
-        async with core(subject) as second:
+        assert await subject.is_running(), "closing the plugin must not end the server"
+        async with driving(subject) as second:
             assert await second.adopt()
             await second.stop()
-            assert not await subject.runs()
+            assert not await subject.is_running()
 
-    async def test_one_that_was_left_paused_goes_on(self, subject: Subject) -> None:
-        if not isinstance(self, Pauses):
+    async def test_adopting_a_paused_server_resumes_it(self, subject: ServerUnderTest) -> None:
+        if not isinstance(self, PausableTests):
             return
-        async with core(subject) as first:
+        async with driving(subject) as first:
             await first.start()
             await first.pause()
         await becomes(subject.is_paused, True)
-        async with core(subject) as second:
+        async with driving(subject) as second:
             assert await second.adopt()
             await becomes(subject.is_paused, False)
             await second.stop()
 
 
-class Finds:
-    """It tells when someone else has started its server."""
+class ReportsStartsTests:
+    """For a plugin that notices when its server is started by others."""
 
-    async def test_a_start_by_someone_else_is_told(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            assert not await driven.adopt()
-            await subject.start_behind_its_back()
-            await driven.found.wait()
-            assert await driven.adopt()
-            await driven.stop()
-            assert not await subject.runs()
+    async def test_a_start_by_the_operator_is_reported(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert not await driver.adopt()
+            await subject.start()
+            await driver.found.wait()
+            assert await driver.adopt()
+            await driver.stop()
+            assert not await subject.is_running()
 
-    async def test_also_after_a_run_of_ours(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
-            await driven.stop()
-            assert not driven.found.is_set(), "what it started itself is no find"
-            await subject.start_behind_its_back()
-            await driven.found.wait()
-            await subject.stop_behind_its_back()
+    async def test_only_starts_by_others_are_reported(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
+            await driver.stop()
+            assert not driver.found.is_set(), "the plugin has started it itself"
+            await subject.start()
+            await driver.found.wait()
+            await subject.stop()
 
-    async def test_a_start_just_before_ours_makes_no_second_server(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            assert not await driven.adopt()
-            await subject.start_behind_its_back()
-            await driven.start()
-            await driven.stop()
-            assert not await subject.runs()
+    async def test_a_start_by_the_operator_just_before_leads_to_one_server(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            assert not await driver.adopt()
+            await subject.start()
+            await driver.start()
+            await driver.stop()
+            assert not await subject.is_running()
 
 
-class Pauses:
-    """It freezes its server, and lets it go on."""
+class PausableTests:
+    """For a plugin that freezes and resumes its server."""
 
-    async def test_it_is_paused_and_goes_on(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
+    async def test_it_is_paused_and_resumed(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
             for _ in range(2):
-                await driven.pause()
+                await driver.pause()
                 await becomes(subject.is_paused, True)
-                assert await subject.runs()
-                assert driven.end is None or not driven.end.done(), "a paused server has not ended"
-                await driven.resume()
+                assert await subject.is_running()
+                assert driver.exit is None or not driver.exit.done(), "a paused server has not ended"
+                await driver.resume()
                 await becomes(subject.is_paused, False)
-            await driven.stop()
-            assert not await subject.runs()
+            await driver.stop()
+            assert not await subject.is_running()
 
-    async def test_a_paused_one_that_is_killed_is_missed(self, subject: Subject) -> None:
-        if not isinstance(self, Waits):
+    async def test_a_crash_while_paused_is_noticed(self, subject: ServerUnderTest) -> None:
+        if not isinstance(self, WaitableTests):
             return
-        async with core(subject) as driven:
-            await driven.start()
-            await driven.pause()
-            await subject.kill_behind_its_back()
-            assert driven.end is not None
-            assert (await driven.end).is_clean != subject.tells_crashes
+        async with driving(subject) as driver:
+            await driver.start()
+            await driver.pause()
+            await subject.crash()
+            assert driver.exit is not None
+            assert (await driver.exit).is_clean != subject.reports_crashes
 
 
-class FindsPauses:
-    """It tells when someone else has frozen its server, or let it go on."""
+class ReportsPausesTests:
+    """For a plugin that notices when its server is frozen or resumed by others."""
 
-    async def test_a_pause_and_a_resume_by_someone_else_are_told(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
-            await driven.pause()
-            await driven.resume()
-            assert not driven.paused.is_set(), "what it does itself is no find"
-            assert not driven.found.is_set()
-            await subject.pause_behind_its_back()
-            await driven.paused.wait()
-            assert not driven.found.is_set()
-            await subject.resume_behind_its_back()
-            await driven.found.wait()
-            assert driven.end is None or not driven.end.done()
-            await driven.stop()
+    async def test_pause_and_resume_by_the_operator_are_reported(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
+            await driver.pause()
+            await driver.resume()
+            assert not driver.paused.is_set(), "the plugin has paused it itself"
+            assert not driver.found.is_set()
+            await subject.pause()
+            await driver.paused.wait()
+            assert not driver.found.is_set()
+            await subject.resume()
+            await driver.found.wait()
+            assert driver.exit is None or not driver.exit.done()
+            await driver.stop()
 
 
-class Vanishes:
-    """Its server can cease to be."""
+class RemovableTests:
+    """For a plugin whose server can be removed."""
 
-    async def test_what_is_not_there_cannot_be_started(self, subject: Subject) -> None:
+    async def test_a_removed_server_cannot_be_started(self, subject: ServerUnderTest) -> None:
         await subject.remove()
-        async with core(subject) as driven:
-            await refused(driven.start())
-            assert not await subject.runs()
+        async with driving(subject) as driver:
+            await error_of(driver.start())
+            assert not await subject.is_running()
 
-    async def test_what_vanishes_while_it_runs_is_missed(self, subject: Subject) -> None:
-        if not isinstance(self, Waits):
+    async def test_removing_the_running_server_is_noticed(self, subject: ServerUnderTest) -> None:
+        if not isinstance(self, WaitableTests):
             return
-        async with core(subject) as driven:
-            await driven.start()
+        async with driving(subject) as driver:
+            await driver.start()
             await subject.remove()
-            assert driven.end is not None
-            await driven.end
-            await refused(driven.start())
+            assert driver.exit is not None
+            await driver.exit
+            await error_of(driver.start())
 
 
-class IsForbidden:
-    """It may be refused what it asks for."""
+class PermissionTests:
+    """For a plugin that may lack the permission to start its server."""
 
-    async def test_who_may_not_start_it_learns_what_is_missing(self, subject: Subject) -> None:
+    async def test_the_error_names_the_missing_permission(self, subject: ServerUnderTest) -> None:
         await subject.forbid()
-        async with core(subject) as driven:
-            said = await refused(driven.start())
-            assert re.search(subject.forbidden_hint, said), said
-            assert not await subject.runs()
+        async with driving(subject) as driver:
+            message = await error_of(driver.start())
+            assert re.search(subject.permission_hint, message), message
+            assert not await subject.is_running()
 
 
-class HasAnApi:
-    """It talks to a daemon or a cluster, which may be away, or slow."""
+class ApiTests:
+    """For a plugin that uses the API of a daemon or cluster, which may be unreachable or slow."""
 
-    async def test_nothing_is_started_while_it_is_away_and_all_is_well_once_it_is_back(self, subject: Subject) -> None:
-        async with core(subject) as driven:
+    async def test_start_fails_while_the_api_is_unreachable(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
             await subject.break_api()
-            await refused(driven.start())
-            await subject.mend_api()
-            assert not await subject.runs()
-            await driven.start()
-            assert await subject.runs()
-            await driven.stop()
-            assert not await subject.runs()
+            await error_of(driver.start())
+            await subject.restore_api()
+            assert not await subject.is_running()
+            await driver.start()
+            assert await subject.is_running()
+            await driver.stop()
+            assert not await subject.is_running()
 
-    async def test_an_api_that_is_away_is_no_server_that_is_gone(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await driven.start()
+    async def test_an_unreachable_api_does_not_mean_that_the_server_has_ended(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await driver.start()
             await subject.break_api()
-            # Whether the stop fails or waits for the daemon is the plugin's choice.
-            stopping = asyncio.ensure_future(future(driven.bridged.stop()))
-            await asyncio.wait([stopping], timeout=GLANCE)
-            assert await subject.runs()
-            assert driven.end is None or not driven.end.done()
-            await subject.mend_api()
+            # The plugin may let stop() fail, or let it wait for the API.
+            stopping = asyncio.ensure_future(driver.plugin.stop())
+            await asyncio.wait([stopping], timeout=INTERVAL)
+            assert await subject.is_running()
+            assert driver.exit is None or not driver.exit.done()
+            await subject.restore_api()
             try:
                 await stopping
             except PluginError as error:
-                _told(str(error))
-                await driven.stop()
-            assert not await subject.runs()
-            assert driven.end is None or (await driven.end).is_clean
+                _checked(str(error))
+                await driver.stop()
+            assert not await subject.is_running()
+            assert driver.exit is None or (await driver.exit).is_clean
 
-    async def test_a_crash_is_seen_also_after_the_api_was_away(self, subject: Subject) -> None:
-        if not isinstance(self, Waits):
+    async def test_a_crash_is_noticed_after_the_api_was_unreachable(self, subject: ServerUnderTest) -> None:
+        if not isinstance(self, WaitableTests):
             return
-        async with core(subject) as driven:
-            await driven.start()
+        async with driving(subject) as driver:
+            await driver.start()
             await subject.break_api()
-            await subject.mend_api()
-            await subject.kill_behind_its_back()
-            assert driven.end is not None
-            assert (await driven.end).is_clean != subject.tells_crashes
+            await subject.restore_api()
+            await subject.crash()
+            assert driver.exit is not None
+            assert (await driver.exit).is_clean != subject.reports_crashes
 
-    async def test_a_slow_api_is_waited_for_and_stops_nobody_else(self, subject: Subject) -> None:
-        async with core(subject) as driven:
-            await subject.slow_api()
-            starting = asyncio.ensure_future(driven.start())
-            await subject.api_is_asked()  # a plugin that blocks the loop meanwhile hangs here
+    async def test_a_slow_api_does_not_block_the_event_loop(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driver:
+            await subject.stall_api()
+            starting = asyncio.ensure_future(driver.start())
+            await subject.api_requested()  # never returns if the plugin blocks the loop
             assert not starting.done()
-            await subject.mend_api()
+            await subject.restore_api()
             await starting
-            assert await subject.runs()
-            await driven.stop()
+            assert await subject.is_running()
+            await driver.stop()
 
 
-async def becomes(question: Callable[[], Awaitable[bool]], wanted: bool) -> None:
-    """Asks until the answer is this: a signal takes its moment to reach all of a server's processes."""
-    while await question() is not wanted:  # noqa: ASYNC110 # of other processes there are no events
-        await asyncio.sleep(GLANCE)
-
-
-def future(deferred: Deferred[T]) -> asyncio.Future[T]:
-    """What asyncio can await."""
-    return deferred.asFuture(asyncio.get_running_loop())
-
-
-async def _end(bridged: PluginAdapter) -> End:
+async def _exit_of(plugin: Waitable) -> ServerExit:
     try:
-        return End(code=await future(bridged.wait()))
+        code = await plugin.wait()
     except PluginError as error:
-        return End(reason=str(error))
+        return ServerExit(reason=str(error))
+    return ServerExit(128 - code if code is not None and code < 0 else code)
 
 
-def _told(message: str) -> str:
+def _checked(message: str) -> str:
     assert "\n" not in message
     assert len(message) <= LONGEST_MESSAGE, message
-    assert "() raised " not in message, f"not meant to be read by an operator: {message}"
     return message

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from mcstatus import JavaServer
-from plugins.watching import Output, kill_at_end
+from plugins.watching import kill_at_end
 from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.demo.journal import verify_journal
 from zeroscale.plugins.demo.server import Server
+from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.process import procfs
 
 PROTOCOLS = [4, 47, 340, 760, 777, 1073742162, -1]
@@ -30,7 +31,7 @@ class Demo:
 
     def __init__(self, state: Path, directory: Path) -> None:
         self.port = free_port()
-        self.output = Output()
+        self.output = RecordedOutput()
         self._state = state
         self._directory = directory
 

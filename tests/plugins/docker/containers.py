@@ -14,10 +14,10 @@ from typing import Any
 
 from aiodocker import Docker, DockerError
 from aiohttp import UnixConnector
-from zeroscale.plugins.testing import Subject
 from plugins.watching import GLANCE
 
 from zeroscale.plugins.docker.server import Server
+from zeroscale.plugins.testing import ServerUnderTest
 
 SCRIPT = (
     "hold=; asked=; trap 'hold=1; echo holding' USR1; trap 'hold=' USR2; trap 'asked=1; echo asked' TERM; "
@@ -134,7 +134,7 @@ class Gate:
             await writer.drain()
 
 
-class ContainerSubject(Subject):
+class ContainerSubject(ServerUnderTest):
     """One container.
 
     :param directory: for the gate's socket.
@@ -161,11 +161,11 @@ class ContainerSubject(Subject):
     def _container(self) -> Any:
         return self.docker.containers.container(self.name)
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         await self.gate.open()
         await self.docker.containers.create(CONFIG, name=self.name)
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         with suppress(DockerError):
             await self._container.delete(force=True)
         if self._docker is not None:
@@ -173,7 +173,7 @@ class ContainerSubject(Subject):
             await self._connector.close()
         await self.gate.shut()
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         return self.server()
 
     def server(self, **arguments: Any) -> Server:
@@ -198,39 +198,39 @@ class ContainerSubject(Subject):
             return {}
         return found
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return bool((await self.state()).get("Running"))
 
     async def is_paused(self) -> bool:
         return bool((await self.state()).get("Paused"))
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         await self._container.start()
         await self._says("ready")
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         await self._container.stop(t=60)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         waiting = asyncio.ensure_future(self._container.wait())
         await self._container.kill()
         await waiting
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         await self._says("ready")
         await self._container.kill(signal="SIGUSR1")
         await self._says("holding")
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await self._says("asked")
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         await self._container.kill(signal="SIGUSR2")
 
-    async def pause_behind_its_back(self) -> None:
+    async def pause(self) -> None:
         await self._container.pause()
 
-    async def resume_behind_its_back(self) -> None:
+    async def resume(self) -> None:
         await self._container.unpause()
 
     async def remove(self) -> None:
@@ -242,13 +242,13 @@ class ContainerSubject(Subject):
     async def break_api(self) -> None:
         await self.gate.shut()
 
-    async def slow_api(self) -> None:
+    async def stall_api(self) -> None:
         self.gate.hold()
 
-    async def mend_api(self) -> None:
+    async def restore_api(self) -> None:
         await self.gate.open()
 
-    async def api_is_asked(self) -> None:
+    async def api_requested(self) -> None:
         await self.gate.asked.wait()
 
     async def _says(self, line: str) -> None:
@@ -260,7 +260,7 @@ class ContainerSubject(Subject):
             said = "".join(await self._container.log(stdout=True, stderr=True, **since))
             if line in said:
                 return
-            assert await self.runs(), f"it ended without saying {line!r}, but {said!r}"
+            assert await self.is_running(), f"it ended without saying {line!r}, but {said!r}"
             await asyncio.sleep(5 * GLANCE)
 
 

@@ -14,26 +14,25 @@ import pytest
 from peers.dockerd import Dockerd, dockerd
 from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
 from plugins.docker.fake_engine import FakeContainer, FakeEngine
-from zeroscale.plugins.testing import (
-    Adopts,
-    Core,
-    Finds,
-    FindsPauses,
-    HasAnApi,
-    IsForbidden,
-    Lives,
-    Pauses,
-    Subject,
-    Vanishes,
-    Waits,
-    core,
-)
-from zeroscale.plugins.testing import future as awaited
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.server import Server
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    ApiTests,
+    PausableTests,
+    PermissionTests,
+    PluginDriver,
+    PluginTests,
+    RemovableTests,
+    ReportsPausesTests,
+    ReportsStartsTests,
+    ServerUnderTest,
+    WaitableTests,
+    driving,
+)
 from zeroscale.status import Status
 
 
@@ -51,12 +50,12 @@ class FakeSubject(ContainerSubject):
         self.engine = FakeEngine(directory / "engine.sock")
         super().__init__(directory, self.engine.path)
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         await self.engine.begin()
-        await super().begin()
+        await super().set_up()
 
-    async def clear(self) -> None:
-        await super().clear()
+    async def tear_down(self) -> None:
+        await super().tear_down()
         await self.engine.clear()
 
     @property
@@ -70,9 +69,19 @@ def subject(tmp_path: Path) -> FakeSubject:
     return FakeSubject(tmp_path)
 
 
-class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+class TestBehaviour(
+    PluginTests,
+    WaitableTests,
+    AdoptableTests,
+    ReportsStartsTests,
+    PausableTests,
+    ReportsPausesTests,
+    RemovableTests,
+    PermissionTests,
+    ApiTests,
+):
     @pytest.fixture
-    def subject(self, tmp_path: Path) -> Subject:
+    def subject(self, tmp_path: Path) -> ServerUnderTest:
         return FakeSubject(tmp_path)
 
 
@@ -84,25 +93,35 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
 
 @pytest.mark.slow
 @pytest.mark.peers("dockerd", "docker", "busybox")
-class TestBehaviourAtARealEngine(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+class TestBehaviourAtARealEngine(
+    PluginTests,
+    WaitableTests,
+    AdoptableTests,
+    ReportsStartsTests,
+    PausableTests,
+    ReportsPausesTests,
+    RemovableTests,
+    PermissionTests,
+    ApiTests,
+):
     @pytest.fixture
-    def subject(self, tmp_path: Path, engine: Dockerd) -> Subject:
+    def subject(self, tmp_path: Path, engine: Dockerd) -> ServerUnderTest:
         return ContainerSubject(tmp_path, engine.socket)
 
     async def test_a_start_waits_for_its_health(self, subject: ContainerSubject) -> None:
         await subject.remove()
         await subject.docker.containers.create({**CONFIG, "Healthcheck": HEALTH}, name=subject.name)
-        async with core(subject) as one:
+        async with driving(subject) as one:
             await one.start()
             assert (await subject.state())["Health"]["Status"] == "healthy"
             await one.stop()
 
 
 @asynccontextmanager
-async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Core]:
+async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[PluginDriver]:
     """The plugin with these arguments, driven as the core does."""
-    subject.make = lambda: subject.server(**arguments)  # type: ignore[method-assign]
-    async with core(subject) as one:
+    subject.make_plugin = lambda: subject.server(**arguments)  # type: ignore[method-assign]
+    async with driving(subject) as one:
         yield one
 
 
@@ -171,8 +190,8 @@ async def test_one_that_ends_while_its_health_is_waited_for_has_ended(subject: F
         await until(lambda: subject.container.state["Running"])
         subject.engine.end(subject.container, 3)
         await starting
-        assert one.end is not None
-        assert (await one.end).code == 3
+        assert one.exit is not None
+        assert (await one.exit).code == 3
 
 
 async def test_one_that_ends_at_once_has_ended_with_its_code(subject: FakeSubject) -> None:
@@ -185,8 +204,8 @@ async def test_one_that_ends_at_once_has_ended_with_its_code(subject: FakeSubjec
 
         subject.engine.run = run_and_end  # type: ignore[method-assign]
         await one.start()
-        assert one.end is not None
-        assert (await one.end).code == 7
+        assert one.exit is not None
+        assert (await one.exit).code == 7
         assert not one.found.is_set()
 
 
@@ -194,8 +213,8 @@ async def test_the_kernels_kill_is_told_as_such(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         subject.engine.end(subject.container, 137, out_of_memory=True)
-        assert one.end is not None
-        assert "memory" in ((await one.end).reason or "")
+        assert one.exit is not None
+        assert "memory" in ((await one.exit).reason or "")
 
 
 async def test_a_restart_by_others_is_an_end_and_a_find(subject: FakeSubject) -> None:
@@ -205,8 +224,8 @@ async def test_a_restart_by_others_is_an_end_and_a_find(subject: FakeSubject) ->
         await until(lambda: subject.engine.is_followed)
         subject.engine.end(subject.container, 143)
         subject.engine.run(subject.container)
-        assert one.end is not None
-        assert (await one.end).code == 143
+        assert one.exit is not None
+        assert (await one.exit).code == 143
         await one.found.wait()
         await one.stop()
 
@@ -226,7 +245,7 @@ async def test_a_paused_one_is_stopped_too(subject: FakeSubject) -> None:
         await one.start()
         await one.pause()
         await one.stop()
-        assert not await subject.runs()
+        assert not await subject.is_running()
 
 
 async def test_its_output_is_passed_on_line_by_line(subject: FakeSubject) -> None:
@@ -243,24 +262,24 @@ async def test_its_last_words_are_known_before_its_end_is(subject: FakeSubject) 
         await one.start()
         subject.engine.say(subject.container, "Exception in thread main")
         subject.engine.end(subject.container, 1)
-        assert one.end is not None
-        await one.end
+        assert one.exit is not None
+        await one.exit
         assert one.output.lines[-1] == "Exception in thread main"
 
 
 async def test_a_signal_reaches_its_first_process(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
-        one.bridged.signal(signal.SIGTERM)
-        assert one.end is not None
-        assert (await one.end).is_clean
+        one.plugin.signal(signal.SIGTERM)
+        assert one.exit is not None
+        assert (await one.exit).is_clean
 
 
 async def test_where_there_is_no_console_a_line_is_refused_with_what_mends_it(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         with pytest.raises(PluginError, match="stdin_open: true"):
-            await awaited(one.bridged.send("list"))
+            await one.plugin.send("list")
         await one.stop()
 
 
@@ -293,8 +312,8 @@ async def test_a_container_that_is_created_anew_under_its_name_is_the_server(sub
         await one.start()
         await until(lambda: subject.engine.is_followed)
         subject.engine.remove(subject.container)
-        assert one.end is not None
-        assert (await one.end).code == 137
+        assert one.exit is not None
+        assert (await one.exit).code == 137
         subject.engine.create(subject.name)
         subject.engine.run(subject.container)
         await one.found.wait()

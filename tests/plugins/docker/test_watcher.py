@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from plugins.docker.fake_engine import FakeEngine
-from plugins.watching import Output, until
+from plugins.watching import until
 
 from zeroscale.plugins.docker.engine import Engine
 from zeroscale.plugins.docker.watcher import LAST_LINES, WatchedContainer
+from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.status import Status
 
 
@@ -20,7 +21,7 @@ class Seen:
     def __init__(self, engine: FakeEngine) -> None:
         self.container = WatchedContainer("mc", Engine(engine.url))
         self.told: list[str] = []
-        self.output = Output()
+        self.output = RecordedOutput()
         self.container.on_output = self.output
         self.container.on_found = lambda: self.told.append("found")
         self.container.on_paused = lambda: self.told.append("paused")

@@ -13,20 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
-from zeroscale.plugins.testing import (
-    Adopts,
-    Core,
-    Finds,
-    HasAnApi,
-    IsForbidden,
-    Lives,
-    Subject,
-    Vanishes,
-    Waits,
-    core,
-    refused,
-)
-from plugins.watching import Output, until
+from plugins.watching import until
 from ports import free_port
 from processes import Program, python
 
@@ -37,6 +24,20 @@ from zeroscale.plugins.kubernetes import server as kubernetes
 from zeroscale.plugins.kubernetes.annotations import OWN
 from zeroscale.plugins.kubernetes.server import Server
 from zeroscale.plugins.support.labels import PASSED_ON
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    ApiTests,
+    PermissionTests,
+    PluginDriver,
+    PluginTests,
+    RecordedOutput,
+    RemovableTests,
+    ReportsStartsTests,
+    ServerUnderTest,
+    WaitableTests,
+    driving,
+    error_of,
+)
 from zeroscale.status import Status
 
 
@@ -46,48 +47,48 @@ def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     quicken(monkeypatch)
 
 
-class InCluster(Subject):
+class InCluster(ServerUnderTest):
     """A StatefulSet or Deployment `mc`."""
 
     def __init__(self, directory: Path, plural: str) -> None:
         self.directory = directory
         self.plural = plural
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         self.cluster = Cluster()
         await self.cluster.open()
         self.cluster.create("mc", plural=self.plural)
         self.cluster.create("other", plural=self.plural, replicas=1)
         self.kubeconfig = self.cluster.kubeconfig(self.directory)
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         await self.cluster.shut()
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         return Server(f"{self.plural.removesuffix('s')}/mc", kubeconfig=str(self.kubeconfig))
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return any(pod.owner == "mc" for pod in self.cluster.pods)
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         self.cluster.scale("mc", 1, plural=self.plural)
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         self.cluster.scale("mc", 0, plural=self.plural)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         """The kubelet restarts a container that crashes, in the same pod, which is not ready meanwhile."""
         for pod in self.cluster.pods:
             pod.ready = False
         self.cluster.work()
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         self.cluster.holds_pods = True
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await self.cluster.until(lambda: any(pod.terminating for pod in self.cluster.pods))
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         self.cluster.let_pods_end()
 
     async def remove(self) -> None:
@@ -99,16 +100,16 @@ class InCluster(Subject):
     async def break_api(self) -> None:
         await self.cluster.shut()
 
-    async def slow_api(self) -> None:
+    async def stall_api(self) -> None:
         self.cluster.be_slow()
         self.cluster.asked.clear()
 
-    async def mend_api(self) -> None:
+    async def restore_api(self) -> None:
         self.cluster.be_quick()
         if not self.cluster.is_open:
             await self.cluster.open()
 
-    async def api_is_asked(self) -> None:
+    async def api_requested(self) -> None:
         await self.cluster.until(lambda: self.cluster.asked)
 
 
@@ -118,31 +119,33 @@ def plural(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.slow
-class TestBehaviour(Lives, Waits, Adopts, Finds, Vanishes, IsForbidden, HasAnApi):
+class TestBehaviour(
+    PluginTests, WaitableTests, AdoptableTests, ReportsStartsTests, RemovableTests, PermissionTests, ApiTests
+):
     """What every plugin does alike; but a pod that crashes is not the end of its server."""
 
     @pytest.fixture
-    def subject(self, tmp_path: Path, plural: str) -> Subject:
+    def subject(self, tmp_path: Path, plural: str) -> ServerUnderTest:
         return InCluster(tmp_path, plural)
 
-    async def test_a_crash_is_seen(self, subject: Subject) -> None:
+    async def test_a_crash_is_noticed(self, subject: ServerUnderTest) -> None:
         assert isinstance(subject, InCluster)
-        async with core(subject) as driven:
+        async with driving(subject) as driven:
             await driven.start()
-            await subject.kill_behind_its_back()
+            await subject.crash()
             subject.cluster.get_ready()
-            assert driven.end is not None
-            assert not driven.end.done(), "the cluster restarts it, under whoever plays"
+            assert driven.exit is not None
+            assert not driven.exit.done(), "the cluster restarts it, under whoever plays"
             await driven.stop()
 
-    async def test_a_crash_is_seen_also_after_the_api_was_away(self, subject: Subject) -> None:
-        async with core(subject) as driven:
+    async def test_a_crash_is_noticed_after_the_api_was_unreachable(self, subject: ServerUnderTest) -> None:
+        async with driving(subject) as driven:
             await driven.start()
             await subject.break_api()
-            await subject.mend_api()
-            await subject.stop_behind_its_back()
-            assert driven.end is not None
-            assert (await driven.end).is_clean
+            await subject.restore_api()
+            await subject.stop()
+            assert driven.exit is not None
+            assert (await driven.exit).is_clean
 
 
 @pytest.fixture
@@ -154,8 +157,8 @@ both = pytest.mark.parametrize("subject", ["statefulsets", "deployments"], indir
 
 
 @asynccontextmanager
-async def started(subject: InCluster) -> AsyncIterator[Core]:
-    async with core(subject) as driven:
+async def started(subject: InCluster) -> AsyncIterator[PluginDriver]:
+    async with driving(subject) as driven:
         await driven.start()
         yield driven
 
@@ -207,9 +210,9 @@ async def test_a_deployments_pods_are_listed_too(subject: InCluster) -> None:
 
 async def test_it_is_ready_when_a_pod_is(subject: InCluster) -> None:
     subject.cluster.auto_ready = False
-    async with core(subject) as driven:
-        output = Output()
-        driven.bridged.on_output(output)
+    async with driving(subject) as driven:
+        output = RecordedOutput()
+        driven.plugin.on_output = output
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
         await nothing_happens(subject.cluster, starting)
@@ -219,7 +222,7 @@ async def test_it_is_ready_when_a_pod_is(subject: InCluster) -> None:
 
 
 async def test_a_count_of_an_earlier_generation_is_not_believed(subject: InCluster) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.adopt()
         subject.cluster.objects["statefulsets", "games", "mc"]["status"]["readyReplicas"] = 1
         subject.cluster.paused = True
@@ -241,13 +244,13 @@ async def test_what_somebody_else_changed_meanwhile_is_looked_at_again(subject: 
 async def test_a_conflict_that_never_ends_is_an_error(subject: InCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes, "TRIES", 1)
     subject.cluster.before_update += [subject.cluster.touch] * 1000
-    async with core(subject) as driven:
-        assert "is changed all the time by somebody else" in await refused(driven.start())
+    async with driving(subject) as driven:
+        assert "is changed all the time by somebody else" in await error_of(driven.start())
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
 async def test_more_than_one_replica_is_left_alone(subject: InCluster, replicas: int) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.adopt()
         subject.cluster.scale("mc", replicas)
         await driven.found.wait()
@@ -273,7 +276,7 @@ async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InClus
     async with started(subject) as driven:
         subject.cluster.holds_pods = True
         stopping = asyncio.ensure_future(driven.stop())
-        await subject.stop_is_asked()
+        await subject.stop_requested()
         subject.cluster.scale("mc", 1)
         await stopping
         await driven.found.wait()
@@ -288,8 +291,8 @@ async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its
         held = asyncio.Event()
         subject.cluster.hold[("list", "statefulsets")] = held
         stopping = asyncio.ensure_future(driven.plugin.stop())
-        assert driven.end is not None
-        assert (await driven.end).is_clean
+        assert driven.exit is not None
+        assert (await driven.exit).is_clean
         await subject.cluster.until(lambda: subject.cluster.asked["list", "statefulsets"] > lists)
         subject.cluster.scale("mc", 1)
         await driven.found.wait()
@@ -302,7 +305,7 @@ async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its
 
 async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster) -> None:
     cluster = subject.cluster
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.adopt()
         cluster.tell_up_to(cluster.version)
         cluster.touch()
@@ -311,27 +314,27 @@ async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster
         cluster.tell_up_to(before_the_start)
         cluster.send_to_watches({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "1"}}})
         await until(lambda: driven.plugin._watch._version == "1")
-        assert driven.end is not None
-        await asyncio.wait([driven.end], timeout=0.05)
-        assert not driven.end.done()
+        assert driven.exit is not None
+        await asyncio.wait([driven.exit], timeout=0.05)
+        assert not driven.exit.done()
 
 
 async def test_what_is_taken_over_is_not_told_as_well(subject: InCluster) -> None:
-    await subject.start_behind_its_back()
-    async with core(subject) as driven:
+    await subject.start()
+    async with driving(subject) as driven:
         assert await driven.adopt()
         subject.cluster.touch()
-        assert driven.end is not None
-        await nothing_happens(subject.cluster, driven.end)
+        assert driven.exit is not None
+        await nothing_happens(subject.cluster, driven.exit)
         assert not driven.found.is_set()
 
 
 async def test_what_ran_while_the_api_was_away_is_found_when_it_is_back(subject: InCluster) -> None:
     await subject.break_api()
-    async with core(subject) as driven:
-        assert "does not answer" in await refused(driven.adopt())
-        await subject.start_behind_its_back()
-        await subject.mend_api()
+    async with driving(subject) as driven:
+        assert "does not answer" in await error_of(driven.adopt())
+        await subject.start()
+        await subject.restore_api()
         await driven.found.wait()
         assert await driven.adopt()
 
@@ -343,30 +346,30 @@ async def test_what_ran_while_the_api_was_away_is_found_when_it_is_back(subject:
 async def test_a_pod_that_is_terminating_still_counts(subject: InCluster) -> None:
     async with started(subject) as driven:
         subject.cluster.holds_pods = True
-        await subject.stop_behind_its_back()
-        async with core(subject) as second:
+        await subject.stop()
+        async with driving(subject) as second:
             starting = asyncio.ensure_future(second.plugin.start())
-            assert driven.end is not None
-            await asyncio.wait([driven.end, starting], timeout=0.05)
-            assert not driven.end.done(), "it saves"
+            assert driven.exit is not None
+            await asyncio.wait([driven.exit, starting], timeout=0.05)
+            assert not driven.exit.done(), "it saves"
             assert not starting.done(), "no second server on the same world"
             assert not subject.cluster.bodies[1:]
             starting.cancel()
             subject.cluster.let_pods_end()
-            assert (await driven.end).is_clean
+            assert (await driven.exit).is_clean
             await second.start()
 
 
 @both
 async def test_a_run_that_is_still_ending_is_taken_over_until_its_end(subject: InCluster) -> None:
-    await subject.start_behind_its_back()
-    await subject.hold_stop()
-    await subject.stop_behind_its_back()
-    async with core(subject) as driven:
+    await subject.start()
+    await subject.block_stop()
+    await subject.stop()
+    async with driving(subject) as driven:
         assert await driven.adopt(), "who joins now is held until it has saved"
-        await subject.let_stop()
-        assert driven.end is not None
-        assert (await driven.end).is_clean
+        await subject.unblock_stop()
+        assert driven.exit is not None
+        assert (await driven.exit).is_clean
         assert not driven.found.is_set()
         assert not await driven.adopt()
 
@@ -374,19 +377,19 @@ async def test_a_run_that_is_still_ending_is_taken_over_until_its_end(subject: I
 @both
 async def test_a_stop_ends_a_start_that_never_gets_ready(subject: InCluster) -> None:
     subject.cluster.auto_ready = False
-    async with core(subject) as driven:
-        assert driven.bridged.interruptible_start
-        output = Output()
-        driven.bridged.on_output(output)
+    async with driving(subject) as driven:
+        assert driven.plugin.interruptible_start
+        output = RecordedOutput()
+        driven.plugin.on_output = output
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
         await driven.stop()
-        assert "was scaled to zero while it started" in await refused(starting)
-        assert not await subject.runs()
+        assert "was scaled to zero while it started" in await error_of(starting)
+        assert not await subject.is_running()
 
 
 async def test_a_stop_overtakes_a_start_that_has_not_asked_yet(subject: InCluster) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.adopt()
         subject.cluster.be_slow()
         starting = asyncio.ensure_future(driven.plugin.start())
@@ -395,21 +398,21 @@ async def test_a_stop_overtakes_a_start_that_has_not_asked_yet(subject: InCluste
         await turns()
         subject.cluster.be_quick()
         await stopping
-        await refused(starting)
-        assert not await subject.runs()
+        await error_of(starting)
+        assert not await subject.is_running()
         assert not driven.found.is_set()
 
 
-@pytest.mark.parametrize(("others", "what"), [("stop_behind_its_back", "scaled to zero"), ("remove", "deleted")])
+@pytest.mark.parametrize(("others", "what"), [("stop", "scaled to zero"), ("remove", "deleted")])
 async def test_what_others_end_while_it_starts_has_not_started(subject: InCluster, others: str, what: str) -> None:
     subject.cluster.auto_ready = False
-    async with core(subject) as driven:
-        output = Output()
-        driven.bridged.on_output(output)
+    async with driving(subject) as driven:
+        output = RecordedOutput()
+        driven.plugin.on_output = output
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
         await getattr(subject, others)()
-        assert f"statefulset/mc was {what} while it started" in await refused(starting)
+        assert f"statefulset/mc was {what} while it started" in await error_of(starting)
 
 
 async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: pytest.LogCaptureFixture) -> None:
@@ -421,40 +424,40 @@ async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: 
         [said] = [record.message for record in caplog.records if record.name == kubernetes_scale.__name__]
         assert "does not answer" in said
         assert "asking again until it does" in said
-        await subject.mend_api()
+        await subject.restore_api()
         await stopping
-        assert not await subject.runs()
+        assert not await subject.is_running()
 
 
 async def test_a_pod_that_still_terminates_is_no_sign_of_the_next_one(subject: InCluster) -> None:
     """A StatefulSet's `readyReplicas` counts it, as a real controller of Kubernetes 1.36 was seen to."""
     cluster = subject.cluster
-    await subject.start_behind_its_back()
-    await subject.hold_stop()
-    await subject.stop_behind_its_back()
-    await subject.start_behind_its_back()
+    await subject.start()
+    await subject.block_stop()
+    await subject.stop()
+    await subject.start()
     assert cluster.objects["statefulsets", "games", "mc"]["status"]["readyReplicas"] == 1
-    async with core(subject) as driven:
-        output = Output()
-        driven.bridged.on_output(output)
+    async with driving(subject) as driven:
+        output = RecordedOutput()
+        driven.plugin.on_output = output
         assert not await driven.adopt()
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
         await nothing_happens(cluster, starting)
-        await subject.let_stop()
+        await subject.unblock_stop()
         await starting
         assert await driven.adopt()
         await driven.stop()
 
 
 async def test_the_pod_after_one_that_terminates_is_told_of(subject: InCluster) -> None:
-    await subject.start_behind_its_back()
-    await subject.hold_stop()
-    await subject.stop_behind_its_back()
-    await subject.start_behind_its_back()
-    async with core(subject) as driven:
+    await subject.start()
+    await subject.block_stop()
+    await subject.stop()
+    await subject.start()
+    async with driving(subject) as driven:
         assert not await driven.adopt()
-        await subject.let_stop()
+        await subject.unblock_stop()
         await driven.found.wait()
         assert await driven.adopt()
 
@@ -466,7 +469,7 @@ async def test_counts_without_a_generation_are_believed(subject: InCluster) -> N
     found = cluster.objects["statefulsets", "games", "mc"]
     found["status"] = {"replicas": 0}
     cluster.touch()
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         starting = asyncio.ensure_future(driven.start())
         await cluster.until(lambda: found["spec"]["replicas"] == 1)
         found["status"] = {"replicas": 1, "readyReplicas": 1}
@@ -488,13 +491,13 @@ async def test_a_stop_of_what_was_deleted_is_done(subject: InCluster) -> None:
 
 async def test_a_plugin_that_is_closed_waits_for_nothing(subject: InCluster) -> None:
     subject.cluster.auto_ready = False
-    async with core(subject) as driven:
-        output = Output()
-        driven.bridged.on_output(output)
+    async with driving(subject) as driven:
+        output = RecordedOutput()
+        driven.plugin.on_output = output
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
-    assert "is not looked at any more" in await refused(starting)
-    assert await subject.runs(), "it is left, and the next zeroscale finds it"
+    assert "is not looked at any more" in await error_of(starting)
+    assert await subject.is_running(), "it is left, and the next zeroscale finds it"
 
 
 async def test_a_watch_that_failed_of_itself_wakes_who_waits(
@@ -504,8 +507,8 @@ async def test_a_watch_that_failed_of_itself_wakes_who_waits(
         monkeypatch.setattr(driven.plugin, "_take", None)
         driven.plugin._watch._changed = None
         subject.cluster.touch()
-        assert driven.end is not None
-        assert (await driven.end).reason == "statefulset/mc is not looked at any more"
+        assert driven.exit is not None
+        assert (await driven.exit).reason == "statefulset/mc is not looked at any more"
         assert "A fault in zeroscale itself" in caplog.text
 
 
@@ -514,8 +517,8 @@ async def test_a_watch_that_failed_of_itself_wakes_who_waits(
 
 async def test_what_is_not_there_is_said_with_what_to_do(subject: InCluster) -> None:
     await subject.remove()
-    async with core(subject) as driven:
-        said = await refused(driven.start())
+    async with driving(subject) as driven:
+        said = await error_of(driven.start())
         assert said == (
             "there is no statefulset/mc in namespace 'games': correct resource= or namespace=; "
             "kubectl get statefulsets --all-namespaces lists what there is"
@@ -534,23 +537,23 @@ async def test_what_is_not_there_is_said_with_what_to_do(subject: InCluster) -> 
     ],
 )
 async def test_a_verb_that_is_missing_is_named(subject: InCluster, verb: str, resource: str, when: str) -> None:
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         if when == "stop":
             await driven.start()
         subject.cluster.forbidden.add((verb, resource))
-        said = await refused(driven.start() if when == "start" else driven.plugin.stop())
+        said = await error_of(driven.start() if when == "start" else driven.plugin.stop())
         assert said.startswith(f"not allowed to {verb} {resource}")
         assert f'its Role needs the verb "{verb}"' in said
         assert f"cannot {verb} resource" in said, "and the server's own words"
-        assert await subject.runs() == (when == "stop")
+        assert await subject.is_running() == (when == "stop")
 
 
 @pytest.mark.parametrize("subject", ["deployments"], indirect=True)
 async def test_a_deployment_needs_to_list_pods_before_it_is_started(subject: InCluster) -> None:
     subject.cluster.forbidden.add(("list", "pods"))
-    async with core(subject) as driven:
-        assert "not allowed to list pods in namespace 'games'" in await refused(driven.start())
-        assert not await subject.runs()
+    async with driving(subject) as driven:
+        assert "not allowed to list pods in namespace 'games'" in await error_of(driven.start())
+        assert not await subject.is_running()
 
 
 async def test_an_api_that_is_overloaded_is_asked_again(subject: InCluster) -> None:
@@ -583,8 +586,8 @@ async def test_whatever_becomes_of_a_watch_the_end_is_seen(subject: InCluster, b
         cluster.scale("mc", 0)
         cluster.paused = False
         cluster.work()
-        assert driven.end is not None
-        assert (await driven.end).is_clean
+        assert driven.exit is not None
+        assert (await driven.exit).is_clean
 
 
 # All of zeroscale before it

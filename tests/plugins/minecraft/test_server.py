@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from plugins.watching import Output, kill_at_end
+from plugins.watching import kill_at_end
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.minecraft.server import Server
+from zeroscale.plugins.testing import RecordedOutput
 
 FAKE_JAVA = """#!/bin/sh
 echo "arguments: $*"
@@ -60,8 +61,8 @@ def executable(path: Path, content: str) -> None:
     path.chmod(0o755)
 
 
-def listen(server: Server) -> Output:
-    output = Output()
+def listen(server: Server) -> RecordedOutput:
+    output = RecordedOutput()
     server.on_output = output
     return output
 

@@ -10,12 +10,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from zeroscale.plugins.testing import Adopts, Finds, FindsPauses, Lives, Pauses, Subject, Vanishes, Waits, becomes
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit import server as systemd_unit
 from zeroscale.plugins.systemd_unit.server import Server
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    PausableTests,
+    PluginTests,
+    RemovableTests,
+    ReportsPausesTests,
+    ReportsStartsTests,
+    ServerUnderTest,
+    WaitableTests,
+    becomes,
+)
 
 UNIT = "zeroscale-test.service"
 UNIT_FILE = Path("/etc/systemd/system") / UNIT
@@ -44,85 +54,87 @@ def hold(held: bool) -> None:
         HELD.unlink(missing_ok=True)
 
 
-class Unit(Subject):
+class Unit(ServerUnderTest):
     """A shell that takes its time, and ends as Java does."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         UNIT_FILE.write_text(SETTINGS)
         systemctl("daemon-reload")
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         hold(False)
         systemctl("thaw", UNIT)
         systemctl("stop", UNIT)
         systemctl("reset-failed")
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         return Server(UNIT, state_directory=self.state)
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return says("ActiveState") not in ("inactive", "failed")
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         systemctl("start", UNIT)
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         systemctl("stop", UNIT)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         systemctl("kill", "--signal", "KILL", UNIT)
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         await until(READY.exists)
         hold(True)
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         async def stops() -> bool:
             return says("ActiveState") == "deactivating"
 
         await becomes(stops, True)
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         hold(False)
 
     async def is_paused(self) -> bool:
         return says("FreezerState") == "frozen"
 
-    async def pause_behind_its_back(self) -> None:
+    async def pause(self) -> None:
         systemctl("freeze", UNIT)
 
-    async def resume_behind_its_back(self) -> None:
+    async def resume(self) -> None:
         systemctl("thaw", UNIT)
 
     async def remove(self) -> None:
         UNIT_FILE.unlink()
         systemctl("daemon-reload")
-        await self.kill_behind_its_back()
+        await self.crash()
 
 
 @pytest.fixture(params=["bus", "commands"])
-def subject(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def subject(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
     monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.2)
     if request.param == "commands":
         monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
     return Unit(state)
 
 
-class TestBehaviour(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes):
+class TestBehaviour(
+    PluginTests, WaitableTests, AdoptableTests, ReportsStartsTests, PausableTests, ReportsPausesTests, RemovableTests
+):
     """What every plugin does alike."""
 
     @pytest.fixture
-    def subject(self, subject: Subject) -> Subject:
+    def subject(self, subject: ServerUnderTest) -> ServerUnderTest:
         return subject
 
 
 async def test_a_unit_that_fails_to_start_says_how(subject: Unit) -> None:
     UNIT_FILE.write_text("[Service]\nType=notify\nExecStart=/bin/sh -c 'exit 7'\n")
     systemctl("daemon-reload")
-    server = subject.make()
+    server = subject.make_plugin()
     with pytest.raises(PluginError, match=r"its process ended badly \(exit code 7\); see journalctl -u zeroscale-test"):
         await server.start()
     await server.close()
@@ -131,11 +143,11 @@ async def test_a_unit_that_fails_to_start_says_how(subject: Unit) -> None:
 async def test_a_start_that_takes_for_ever_is_ended_by_a_stop(subject: Unit) -> None:
     UNIT_FILE.write_text("[Service]\nType=notify\nTimeoutStartSec=infinity\nExecStart=/bin/sleep 600\n")
     systemctl("daemon-reload")
-    server = subject.make()
+    server = subject.make_plugin()
     starting = asyncio.ensure_future(server.start())
-    await becomes(subject.runs, True)
+    await becomes(subject.is_running, True)
     await server.stop()
     with pytest.raises(PluginError):
         await starting
-    assert not await subject.runs()
+    assert not await subject.is_running()
     await server.close()

@@ -6,18 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from zeroscale.plugins.testing import (
-    Adopts,
-    Finds,
-    FindsPauses,
-    HasAnApi,
-    IsForbidden,
-    Lives,
-    Pauses,
-    Subject,
-    Vanishes,
-    Waits,
-)
 from plugins.systemd_unit.fake_systemctl import Systemctl
 from plugins.systemd_unit.fake_systemd import Daemon, Systemd
 from plugins.watching import until
@@ -27,21 +15,33 @@ from zeroscale.plugins.support import external_server
 from zeroscale.plugins.systemd_unit import dbus as unit_bus
 from zeroscale.plugins.systemd_unit import server as systemd_unit
 from zeroscale.plugins.systemd_unit.server import Server
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    ApiTests,
+    PausableTests,
+    PermissionTests,
+    PluginTests,
+    RemovableTests,
+    ReportsPausesTests,
+    ReportsStartsTests,
+    ServerUnderTest,
+    WaitableTests,
+)
 
 UNIT = "game.service"
 
 
-class ByBus(Subject):
+class ByBus(ServerUnderTest):
     """A unit of a systemd of our own, on a bus of our own."""
 
-    forbidden_hint = "polkit rule"
+    permission_hint = "polkit rule"
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._state = state
         self._directory = directory
         self._monkeypatch = monkeypatch
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         self._monkeypatch.setattr(unit_bus, "FIRST_DELAY", 0.02)
         self._monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.02)
         self._daemon = Daemon(self._directory)
@@ -50,46 +50,46 @@ class ByBus(Subject):
         self.systemd = Systemd(self._daemon.address, UNIT)
         await self.systemd.connect()
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         await self.systemd.disconnect()
         await self._daemon.stop()
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         return Server(UNIT, state_directory=self._state)
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return self.systemd.properties["ActiveState"] not in ("inactive", "failed")
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         self.systemd.run()
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         self.systemd.end(code=1, status=0)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         self.systemd.end("signal", code=2, status=9)
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         self.systemd.hold_stop(True)
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await self.systemd.stopping.wait()
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         self.systemd.hold_stop(False)
 
     async def is_paused(self) -> bool:
         return self.systemd.properties["FreezerState"] == "frozen"
 
-    async def pause_behind_its_back(self) -> None:
+    async def pause(self) -> None:
         self.systemd.change(FreezerState="frozen")
 
-    async def resume_behind_its_back(self) -> None:
+    async def resume(self) -> None:
         self.systemd.change(FreezerState="running")
 
     async def remove(self) -> None:
         self.systemd.properties["LoadState"] = "not-found"
-        if await self.runs():
+        if await self.is_running():
             self.systemd.end()
 
     async def forbid(self) -> None:
@@ -99,25 +99,35 @@ class ByBus(Subject):
         await self.systemd.disconnect()
         await self._daemon.stop()
 
-    async def slow_api(self) -> None:
+    async def stall_api(self) -> None:
         self.systemd.answer(False)
 
-    async def mend_api(self) -> None:
+    async def restore_api(self) -> None:
         self.systemd.answer(True)
         if not self.systemd.is_connected:
             await self._daemon.start()
             await self.systemd.connect()
 
-    async def api_is_asked(self) -> None:
+    async def api_requested(self) -> None:
         await self.systemd.asked.wait()
 
 
 @pytest.mark.peers("dbus-daemon")
-class TestByBus(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+class TestByBus(
+    PluginTests,
+    WaitableTests,
+    AdoptableTests,
+    ReportsStartsTests,
+    PausableTests,
+    ReportsPausesTests,
+    RemovableTests,
+    PermissionTests,
+    ApiTests,
+):
     """What every plugin does alike, with signals."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
         return ByBus(state, tmp_path, monkeypatch)
 
 
@@ -127,8 +137,8 @@ async def test_a_start_that_takes_for_ever_can_be_ended(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     unit = ByBus(state, tmp_path, monkeypatch)
-    await unit.begin()
-    server = unit.make()
+    await unit.set_up()
+    server = unit.make_plugin()
     try:
         assert not await server.adopt()
         unit.systemd.holds_start = True
@@ -138,18 +148,18 @@ async def test_a_start_that_takes_for_ever_can_be_ended(
         with pytest.raises(PluginError, match=r"canceled|connection to systemd was lost"):
             await starting
         if end == "stop":
-            assert not await unit.runs()
+            assert not await unit.is_running()
             unit.systemd.holds_start = False
             await server.start()
     finally:
         await server.close()
-        await unit.clear()
+        await unit.tear_down()
 
 
-class ByCommand(Subject):
+class ByCommand(ServerUnderTest):
     """A unit of a `systemctl` of our own."""
 
-    forbidden_hint = "polkit rule"
+    permission_hint = "polkit rule"
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._state = state
@@ -159,37 +169,37 @@ class ByCommand(Subject):
         monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.02)
         monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.05)
 
-    def make(self) -> Server:
+    def make_plugin(self) -> Server:
         return Server("game", state_directory=self._state)
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return self._systemctl.runs
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         self._systemctl.set(ActiveState="active")
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         self._systemctl.set(ActiveState="inactive", ExecMainCode=1, ExecMainStatus=0)
 
-    async def kill_behind_its_back(self) -> None:
+    async def crash(self) -> None:
         self._systemctl.set(ActiveState="failed", Result="signal", ExecMainCode=2, ExecMainStatus=9)
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         self._systemctl.switch("held", True)
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await self._systemctl.until("stopping")
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         self._systemctl.switch("held", False)
 
     async def is_paused(self) -> bool:
         return self._systemctl.has("frozen")
 
-    async def pause_behind_its_back(self) -> None:
+    async def pause(self) -> None:
         self._systemctl.switch("frozen", True)
 
-    async def resume_behind_its_back(self) -> None:
+    async def resume(self) -> None:
         self._systemctl.switch("frozen", False)
 
     async def remove(self) -> None:
@@ -201,23 +211,33 @@ class ByCommand(Subject):
     async def break_api(self) -> None:
         self._systemctl.switch("broken", True)
 
-    async def slow_api(self) -> None:
+    async def stall_api(self) -> None:
         self._systemctl.switch("slow", True)
 
-    async def mend_api(self) -> None:
+    async def restore_api(self) -> None:
         self._systemctl.switch("broken", False)
         self._systemctl.switch("slow", False)
 
-    async def api_is_asked(self) -> None:
+    async def api_requested(self) -> None:
         await self._systemctl.until("asked")
 
 
 @pytest.mark.slow
-class TestByCommand(Lives, Waits, Adopts, Finds, Pauses, FindsPauses, Vanishes, IsForbidden, HasAnApi):
+class TestByCommand(
+    PluginTests,
+    WaitableTests,
+    AdoptableTests,
+    ReportsStartsTests,
+    PausableTests,
+    ReportsPausesTests,
+    RemovableTests,
+    PermissionTests,
+    ApiTests,
+):
     """What every plugin does alike, by looking."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
         return ByCommand(state, tmp_path, monkeypatch)
 
 
@@ -242,9 +262,9 @@ async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unit = ByCommand(state, tmp_path, monkeypatch)
-    server = unit.make()
+    server = unit.make_plugin()
     await server.start()
-    await unit.kill_behind_its_back()
+    await unit.crash()
     with pytest.raises(
         PluginError, match=r"its process was ended by a signal \(SIGKILL\); see journalctl -u game\.ser"
     ):

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zeroscale.plugins.testing import Adopts, Lives, Subject, Waits, core
 from plugins.watching import GLANCE, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.plugins.support.tcp_check import TcpResult
+from zeroscale.plugins.testing import AdoptableTests, PluginTests, ServerUnderTest, WaitableTests, driving
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
 from zeroscale.plugins.wake_on_lan.server import Server
@@ -31,14 +31,14 @@ while [ -e fall-asleep ]; do sleep 0.01; done
 """
 
 
-class Machine(Subject, asyncio.DatagramProtocol):
+class Machine(ServerUnderTest, asyncio.DatagramProtocol):
     """A machine with a network card, and a server that starts with it.
 
     :ivar packets: what its card has received.
     :ivar deaf: how many packets it does not hear.
     """
 
-    tells_crashes = False
+    reports_crashes = False
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wake_on_lan, "CHECK_EVERY", 0.01)
@@ -53,19 +53,19 @@ class Machine(Subject, asyncio.DatagramProtocol):
         (directory / "sleep").write_text(FALL_ASLEEP)
         (directory / "sleep").chmod(0o700)
 
-    async def begin(self) -> None:
+    async def set_up(self) -> None:
         loop = asyncio.get_running_loop()
         self._card, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
         self.card_port: int = self._card.get_extra_info("sockname")[1]
         self._ear = loop.create_task(self._listen_to_command())
 
-    async def clear(self) -> None:
+    async def tear_down(self) -> None:
         self._card.close()
         self._ear.cancel()
         await asyncio.wait([self._ear])
-        await self.stop_behind_its_back()
+        await self.stop()
 
-    def make(self, **changes: Any) -> Server:
+    def make_plugin(self, **changes: Any) -> Server:
         values: dict[str, Any] = {
             "server_host": "127.0.0.1",
             "server_port": self.port,
@@ -84,48 +84,48 @@ class Machine(Subject, asyncio.DatagramProtocol):
         self.packets.append(data)
         wakes = len(self.packets) > self.deaf and data == magic_packet(hardware_address(MAC), self.password)
         if wakes and (self._waking is None or self._waking.done()):
-            self._waking = asyncio.ensure_future(self.start_behind_its_back())
+            self._waking = asyncio.ensure_future(self.start())
 
-    async def runs(self) -> bool:
+    async def is_running(self) -> bool:
         return self._listener is not None
 
-    async def start_behind_its_back(self) -> None:
+    async def start(self) -> None:
         if self._listener is None:
             loop = asyncio.get_running_loop()
             self._listener = await loop.create_server(asyncio.Protocol, "127.0.0.1", self.port)
 
-    async def stop_behind_its_back(self) -> None:
+    async def stop(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
             await listener.wait_closed()
 
-    async def kill_behind_its_back(self) -> None:
-        await self.stop_behind_its_back()
+    async def crash(self) -> None:
+        await self.stop()
 
-    async def hold_stop(self) -> None:
+    async def block_stop(self) -> None:
         (self.directory / "held").touch()
 
-    async def stop_is_asked(self) -> None:
+    async def stop_requested(self) -> None:
         await until((self.directory / "asked").exists)
 
-    async def let_stop(self) -> None:
+    async def unblock_stop(self) -> None:
         (self.directory / "held").unlink()
 
     async def _listen_to_command(self) -> None:
         while True:
             if (self.directory / "fall-asleep").exists():
-                await self.stop_behind_its_back()
+                await self.stop()
                 (self.directory / "fall-asleep").unlink()
             await asyncio.sleep(GLANCE)
 
 
 @pytest.mark.slow
-class TestBehaviour(Lives, Waits, Adopts):
+class TestBehaviour(PluginTests, WaitableTests, AdoptableTests):
     """What every plugin does alike."""
 
     @pytest.fixture
-    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
         return Machine(state, tmp_path, monkeypatch)
 
 
@@ -136,7 +136,7 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mac
 
 async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Machine) -> None:
     subject.deaf = 4
-    async with core(subject) as driven:
+    async with driving(subject) as driven:
         await driven.start()
         await until(lambda: len(subject.packets) >= 2 * wake_on_lan.PACKETS)
         sent = len(subject.packets)
@@ -147,12 +147,12 @@ async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Ma
 
 
 async def test_its_files_are_not_ours(subject: Machine) -> None:
-    assert PluginAdapter(subject.make()).is_remote
+    assert PluginAdapter(subject.make_plugin()).is_remote
 
 
 async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
     subject.password = bytes([192, 0, 2, 1])
-    server = subject.make(password="192.0.2.1")
+    server = subject.make_plugin(password="192.0.2.1")
     await server.start()
     assert subject.packets[0][-4:] == subject.password
     await server.close()
@@ -160,7 +160,7 @@ async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
 
 async def test_one_that_does_not_answer_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     subject.deaf = 1_000_000
-    server = subject.make(wake_timeout=0.05)
+    server = subject.make_plugin(wake_timeout=0.05)
     with pytest.raises(PluginError, match=r"127\.0\.0\.1 is awake, but nothing listens on its port"):
         await server.start()
 
@@ -179,31 +179,31 @@ async def test_without_a_stop_command_it_is_left_to_fall_asleep(
     subject: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    server = subject.make(stop=None)
+    server = subject.make_plugin(stop=None)
     await server.start()
     gone = asyncio.ensure_future(server.wait())
     await server.stop()
     assert await gone is None
-    assert await subject.runs()
+    assert await subject.is_running()
     assert "is left to fall asleep by itself" in caplog.text
     await server.close()
 
 
 async def test_a_stop_command_that_fails_is_told_but_not_that_the_machine_took_ssh_with_it(subject: Machine) -> None:
     (subject.directory / "sleep").write_text("#!/bin/sh\necho a password is required; exit 1\n")
-    server = subject.make()
+    server = subject.make_plugin()
     await server.start()
     with pytest.raises(PluginError, match=r"stop command \(\./sleep\) failed with exit code 1: a password is required"):
         await server.stop()
     (subject.directory / "sleep").write_text(FALL_ASLEEP + "exit 255\n")
     await server.stop()
-    assert not await subject.runs()
+    assert not await subject.is_running()
     await server.close()
 
 
 async def test_a_machine_that_stays_awake_is_told(subject: Machine) -> None:
     (subject.directory / "sleep").write_text("#!/bin/sh\nexit 0\n")
-    server = subject.make(stop_timeout=0.2)
+    server = subject.make_plugin(stop_timeout=0.2)
     await server.start()
     with pytest.raises(PluginError, match=r"still answers, 0\.2 s after the stop command"):
         await server.stop()
@@ -225,7 +225,7 @@ async def test_ssh_is_told_never_to_ask(
     ssh.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >words\nexec ./sleep\n')
     ssh.chmod(0o700)
     monkeypatch.setenv("PATH", f"{subject.directory}:/usr/bin:/bin")
-    server = subject.make(**told)
+    server = subject.make_plugin(**told)
     server.check()
     await server.start()
     await server.stop()
@@ -235,7 +235,7 @@ async def test_ssh_is_told_never_to_ask(
 
 
 async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = subject.make(broadcast="a..b")
+    server = subject.make_plugin(broadcast="a..b")
     with pytest.raises(PluginError, match=r"broadcast=a\.\.b has no address: give one, such as 192\.168\.1\.255"):
         await server.start()
 
@@ -246,7 +246,7 @@ async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatc
     with pytest.raises(
         PluginError, match=r"cannot be sent to 127\.0\.0\.1: Operation not permitted; give broadcast= .*"
     ):
-        await subject.make().start()
+        await subject.make_plugin().start()
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,11 @@ async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatc
 )
 async def test_values_that_cannot_be_understood(subject: Machine, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(PluginError) as raised:
-        subject.make(**changes)
+        subject.make_plugin(**changes)
     assert said in str(raised.value)
 
 
 async def test_what_is_missing_is_said_before_anybody_waits(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(PluginError, match="there is no 'no-such-program' in PATH"):
-        subject.make(stop="no-such-program --now").check()
+        subject.make_plugin(stop="no-such-program --now").check()
     assert "give the other one's address by --server_host" in caplog.text

@@ -192,6 +192,7 @@ class Server:
             if hands is not None:
                 await hands.close()
         self._hands = self._untried = None
+        await self._poller.close()  # an observation in the meantime may have started it again
 
     async def _reach(self) -> tuple[UnitBus | UnitCommands, UnitState]:
         """A way to systemd that works, and how the unit is. Which one is chosen once, by what works first."""
