@@ -1,4 +1,4 @@
-"""A lifecycle with everything around it under the test's hand."""
+"""A lifecycle whose collaborators are fakes, with a fake clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOGGER = logging.getLogger("tests.lifecycle")
 
 
 class FakePlugin:
-    """A plugin and its process, moved by hand."""
+    """A plugin and its server's process; the test decides when calls return, and when the process exits."""
 
     can_signal = True
     can_wait = True
@@ -32,8 +32,8 @@ class FakePlugin:
     is_remote = False
     is_load_balanced = False
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, harness: LifecycleHarness) -> None:
+        self.harness = harness
         self.calls: list[str] = []
         self.signals: list[int] = []
         self.starting: Deferred[None] | None = None
@@ -42,15 +42,15 @@ class FakePlugin:
         self.adoptable = False
         self.alive = False
         self.online: int | None = None
-        self.take_line: Callable[[str], None] = lambda line: None
-        self.found: Callable[[], None] = lambda: None
-        self.paused: Callable[[], None] = lambda: None
+        self.write_line: Callable[[str], None] = lambda line: None
+        self.report_found: Callable[[], None] = lambda: None
+        self.report_paused: Callable[[], None] = lambda: None
         self.closing: Deferred[None] = succeed(None)
         self.address: tuple[str, int] | PluginError | None = None
         self.pausing: Deferred[None] = succeed(None)
         self.pause_fails: PluginError | None = None
         self.resume_fails: PluginError | None = None
-        self.looking: Deferred[None] = succeed(None)
+        self.adopting: Deferred[None] = succeed(None)
         self.start_fails: PluginError | None = None
 
     @property
@@ -63,9 +63,9 @@ class FakePlugin:
         self.calls.append("start")
         if self.start_fails is not None:
             return fail(self.start_fails)
-        self.scene.born()
+        self.harness.process_started()
         self.alive = True
-        if self.scene.slow_start:
+        if self.harness.slow_start:
             self.starting = Deferred()
             return self.starting
         return succeed(None)
@@ -96,18 +96,18 @@ class FakePlugin:
 
     def adopt(self) -> Deferred[bool]:
         self.calls.append("adopt")
-        if self.scene.look_fails is not None:
-            return fail(self.scene.look_fails)
+        if self.harness.adopt_fails is not None:
+            return fail(self.harness.adopt_fails)
         found: Deferred[bool] = Deferred(lambda _: None)
 
         def looked(_: None) -> None:
             if self.adoptable and not self.alive:
-                self.scene.born()
+                self.harness.process_started()
                 self.alive = True
             if not found.called:
                 found.callback(self.adoptable)
 
-        self.looking.addCallback(looked)
+        self.adopting.addCallback(looked)
         return found
 
     def signal(self, signal_number: int) -> None:
@@ -117,20 +117,20 @@ class FakePlugin:
         return b"asleep"
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
-        self.take_line = take_line
+        self.write_line = take_line
 
     def on_found(self, found: Callable[[], None]) -> None:
-        self.found = found
+        self.report_found = found
 
     def on_paused(self, paused: Callable[[], None]) -> None:
-        self.paused = paused
+        self.report_paused = paused
 
     def close(self) -> Deferred[None]:
         self.calls.append("close")
         return self.closing
 
-    def end(self, code: int | None = 0) -> None:
-        """The process ends."""
+    def exit(self, code: int | None = 0) -> None:
+        """Let the process exit."""
         self.alive = False
         starting, self.starting = self.starting, None
         if starting is not None and not starting.called:
@@ -139,14 +139,14 @@ class FakePlugin:
         if waiting is not None and not waiting.called:
             waiting.callback(code)
 
-    def started(self) -> None:
-        """`start()` returns."""
+    def start_returns(self) -> None:
+        """Let `start()` return."""
         starting, self.starting = self.starting, None
         if starting is not None and not starting.called:
             starting.callback(None)
 
-    def stopped(self) -> None:
-        """`stop()` returns."""
+    def stop_returns(self) -> None:
+        """Let `stop()` return."""
         stopping, self.stopping = self.stopping, None
         if stopping is not None:
             stopping.callback(None)
@@ -177,7 +177,7 @@ class FakeReadiness:
     def __init__(self) -> None:
         self.ran: Deferred[ProbeResult] = Deferred()
         self.hurried = 0
-        self.linelessly = 0
+        self.lineless_calls = 0
 
     def run(self) -> Deferred[ProbeResult]:
         return self.ran
@@ -186,10 +186,10 @@ class FakeReadiness:
         self.hurried += 1
 
     def ready_line_missed(self) -> None:
-        self.linelessly += 1
+        self.lineless_calls += 1
 
 
-class FakeRecords:
+class FakeStartHistory:
     def __init__(self) -> None:
         self.starts: list[float] = []
         self.crashes = 0
@@ -206,7 +206,7 @@ class FakeRecords:
         self.crashes = 0
 
 
-class FakeMirror:
+class FakeStatusCache:
     def __init__(self) -> None:
         self.current: Mapping[str, object] | None = None
         self.stored: list[Mapping[str, object]] = []
@@ -215,8 +215,12 @@ class FakeMirror:
         self.stored.append(status)
 
 
-class Scene:
-    """A lifecycle with everything around it under our hand."""
+class LifecycleHarness:
+    """A lifecycle whose collaborators are fakes, with a fake clock.
+
+    :ivar current: the plugin in use.
+    :ivar plugin: the plugin that was made last; with a swap pending, not the one in use.
+    """
 
     def __init__(
         self,
@@ -226,71 +230,79 @@ class Scene:
         stop_timeout: float = 150.0,
         kill_timeout: float | None = None,
         max_crashes: int = 3,
-        asks: bool = True,
-        pauses: bool = False,
+        ask_players: bool = True,
+        pause_when_idle: bool = False,
         pause_stop_after: float | None = None,
         opened: bool = True,
     ) -> None:
         self.clock = Clock()
         self.probe = FakeProbe()
-        self.records = FakeRecords()
-        self.mirror = FakeMirror()
-        self.counts = StatsRecorder(Status.stopped, self.clock.seconds())
+        self.start_history = FakeStartHistory()
+        self.status_cache = FakeStatusCache()
+        self.stats = StatsRecorder(Status.stopped, self.clock.seconds())
         self.output: list[str] = []
         self.plugins: list[FakePlugin] = []
         self.replaced: list[FakePlugin] = []
         self.readinesses: list[FakeReadiness] = []
         self.slow_start = False
         self.can_wait = self.can_signal = True
-        self.obstacle: str | None = None
-        self.look_fails: PluginError | None = None
-        self.kept_awake: str | None = None
+        self.start_obstacle: str | None = None
+        self.adopt_fails: PluginError | None = None
+        self.keep_awake_reason: str | None = None
         self.lockout: str | None = None
-        self.most_alive = 0
-        self.moves: list[tuple[str, int] | None] = []
+        self.addresses: list[tuple[str, int] | None] = []
         policy = LifecyclePolicy(
             idle=IdlePolicy(idle),
             start_timeout=start_timeout,
             stop_timeout=stop_timeout,
             kill_timeout=kill_timeout,
             max_crashes=max_crashes,
-            ask_players=asks,
-            pause_when_idle=pauses,
+            ask_players=ask_players,
+            pause_when_idle=pause_when_idle,
             pause_stop_after=pause_stop_after,
             ready_line=re.compile("Done"),
         )
-        parts = LifecycleDependencies(
+        dependencies = LifecycleDependencies(
             clock=self.clock,
-            plugin=self.construct(),
-            make_plugin=self.construct,
+            plugin=self.make_plugin(),
+            make_plugin=self.make_plugin,
             probe=self.probe,
             make_readiness=self.readiness,
-            start_history=self.records,
-            status_cache=self.mirror,
-            stats=self.counts,
+            start_history=self.start_history,
+            status_cache=self.status_cache,
+            stats=self.stats,
             on_output=self.output.append,
-            start_obstacle=lambda: self.obstacle,
-            keep_awake_reason=lambda: self.kept_awake,
+            start_obstacle=lambda: self.start_obstacle,
+            keep_awake_reason=lambda: self.keep_awake_reason,
             lockout=lambda: self.lockout,
-            on_address=self.moves.append,
+            on_address=self.addresses.append,
             logger=LOGGER,
         )
-        self.parts = parts
-        self.life = ServerLifecycle("test", policy, parts)
+        self.dependencies = dependencies
+        self.lifecycle = ServerLifecycle("test", policy, dependencies)
         if opened:
-            self.opening = Deferred.fromCoroutine(self.life.open())
+            self.opening = Deferred.fromCoroutine(self.lifecycle.open())
 
     def replace(self) -> FakePlugin:
-        """The configuration says otherwise: from its next start on it is another plugin's."""
+        """Schedule a swap of the plugin, as a new configuration does."""
         return self.replace_with()
 
-    def replace_with(self, looking: Deferred[None] | None = None, *, adoptable: bool = False) -> FakePlugin:
-        """The same, by a plugin that looks round for so long and then finds a server, or not."""
+    def replace_with(self, adopting: Deferred[None] | None = None, *, adoptable: bool = False) -> FakePlugin:
+        """The same, with a plugin whose `adopt()` returns `adoptable` once `adopting` has fired."""
         plugin = self.construct()
-        plugin.looking = looking or succeed(None)
+        plugin.adopting = adopting or succeed(None)
         plugin.adoptable = adoptable
-        self.life.replace_dependencies(replace(self.parts, plugin=plugin), lambda: self.replaced.append(plugin))
+
+        def replaced() -> None:
+            self.replaced.append(plugin)
+            self.current = plugin
+
+        self.lifecycle.replace_dependencies(replace(self.dependencies, plugin=plugin), replaced)
         return plugin
+
+    def make_plugin(self) -> FakePlugin:
+        self.current = self.construct()
+        return self.current
 
     def construct(self) -> FakePlugin:
         plugin = FakePlugin(self)
@@ -302,7 +314,7 @@ class Scene:
         self.readinesses.append(FakeReadiness())
         return self.readinesses[-1]
 
-    def born(self) -> None:
+    def process_started(self) -> None:
         assert not any(plugin.alive for plugin in self.plugins), "two servers on one world"
 
     @property
@@ -310,45 +322,48 @@ class Scene:
         return self.plugins[-1]
 
     def status(self) -> Status:
-        return self.life.view.status
+        return self.lifecycle.view.status
 
     def become_ready(self) -> None:
+        """Let the server answer for the first time."""
         self.readinesses[-1].ran.callback(ProbeResult({"description": "real"}, 0))
 
-    def running(self) -> Scene:
-        self.life.wake("a test")
+    def running(self) -> LifecycleHarness:
+        self.lifecycle.wake("a test")
         self.become_ready()
         assert self.status() is Status.running
         return self
 
-    def stopping(self) -> Scene:
+    def stopping(self) -> LifecycleHarness:
         self.running()
         self.clock.advance(60.0)
         assert self.status() is Status.stopping
         return self
 
-    def in_state(self, state: Status) -> Scene:
+    def in_state(self, state: Status) -> LifecycleHarness:
         if state is Status.starting:
-            self.life.wake("a test")
+            self.lifecycle.wake("a test")
         elif state is not Status.stopped:
             self.running()
         if state is Status.failed:
-            self.plugin.end(1)
+            self.plugin.exit(1)
         elif state is Status.paused:
             self.clock.advance(60.0)
         elif state is Status.stopping:
-            self.life.sleep()
+            self.lifecycle.sleep()
         assert self.status() is state
         return self
 
-    def admitted(self) -> PlayerSession:
-        visits: list[PlayerSession] = []
-        self.life.admit().addCallback(visits.append)
-        (visit,) = visits
-        return visit
+    def join(self) -> PlayerSession:
+        """Join a running server."""
+        sessions: list[PlayerSession] = []
+        self.lifecycle.admit().addCallback(sessions.append)
+        (session,) = sessions
+        return session
 
-    def waiter(self) -> list[PlayerSession | str]:
-        said: list[PlayerSession | str] = []
-        waiting = self.life.admit()
-        waiting.addCallbacks(said.append, lambda failure: said.append(failure.getErrorMessage()))
-        return said
+    def wait_to_join(self) -> list[PlayerSession | str]:
+        """Join a server that may not run; what is returned gets the session, or the reason why not."""
+        outcome: list[PlayerSession | str] = []
+        waiting = self.lifecycle.admit()
+        waiting.addCallbacks(outcome.append, lambda failure: outcome.append(failure.getErrorMessage()))
+        return outcome

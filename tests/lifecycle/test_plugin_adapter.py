@@ -17,14 +17,14 @@ class Minimal:
     """A plugin with the required methods only."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.outcome: list[str] = []
 
     async def start(self) -> None:
         await asyncio.sleep(0)
-        self.said.append("started")
+        self.outcome.append("started")
 
     async def stop(self) -> None:
-        self.said.append("stopped")
+        self.outcome.append("stopped")
 
     def fake_status(self) -> bytes | None:
         return b"asleep"
@@ -60,10 +60,10 @@ class Whole(Minimal):
     async def resume(self) -> None: ...
 
     async def send(self, line: str) -> None:
-        self.said.append(line)
+        self.outcome.append(line)
 
     async def close(self) -> None:
-        self.said.append("closed")
+        self.outcome.append("closed")
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
@@ -72,52 +72,52 @@ class Whole(Minimal):
 @pytest_twisted.ensureDeferred
 async def test_the_required_methods_are_enough() -> None:
     plugin = Minimal()
-    bridged = PluginAdapter(plugin)
-    await bridged.start()
-    await bridged.stop()
-    assert plugin.said == ["started", "stopped"]
-    assert bridged.fake_status() == b"asleep"
-    assert not (bridged.can_signal or bridged.can_wait or bridged.can_pause or bridged.interruptible_start)
-    assert not bridged.speaks_minecraft
-    assert bridged.ready_line is None
-    assert bridged.server_address is None
-    assert await bridged.players() is None
-    assert await bridged.adopt() is False
-    bridged.on_output(print)
-    bridged.on_found(print)
-    bridged.on_paused(print)
+    adapter = PluginAdapter(plugin)
+    await adapter.start()
+    await adapter.stop()
+    assert plugin.outcome == ["started", "stopped"]
+    assert adapter.fake_status() == b"asleep"
+    assert not (adapter.can_signal or adapter.can_wait or adapter.can_pause or adapter.interruptible_start)
+    assert not adapter.speaks_minecraft
+    assert adapter.ready_line is None
+    assert adapter.server_address is None
+    assert await adapter.players() is None
+    assert await adapter.adopt() is False
+    adapter.on_output(print)
+    adapter.on_found(print)
+    adapter.on_paused(print)
     assert not any(name.startswith("on_") for name in vars(plugin))
-    await bridged.close()
+    await adapter.close()
 
 
 @pytest_twisted.ensureDeferred
 async def test_what_a_plugin_may_have_is_used() -> None:
     plugin = Whole()
-    bridged = PluginAdapter(plugin)
-    assert bridged.can_signal
-    assert bridged.interruptible_start
-    assert bridged.can_wait
-    assert bridged.can_pause
-    assert bridged.speaks_minecraft
-    assert bridged.ready_line == "Done"
-    assert await bridged.players() == 3
-    assert await bridged.adopt() is True
-    await bridged.send("save-all")
-    assert plugin.said == ["save-all"]
-    bridged.signal(signal.SIGTERM)
+    adapter = PluginAdapter(plugin)
+    assert adapter.can_signal
+    assert adapter.interruptible_start
+    assert adapter.can_wait
+    assert adapter.can_pause
+    assert adapter.speaks_minecraft
+    assert adapter.ready_line == "Done"
+    assert await adapter.players() == 3
+    assert await adapter.adopt() is True
+    await adapter.send("save-all")
+    assert plugin.outcome == ["save-all"]
+    adapter.signal(signal.SIGTERM)
     assert plugin.signals == [signal.SIGTERM]
-    assert bridged.server_address == ("172.20.0.2", 25565)
-    bridged.on_output(plugin.said.append)
+    assert adapter.server_address == ("172.20.0.2", 25565)
+    adapter.on_output(plugin.outcome.append)
     assert plugin.on_output is not None
-    bridged.on_found(lambda: plugin.said.append("found"))
-    bridged.on_paused(lambda: plugin.said.append("paused"))
+    adapter.on_found(lambda: plugin.outcome.append("found"))
+    adapter.on_paused(lambda: plugin.outcome.append("paused"))
     assert plugin.on_found is not None
     assert plugin.on_paused is not None
     plugin.on_found()
     plugin.on_paused()
-    await bridged.close()
-    assert plugin.said == ["save-all", "found", "paused", "closed"]
-    waiting = bridged.wait()
+    await adapter.close()
+    assert plugin.outcome == ["save-all", "found", "paused", "closed"]
+    waiting = adapter.wait()
     waiting.cancel()
     with pytest.raises((CancelledError, asyncio.CancelledError)):
         await waiting
@@ -147,34 +147,34 @@ async def test_whatever_a_plugin_raises_is_one_line() -> None:
         def fake_status(self) -> bytes | None:
             raise KeyError("no such thing")
 
-    bridged = PluginAdapter(Broken())
+    adapter = PluginAdapter(Broken())
     with pytest.raises(PluginError, match=r"^start\(\) raised RuntimeError: two lines$"):
-        await bridged.start()
+        await adapter.start()
     with pytest.raises(PluginError, match=r"^the mend$"):
-        await bridged.stop()
+        await adapter.stop()
     with pytest.raises(PluginError, match="fake_status"):
-        bridged.fake_status()
+        adapter.fake_status()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_plugin_with_plain_methods_works_too() -> None:
     class Plain:
         def __init__(self) -> None:
-            self.said: list[str] = []
+            self.outcome: list[str] = []
 
         def start(self) -> None:
-            self.said.append("started")
+            self.outcome.append("started")
 
         def stop(self) -> None:
             raise ValueError("no")
 
     plugin = Plain()
-    bridged = PluginAdapter(plugin)
-    await bridged.start()
-    assert plugin.said == ["started"]
-    assert bridged.fake_status() is None
+    adapter = PluginAdapter(plugin)
+    await adapter.start()
+    assert plugin.outcome == ["started"]
+    assert adapter.fake_status() is None
     with pytest.raises(PluginError, match="ValueError"):
-        await bridged.stop()
+        await adapter.stop()
 
 
 def test_an_address_that_is_none_is_the_plugins_fault() -> None:
@@ -202,10 +202,10 @@ def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
         PluginAdapter(Careful()).check()
 
 
-@pytest.mark.parametrize("said", ["text", 5])
-def test_a_fake_status_that_is_no_bytes_is_an_error(said: object) -> None:
+@pytest.mark.parametrize("outcome", ["text", 5])
+def test_a_fake_status_that_is_no_bytes_is_an_error(outcome: object) -> None:
     plugin = Minimal()
-    plugin.fake_status = lambda: said  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
+    plugin.fake_status = lambda: outcome  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
     with pytest.raises(PluginError, match="not bytes"):
         PluginAdapter(plugin).fake_status()
 

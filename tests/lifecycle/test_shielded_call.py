@@ -9,9 +9,9 @@ from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 def told(waiting: Deferred[int]) -> list[object]:
     """What it fires with."""
-    said: list[object] = []
-    waiting.addCallbacks(said.append, lambda failure: said.append(failure.getErrorMessage()))
-    return said
+    results: list[object] = []
+    waiting.addCallbacks(results.append, lambda failure: results.append(failure.getErrorMessage()))
+    return results
 
 
 @pytest.mark.parametrize("outcome", [7, "no"])
@@ -31,9 +31,9 @@ def test_who_waits_no_more_leaves_it_alone() -> None:
     running: Deferred[int] = Deferred()
     call = ShieldedCall(running)
     waiting = call.wait()
-    said = told(waiting)
+    results = told(waiting)
     waiting.cancel()
-    assert len(said) == 1
+    assert len(results) == 1
     running.callback(7)
     assert told(call.wait()) == [7]
 
@@ -42,10 +42,10 @@ def test_one_who_is_told_may_have_another_wait_no_more() -> None:
     running: Deferred[int] = Deferred()
     call = ShieldedCall(running)
     first, second = call.wait(), call.wait()
-    said = told(second)
+    results = told(second)
     first.addCallback(lambda _: second.cancel())
     running.callback(7)
-    assert said != [7]
+    assert results != [7]
 
 
 def test_a_failure_that_nobody_waits_for_is_no_fault() -> None:

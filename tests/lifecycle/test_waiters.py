@@ -18,7 +18,7 @@ def waiters() -> Waiters:
 
 
 def join(visitor: ClientInfo) -> Any:
-    return f"visit of {visitor.name}"
+    return f"session of {visitor.name}"
 
 
 def ignore(_: object) -> None:
@@ -32,7 +32,7 @@ def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
     waiters.add_observer().addCallback(seen.append)
     assert (len(waiters), waiters.names, waiters.has_observers) == (2, ("Alice", "Bob"), True)
     waiters.admit(join)
-    assert seen == ["visit of Alice", "visit of Bob", None]
+    assert seen == ["session of Alice", "session of Bob", None]
     assert (len(waiters), bool(waiters), waiters.has_observers) == (0, False, False)
 
 
@@ -48,12 +48,12 @@ def test_all_are_told_why_not(waiters: Waiters) -> None:
 
 
 def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
-    player, onlooker = waiters.add(ClientInfo("Alice")), waiters.add_observer()
+    player, observer = waiters.add(ClientInfo("Alice")), waiters.add_observer()
     assert waiters
     player.cancel()
-    onlooker.cancel()
+    observer.cancel()
     assert not waiters
-    for waiter in (player, onlooker):
+    for waiter in (player, observer):
         waiter.addErrback(lambda failure: failure.trap(CancelledError))
     waiters.admit(join)
 

@@ -1,1 +1,1 @@
-"""One real server's life."""
+"""The state machine of one real server: start, stop, idle time, plugin, and who waits for it."""

@@ -1,6 +1,6 @@
-"""How a server is stopped that does not stop: which rung comes when. Pure.
+"""When a server that does not stop is sent which signal, and when a crashed one may be started again.
 
-Seconds from the first request to stop.
+Pure. Times are seconds from the first request to stop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zeroscale.backoff import backoff_delay
 
 
 class StopStep(Enum):
-    """One step of the stop_steps."""
+    """What is done about a server that does not stop."""
 
     terminate = "SIGTERM"
     unanswered = "SIGTERM is unanswered"
@@ -21,18 +21,18 @@ class StopStep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduledStep:
-    """A rung, and when it is reached."""
+    """A step, and when it is due."""
 
     after: float
     step: StopStep
 
 
 def stop_steps(stop_timeout: float, kill_timeout: float | None, *, hurried: bool = False) -> tuple[ScheduledStep, ...]:
-    """The steps after the plugin's own stop, in their order.
+    """Return the steps after the plugin's own stop, in their order.
 
-    :param stop_timeout: how long the plugin's own stop has, and SIGTERM after it.
-    :param kill_timeout: how long SIGTERM has before SIGKILL; None: there is no SIGKILL, the operator did not ask.
-    :param hurried: somebody cannot wait: SIGTERM comes at once, everything else as long after it as ever.
+    :param stop_timeout: how long the plugin's own stop may take, and SIGTERM after it.
+    :param kill_timeout: how long after SIGTERM comes SIGKILL; None: never, as the operator did not ask for it.
+    :param hurried: SIGTERM comes at once, and everything else as long after it as always.
     """
     terminate_at = 0.0 if hurried else stop_timeout
     steps = [
@@ -44,21 +44,21 @@ def stop_steps(stop_timeout: float, kill_timeout: float | None, *, hurried: bool
     return tuple(sorted(steps, key=lambda step: step.after))
 
 
+FIRST_BACK_OFF = 10.0
+LONGEST_BACK_OFF = 600.0
+
+
 def back_off(crashes: int, maximum: int) -> float | None:
-    """How long after its latest crash a server may be started again.
+    """Return how long after its latest crash a server may be started again.
 
-    The first retry is free: the usual crash is a one-off, and the player who comes next should get in.
+    The first retry needs no wait: most crashes happen once, and the next player should get in.
 
-    :param crashes: how many in a row, this one counted.
-    :param maximum: at how many it stays down.
-    :returns: seconds, or None: not until told otherwise.
+    :param crashes: how many in a row, with the latest.
+    :param maximum: at how many the server is not started again.
+    :returns: seconds; None: not before the operator allows it.
     """
     if crashes >= maximum:
         return None
     if crashes <= 1:
         return 0.0
     return backoff_delay(crashes - 1, FIRST_BACK_OFF, LONGEST_BACK_OFF)
-
-
-FIRST_BACK_OFF = 10.0
-LONGEST_BACK_OFF = 600.0

@@ -1,4 +1,4 @@
-"""What the end of a server's process means, in words. Pure."""
+"""What the exit code of a server's process means, in words. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import signal
 from collections.abc import Sequence
 
 CLEAN_EXIT_CODES = frozenset({0, 130, 143})
-"""After a `stop`, SIGINT and SIGTERM: all three save the world first (docs/protocol.md, "The server's process")."""
+"""After a `stop`, SIGINT and SIGTERM: all three save the world first (docs/protocol.md)"""
 
 LINES_QUOTED = 5
-"""How much of a server's last output a log line quotes: a stack trace's head says more than its tail's tail."""
+"""How many lines of a server's last output a log line quotes: the head of a stack trace says the most."""
 
 _WORDS = {
     1: "an error",
@@ -20,12 +20,12 @@ _WORDS = {
 
 
 def is_clean(code: int | None) -> bool:
-    """Whether a server that ended with `code` ended as servers should; an unknowable code is taken for clean."""
+    """Return whether a server exits with this code when it was stopped; an unknown one (None) is taken for clean."""
     return code is None or code in CLEAN_EXIT_CODES
 
 
 def describe(code: int | None) -> str:
-    """An exit code as a person reads it, like "exit code 137: killed, often for want of memory"."""
+    """Return an exit code in words, like "exit code 137: killed, often for want of memory"."""
     if code is None:
         return "exit code unknown"
     words = _WORDS.get(code)
@@ -38,6 +38,6 @@ def describe(code: int | None) -> str:
 
 
 def quote_output(lines: Sequence[str]) -> str:
-    """The last lines of a server's output as the end of a sentence; empty where it said nothing."""
-    said = [line.strip() for line in lines if line.strip()][-LINES_QUOTED:]
-    return "; its last output: " + " | ".join(said) if said else ""
+    """Return the last lines of a server's output as the end of a sentence; "" where there are none."""
+    quoted = [line.strip() for line in lines if line.strip()][-LINES_QUOTED:]
+    return "; its last output: " + " | ".join(quoted) if quoted else ""

@@ -1,59 +1,59 @@
-"""Watching over a running server: who is there, and when it may sleep, which it is asked itself first.
+"""The players on a running server, and when it has been idle for so long that it may stop.
 
-When that is, is `idle`'s to say; what sleeping means is the lifecycle's. It knows no process and no client.
+The times are computed by `idle_policy`; stopping is up to the caller. Knows no process and no client connection.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, sleep_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, stop_at
+from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.status import ClientInfo
 
-NOBODY = ClientInfo()
-"""Who says nothing of himself."""
+UNKNOWN_CLIENT = ClientInfo()
+"""A client of which neither name nor address is known."""
 
 
 class PlayerSession:
-    """One player's stay, from the decision to let it in until it is gone. It keeps the server up.
+    """One player on the server, from the decision to admit it until it has left. The server does not stop meanwhile.
 
-    :ivar visitor: who it is.
-    :ivar joined_at: since when.
+    :ivar client: the player.
+    :ivar joined_at: since when, in seconds of the monotonic clock.
     """
 
-    def __init__(self, vigil: IdleMonitor, run: int, visitor: ClientInfo, joined_at: float) -> None:
-        self._vigil: IdleMonitor | None = vigil
+    def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float) -> None:
+        self._monitor: IdleMonitor | None = monitor
         self._run = run
-        self.visitor = visitor
+        self.client = client
         self.joined_at = joined_at
 
     def end(self, *, silent: bool = False) -> None:
-        """The player is gone. To be called once; more often does nothing.
+        """Note that the player has left. Only the first call counts.
 
-        :param silent: it was none: it never said a word.
+        :param silent: the client never sent anything: it was no player.
         """
-        vigil, self._vigil = self._vigil, None
-        if vigil is not None:
-            vigil.session_ended(self, self._run, silent=silent)
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.session_ended(self, self._run, silent=silent)
 
 
 class IdleMonitor:
-    """The watch over one server, run after run.
+    """Counts the players of one server, run after run, and tells when it may stop.
 
     :param name: the server's, for the log.
     :param clock: monotonic.
-    :param policy: when it may sleep.
-    :param question: asks whether anybody is there who did not come through here: why it must stay up, or None.
-    :param may_sleep: called when nobody is.
-    :param logger: where its story is told.
-    :param changed: called when somebody has come or gone.
+    :param policy: how long the server must be idle.
+    :param busy_reason: asks for players that this proxy does not relay, and for other reasons to keep the server
+        running; fires with one of them in words, or None.
+    :param may_stop: called when the server may stop.
+    :param log: the server's log.
+    :param changed: called when a player has joined or left.
     """
 
     def __init__(
@@ -61,155 +61,154 @@ class IdleMonitor:
         name: str,
         clock: IReactorTime,
         policy: IdlePolicy,
-        question: Callable[[], Coroutine[Any, Any, str | None]],
-        may_sleep: Callable[[], None],
-        logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
+        busy_reason: Callable[[], Deferred[str | None]],
+        may_stop: Callable[[], None],
+        log: Logger,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._clock = clock
         self._policy = policy
-        self._question = question
-        self._may_sleep = may_sleep
-        self._log = logger
+        self._busy_reason = busy_reason
+        self._may_stop = may_stop
+        self._log = log
         self._changed = changed
         self._run = 0
-        self._watches = False
-        self._attendance = SessionCounts.begin(0.0)
-        self._visits: dict[PlayerSession, None] = {}
+        self._is_active = False
+        self._counts = SessionCounts.begin(0.0)
+        self._sessions: dict[PlayerSession, None] = {}
         self._empty_since = 0.0
         self._warned = False
         self._timer: IDelayedCall | None = None
-        self._asking: Deferred[str | None] | None = None
+        self._query: Deferred[str | None] | None = None
 
     @property
     def players(self) -> int:
-        """How many are relayed to the server that runs now."""
-        return self._attendance.players
+        """How many players are on the server that runs now."""
+        return self._counts.players
 
     @property
     def sessions(self) -> Sequence[PlayerSession]:
-        """Theirs, in the order in which they were let in."""
-        return tuple(self._visits)
+        """Their sessions, in the order in which they joined."""
+        return tuple(self._sessions)
 
     @property
     def check_at(self) -> float | None:
-        """When the server is asked whether it may sleep; None while that is not to be."""
-        if self._asking is not None:
+        """When `busy_reason` is called next; None while players are on the server, or it does not run."""
+        if self._query is not None:
             return self._clock.seconds()
         return self._timer.getTime() if self._timer is not None else None
 
     def apply_policy(self, policy: IdlePolicy) -> None:
-        """The operator wants it otherwise from now on."""
+        """Use another policy from now on."""
         self._policy = policy
         self.restart_timer()
 
     def restart_timer(self, *, at_once: bool = False) -> None:
-        """What kept it up may not do so any more: whoever was found there may be gone.
+        """Compute anew when the server may stop, without regard to what `busy_reason` has said before.
 
-        :param at_once: its idle time is over.
+        :param at_once: do not wait for the idle time.
         """
-        self._attendance = replace(self._attendance, grace_until=self._clock.seconds())
-        if self._watches and self.players == 0:
+        self._counts = replace(self._counts, grace_until=self._clock.seconds())
+        if self._is_active and self.players == 0:
             self._cancel()
             if at_once:
-                self._ask()
+                self._check()
             else:
-                self._schedule()
+                self._set_timer()
 
     def reset(self) -> None:
-        """That server is gone: whoever was relayed to it does not count for the next one."""
+        """Forget the players of a server that has exited: their sessions do not count for the next run."""
         self.pause_timer()
         self._run += 1
-        self._visits.clear()
-        self._attendance = SessionCounts.begin(self._clock.seconds())
+        self._sessions.clear()
+        self._counts = SessionCounts.begin(self._clock.seconds())
 
     def begin(self) -> None:
-        """A server has become ready; `watch()` begins the watch once those who waited are in."""
+        """Note that the server has become ready; `start_timer` is called once the waiting players are admitted."""
         if self.players == 0:
             self.reset()
-        else:  # it was frozen under them by somebody else, and they are still relayed to it
+        else:  # it was paused with players on it, who are still connected
             self.pause_timer()
         self._empty_since = self._clock.seconds()
         self._warned = False
 
     def start_timer(self) -> None:
-        """From now on it may sleep when nobody is there."""
-        self._watches = True
-        self._schedule()
+        """Allow the server to stop when it has been idle."""
+        self._is_active = True
+        self._set_timer()
 
     def pause_timer(self) -> None:
-        """It does not run any more, or stops: the watch is over, but those who are relayed still count."""
-        self._watches = False
+        """Do not call `may_stop` until the next `start_timer`; the players still count."""
+        self._is_active = False
         self._cancel()
 
-    def add_session(self, visitor: ClientInfo = NOBODY) -> PlayerSession:
-        """One more is let in."""
-        if self._timer is not None or self._asking is not None:
+    def add_session(self, client: ClientInfo = UNKNOWN_CLIENT) -> PlayerSession:
+        """Count one more player."""
+        if self._timer is not None or self._query is not None:
             self._log.debug("Cancelling the stop of %s", self._name)
         self._cancel()
-        self._attendance = self._attendance.joined()
+        self._counts = self._counts.joined()
         self._log.debug("Total clients: %d", self.players)
-        visit = PlayerSession(self, self._run, visitor, self._clock.seconds())
-        self._visits[visit] = None
+        session = PlayerSession(self, self._run, client, self._clock.seconds())
+        self._sessions[session] = None
         self._changed()
-        return visit
+        return session
 
-    def session_ended(self, visit: PlayerSession, run: int, *, silent: bool = False) -> None:
-        """One of those who were let in during that run is gone."""
+    def session_ended(self, session: PlayerSession, run: int, *, silent: bool = False) -> None:
+        """Count one player less, unless its server has exited before; called by `PlayerSession.end`."""
         if run != self._run:
             return
-        del self._visits[visit]
+        del self._sessions[session]
         now = self._clock.seconds()
-        self._attendance = self._attendance.left(now, visit.joined_at, self._policy, silent=silent)
+        self._counts = self._counts.left(now, session.joined_at, self._policy, silent=silent)
         self._log.debug("Lost connection, total clients: %d", self.players)
         if self.players == 0:
             self._empty_since = now
-        if self._watches:
-            self._schedule()
+        if self._is_active:
+            self._set_timer()
         self._changed()
 
-    def _schedule(self) -> None:
-        at = sleep_at(self._attendance, self._policy)
+    def _set_timer(self) -> None:
+        at = stop_at(self._counts, self._policy)
         if at is None:
             return
         seconds = max(0.0, at - self._clock.seconds())
         self._log.debug("Scheduling the stop of %s in %.0f s", self._name, seconds)
-        self._timer = self._clock.callLater(seconds, self._ask)
+        self._timer = self._clock.callLater(seconds, self._check)
 
-    def _ask(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         self._log.debug("No clients online for %.0f seconds", self._clock.seconds() - self._empty_since)
-        asking: Deferred[str | None] = Deferred.fromCoroutine(self._question())
-        self._asking = asking
+        query = self._query = self._busy_reason()
 
-        # What was called back may end with any error: Twisted's connectors have one of their own for it.
-        def answered(busy: str | None) -> None:
-            if self._asking is asking:
-                self._answered(busy)
+        # A cancelled query may end with any error: Twisted's connectors have one of their own.
+        def succeeded(reason: str | None) -> None:
+            if self._query is query:
+                self._checked(reason)
 
         def failed(failure: Failure) -> None:
-            if self._asking is asking:
+            if self._query is query:
                 self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
-                self._answered("it could not be asked who is on")
+                self._checked("it could not be asked for players")
 
-        asking.addCallbacks(answered, failed)
+        query.addCallbacks(succeeded, failed)
 
-    def _answered(self, busy: str | None) -> None:
-        self._asking = None
-        if busy is None:
-            self._may_sleep()
+    def _checked(self, busy_reason: str | None) -> None:
+        self._query = None
+        if busy_reason is None:
+            self._may_stop()
             return
         if not self._warned:
-            self._log.warning("%s is not stopped: %s", self._name, busy)
+            self._log.warning("%s is not stopped: %s", self._name, busy_reason)
         self._warned = True
-        self._attendance = self._attendance.busy(self._clock.seconds(), self._policy)
-        self._schedule()
+        self._counts = self._counts.busy(self._clock.seconds(), self._policy)
+        self._set_timer()
 
     def _cancel(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
-        asking, self._asking = self._asking, None
-        if asking is not None:
-            asking.cancel()
+        query, self._query = self._query, None
+        if query is not None:
+            query.cancel()

@@ -1,4 +1,4 @@
-"""When a server may sleep: times and counts in, a time out. Pure: the clock's reading is handed in.
+"""When an idle server may stop: times and counts in, a time out. Pure.
 
 Times are seconds of one monotonic clock, durations are seconds.
 """
@@ -11,7 +11,7 @@ SHORT_SESSION = 30.0
 """A relayed Minecraft login shorter than this is a scanner that leaves at the encryption request, not a player."""
 
 GRACE = 15.0
-"""The server never stops sooner than this after such a short visit, so that a player who tries again finds it up."""
+"""The server never stops sooner than this after such a short session, so that a player who tries again can join."""
 
 ASK_AGAIN_AT_LEAST = 5.0
 ASK_AGAIN_AT_MOST = 300.0
@@ -20,11 +20,11 @@ ASK_AGAIN_AT_MOST = 300.0
 
 @dataclass(frozen=True, slots=True)
 class IdlePolicy:
-    """What the operator wants.
+    """How long a server stays up without players.
 
-    :ivar idle_shutdown: how long nobody must have been there.
+    :ivar idle_shutdown: how long it must have been without players.
     :ivar minimum_online: how long it stays up at least, once ready.
-    :ivar ignore_short_sessions: whether a short visit leaves the idle clock alone (Minecraft), or counts as any other.
+    :ivar ignore_short_sessions: a short session does not restart the idle time, as that of a Minecraft scanner.
     """
 
     idle_shutdown: float
@@ -34,12 +34,12 @@ class IdlePolicy:
 
 @dataclass(frozen=True, slots=True)
 class SessionCounts:
-    """Who was there, since the server became ready.
+    """The players of a server since it became ready.
 
     :ivar ready_at: when it became ready.
-    :ivar players: how many are relayed now.
-    :ivar quiet_since: when the idle clock began: the last real leaving, or ready.
-    :ivar grace_until: no stop before this, whatever the idle clock says.
+    :ivar players: how many are on it now.
+    :ivar quiet_since: when the idle time began: when the last player left, or the server became ready.
+    :ivar grace_until: the server does not stop before this.
     """
 
     ready_at: float
@@ -49,17 +49,18 @@ class SessionCounts:
 
     @classmethod
     def begin(cls, now: float) -> SessionCounts:
-        """The server has just become ready, and nobody is there yet."""
+        """Return the counts of a server that has just become ready."""
         return cls(ready_at=now, players=0, quiet_since=now, grace_until=now)
 
     def joined(self) -> SessionCounts:
-        """One more is relayed."""
+        """Count one more player."""
         return replace(self, players=self.players + 1)
 
     def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> SessionCounts:
-        """One of them, who had joined at `joined_at`, is gone.
+        """Count one player less.
 
-        :param silent: it never said a word where clients do: a port scan, so that its short visit is one everywhere.
+        :param joined_at: when it joined.
+        :param silent: it never sent anything, so that a short session is ignored whatever the policy says.
         """
         fewer = replace(self, players=self.players - 1)
         if (policy.ignore_short_sessions or silent) and now - joined_at < SHORT_SESSION:
@@ -67,17 +68,17 @@ class SessionCounts:
         return replace(fewer, quiet_since=now)
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
-        """The server itself said that somebody is there, or said nothing: look again later."""
+        """Note that there was a reason not to stop, so that it is asked for again later."""
         again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
         return replace(self, grace_until=max(self.grace_until, now + again))
 
 
-def sleep_at(attendance: SessionCounts, policy: IdlePolicy) -> float | None:
-    """When the server may be asked whether it can sleep; None while a player is relayed."""
-    if attendance.players > 0:
+def stop_at(counts: SessionCounts, policy: IdlePolicy) -> float | None:
+    """Return when the server may stop; None while players are on it."""
+    if counts.players > 0:
         return None
     return max(
-        attendance.quiet_since + policy.idle_shutdown,
-        attendance.grace_until,
-        attendance.ready_at + policy.minimum_online,
+        counts.quiet_since + policy.idle_shutdown,
+        counts.grace_until,
+        counts.ready_at + policy.minimum_online,
     )

@@ -1,4 +1,4 @@
-"""What a lifecycle works with: its policy, and its collaborators as interfaces named for what is asked of them."""
+"""The policy of a lifecycle, and its collaborators as interfaces."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.status import ProbeResult, Status
 
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
 
 class AdaptedPlugin(Protocol):
-    """What the lifecycle asks of a plugin; `bridge.PluginAdapter` says what each of these means."""
+    """A plugin as the lifecycle calls it; `plugin_adapter.PluginAdapter` implements and describes it."""
 
     can_signal: bool
     can_wait: bool
@@ -51,14 +53,14 @@ class AdaptedPlugin(Protocol):
 
 
 class Probe(Protocol):
-    """Asking the real server."""
+    """Asks the real server; see `probes`."""
 
     def connects(self) -> Deferred[bool]: ...
     def ask(self) -> Deferred[ProbeResult]: ...
 
 
 class Readiness(Protocol):
-    """Waiting for the real server to answer for the first time."""
+    """Waits until the real server answers for the first time; see `probes.readiness`."""
 
     def run(self) -> Deferred[ProbeResult]: ...
     def ready_line_seen(self) -> None: ...
@@ -68,7 +70,7 @@ class Readiness(Protocol):
 
 
 class StartHistory(Protocol):
-    """What is remembered of past starts and crashes."""
+    """Past starts and crashes; see `state.start_history`."""
 
     @property
     def estimate(self) -> float | None: ...
@@ -80,7 +82,7 @@ class StartHistory(Protocol):
 
 
 class StatusCache(Protocol):
-    """The real server's last status."""
+    """The real server's last status; see `state.status_cache`."""
 
     @property
     def current(self) -> Mapping[str, object] | None: ...
@@ -88,7 +90,7 @@ class StatusCache(Protocol):
 
 
 class LifecycleStats(Protocol):
-    """What is counted of a server's life."""
+    """Counts what happens to a server; see `stats.StatsRecorder`."""
 
     def status_changed(self, status: Status, now: float) -> None: ...
     def woken(self, reason: str) -> None: ...
@@ -98,17 +100,17 @@ class LifecycleStats(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecyclePolicy:
-    """How one server is to be treated. Durations are seconds.
+    """When and how one server is started and stopped. Durations are seconds.
 
-    :ivar idle: when it may sleep.
-    :ivar pause_when_idle: an idle server is frozen where its plugin can, not stopped.
-    :ivar pause_stop_after: how long it stays frozen before it is stopped after all; None: for ever.
-    :ivar start_timeout: how long a start may take without a word from the server.
-    :ivar stop_timeout: how long each rung of the ladder may take.
-    :ivar kill_timeout: how long SIGTERM has before SIGKILL; None: never.
-    :ivar max_crashes: after how many in a row it stays down.
-    :ivar ask_players: whether the server can say who is on, so that it is asked before it is stopped.
-    :ivar ready_line: a line of output that matches means that it answers now.
+    :ivar idle: when the server may stop.
+    :ivar pause_when_idle: pause an idle server instead of stopping it, where its plugin can.
+    :ivar pause_stop_after: how long it stays paused before it is stopped; None: for ever.
+    :ivar start_timeout: how long a start may take without output of the server.
+    :ivar stop_timeout: how long each step of a stop may take.
+    :ivar kill_timeout: how long after SIGTERM a server is sent SIGKILL; None: never.
+    :ivar max_crashes: after how many in a row the server is not started again.
+    :ivar ask_players: the server itself can tell how many players are on it, and is asked before it is stopped.
+    :ivar ready_line: a line of output that matches means that the server answers now.
     """
 
     idle: IdlePolicy
@@ -124,22 +126,22 @@ class LifecyclePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleDependencies:
-    """What a lifecycle works with.
+    """The collaborators of a lifecycle.
 
     :ivar clock: monotonic.
     :ivar plugin: the first plugin.
-    :ivar make_plugin: makes a new one, in the place of one that failed.
+    :ivar make_plugin: makes another one, after the first has failed.
     :ivar probe: asks the server.
-    :ivar make_readiness: makes a new wait for its first answer.
-    :ivar start_history: of past starts and crashes.
-    :ivar status_cache: of its last status.
-    :ivar keep_awake_reason: what the operator keeps it up with, though it is idle; None: nothing.
-    :ivar lockout: the operator's words for why nobody may wake it now; None: anybody may.
-    :ivar stats: of its life.
-    :ivar on_output: called with each line of its output.
-    :ivar start_obstacle: why it must not be started now, as far as files tell; None: nothing speaks against it.
-    :ivar on_address: told where the server that runs now is reached; None: where the configuration says.
-    :ivar logger: where its story is told.
+    :ivar make_readiness: makes the wait for the first answer of one start.
+    :ivar start_history: past starts and crashes.
+    :ivar status_cache: the server's last status.
+    :ivar keep_awake_reason: why the operator keeps an idle server running; None: the operator does not.
+    :ivar lockout: why nobody may wake the server now, in the operator's words; None: anybody may.
+    :ivar stats: counts what happens to the server.
+    :ivar on_output: called with each line of the server's output.
+    :ivar start_obstacle: why the server must not be started now, as far as files tell; None: it may be.
+    :ivar on_address: called with the host and port of the server that runs now; None: those of the configuration.
+    :ivar logger: for everything that happens to the server.
     """
 
     clock: IReactorTime

@@ -1,283 +1,285 @@
-"""One real server's life, as the rest of the house knows it: what may be asked of it, and what its operator may say.
+"""The lifecycle of one real server, as the rest of zeroscale uses it: for clients, for the operator, at begin and end.
 
-What then becomes of it is in `course`. It knows no socket, no client and no protocol.
+What the server's state machine does is in `transitions`. Knows no socket, no client connection and no game protocol.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
-from zeroscale.lifecycle.effects import DOWN, Course
-from zeroscale.lifecycle.idle_monitor import NOBODY, PlayerSession
+from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.observers import Observers
+from zeroscale.lifecycle.shutdown import PROXY_EXITS, RETIRED
+from zeroscale.lifecycle.transitions import ServerTransitions
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that takes no connections."""
 
-SHUTTING_DOWN = "the proxy is shutting down"
-NOT_SERVED = "this server is not served here any more"
 
+class ServerLifecycle:
+    """Starts a server when a player wants to join, and stops it when it has been idle.
 
-class ServerLifecycle(Course):
-    """A server, from asleep to asleep.
-
-    :param name: its name.
-    :param policy: how it is to be treated.
-    :param parts: what it works with.
+    :param name: the server's name.
+    :param policy: when and how the server is started and stopped.
+    :param dependencies: the collaborators.
     """
 
-    def __init__(self, name: str, policy: LifecyclePolicy, parts: LifecycleDependencies) -> None:
-        super().__init__(name, policy, parts)
-        self._farewell = SHUTTING_DOWN
-        self._unreachable_at = float("-inf")
+    def __init__(self, name: str, policy: LifecyclePolicy, dependencies: LifecycleDependencies) -> None:
+        self.name = name
+        self._clock = dependencies.clock
+        self._log = logging.LoggerAdapter(dependencies.logger, {"server": name})
+        self._unreachable_warned_at = float("-inf")
+        transitions = self._transitions = ServerTransitions(
+            name,
+            policy,
+            dependencies,
+            self._log,
+            lambda: self._observers.notify(self.view),
+            lambda: self._session_observers.notify(None),
+        )
+        self._observers: Observers[ServerSnapshot] = Observers(transitions.log_fault)
+        self._session_observers: Observers[None] = Observers(transitions.log_fault)
+        self._record = transitions.record
+        self._machine = transitions.machine
+        self._waiters = transitions.waiters
+        self._slot = transitions.slot
+        self._idle_monitor = transitions.idle_monitor
+        self._shutdown = transitions.shutdown
 
-    # What others ask
+    @property
+    def view(self) -> ServerSnapshot:
+        """The server as it is now."""
+        return ServerSnapshot(
+            name=self.name,
+            status=self._record.status,
+            since=self._record.since,
+            estimate=self._slot.dependencies.start_history.estimate,
+            reason=self._record.reason,
+            detail=self._record.detail,
+            retry_at=self._record.retry_at,
+            stop_timed_out=self._record.stop_timed_out,
+            lockout=self._slot.dependencies.lockout(),
+            waiting=len(self._waiters),
+            players=self._idle_monitor.players,
+            cached_status=self._slot.dependencies.status_cache.current,
+        )
 
     @property
     def sessions(self) -> Sequence[PlayerSession]:
-        """Those of who is relayed to it, in the order in which they were let in."""
-        return self._vigil.sessions
+        """The players who are on the server, in the order in which they joined."""
+        return self._idle_monitor.sessions
 
     @property
     def waiting(self) -> Sequence[str]:
-        """The names of those who are held for it."""
+        """The names of the players who wait for the server."""
         return self._waiters.names
 
     @property
     def idle_check_at(self) -> float | None:
-        """When it is asked whether it may sleep; None while that is not to be."""
-        return self._vigil.check_at
+        """When the server is asked for players and then stopped; None while players are on it, or it does not run."""
+        return self._idle_monitor.check_at
 
     @property
     def last_start(self) -> float | None:
-        """How many seconds its last start took; None before there was one."""
-        return self._last_start
+        """How many seconds the last start took; None before there was one."""
+        return self._record.last_start
 
     @property
     def last_error(self) -> tuple[str, float] | None:
-        """Why it failed last, and when; None: it has not."""
-        return self._last_error
+        """Why the server failed last, for the operator, and when; None: it has not failed."""
+        return self._record.last_error
 
     def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> None:
-        """Has `changed` called with the new view at every change of status."""
-        self._watchers.add(changed)
+        """Have `changed` called with the new snapshot at every change of status."""
+        self._observers.add(changed)
 
     def add_session_observer(self, changed: Callable[[], None]) -> None:
-        """Has `changed` called whenever a player has come or gone."""
-        self._visit_watchers.add(lambda _: changed())
+        """Have `changed` called whenever a player has joined or left."""
+        self._session_observers.add(lambda _: changed())
 
-    async def open(self) -> None:
-        """Looks whether a server of ours, started by an earlier proxy, is there, and takes it over."""
-        found, plugin = False, None
-        while plugin is not self._plugin:  # another one may have taken its place meanwhile
-            plugin = self._plugin
-            found = await self._incumbent.adopt()
-        self._opened = True
-        if found and not self._closing:
-            self._machine.server_found()
-        elif self._waiters or self._wanted:
-            self._machine.wake()
+    # For clients
 
-    def wake(self, who: str, reason: str = "login", *, held_down: bool = False) -> None:
-        """Somebody wants in; starts the server where it does not run and may be started.
+    def wake(self, who: str, reason: str = "login", *, ignore_lockout: bool = False) -> None:
+        """Start the server where it does not run and may be started.
 
-        :param who: for the log.
-        :param reason: what it is counted as, in one word.
-        :param held_down: start it though it is locked.
+        :param who: who wants it to run, for the log.
+        :param reason: what the wake is counted as, in one word.
+        :param ignore_lockout: start it though its operator has locked it.
         """
-        if self._closing or (self._parts.lockout() is not None and not held_down):
+        if self._shutdown.in_progress or (self._slot.dependencies.lockout() is not None and not ignore_lockout):
             return
-        if self._status is Status.failed and not self._may_retry():
+        if self._record.status is Status.failed and not self._record.may_be_retried:
             return
-        if self._status in (Status.stopped, Status.failed, Status.paused):
+        if self._record.is_down or self._record.status is Status.paused:
             self._log.debug("Woken by %s", who)
-            self._parts.stats.woken(reason)
-        if self._opened:
+            self._slot.dependencies.stats.woken(reason)
+        if self._transitions.opened:
             self._machine.wake()
         else:
-            self._wanted = True
+            self._record.start_wanted = True
 
-    def admit(self, visitor: ClientInfo = NOBODY) -> Deferred[PlayerSession]:
-        """Waits until the server is ready, and counts one more player from that moment on.
+    def admit(self, visitor: ClientInfo = UNKNOWN_CLIENT) -> Deferred[PlayerSession]:
+        """Wait until the server is ready, and count one more player from then on.
 
-        :param visitor: who it is.
-        :returns: fires with the visit, in the order of the calls; fails with `ServerUnavailable` as soon as it is
-            certain that the server will not become ready. May be cancelled.
+        :param visitor: the player.
+        :returns: fires with the player's session, in the order of the calls; fails with `ServerUnavailable` as soon
+            as it is certain that the server will not become ready. May be cancelled.
         """
-        if self._status is Status.running and not self._closing:
-            return succeed(self._vigil.add_session(visitor))
-        if self._closing:
-            return _unavailable(self._farewell)
-        if self._status is not Status.starting and (lockout := self._parts.lockout()) is not None:
-            return _unavailable(lockout)
-        if self._status is Status.failed or self._stop_timed_out:
-            return _unavailable(self._reason or "the server cannot be started")
+        if self._shutdown.in_progress:
+            return fail(ServerUnavailable(self._shutdown.reason))
+        if self._record.status is Status.running:
+            return succeed(self._idle_monitor.add_session(visitor))
+        if self._record.status is not Status.starting and (lockout := self._slot.dependencies.lockout()) is not None:
+            return fail(ServerUnavailable(lockout))
+        if self._record.status is Status.failed or self._record.stop_timed_out:
+            return fail(ServerUnavailable(self._record.reason or "the server cannot be started"))
         return self._waiters.add(visitor)
 
     def unreachable(self, reason: str) -> None:
-        """A running server did not take a connection. Where nobody can see its process, that is its end."""
-        if self._status is Status.running and not self._left:
-            if self._plugin.can_wait:
-                now = self._clock.seconds()
-                if now - self._unreachable_at >= WARN_AGAIN:
-                    self._unreachable_at = now
-                    self._log.warning("The server did not take a connection: %s", reason)
-            else:
-                self._machine.crashed("it does not answer any more", reason)
+        """Note that a running server has not taken a connection.
+
+        That is a crash where the plugin cannot see the server's process, and else only worth a warning.
+        """
+        if self._record.status is not Status.running or self._shutdown.left:
+            return
+        if not self._slot.plugin.can_wait:
+            self._machine.crashed("it does not answer any more", reason)
+            return
+        now = self._clock.seconds()
+        if now - self._unreachable_warned_at >= WARN_AGAIN:
+            self._unreachable_warned_at = now
+            self._log.warning("The server did not take a connection: %s", reason)
 
     def fake_status(self) -> bytes | None:
-        """What the plugin would have a client sent that comes while the server does not run."""
+        """Return what the plugin wants sent to clients while the server does not run; None: nothing."""
         try:
-            return self._plugin.fake_status()
+            return self._slot.plugin.fake_status()
         except PluginError as error:
             self._log.error("%s", error)
             return None
 
+    # For the operator
+
     def send(self, line: str) -> Deferred[str | None]:
-        """Types one line on the server's console.
+        """Write one line to the server's console.
 
-        :returns: its answer, where it gives one; fails with `PluginError` where the server does not run, or has no
-            console.
+        :returns: fires with the server's answer, where it gives one; fails with `PluginError` where the server does
+            not run, or has no console.
         """
-        if self._status in (Status.stopped, Status.failed):
+        if self._record.is_down:
             return fail(PluginError(f"{self.name} does not run"))
-        return self._plugin.send(line)
-
-    def close(self, *, leave: bool = False) -> Deferred[None]:
-        """Our own end: no more starts, those who wait are told.
-
-        :param leave: leave a server that runs as it is, for the next zeroscale to take over.
-        :returns: fires when the server is gone, or left.
-        """
-        self._at_our_end = True
-        if leave and self._status in (Status.starting, Status.running, Status.paused):
-            if self._plugin.can_adopt:
-                self._closing = True
-                self._wanted = False
-                self._waiters.reject(self._farewell)
-                return self._leave().addCallback(lambda _: self._close_plugin())
-            self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
-        closed = self._end(self._farewell)
-        self._machine.stop()
-        self._tell_closers()
-        return closed
-
-    def skip_to_sigterm(self) -> None:
-        """Somebody cannot wait for a stop: SIGTERM comes at once."""
-        if self._stopping is not None and self._stopping.skip_to_sigterm(self._clock.seconds()):
-            self._await_step()
-
-    # What its operator says
+        return self._slot.plugin.send(line)
 
     def start_for_operator(self) -> Deferred[None]:
-        """Starts it whatever holds it down; a failed one is forgiven first.
+        """Start the server in spite of a lockout or of past failures.
 
-        :returns: fires once it is ready; fails with `ServerUnavailable`. May be cancelled, and starts all the same.
+        :returns: fires once the server is ready; fails with `ServerUnavailable`. May be cancelled: the server is
+            started all the same.
         """
-        if self._status is Status.running and not self._closing:
+        if self._shutdown.in_progress:
+            return fail(ServerUnavailable(self._shutdown.reason))
+        if self._record.status is Status.running:
             return succeed(None)
-        if self._closing:
-            return _unavailable(self._farewell)
         self._machine.release()
         ready = self._waiters.add_observer()
-        self.wake("its operator", "operator", held_down=True)
+        self.wake("its operator", "operator", ignore_lockout=True)
         return ready
 
     def allow_retry(self) -> None:
-        """A server that has failed may be tried again."""
+        """Allow a failed server to be started again."""
         self._machine.release()
 
     def sleep(self) -> None:
-        """Its operator has it stop now, whoever is on it."""
-        self._wanted = False
+        """Stop the server now, even with players on it."""
+        self._record.start_wanted = False
         self._waiters.reject("its operator has put the server to sleep")
         self._machine.stop()
 
-    def restart_idle_timer(self, *, at_once: bool = False) -> None:
-        """What kept it up may not do so any more.
+    def skip_to_sigterm(self) -> None:
+        """Send SIGTERM at once to a server that is being stopped."""
+        self._transitions.skip_to_sigterm()
 
-        :param at_once: its idle time is over; it is only asked whether anybody is on it.
+    def restart_idle_timer(self, *, at_once: bool = False) -> None:
+        """Compute anew when the server may stop, after a reason to keep it running has gone.
+
+        :param at_once: do not wait for the idle time, only ask the server for players.
         """
-        self._vigil.restart_timer(at_once=at_once)
+        self._idle_monitor.restart_timer(at_once=at_once)
+
+    # Beginning, end and configuration
+
+    async def open(self) -> None:
+        """Adopt a running server that an earlier proxy has started; from now on the server may be started."""
+        found, plugin = False, None
+        while plugin is not self._slot.plugin:  # replaced while it was asked
+            plugin = self._slot.plugin
+            found = await self._slot.adopt()
+        self._transitions.opened = True
+        if found and not self._shutdown.in_progress:
+            self._machine.server_found()
+        elif self._waiters or self._record.start_wanted:
+            self._machine.wake()
+
+    def close(self, *, leave: bool = False) -> Deferred[None]:
+        """Stop the server, or leave it running, because the proxy exits.
+
+        :param leave: leave a running server as it is, where the next zeroscale can adopt it.
+        :returns: fires when the server has stopped or was left, and its plugin is closed.
+        """
+        self._shutdown.proxy_exits = True
+        self._record.start_wanted = False
+        if leave and self._record.status in (Status.starting, Status.running, Status.paused):
+            if self._slot.plugin.can_adopt:
+                return self._shutdown.leave(self._transitions.start_call)
+            self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
+        return self._stop_for_good(self._shutdown.begin(PROXY_EXITS))
 
     def retire(self) -> Deferred[None]:
-        """It is not to be served any more: no more starts; it is stopped, not paused, once nobody is on it.
+        """Stop the server, not pause it, once no players are on it, because it is not configured any more.
 
-        :returns: fires when it is gone.
+        :returns: fires when the server has stopped and its plugin is closed.
         """
-        closed = self._end(NOT_SERVED)
-        if self._status is Status.running:
-            self._vigil.apply_policy(replace(self._policy.idle, idle_shutdown=0.0, minimum_online=0.0))
-        else:
-            self._machine.stop()
-        self._tell_closers()
-        return closed
+        self._record.start_wanted = False
+        closed = self._shutdown.begin(RETIRED)
+        if self._record.status is Status.running:
+            at_once = replace(self._transitions.policy.idle, idle_shutdown=0.0, minimum_online=0.0)
+            self._idle_monitor.apply_policy(at_once)
+            return closed
+        return self._stop_for_good(closed)
 
     def reinstate(self) -> bool:
-        """It is to be served after all: whoever is on it has noticed nothing of its having been retired.
+        """Undo `retire`, without effect on the players; what it returned never fires then.
 
-        What `retire` returned then never fires.
-
-        :returns: whether it is; not where it is on its way down, or there, already.
+        :returns: whether that was possible: only while the server still runs, and the proxy does not exit.
         """
-        if not self._closing or self._at_our_end or self._status is not Status.running:
+        if self._record.status is not Status.running or not self._shutdown.revoke():
             return False
-        self._closing = False
-        self._farewell = SHUTTING_DOWN
-        self._closers.clear()  # our own end has not come: they are all of its retirement
-        self._vigil.apply_policy(self._policy.idle)
+        self._idle_monitor.apply_policy(self._transitions.policy.idle)
         return True
 
     def apply_policy(self, policy: LifecyclePolicy) -> None:
-        """It is to be treated otherwise from now on."""
-        self._policy = policy
-        self._vigil.apply_policy(policy.idle)
+        """Use another policy from now on."""
+        self._transitions.policy = policy
+        self._idle_monitor.apply_policy(policy.idle)
 
-    def replace_dependencies(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
-        """It is to be another one from its next start on.
+    def replace_dependencies(self, dependencies: LifecycleDependencies, replaced: Callable[[], None]) -> None:
+        """Use another plugin and other collaborators from the next start on.
 
-        :param replaced: called when it is; at once, where it does not run.
+        :param replaced: called when they are in use: at once, where the server does not run.
         """
-        self._incumbent.schedule_swap(parts, replaced)
-        if self._status in DOWN:
-            self._take_next_parts()
+        self._slot.schedule_swap(dependencies, replaced)
+        if self._record.is_down:
+            self._transitions.swap_plugin()
 
-    # How
-
-    def _end(self, farewell: str) -> Deferred[None]:
-        """No more starts; fires when it is gone, and its plugin closed."""
-        self._closing = True
-        self._farewell = farewell
-        self._wanted = False
-        self._waiters.reject(farewell)
-        closed: Deferred[None] = Deferred()
-        self._closers.append(closed)
-        return closed.addCallback(lambda _: self._close_plugin())
-
-    def _close_plugin(self) -> Deferred[None]:
-        self._looking = None
-        return self._incumbent.close()
-
-    def _leave(self) -> Deferred[None]:
-        self._log.info("Leaving %s running, for the next zeroscale to take over", self.name)
-        self._left = True
-        starting = self._starting.call if self._starting is not None else None
-        self._let_go()
-        self._forget_end()
-        # A start() that has not returned is on its way to a server that would be lost.
-        if starting is None or self._plugin.interruptible_start:
-            return succeed(None)
-        return starting.wait().addErrback(lambda _: None)
-
-    def _may_retry(self) -> bool:
-        return self._retry_at is not None and self._clock.seconds() >= self._retry_at
-
-
-def _unavailable(reason: str) -> Deferred[Any]:
-    return fail(ServerUnavailable(reason))
+    def _stop_for_good(self, closed: Deferred[None]) -> Deferred[None]:
+        self._machine.stop()
+        if self._record.is_down:
+            self._shutdown.server_gone()
+        return closed

@@ -1,4 +1,4 @@
-"""Those who want to know of a change, and must not cost whoever tells them anything."""
+"""Callbacks for a change, which cannot do harm to the code that makes the change."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ T = TypeVar("T")
 
 
 class Observers(Generic[T]):
-    """All who watch one thing.
+    """The observers of one thing.
 
-    :param fault: is told of one that has raised.
+    :param on_error: called with the failure of an observer that has raised.
     """
 
-    def __init__(self, fault: Callable[[Failure], None]) -> None:
-        self._fault = fault
-        self._watchers: list[Callable[[T], None]] = []
+    def __init__(self, on_error: Callable[[Failure], None]) -> None:
+        self._on_error = on_error
+        self._callbacks: list[Callable[[T], None]] = []
 
-    def add(self, changed: Callable[[T], None]) -> None:
-        """Has it called at every change."""
-        self._watchers.append(changed)
+    def add(self, callback: Callable[[T], None]) -> None:
+        """Have `callback` called at every change."""
+        self._callbacks.append(callback)
 
-    def notify(self, what: T) -> None:
-        """It has changed."""
-        for changed in list(self._watchers):
+    def notify(self, value: T) -> None:
+        """Call all observers, in the order in which they were added; one that raises does not stop the others."""
+        for callback in list(self._callbacks):
             try:
-                changed(what)
-            except Exception:  # the others are told all the same, and what is being done is done
-                self._fault(Failure())
+                callback(value)
+            except Exception:
+                self._on_error(Failure())

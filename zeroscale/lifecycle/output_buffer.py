@@ -1,4 +1,4 @@
-"""The last lines of a server's output, for whoever wants to read them, and those who follow it."""
+"""The last lines of a server's output, and callbacks for new ones."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ LONGEST_LINE = 1000
 
 
 class OutputBuffer:
-    """One server's."""
+    """Keeps the last lines of one server's output."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._followers: dict[object, Callable[[str], None]] = {}
+        self._subscribers: dict[object, Callable[[str], None]] = {}
 
     def add(self, line: str) -> None:
-        """One more line."""
+        """Add a line, which is cut at `LONGEST_LINE`, and pass it to the subscribers."""
         line = line[:LONGEST_LINE]
         self._lines.append(line)
-        for take_line in list(self._followers.values()):
+        for take_line in list(self._subscribers.values()):
             try:
                 take_line(line)
-            except Exception:  # whoever reads along is to cost neither the server's output nor other readers anything
-                logger.exception("A line of output could not be told")
+            except Exception:  # it must harm neither the server's output nor other subscribers
+                logger.exception("A line of output could not be passed on")
 
     def lines(self) -> Sequence[str]:
-        """What is kept, oldest first."""
+        """Return the lines, oldest first."""
         return tuple(self._lines)
 
     def subscribe(self, take_line: Callable[[str], None]) -> Callable[[], None]:
-        """Has each new line given to `take_line`; returns what ends that."""
+        """Have `take_line` called with each new line; return a function that ends this."""
         key = object()
-        self._followers[key] = take_line
+        self._subscribers[key] = take_line
 
-        def leave() -> None:
-            self._followers.pop(key, None)
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
 
-        return leave
+        return unsubscribe

@@ -1,4 +1,4 @@
-"""What a running server itself is asked: who is on it, and how it looks. Knows nothing of what hangs on the answer."""
+"""Asks a running server for the number of its players, and for its status."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
 from zeroscale.status import ProbeResult
 
 CACHE_EVERY = 180.0
-"""Seconds between two looks at a running server's own status for keeping it."""
+"""Seconds after which the status of a running server is stored in the status cache again."""
 
 
 class PlayerQuery:
-    """One server's.
+    """Asks one server.
 
     :param clock: monotonic.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._kept_at = float("-inf")
+        self._cached_at = float("-inf")
 
-    async def busy_reason(self, plugin: AdaptedPlugin, parts: LifecycleDependencies, *, asks: bool) -> str | None:
-        """Why it must not be stopped though nobody is relayed, in words for the log; None: nobody is on.
+    async def busy_reason(
+        self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies, *, ask_server: bool
+    ) -> str | None:
+        """Return why a server without relayed players must not be stopped, in words for the log; None: it may be.
 
-        :param asks: it can say so itself, as its plugin may, too.
+        :param ask_server: ask the server itself, too, where its plugin knows of no players.
         """
         try:
             players = await plugin.players()
-            if not players and asks:
-                answer = await parts.probe.ask()
-                if self._clock.seconds() - self._kept_at >= CACHE_EVERY:
-                    self.cache_status(answer, parts)
+            if not players and ask_server:
+                answer = await dependencies.probe.ask()
+                if self._clock.seconds() - self._cached_at >= CACHE_EVERY:
+                    self.cache_status(answer, dependencies)
                 players = answer.players
         except (ZeroscaleError, TimeoutError) as error:
             return f"it does not say who is on ({error})"
         return f"{players} on it that did not come through here" if players else None
 
-    def cache_status(self, answer: ProbeResult, parts: LifecycleDependencies) -> None:
-        """Keeps how it looks, where it has said so."""
+    def cache_status(self, answer: ProbeResult, dependencies: LifecycleDependencies) -> None:
+        """Store the status of an answer that has one."""
         if answer.status is not None:
-            self._kept_at = self._clock.seconds()
-            parts.status_cache.store(answer.status)
+            self._cached_at = self._clock.seconds()
+            dependencies.status_cache.store(answer.status)

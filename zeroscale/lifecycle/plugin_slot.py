@@ -1,42 +1,40 @@
-"""The plugin that a lifecycle works with, from one to the next: a new one for one that failed, or another altogether.
+"""The current plugin of a lifecycle, and its replacement: after a failure, or by a new configuration.
 
-It knows when a plugin is done with, and nothing of what its server does.
+Knows when a plugin is no longer used, and nothing of its server.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 LONGEST_CLOSE = 5.0
-"""Seconds a plugin has to let go of its connections: nothing that could be lost hangs on it."""
-
-Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+"""Seconds for a plugin's `close()`: it only closes connections, so nothing is lost where it takes longer."""
 
 
 class PluginSlot:
-    """One server's.
+    """Holds one plugin at a time, with the dependencies that belong to it.
 
     :param name: the server's, for the log.
-    :param parts: what the lifecycle works with at first.
-    :param log: where its story is told.
-    :param found: called when the plugin sees that its server runs though it did not start or resume it.
-    :param paused: called when it sees that somebody else has frozen it.
-    :ivar dependencies: what the lifecycle works with now.
-    :ivar plugin: the plugin now.
+    :param dependencies: those of the first plugin.
+    :param log: the server's log.
+    :param found: called when the plugin sees its server run though it has not started or resumed it.
+    :param paused: called when the plugin sees its server paused though it has not paused it.
+    :ivar dependencies: those of the current plugin.
+    :ivar plugin: the current plugin.
+    :ivar adoption: the search for a running server that `adopt_in_background` began, until it has ended.
     """
 
     def __init__(
         self,
         name: str,
-        parts: LifecycleDependencies,
+        dependencies: LifecycleDependencies,
         log: Logger,
         found: Callable[[], None],
         paused: Callable[[], None],
@@ -45,66 +43,94 @@ class PluginSlot:
         self._log = log
         self._found = found
         self._paused = paused
-        self.dependencies = parts
-        self.plugin = parts.plugin
-        self._worn_out = False
+        self._failed = False
         self._closing: ShieldedCall[None] | None = None
-        self._next: tuple[LifecycleDependencies, Callable[[], None]] | None = None
+        self._pending: tuple[LifecycleDependencies, Callable[[], None]] | None = None
+        self.dependencies = dependencies
+        self.plugin = dependencies.plugin
+        self.adoption: ShieldedCall[bool] | None = None
 
     async def adopt(self) -> bool:
-        """Whether a server of ours, started by an earlier proxy, is there; then it is this plugin's now.
+        """Let the plugin adopt a server that an earlier proxy has started; return whether there is one.
 
-        From here on the plugin may say what it sees.
+        From now on the plugin may call `found` and `paused`.
         """
         plugin = self.plugin
-        self._listen()
+        self._connect_callbacks()
         try:
             return await plugin.adopt()
         except PluginError as error:
             self._log.warning("Could not look for a server of ours that still runs: %s", error)
             return False
 
+    def adopt_in_background(self, adopted: Callable[[], None], failed: Callable[[Failure], None]) -> None:
+        """Do `adopt` without waiting for it. A start meanwhile can wait for it: see `adoption`.
+
+        :param adopted: called where there is a server, and the plugin is still the same.
+        :param failed: called with an unexpected error.
+        """
+        search: Deferred[bool] = Deferred.fromCoroutine(self.adopt())
+        adoption = self.adoption = ShieldedCall(search)
+
+        def on_result(is_there: bool) -> None:
+            if self.adoption is adoption:
+                self.adoption = None
+                if is_there:
+                    adopted()
+
+        def on_failure(failure: Failure) -> None:
+            if self.adoption is adoption:
+                self.adoption = None
+                failed(failure)
+
+        adoption.wait().addCallbacks(on_result, on_failure)
+
     def mark_failed(self) -> None:
-        """It has failed: after a failure a plugin's own checks may make start() return without starting."""
-        self._worn_out = True
+        """Have the plugin replaced before the next start: its state after a failure may not allow one."""
+        self._failed = True
 
     def replace_if_failed(self) -> None:
-        """Has a new one in the place of one that is worn out.
+        """Replace a failed plugin by a new one of the same configuration.
 
-        :raises ZeroscaleError: there cannot be one.
+        :raises ZeroscaleError: the new plugin cannot be made.
         """
-        if not self._worn_out:
+        if not self._failed:
             return
         former, self.plugin = self.plugin, self.dependencies.make_plugin()
-        self._worn_out = False
+        self._failed = False
         self._close(former)
-        self._listen()
+        self._connect_callbacks()
 
-    def schedule_swap(self, parts: LifecycleDependencies, replaced: Callable[[], None]) -> None:
-        """Another one is to take its place.
+    def schedule_swap(self, dependencies: LifecycleDependencies, swapped: Callable[[], None]) -> None:
+        """Have the plugin replaced by one of another configuration; `swap_pending` does it.
 
-        :param replaced: called when it has; see `take_next`.
+        :param swapped: called when that is done.
         """
-        self._next = (parts, replaced)
+        self._pending = (dependencies, swapped)
 
     def swap_pending(self) -> bool:
-        """Has it taken its place, if there is one that is to; to be called once its server is gone."""
-        if self._next is None:
+        """Do the swap that is scheduled, if there is one; call this only while the server does not run.
+
+        :returns: whether there was one.
+        """
+        if self._pending is None:
             return False
-        (self.dependencies, replaced), self._next = self._next, None
+        (self.dependencies, swapped), self._pending = self._pending, None
         former, self.plugin = self.plugin, self.dependencies.plugin
-        self._worn_out = False
+        self._failed = False
+        self.adoption = None
         self._close(former)
-        replaced()
+        swapped()
         return True
 
     def close(self) -> Deferred[None]:
-        """It is done with; fires when it has let go, or has taken too long for it."""
+        """Close the plugin; fires when that is done, has failed or has taken too long."""
+        self.adoption = None
         if self._closing is None:
             self._closing = ShieldedCall(self._close(self.plugin))
         return self._closing.wait()
 
-    def _listen(self) -> None:
+    def _connect_callbacks(self) -> None:
         plugin = self.plugin
 
         def found() -> None:

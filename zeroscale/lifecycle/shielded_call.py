@@ -1,4 +1,4 @@
-"""A call that must run to its end, whoever stops waiting for it."""
+"""A call that goes on when one of its waiters is cancelled."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ T = TypeVar("T")
 
 
 class ShieldedCall(Generic[T]):
-    """One such call. How it ends is told to all who wait, or ask later; if nobody does, it is nobody's business.
+    """A call with any number of waiters. A failure that nobody waits for is not logged.
 
-    :param running: what the call returned.
+    :param call: fires with its result.
     """
 
-    def __init__(self, running: Deferred[T]) -> None:
+    def __init__(self, call: Deferred[T]) -> None:
         self._waiting: dict[Deferred[T], None] = {}
-        self._said_again: Callable[[], Deferred[T]] | None = None
-        running.addCallbacks(self._succeeded, self._failed)
+        self._make_result: Callable[[], Deferred[T]] | None = None
+        call.addCallbacks(self._succeeded, self._failed)
 
     @property
     def done(self) -> bool:
-        """Whether it has ended."""
-        return self._said_again is not None
+        """Whether the call has ended."""
+        return self._make_result is not None
 
     def wait(self) -> Deferred[T]:
-        """Fires as the call does; cancelling it leaves the call alone."""
-        if self._said_again is not None:
-            return self._said_again()
-        waiting: Deferred[T] = Deferred(self._leaves)
+        """Wait for the call, also after it has ended.
+
+        :returns: fires as the call does; cancelling it does not cancel the call.
+        """
+        if self._make_result is not None:
+            return self._make_result()
+        waiting: Deferred[T] = Deferred(self._remove)
         self._waiting[waiting] = None
         return waiting
 
     def _succeeded(self, result: T) -> None:
-        self._said_again = lambda: succeed(result)
-        for waiting in self._told():
-            if not waiting.called:  # one that was told before may have cancelled it
+        self._make_result = lambda: succeed(result)
+        for waiting in self._take_waiting():
+            if not waiting.called:  # one that was called before may have cancelled it
                 waiting.callback(result)
 
     def _failed(self, failure: Failure) -> None:
-        self._said_again = lambda: fail(failure)
-        for waiting in self._told():
+        self._make_result = lambda: fail(failure)
+        for waiting in self._take_waiting():
             if not waiting.called:
                 waiting.errback(failure)
 
-    def _told(self) -> list[Deferred[T]]:
+    def _take_waiting(self) -> list[Deferred[T]]:
         waiting, self._waiting = self._waiting, {}
         return list(waiting)
 
-    def _leaves(self, waiting: Deferred[T]) -> None:
+    def _remove(self, waiting: Deferred[T]) -> None:
         self._waiting.pop(waiting, None)

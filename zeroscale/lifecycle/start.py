@@ -1,38 +1,37 @@
-"""How one server comes up: started, taken over or resumed, until it has answered for the first time.
+"""One start of a server, until its first answer: by the plugin, by adoption, or by a resume.
 
-It knows no status, and not what comes of it: that is the lifecycle's.
+Knows no status: what a failure or a success means is decided by the lifecycle.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
-from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.status import ProbeResult
 
 LONGEST_LINE = 500
-"""Of a line of output that is logged, in characters."""
+"""Of a line of output that is logged or quoted, in characters."""
 
 LONGEST_START = 4.0
-"""How many start time-outs a start may last that goes on talking: a mod pack of an hour is not one, a loop is."""
+"""How many start time-outs a start may last while the server writes output: a server in a loop writes for ever."""
 
 
 class StartAttempt:
     """One attempt.
 
     :param name: the server's, for the log.
-    :param plugin: whose it is.
-    :param parts: what the lifecycle works with.
-    :param policy: how the server is to be treated.
-    :param log: where its story is told.
-    :param lives: called once there is a server: started, or found.
-    :ivar started_at: when.
-    :ivar adopted: it was not we who started it, or not this time.
-    :ivar blocked: something spoke against a start, and none was made.
+    :param plugin: starts the server.
+    :param dependencies: those of the lifecycle.
+    :param policy: has the start time-out and the ready line.
+    :param log: the server's log.
+    :param on_server: called once there is a server, which may not answer yet.
+    :ivar started_at: when the attempt began.
+    :ivar adopted: the server was found running, or is being resumed.
+    :ivar blocked: the plugin's `start()` was not called, for a reason other than the server itself.
     :ivar call: the plugin's `start()`, while it has not returned.
     :ivar server_exists: there is a server, which may not answer yet.
     """
@@ -41,19 +40,19 @@ class StartAttempt:
         self,
         name: str,
         plugin: AdaptedPlugin,
-        parts: LifecycleDependencies,
+        dependencies: LifecycleDependencies,
         policy: LifecyclePolicy,
-        log: logging.LoggerAdapter[logging.Logger],
-        lives: Callable[[], None],
+        log: Logger,
+        on_server: Callable[[], None],
     ) -> None:
         self._name = name
         self._plugin = plugin
-        self._parts = parts
+        self._dependencies = dependencies
         self._policy = policy
         self._log = log
-        self._lives = lives
-        self._readiness = parts.make_readiness()
-        self.started_at = parts.clock.seconds()
+        self._on_server = on_server
+        self._readiness = dependencies.make_readiness()
+        self.started_at = dependencies.clock.seconds()
         self.adopted = False
         self.blocked = False
         self.server_exists = False
@@ -61,26 +60,26 @@ class StartAttempt:
 
     @property
     def problem(self) -> str | None:
-        """Why it does not answer, as far as that is known."""
+        """Why the server does not answer yet, as far as that is known."""
         return self._readiness.problem
 
-    async def start(self, looking: ShieldedCall[bool] | None) -> ProbeResult:
-        """Starts it, unless one of ours is there already.
+    async def start(self, adoption: ShieldedCall[bool] | None) -> ProbeResult:
+        """Start the server, unless the plugin finds it running.
 
-        :param looking: a look for such a one that has begun already.
-        :returns: its first answer.
+        :param adoption: a search for a running server that was begun before.
+        :returns: the server's first answer.
         :raises PluginError: it cannot be started.
         """
         try:
-            runs = (looking is not None and await looking.wait()) or await self._plugin.adopt()
+            is_running = (adoption is not None and await adoption.wait()) or await self._plugin.adopt()
         except PluginError:
-            self.blocked = True  # an API that is away, say, which is no server that crashes
+            self.blocked = True  # by an API that does not answer, say: that is no crash of the server
             raise
-        if runs:
+        if is_running:
             return await self.take_over()
-        self._parts.on_address(None)  # where it was reached the last time, another may be now
-        obstacle = self._parts.start_obstacle()
-        if obstacle is None and not self._plugin.is_load_balanced and await self._parts.probe.connects():
+        self._dependencies.on_address(None)  # the address of the last run may be another server's now
+        obstacle = self._dependencies.start_obstacle()
+        if obstacle is None and not self._plugin.is_load_balanced and await self._dependencies.probe.connects():
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
             self.blocked = True
@@ -91,44 +90,45 @@ class StartAttempt:
         return await self._first_answer()
 
     async def take_over(self) -> ProbeResult:
-        """Watches one that was found running.
+        """Wait for the first answer of a server that was found running.
 
-        :returns: its first answer.
+        :returns: that answer.
         """
         self._readiness.ready_line_missed()
         self.adopted = True
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
         return await self._first_answer()
 
-    async def resume(self, pausing: ShieldedCall[None] | None) -> ProbeResult:
-        """Has one that was paused go on.
+    async def resume(self, pause_call: ShieldedCall[None] | None) -> ProbeResult:
+        """Resume a paused server.
 
-        :param pausing: the plugin's `pause()`.
-        :returns: its first answer.
-        :raises PluginError: it does not.
+        :param pause_call: the plugin's `pause()`, which may not have returned.
+        :returns: the server's first answer.
+        :raises PluginError: it cannot be resumed.
         """
         self.adopted = self.server_exists = True
-        self._readiness.ready_line_seen()  # it has written its ready line long ago
-        if pausing is not None:
-            with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
-                await pausing.wait()
+        self._readiness.ready_line_seen()  # its ready line was written before the pause
+        if pause_call is not None:
+            with contextlib.suppress(ZeroscaleError):  # has been logged; the server is not paused then
+                await pause_call.wait()
         await ShieldedCall(self._plugin.resume()).wait()
         return await self._readiness.run()
 
     def output_received(self, line: str, deadline: float) -> float:
-        """It has written a line of output before it has answered.
+        """Log a line of output that came before the first answer, and look for the ready line.
 
-        :param deadline: until when it has to answer.
-        :returns: until when it has now: whoever goes on talking is not stuck, for a while.
+        :param deadline: when the start times out.
+        :returns: when it times out now: later, as a server that writes output is not stuck.
         """
         self._log.debug("| %s", line[:LONGEST_LINE])
         if self._policy.ready_line is not None and self._policy.ready_line.search(line):
             self._readiness.ready_line_seen()
         timeout = self._policy.start_timeout
-        return max(deadline, min(self._parts.clock.seconds() + timeout, self.started_at + LONGEST_START * timeout))
+        now = self._dependencies.clock.seconds()
+        return max(deadline, min(now + timeout, self.started_at + LONGEST_START * timeout))
 
     async def _first_answer(self) -> ProbeResult:
         self.server_exists = True
-        self._lives()
-        self._parts.on_address(self._plugin.server_address)
+        self._on_server()
+        self._dependencies.on_address(self._plugin.server_address)
         return await self._readiness.run()

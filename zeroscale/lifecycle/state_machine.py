@@ -1,6 +1,6 @@
-"""The states of a server and what moves it between them: the whole table, and nothing else.
+"""The states of a server, and the transitions between them: the whole table.
 
-What the transitions do is in `lifecycle`; here one can read where each input leads from each state.
+What a transition does is up to the outputs, which `lifecycle` implements.
 """
 
 from __future__ import annotations
@@ -14,94 +14,82 @@ class Inputs(Protocol):
     """What can happen to a server."""
 
     def wake(self) -> None:
-        """Somebody wants in."""
+        """A player or the operator wants the server to run."""
 
     def server_found(self) -> None:
-        """A server that an earlier proxy started is there."""
+        """The server runs, though it was not started here: an earlier proxy or another program has started it."""
 
     def ready(self) -> None:
-        """It answers."""
+        """The server answers."""
 
     def stop(self) -> None:
-        """It is to stop: it is idle, it was told to, or we end ourselves."""
+        """The server is to stop: it is idle, its operator wants it, or the proxy exits."""
 
     def pause(self) -> None:
-        """It has been frozen: it is idle, and thaws faster than it starts."""
+        """The server is idle and is to be paused, or another program has paused it."""
 
     def exited(self) -> None:
-        """It is gone, as servers go."""
+        """The server has exited as servers do that were stopped."""
 
     def crashed(self, reason: str, detail: str) -> None:
-        """It is gone as servers should not go, or it could not be started.
+        """The server has exited otherwise, or could not be started or stopped.
 
         :param reason: why, for players.
         :param detail: why, for the operator.
         """
 
     def timed_out(self) -> None:
-        """The state has lasted as long as it may."""
+        """The timer of the state has run out."""
 
     def release(self) -> None:
-        """The operator says that a failed server may be tried again."""
+        """The operator allows a failed server to be started again."""
 
 
-class StateOutputs:
+class StateOutputs(Protocol):
     """What a transition does; each is called right after its transition, in the new state."""
 
     def start(self) -> None:
-        """Begin a start."""
-        raise NotImplementedError
+        """Start the server."""
 
     def take_over(self) -> None:
-        """Begin to watch a server that was found running."""
-        raise NotImplementedError
+        """Use a server that was found running."""
 
     def resume(self) -> None:
-        """Resume a paused server, and see whether it answers."""
-        raise NotImplementedError
+        """Resume a paused server, and wait until it answers."""
 
     def enter_running(self) -> None:
-        """Let in who waits."""
-        raise NotImplementedError
+        """Admit the players who wait."""
 
     def pause(self) -> None:
-        """Note that it is paused."""
-        raise NotImplementedError
+        """Pause the server."""
 
     def stop(self) -> None:
-        """Begin to stop it."""
-        raise NotImplementedError
+        """Ask the server to stop."""
 
     def give_up_starting(self) -> None:
-        """The start took too long: stop it, and call it failed."""
-        raise NotImplementedError
+        """Stop a server that has not become ready in time; it has failed once it is gone."""
 
     def escalate(self) -> None:
-        """It does not stop: the next rung of the ladder."""
-        raise NotImplementedError
+        """Do the next step with a server that does not stop."""
 
     def wake_after_stop(self) -> None:
-        """Somebody wants in once the stop is done."""
-        raise NotImplementedError
+        """Have the server started again once it has stopped."""
 
     def enter_stopped(self) -> None:
-        """It is gone; start again where somebody wants in."""
-        raise NotImplementedError
+        """Start the server again where a player waits."""
 
     def fail(self, reason: str, detail: str) -> None:
-        """It is gone, and should not be; tell those who wait."""
-        raise NotImplementedError
+        """Note the failure, and reject the players who wait."""
 
     def clear_failures(self) -> None:
-        """Its crashes are forgotten."""
-        raise NotImplementedError
+        """Forget past crashes."""
 
 
-def _crash(inputs: Inputs, outputs: StateOutputs, reason: str, detail: str) -> None:
+def _fail(inputs: Inputs, outputs: StateOutputs, reason: str, detail: str) -> None:
     outputs.fail(reason, detail)
 
 
-builder = TypeMachineBuilder(Inputs, StateOutputs)
+builder = TypeMachineBuilder(Inputs, StateOutputs)  # type: ignore[type-abstract]  # it makes no instance of it
 
 stopped = builder.state("stopped")
 starting = builder.state("starting")
@@ -110,7 +98,7 @@ stopping = builder.state("stopping")
 paused = builder.state("paused")
 failed = builder.state("failed")
 
-# Nothing moves: said of each pair, so that a pair nobody thought of is an error and not a silence.
+# Inputs without effect, listed one by one: a pair of state and input that is missing in this file is an error.
 for state, inputs in (
     (stopped, (Inputs.ready, Inputs.stop, Inputs.pause, Inputs.exited, Inputs.timed_out, Inputs.release)),
     (starting, (Inputs.wake, Inputs.server_found, Inputs.pause, Inputs.release)),
@@ -119,12 +107,11 @@ for state, inputs in (
     (paused, (Inputs.server_found, Inputs.ready, Inputs.pause, Inputs.release)),
     (failed, (Inputs.ready, Inputs.stop, Inputs.pause, Inputs.exited, Inputs.timed_out)),
 ):
-    for nothing in inputs:
-        state.upon(nothing).loop().returns(None)
+    for ignored in inputs:
+        state.upon(ignored).loop().returns(None)
 stopped.upon(Inputs.crashed).loop().returns(None)
 failed.upon(Inputs.crashed).loop().returns(None)
 
-# What moves.
 stopped.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
 stopped.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
 
@@ -132,23 +119,23 @@ starting.upon(Inputs.ready).to(running)(lambda _, outputs: outputs.enter_running
 starting.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
 starting.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.give_up_starting())
 starting.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
-starting.upon(Inputs.crashed).to(failed)(_crash)
+starting.upon(Inputs.crashed).to(failed)(_fail)
 
 running.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
 running.upon(Inputs.pause).to(paused)(lambda _, outputs: outputs.pause())
 running.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
-running.upon(Inputs.crashed).to(failed)(_crash)
+running.upon(Inputs.crashed).to(failed)(_fail)
 
 stopping.upon(Inputs.wake).loop()(lambda _, outputs: outputs.wake_after_stop())
 stopping.upon(Inputs.timed_out).loop()(lambda _, outputs: outputs.escalate())
 stopping.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
-stopping.upon(Inputs.crashed).to(failed)(_crash)
+stopping.upon(Inputs.crashed).to(failed)(_fail)
 
 paused.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.resume())
 paused.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
 paused.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.stop())
 paused.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
-paused.upon(Inputs.crashed).to(failed)(_crash)
+paused.upon(Inputs.crashed).to(failed)(_fail)
 
 failed.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
 failed.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())

@@ -1,18 +1,17 @@
-"""How one server is stopped: it is asked to, and if that does not help, the ladder is climbed.
+"""One stop of a server: by its plugin, then by signals where that does not help.
 
-When which rung comes is `ladder`'s. It knows no status, and not what comes of it: that is the lifecycle's.
+Knows no status. When a step is due is computed by `escalation`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 from collections.abc import Callable
 
 from zeroscale.errors import PluginError, ZeroscaleError
 from zeroscale.lifecycle.escalation import ScheduledStep, StopStep, stop_steps
-from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecyclePolicy
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecyclePolicy, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 WARN_AGAIN = 60.0
@@ -23,21 +22,14 @@ class StopAttempt:
     """One stop.
 
     :param name: the server's, for the log.
-    :param plugin: whose it is.
-    :param policy: how long each rung may take.
-    :param log: where its story is told.
+    :param plugin: stops the server.
+    :param policy: has the time-outs of the steps.
+    :param log: the server's log.
     :param now: the monotonic clock's reading, in seconds.
-    :ivar request_failed: it could not be asked, the last time.
+    :ivar request_failed: the plugin's last `stop()` has failed.
     """
 
-    def __init__(
-        self,
-        name: str,
-        plugin: AdaptedPlugin,
-        policy: LifecyclePolicy,
-        log: logging.LoggerAdapter[logging.Logger],
-        now: float,
-    ) -> None:
+    def __init__(self, name: str, plugin: AdaptedPlugin, policy: LifecyclePolicy, log: Logger, now: float) -> None:
         self._name = name
         self._plugin = plugin
         self._policy = policy
@@ -48,52 +40,52 @@ class StopAttempt:
 
     async def request_stop(
         self,
-        starting: ShieldedCall[None] | None,
-        frozen: bool,
-        pausing: ShieldedCall[None] | None,
-        lives: Callable[[], None],
+        start_call: ShieldedCall[None] | None,
+        paused: bool,
+        pause_call: ShieldedCall[None] | None,
+        on_server: Callable[[], None],
     ) -> None:
-        """Asks it to stop.
+        """Call the plugin's `stop()`; again where the server comes up only after it.
 
-        :param starting: the plugin's `start()`, where that has not returned.
-        :param frozen: it is paused; it is resumed first.
-        :param pausing: the plugin's `pause()`.
-        :param lives: called where it has come up meanwhile.
-        :raises ZeroscaleError: it cannot be asked.
+        :param start_call: the plugin's `start()`, where that has not returned.
+        :param paused: the server is paused; it is resumed first.
+        :param pause_call: the plugin's `pause()`, which may not have returned.
+        :param on_server: called where `start()` returns now: there is a server.
+        :raises ZeroscaleError: the plugin cannot stop it.
         """
         self.request_failed = False
-        if starting is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
-            # Until its start() has returned, such a plugin's stop() may well do nothing.
-            if await self._came_up(starting):
-                lives()
-            starting = None
-        if frozen:
-            await self._thaw(pausing)
+        if start_call is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
+            # The stop() of such a plugin may do nothing before its start() has returned.
+            if await self._has_started(start_call):
+                on_server()
+            start_call = None
+        if paused:
+            await self._resume(pause_call)
         try:
             await ShieldedCall(self._plugin.stop()).wait()
         except ZeroscaleError:
-            if starting is None or starting.done:
+            if start_call is None or start_call.done:
                 raise
-        if starting is None:
+        if start_call is None:
             return
-        too_early = not starting.done
-        if await self._came_up(starting):
-            lives()
+        too_early = not start_call.done
+        if await self._has_started(start_call):
+            on_server()
             if too_early:
                 await ShieldedCall(self._plugin.stop()).wait()
 
-    async def _thaw(self, pausing: ShieldedCall[None] | None) -> None:
-        if pausing is not None:
-            with contextlib.suppress(ZeroscaleError):  # then it is not frozen; its operator has been told
-                await pausing.wait()
+    async def _resume(self, pause_call: ShieldedCall[None] | None) -> None:
+        if pause_call is not None:
+            with contextlib.suppress(ZeroscaleError):  # has been logged; the server is not paused then
+                await pause_call.wait()
         try:
             await ShieldedCall(self._plugin.resume()).wait()
         except ZeroscaleError as error:
             self._log.warning("%s is asked to stop though it could not be resumed: %s", self._name, error)
 
-    async def _came_up(self, starting: ShieldedCall[None]) -> bool:
+    async def _has_started(self, start_call: ShieldedCall[None]) -> bool:
         try:
-            await starting.wait()
+            await start_call.wait()
         except ZeroscaleError as error:
             self._log.info("%s had not been started: %s", self._name, error)
             return False
@@ -101,11 +93,14 @@ class StopAttempt:
 
     @property
     def only_waiting_left(self) -> bool:
-        """Nothing is left to be done but to wait."""
+        """Whether nothing is left to do but to wait for the server."""
         return not (self._steps and self._plugin.can_signal) or self._steps[0].step is StopStep.unanswered
 
     def skip_to_sigterm(self, now: float) -> bool:
-        """Somebody cannot wait: SIGTERM comes at once. Returns whether there is one to come still."""
+        """Make SIGTERM due at once.
+
+        :returns: whether it was still to come.
+        """
         if not self._steps or self._steps[0].step is not StopStep.terminate:
             return False
         self._steps = list(stop_steps(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
@@ -113,21 +108,24 @@ class StopAttempt:
         return True
 
     def seconds_to_next_step(self, now: float) -> float:
-        """Seconds until the next rung."""
+        """Return how long to wait before `next_step`, in seconds."""
         if self._steps:
             return max(0.0, self._began + self._steps[0].after - now)
         return max(self._policy.stop_timeout, WARN_AGAIN)
 
     def next_step(self, now: float) -> bool:
-        """It has not stopped: the next rung. Returns whether it is one that it has not answered."""
-        rung = self._steps.pop(0).step if self._steps else StopStep.unanswered
+        """Do the next step with a server that has not stopped.
+
+        :returns: whether the server has not reacted to SIGTERM in time.
+        """
+        step = self._steps.pop(0).step if self._steps else StopStep.unanswered
         seconds = now - self._began
-        if rung is StopStep.unanswered:
+        if step is StopStep.unanswered:
             self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self._name, seconds)
             return True
         if not self._plugin.can_signal:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
-        elif rung is StopStep.terminate:
+        elif step is StopStep.terminate:
             self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
             self._send(signal.SIGTERM)
         else:

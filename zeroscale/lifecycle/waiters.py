@@ -1,9 +1,8 @@
-"""Those who wait for a server: its future players, who are counted the moment they are let in, and onlookers."""
+"""The players who wait until a server is ready, and observers, who do not count as players."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -14,63 +13,69 @@ from zeroscale.status import ClientInfo
 
 
 class Waiters:
-    """All of them, in the order in which they came. Whoever is cancelled waits no more."""
+    """The waiters of one server, in the order in which they came. Cancelling a waiter removes it."""
 
     def __init__(self) -> None:
         self._players: dict[Deferred[PlayerSession], ClientInfo] = {}
-        self._onlookers: dict[Deferred[None], None] = {}
+        self._observers: dict[Deferred[None], None] = {}
 
     def __len__(self) -> int:
+        """Return the number of players."""
         return len(self._players)
 
     def __bool__(self) -> bool:
-        """Whether anybody waits, who would have the server started."""
-        return bool(self._players or self._onlookers)
+        """Return whether there are players or observers."""
+        return bool(self._players or self._observers)
 
     @property
     def has_observers(self) -> bool:
-        """Whether its operator waits, whom nothing holds back."""
-        return bool(self._onlookers)
+        """Whether the operator waits, whom a lockout does not stop."""
+        return bool(self._observers)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The players' names."""
-        return tuple(visitor.name for visitor in self._players.values())
+        return tuple(client.name for client in self._players.values())
 
-    def add(self, visitor: ClientInfo) -> Deferred[PlayerSession]:
-        """A player: fires with its visit."""
-        waiter: Deferred[PlayerSession] = Deferred(self._leaves)
-        self._players[waiter] = visitor
+    def add(self, client: ClientInfo) -> Deferred[PlayerSession]:
+        """Add a player; fires with its session, or fails with `ServerUnavailable`."""
+        waiter: Deferred[PlayerSession] = Deferred(self._remove_player)
+        self._players[waiter] = client
         return waiter
 
     def add_observer(self) -> Deferred[None]:
-        """Somebody who only wants to know."""
-        waiter: Deferred[None] = Deferred(self._leaves)
-        self._onlookers[waiter] = None
+        """Add an observer; fires once the server is ready, or fails with `ServerUnavailable`."""
+        waiter: Deferred[None] = Deferred(self._remove_observer)
+        self._observers[waiter] = None
         return waiter
 
     def admit(self, join: Callable[[ClientInfo], PlayerSession]) -> None:
-        """The server is ready."""
+        """Admit all, as the server is ready.
+
+        :param join: counts a player and returns its session.
+        """
         players, self._players = self._players, {}
-        onlookers, self._onlookers = self._onlookers, {}
-        for player, visitor in players.items():
-            if not player.called:  # one that was let in before may have cancelled it
-                player.callback(join(visitor))
-        for onlooker in onlookers:
-            if not onlooker.called:
-                onlooker.callback(None)
+        observers, self._observers = self._observers, {}
+        for player, client in players.items():
+            if not player.called:  # one that was admitted before may have cancelled it
+                player.callback(join(client))
+        for observer in observers:
+            if not observer.called:
+                observer.callback(None)
 
     def reject(self, reason: str) -> None:
-        """The server will not become ready.
+        """Reject all, as the server will not become ready.
 
-        :param reason: for a player to read.
+        :param reason: for players to read.
         """
-        waiters: list[Deferred[Any]] = [*self._players, *self._onlookers]
-        self._players, self._onlookers = {}, {}
+        waiters: list[Deferred[PlayerSession] | Deferred[None]] = [*self._players, *self._observers]
+        self._players, self._observers = {}, {}
         for waiter in waiters:
             if not waiter.called:
                 waiter.errback(Failure(ServerUnavailable(reason)))
 
-    def _leaves(self, waiter: Deferred[Any]) -> None:
+    def _remove_player(self, waiter: Deferred[PlayerSession]) -> None:
         self._players.pop(waiter, None)
-        self._onlookers.pop(waiter, None)
+
+    def _remove_observer(self, waiter: Deferred[None]) -> None:
+        self._observers.pop(waiter, None)

@@ -235,8 +235,8 @@ class Hosted:
             status=view.status,
             status_age=seconds,
             players=tuple(
-                PlayerReport(visit.visitor.name, visit.visitor.address, now - visit.joined_at)
-                for visit in self.lifecycle.sessions
+                PlayerReport(session.client.name, session.client.address, now - session.joined_at)
+                for session in self.lifecycle.sessions
             ),
             waiting=tuple(self.lifecycle.waiting),
             idle_in=None if asks_at is None else max(0.0, asks_at - now),

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from lifecycle.harness import LifecycleHarness
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError
+
+from zeroscale.errors import PluginError
+from zeroscale.status import ProbeResult, Status
+
+
+@pytest.mark.parametrize("code", [0, 130, 143])
+def test_a_clean_end_while_running_is_somebodys_stop(code: int) -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.exit(code)
+    assert harness.status() is Status.stopped
+    assert harness.start_history.crashes == 0
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.starting
+
+
+@pytest.mark.parametrize("code", [1, 137, 139])
+def test_any_other_end_while_running_is_a_crash(code: int) -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.exit(code)
+    assert harness.status() is Status.failed
+    assert harness.start_history.crashes == 1
+
+
+def test_crashes_in_a_row_wait_longer_and_then_stay_down() -> None:
+    harness = LifecycleHarness(max_crashes=3)
+    harness.running().plugin.exit(1)
+    harness.lifecycle.wake("at once")
+    assert harness.status() is Status.starting
+    harness.plugin.exit(1)
+    harness.lifecycle.wake("too soon")
+    assert harness.status() is Status.failed
+    harness.clock.advance(10.0)
+    harness.lifecycle.wake("late enough")
+    assert harness.status() is Status.starting
+    harness.plugin.exit(1)
+    assert harness.lifecycle.view.retry_at is None
+    harness.clock.advance(86400.0)
+    harness.lifecycle.wake("in vain")
+    assert harness.status() is Status.failed
+
+
+def test_a_server_that_crashes_soon_after_each_start_stays_down_in_the_end() -> None:
+    harness = LifecycleHarness(max_crashes=3)
+    for _ in range(3):
+        harness.clock.advance(600.0)
+        harness.running()
+        harness.clock.advance(10.0)
+        harness.plugin.exit(1)
+    assert harness.lifecycle.view.retry_at is None
+
+
+def test_a_crash_after_an_hour_is_not_one_more_of_those_before() -> None:
+    harness = LifecycleHarness(max_crashes=2)
+    for _ in range(5):
+        harness.running()
+        harness.join()
+        harness.clock.advance(3600.0)
+        harness.plugin.exit(1)
+        assert harness.lifecycle.view.retry_at is not None
+
+
+def test_who_wants_in_while_it_has_failed_is_told_why() -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.exit(1)
+    assert harness.wait_to_join() == ["it ended while it ran"]
+
+
+def test_nobody_for_the_idle_time_and_it_is_asked_and_stopped() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.clock.advance(59.0)
+    assert harness.probe.asked == 0
+    harness.clock.advance(1.0)
+    assert harness.probe.asked == 1
+    assert harness.status() is Status.stopping
+    harness.plugin.exit(0)
+    assert harness.status() is Status.stopped
+
+
+def test_it_is_never_stopped_while_a_player_is_relayed() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    session = harness.join()
+    harness.clock.advance(86400.0)
+    assert harness.status() is Status.running
+    session.end()
+    session.end()
+    assert harness.lifecycle.view.players == 0
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
+def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.probe.slow = True
+    harness.clock.advance(60.0)
+    harness.join()
+    assert harness.probe.questions[0].called
+    assert harness.status() is Status.running
+
+
+@pytest.mark.parametrize("end", ["a player joins", "it is stopped"])
+def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = LifecycleHarness().running()
+    question: Deferred[ProbeResult] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
+    harness.probe.ask = lambda: question  # type: ignore[method-assign] # as Twisted's endpoints do
+    harness.clock.advance(60.0)
+    if end == "a player joins":
+        harness.join()
+    else:
+        harness.lifecycle.close()
+    assert question.called
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    harness.clock.advance(0.0)
+    assert len(harness.clock.getDelayedCalls()) == (0 if end == "a player joins" else 1), "its ladder's next step"
+
+
+def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    harness = LifecycleHarness()
+    harness.probe.connects = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
+    connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
+    harness.plugin.can_wait = False
+    harness.lifecycle.wake("a player")
+    closed = harness.lifecycle.close()
+    assert connecting.called
+    assert harness.status() is Status.stopping
+    harness.plugin.stop_returns()
+    assert closed.called
+    assert harness.status() is Status.stopped
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_server_that_takes_no_connections_is_over_where_nobody_can_see_its_process() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.can_wait = False
+    harness.running()
+    harness.lifecycle.unreachable("connection refused")
+    assert harness.status() is Status.failed
+
+
+def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_process_lives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = LifecycleHarness().running()
+    caplog.clear()
+    for _ in range(100):
+        harness.lifecycle.unreachable("connection refused")
+    assert harness.status() is Status.running
+    assert len(caplog.records) == 1
+
+
+def test_what_keeps_it_awake_spares_it_the_question_too() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.keep_awake_reason = "a file is there"
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.running
+    assert harness.probe.asked == 0
+    harness.keep_awake_reason = None
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
+def test_nobody_wakes_it_while_it_is_held_down_and_who_wants_in_is_told_why() -> None:
+    harness = LifecycleHarness()
+    harness.lockout = "a backup"
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.stopped
+    assert harness.wait_to_join() == ["a backup"]
+    assert harness.lifecycle.view.lockout == "a backup"
+    harness.lockout = None
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.starting
+
+
+def test_who_waits_for_a_stop_is_told_when_it_is_held_down_meanwhile() -> None:
+    harness = LifecycleHarness().stopping()
+    harness.lifecycle.wake("a player")
+    outcome = harness.wait_to_join()
+    harness.lockout = "a backup"
+    harness.plugin.exit(0)
+    assert harness.status() is Status.stopped
+    assert outcome == ["a backup"]
+
+
+def test_a_line_is_typed_on_its_console_only_while_there_is_one() -> None:
+    harness = LifecycleHarness()
+    outcome: list[str] = []
+    harness.lifecycle.send("say hello").addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
+    assert outcome == ["test does not run"]
+    harness.running().lifecycle.send("say hello")
+    assert harness.plugin.calls[-1] == "send say hello"
+
+
+# Pausing
+
+
+def test_an_idle_server_is_paused_and_a_wake_resumes_it() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.paused
+    assert harness.plugin.calls[-1] == "pause"
+    harness.lifecycle.wake("a player")
+    outcome = harness.wait_to_join()
+    assert harness.status() is Status.starting
+    assert harness.plugin.calls[-1] == "resume"
+    assert harness.readinesses[-1].hurried == 1  # a server that was ready does not write its line again
+    harness.become_ready()
+    assert len(outcome) == 1
+    assert harness.start_history.starts == [0.0]
+
+
+def test_a_paused_server_is_stopped_in_the_end_and_resumed_for_it() -> None:
+    harness = LifecycleHarness(pause_when_idle=True, pause_stop_after=600.0).running()
+    harness.clock.advance(60.0)
+    harness.clock.advance(600.0)
+    assert harness.status() is Status.stopping
+    assert harness.plugin.calls[-2:] == ["resume", "stop"]
+
+
+def test_a_server_that_does_not_answer_once_resumed_has_failed() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.clock.advance(60.0)
+    harness.lifecycle.wake("a player")
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+    harness.plugin.exit(143)
+    assert harness.status() is Status.failed
+
+
+# What others do with it
+
+
+def test_where_it_is_reached_is_asked_each_time_it_runs() -> None:
+    harness = LifecycleHarness()
+    harness.lifecycle.wake("a player")
+    assert harness.addresses == [None, None]
+    harness.become_ready()
+    harness.plugin.exit(0)
+    harness.plugin.address = "172.20.0.2", 25565
+    harness.plugin.report_found()
+    assert harness.addresses[2:] == [("172.20.0.2", 25565)]
+    harness.become_ready()
+    harness.plugin.exit(0)
+    harness.lifecycle.wake("a player")
+    assert harness.addresses[3:] == [None, ("172.20.0.2", 25565)]
+
+
+def test_a_server_that_somebody_else_starts_is_taken_over_at_once_and_no_second_one_started() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.report_found()
+    assert harness.status() is Status.starting
+    assert "start" not in harness.plugin.calls
+    harness.become_ready()
+    assert harness.status() is Status.running
+    assert harness.start_history.starts == []
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
+def test_what_is_found_before_we_have_looked_round_is_left_to_that_look() -> None:
+    harness = LifecycleHarness(opened=False)
+    harness.plugin.report_found()
+    assert harness.status() is Status.stopped
+
+
+def test_a_failed_server_that_somebody_else_starts_is_taken_over() -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.exit(1)
+    assert harness.status() is Status.failed
+    harness.plugin.report_found()
+    harness.become_ready()
+    assert harness.status() is Status.running
+    assert len(harness.plugins) == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_server_that_somebody_else_restarts_is_followed_though_its_end_is_told_after_its_start(code: int) -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.report_found()
+    assert harness.status() is Status.running
+    harness.plugin.exit(code)
+    assert harness.status() is Status.starting
+    assert harness.plugin.calls.count("start") == 1  # that of `running()`
+    assert harness.plugin.waiting is not None
+
+
+def test_a_restart_seen_long_ago_is_not_remembered() -> None:
+    harness = LifecycleHarness()
+    harness.lifecycle.wake("a player")
+    harness.plugin.report_found()
+    harness.become_ready()
+    harness.plugin.exit(0)
+    assert harness.status() is Status.stopped
+
+
+def test_a_server_that_somebody_else_pauses_is_paused_and_a_login_resumes_it() -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.report_paused()
+    assert harness.status() is Status.paused
+    harness.lifecycle.wake("a player")
+    assert harness.plugin.calls[-1] == "resume"
+    harness.become_ready()
+    assert harness.status() is Status.running
+
+
+def test_a_paused_server_that_somebody_else_resumes_runs_again() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.paused
+    harness.plugin.report_found()
+    harness.become_ready()
+    assert harness.status() is Status.running
+
+
+def test_who_was_relayed_when_somebody_else_paused_it_still_keeps_it_up() -> None:
+    harness = LifecycleHarness().running()
+    session = harness.join()
+    harness.plugin.report_paused()
+    harness.plugin.report_found()
+    harness.become_ready()
+    assert harness.lifecycle.view.players == 1
+    harness.clock.advance(600.0)
+    assert harness.status() is Status.running
+    session.end()
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
+# What goes wrong in a plugin
+
+
+def test_a_pause_that_fails_late_does_not_stop_the_next_server() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    pausing = harness.plugin.pausing = Deferred()
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.paused
+    harness.plugin.exit(0)
+    harness.running()
+    pausing.errback(PluginError("there is nothing to pause"))
+    assert harness.status() is Status.running
+
+
+def test_a_pause_that_fails_when_somebody_wants_in_again_does_not_stop_it() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.plugin.pausing = Deferred()
+    harness.clock.advance(60.0)
+    harness.lifecycle.wake("a player")
+    harness.plugin.pausing.errback(PluginError("it will not freeze"))
+    assert harness.status() is Status.starting
+    harness.become_ready()
+    assert harness.status() is Status.running
+
+
+def test_a_server_that_cannot_be_paused_is_stopped() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.plugin.pause_fails = PluginError("it will not freeze")
+    harness.plugin.resume_fails = PluginError("it is not frozen")
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+    assert harness.plugin.calls[-1] == "stop"
+
+
+def test_a_paused_server_that_cannot_be_resumed_is_gone_before_it_has_failed() -> None:
+    harness = LifecycleHarness(pause_when_idle=True).running()
+    harness.clock.advance(60.0)
+    harness.plugin.resume_fails = PluginError("it will not thaw")
+    outcome = harness.wait_to_join()
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.stopping
+    assert outcome == ["it could not be started"]
+    harness.plugin.exit(143)
+    assert harness.status() is Status.failed
+    assert harness.lifecycle.view.detail == "it will not thaw"
+
+
+def test_a_server_of_which_nobody_can_say_where_it_is_reached_is_gone_before_it_has_failed() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.address = PluginError("it is not in that network")
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.stopping
+    harness.plugin.exit(0)
+    assert harness.status() is Status.failed
+    assert harness.lifecycle.view.detail == "it is not in that network"
+
+
+@pytest.mark.parametrize("can_wait", [True, False])
+def test_a_server_that_comes_up_only_after_it_was_asked_to_stop_is_asked_again(can_wait: bool) -> None:
+    harness = LifecycleHarness()
+    harness.plugin.can_wait = can_wait
+    harness.slow_start = True
+    harness.lifecycle.wake("a player")
+    closed = harness.lifecycle.close()
+    harness.plugin.stop_returns()
+    assert harness.status() is Status.stopping
+    assert harness.plugin.starting is not None
+    harness.plugin.starting.callback(None)
+    assert harness.plugin.calls.count("stop") == 2
+    assert not closed.called
+    harness.plugin.stop_returns()
+    if can_wait:
+        harness.plugin.exit(0)
+    assert closed.called
+
+
+def test_a_start_that_fails_once_it_was_asked_to_stop_has_left_nothing_to_stop() -> None:
+    harness = LifecycleHarness()
+    harness.slow_start = True
+    harness.lifecycle.wake("a player")
+    closed = harness.lifecycle.close()
+    harness.plugin.stop_returns()
+    assert harness.plugin.starting is not None
+    harness.plugin.alive = False
+    harness.plugin.starting.errback(PluginError("it was stopped while it started"))
+    assert harness.plugin.calls.count("stop") == 1
+    assert closed.called
+
+
+# Who watches
+
+
+def test_a_watcher_that_raises_costs_the_server_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    harness = LifecycleHarness()
+    seen: list[Status] = []
+
+    def raises(*_: object) -> None:
+        raise ValueError("a watcher's own")
+
+    harness.lifecycle.add_observer(raises)
+    harness.lifecycle.add_session_observer(raises)
+    harness.lifecycle.add_observer(lambda view: seen.append(view.status))
+    harness.running()
+    harness.join().end()
+    assert seen == [Status.starting, Status.running]
+    assert "a watcher's own" in caplog.text

@@ -1,0 +1,64 @@
+"""The status of one server, since when it has it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zeroscale.status import Status
+
+DOWN = (Status.stopped, Status.failed)
+
+
+class StatusRecord:
+    """The mutable side of `status.ServerSnapshot`. A new server is stopped.
+
+    :param clock: the monotonic clock's reading, in seconds.
+    :ivar status: the status.
+    :ivar since: when the server entered it.
+    :ivar reason: why it has failed or does not stop, for players; None in any other status.
+    :ivar detail: why it has failed, for the operator.
+    :ivar retry_at: when a failed server may be started again; None: not before the operator allows it.
+    :ivar stop_timed_out: it has not reacted to SIGTERM in time.
+    :ivar start_wanted: it is to be started as soon as that is possible.
+    :ivar last_start: how many seconds the last start took; None before there was one.
+    :ivar last_error: why it failed last, for the operator, and when; None: it has not failed.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.last_start: float | None = None
+        self.last_error: tuple[str, float] | None = None
+        self.enter(Status.stopped)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether there is no server process."""
+        return self.status in DOWN
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether a failed server may be started again."""
+        return self.retry_at is not None and self._clock() >= self.retry_at
+
+    def enter(self, status: Status) -> None:
+        """Change the status, and forget everything that belonged to the former one."""
+        self.status = status
+        self.since = self._clock()
+        self.reason: str | None = None
+        self.detail: str | None = None
+        self.retry_at: float | None = None
+        self.stop_timed_out = False
+        self.start_wanted = False
+
+    def explain_failure(self, reason: str, detail: str, retry_after: float | None) -> None:
+        """Note why a server has failed that has just entered that status.
+
+        :param reason: why, for players.
+        :param detail: why, for the operator.
+        :param retry_after: in how many seconds it may be started again; None: not before the operator allows it.
+        """
+        now = self._clock()
+        self.reason = reason
+        self.detail = detail
+        self.retry_at = None if retry_after is None else now + retry_after
+        self.last_error = (detail, now)

@@ -1,0 +1,420 @@
+"""What the state machine's transitions do with a server, and which events are inputs for it.
+
+The only place that changes the server's status. The table of transitions is in `state_machine`, a start in `start`, a
+stop in `stop`, the idle time in `idle_monitor`. Knows no socket, no client connection and no game protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from zeroscale.errors import ZeroscaleError
+from zeroscale.lifecycle.escalation import back_off
+from zeroscale.lifecycle.exit_watch import ExitWatch, ServerExit
+from zeroscale.lifecycle.idle_monitor import IdleMonitor
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
+from zeroscale.lifecycle.player_query import PlayerQuery
+from zeroscale.lifecycle.plugin_slot import PluginSlot
+from zeroscale.lifecycle.shielded_call import ShieldedCall
+from zeroscale.lifecycle.shutdown import Shutdown
+from zeroscale.lifecycle.start import StartAttempt
+from zeroscale.lifecycle.state_machine import Inputs, Machine
+from zeroscale.lifecycle.state_task import StateTask
+from zeroscale.lifecycle.status_record import StatusRecord
+from zeroscale.lifecycle.stop import StopAttempt
+from zeroscale.lifecycle.waiters import Waiters
+from zeroscale.status import ProbeResult, Status
+
+HEALTHY_AFTER = 60.0
+"""Seconds: the crash of a server that ran so long is not counted with earlier ones."""
+
+LONGEST_RESUME = 60.0
+"""Seconds: a resumed server answers within milliseconds, or not at all."""
+
+
+class ServerTransitions:
+    """Implements `state_machine.StateOutputs`, whose methods only the machine calls.
+
+    :param name: the server's name, for the log.
+    :param policy: when and how the server is started and stopped.
+    :param dependencies: the collaborators.
+    :param log: the server's log.
+    :param status_changed: called after each change of status.
+    :param sessions_changed: called whenever a player has joined or left.
+    :ivar policy: the policy in use.
+    :ivar machine: the state machine.
+    :ivar record: the server's status.
+    :ivar opened: the server may be started.
+    :ivar waiters: the players who wait for the server.
+    :ivar slot: holds the plugin.
+    :ivar shutdown: whether the lifecycle is about to end.
+    :ivar idle_monitor: the players who are on the server.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: LifecyclePolicy,
+        dependencies: LifecycleDependencies,
+        log: Logger,
+        status_changed: Callable[[], None],
+        sessions_changed: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._clock = dependencies.clock
+        self._log = log
+        self._status_changed = status_changed
+        self._start_attempt: StartAttempt | None = None
+        self._stop_attempt: StopAttempt | None = None
+        self._pause_call: ShieldedCall[None] | None = None
+        self._start_error: tuple[str, str] | None = None
+        self._failure_after_stop: tuple[str, str] | None = None
+        self._found_again = False
+        self._player_query = PlayerQuery(self._clock)
+        self.policy = policy
+        self.opened = False
+        self.machine: Inputs = Machine(self)
+        self._state_task = StateTask(self._clock, self.machine.timed_out)
+        self._exit_watch = ExitWatch(self._server_exited)
+        self.record = StatusRecord(self._clock.seconds)
+        self.waiters = Waiters()
+        self.slot = PluginSlot(name, dependencies, log, self._server_found, self._server_paused)
+        self.shutdown = Shutdown(name, self.slot, self.waiters, self._detach, log)
+        self.idle_monitor = IdleMonitor(
+            name,
+            self._clock,
+            policy.idle,
+            lambda: Deferred.fromCoroutine(self._busy_reason()),
+            self._stop_idle_server,
+            log,
+            sessions_changed,
+        )
+
+    @property
+    def start_call(self) -> ShieldedCall[None] | None:
+        """The plugin's `start()`, while it has not returned."""
+        return self._start_attempt.call if self._start_attempt is not None else None
+
+    def skip_to_sigterm(self) -> None:
+        """Send SIGTERM at once to a server that is being stopped."""
+        if self._stop_attempt is not None and self._stop_attempt.skip_to_sigterm(self._clock.seconds()):
+            self._set_step_timer()
+
+    def swap_plugin(self) -> None:
+        """Use the plugin that is scheduled, if there is one; call this only while the server does not run."""
+        if self.slot.swap_pending() and self.opened and not self.shutdown.in_progress:
+            self.slot.adopt_in_background(self._server_adopted, self.log_fault)
+
+    def log_fault(self, failure: Failure) -> None:
+        """Log an error that zeroscale's own code must not have raised."""
+        self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
+
+    # The outputs of the state machine
+
+    def start(self) -> None:
+        """Start the server."""
+        self._exit_watch.clear_output()
+        self._enter(Status.starting)
+        try:
+            self.slot.replace_if_failed()
+        except ZeroscaleError as error:
+            self.machine.crashed("it could not be started", str(error))
+            return
+        self._log.info("Starting %s", self._name)
+        attempt = self._begin_start(self.policy.start_timeout)
+        self._await_first_answer(Deferred.fromCoroutine(attempt.start(self.slot.adoption)))
+
+    def take_over(self) -> None:
+        """Use a server that was found running."""
+        self._enter(Status.starting)
+        attempt = self._begin_start(self.policy.start_timeout)
+        self._await_first_answer(Deferred.fromCoroutine(attempt.take_over()))
+
+    def resume(self) -> None:
+        """Resume a paused server."""
+        self._enter(Status.starting)
+        self._log.info("Resuming %s", self._name)
+        attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
+        self._await_first_answer(Deferred.fromCoroutine(attempt.resume(self._pause_call)))
+
+    def enter_running(self) -> None:
+        """Admit the players who wait."""
+        assert self._start_attempt is not None
+        seconds = self._clock.seconds() - self._start_attempt.started_at
+        if not self._start_attempt.adopted:
+            self._dependencies.start_history.record_start(seconds)
+            self._dependencies.stats.started(seconds)
+            self.record.last_start = seconds
+        self._enter(Status.running)
+        self.idle_monitor.begin()
+        self._log.info("%s is online, after %.1f s", self._name, seconds)
+        self.waiters.admit(self.idle_monitor.add_session)
+        self.idle_monitor.start_timer()
+
+    def pause(self) -> None:
+        """Pause the server; stop it where that fails."""
+        self._enter(Status.paused)
+        self._log.info("Pausing %s", self._name)
+        self._state_task.set_timer(self.policy.pause_stop_after)
+        pause_call = self._pause_call = ShieldedCall(self._plugin.pause())
+
+        def failed(failure: Failure) -> None:
+            is_paused = self._pause_call is pause_call and self.record.status is Status.paused
+            what = "cannot be paused, and is stopped" if is_paused else "could not be paused"
+            self._log.error("%s %s: %s", self._name, what, failure.getErrorMessage())
+            if is_paused:
+                self.machine.stop()
+
+        pause_call.wait().addErrback(failed)
+
+    def stop(self) -> None:
+        """Ask the server to stop."""
+        paused = self.record.status is Status.paused
+        self._enter(Status.stopping)
+        self._log.info("Stopping %s", self._name)
+        attempt = StopAttempt(self._name, self._plugin, self.policy, self._log, self._clock.seconds())
+        self._stop_attempt = attempt
+        self._set_step_timer()
+        self._request_stop(attempt, paused)
+
+    def give_up_starting(self) -> None:
+        """Stop a server that has not become ready; it has failed once it is gone."""
+        assert self._start_attempt is not None
+        error, self._start_error = self._start_error, None
+        if error is None:
+            reason = f"it was not ready within {self._clock.seconds() - self._start_attempt.started_at:.0f} s"
+            problem = self._start_attempt.problem
+            error = reason, reason + (f": {problem}" if problem else "") + self._exit_watch.last_output
+        self._log.error("%s: %s", self._name, error[1])
+        self.stop()
+        self._failure_after_stop = error
+        self.waiters.reject(error[0])
+
+    def escalate(self) -> None:
+        """Do the next step with a server that does not stop."""
+        attempt = self._stop_attempt
+        assert attempt is not None
+        plugin = self._plugin
+        if self.shutdown.proxy_exits and attempt.only_waiting_left and plugin.is_remote and plugin.can_adopt:
+            self.shutdown.abandon()
+            return
+        if attempt.next_step(self._clock.seconds()):
+            self.record.stop_timed_out = True
+            self.record.reason = "it does not stop"
+            self.waiters.reject("the server does not stop; its operator has to look after it")
+        if attempt.request_failed and not plugin.can_signal:
+            self._request_stop(attempt, paused=False)  # there is nothing else that could help
+        self._set_step_timer()
+
+    def wake_after_stop(self) -> None:
+        """Have the server started again once it has stopped."""
+        if not self.record.start_wanted:
+            self._log.debug("Will start %s again once it has stopped", self._name)
+        self.record.start_wanted = True
+
+    def enter_stopped(self) -> None:
+        """Note that the server has stopped, and start it again where a player waits."""
+        start_wanted = self.record.start_wanted or bool(self.waiters)
+        runs_again = self._enter_down(Status.stopped)
+        self._log.info("%s is offline", self._name)
+        self._dependencies.start_history.clear_crashes()
+        lockout = self._dependencies.lockout()
+        if runs_again:
+            self.machine.server_found()
+        elif lockout is not None and not self.waiters.has_observers:
+            self.waiters.reject(lockout)
+        elif start_wanted and not self.shutdown.in_progress:
+            self.machine.wake()
+        self.shutdown.server_gone()
+
+    def fail(self, reason: str, detail: str) -> None:
+        """Note that the server has failed, and when it may be started again.
+
+        :param reason: why, for players.
+        :param detail: why, for the operator.
+        """
+        self.slot.mark_failed()
+        history = self._dependencies.start_history
+        if self.record.status is Status.running and self._clock.seconds() - self.record.since >= HEALTHY_AFTER:
+            history.clear_crashes()
+        # A start that was not even tried is no crash, and trying it again costs nothing.
+        blocked = self._start_attempt is not None and self._start_attempt.blocked
+        crashes = history.crashes if blocked else history.record_crash(detail)
+        delay = 0.0 if blocked else back_off(crashes, self.policy.max_crashes)
+        runs_again = self._enter_down(Status.failed)
+        self.record.explain_failure(reason, detail, delay)
+        self._dependencies.stats.crashed()
+        self._log.error("%s failed: %s", self._name, detail)
+        if delay is None:
+            self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self._name, crashes)
+        elif delay > 0:
+            self._log.info("%s may be started again in %.0f s", self._name, delay)
+        if runs_again:
+            self.machine.server_found()
+        else:
+            self.waiters.reject(reason)
+        self.shutdown.server_gone()
+
+    def clear_failures(self) -> None:
+        """Forget past crashes."""
+        self._dependencies.start_history.clear_crashes()
+        self._enter(Status.stopped)
+
+    # Changes of status
+
+    def _enter(self, status: Status) -> None:
+        self.record.enter(status)
+        self._dependencies.stats.status_changed(status, self.record.since)
+        self._found_again = False
+        self._failure_after_stop = None
+        self._state_task.cancel()
+        self.idle_monitor.pause_timer()
+        if self.record.is_down:
+            self.idle_monitor.reset()
+            self._exit_watch.stop()
+            self._start_attempt = None
+            self._stop_attempt = None
+            self._pause_call = None
+            self.swap_plugin()
+        self._status_changed()
+
+    def _enter_down(self, status: Status) -> bool:
+        """Enter `stopped` or `failed`; return whether the plugin has seen the server started again before."""
+        found_again, plugin = self._found_again, self._plugin
+        self._enter(status)
+        return found_again and plugin is self._plugin and not self.shutdown.in_progress
+
+    def _detach(self) -> None:
+        self._state_task.cancel()
+        self.idle_monitor.pause_timer()
+        self._exit_watch.stop()
+
+    # Starting
+
+    def _begin_start(self, timeout: float) -> StartAttempt:
+        self._start_attempt = StartAttempt(
+            self._name, self._plugin, self._dependencies, self.policy, self._log, self._watch_exit
+        )
+        self._plugin.on_output(self._output_received)
+        self._state_task.set_timer(timeout)
+        return self._start_attempt
+
+    def _await_first_answer(self, answer: Deferred[ProbeResult]) -> None:
+        self._state_task.run(answer, self._answered, self._start_failed)
+
+    def _answered(self, answer: ProbeResult) -> None:
+        self._player_query.cache_status(answer, self._dependencies)
+        self.machine.ready()
+
+    def _start_failed(self, failure: Failure) -> None:
+        error = "it could not be started", self._error_message(failure)
+        if self._start_attempt is not None and self._start_attempt.server_exists:
+            self._start_error = error
+            self.machine.timed_out()  # it is stopped before it has failed
+        else:
+            self.machine.crashed(*error)
+
+    def _output_received(self, line: str) -> None:
+        self._exit_watch.add_output(line)
+        self._dependencies.on_output(line)
+        deadline = self._state_task.deadline
+        if self.record.status is Status.starting and self._start_attempt is not None and deadline is not None:
+            self._state_task.extend_timer(self._start_attempt.output_received(line, deadline))
+
+    # Stopping
+
+    def _request_stop(self, attempt: StopAttempt, paused: bool) -> None:
+        request = attempt.request_stop(self.start_call, paused, self._pause_call, self._watch_exit)
+        self._state_task.run(Deferred.fromCoroutine(request), self._stop_requested, self._stop_failed)
+
+    def _stop_requested(self, _: None) -> None:
+        if not self._exit_watch.is_active:
+            self._server_exited(ServerExit())  # nothing else will tell
+
+    def _stop_failed(self, failure: Failure) -> None:
+        message = self._error_message(failure)
+        if self._stop_attempt is None or not self._exit_watch.is_active:
+            self.machine.crashed("it could not be stopped", message)
+            return
+        self._log.error("%s could not be asked to stop: %s", self._name, message)
+        self._stop_attempt.request_failed = True
+        self.skip_to_sigterm()
+
+    def _set_step_timer(self) -> None:
+        assert self._stop_attempt is not None
+        self._state_task.set_timer(self._stop_attempt.seconds_to_next_step(self._clock.seconds()))
+
+    # What the plugin sees of the server
+
+    def _watch_exit(self) -> None:
+        self._exit_watch.start(self._plugin)
+
+    def _server_exited(self, end: ServerExit) -> None:
+        if self.record.status is Status.stopping:
+            if not end.clean:
+                self._log.warning("%s ended badly while stopping: %s%s", self._name, end.description, end.last_output)
+            if self._failure_after_stop is not None:
+                self.machine.crashed(*self._failure_after_stop)
+            else:
+                self.machine.exited()
+            return
+        adopted = self._start_attempt is not None and self._start_attempt.adopted
+        reason = end.crash_reason(self.record.status, adopted=adopted)
+        if reason is None:
+            self._log.info("%s ended by itself (%s)", self._name, end.description)
+            self.machine.exited()
+        else:
+            self.machine.crashed(reason, f"{reason} ({end.description}){end.last_output}")
+
+    def _server_adopted(self) -> None:
+        if not self.shutdown.in_progress:
+            self.machine.server_found()
+
+    def _server_found(self) -> None:
+        if self.shutdown.in_progress or not self.opened:
+            return
+        if self.record.is_down:
+            self.machine.server_found()
+        elif self.record.status is Status.paused:
+            self._log.info("%s was resumed by somebody else", self._name)
+            self.machine.wake()
+        else:
+            # Another program has restarted the server, and its start was reported before the exit of the former one.
+            self._found_again = True
+
+    def _server_paused(self) -> None:
+        # A retired server would not stop before it is resumed; at the proxy's exit it is left as it is.
+        if self.record.status is Status.running and not self.shutdown.in_progress:
+            self._log.info("%s was paused by somebody else", self._name)
+            self.machine.pause()
+
+    # Running
+
+    def _stop_idle_server(self) -> None:
+        if self.policy.pause_when_idle and self._plugin.can_pause and not self.shutdown.in_progress:
+            self.machine.pause()
+        else:
+            self.machine.stop()
+
+    async def _busy_reason(self) -> str | None:
+        # Only its players keep a retired server running.
+        kept = None if self.shutdown.in_progress else self._dependencies.keep_awake_reason()
+        return kept or await self._player_query.busy_reason(
+            self._plugin, self._dependencies, ask_server=self.policy.ask_players
+        )
+
+    @property
+    def _dependencies(self) -> LifecycleDependencies:
+        return self.slot.dependencies
+
+    @property
+    def _plugin(self) -> AdaptedPlugin:
+        return self.slot.plugin
+
+    def _error_message(self, failure: Failure) -> str:
+        if not failure.check(ZeroscaleError):
+            self.log_fault(failure)
+        return failure.getErrorMessage()
