@@ -16,11 +16,11 @@ from plugins.kubernetes.fake_cluster import Cluster
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes import credentials as kubernetes_credentials
-from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUnavailable
 from zeroscale.plugins.kubernetes.credentials import Credentials
 
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-LIST = Call("list", "statefulsets", "apps", "games")
+LIST = ApiRequest("list", "statefulsets", "apps", "games")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def write(path: Path, **changes: Any) -> Path:
 def test_a_kubeconfig_that_is_given_comes_first(tmp_path: Path) -> None:
     path = write(tmp_path / "k")
     credentials = Credentials(str(path), environment={**IN_A_POD, "KUBECONFIG": "/other"})
-    assert credentials.where == str(path)
+    assert credentials.source == str(path)
     assert credentials.namespace == "minecraft"
     assert Credentials(str(path), "work", environment={}).namespace == "default"
 
@@ -73,7 +73,7 @@ def test_then_what_the_environment_names(tmp_path: Path) -> None:
 def test_then_the_pods_own(tmp_path: Path, account: Path) -> None:
     write(tmp_path / "home" / ".kube" / "config")
     credentials = Credentials(environment=IN_A_POD)
-    assert credentials.where == f"the service account in {account}"
+    assert credentials.source == f"the service account in {account}"
     assert credentials.namespace == "games"
     (account / "namespace").unlink()
     assert Credentials(environment=IN_A_POD).namespace == "default"
@@ -86,7 +86,9 @@ def test_then_the_home_directorys_as_well_for_a_context(tmp_path: Path) -> None:
 
 
 def test_none_at_all_is_an_error() -> None:
-    with pytest.raises(PluginError, match="no cluster to talk to: give kubeconfig=PATH, or run zeroscale in a pod"):
+    with pytest.raises(
+        PluginError, match="no Kubernetes cluster is configured: give kubeconfig=PATH, or run zeroscale in a pod"
+    ):
         Credentials(environment={})
 
 
@@ -96,8 +98,8 @@ def test_none_at_all_is_an_error() -> None:
         ({"current-context": None}, "has no current context: give context=NAME, of which there are: home, work"),
         ({"current-context": "gone"}, "context='gone' is not in"),
         ({"contexts": None}, "there are none"),
-        ({"clusters": []}, "context 'home' is not whole: Invalid kube-config file. Expected object with name c in"),
-        ({"contexts": [{"name": "home"}]}, "context 'home' is not whole"),
+        ({"clusters": []}, "context 'home' is not complete: Invalid kube-config file. Expected object with name c in"),
+        ({"contexts": [{"name": "home"}]}, "context 'home' is not complete"),
     ],
 )
 def test_a_kubeconfig_that_is_not_whole(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -110,7 +112,7 @@ def test_a_kubeconfig_that_is_not_whole(tmp_path: Path, changes: dict[str, Any],
 def test_a_file_that_is_no_kubeconfig(tmp_path: Path, text: str) -> None:
     path = tmp_path / "k"
     path.write_text(text)
-    with pytest.raises(PluginError, match="is no kubeconfig that can be read") as raised:
+    with pytest.raises(PluginError, match="is not a valid kubeconfig") as raised:
         Credentials(str(path), environment={})
     assert "\n" not in str(raised.value)
 
@@ -183,7 +185,7 @@ async def test_a_client_certificate_and_what_a_cluster_is_verified_by(tmp_path: 
     assert configuration.tls_server_name == "kubernetes"
     assert configuration.verify_ssl
     with pytest.raises(PluginError, match="its certificates cannot be used"):
-        await Api(credentials).ask(LIST)
+        await Api(credentials).send(LIST)
 
 
 async def test_a_cluster_that_is_not_verified_because_its_kubeconfig_says_so(tmp_path: Path) -> None:
@@ -215,14 +217,14 @@ async def test_a_token_that_has_expired_is_asked_of_the_exec_plugin_anew(tmp_pat
     await cluster.open()
     try:
         api = Api(Credentials(str(cluster.kubeconfig(tmp_path, **exec_plugin(code))), environment={}))
-        await api.ask(LIST)
+        await api.send(LIST)
         token.write_text("new")
         cluster.token = "new"
-        await api.ask(LIST)
+        await api.send(LIST)
         assert cluster.asked["list", "statefulsets"] == 3
         cluster.token = "another"
-        with pytest.raises(ApiRefused, match="does not know us: are the credentials still good") as raised:
-            await api.ask(LIST)
+        with pytest.raises(ApiRefused, match="does not accept our credentials: are they still valid") as raised:
+            await api.send(LIST)
         assert raised.value.status == 401
         assert "new" not in str(raised.value)
         await api.close()
@@ -266,7 +268,7 @@ async def test_a_kubeconfig_that_goes_is_said_to_be_gone(tmp_path: Path) -> None
 
 async def test_a_server_that_is_no_url(tmp_path: Path) -> None:
     path = write(tmp_path / "k", clusters=[{"name": "c", "cluster": {"server": "10.0.0.1:6443"}}])
-    with pytest.raises(PluginError, match=r"server '10\.0\.0\.1:6443' is no URL: write https://HOST:PORT"):
+    with pytest.raises(PluginError, match=r"server '10\.0\.0\.1:6443' is not a URL: write https://HOST:PORT"):
         await Credentials(str(path), environment={}).load()
 
 
@@ -294,17 +296,17 @@ async def test_a_pods_own_credentials_over_tls(account: Path) -> None:
     environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(cluster.port)}
     api = Api(Credentials(environment=environment))
     try:
-        await api.ask(LIST)
+        await api.send(LIST)
         (account / "token").write_text("second")
         cluster.token = "second"
-        await api.ask(LIST)
+        await api.send(LIST)
         assert cluster.asked["list", "statefulsets"] == 3, "the kubelet had written a new token"
     finally:
         await api.close()
     make_certificate(key, authority)
     try:
         with pytest.raises(ApiUnavailable, match="certificate verify failed"):
-            await api.ask(LIST)
+            await api.send(LIST)
     finally:
         await api.close()
         await cluster.shut()

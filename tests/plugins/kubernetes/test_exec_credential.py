@@ -14,7 +14,7 @@ import pytest
 from plugins.watching import until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes import exec_credential as kubernetes_exec
+from zeroscale.plugins.kubernetes import exec_credential
 
 VERSION = "client.authentication.k8s.io/v1"
 
@@ -31,12 +31,14 @@ def gives(**status: str) -> str:
 
 async def test_a_relative_command_is_of_the_kubeconfigs_directory(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "login", gives(token="secret"))
-    assert await kubernetes_exec.ask({"apiVersion": VERSION, "command": "./bin/login"}, tmp_path) == {"token": "secret"}
+    assert await exec_credential.fetch_credential({"apiVersion": VERSION, "command": "./bin/login"}, tmp_path) == {
+        "token": "secret"
+    }
 
 
 async def test_a_certificate_with_its_key(tmp_path: Path) -> None:
     program(tmp_path / "login", gives(clientCertificateData="crt", clientKeyData="key"))
-    given = await kubernetes_exec.ask({"apiVersion": VERSION, "command": "./login"}, tmp_path)
+    given = await exec_credential.fetch_credential({"apiVersion": VERSION, "command": "./login"}, tmp_path)
     assert {key: base64.b64decode(value) for key, value in given.items()} == {
         "client-certificate-data": b"crt",
         "client-key-data": b"key",
@@ -47,7 +49,7 @@ async def test_it_is_asked_as_client_go_asks_and_reads_nothing_of_ours(tmp_path:
     program(tmp_path / "login", 'cat > "$SEEN"; echo "$1 $KUBERNETES_EXEC_INFO" >> "$SEEN"; ' + gives(token="secret"))
     section = {"apiVersion": VERSION, "command": "./login", "args": [7], "interactiveMode": "IfAvailable"}
     section["env"] = [{"name": "SEEN", "value": str(tmp_path / "seen")}]
-    await kubernetes_exec.ask(section, tmp_path)
+    await exec_credential.fetch_credential(section, tmp_path)
     argument, _, question = (tmp_path / "seen").read_text().partition(" ")
     assert argument == "7"
     assert json.loads(question) == {"apiVersion": VERSION, "kind": "ExecCredential", "spec": {"interactive": False}}
@@ -65,13 +67,15 @@ async def test_it_is_asked_as_client_go_asks_and_reads_nothing_of_ours(tmp_path:
 )
 async def test_what_yields_nothing(section: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=said):
-        await kubernetes_exec.ask(section, tmp_path)
+        await exec_credential.fetch_credential(section, tmp_path)
 
 
 async def test_one_that_is_given_up_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
     code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(10_000)"
     program(tmp_path / "login", f'"{sys.executable}" -c "{code}" "{tmp_path}/id"; exit 1')
-    task = asyncio.ensure_future(kubernetes_exec.ask({"apiVersion": VERSION, "command": "./login"}, tmp_path))
+    task = asyncio.ensure_future(
+        exec_credential.fetch_credential({"apiVersion": VERSION, "command": "./login"}, tmp_path)
+    )
     await until(lambda: (tmp_path / "id").is_file() and (tmp_path / "id").read_text())
     task.cancel()
     await asyncio.wait([task])

@@ -12,7 +12,7 @@ from plugins.kubernetes.fake_cluster import Cluster, quicken
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes.api import Api, ApiUnavailable
 from zeroscale.plugins.kubernetes.credentials import Credentials
-from zeroscale.plugins.kubernetes.scale import Scaler, is_enough, patiently
+from zeroscale.plugins.kubernetes.scale import Scaler, retry_while_unavailable, tries_exhausted
 from zeroscale.plugins.kubernetes.workload import Reference
 
 
@@ -107,13 +107,13 @@ async def test_tries_come_to_an_end_where_they_are_counted() -> None:
         raise ApiUnavailable("away")
 
     with pytest.raises(ApiUnavailable):
-        await patiently(away, 3)
+        await retry_while_unavailable(away, 3)
     assert asked == 3
     with pytest.raises(ApiUnavailable):
-        await patiently(away, None, lambda: asked == 7)
+        await retry_while_unavailable(away, None, lambda: asked == 7)
     assert asked == 7
 
 
 async def test_slow_tries_are_fewer() -> None:
-    assert is_enough(1, 3, began=-1e9)
-    assert not is_enough(1, 3, began=1e12)
+    assert tries_exhausted(1, 3, began=-1e9)
+    assert not tries_exhausted(1, 3, began=1e12)

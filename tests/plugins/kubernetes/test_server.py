@@ -43,7 +43,7 @@ from zeroscale.status import Status
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(kubernetes, "POD_POLL_INTERVAL", 0.01)
     quicken(monkeypatch)
 
 
@@ -245,7 +245,7 @@ async def test_a_conflict_that_never_ends_is_an_error(subject: InCluster, monkey
     monkeypatch.setattr(kubernetes, "TRIES", 1)
     subject.cluster.before_update += [subject.cluster.touch] * 1000
     async with driving(subject) as driven:
-        assert "is changed all the time by somebody else" in await error_of(driven.start())
+        assert "is changed again and again by another client" in await error_of(driven.start())
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
@@ -255,7 +255,7 @@ async def test_more_than_one_replica_is_left_alone(subject: InCluster, replicas:
         subject.cluster.scale("mc", replicas)
         await driven.found.wait()
         assert await driven.adopt()
-        with pytest.raises(PluginError, match=f"has {replicas} replicas, which is left alone"):
+        with pytest.raises(PluginError, match=f"has {replicas} replicas; more than one is never stopped"):
             await driven.plugin.players()
         driven.found.clear()
         await driven.stop()
@@ -423,7 +423,7 @@ async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: 
         assert not stopping.done()
         [said] = [record.message for record in caplog.records if record.name == kubernetes_scale.__name__]
         assert "does not answer" in said
-        assert "asking again until it does" in said
+        assert "trying again until it answers" in said
         await subject.restore_api()
         await stopping
         assert not await subject.is_running()
@@ -496,7 +496,7 @@ async def test_a_plugin_that_is_closed_waits_for_nothing(subject: InCluster) -> 
         driven.plugin.on_output = output
         starting = asyncio.ensure_future(driven.start())
         await output.line_with("waiting for a pod that is ready")
-    assert "is not looked at any more" in await error_of(starting)
+    assert "is not watched any more" in await error_of(starting)
     assert await subject.is_running(), "it is left, and the next zeroscale finds it"
 
 
@@ -504,11 +504,11 @@ async def test_a_watch_that_failed_of_itself_wakes_who_waits(
     subject: InCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with started(subject) as driven:
-        monkeypatch.setattr(driven.plugin, "_take", None)
-        driven.plugin._watch._changed = None
+        monkeypatch.setattr(driven.plugin, "_update", None)
+        driven.plugin._watch._on_event = None
         subject.cluster.touch()
         assert driven.exit is not None
-        assert (await driven.exit).reason == "statefulset/mc is not looked at any more"
+        assert (await driven.exit).reason == "statefulset/mc is not watched any more"
         assert "A fault in zeroscale itself" in caplog.text
 
 
@@ -543,7 +543,7 @@ async def test_a_verb_that_is_missing_is_named(subject: InCluster, verb: str, re
         subject.cluster.forbidden.add((verb, resource))
         said = await error_of(driven.start() if when == "start" else driven.plugin.stop())
         assert said.startswith(f"not allowed to {verb} {resource}")
-        assert f'its Role needs the verb "{verb}"' in said
+        assert f'the Role needs the verb "{verb}"' in said
         assert f"cannot {verb} resource" in said, "and the server's own words"
         assert await subject.is_running() == (when == "stop")
 
@@ -658,7 +658,9 @@ async def test_zeroscale_wakes_it_lets_it_sleep_and_heeds_who_scales_it_by_hand(
             await says("is offline")
             assert [body["spec"]["replicas"] for body in cluster.bodies] == [1, 0, 0]
             cluster.scale("mc", 2)
-            await says("is not stopped: it does not say who is on (statefulset/mc has 2 replicas, which is left alone)")
+            await says(
+                "is not stopped: it does not say who is on (statefulset/mc has 2 replicas; more than one is never stopped)"
+            )
             cluster.scale("mc", 0)
             await says("is offline")
             await cluster.shut()
@@ -761,9 +763,9 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
     [
         ("mc", {}, "resource='mc' is not understood: give statefulset/NAME or deployment/NAME"),
         ("pod/mc", {}, "resource='pod/mc' is not understood"),
-        ("statefulset/", {}, "'' is no name of a Kubernetes object"),
-        ("statefulset/My_Server", {}, "'My_Server' is no name of a Kubernetes object"),
-        ("sts/mc", {"namespace": "Games!"}, "namespace='Games!' is no name of a namespace"),
+        ("statefulset/", {}, "'' is not the name of a Kubernetes object"),
+        ("statefulset/My_Server", {}, "'My_Server' is not the name of a Kubernetes object"),
+        ("sts/mc", {"namespace": "Games!"}, "namespace='Games!' is not the name of a namespace"),
         ("sts/mc", {"protocol": "bedrock"}, "protocol='bedrock' is unknown: give protocol=minecraft, or leave it out"),
         ("sts/mc", {"kubeconfig": "/no/such"}, "kubeconfig='/no/such' does not exist"),
         ("sts/mc", {"context": "elsewhere"}, "context='elsewhere' is not in"),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
@@ -16,6 +15,8 @@ from zeroscale.backoff import Backoff
 from zeroscale.plugins.kubernetes.api import WATCH_SECONDS, Api
 from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.watch import Watch
+from zeroscale.plugins.kubernetes.workload import replicas_of
+from zeroscale.plugins.support.json_object import JsonObject, text_at
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +32,15 @@ class Seen:
         self.lists = 0
         self.kinds: list[str] = []
         self.api = Api(Credentials(str(cluster.kubeconfig(directory))))
-        self.watch = Watch(self.api, "statefulsets", namespace, listed=self.listed, changed=self.changed)
+        self.watch = Watch(self.api, "statefulsets", namespace, on_list=self.listed, on_event=self.changed)
 
-    def listed(self, items: Sequence[dict[str, Any]]) -> None:
+    def listed(self, items: Sequence[JsonObject]) -> None:
         self.lists += 1
-        self.replicas = {item["metadata"]["name"]: item["spec"]["replicas"] for item in items}
+        self.replicas = {text_at(item, "metadata", "name"): replicas_of(item) for item in items}
 
-    def changed(self, kind: str, found: dict[str, Any]) -> None:
+    def changed(self, kind: str, item: JsonObject) -> None:
         self.kinds.append(kind)
-        self.replicas[found["metadata"]["name"]] = found["spec"]["replicas"]
+        self.replicas[text_at(item, "metadata", "name")] = replicas_of(item)
 
 
 @asynccontextmanager
@@ -145,7 +146,7 @@ async def test_who_waits_hurries_it(tmp_path: Path) -> None:
         await cluster.shut()
         await until(lambda: seen.watch.failures)
         await cluster.open()
-        seen.watch.hurry()
+        seen.watch.retry_now()
         await until(lambda: seen.watch.fresh)
 
 

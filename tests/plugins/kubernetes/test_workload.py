@@ -37,11 +37,11 @@ def found(replicas: int | None, *, generation: int = 2, status: dict[str, Any] |
     if replicas is not None:
         spec["replicas"] = replicas
     metadata = {"uid": "u", "generation": generation}
-    return Workload.of({"metadata": metadata, "spec": spec, **({} if status is None else {"status": status})})
+    return Workload.parse({"metadata": metadata, "spec": spec, **({} if status is None else {"status": status})})
 
 
 def test_what_is_left_out_is_zero() -> None:
-    assert Workload.of({}) == Workload("", 0, 0, 0, 0, 0, False, False, "")
+    assert Workload.parse({}) == Workload("", 0, 0, 0, 0, 0, False, False, "")
     workload = found(None, status={"observedGeneration": 2})
     assert workload.is_settled_at_zero
     assert not workload.wanted
@@ -99,12 +99,12 @@ def test_a_ready_pod_that_is_terminating_is_of_the_last_run() -> None:
 
 def test_a_ready_pod_that_only_its_operator_replaces_may_be_of_no_known_revision() -> None:
     spec = {"replicas": 1, "updateStrategy": {"type": "OnDelete"}}
-    assert Workload.of({"metadata": {"generation": 2}, "spec": spec, "status": REVISED}).is_ready
+    assert Workload.parse({"metadata": {"generation": 2}, "spec": spec, "status": REVISED}).is_ready
 
 
 def test_what_is_being_deleted_is_not_wanted() -> None:
     metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert not Workload.of({"metadata": metadata, "spec": {"replicas": 1}}).wanted
+    assert not Workload.parse({"metadata": metadata, "spec": {"replicas": 1}}).wanted
 
 
 def test_every_kind_of_label_selector() -> None:

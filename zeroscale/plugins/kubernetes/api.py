@@ -1,7 +1,7 @@
-"""Requests to a Kubernetes API server, as values; what it refuses, and what it does not answer, as two errors.
+"""Send requests to a Kubernetes API server; a refusal is one kind of error, no answer another.
 
 Of the client library only the transport and the credentials are used: its generated methods would hide which verb of
-which resource is asked, and its watch connects again without a pause.
+which resource is requested, and its watch reconnects without a delay.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
@@ -18,31 +17,32 @@ from kubernetes_asyncio.client import ApiClient
 from zeroscale import __version__
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.support.json_object import JsonObject, integer_at, object_at, text_at
 
 REQUEST_TIMEOUT = 15.0
-"""Seconds for one answer. An API server answers in milliseconds; one that is overloaded says so with a 429."""
+"""Seconds for one answer. An API server answers within milliseconds; an overloaded one answers with 429."""
 
 WATCH_SECONDS = 60
-"""How long the server is asked to keep one watch. A connection that has died in silence is not missed for longer."""
+"""How long the server is asked to keep one watch open; a dead connection without an error is noticed after that."""
 
 WATCH_GRACE = 15.0
-"""Seconds more until we hang up ourselves."""
+"""Seconds more until we close the watch ourselves."""
 
 LARGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes. etcd takes no object above 1.5 MiB, and a list of what one namespace runs is a few MiB at most."""
+"""Bytes. etcd takes no object above 1.5 MiB, and a list of one namespace's workloads is a few MiB at most."""
 
 LONGEST_QUOTE = 250
-"""Characters quoted of what the server says."""
+"""Characters of the server's message that are quoted."""
 
 METHODS = {"get": "GET", "list": "GET", "watch": "GET", "update": "PUT"}
 
 
 class ApiUnavailable(PluginError):
-    """The API server cannot be reached, is overloaded or broken: the same may be asked again later."""
+    """The API server cannot be reached, is overloaded or broken: the request may be repeated later."""
 
 
 class ApiRefused(PluginError):
-    """The API server has judged the request, and will judge the next one alike.
+    """The API server has refused the request, and would refuse the same one again.
 
     :ivar status: the HTTP status code.
     """
@@ -53,13 +53,13 @@ class ApiRefused(PluginError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked, in the words of a Role.
+class ApiRequest:
+    """A request, in the terms of a Role.
 
     :ivar verb: `get`, `list`, `watch` or `update`.
-    :ivar resource: the plural, with a subresource where one is meant: `statefulsets/scale`.
+    :ivar resource: the plural, with a subresource if any: `statefulsets/scale`.
     :ivar group: the API group; "" is the core.
-    :ivar namespace: None: all of them.
+    :ivar namespace: None: all.
     :ivar name: of one object; None for `list` and `watch`.
     """
 
@@ -71,7 +71,7 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path of its URL (Kubernetes documentation, "API concepts", Resource URIs)."""
+        """Path of its URL (Kubernetes documentation, "API concepts", Resource URIs)."""
         plural, _, subresource = self.resource.partition("/")
         parts = [f"/apis/{self.group}/v1" if self.group else "/api/v1"]
         if self.namespace is not None:
@@ -94,92 +94,101 @@ class Api:
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
-        self._client: Any = None
+        self._client: ApiClient | None = None
 
-    async def ask(
-        self, call: Call, query: Sequence[tuple[str, str]] = (), body: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Asks for one answer.
+    async def send(
+        self, request: ApiRequest, query: Sequence[tuple[str, str]] = (), body: JsonObject | None = None
+    ) -> JsonObject:
+        """Send a request and return the answer.
 
-        :raises ApiUnavailable: there was none, so that it is unknown whether it was done.
+        :raises ApiUnavailable: there was no answer, so that it is unknown whether the request was carried out.
         :raises ApiRefused: it was refused.
         """
-        response = await self._send(call, query, body, aiohttp.ClientTimeout(total=REQUEST_TIMEOUT))
+        response = await self._open(request, query, body, aiohttp.ClientTimeout(total=REQUEST_TIMEOUT))
         try:
             raw = b""
             async for chunk in response.content.iter_any():
                 raw += chunk
                 if len(raw) > LARGEST_ANSWER:
-                    raise ApiUnavailable(f"the Kubernetes API's answer to {call} has no end")
+                    raise ApiUnavailable(f"the Kubernetes API's answer to {request} is too long")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiUnavailable(f"the Kubernetes API broke off its answer to {call}: {_in_words(error)}") from error
+            raise ApiUnavailable(f"the Kubernetes API broke off its answer to {request}: {_describe(error)}") from error
         finally:
             response.release()
-        return _decoded(raw, call)
+        return _decode(raw, request)
 
-    async def follow(
+    async def watch(
         self,
-        call: Call,
+        request: ApiRequest,
         query: Sequence[tuple[str, str]],
-        opened: Callable[[], None],
-        take: Callable[[str, dict[str, Any]], None],
+        on_open: Callable[[], None],
+        on_event: Callable[[str, JsonObject], None],
     ) -> None:
-        """Follows one watch until the server ends it, which it does all the time.
+        """Watch until the server ends the watch, which is normal.
 
-        :param opened: called once it is open.
-        :param take: called with each event's type and object.
-        :raises ApiUnavailable: the connection was lost, or could not be had.
-        :raises ApiRefused: it was refused, or the server ended it with an error, like 410.
+        :param on_open: called once it is open.
+        :param on_event: called with each event's type and object.
+        :raises ApiUnavailable: the connection failed, or was lost.
+        :raises ApiRefused: it was refused, or the server ended it with an error, such as 410.
         """
         bounds = aiohttp.ClientTimeout(total=WATCH_SECONDS + WATCH_GRACE)
-        asked = [*query, ("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_SECONDS))]
+        options = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_SECONDS))]
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT):  # a server opens a watch at once, also where nothing happens
-                response = await self._send(call, asked, None, bounds)
+            async with asyncio.timeout(REQUEST_TIMEOUT):  # a server opens a watch at once, also without any event
+                response = await self._open(request, [*query, *options], None, bounds)
         except TimeoutError as error:
-            raise ApiUnavailable(f"the Kubernetes API does not answer: no {call} within its time") from error
+            raise ApiUnavailable(f"the Kubernetes API does not answer: no {request} within its time") from error
         try:
-            opened()
+            on_open()
             while line := await response.content.readline():
-                event = _decoded(line, call)
-                kind, found = str(event.get("type")), event.get("object") or {}
+                event = _decode(line, request)
+                kind, item = text_at(event, "type"), object_at(event, "object")
                 if kind == "ERROR":
-                    raise _refused(call, int(found.get("code") or 0), found)
-                take(kind, found)
+                    raise _refusal(request, integer_at(item, "code"), item)
+                on_event(kind, item)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ApiUnavailable(f"the Kubernetes API broke off its answer to {call}: {_in_words(error)}") from error
+            raise ApiUnavailable(f"the Kubernetes API broke off its answer to {request}: {_describe(error)}") from error
         finally:
-            response.close()  # there is no end to be read
+            response.close()  # the rest is not read
 
     async def close(self) -> None:
-        """Closes its connections."""
+        """Close its connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
-    async def _send(
-        self, call: Call, query: Sequence[tuple[str, str]], body: dict[str, Any] | None, bounds: aiohttp.ClientTimeout
+    async def _open(
+        self,
+        request: ApiRequest,
+        query: Sequence[tuple[str, str]],
+        body: JsonObject | None,
+        bounds: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        response = await self._send_once(call, query, body, bounds)
-        if response.status == 401:  # a token has expired, or was rotated: the next one is read
+        """Send a request, again with new credentials after a 401; return a response that is no error."""
+        response = await self._open_once(request, query, body, bounds)
+        if response.status == 401:  # a token has expired, or was rotated: the new one is read
             response.release()
             await self.close()
-            response = await self._send_once(call, query, body, bounds)
+            response = await self._open_once(request, query, body, bounds)
         if response.status < 300:
             return response
+        status: object = None
         try:
-            raw = await response.content.read(LARGEST_ANSWER)
-            said = json.loads(raw)
+            status = json.loads(await response.content.read(LARGEST_ANSWER))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            said = {}  # a proxy's page, in place of a Status
+            pass  # the page of a reverse proxy instead of a Status
         finally:
             response.release()
         if response.status == 429 or response.status >= 500:
-            raise ApiUnavailable(f"the Kubernetes API cannot {call} now: {_quoted(said, response.status)}")
-        raise _refused(call, response.status, said)
+            raise ApiUnavailable(f"the Kubernetes API cannot {request} now: {_quote(status, response.status)}")
+        raise _refusal(request, response.status, status)
 
-    async def _send_once(
-        self, call: Call, query: Sequence[tuple[str, str]], body: dict[str, Any] | None, bounds: aiohttp.ClientTimeout
+    async def _open_once(
+        self,
+        request: ApiRequest,
+        query: Sequence[tuple[str, str]],
+        body: JsonObject | None,
+        bounds: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         if self._client is None:
             try:
@@ -187,14 +196,14 @@ class Api:
                 self._client = ApiClient(configuration)
             except PluginError as error:
                 raise ApiUnavailable(str(error)) from error
-            except OSError as error:  # what is called a certificate need not be one; ssl.SSLError is an OSError
-                raise ApiUnavailable(f"{self.credentials.where}: its certificates cannot be used: {error}") from error
+            except OSError as error:  # the file of a certificate may hold anything; ssl.SSLError is an OSError
+                raise ApiUnavailable(f"{self.credentials.source}: its certificates cannot be used: {error}") from error
             self._client.user_agent = f"zeroscale/{__version__}"
         client = self._client
         try:
             response: aiohttp.ClientResponse = await client.call_api(
-                call.path,
-                METHODS[call.verb],
+                request.path,
+                METHODS[request.verb],
                 query_params=list(query),
                 header_params={"Accept": "application/json", "Content-Type": "application/json"},
                 body=body,
@@ -203,39 +212,39 @@ class Api:
                 _request_timeout=bounds,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError) as error:
-            # ValueError: what is configured is no URL. RuntimeError: another request has closed the session.
+            # ValueError: the configured URL is not valid. RuntimeError: another request has closed the session.
             if self._client is client and isinstance(error, aiohttp.ClientSSLError):
                 await self.close()  # the cluster's certificate authority may have changed, or our certificate expired
-            where = client.configuration.host
-            raise ApiUnavailable(f"the Kubernetes API at {where} does not answer: {_in_words(error)}") from error
+            host = client.configuration.host
+            raise ApiUnavailable(f"the Kubernetes API at {host} does not answer: {_describe(error)}") from error
         return response
 
 
-def _refused(call: Call, status: int, said: dict[str, Any]) -> ApiRefused:
-    quoted = _quoted(said, status)
-    if status == 403:
-        message = f'not allowed to {call}: its Role needs the verb "{call.verb}" (docs/kubernetes.md); {quoted}'
-    elif status == 401:
-        message = f"the Kubernetes API does not know us: are the credentials still good? {quoted}"
+def _refusal(request: ApiRequest, code: int, status: object) -> ApiRefused:
+    quote = _quote(status, code)
+    if code == 403:
+        message = f'not allowed to {request}: the Role needs the verb "{request.verb}" (docs/kubernetes.md); {quote}'
+    elif code == 401:
+        message = f"the Kubernetes API does not accept our credentials: are they still valid? {quote}"
     else:
-        message = f"the Kubernetes API refuses to {call}: {quoted}"
-    return ApiRefused(message, status)
+        message = f"the Kubernetes API refuses to {request}: {quote}"
+    return ApiRefused(message, code)
 
 
-def _quoted(said: object, status: int) -> str:
-    message = said.get("message") if isinstance(said, dict) else None
-    return " ".join(str(message or f"HTTP status {status}").split())[:LONGEST_QUOTE]
+def _quote(status: object, code: int) -> str:
+    """Return the message of a Status, shortened."""
+    return " ".join((text_at(status, "message") or f"HTTP status {code}").split())[:LONGEST_QUOTE]
 
 
-def _decoded(raw: bytes, call: Call) -> dict[str, Any]:
+def _decode(raw: bytes, request: ApiRequest) -> JsonObject:
     try:
-        decoded = json.loads(raw)
+        decoded: object = json.loads(raw)
     except ValueError as error:
-        raise ApiUnavailable(f"the Kubernetes API's answer to {call} is no JSON: {error}") from None
+        raise ApiUnavailable(f"the Kubernetes API's answer to {request} is not JSON: {error}") from None
     if not isinstance(decoded, dict):
-        raise ApiUnavailable(f"the Kubernetes API's answer to {call} is no object")
+        raise ApiUnavailable(f"the Kubernetes API's answer to {request} is not a JSON object")
     return decoded
 
 
-def _in_words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return " ".join(str(error).split())[:LONGEST_QUOTE] or type(error).__name__

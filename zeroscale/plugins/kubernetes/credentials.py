@@ -1,7 +1,7 @@
-"""Where a cluster is and how we prove who we are there: a kubeconfig, or the service account of the pod we run in.
+"""A cluster's address and our credentials: from a kubeconfig, or from the service account of the pod we run in.
 
-Which of them counts is decided once, when it is constructed; the secrets themselves are read anew by every `load()`,
-for they expire. It knows no request.
+Which of them is used is decided once, in the constructor; the secrets are read again by every `load()`, since they
+expire. Sends no request.
 """
 
 from __future__ import annotations
@@ -10,45 +10,46 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import kube_config
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
-from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
+from kubernetes_asyncio.config.kube_config import ConfigNode, KubeConfigLoader, KubeConfigMerger
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes import exec_credential as kubernetes_exec
+from zeroscale.plugins.kubernetes.exec_credential import fetch_credential
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts a pod's token, the cluster's certificate authority and the pod's namespace."""
 
 LOAD_TIMEOUT = 60.0
-"""Seconds that a kubeconfig's exec plugin may take: it may ask a cloud's servers, but nobody can type a password."""
+"""Seconds that a kubeconfig's exec plugin may take: it may ask a cloud's servers, but not a person."""
 
 DEFAULT_NAMESPACE = "default"
 
-NOBODY = "/"
-"""A user of a kubeconfig who has no credentials; not a name that anybody gives."""
+ANONYMOUS = "/"
+"""Name of a user without credentials that we add to a kubeconfig; not a name that users have."""
 
 
 class Credentials:
-    """One cluster, and who we are there.
+    """The credentials for one cluster.
 
-    :ivar namespace: the one that is meant where none is given: the context's, or the pod's own, or `default`.
-    :ivar where: which of them was chosen, for messages.
+    :ivar namespace: the default namespace: the context's, or the pod's own, or `default`.
+    :ivar source: where they come from, for messages.
     """
 
     def __init__(
         self, kubeconfig: str | None = None, context: str | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
-        """Decides which credentials count, in this order: `kubeconfig`; what `$KUBECONFIG` names; a pod's service
-        account; `~/.kube/config`. With a `context`, the service account is passed over.
+        """Choose the credentials.
+
+        The first that exists is used: `kubeconfig`; `$KUBECONFIG`; a pod's service account, unless a `context` is
+        given; `~/.kube/config`.
 
         :param kubeconfig: a path, or several joined by `:` as in `$KUBECONFIG`.
         :param context: a context of it; None: its current one.
         :param environment: the process's.
-        :raises PluginError: there are none, or they cannot be understood.
+        :raises PluginError: there are none, or they are not valid.
         """
         self._environment = environment
         self._context = context
@@ -59,27 +60,28 @@ class Credentials:
         if given:
             self._paths = given
         elif in_cluster and context is None:
-            self.where = f"the service account in {SERVICE_ACCOUNT}"
-            self.namespace = self._own_namespace()
+            self.source = f"the service account in {SERVICE_ACCOUNT}"
+            self.namespace = self._pod_namespace()
             return
         elif home.is_file():
             self._paths = str(home)
         else:
             raise PluginError(
-                "no cluster to talk to: give kubeconfig=PATH, or run zeroscale in a pod with a service account"
+                "no Kubernetes cluster is configured: give kubeconfig=PATH, or run zeroscale in a pod with a service "
+                "account"
             )
-        self.where = self._paths
-        self.namespace = self._namespace_of_context(named=bool(kubeconfig))
+        self.source = self._paths
+        self.namespace = self._context_namespace(by_argument=bool(kubeconfig))
 
     async def load(self) -> Configuration:
-        """Reads the secrets, and asks an exec plugin for them where the kubeconfig names one.
+        """Read the secrets; run the exec plugin if the kubeconfig has one.
 
-        :returns: what an `ApiClient` is made of.
-        :raises PluginError: they cannot be had now.
+        :returns: the configuration for an `ApiClient`.
+        :raises PluginError: they cannot be read now.
         """
         configuration = Configuration()
-        # Python 3.13 refuses, if left to itself, certificates without extensions that some clusters' do not have.
-        # Go does not, nor need we: who signed it, for whom and until when is verified all the same.
+        # By default Python 3.13 refuses certificates without extensions that those of some clusters lack, and Go
+        # accepts. Signature, host name and validity are verified all the same.
         configuration.disable_strict_ssl_verification = True
         try:
             async with asyncio.timeout(LOAD_TIMEOUT):
@@ -88,43 +90,44 @@ class Credentials:
                         token_filename=str(SERVICE_ACCOUNT / "token"),
                         cert_filename=str(SERVICE_ACCOUNT / "ca.crt"),
                         environ=self._environment,
-                        try_refresh_token=False,  # it is read anew when the API no longer takes it
+                        try_refresh_token=False,  # it is read again when the API no longer accepts it
                     ).load_and_set(configuration)
                 else:
-                    merged = _merged(self._paths)
+                    merged = _merge(self._paths)
                     if merged is None:
                         raise PluginError("it does not exist any more")
-                    _forget_lost_files()
+                    _forget_missing_files()
                     loader = _loader(merged, self._context)
-                    await _ask_exec_plugin(merged, loader.current_context)
+                    await _run_exec_plugin(merged, _user_of(loader))
                     await loader.load_and_set(configuration)
         except TimeoutError:
-            raise PluginError(f"{self.where}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
-        except Exception as error:  # whatever a file of the user's, or a program that it names, made of it
-            raise PluginError(f"{self.where} does not yield credentials: {_in_words(error)}") from error
+            raise PluginError(f"{self.source}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
+        except Exception as error:  # the file may hold anything, and the exec plugin do anything
+            raise PluginError(f"{self.source} does not yield credentials: {_describe(error)}") from error
         if not configuration.host.startswith(("http://", "https://")):
-            raise PluginError(f"{self.where}: server {configuration.host!r} is no URL: write https://HOST:PORT")
-        if "BearerToken" in configuration.api_key:  # a file may end with the end of a line, which is not the token's
+            raise PluginError(f"{self.source}: server {configuration.host!r} is not a URL: write https://HOST:PORT")
+        if "BearerToken" in configuration.api_key:  # the token's file may end with a newline
             configuration.api_key["BearerToken"] = " ".join(configuration.api_key["BearerToken"].split())
         return configuration
 
-    def _own_namespace(self) -> str:
+    def _pod_namespace(self) -> str:
         try:
             return (SERVICE_ACCOUNT / "namespace").read_text().strip() or DEFAULT_NAMESPACE
         except OSError:
             return DEFAULT_NAMESPACE
 
-    def _namespace_of_context(self, *, named: bool) -> str:
+    def _context_namespace(self, *, by_argument: bool) -> str:
         assert self._paths is not None
         paths = [Path(path).expanduser() for path in self._paths.split(":") if path]
         if not any(path.is_file() for path in paths):
-            source = "kubeconfig" if named else "$KUBECONFIG"
+            source = "kubeconfig" if by_argument else "$KUBECONFIG"
             raise PluginError(f"{source}={self._paths!r} does not exist: give the path of a kubeconfig file")
         try:
-            config = _merged(self._paths)
+            config = _merge(self._paths)
+            assert config is not None  # some of the files exist
             known = [each["name"] for each in config.value.get("contexts") or []]
         except Exception as error:  # it may hold anything
-            raise PluginError(f"{self._paths} is no kubeconfig that can be read: {_in_words(error)}") from error
+            raise PluginError(f"{self._paths} is not a valid kubeconfig: {_describe(error)}") from error
         chosen = self._context or config.value.get("current-context")
         listed = ", ".join(map(str, known)) or "none"
         if not chosen:
@@ -132,55 +135,58 @@ class Credentials:
         if chosen not in known:
             raise PluginError(f"context={chosen!r} is not in {self._paths}: there are {listed}")
         try:
-            context: Any = _loader(config, chosen).current_context
-            return str(context["context"].get("namespace") or DEFAULT_NAMESPACE)
+            return str(_loader(config, chosen).current_context["context"].get("namespace") or DEFAULT_NAMESPACE)
         except Exception as error:  # it may hold anything
-            raise PluginError(f"{self._paths}: context {chosen!r} is not whole: {_in_words(error)}") from error
+            raise PluginError(f"{self._paths}: context {chosen!r} is not complete: {_describe(error)}") from error
 
 
-def _merged(paths: str) -> Any:
-    """All files as one, as kubectl has it: of what is in several of them the first counts."""
+def _merge(paths: str) -> ConfigNode | None:
+    """Merge all files as kubectl does: of what is in several of them the first counts. None: no file exists."""
     merger = KubeConfigMerger(paths)
-    merged: Any = merger.config
+    merged: ConfigNode | None = merger.config
     chosen = [config["current-context"] for config in merger.config_files.values() if config.get("current-context")]
-    if chosen:  # the library takes the last
+    if merged is not None and chosen:  # the library takes the last
         merged.value["current-context"] = chosen[0]
     return merged
 
 
-def _forget_lost_files() -> None:
-    """The library writes certificates to files, once, and would never miss one that somebody who tidies `/tmp` took."""
+def _forget_missing_files() -> None:
+    """Have the library write certificates to temporary files again that were deleted: it writes each only once."""
     for content, path in list(kube_config._temp_files.items()):
         if not Path(path).is_file():
             del kube_config._temp_files[content]
 
 
-async def _ask_exec_plugin(merged: Any, context: Any) -> None:
-    """Puts what the user's exec plugin gives in the place of its section."""
+async def _run_exec_plugin(merged: ConfigNode, name: str) -> None:
+    """Replace a user's exec section by the credential that its program prints."""
     for each in merged.value["users"]:
-        if isinstance(each, dict):  # nobody
+        if isinstance(each, dict):  # the anonymous user
             continue
         user = each.value["user"]
-        if each.value["name"] == context["context"]["user"] and user.get("exec"):
-            user.update(await kubernetes_exec.ask(user.pop("exec"), _directory_of(each.path)))
+        if each.value["name"] == name and user.get("exec"):
+            user.update(await fetch_credential(user.pop("exec"), _directory_of(each.path)))
 
 
 def _directory_of(path: str) -> Path:
     return Path(path).absolute().parent
 
 
-def _loader(merged: Any, context: str | None) -> KubeConfigLoader:
-    # kubectl asks without credentials where there are none; for https the library wants an empty user for that.
+def _loader(merged: ConfigNode, context: str | None) -> KubeConfigLoader:
+    # kubectl sends no credentials where there are none; for https the library needs an empty user for that.
     users, contexts = ([each.value for each in merged.value[kind]] for kind in ("users", "contexts"))
     for user in users:
         user["user"] = user.get("user") or {}
-        if user["user"].get("tokenFile"):  # which goes before a token beside it, as kubectl has it
+        if user["user"].get("tokenFile"):  # it takes precedence over a token, as with kubectl
             user["user"].pop("token", None)
-    merged.value["users"].append({"name": NOBODY, "user": {}})
+    merged.value["users"].append({"name": ANONYMOUS, "user": {}})
     for each in contexts:
-        each["context"]["user"] = each["context"].get("user") or NOBODY
+        each["context"]["user"] = each["context"].get("user") or ANONYMOUS
     return KubeConfigLoader(config_dict=merged, active_context=context, config_base_path=None)
 
 
-def _in_words(error: Exception) -> str:
+def _user_of(loader: KubeConfigLoader) -> str:
+    return str(loader.current_context["context"]["user"])
+
+
+def _describe(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,6 +1,6 @@
-"""Keeping up with the servers that a cluster's annotations describe; `kubernetes_tables` says what they mean.
+"""Discover the servers that a cluster's annotations describe; `annotations` defines what they mean.
 
-It knows no configuration and no server: whoever is told judges the tables as if they stood in a file.
+Knows no configuration and no server: the receiver checks the tables as if they stood in a configuration file.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from zeroscale.plugins.kubernetes.annotations import MINECRAFT_PORT, tables_of
 from zeroscale.plugins.kubernetes.api import Api
 from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.support.change_feed import ChangeFeed
+from zeroscale.plugins.support.json_object import JsonObject, text_at
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ KINDS = {"statefulsets": "statefulset", "deployments": "deployment"}
 
 
 class Discovery:
-    """The servers described in one namespace, or all."""
+    """The servers described in one namespace, or in all."""
 
     def __init__(
         self,
@@ -33,27 +33,27 @@ class Discovery:
         context: str | None = None,
         listen: object = MINECRAFT_PORT,
     ) -> None:
-        """Asks nothing yet.
+        """Make no request yet.
 
-        :param changed: called with all tables by their servers' names, once they are known and whenever they change.
-        :param namespace: where to look; None: the context's, or the pod's own; `*`: everywhere.
+        :param changed: called with all tables by server name, once they are known and whenever they change.
+        :param namespace: None: the context's, or the pod's own; `*`: all.
         :param kubeconfig: as the plugin's.
         :param context: as the plugin's.
-        :param listen: where servers listen whose annotations do not say.
+        :param listen: where servers listen whose annotations do not specify it.
         :raises PluginError: there are no credentials.
         """
         credentials = Credentials(kubeconfig, context)
-        where = None if namespace == "*" else namespace or credentials.namespace
+        watched = None if namespace == "*" else namespace or credentials.namespace
         self._api = Api(credentials)
         self._feed = ChangeFeed(changed, logger.warning)
         self._listen = listen
         self._extra = {key: value for key, value in (("kubeconfig", kubeconfig), ("context", context)) if value}
-        self._qualified = where is None
-        self._found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-        self._watches = [self._watch(plural, where) for plural in KINDS]
+        self._qualified = watched is None
+        self._items: dict[str, dict[tuple[str, str], JsonObject]] = {}
+        self._watches = [self._watch(plural, watched) for plural in KINDS]
 
     async def run(self) -> None:
-        """Keeps up until it is cancelled; an API that is away is tried again, and changes nothing."""
+        """Discover until cancelled; while the API cannot be reached, nothing changes and it is tried again."""
         try:
             async with asyncio.TaskGroup() as group:
                 for watch in self._watches:
@@ -62,25 +62,25 @@ class Discovery:
             await self._api.close()
 
     def _watch(self, plural: str, namespace: str | None) -> Watch:
-        def listed(items: Sequence[dict[str, Any]]) -> None:
-            self._found[plural] = {_key(item): item for item in items}
-            self._look()
+        def on_list(items: Sequence[JsonObject]) -> None:
+            self._items[plural] = {_key(item): item for item in items}
+            self._update()
 
-        def changed(kind: str, found: dict[str, Any]) -> None:
+        def on_event(kind: str, item: JsonObject) -> None:
             if kind == "DELETED":
-                self._found[plural].pop(_key(found), None)
+                self._items[plural].pop(_key(item), None)
             else:
-                self._found[plural][_key(found)] = found
-            self._look()
+                self._items[plural][_key(item)] = item
+            self._update()
 
-        return Watch(self._api, plural, namespace, listed=listed, changed=changed)
+        return Watch(self._api, plural, namespace, on_list=on_list, on_event=on_event)
 
-    def _look(self) -> None:
-        if len(self._found) < len(KINDS):
+    def _update(self) -> None:
+        if len(self._items) < len(KINDS):
             return
-        objects = [(KINDS[plural], found) for plural, each in self._found.items() for found in each.values()]
-        self._feed.update(*tables_of(objects, self._listen, self._extra, qualified=self._qualified))
+        items = [(KINDS[plural], item) for plural, each in self._items.items() for item in each.values()]
+        self._feed.update(*tables_of(items, self._listen, self._extra, qualified=self._qualified))
 
 
-def _key(found: Mapping[str, Any]) -> tuple[str, str]:
-    return found["metadata"]["namespace"], found["metadata"]["name"]
+def _key(item: JsonObject) -> tuple[str, str]:
+    return text_at(item, "metadata", "namespace"), text_at(item, "metadata", "name")

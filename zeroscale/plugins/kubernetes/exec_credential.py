@@ -1,7 +1,8 @@
-"""An exec plugin of a kubeconfig: a program that is asked for a token, or a client certificate.
+"""Run an exec plugin of a kubeconfig: a program that prints a token or a client certificate.
 
-As Kubernetes's documentation has it ("Authenticating", client-go credential plugins). The client library would leave a
-program running that does not answer, have it read our own standard input, and look for its relative path where we run.
+By Kubernetes's documentation ("Authenticating", client-go credential plugins). The client library is not used for it:
+it leaves a program running that does not answer, lets it read our standard input, and looks for a relative path in our
+working directory.
 """
 
 from __future__ import annotations
@@ -10,42 +11,45 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.support.json_object import JsonObject, list_at, member, object_at, text_at
 from zeroscale.process.oneshot import run_program
 
-QUOTED = 200
-"""Characters of what it says in a message."""
+LONGEST_QUOTE = 200
+"""Characters of its error output that are quoted in a message."""
 
 
-async def ask(section: Mapping[str, Any], directory: Path) -> dict[str, str]:
-    """Runs the program to its end; cancelled, it ends it, and whatever it started.
+async def fetch_credential(section: JsonObject, directory: Path) -> dict[str, str]:
+    """Run the program to its end; when cancelled, kill it with everything that it started.
 
     :param section: a user's `exec`.
-    :param directory: the kubeconfig's: of this is a command with a `/` that is relative. One without is of the `PATH`.
-    :returns: the same as a user's own credentials: `token`, or `client-certificate-data` and `client-key-data`.
-    :raises PluginError: it cannot be run, or yields none.
+    :param directory: the kubeconfig's; a relative command with a `/` is relative to it, one without is found in PATH.
+    :returns: members of a kubeconfig's user: `token`, or `client-certificate-data` and `client-key-data`.
+    :raises PluginError: it cannot be run, or prints no credential.
     """
     command, version = str(section.get("command") or ""), section.get("apiVersion")
     if not command or not version:
         raise PluginError("its exec section needs a command and an apiVersion")
     if "/" in command:
         command = str(directory / command)
-    question = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {"KUBERNETES_EXEC_INFO": json.dumps(question)}
-    environment.update({str(each["name"]): str(each["value"]) for each in section.get("env") or []})
-    raw = await _output_of([command, *map(str, section.get("args") or [])], environment)
+    request = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    environment = {"KUBERNETES_EXEC_INFO": json.dumps(request)}
+    environment.update({str(member(each, "name")): str(member(each, "value")) for each in list_at(section, "env")})
+    raw = await _output_of([command, *map(str, list_at(section, "args"))], environment)
     try:
-        status = json.loads(raw)["status"]
-        if "token" in status:
-            return {"token": str(status["token"])}
-        return {
-            f"client-{part}-data": base64.b64encode(status[f"client{part.capitalize()}Data"].encode()).decode()
-            for part in ("certificate", "key")
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise PluginError(f"its exec plugin {command} gives neither a token nor a certificate with its key") from None
+        status = object_at(json.loads(raw), "status")
+    except ValueError:  # no JSON
+        status = {}
+    token, certificate, key = (text_at(status, name) for name in ("token", "clientCertificateData", "clientKeyData"))
+    if token:
+        return {"token": token}
+    if not certificate or not key:
+        raise PluginError(f"its exec plugin {command} gives neither a token nor a certificate with its key")
+    return {
+        f"client-{part}-data": base64.b64encode(pem.encode()).decode()
+        for part, pem in (("certificate", certificate), ("key", key))
+    }
 
 
 async def _output_of(argv: list[str], environment: Mapping[str, str]) -> bytes:
@@ -54,6 +58,6 @@ async def _output_of(argv: list[str], environment: Mapping[str, str]) -> bytes:
     except OSError as error:
         raise PluginError(f"its exec plugin {argv[0]} cannot be run: {error.strerror}") from error
     if done.code != 0:
-        complaint = " ".join(done.errors.decode(errors="replace").split())[:QUOTED]
-        raise PluginError(f"its exec plugin {argv[0]} ended with {done.code}" + (f": {complaint}" if complaint else ""))
+        errors = " ".join(done.errors.decode(errors="replace").split())[:LONGEST_QUOTE]
+        raise PluginError(f"its exec plugin {argv[0]} ended with {done.code}" + (f": {errors}" if errors else ""))
     return done.output

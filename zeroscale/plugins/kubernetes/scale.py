@@ -1,6 +1,6 @@
-"""One StatefulSet or Deployment, asked for and asked of: its scale, itself, its pods. Each is one question, whole.
+"""Requests about one StatefulSet or Deployment: its scale, the object itself, its pods.
 
-When to ask, and what to make of it, is `kubernetes`'s.
+When to make them, and what to do with the answers, is decided by `server`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUnavailable
 from zeroscale.plugins.kubernetes.watch import list_all, retry_delays
 from zeroscale.plugins.kubernetes.workload import Reference, Workload, is_alive, replicas_of, scaled
 
 logger = logging.getLogger(__name__)
 
-CONFLICTS = 10
-"""Changes of the object, by anybody, between our look and our wish: a controller makes a few a second at most."""
+MOST_CONFLICTS = 10
+"""Retries because others change the object between our read and our update: a controller makes a few changes a second
+at most."""
 
 TRIES = 6
-"""How often a start asks an API server that is away, with pauses that double: for six seconds; one restarts in them."""
+"""How often a start tries to reach an API server that is away, within six seconds: one that restarts is back then."""
 
-PATIENCE = 10.0
-"""Seconds after which a start has no tries left either, each of which may have taken long."""
+RETRY_TIME = 10.0
+"""Seconds after which a start tries no more, since each of the tries may take long."""
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Scaler:
     """One object of a cluster.
 
     :param api: the cluster's.
-    :param reference: which it is.
+    :param reference: which object.
     :param namespace: its namespace.
     """
 
@@ -41,28 +42,28 @@ class Scaler:
         self._api = api
         self._reference = reference
         scale = f"{reference.plural}/scale"
-        self._get = Call("get", scale, "apps", namespace, reference.name)
-        self._update = Call("update", scale, "apps", namespace, reference.name)
-        self._list = Call("list", reference.plural, "apps", namespace)
-        self._pods = Call("list", "pods", "", namespace)
+        self._get = ApiRequest("get", scale, "apps", namespace, reference.name)
+        self._update = ApiRequest("update", scale, "apps", namespace, reference.name)
+        self._list = ApiRequest("list", reference.plural, "apps", namespace)
+        self._pods = ApiRequest("list", "pods", "", namespace)
 
     async def scale_to(self, wanted: int, still_wanted: Callable[[], None] = lambda: None) -> int:
-        """Has it scaled to `wanted`, 0 or 1, where it is at the other one.
+        """Scale it to `wanted`, 0 or 1, if it has 1 or 0 replicas.
 
-        :param still_wanted: called right before that is asked; what it raises prevents it.
-        :returns: how many are wanted now; 0 where there is no such object and none is wanted.
-        :raises PluginError: there is no such object, or it was refused, or the API does not answer.
+        :param still_wanted: called right before the update; an exception that it raises prevents the update.
+        :returns: the number of replicas now; 0 if there is no such object and `wanted` is 0.
+        :raises PluginError: there is no such object, or the API refuses or does not answer.
         """
         conflict: ApiRefused | None = None
-        for _ in range(CONFLICTS):
+        for _ in range(MOST_CONFLICTS):
             try:
-                scale = await self._api.ask(self._get)
+                scale = await self._api.send(self._get)
                 replicas = replicas_of(scale)
                 if replicas == wanted or replicas > 1:
                     return replicas
                 still_wanted()
                 logger.debug("Scaling %s from %d to %d", self._reference, replicas, wanted)
-                return replicas_of(await self._api.ask(self._update, body=scaled(scale, wanted)))
+                return replicas_of(await self._api.send(self._update, body=scaled(scale, wanted)))
             except ApiRefused as error:
                 if error.status == 404 and wanted == 0:
                     return 0
@@ -71,15 +72,15 @@ class Scaler:
                 if error.status != 409:
                     raise
                 conflict = error
-        raise ApiUnavailable(f"{self._reference} is changed all the time by somebody else: {conflict}")
+        raise ApiUnavailable(f"{self._reference} is changed again and again by another client: {conflict}")
 
     async def read(self) -> Workload | None:
-        """It as it is now, where a watch may lag behind; None: there is none."""
+        """Read the object, which a watch may report later; None: there is no such object."""
         items, _ = await list_all(self._api, self._list, [("fieldSelector", f"metadata.name={self._reference.name}")])
-        return Workload.of(items[0]) if items else None
+        return Workload.parse(items[0]) if items else None
 
     async def has_living_pods(self, selector: str) -> bool:
-        """Whether any of its pods may still have a container that runs.
+        """Return whether any of its pods may still have a running container.
 
         :param selector: the labels of its pods.
         """
@@ -88,7 +89,7 @@ class Scaler:
 
     @property
     def missing(self) -> str:
-        """What is said where there is no such object."""
+        """The message where there is no such object."""
         plural = self._reference.plural
         return (
             f"there is no {self._reference} in namespace {self._list.namespace!r}: correct resource= or namespace=; "
@@ -96,34 +97,34 @@ class Scaler:
         )
 
 
-async def patiently(
-    ask: Callable[[], Awaitable[T]], tries: int | None = None, is_over: Callable[[], bool] = lambda: False
+async def retry_while_unavailable(
+    request: Callable[[], Awaitable[T]], tries: int | None = None, cancelled: Callable[[], bool] = lambda: False
 ) -> T:
-    """Asks again, with pauses that grow, for as long as the API is away; where that may be for ever, it is said.
+    """Repeat a request with growing delays while the API is unavailable; log it where the retries have no limit.
 
-    :param tries: after how many that is given up; None: never.
-    :param is_over: whether nobody waits for it any more.
-    :raises ApiUnavailable: it was given up.
+    :param tries: how many attempts; None: no limit.
+    :param cancelled: whether the result is no longer needed.
+    :raises ApiUnavailable: all attempts have failed, or it was cancelled.
     """
     began, tried = asyncio.get_running_loop().time(), 0
     for delay in retry_delays():
         try:
-            return await ask()
+            return await request()
         except ApiUnavailable as error:
             tried += 1
-            if is_over() or (tries is not None and is_enough(tried, tries, began)):
+            if cancelled() or (tries is not None and tries_exhausted(tried, tries, began)):
                 raise
             if tried == 1 and tries is None:
-                logger.warning("%s; asking again until it does", error)
+                logger.warning("%s; trying again until it answers", error)
             else:
                 logger.debug("%s; trying again in %.1f s", error, delay)
         await asyncio.sleep(delay)
     raise AssertionError("there is always one more delay")
 
 
-def is_enough(tried: int, tries: int, began: float) -> bool:
-    """Whether no tries are left.
+def tries_exhausted(tried: int, tries: int, began: float) -> bool:
+    """Return whether there may be no further try.
 
-    :param began: the loop's time at the first of them.
+    :param began: the loop's time at the first try.
     """
-    return tried >= tries or asyncio.get_running_loop().time() - began > PATIENCE
+    return tried >= tries or asyncio.get_running_loop().time() - began > RETRY_TIME

@@ -1,7 +1,7 @@
-"""Keeping up with what a cluster has of one kind: list, then watch, for as long as it takes.
+"""Keep up with a cluster's objects of one kind: list them, then watch, again and again.
 
-As Kubernetes's documentation has it ("API concepts", Efficient detection of changes): a watch goes on from the last
-resourceVersion seen; a server that ends it is ordinary; 410 means that version is forgotten, and all is listed again.
+By Kubernetes's documentation ("API concepts", Efficient detection of changes): a watch continues from the last
+resourceVersion seen; that a server ends it is normal; 410 means that the version is too old, and all is listed again.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
-from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiUnavailable, Call
+from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUnavailable
+from zeroscale.plugins.support.json_object import JsonObject, list_at, object_at, text_at
 
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.2
-"""Seconds before the first new try."""
+"""Seconds before the first retry."""
 
 LONGEST_DELAY = 15.0
-"""Seconds between tries, at most: the API server of a small cluster is back within a minute, and then we are too."""
+"""Seconds between retries, at most: the API server of a small cluster is back within a minute."""
 
 SHORTEST_WATCH = 1.0
-"""Seconds: a watch that the server ends sooner is not followed by the next at once, or both would spin."""
+"""Seconds: after a watch that the server ends sooner there is a delay, or both would spin."""
 
 GONE = 410
 PAGE = 500
-"""Objects of one page of a list, as kubectl asks for."""
+"""Objects in one page of a list, as with kubectl."""
 
 
 class Watch:
-    """One kind of object in one namespace, or all.
+    """The objects of one kind in one namespace, or in all.
 
-    :ivar fresh: whether a watch is open now, so that what has been told is how it is.
-    :ivar problem: why there is none, or None.
-    :ivar failures: how often it could not be had, ever.
+    :ivar fresh: whether a watch is open, so that what was reported is the present state.
+    :ivar problem: why no watch is open; None: no problem.
+    :ivar failures: how many attempts have failed, ever.
     """
 
     def __init__(
@@ -48,91 +48,92 @@ class Watch:
         namespace: str | None,
         *,
         name: str | None = None,
-        listed: Callable[[Sequence[dict[str, Any]]], None],
-        changed: Callable[[str, dict[str, Any]], None],
-        state_changed: Callable[[], None] = lambda: None,
+        on_list: Callable[[Sequence[JsonObject]], None],
+        on_event: Callable[[str, JsonObject], None],
+        on_state: Callable[[], None] = lambda: None,
     ) -> None:
-        """Asks nothing yet.
+        """Make no request yet.
 
         :param resource: `statefulsets` or `deployments`.
-        :param namespace: theirs; None: all.
-        :param name: of the only object that is looked at. (A Role's `resourceNames` allows just this selector.)
-        :param listed: called with all of them, each time they have been listed.
-        :param changed: called with each later event's type, `ADDED`, `MODIFIED` or `DELETED`, and its object.
-        :param state_changed: called when `fresh` or `problem` has changed.
+        :param namespace: None: all.
+        :param name: of the only object to watch. (A Role's `resourceNames` allows just this selector.)
+        :param on_list: called with all objects, each time they have been listed.
+        :param on_event: called with each later event's type, `ADDED`, `MODIFIED` or `DELETED`, and its object.
+        :param on_state: called when `fresh` or `problem` has changed.
         """
         self.fresh = False
         self.problem: PluginError | None = None
         self.failures = 0
         self._api = api
-        self._list = Call("list", resource, "apps", namespace)
-        self._watch = Call("watch", resource, "apps", namespace)
+        self._list_request = ApiRequest("list", resource, "apps", namespace)
+        self._watch_request = ApiRequest("watch", resource, "apps", namespace)
         self._selector = [] if name is None else [("fieldSelector", f"metadata.name={name}")]
-        self._listed = listed
-        self._changed = changed
-        self._state_changed = state_changed
+        self._on_list = on_list
+        self._on_event = on_event
+        self._on_state = on_state
         self._version: str | None = None
         self._is_open = False
         self._delays = retry_delays()
-        self._hurried = asyncio.Event()
+        self._retry_now = asyncio.Event()
 
-    def hurry(self) -> None:
-        """Somebody waits: tries at once, and then often again."""
+    def retry_now(self) -> None:
+        """Retry at once, and then begin again with the shortest delay."""
         self._is_open = False
         self._delays.reset()
-        self._hurried.set()
+        self._retry_now.set()
 
     async def run(self) -> None:
-        """Keeps up until it is cancelled."""
+        """Keep up until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             self._is_open = False
             try:
                 if self._version is None:
-                    items, self._version = await list_all(self._api, self._list, self._selector)
-                    self._listed(items)
+                    items, self._version = await list_all(self._api, self._list_request, self._selector)
+                    self._on_list(items)
                 query = [*self._selector, ("resourceVersion", self._version)]
-                await self._api.follow(self._watch, query, self._opened, self._take)
+                await self._api.watch(self._watch_request, query, self._opened, self._take_event)
             except ApiUnavailable as error:
-                if not self._is_open:  # its version may be what the server cannot serve, as after etcd was restored
+                if not self._is_open:  # the server may be unable to serve this version, as after a restore of etcd
                     self._version = None
-                self._lost(error)
+                self._failed(error)
             except ApiRefused as error:
-                # Of a watch that is refused, or ends with an error, nothing is known to go on from.
+                # After a watch that is refused, or ends with an error, the version is of no use.
                 self._version = None
-                self._lost(None if error.status == GONE else error)
+                self._failed(None if error.status == GONE else error)
             except PluginError as error:
-                self._lost(error)
+                self._failed(error)
             if loop.time() - began < SHORTEST_WATCH or self.problem is not None:
                 await self._pause()
 
     async def _pause(self) -> None:
-        self._hurried.clear()
+        self._retry_now.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(next(self._delays) * random.uniform(0.75, 1.25)):  # not all of us at once
-                await self._hurried.wait()
+            # Jitter: not all clients at once.
+            async with asyncio.timeout(next(self._delays) * random.uniform(0.75, 1.25)):
+                await self._retry_now.wait()
 
     def _opened(self) -> None:
         if self.problem is not None:
-            logger.info("The Kubernetes API answers again: %s", self._watch)
+            logger.info("The Kubernetes API answers again: %s", self._watch_request)
         self.problem = None
         self.fresh = self._is_open = True
-        self._state_changed()
+        self._on_state()
 
-    def _take(self, kind: str, found: dict[str, Any]) -> None:
-        self._version = found.get("metadata", {}).get("resourceVersion") or self._version
+    def _take_event(self, kind: str, item: JsonObject) -> None:
+        self._version = text_at(item, "metadata", "resourceVersion") or self._version
         self._delays.reset()
         if kind != "BOOKMARK":
-            self._changed(kind, found)
+            self._on_event(kind, item)
 
-    def _lost(self, problem: PluginError | None) -> None:
+    def _failed(self, problem: PluginError | None) -> None:
         if problem is not None and self.problem is None:
             logger.warning("%s; trying again", problem)
         self.failures += problem is not None
         self.fresh = False
         self.problem = problem
-        self._state_changed()
+        self._on_state()
 
 
 def retry_delays() -> Backoff:
@@ -140,18 +141,17 @@ def retry_delays() -> Backoff:
     return Backoff(FIRST_DELAY, LONGEST_DELAY)
 
 
-async def list_all(api: Api, call: Call, selector: Sequence[tuple[str, str]]) -> tuple[list[dict[str, Any]], str]:
-    """All that there are, page by page, and the resourceVersion at which that is so.
+async def list_all(api: Api, request: ApiRequest, selector: Sequence[tuple[str, str]]) -> tuple[list[JsonObject], str]:
+    """Return all objects, read page by page, and the resourceVersion of the list.
 
-    :raises PluginError: see `Api.ask`. 410 means that reading the pages has taken too long.
+    :raises PluginError: see `Api.send`. 410 means that reading the pages took too long.
     """
-    items: list[dict[str, Any]] = []
+    items: list[JsonObject] = []
     more = ""
     while True:
         query = [*selector, ("limit", str(PAGE)), *([("continue", more)] if more else [])]
-        answer = await api.ask(call, query)
-        items += answer.get("items") or []
-        metadata = answer.get("metadata") or {}
-        more = metadata.get("continue") or ""
+        answer = await api.send(request, query)
+        items += [object_at(item) for item in list_at(answer, "items")]
+        more = text_at(answer, "metadata", "continue")
         if not more:
-            return items, str(metadata.get("resourceVersion") or "")
+            return items, text_at(answer, "metadata", "resourceVersion")
