@@ -160,7 +160,7 @@ class FakeProbe:
         self.asked = 0
         self.slow = False
 
-    def connects(self) -> Deferred[bool]:
+    def accepts_connections(self) -> Deferred[bool]:
         return succeed(self.accepts)
 
     def ask(self) -> Deferred[ProbeResult]:

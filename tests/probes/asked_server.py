@@ -1,4 +1,4 @@
-"""A server on a port of its own, for those that ask servers: it does what the test wants with what it gets."""
+"""A listening server for probes, whose reaction to received bytes the test gives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPLY = packets.frame(0x00, packets.string(json.dumps(STATUS)))
 
 
 class Server(Protocol):
-    """Does what the test wants with what it gets."""
+    """One connection; received bytes go to the test's function."""
 
     def __init__(self, server: Listening) -> None:
         self._server = server
@@ -48,7 +48,7 @@ class Server(Protocol):
 
 
 class Listening:
-    """A server on a port of its own."""
+    """A listening server and its connections."""
 
     def __init__(self, received: Callable[[Server, bytes], None]) -> None:
         self.received = received

@@ -1,4 +1,4 @@
-"""A Minecraft server is asked as the server list asks, on real sockets."""
+"""Probes of a Minecraft server by its status, on real sockets."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import ITCPTransport
 
 from zeroscale.errors import BackendError
-from zeroscale.probes import minecraft as minecraft_probe
 from zeroscale.probes.base import NoReply
-from zeroscale.probes.minecraft import MinecraftProbe
+from zeroscale.probes.minecraft import NAMES_READ, MinecraftProbe
 from zeroscale.protocols.minecraft import packets
 from zeroscale.status import ProbeResult
 
@@ -22,10 +21,10 @@ PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 
 
 @ensureDeferred
-async def test_a_status_is_asked_as_the_server_list_asks() -> None:
+async def test_a_status_request_and_its_result() -> None:
     async with listening(send(REPLY)) as server:
-        asking = MinecraftProbe(reactor, "127.0.0.1", server.number, header=PROXY_LOCAL)
-        assert await asking.ask() == ProbeResult(STATUS, 2, ("Notch", "jeb_"))
+        probe = MinecraftProbe(reactor, "127.0.0.1", server.number, header=PROXY_LOCAL)
+        assert await probe.ask() == ProbeResult(STATUS, 2, ("Notch", "jeb_"))
         await server.all_lost()
     sent = server.connections[0].received
     assert sent.startswith(PROXY_LOCAL)
@@ -55,13 +54,13 @@ async def test_a_status_in_pieces() -> None:
         ({"max": 20, "online": -1}, (None, ())),
         ({"max": 20, "online": "many", "sample": "all"}, (None, ())),
         ({"max": 20, "online": 3, "sample": [1, {"name": 2}, {"name": "Notch"}]}, (3, ("Notch",))),
-        ({"max": 20, "online": 999, "sample": [{"name": "x"}] * 999}, (999, ("x",) * minecraft_probe.NAMES_READ)),
+        ({"max": 20, "online": 999, "sample": [{"name": "x"}] * 999}, (999, ("x",) * NAMES_READ)),
         ("many", (None, ())),
         (None, (None, ())),
     ],
 )
 @ensureDeferred
-async def test_strange_players(players: object, expected: tuple[int | None, tuple[str, ...]]) -> None:
+async def test_unusual_players(players: object, expected: tuple[int | None, tuple[str, ...]]) -> None:
     async with listening(send(packets.frame(0, packets.string(json.dumps({"players": players}))))) as server:
         answer = await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
         await server.all_lost()
@@ -72,11 +71,11 @@ async def test_strange_players(players: object, expected: tuple[int | None, tupl
 async def test_a_server_that_closes_without_an_answer() -> None:
     off = False
     async with listening(close) as server:
-        asking = MinecraftProbe(reactor, "127.0.0.1", server.number, status_disabled=lambda: off)
+        probe = MinecraftProbe(reactor, "127.0.0.1", server.number, status_disabled=lambda: off)
         with pytest.raises(NoReply, match="closed it without an answer"):
-            await asking.ask()
+            await probe.ask()
         off = True
-        assert await asking.ask() == ProbeResult(None, None, ())
+        assert await probe.ask() == ProbeResult(None, None, ())
         await server.all_lost()
 
 

@@ -1,1 +1,1 @@
-"""Whether a server is up: asked by its protocol, by TCP or by a command."""
+"""Probes: check by Minecraft's status, by TCP, by HTTP or by a command whether a server is up."""

@@ -1,129 +1,129 @@
-"""Asking a real server, whatever it speaks: where it is, whether it accepts, and how long a question may take.
+"""What all probes share: the server's address, connections to it, and the timeout of one check.
 
-What is asked is a subclass's. It knows neither why it asks nor what is done with the answer.
+Subclasses define what is asked. No module of this package decides what is done with the result.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NoReturn
-from typing import Protocol as Interface
+from typing import NoReturn, Protocol
 
+from twisted.internet import protocol
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import BackendError
 from zeroscale.status import ProbeResult
 
-QUESTION_TIMEOUT = 5.0
-"""Seconds; a server that has bound its port but cannot answer yet leaves a question hanging."""
+PROBE_TIMEOUT = 5.0
+"""Seconds for one check: a server that has bound its port may not answer yet."""
 
 CONNECT_TIMEOUT = 2.0
-"""Seconds; on one machine it is a matter of microseconds, but a firewall may swallow it."""
+"""Seconds for one connection, which a firewall may drop without an answer."""
 
 
 class NoReply(BackendError):
-    """It took the connection and closed it without a word: its status is off, or not made yet."""
+    """The server accepted the connection and closed it without a byte: its status is off, or not made yet."""
 
 
-class Probe(Interface):
-    """How one kind of server is asked. Both may be cancelled at any moment, and leave no connection."""
+class ServerProbe(Protocol):
+    """Checks one server. Both methods may be cancelled at any time, and then leave no connection."""
 
-    def connects(self) -> Deferred[bool]:
-        """Whether it accepts a connection, which is closed at once. Never fails."""
+    def accepts_connections(self) -> Deferred[bool]:
+        """Return whether the server accepts a connection, which is closed at once. Never fails."""
         ...
 
     def ask(self) -> Deferred[ProbeResult]:
-        """Asks once; fails with `BackendError`, or with `TimeoutError` where it does not answer in time."""
+        """Check the server once; fail with `BackendError`, or with `TimeoutError` if it does not answer in time."""
         ...
 
 
 class BaseProbe(ABC):
-    """What all probes of ours share. Implements `Probe`.
+    """The base class of probes. Implements `ServerProbe`.
 
-    :param reactor: connects, and has the clock.
-    :param host: an address or a name.
-    :param port: its port there.
-    :param timeout: seconds that a whole question may take.
-    :param header: sent before anything else; a PROXY header where the server insists on one.
+    :param reactor: makes connections and has the clock.
+    :param host: the server's address or name.
+    :param port: the server's port.
+    :param timeout: seconds for one whole check.
+    :param header: sent before anything else: a PROXY header, where the server requires one.
     """
 
-    _silent: str
-    """What a server does that does not answer in time, for the message."""
+    _timeout_message: str
+    """What a server that times out has done; `{within}` is the time."""
 
     def __init__(
-        self, reactor: object, host: str, port: int, *, timeout: float = QUESTION_TIMEOUT, header: bytes = b""
+        self, reactor: object, host: str, port: int, *, timeout: float = PROBE_TIMEOUT, header: bytes = b""
     ) -> None:
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._timeout = timeout
         self._header = header
-        self.move(host, port)
+        self.set_address(host, port)
 
-    def move(self, host: str, port: int) -> None:
-        """From now on the server is there."""
+    def set_address(self, host: str, port: int) -> None:
+        """Check the server at this address from now on."""
         self._host = host
         self._port = port
         self._endpoint = _endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
-    def connects(self) -> Deferred[bool]:
-        """Whether it accepts a connection."""
+    def accepts_connections(self) -> Deferred[bool]:
+        """See `ServerProbe.accepts_connections`."""
         return Deferred.fromCoroutine(self._accepts())
 
     def ask(self) -> Deferred[ProbeResult]:
-        """Asks once."""
-        asked = Deferred.fromCoroutine(self._ask())
-        asked.addTimeout(self._timeout, self._clock, self._timed_out)
-        return asked
+        """See `ServerProbe.ask`."""
+        result = Deferred.fromCoroutine(self._ask())
+        result.addTimeout(self._timeout, self._clock, self._timed_out)
+        return result
 
     @abstractmethod
     async def _ask(self) -> ProbeResult:
-        """One question, however long it takes.
+        """Check the server once, without a timeout.
 
-        :raises BackendError: the server does not accept a connection, or is not up by what it says.
+        :raises BackendError: the server does not accept a connection, or its answer shows that it is not up.
         """
 
     async def _accepts(self) -> bool:
         try:
-            await _connect(self._endpoint, lambda: _Knock(self._header))
+            await _connect(self._endpoint, lambda: _ConnectAndClose(self._header))
         except (ConnectError, OSError):  # OSError: a name that does not resolve
             return False
         return True
 
-    async def _connect(self, line: Line) -> None:
-        """Connects, to ask.
+    async def _connect(self, connection: ProbeConnection) -> None:
+        """Open a connection.
 
-        :raises BackendError: the server does not accept.
+        :raises BackendError: the server does not accept it.
         """
         try:
-            await _connect(self._endpoint, lambda: line)
+            await _connect(self._endpoint, lambda: connection)
         except (ConnectError, OSError) as error:
-            raise BackendError(f"{self._where} does not accept connections: {error}") from error
+            raise BackendError(f"{self._address} does not accept connections: {error}") from error
 
     @property
-    def _where(self) -> str:
+    def _address(self) -> str:
         return f"{self._host}:{self._port}"
 
     def _timed_out(self, _: object, timeout: float) -> NoReturn:
-        raise TimeoutError(f"{self._where} {self._silent.format(within=f'within {timeout:g} s')}")
+        raise TimeoutError(f"{self._address} {self._timeout_message.format(within=f'within {timeout:g} s')}")
 
 
-class Line(Protocol):
-    """One connection of ours to a server.
+class ProbeConnection(protocol.Protocol):
+    """One connection of a probe.
 
-    :param opening: what is said first.
+    :param request: the first bytes to send.
     """
 
-    def __init__(self, opening: bytes) -> None:
-        self._opening = opening
+    def __init__(self, request: bytes) -> None:
+        self._request = request
 
     def connectionMade(self) -> None:
-        self._tcp.write(self._opening)
+        """Send the request."""
+        self._tcp.write(self._request)
 
     @property
     def _tcp(self) -> ITCPTransport:
@@ -131,31 +131,27 @@ class Line(Protocol):
         return ITCPTransport(self.transport)
 
 
-class _Knock(Line):
-    """A connection that is closed as soon as there is one.
-
-    The header goes first all the same: a server that insists on a PROXY header complains of who sends none.
-    """
+class _ConnectAndClose(ProbeConnection):
+    """A connection that is closed at once, after the header: a server that requires one would log its absence."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self._tcp.loseConnection()
 
 
-async def _connect(endpoint: IStreamClientEndpoint, make: Callable[[], Line]) -> None:
-    """One connection. Cancelled it fails with `CancelledError`, and leaves nothing behind.
+async def _connect(endpoint: IStreamClientEndpoint, make: Callable[[], ProbeConnection]) -> None:
+    """Open a connection; when cancelled, fail with `CancelledError` and leave none.
 
-    :raises ConnectError: it is not taken.
-    :raises OSError: it cannot be made.
+    :raises ConnectError: it is not accepted.
+    :raises OSError: the name does not resolve, or the system refuses.
     """
     try:
-        await endpoint.connect(Factory.forProtocol(make))
-    except ConnectingCancelledError:  # no CancelledError, though nothing else has happened
+        await endpoint.connect(protocol.Factory.forProtocol(make))
+    except ConnectingCancelledError:  # not a CancelledError, although only a cancellation causes it
         raise CancelledError from None
 
 
 def _endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
-    """Where a server listens."""
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout)
     if isIPv6Address(host):

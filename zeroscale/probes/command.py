@@ -1,4 +1,4 @@
-"""Run the operator's command that tells by its exit code whether a server is ready. Plain asyncio."""
+"""Run the operator's command whose exit code tells whether a server is ready. Plain asyncio."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zeroscale.errors import BackendError
 from zeroscale.process.oneshot import run_program
 
 
-async def run(argv: Sequence[str], directory: Path) -> int:
-    """Run it to its end; when cancelled, kill it with everything that it started.
+async def run_ready_command(argv: Sequence[str], directory: Path) -> int:
+    """Run the command to its end; when cancelled, kill it with everything that it started.
 
-    :param directory: where it runs.
+    :param directory: its working directory.
     :returns: its exit code; negative: minus the number of the signal that ended it.
     :raises BackendError: it cannot be run.
     """

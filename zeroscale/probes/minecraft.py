@@ -1,4 +1,4 @@
-"""Asking a Minecraft server as the server list asks: does it answer, and who is on?"""
+"""Probe a Minecraft server by its status, as the server list does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import QUESTION_TIMEOUT, BaseProbe, Line, NoReply
+from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, NoReply, ProbeConnection
 from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
 from zeroscale.status import ProbeResult
 
@@ -18,19 +18,19 @@ UNDECIDED_PROTOCOL = -1
 ViaVersion, Velocity and BungeeCord echo a number they know, and we would take our own number for the server's."""
 
 NAMES_READ = 100
-"""Of a status's sample; vanilla sends 12 at most."""
+"""Entries of a status's player sample; vanilla sends at most 12."""
 
 
 class MinecraftProbe(BaseProbe):
-    """A Minecraft server since 1.7, asked as the server list asks. Its host is named in the handshake, too.
+    """Checks a Minecraft server since 1.7 by its status; the server's host is named in the handshake, too.
 
-    :param status_disabled: whether the server is told not to answer the server list. Then that it takes the question
-        and closes is all it can say.
+    :param status_disabled: returns whether the server has its status off; then it is up if it accepts the request and
+        closes the connection.
 
-    The other parameters are `BaseProbe`'s.
+    The other parameters are those of `BaseProbe`.
     """
 
-    _silent = "took the question and did not answer {within}"
+    _timeout_message = "accepted the status request and did not answer {within}"
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class MinecraftProbe(BaseProbe):
         host: str,
         port: int,
         *,
-        timeout: float = QUESTION_TIMEOUT,
+        timeout: float = PROBE_TIMEOUT,
         header: bytes = b"",
         status_disabled: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -46,58 +46,59 @@ class MinecraftProbe(BaseProbe):
         self._status_disabled = status_disabled
 
     async def _ask(self) -> ProbeResult:
-        question = _Question(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
-        await self._connect(question)
+        connection = _StatusConnection(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
+        await self._connect(connection)
         try:
-            return await question.answer
+            return await connection.result
         except NoReply:
             if not self._status_disabled():
                 raise
             return ProbeResult()
 
 
-class _Question(Line):
-    """One connection, one question.
+class _StatusConnection(ProbeConnection):
+    """One status request on one connection.
 
-    :param client: speaks for us.
-    :param header: sent before.
+    :param client: encodes the request and parses the reply.
+    :param header: sent before the request.
+    :ivar result: fires with the result, or fails with `BackendError`; cancelled, it closes the connection.
     """
 
     def __init__(self, client: StatusClient, header: bytes) -> None:
         super().__init__(header + client.request())
-        self.answer: Deferred[ProbeResult] = Deferred(self._cancelled)
+        self.result: Deferred[ProbeResult] = Deferred(self._cancelled)
         self._client = client
-        self._answered = False
+        self._done = False
 
     def dataReceived(self, data: bytes) -> None:
-        if self._answered:
+        if self._done:
             return
         try:
             events = self._client.receive(data)
         except ProtocolError as error:
             self._tcp.abortConnection()
-            self._end(Failure(BackendError(f"the server does not answer as Minecraft does: {error}")))
+            self._finish(Failure(BackendError(f"the server does not answer as Minecraft does: {error}")))
             return
         for event in events:
             if isinstance(event, StatusReceived):
                 self._tcp.loseConnection()
-                self._end(_answer(event.status))
+                self._finish(_probe_result(event.status))
                 return
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._end(Failure(NoReply("the server took the connection and closed it without an answer")))
+        self._finish(Failure(NoReply("the server accepted the connection and closed it without an answer")))
 
     def _cancelled(self, _: Deferred[ProbeResult]) -> None:
-        self._answered = True
+        self._done = True
         self._tcp.abortConnection()
 
-    def _end(self, result: ProbeResult | Failure) -> None:
-        if not self._answered:
-            self._answered = True
-            self.answer.callback(result)
+    def _finish(self, result: ProbeResult | Failure) -> None:
+        if not self._done:
+            self._done = True
+            self.result.callback(result)
 
 
-def _answer(status: Mapping[str, object]) -> ProbeResult:
+def _probe_result(status: Mapping[str, object]) -> ProbeResult:
     players = status.get("players")
     if not isinstance(players, Mapping):
         return ProbeResult(status)

@@ -1,7 +1,6 @@
-"""Waiting, quietly, until a starting server is ready: by its first answer, or by a line that it writes.
+"""Wait until a starting server is ready: until its first status reply, or until its ready line.
 
-It is not disturbed meanwhile: plain connects until it accepts, then a question now and then. How it is asked is the
-probe's.
+The server is disturbed as little as possible: plain connections until it accepts one, then a check every few seconds.
 """
 
 from __future__ import annotations
@@ -13,95 +12,95 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from zeroscale.errors import BackendError
-from zeroscale.probes.base import NoReply, Probe
+from zeroscale.probes.base import NoReply, ServerProbe
 from zeroscale.status import ProbeResult
 
 logger = logging.getLogger(__name__)
 
-CONNECT_EVERY = 0.2
-"""Seconds between two plain connects to a server that does not accept yet."""
+CONNECT_INTERVAL = 0.2
+"""Seconds between two plain connections to a server that does not accept yet."""
 
-QUESTION_EVERY = 5.0
-"""Seconds between two questions to a starting server: Forge logs a line for each (lazymc#103)."""
+PROBE_INTERVAL = 5.0
+"""Seconds between two checks of a starting server: Forge logs a line for each (lazymc issue 103)."""
 
-GRACE = 0.02
-"""Seconds that a question asked before the ready line has to be answered after it: an answer takes 1 ms."""
+ANSWER_GRACE = 0.02
+"""Seconds after the ready line in which an earlier check may still be answered: an answer takes 1 ms."""
 
 RETRIES_AFTER_LINE = (0.01, 0.04, 0.1, 0.25, 0.6, 1.0)
-"""Seconds between questions after the ready line that were closed without a reply. Vanilla closes them so where the
-status is off, but also from its line until its first status has been made (its handshake handler asks for both):
-milliseconds, perhaps a slow tick. Two seconds later it is off."""
+"""Seconds between checks after the ready line that were closed without a reply. Vanilla closes them where the status is
+off, but also until its first status is made (docs/protocol.md, "Status"), which takes some milliseconds.
+Two seconds later the status is taken as off."""
 
-LINELESS_GRACE = 30.0
-"""Seconds from accepting until a server with its status off, whose ready line nobody can see, counts as ready."""
+NO_LINE_GRACE = 30.0
+"""Seconds from accepting until a server without a visible ready line, and with its status off, is taken as ready."""
 
 
 class Readiness:
-    """Waits until a starting server answers for the first time. For one start; make a new one for the next.
+    """Waits for a starting server's first answer. Serves one start.
 
-    :param clock: tells when to ask again.
-    :param probe: asks.
-    :param status_disabled: whether the server is told not to answer the server list; asked late, for a server's first
-        start writes its configuration.
-    :param question_every: seconds between two questions.
+    :param clock: schedules the checks.
+    :param probe: checks the server.
+    :param status_disabled: returns whether the server has its status off; called after the server accepts, since the
+        first start writes server.properties.
+    :param probe_interval: seconds between two checks.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        probe: Probe,
+        probe: ServerProbe,
         *,
         status_disabled: Callable[[], bool] = lambda: False,
-        question_every: float = QUESTION_EVERY,
+        probe_interval: float = PROBE_INTERVAL,
     ) -> None:
         self._clock = clock
         self._probe = probe
         self._status_disabled = status_disabled
-        self._question_every = question_every
+        self._probe_interval = probe_interval
         self._ready_line = False
         self._pause: Deferred[None] | None = None
-        self._question: Deferred[ProbeResult] | None = None
+        self._check: Deferred[ProbeResult] | None = None
         self._grace: IDelayedCall | None = None
         self._abandoned = False
         self._problem: str | None = None
 
     @property
     def problem(self) -> str | None:
-        """Why it was not ready when it was last asked, for the message of whoever loses patience."""
+        """Why the server was not ready at the last check, for the message of a start timeout."""
         return self._problem
 
     def run(self) -> Deferred[ProbeResult]:
-        """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
+        """Wait without a limit. May be cancelled at any time, and then leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
     def ready_line_seen(self) -> None:
-        """The server has written its ready line: the next question comes at once."""
+        """Check the server at once: it has written its ready line."""
         if self._ready_line:
             return
         self._ready_line = True
         if self._pause is not None:
             self._wake()
-        elif self._question is not None:
-            self._grace = self._clock.callLater(GRACE, self._abandon)
+        elif self._check is not None:
+            self._grace = self._clock.callLater(ANSWER_GRACE, self._abandon)
 
     def ready_line_missed(self) -> None:
-        """Its ready line may have been written before we looked: no matter, it is asked."""
+        """Do nothing: a ready line that was written before the wait is not needed here."""
 
     async def _run(self) -> ProbeResult:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
-            while not await self._probe.connects():
+            while not await self._probe.accepts_connections():
                 self._problem = "it does not accept connections"
-                await self._sleep(CONNECT_EVERY)
+                await self._sleep(CONNECT_INTERVAL)
             if self._status_disabled():
-                return await self._line()
+                return await self._wait_for_line()
             asked_at = self._clock.seconds()
             asked_early = not self._ready_line
             try:
                 answer = await self._ask()
             except (BackendError, TimeoutError) as error:
                 self._problem = str(error)
-                delay: float | None = max(asked_at + self._question_every - self._clock.seconds(), CONNECT_EVERY)
+                delay: float | None = max(asked_at + self._probe_interval - self._clock.seconds(), CONNECT_INTERVAL)
                 if self._ready_line and isinstance(error, NoReply):
                     delay = 0.0 if asked_early else next(retries, None)
             else:
@@ -109,42 +108,41 @@ class Readiness:
                     return answer
                 delay = 0.0
             if delay is None:
-                logger.warning("It has written its ready line and does not answer the server list: taken for ready")
+                logger.warning("It wrote its ready line but does not answer the server list: taken as ready")
                 return ProbeResult()
             if delay > 0:
                 await self._sleep(delay)
 
-    async def _line(self) -> ProbeResult:
-        """The status is off: its ready line is all that will tell."""
-        logger.info("Its status is off (enable-status=false): it is ready when it says so")
+    async def _wait_for_line(self) -> ProbeResult:
+        logger.info("Its status is off (enable-status=false): waiting for its ready line")
         if not self._ready_line:
-            await self._sleep(LINELESS_GRACE)
+            await self._sleep(NO_LINE_GRACE)
         if not self._ready_line:
-            logger.warning("It accepts connections for %.0f s without a ready line: taken for ready", LINELESS_GRACE)
+            _log_missing_line()
         return ProbeResult()
 
     async def _ask(self) -> ProbeResult | None:
-        """One question; None: it was asked before the ready line, and hangs."""
-        self._question = self._probe.ask()
+        """Check once; return None for a check that began before the ready line and is not answered."""
+        self._check = self._probe.ask()
         try:
-            return await self._question
+            return await self._check
         except CancelledError:
             if not self._abandoned:
                 raise
             return None
         finally:
-            self._question = None
+            self._check = None
             self._abandoned = False
             if self._grace is not None and self._grace.active():
                 self._grace.cancel()
 
     def _abandon(self) -> None:
-        if self._question is not None:
+        if self._check is not None:
             self._abandoned = True
-            self._question.cancel()
+            self._check.cancel()
 
     async def _sleep(self, seconds: float) -> None:
-        """Until the time is over, or the ready line comes."""
+        """Wait for the time, or for the ready line."""
         self._pause = Deferred()
         call = self._clock.callLater(seconds, self._wake)
         try:
@@ -161,65 +159,69 @@ class Readiness:
 
 
 class LineReadiness:
-    """Waits for a starting server's ready line, and then until it accepts. For one start. See `parts.Readiness`.
+    """Waits for a starting server's ready line, and then until it accepts a connection. Serves one start.
 
-    :param clock: tells when to try again.
-    :param probe: connects.
+    :param clock: schedules the connections.
+    :param probe: connects to the server.
     """
 
-    def __init__(self, clock: IReactorTime, probe: Probe) -> None:
+    def __init__(self, clock: IReactorTime, probe: ServerProbe) -> None:
         self._clock = clock
         self._probe = probe
         self._line: Deferred[None] = Deferred()
-        self._lineless = False
+        self._line_missed = False
 
     @property
     def problem(self) -> str | None:
-        """Why it was not ready yet."""
+        """Why the server is not ready."""
         return "it does not accept connections" if self._line.called else "it has not written its ready line"
 
     def run(self) -> Deferred[ProbeResult]:
-        """Waits for as long as it takes. May be cancelled at any moment, and leaves nothing behind."""
+        """Wait without a limit. May be cancelled at any time, and then leaves nothing behind."""
         return Deferred.fromCoroutine(self._run())
 
     def ready_line_seen(self) -> None:
-        """The line is there."""
+        """Go on: the server has written its ready line."""
         if not self._line.called:
             self._line.callback(None)
 
     def ready_line_missed(self) -> None:
-        """It ran before we looked: its line may have been written then, and accepting for a while is as good."""
-        self._lineless = True
+        """Also take a server as ready that accepts connections for `NO_LINE_GRACE`: it may have written its line."""
+        self._line_missed = True
 
     async def _run(self) -> ProbeResult:
-        if self._lineless:
+        if self._line_missed:
             await self._accepts()
-            await self._wait_for_line(LINELESS_GRACE)
+            await self._wait_for_line(NO_LINE_GRACE)
         else:
             await self._wait_for_line(None)
         await self._accepts()
         return ProbeResult()
 
     async def _accepts(self) -> None:
-        while not await self._probe.connects():
-            await _pause(self._clock, CONNECT_EVERY)
+        while not await self._probe.accepts_connections():
+            await _pause(self._clock, CONNECT_INTERVAL)
 
-    async def _wait_for_line(self, at_most: float | None) -> None:
+    async def _wait_for_line(self, limit: float | None) -> None:
         waiting: Deferred[None] = Deferred()
 
-        def over(_: object) -> None:
+        def end(_: object) -> None:
             if not waiting.called:
                 waiting.callback(None)
 
-        self._line.addCallback(over)
-        call = None if at_most is None else self._clock.callLater(at_most, over, None)
+        self._line.addCallback(end)
+        call = None if limit is None else self._clock.callLater(limit, end, None)
         try:
             await waiting
         finally:
             if call is not None and call.active():
                 call.cancel()
         if not self._line.called:
-            logger.warning("It accepts connections for %.0f s without a ready line: taken for ready", LINELESS_GRACE)
+            _log_missing_line()
+
+
+def _log_missing_line() -> None:
+    logger.warning("It has accepted connections for %.0f s without a ready line: taken as ready", NO_LINE_GRACE)
 
 
 async def _pause(clock: IReactorTime, seconds: float) -> None:

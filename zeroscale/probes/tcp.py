@@ -1,54 +1,51 @@
-"""Asking any TCP server whether it is up: by what it says, by HTTP, or by a command.
-
-How it is to be asked is handed in. It knows neither why it asks nor what is done with the answer.
-"""
+"""Probe any TCP server: by a connection, by its first bytes, by HTTP, or by a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol as Interface
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import QUESTION_TIMEOUT, BaseProbe, Line
+from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ProbeConnection
 from zeroscale.status import ProbeResult
 
-QUESTION_EVERY = 1.0
-"""Seconds between two questions to a starting server: a request or a process each, which a small machine feels."""
+PROBE_INTERVAL = 1.0
+"""Seconds between two checks of a starting server: each costs a request or a process."""
 
 SHOWN = 60
-"""Bytes of an answer that was not the expected one, in the log."""
+"""Bytes of an unexpected answer that the log shows."""
 
 
-class ResponseCheck(Interface):
-    """Judges one answer. Sans-I/O."""
+class ResponseCheck(Protocol):
+    """A request to a server, and the rule that its answer must follow. Sans-I/O."""
 
     @property
-    def question(self) -> bytes:
-        """What the server is sent."""
+    def request(self) -> bytes:
+        """The bytes to send first."""
         ...
 
-    def judge(self, data: bytes) -> bool:
-        """Whether it is up, by all that it has said so far; False: not yet known.
+    def passes(self, data: bytes) -> bool:
+        """Return whether the server is up, by all bytes of its answer so far; False: more are needed.
 
-        :raises ProtocolError: it is not, and what it said instead.
+        :raises ProtocolError: the answer is not the expected one; the message quotes it.
         """
         ...
 
 
 class TcpProbe(BaseProbe):
-    """Any TCP server.
+    """Checks any TCP server.
 
-    :param examiner: judges what it says; None: that it takes a connection is enough.
-    :param command: asks in its place; fires with the exit code, or fails with `BackendError`.
+    :param check: the expected answer; None: accepting a connection is enough.
+    :param command: runs a command instead; fires with its exit code, or fails with `BackendError`.
 
-    The other parameters are `BaseProbe`'s.
+    The other parameters are those of `BaseProbe`.
     """
 
-    _silent = "did not say {within} what it says when it is ready"
+    _timeout_message = "did not give {within} the answer that shows it is ready"
 
     def __init__(
         self,
@@ -56,102 +53,104 @@ class TcpProbe(BaseProbe):
         host: str,
         port: int,
         *,
-        examiner: ResponseCheck | None = None,
+        check: ResponseCheck | None = None,
         command: Callable[[], Deferred[int]] | None = None,
-        timeout: float = QUESTION_TIMEOUT,
+        timeout: float = PROBE_TIMEOUT,
         header: bytes = b"",
     ) -> None:
         super().__init__(reactor, host, port, timeout=timeout, header=header)
-        self._examiner = examiner
+        self._check = check
         self._command = command
 
     async def _ask(self) -> ProbeResult:
         if self._command is not None:
             code = await self._command()
             if code != 0:
-                raise BackendError(f"the command that asks it ended with exit code {code}")
-        elif self._examiner is None:
+                raise BackendError(f"the ready command ended with exit code {code}")
+        elif self._check is None:
             if not await self._accepts():
-                raise BackendError(f"{self._where} does not accept connections")
+                raise BackendError(f"{self._address} does not accept connections")
         else:
-            question = _Question(self._examiner, self._header)
-            await self._connect(question)
-            await question.answered
+            connection = _CheckConnection(self._check, self._header)
+            await self._connect(connection)
+            await connection.passed
         return ProbeResult()
 
 
-class ExpectedBytes:
-    """A server that says something upon a connection. Implements `ResponseCheck`.
+class BytesCheck:
+    """Expects the first bytes of a server. Implements `ResponseCheck`.
 
-    :param expected: its first bytes.
-    :param question: what it is sent first.
+    :param expected: the server's first bytes.
+    :param request: sent first.
     """
 
-    def __init__(self, expected: bytes, question: bytes = b"") -> None:
-        self.question = question
+    def __init__(self, expected: bytes, request: bytes = b"") -> None:
+        self.request = request
         self._expected = expected
 
-    def judge(self, data: bytes) -> bool:
-        """Whether it said that."""
+    def passes(self, data: bytes) -> bool:
+        """Return whether the answer begins with the expected bytes."""
         if not data.startswith(self._expected[: len(data)]):
-            raise ProtocolError(f"it said {data[:SHOWN]!r}")
+            raise ProtocolError(f"the server sent {data[:SHOWN]!r}")
         return len(data) >= len(self._expected)
 
 
-class HttpStatus:
-    """A server that answers a GET. Implements `ResponseCheck`.
+class HttpStatusCheck:
+    """Expects one of several HTTP statuses. Implements `ResponseCheck`.
 
-    :param question: the request.
-    :param read: reads the status from the beginning of the answer; None: it is not there yet.
-    :param statuses: with one of which it is up.
+    :param request: the GET request.
+    :param read: returns the status code of an answer's beginning, or None while it is incomplete.
+    :param statuses: the status codes of a server that is up.
     """
 
-    def __init__(self, question: bytes, read: Callable[[bytes], int | None], statuses: range) -> None:
-        self.question = question
+    def __init__(self, request: bytes, read: Callable[[bytes], int | None], statuses: range) -> None:
+        self.request = request
         self._read = read
         self._statuses = statuses
 
-    def judge(self, data: bytes) -> bool:
-        """Whether it answered with one of those."""
+    def passes(self, data: bytes) -> bool:
+        """Return whether the status code is one of the expected ones."""
         status = self._read(data)
         if status is not None and status not in self._statuses:
-            raise ProtocolError(f"it answered with status {status}")
+            raise ProtocolError(f"the server answered with status {status}")
         return status is not None
 
 
-class _Question(Line):
-    """One connection, one question.
+class _CheckConnection(ProbeConnection):
+    """One check on one connection.
 
-    :param header: sent before.
-    :ivar answered: fires when the examiner is content.
+    :param header: sent before the check's request.
+    :ivar passed: fires when the check has passed, or fails with `BackendError`.
     """
 
-    def __init__(self, examiner: ResponseCheck, header: bytes) -> None:
-        super().__init__(header + examiner.question)
-        self.answered: Deferred[None] = Deferred(lambda _: self._hang_up())
-        self._examiner = examiner
+    def __init__(self, check: ResponseCheck, header: bytes) -> None:
+        super().__init__(header + check.request)
+        self.passed: Deferred[None] = Deferred(lambda _: self._close())
+        self._check = check
         self._data = b""
-        self._over = False
+        self._done = False
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over:
+        if self._done:
             return
         self._data += data
         try:
-            content = self._examiner.judge(self._data)
+            passed = self._check.passes(self._data)
         except ProtocolError as error:
-            self._hang_up()
-            self.answered.errback(Failure(BackendError(str(error))))
+            self._close()
+            self.passed.errback(Failure(BackendError(str(error))))
             return
-        if content:
-            self._hang_up()
-            self.answered.callback(None)
+        if passed:
+            self._close()
+            self.passed.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._over:
-            self._over = True
-            self.answered.errback(Failure(BackendError("it closed the connection before it had said what is expected")))
+        if not self._done:
+            self._done = True
+            self.passed.errback(
+                Failure(BackendError("the server closed the connection before its answer was complete"))
+            )
 
-    def _hang_up(self) -> None:
-        self._over = True
+    def _close(self) -> None:
+        self._done = True
         self._tcp.abortConnection()

@@ -345,7 +345,7 @@ class Hosted:
 
     def _moved(self, address: tuple[str, int], probe: MinecraftProbe | TcpProbe) -> None:
         """It is reached there now; also by those who have waited since before."""
-        probe.move(*address)
+        probe.set_address(*address)
         self.place.host, self.place.port = address
 
     def _probe(self, config: ServerConfig, files: ServerFiles | None) -> MinecraftProbe | TcpProbe:

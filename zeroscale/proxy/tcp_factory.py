@@ -14,10 +14,10 @@ from zeroscale.config.model import ServerConfig
 from zeroscale.frontend import http_page as web
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
-from zeroscale.probes import command as ready_command
-from zeroscale.probes.base import Probe
+from zeroscale.probes.base import ServerProbe
+from zeroscale.probes.command import run_ready_command
 from zeroscale.probes.readiness import LineReadiness, Readiness
-from zeroscale.probes.tcp import QUESTION_EVERY, ExpectedBytes, HttpStatus, ResponseCheck, TcpProbe
+from zeroscale.probes.tcp import PROBE_INTERVAL, BytesCheck, HttpStatusCheck, ResponseCheck, TcpProbe
 from zeroscale.protocols import http, sniffing
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
@@ -61,24 +61,24 @@ def texts(config: ServerConfig) -> Messages:
 
 def probe(config: ServerConfig, reactor: Any) -> TcpProbe:
     """How it is asked."""
-    examiner: ResponseCheck | None = None
+    check: ResponseCheck | None = None
     command = None
     match triggers.parse_ready(config.ready):
         case triggers.ExpectBytes(expected, request):
-            examiner = ExpectedBytes(expected, request)
+            check = BytesCheck(expected, request)
         case triggers.HttpCheck(path, statuses):
             asked = http.get_request(config.server_host, config.server_port, path)
-            examiner = HttpStatus(asked, http.parse_status, statuses)
+            check = HttpStatusCheck(asked, http.parse_status, statuses)
         case triggers.ExecCheck(words):
 
             def command() -> Any:
-                return from_coroutine(ready_command.run(words, config.directory))
+                return from_coroutine(run_ready_command(words, config.directory))
 
     return TcpProbe(
         reactor,
         config.server_host,
         config.server_port,
-        examiner=examiner,
+        check=check,
         command=command,
         header=probe_header(config),
     )
@@ -90,11 +90,11 @@ def probe_header(config: ServerConfig) -> bytes:
     return b"" if sends is None else local_header(sends)
 
 
-def readiness(config: ServerConfig, reactor: Any, asking: Probe) -> Readiness | LineReadiness:
+def readiness(config: ServerConfig, reactor: Any, asking: ServerProbe) -> Readiness | LineReadiness:
     """A new wait until it is ready."""
     if ready_line(config) is not None:
         return LineReadiness(reactor, asking)
-    return Readiness(reactor, asking, question_every=QUESTION_EVERY)
+    return Readiness(reactor, asking, probe_interval=PROBE_INTERVAL)
 
 
 def ready_line(config: ServerConfig) -> re.Pattern[str] | None:
