@@ -125,7 +125,7 @@ def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
 
 def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness()
-    harness.probe.connects = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
+    harness.probe.accepts_connections = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
     connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
     harness.plugin.can_wait = False
     harness.lifecycle.wake("a player")

@@ -79,7 +79,11 @@ class StartAttempt:
             return await self.take_over()
         self._dependencies.on_address(None)  # the address of the last run may be another server's now
         obstacle = self._dependencies.start_obstacle()
-        if obstacle is None and not self._plugin.is_load_balanced and await self._dependencies.probe.accepts_connections():
+        if (
+            obstacle is None
+            and not self._plugin.is_load_balanced
+            and await self._dependencies.probe.accepts_connections()
+        ):
             obstacle = "something else already answers on the server's port: stop it, or give another server_port"
         if obstacle is not None:
             self.blocked = True
