@@ -13,7 +13,7 @@ from processes import Program, python
 
 from zeroscale.daemon.parser import build_parser
 from zeroscale.frontend.messages import DEFAULTS
-from zeroscale.plugins.loader import find_plugin
+from zeroscale.plugins.loader import contract_mistakes
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 OPTIONS = [option for action in build_parser("zeroscale")._actions for option in action.option_strings]
@@ -51,13 +51,12 @@ def test_every_text_is_told(name: str) -> None:
     assert f"`{name.removesuffix('_hover').removesuffix('_kick')}`" in README or f"`{name}`" in README
 
 
-def test_the_plugin_shown_runs() -> None:
+def test_the_plugin_shown_fits_the_contract() -> None:
     [source] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     module: dict[str, Any] = {"__name__": "shown"}
     exec(source, module)
-    server = module["Server"](working_directory="/")
-    assert server.fake_status() is None
-    assert find_plugin("demo") is not None
+    assert contract_mistakes(module["Server"]) == []
+    module["Server"](world="desert", working_directory="/")
 
 
 def test_the_demo_is_as_shown(tmp_path: Path) -> None:

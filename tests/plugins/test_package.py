@@ -1,4 +1,4 @@
-"""A plugin of somebody else's package, found by its entry point; and docs/plugins.md, which says how to write one."""
+"""The plugin in tests/fixtures/plugin_package, and docs/plugins.md, which shows how to write one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.test_api import CONTRACT
+from plugins.watching import until
 from ports import free_port
 from processes import Program, python
 
-from zeroscale import Status
-from zeroscale.lifecycle.plugin_adapter import PluginAdapter
+import zeroscale
+from zeroscale.plugins import api
 from zeroscale.plugins.loader import construct, find_plugin
-from zeroscale.plugins.testing import PluginTests, ServerUnderTest, driving
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "fixtures" / "plugin_package"
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
-BRIDGE = (ROOT / "zeroscale" / "lifecycle" / "plugin_adapter.py").read_text()
 
 
-def installed(directory: Path) -> Path:
-    """The package as pip installs it: its module, and what its pyproject.toml says as metadata."""
+def install(directory: Path) -> Path:
+    """Copy the package's module into a directory, and write the metadata that pip would write."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     information = directory / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     information.mkdir()
@@ -44,80 +44,48 @@ def installed(directory: Path) -> Path:
     return directory
 
 
-def wakes_and_sleeps(directory: Path, state: Path) -> None:
-    """A zeroscale that finds `echo` there: woken by a client, byte for byte, and asleep again when it has left."""
+def check_proxy(directory: Path, state: Path) -> None:
+    """Run a zeroscale that finds the plugin in `directory`, and let a client wake the server."""
     public, private = free_port(), free_port()
-    words = ["echo", str(public), str(private), "-a", "greeting=hello ", "-t", "0", "--debug"]
-    command = python("-m", "zeroscale", *words, "--state_directory", str(state))
+    options = ["echo", str(public), str(private), "-a", "greeting=hello ", "-t", "0", "--debug"]
+    command = python("-m", "zeroscale", *options, "--state_directory", str(state))
     with Program(command, environment={"PYTHONPATH": str(directory)}) as proxy:
         proxy.wait_for("Listening on ('0.0.0.0', ")
         with socket.create_connection(("127.0.0.1", public), 30) as client:
             client.sendall(b"world")
             with client.makefile("rb") as answer:
                 assert answer.read(11) == b"hello world"
-        proxy.wait_for("INFO:zeroscale_echo:Server offline")
+        proxy.wait_for(" has ended")
         proxy.wait_for(f"INFO:zeroscale_echo:echo-{private} is offline")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0
+    assert any(re.match(r"INFO:zeroscale_echo:process \d+ has ended", line) for line in proxy.lines)
 
 
 @pytest.mark.slow
-def test_a_plugin_of_another_package_is_found_by_its_name_and_runs(tmp_path: Path, state: Path) -> None:
-    wakes_and_sleeps(installed(tmp_path), state)
+def test_the_plugin_is_found_by_its_entry_point(tmp_path: Path, state: Path) -> None:
+    check_proxy(install(tmp_path), state)
 
 
 @pytest.mark.slow
-def test_so_it_is_as_pip_installs_it(tmp_path: Path, state: Path) -> None:
+def test_the_plugin_is_found_when_pip_has_installed_it(tmp_path: Path, state: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     shutil.copytree(PACKAGE, source)  # pip builds beside the source
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*pip, "--target", target, source], check=True, timeout=300)
-    wakes_and_sleeps(target, state)
+    check_proxy(target, state)
 
 
-class Published(ServerUnderTest):
-    """The package's plugin, as an object."""
-
-    def __init__(self) -> None:
-        self._made: list[Any] = []
-        self._port = free_port()
-
-    def make_plugin(self) -> Any:
-        module: dict[str, Any] = {"__name__": "zeroscale_echo"}
-        exec((PACKAGE / "zeroscale_echo.py").read_text(), module)
-        self._made.append(construct(module["Server"], [], {}, {"server_port": self._port, "state_directory": "/"}))
-        return self._made[-1]
-
-    async def is_running(self) -> bool:
-        return any(made._process is not None and made._process.returncode is None for made in self._made)
-
-    async def crash(self) -> None:
-        for made in self._made:
-            made._process.kill()
-            await made._process.wait()
-
-    async def tear_down(self) -> None:
-        for made in self._made:
-            if made._process is not None and made._process.returncode is None:
-                made._process.kill()
-                await made._process.wait()
+def test_the_package_passes_its_own_tests_with_pytest_alone(tmp_path: Path) -> None:
+    source = tmp_path / "plugin_package"
+    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{source}:{ROOT}"}
+    with Program(python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"), source, environment=alone) as tests:
+        assert tests.wait() == 0, tests.output
+    assert re.match(r"\d+ passed in", tests.lines[-1])
 
 
-@pytest.fixture
-def subject() -> ServerUnderTest:
-    return Published()
-
-
-async def test_it_starts_and_stops_and_starts_again(subject: ServerUnderTest) -> None:
-    await PluginTests().test_it_starts_and_stops_and_starts_again(subject)
-
-
-async def test_a_crash_is_seen(subject: Published) -> None:
-    async with driving(subject) as driven:
-        await driven.start()
-        await subject.crash()
-        assert driven.exit is not None
-        assert (await driven.exit).code == 128 + signal.SIGKILL
+# docs/plugins.md
 
 
 def blocks(language: str) -> list[str]:
@@ -126,35 +94,46 @@ def blocks(language: str) -> list[str]:
     return list(found)
 
 
-async def test_the_template_of_the_page_is_a_plugin_as_it_stands() -> None:
-    [template] = blocks("python")
-    module: dict[str, Any] = {"__name__": "template"}
-    exec(template, module)
-    plugin = construct(module["Server"], [], {}, {"working_directory": "/srv", "server_port": 1})
-    assert plugin.working_directory == "/srv"
-    bridged = PluginAdapter(plugin)
-    loop = asyncio.get_running_loop()
+GAME_SERVER = """#!/bin/sh
+echo "$@" >>runs
+exec sleep 60
+"""
+
+
+async def test_the_example_on_the_page_is_a_plugin(tmp_path: Path) -> None:
+    server = tmp_path / "game-server"
+    module: dict[str, Any] = {"__name__": "example"}
+    exec(blocks("python")[0], module)
+    offered = {"working_directory": str(tmp_path), "server_port": 7778}
+    plugin: Any = construct(module["Server"], [], {"world": "desert"}, offered)
+    assert issubclass(module["Server"], zeroscale.Plugin)
+    with pytest.raises(zeroscale.PluginError, match=r"^cannot run \./game-server: No such file or directory$"):
+        await plugin.start()
+    server.write_text(GAME_SERVER)
+    server.chmod(0o700)
     for _ in range(2):
-        await bridged.start().asFuture(loop)
-        assert plugin.status == Status.running
-        await bridged.stop().asFuture(loop)
-        assert plugin.status == Status.stopped
-    assert bridged.fake_status() is None
+        await plugin.start()
+        waiting = asyncio.ensure_future(plugin.wait())
+        await until((tmp_path / "runs").exists)
+        (tmp_path / "runs").unlink()
+        await plugin.stop()
+        assert await waiting == -signal.SIGTERM
+    await plugin.stop()
+    assert plugin.fake_status() is None
 
 
-def test_the_page_shows_the_package_that_is_tested() -> None:
+def test_the_page_shows_the_tested_package() -> None:
     assert blocks("toml") == [(PACKAGE / "pyproject.toml").read_text()]
 
 
-def test_the_page_tells_of_every_attribute_that_is_used() -> None:
-    used = set(re.findall(r'getattr\((?:self\._)?plugin, "(\w+)"', BRIDGE))
-    used |= set(re.findall(r'self\._(?:call|set)\("(\w+)"', BRIDGE))
-    assert {"wait", "on_found", "close", "protocol"} <= used
-    assert sorted(name for name in used if not re.search(rf"`(?:async )?{name}\b", PAGE)) == []
+def test_the_page_has_every_part_of_the_contract() -> None:
+    assert sorted(name for name in CONTRACT if not re.search(rf"`(?:async )?{name}\b", PAGE)) == []
+    rows = re.findall(r"^\| `([A-Z]\w+)` \|", PAGE, re.MULTILINE)
+    assert sorted(rows) == sorted(ability.__name__ for ability in api.ABILITIES)
 
 
 @pytest.mark.parametrize("name", ["systemd_unit", "command", "wake_on_lan"])
-def test_the_page_tells_of_every_argument(name: str) -> None:
+def test_the_page_has_every_argument(name: str) -> None:
     module = find_plugin(name).__module__
     source = Path(importlib.import_module(module).__file__ or "").read_text()
     arguments = set(re.findall(r"^        :param (\w+):", source, re.MULTILINE))

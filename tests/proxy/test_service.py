@@ -1,4 +1,4 @@
-"""A whole zeroscale as a process of its own, with plugins written by others, docs/plugins.md's template among them."""
+"""A whole zeroscale as a process of its own, with plugins written by others."""
 
 from __future__ import annotations
 
@@ -13,60 +13,44 @@ import pytest
 from peers.programs import Program, answers, processes_in, wait_until
 from ports import free_port
 
-IMPORTS = """\
-import asyncio
-import logging
-import sys
+PLUGIN = """\
+import asyncio, logging, sys
 
 from zeroscale import Status
 
-logger = logging.getLogger(__name__)
-"""
+log = logging.getLogger(__name__)
 
-TEMPLATE = """
-class Server():
-    def __init__(self,
-            # Any other parameters, will come from --plugin_argument params
-            port,
-            working_directory: str = None):
 
-        self.working_directory = working_directory
+class Server:
+    # Keeps a status of its own, and ignores a call that does not fit it.
+    status = Status.stopped
 
-        self.status = Status.stopped
-        self.port = port
+    def __init__(self, port, working_directory=None):
+        self.port, self.working_directory = port, working_directory
 
     async def start(self):
-        if self.status is not Status.stopped:
-            return
-
-        logger.info('Starting server')
-        self.status = Status.starting
-
-        {start}
-
-        logger.info('Server online')
-        self.status = Status.running
+        if self.status == Status.stopped:
+            self.status = Status.starting
+            log.info("launching the echo server")
+            {start}
+            self.status = Status.running
+            log.info("launched it")
 
     async def stop(self):
-        if self.status is not Status.running:
-            return
+        if self.status == Status.running:
+            self.status = Status.stopping
+            log.info("ending the echo server")
+            self.process.terminate()
+            await self.process.wait()
+            self.status = Status.stopped
+            log.info("ended it")
 
-        logger.info('Stopping server')
-        self.status = Status.stopping
-
-        self.process.terminate()
-        await self.process.wait()
-
-        logger.info('Server offline')
-        self.status = Status.stopped
-
-    def fake_status(self) -> bytes:
-        return {said}  # Some bytes for when a client tries to connect and the server is not online
+    def fake_status(self):
+        return {fake_status}
 """
 
 START = """self.process = await asyncio.create_subprocess_exec(
-            sys.executable, 'echo.py', self.port, cwd=self.working_directory)
-"""
+                sys.executable, 'echo.py', self.port, cwd=self.working_directory)"""
 
 ECHO = """\
 import socketserver
@@ -101,8 +85,9 @@ class Scene:
         (self.directory / "somebody").mkdir(exist_ok=True)
         (self.directory / "somebody" / "plugin.py").write_text(source)
 
-    def template(self, start: str = START, said: str = "") -> None:
-        self.plugin(IMPORTS + "\n" + TEMPLATE.replace("{start}", start).replace("{said}", said))
+    def echo_plugin(self, start: str = START, fake_status: str = "") -> None:
+        """Write a plugin that keeps a `status`, as those for the older zeroscale do."""
+        self.plugin(PLUGIN.format(start=start, fake_status=fake_status))
 
     def run(self, *options: str, listens: bool = True) -> Program:
         state = ["--state_directory", str(self.directory / "state"), "-w", str(self.directory)]
@@ -141,8 +126,8 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def test_the_template_runs(scene: Scene) -> None:
-    scene.template()
+def test_a_plugin_with_a_status_of_its_own_runs(scene: Scene) -> None:
+    scene.echo_plugin()
     proxy = scene.run("-t", "1", "-a", str(scene.server_port))
     assert scene.servers() == []
     for _ in range(2):
@@ -151,21 +136,21 @@ def test_the_template_runs(scene: Scene) -> None:
             assert receive(client, 11) == b"hello world"
             assert len(scene.servers()) == 1
         wait_until(lambda: not scene.servers(), "it is stopped", program=proxy)
-    # "Server online" is the plugin's own line; each of the others is ours, in this order.
+    # The plugin logs "launching", "launched", "ending" and "ended"; zeroscale logs the others.
     at = 0
     for pattern in (
         r"^DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
         r"^DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
         r"^DEBUG:zeroscale\.\S+:New connection .*server is stopped",
-        r"^INFO:somebody\.plugin:Starting server",
-        r"^INFO:somebody\.plugin:Server online",
+        r"^INFO:somebody\.plugin:launching the echo server",
+        r"^INFO:somebody\.plugin:launched it",
         r"^INFO:somebody\.plugin:.* is online",
         r"^DEBUG:.*[Tt]otal clients: 1",
         r"^DEBUG:.*[Ll]ost connection, total clients: 0",
         r"^DEBUG:.*Scheduling the stop",
         r"^DEBUG:.*No clients online for 1 seconds",
-        r"^INFO:somebody\.plugin:Stopping server",
-        r"^INFO:somebody\.plugin:Server offline",
+        r"^INFO:somebody\.plugin:ending the echo server",
+        r"^INFO:somebody\.plugin:ended it",
         r"^INFO:somebody\.plugin:.* is offline",
     ):
         at = proxy.wait_for(pattern, after=at)
@@ -174,7 +159,7 @@ def test_the_template_runs(scene: Scene) -> None:
 
 
 def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Scene) -> None:
-    scene.template(said="b'asleep, come again'")
+    scene.echo_plugin(fake_status="b'asleep, come again'")
     proxy = scene.run("-t", "1", "-a", str(scene.server_port))
     with scene.connect() as client:
         assert receive(client, 100) == b"asleep, come again"
@@ -187,8 +172,8 @@ def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Sce
 @pytest.mark.slow
 def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a_fresh_server(scene: Scene) -> None:
     broken = "import pathlib; marker = pathlib.Path(self.working_directory, 'marker')\n"
-    broken += "        if not marker.exists(): marker.touch(); raise OSError('out of luck')\n        " + START
-    scene.template(start=broken)
+    broken += "            if not marker.exists(): marker.touch(); raise OSError('out of luck')\n            " + START
+    scene.echo_plugin(start=broken)
     proxy = scene.run("-a", str(scene.server_port))
     with scene.connect() as client:
         assert receive(client, 1) == b""
@@ -201,7 +186,7 @@ def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a
 
 @pytest.mark.slow
 def test_the_client_after_a_crash_gets_a_fresh_server(scene: Scene) -> None:
-    scene.template()
+    scene.echo_plugin()
     proxy = scene.run("-a", str(scene.server_port))
     with scene.connect() as client:
         assert receive(client, 6) == b"hello "
@@ -291,9 +276,14 @@ def test_a_signal_ends_it_cleanly_from_every_state(
     if state == "starting":
         (scene.directory / "echo.py").write_text("import signal\nsignal.pause()\n")
     start = "raise OSError('no')" if state == "failed" else START
-    scene.template(start=start)
+    scene.echo_plugin(start=start)
     proxy = scene.run("-t", "0" if state == "stopping" else "60", "-a", str(scene.server_port))
-    marks = {"starting": "Starting", "running": "total clients: 0", "stopping": "Stopping server", "failed": "failed:"}
+    marks = {
+        "starting": "launching",
+        "running": "total clients: 0",
+        "stopping": "ending the echo server",
+        "failed": "failed:",
+    }
     if state in marks:
         with scene.connect() as client:
             if state in ("running", "stopping"):
