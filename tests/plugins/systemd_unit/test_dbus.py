@@ -40,12 +40,12 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
-        assert not (await unit.state()).runs
+        assert not (await unit.state()).running
         await unit.start()
-        assert (await unit.state()).runs
-        await unit.freeze()
+        assert (await unit.state()).running
+        await unit.pause()
         assert (await unit.state()).frozen
-        await unit.thaw()
+        await unit.resume()
         assert not (await unit.state()).frozen
         await unit.stop()
         assert await unit.state() == UnitState("loaded", "inactive", "dead", main_code=1)
@@ -57,7 +57,7 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
     [
         (
             {"ActiveState": "failed", "Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 3},
-            r"game\.service failed: its process ended badly \(exit code 3\); see journalctl -u game\.service",
+            r"game\.service failed: its process exited with an error \(exit code 3\); see journalctl -u game\.service",
         ),
         ({"ActiveState": "inactive"}, r"could not start game\.service: the job ended with failed"),
     ],
@@ -78,9 +78,9 @@ async def test_what_others_do_is_told_also_what_was_missed_while_the_bus_was_awa
         told: list[UnitState] = []
         unit.watch(told.append)
         await until(lambda: told)
-        assert not told[-1].runs
+        assert not told[-1].running
         systemd.run()
-        await until(lambda: told[-1].runs)
+        await until(lambda: told[-1].running)
         await systemd.disconnect()
         await daemon.stop()
         systemd.properties.update(ActiveState="failed", Result="oom-kill")
@@ -97,7 +97,7 @@ async def test_of_changes_in_a_burst_the_last_is_told(tmp_path: Path, monkeypatc
         systemd.before_service = systemd.run  # the question about the unit has just been answered
         systemd.change(SubState="one")
         systemd.change(SubState="two")
-        await until(lambda: told[-1].runs)
+        await until(lambda: told[-1].running)
 
 
 async def test_a_new_systemd_on_the_same_bus_is_followed_as_well(
@@ -111,7 +111,7 @@ async def test_a_new_systemd_on_the_same_bus_is_followed_as_well(
         await systemd.connect()
         await until(lambda: systemd.calls.count("Subscribe") == 2)
         systemd.run()
-        await until(lambda: told[-1].runs)
+        await until(lambda: told[-1].running)
 
 
 async def test_a_stop_outlasts_a_bus_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ async def test_a_stop_outlasts_a_bus_that_goes_away(tmp_path: Path, monkeypatch:
         await daemon.start()
         await systemd.connect()
         await stopping
-        assert not (await unit.state()).runs
+        assert not (await unit.state()).running
 
 
 async def test_no_bus_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,7 +266,7 @@ async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
     await server.start()
     await unit.crash()
     with pytest.raises(
-        PluginError, match=r"its process was ended by a signal \(SIGKILL\); see journalctl -u game\.ser"
+        PluginError, match=r"its process was killed by a signal \(SIGKILL\); see journalctl -u game\.ser"
     ):
         await server.wait()
     await server.close()
@@ -275,8 +275,8 @@ async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"unit": "a b"}, "is no unit's name"),
-        ({"unit": "--now"}, "is no unit's name"),
+        ({"unit": "a b"}, "is not a unit's name"),
+        ({"unit": "--now"}, "is not a unit's name"),
         ({"unit": "game", "user": "maybe"}, "user='maybe' is neither yes nor no"),
         ({"unit": "game", "protocol": "minecarft"}, "protocol='minecarft': zeroscale speaks minecraft"),
     ],

@@ -19,15 +19,15 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
 
 async def test_a_start_a_freeze_and_a_stop(systemctl: Systemctl, state: Path) -> None:
     unit = UnitCommands("game.service", user=False, logs=state)
-    assert not (await unit.state()).runs
+    assert not (await unit.state()).running
     await unit.start()
-    assert (await unit.state()).runs
-    await unit.freeze()
+    assert (await unit.state()).running
+    await unit.pause()
     assert (await unit.state()).frozen
-    await unit.thaw()
+    await unit.resume()
     assert not (await unit.state()).frozen
     await unit.stop()
-    assert not (await unit.state()).runs
+    assert not (await unit.state()).running
     assert systemctl.calls[1] == "--no-ask-password --no-pager start -- game.service"
 
 
@@ -49,7 +49,7 @@ async def test_what_it_refuses_is_told(systemctl: Systemctl, state: Path, switch
 
 async def test_a_question_without_an_answer_is_told(systemctl: Systemctl, state: Path) -> None:
     systemctl.switch("broken", True)
-    with pytest.raises(PluginError, match=r"cannot say how game\.service is: exit code 1: Failed to connect to bus"):
+    with pytest.raises(PluginError, match=r"cannot show the state of game\.service: exit code 1: Failed to connect to bus"):
         await UnitCommands("game.service", user=False, logs=state).state()
 
 
@@ -58,6 +58,6 @@ async def test_the_real_program_understands_the_question(state: Path) -> None:
     """On a machine without systemd it says so; on one with it, that there is no such unit."""
     unit = UnitCommands("zeroscale-has-no-such-unit.service", user=False, logs=state)
     try:
-        assert (await unit.state()).problem("it") is not None
+        assert (await unit.state()).load_problem("it") is not None
     except PluginError as error:
         assert "not been booted with systemd" in str(error) or "Failed to connect to bus" in str(error)

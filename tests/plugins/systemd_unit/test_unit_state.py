@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.systemd_unit.unit_state import UnitState, from_properties, refusal, unit_name
+from zeroscale.plugins.systemd_unit.unit_state import UnitState, parse_properties, refusal, unit_name
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_names(name: str, whole: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "-H", "--now", "a;b", "x" * 256])
 def test_no_names(name: str) -> None:
-    with pytest.raises(PluginError, match="is no unit's name"):
+    with pytest.raises(PluginError, match="is not a unit's name"):
         unit_name(name)
 
 
@@ -42,7 +42,7 @@ def test_no_names(name: str) -> None:
     ],
 )
 def test_what_has_processes_runs(active: str, runs: bool) -> None:
-    assert UnitState("loaded", active).runs is runs
+    assert UnitState("loaded", active).running is runs
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_has_processes_runs(active: str, runs: bool) -> None:
     [("running", False), ("freezing", True), ("frozen", True), ("frozen-by-parent", True), ("thawing", False)],
 )
 def test_frozen(freezer: str, frozen: bool) -> None:
-    assert from_properties({"FreezerState": freezer}).frozen is frozen
+    assert parse_properties({"FreezerState": freezer}).frozen is frozen
 
 
 def test_properties_as_both_ways_have_them() -> None:
@@ -62,9 +62,9 @@ def test_properties_as_both_ways_have_them() -> None:
         "ExecMainStatus": 9,
     }
     by_command = {name: str(value) for name, value in by_bus.items()}
-    assert from_properties(by_bus) == from_properties(by_command)
-    assert from_properties({}) == UnitState("loaded", "inactive")
-    assert from_properties({"ExecMainStatus": "[not set]"}).main_status == 0
+    assert parse_properties(by_bus) == parse_properties(by_command)
+    assert parse_properties({}) == UnitState("loaded", "inactive")
+    assert parse_properties({"ExecMainStatus": "[not set]"}).main_status == 0
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_properties_as_both_ways_have_them() -> None:
         ("success", 1, 0, 0, None),
         ("success", 1, 143, 0, None),
         ("success", 2, 15, 0, None),
-        ("exit-code", 1, 7, 7, "its process ended badly (exit code 7)"),
-        ("signal", 2, 9, 137, "its process was ended by a signal (SIGKILL)"),
+        ("exit-code", 1, 7, 7, "its process exited with an error (exit code 7)"),
+        ("signal", 2, 9, 137, "its process was killed by a signal (SIGKILL)"),
         ("core-dump", 3, 11, 139, "its process crashed and dumped core (SIGSEGV)"),
-        ("oom-kill", 2, 9, 137, "it was killed for want of memory"),
+        ("oom-kill", 2, 9, 137, "it was killed because memory ran out"),
         ("start-limit-hit", 0, 0, None, "systemctl reset-failed"),
         ("news-of-tomorrow", 0, 0, None, "its result is news-of-tomorrow"),
     ],
@@ -110,7 +110,7 @@ def test_java_s_exit_codes_after_a_signal_are_no_failure(status: int) -> None:
     ],
 )
 def test_what_cannot_be_started_at_all(load: str, said: str | None) -> None:
-    problem = UnitState(load, "inactive").problem("game.service")
+    problem = UnitState(load, "inactive").load_problem("game.service")
     assert problem is None if said is None else said in str(problem)
 
 

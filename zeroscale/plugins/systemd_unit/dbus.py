@@ -1,7 +1,7 @@
-"""A systemd unit through D-Bus, whose signals tell at once when somebody else starts or stops it.
+"""Control a systemd unit by D-Bus, whose signals report at once when others start or stop it.
 
-The interface is org.freedesktop.systemd1(5). Knows one unit, and nothing of what is wanted of it. A connection that is
-lost is made anew, with growing pauses; meanwhile nothing is known of the unit, least of all that it has ended.
+The interface is org.freedesktop.systemd1(5). A connection that is lost is made again, with growing delays; while there
+is none, the unit's state is unknown, and it is not taken for stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
-from zeroscale.plugins.systemd_unit.unit_state import UnitState, from_properties, refusal
+from zeroscale.plugins.systemd_unit.unit_state import UnitState, parse_properties, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +30,12 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 BUS = "org.freedesktop.DBus"
 
 CALL_LIMIT = 25.0
-"""Seconds for an answer: libdbus' own limit. systemd answers in milliseconds; a job that it starts is no answer."""
+"""Seconds for an answer: libdbus' own limit. systemd answers in milliseconds, before a job that it starts is done."""
 
 CONNECT_LIMIT = 10.0
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
-"""Seconds between two attempts to reach the bus again; one attempt costs a connect to a local socket."""
+"""Seconds between two attempts to connect to the bus again; one attempt costs a connect to a local socket."""
 
 _DENIED = (f"{BUS}.Error.AccessDenied", f"{BUS}.Error.InteractiveAuthorizationRequired")
 _LOST = (
@@ -48,57 +47,57 @@ _LOST = (
 
 
 class BusLost(PluginError):
-    """systemd cannot be reached by the bus, for now."""
+    """systemd cannot be reached by D-Bus now."""
 
 
 class UnitBus:
-    """One unit.
+    """One unit. Implements `UnitControl`.
 
-    :param unit: its whole name.
-    :param user: it is one of the user's own manager.
+    :param unit: its full name.
+    :param user: whether it is a unit of the user's own manager.
     """
 
-    announces = True
+    notifies = True
 
     def __init__(self, unit: str, *, user: bool) -> None:
         self._unit = unit
         self._user = user
         self._bus: MessageBus | None = None
-        self._ended: asyncio.Task[None] | None = None
+        self._disconnection: asyncio.Task[None] | None = None
         self._path = ""
         self._changed: Callable[[UnitState], None] | None = None
         self._jobs: dict[str, asyncio.Future[str]] = {}
-        self._early: dict[str, str] = {}
+        self._early_results: dict[str, str] = {}
         self._stale = False
         self._refresh_task: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._connecting = asyncio.Lock()
+        self._watch_task: asyncio.Task[None] | None = None
+        self._connect_lock = asyncio.Lock()
 
     def watch(self, changed: Callable[[UnitState], None]) -> None:
-        """Has `changed` called with every change of the unit from now on, also with those missed while disconnected."""
+        """Call `changed` with each new state from now on, and after each disconnection."""
         self._changed = changed
-        if self._keeper is None:
-            self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        if self._watch_task is None:
+            self._watch_task = asyncio.get_running_loop().create_task(self._watch())
 
     async def state(self) -> UnitState:
-        """The unit as it is now.
+        """Read the unit's present state.
 
-        :raises PluginError: systemd cannot be asked.
+        :raises PluginError: systemd cannot be reached.
         """
         await self._connect()
         unit = await self._properties(UNIT)
         service = await self._properties(SERVICE) if self._unit.endswith(".service") else {}
-        return from_properties({**service, **unit})
+        return parse_properties({**service, **unit})
 
     async def start(self) -> None:
-        """Starts it; returns when its start is done, as its Type= has it.
+        """Start it; return when the start is complete, as its Type= defines.
 
         :raises PluginError: it did not start.
         """
         await self._job("start", "StartUnit")
 
     async def stop(self) -> None:
-        """Stops it, and waits until it has stopped; a connection that is lost meanwhile is waited for.
+        """Stop it, and wait until it has stopped; connect again if the connection is lost.
 
         :raises PluginError: it cannot be stopped.
         """
@@ -110,36 +109,36 @@ class UnitBus:
                 logger.warning("%s: %s; trying again to stop it", self._unit, error)
             await asyncio.sleep(delay)
 
-    async def freeze(self) -> None:
-        """Freezes its processes.
+    async def pause(self) -> None:
+        """Freeze its processes.
 
         :raises PluginError: they cannot be frozen.
         """
-        await self._ask("freeze", "FreezeUnit", "s", [self._unit])
+        await self._request("freeze", "FreezeUnit", "s", [self._unit])
 
-    async def thaw(self) -> None:
-        """Lets them go on.
+    async def resume(self) -> None:
+        """Thaw its processes.
 
-        :raises PluginError: they cannot.
+        :raises PluginError: they cannot be thawed.
         """
-        await self._ask("thaw", "ThawUnit", "s", [self._unit])
+        await self._request("thaw", "ThawUnit", "s", [self._unit])
 
     async def close(self) -> None:
-        """Lets go of the bus."""
-        tasks = [task for task in (self._refresh_task, self._keeper) if task is not None]
-        self._refresh_task = self._keeper = None
+        """Disconnect from the bus."""
+        tasks = [task for task in (self._refresh_task, self._watch_task) if task is not None]
+        self._refresh_task = self._watch_task = None
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         self._disconnect()
-        if self._ended is not None:
-            await asyncio.wait([self._ended])
+        if self._disconnection is not None:
+            await asyncio.wait([self._disconnection])
 
     # The connection
 
     async def _connect(self) -> MessageBus:
-        async with self._connecting:
+        async with self._connect_lock:
             if self._bus is not None and self._bus.connected:
                 return self._bus
             self._disconnect()
@@ -150,14 +149,14 @@ class UnitBus:
                     await bus.connect()
             except TimeoutError:
                 raise BusLost(f"the D-Bus daemon did not answer within {CONNECT_LIMIT:g} s") from None
-            except Exception as error:  # whatever the library raises for an address that is none, or a refusal
-                said = " ".join(str(error).split()) or type(error).__name__
-                raise BusLost(f"there is no D-Bus connection to systemd: {said}") from error
+            except Exception as error:  # the library raises many types for invalid addresses and refusals
+                problem = " ".join(str(error).split()) or type(error).__name__
+                raise BusLost(f"there is no D-Bus connection to systemd: {problem}") from error
             self._bus = bus
-            self._ended = asyncio.get_running_loop().create_task(self._await_end(bus))
-            bus.add_message_handler(self._message)
+            self._disconnection = asyncio.get_running_loop().create_task(self._await_disconnection(bus))
+            bus.add_message_handler(self._on_message)
             try:
-                await self._follow()
+                await self._subscribe()
             except PluginError:
                 self._disconnect()
                 raise
@@ -166,15 +165,16 @@ class UnitBus:
                 raise PluginError(f"systemd does not let {self._unit} be watched: {error.text}") from error
             return bus
 
-    async def _follow(self) -> None:
-        """Asks for the signals, and for the unit's own path, which exists for units that do not."""
+    async def _subscribe(self) -> None:
+        """Subscribe to the signals, and get the unit's object path, which exists even for units that do not."""
         for rule in (
             f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='JobRemoved'",
             f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'",
         ):
             await self._call(BUS, "/org/freedesktop/DBus", BUS, "AddMatch", "s", [rule])
         await self._call(SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe")
-        [self._path] = await self._call(SYSTEMD, MANAGER_PATH, MANAGER, "LoadUnit", "s", [self._unit])
+        [path] = await self._call(SYSTEMD, MANAGER_PATH, MANAGER, "LoadUnit", "s", [self._unit])
+        self._path = str(path)
         rule = (
             f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged',path='{self._path}'"
         )
@@ -183,49 +183,49 @@ class UnitBus:
     def _disconnect(self) -> None:
         bus, self._bus = self._bus, None
         if bus is not None:
-            bus.remove_message_handler(self._message)
+            bus.remove_message_handler(self._on_message)
             bus.disconnect()
         jobs, self._jobs = self._jobs, {}
-        self._early.clear()
+        self._early_results.clear()
         for job in jobs.values():
             if not job.done():
                 job.set_exception(BusLost("the connection to systemd was lost"))
 
-    async def _await_end(self, bus: MessageBus) -> None:
-        with contextlib.suppress(Exception):  # why it was lost: that it is gone is all that matters here
-            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # the library left its annotation out
+    async def _await_disconnection(self, bus: MessageBus) -> None:
+        with contextlib.suppress(Exception):  # the reason does not matter
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # the library has no annotation here
         if self._bus is bus:
             self._disconnect()
 
-    async def _keep(self) -> None:
-        """Holds a connection, and tells how the unit is whenever there is a new one."""
+    async def _watch(self) -> None:
+        """Keep a connection, and report the unit's state whenever there is a new one."""
         delays = Backoff(FIRST_DELAY, LONGEST_DELAY)
-        said = False
+        warned = False
         while True:
             try:
                 await self._connect()
-                self._tell(await self.state())
+                self._report(await self.state())
             except PluginError as error:
-                if not said:
-                    logger.warning("%s cannot be watched, and will be looked for again: %s", self._unit, error)
-                said = True
+                if not warned:
+                    logger.warning("%s cannot be watched, trying again: %s", self._unit, error)
+                warned = True
             else:
-                if said:
+                if warned:
                     logger.info("%s is watched again", self._unit)
-                said = False
+                warned = False
                 delays.reset()
-                assert self._ended is not None
-                await asyncio.wait([self._ended])
+                assert self._disconnection is not None
+                await asyncio.wait([self._disconnection])
             await asyncio.sleep(next(delays))
 
     # Calls and signals
 
     async def _job(self, verb: str, method: str) -> None:
-        [path] = await self._ask(verb, method, "ss", [self._unit, "replace"])
-        result = self._early.pop(path, None)
+        [job] = map(str, await self._request(verb, method, "ss", [self._unit, "replace"]))
+        result = self._early_results.pop(job, None)
         if result is None:
-            job = self._jobs[path] = asyncio.get_running_loop().create_future()
-            result = await job
+            done = self._jobs[job] = asyncio.get_running_loop().create_future()
+            result = await done
         if result in ("done", "skipped"):
             return
         state = await self.state()
@@ -236,27 +236,32 @@ class UnitBus:
             f"{self._unit}"
         )
 
-    async def _ask(self, verb: str, method: str, signature: str, body: list[Any]) -> Sequence[Any]:
+    async def _request(self, verb: str, method: str, signature: str, body: Sequence[object]) -> Sequence[object]:
         await self._connect()
         try:
             return await self._call(SYSTEMD, MANAGER_PATH, MANAGER, method, signature, body)
         except DBusError as error:
-            said = " ".join(str(error.text).split())
+            message = " ".join(str(error.text).split())
             if error.type in _DENIED:
-                raise PluginError(refusal(verb, self._unit, said)) from error
-            raise PluginError(f"systemd does not {verb} {self._unit}: {said or error.type}") from error
+                raise PluginError(refusal(verb, self._unit, message)) from error
+            raise PluginError(f"systemd does not {verb} {self._unit}: {message or error.type}") from error
 
-    async def _properties(self, interface: str) -> dict[str, Any]:
+    async def _properties(self, interface: str) -> dict[str, object]:
         try:
             [found] = await self._call(SYSTEMD, self._path, PROPERTIES, "GetAll", "s", [interface])
         except DBusError as error:
-            raise PluginError(f"systemd does not say how {self._unit} is: {error.text}") from error
+            raise PluginError(f"systemd does not show the state of {self._unit}: {error.text}") from error
+        assert isinstance(found, dict)
         return {name: value.value if isinstance(value, Variant) else value for name, value in found.items()}
 
     async def _call(
-        self, to: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
-    ) -> Sequence[Any]:
-        """:raises BusLost: there was no answer. :raises DBusError: the answer was an error."""
+        self, to: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
+    ) -> Sequence[object]:
+        """Call a method and return the values of the answer.
+
+        :raises BusLost: there was no answer.
+        :raises DBusError: the answer was an error.
+        """
         bus = self._bus
         if bus is None:
             raise BusLost("the connection to systemd was lost")
@@ -268,7 +273,7 @@ class UnitBus:
                 reply = await bus.call(message)
         except TimeoutError:
             raise BusLost(f"systemd did not answer within {CALL_LIMIT:g} s") from None
-        except Exception as error:  # the library has no type of its own for a connection that ends meanwhile
+        except Exception as error:  # the library has no type for a connection that ends during a call
             raise BusLost(f"the connection to systemd was lost: {error or type(error).__name__}") from error
         if reply is None:
             raise BusLost("the connection to systemd was lost")
@@ -277,9 +282,10 @@ class UnitBus:
             if reply.error_name in _LOST:
                 raise BusLost(f"systemd cannot be reached by D-Bus: {text}")
             raise DBusError(str(reply.error_name), text, reply)
-        return reply.body
+        values: Sequence[object] = reply.body
+        return values
 
-    def _message(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
             return
         if message.member == "JobRemoved" and len(message.body) == 4:
@@ -288,38 +294,34 @@ class UnitBus:
                 return
             job = self._jobs.pop(path, None)
             if job is None:
-                self._early.clear()  # one job at a time is ours: more are of no interest
-                self._early[path] = result
+                self._early_results.clear()  # we start one job at a time: others' results are of no interest
+                self._early_results[path] = result
             elif not job.done():
                 job.set_result(result)
         elif message.member == "NameOwnerChanged" and len(message.body) == 3 and message.body[0] == SYSTEMD:
-            self._lose()  # a new systemd knows nothing of our subscription
+            if self._bus is not None:
+                self._bus.disconnect()  # a new systemd does not know our subscription
         elif message.member == "PropertiesChanged" and message.path == self._path and self._changed is not None:
-            self._look()
+            self._schedule_refresh()
 
-    def _lose(self) -> None:
-        bus = self._bus
-        if bus is not None:
-            bus.disconnect()
-
-    def _look(self) -> None:
-        """All of the unit's properties, not those that changed: its Result comes in a signal of its own."""
+    def _schedule_refresh(self) -> None:
+        """Read all of the unit's properties, not only those in the signal: its Result comes in a separate one."""
         self._stale = True
         if self._refresh_task is None or self._refresh_task.done():
-            self._refresh_task = asyncio.get_running_loop().create_task(self._look_until_fresh())
+            self._refresh_task = asyncio.get_running_loop().create_task(self._refresh())
 
-    async def _look_until_fresh(self) -> None:
+    async def _refresh(self) -> None:
         while self._stale:
-            self._stale = False  # what changes from now on makes one more look
-            with contextlib.suppress(PluginError):  # lost again: whoever keeps the connection looks once it is back
-                self._tell(await self.state())
+            self._stale = False  # a change from now on causes one more read
+            with contextlib.suppress(PluginError):  # disconnected: `_watch` reads the state once connected again
+                self._report(await self.state())
 
-    def _tell(self, state: UnitState) -> None:
+    def _report(self, state: UnitState) -> None:
         if self._changed is not None:
             self._changed(state)
 
 
 def _user_bus() -> str:
-    """Where the bus of the user's own manager is: said by a login, and else where systemd has it (user@.service)."""
+    """Return the address of the bus of the user's own manager: a login sets it, else systemd's (user@.service)."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"

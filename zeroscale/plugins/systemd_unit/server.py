@@ -1,7 +1,7 @@
 """A systemd unit: `zeroscale systemd_unit 25565 25575 -a unit=minecraft@survival -a protocol=minecraft`.
 
-The unit is systemd's, with its user, its limits and its journal; it is started, stopped and frozen here. By D-Bus where
-`dbus-fast` is installed and a bus is there (`pip install 'zeroscale[systemd]'`), else by the program `systemctl`.
+The unit keeps its user, limits and journal; this plugin starts, stops and freezes it: by D-Bus if `dbus-fast` is
+installed (`pip install 'zeroscale[systemd]'`) and a bus exists, else by the program `systemctl`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,21 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
 from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
-from zeroscale.plugins.systemd_unit.unit_state import UnitState, unit_name
+from zeroscale.plugins.systemd_unit.unit_state import UnitControl, UnitState, unit_name
 from zeroscale.status import Status
-
-if TYPE_CHECKING:
-    from zeroscale.plugins.systemd_unit.dbus import UnitBus
 
 logger = logging.getLogger("zeroscale.plugins.systemd_unit")
 
 LIBRARY = "dbus_fast"
 
 POLL_INTERVAL = 5.0
-"""Seconds between two looks, some milliseconds each. With signals only while the unit runs, since systemd has none for
-what others freeze (seen with systemd 252)."""
+"""Seconds between two polls, of some milliseconds each. With D-Bus it polls only while the unit runs, since systemd
+sends no signal when others freeze a unit (seen with systemd 252)."""
 
 
 class Server:
@@ -49,13 +45,13 @@ class Server:
         user: str | bool = False,
         protocol: str | None = None,
     ) -> None:
-        """Asks for nothing.
+        """Make no request yet.
 
         :param unit: its name; without a suffix it is a service.
         :param state_directory: this server's own directory.
-        :param user: it is one of the manager of the user whom zeroscale runs as.
-        :param protocol: `minecraft` where its clients speak that.
-        :raises PluginError: one of the values cannot be understood.
+        :param user: whether it is a unit of the manager of the user that zeroscale runs as.
+        :param protocol: `minecraft` if its clients speak that.
+        :raises PluginError: a value is not valid.
         """
         self.status = Status.stopped
         self.protocol = arguments.protocol(protocol)
@@ -63,13 +59,13 @@ class Server:
         self._user = arguments.yes_or_no("user", user)
         self._logs = Path(state_directory)
         self._external = ExternalServer()
-        self._hands: UnitBus | UnitCommands | None = None
-        self._untried: UnitBus | None = None
+        self._control: UnitControl | None = None
+        self._bus: UnitControl | None = None
         self._poller = Poller(self._poll, POLL_INTERVAL, logger)
 
     @property
     def on_found(self) -> Callable[[], None] | None:
-        """Called when somebody else has started it."""
+        """Called when others have started it."""
         return self._external.on_found
 
     @on_found.setter
@@ -78,7 +74,7 @@ class Server:
 
     @property
     def on_paused(self) -> Callable[[], None] | None:
-        """Called when somebody else has frozen it."""
+        """Called when others have frozen it."""
         return self._external.on_paused
 
     @on_paused.setter
@@ -86,76 +82,76 @@ class Server:
         self._external.on_paused = paused
 
     def fake_status(self) -> bytes:
-        """Nothing: a client is held."""
+        """Return nothing: clients are held."""
         return b""
 
     def check(self) -> None:
-        """Whether there is a way to ask systemd at all.
+        """Check that systemd can be reached by D-Bus or `systemctl`, without a request.
 
-        :raises PluginError: there is none.
+        :raises PluginError: neither is installed.
         """
         if not _has_library() and shutil.which("systemctl") is None:
             raise PluginError(
-                "there is no way to systemd: neither the library for D-Bus (pip install 'zeroscale[systemd]') nor the "
-                "program systemctl; does this machine run systemd?"
+                "systemd cannot be reached: neither the library for D-Bus (pip install 'zeroscale[systemd]') nor the "
+                "program systemctl is installed; does this machine run systemd?"
             )
 
     async def adopt(self) -> bool:
-        """Whether the unit runs already; one that is frozen goes on.
+        """Return whether the unit runs already; resume one that is frozen.
 
-        :raises PluginError: systemd cannot be asked.
+        :raises PluginError: systemd cannot be reached.
         """
-        hands, state = await self._reach()
-        if not state.runs:
+        control, state = await self._connect()
+        if not state.running:
             return False
         if state.frozen:
-            await hands.thaw()
+            await control.resume()
         self._external.mark_running()
         self.status = Status.running
         return True
 
     async def start(self) -> None:
-        """Starts it; returns when systemd says that it has started, as its `Type=` has it.
+        """Start it; return when the start is complete, as its `Type=` defines.
 
-        :raises PluginError: it did not start; the message says what systemd knows.
+        :raises PluginError: it did not start; the message has systemd's reason.
         """
-        hands, state = await self._reach()
-        problem = state.problem(self.unit)
+        control, state = await self._connect()
+        problem = state.load_problem(self.unit)
         if problem is not None:
             raise PluginError(problem)
         self.status = Status.starting
         self._external.begin_change()
         try:
-            await hands.start()
+            await control.start()
         except PluginError:
             self.status = Status.stopped
             self._external.abort_change()
             raise
         self._external.mark_running()
         self.status = Status.running
-        self._saw(await hands.state())  # it may have ended already, and systemd does not say so twice
+        self._update(await control.state())  # it may have ended already, and systemd reports that only once
 
     async def stop(self) -> None:
-        """Stops it, and waits until it has stopped.
+        """Stop it, and wait until it has stopped.
 
         :raises PluginError: it cannot be stopped.
         """
-        hands, state = await self._reach()
-        if state.runs:
+        control, state = await self._connect()
+        if state.running:
             self.status = Status.stopping
-            await hands.stop()
-            state = await hands.state()
-        self._saw(state)
+            await control.stop()
+            state = await control.state()
+        self._update(state)
 
     async def pause(self) -> None:
-        """Freezes it, which needs control groups of version 2.
+        """Freeze it, which needs control groups of version 2.
 
         :raises PluginError: it cannot be frozen.
         """
-        hands, _ = await self._reach()
+        control, _ = await self._connect()
         self._external.begin_change()
         try:
-            await hands.freeze()
+            await control.pause()
         except PluginError:
             self._external.abort_change()
             raise
@@ -163,14 +159,14 @@ class Server:
         self.status = Status.paused
 
     async def resume(self) -> None:
-        """Lets it go on.
+        """Thaw it.
 
-        :raises PluginError: it cannot.
+        :raises PluginError: it cannot be thawed.
         """
-        hands, _ = await self._reach()
+        control, _ = await self._connect()
         self._external.begin_change()
         try:
-            await hands.thaw()
+            await control.resume()
         except PluginError:
             self._external.abort_change()
             raise
@@ -178,60 +174,60 @@ class Server:
         self.status = Status.running
 
     async def wait(self) -> int | None:
-        """Waits until it has ended; returns its main process's exit code, 0 where systemd counts it as a success.
+        """Wait until it has ended.
 
-        :raises PluginError: it has failed, and why.
+        :returns: its main process's exit code; 0 if systemd counts it as a success.
+        :raises PluginError: it has failed; the message says why.
         """
         return await self._external.wait()
 
     async def close(self) -> None:
-        """Lets go of it, and leaves it as it is."""
+        """Disconnect from systemd, and leave the unit as it is."""
         self._external.close()
         await self._poller.close()
-        for hands in (self._hands, self._untried):
-            if hands is not None:
-                await hands.close()
-        self._hands = self._untried = None
-        await self._poller.close()  # an observation in the meantime may have started it again
+        for control in (self._control, self._bus):
+            if control is not None:
+                await control.close()
+        self._control = self._bus = None
+        await self._poller.close()  # a state that arrived in the meantime may have started it again
 
-    async def _reach(self) -> tuple[UnitBus | UnitCommands, UnitState]:
-        """A way to systemd that works, and how the unit is. Which one is chosen once, by what works first."""
-        if self._hands is not None:
-            return self._hands, await self._hands.state()
-        commands = UnitCommands(self.unit, user=self._user, logs=self._logs)
-        ways: list[UnitBus | UnitCommands] = [commands]
+    async def _connect(self) -> tuple[UnitControl, UnitState]:
+        """Return the control and the unit's state. D-Bus or systemctl is chosen once, by what works first."""
+        if self._control is not None:
+            return self._control, await self._control.state()
+        controls: list[UnitControl] = [UnitCommands(self.unit, user=self._user, logs=self._logs)]
         if _has_library():
-            if self._untried is None:
+            if self._bus is None:
                 from zeroscale.plugins.systemd_unit.dbus import UnitBus
 
-                self._untried = UnitBus(self.unit, user=self._user)
-            ways.insert(0, self._untried)
+                self._bus = UnitBus(self.unit, user=self._user)
+            controls.insert(0, self._bus)
         problems = []
-        for hands in ways:
+        for control in controls:
             try:
-                state = await hands.state()
+                state = await control.state()
             except PluginError as error:
                 problems.append(str(error))
                 continue
-            self._hands = hands
-            if not hands.announces:
+            self._control = control
+            if not control.notifies:
                 for problem in problems:
                     logger.debug("%s is watched by systemctl: %s", self.unit, problem)
                 self._poller.start()
-            hands.watch(self._saw)
-            return hands, state
+            control.watch(self._update)
+            return control, state
         raise PluginError("; and ".join(problems))
 
     async def _poll(self) -> None:
-        if self._hands is not None:
-            self._saw(await self._hands.state())
+        if self._control is not None:
+            self._update(await self._control.state())
 
-    def _saw(self, state: UnitState) -> None:
-        if state.runs:
+    def _update(self, state: UnitState) -> None:
+        if state.running:
             self._poller.start()
             self._external.observe_running(paused=state.frozen)
             return
-        if self._hands is not None and self._hands.announces:
+        if self._control is not None and self._control.notifies:
             self._poller.stop()
         if self.status in (Status.running, Status.stopping, Status.paused):
             self.status = Status.stopped

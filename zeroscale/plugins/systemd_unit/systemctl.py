@@ -1,6 +1,6 @@
-"""A systemd unit through the program `systemctl`: for where there is no D-Bus, or no library for it.
+"""Control a systemd unit by the program `systemctl`: used where D-Bus or the library for it is missing.
 
-Nothing announces itself here: what a unit does is seen by looking.
+It reports no changes by others: the state must be polled.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.systemd_unit.unit_state import PROPERTIES, UnitState, from_properties, refusal
+from zeroscale.plugins.systemd_unit.unit_state import PROPERTIES, UnitState, parse_properties, refusal
 from zeroscale.process.command_runner import CommandResult, CommandRunner
 
-QUESTION_LIMIT = 15.0
-"""Seconds for a question: systemctl answers within milliseconds, and a busy systemd within a few seconds."""
+SHOW_LIMIT = 15.0
+"""Seconds for `systemctl show`: it answers within milliseconds, and with a busy systemd within a few seconds."""
 
 JOB_LIMIT = 3600.0
 """Seconds for a start or stop: the unit's own TimeoutStartSec= and TimeoutStopSec= end them sooner."""
 
-# polkit's and sd-bus' words, and those of `systemctl` where nobody can be asked
+# Messages of polkit and sd-bus, and those of `systemctl` where it cannot ask for a password.
 _DENIED = re.compile(r"access denied|permission denied|authentication (is )?required|not permitted", re.IGNORECASE)
 
 
 class UnitCommands:
-    """One unit.
+    """One unit. Implements `UnitControl`.
 
-    :param unit: its whole name.
-    :param user: it is one of the user's own manager.
+    :param unit: its full name.
+    :param user: whether it is a unit of the user's own manager.
     :param logs: a directory for the output of the commands.
     """
 
-    announces = False
+    notifies = False
 
     def __init__(self, unit: str, *, user: bool, logs: Path) -> None:
         self._unit = unit
@@ -41,50 +41,52 @@ class UnitCommands:
         self._argv = ["systemctl", *(["--user"] if user else []), "--no-ask-password", "--no-pager"]
 
     def watch(self, changed: Callable[[UnitState], None]) -> None:
-        """Is of no use here."""
+        """Do nothing: systemctl does not report changes."""
 
     async def state(self) -> UnitState:
-        """The unit as it is now.
+        """Read the unit's present state.
 
-        :raises PluginError: systemd cannot be asked.
+        :raises PluginError: systemd cannot be reached.
         """
         if shutil.which("systemctl") is None:
-            raise PluginError("there is no systemctl in PATH: this machine has no systemd, or zeroscale may not see it")
-        done = await self._run("show", QUESTION_LIMIT, f"--property={','.join(PROPERTIES)}", "--", self._unit)
+            raise PluginError(
+                "there is no systemctl in PATH: this machine has no systemd, or it is hidden from zeroscale"
+            )
+        done = await self._run("show", SHOW_LIMIT, f"--property={','.join(PROPERTIES)}", "--", self._unit)
         if done.code != 0:
-            raise PluginError(f"systemctl cannot say how {self._unit} is: {done.summary()}")
-        return from_properties(dict(line.split("=", 1) for line in done.lines if "=" in line))
+            raise PluginError(f"systemctl cannot show the state of {self._unit}: {done.summary()}")
+        return parse_properties(dict(line.split("=", 1) for line in done.lines if "=" in line))
 
     async def start(self) -> None:
-        """Starts it; returns when its start is done, as its Type= has it.
+        """Start it; return when the start is complete, as its Type= defines.
 
         :raises PluginError: it did not start.
         """
         await self._job("start")
 
     async def stop(self) -> None:
-        """Stops it, and waits until it has stopped.
+        """Stop it, and wait until it has stopped.
 
         :raises PluginError: it cannot be stopped.
         """
         await self._job("stop")
 
-    async def freeze(self) -> None:
-        """Freezes its processes.
+    async def pause(self) -> None:
+        """Freeze its processes.
 
         :raises PluginError: they cannot be frozen.
         """
         await self._job("freeze")
 
-    async def thaw(self) -> None:
-        """Lets them go on.
+    async def resume(self) -> None:
+        """Thaw its processes.
 
-        :raises PluginError: they cannot.
+        :raises PluginError: they cannot be thawed.
         """
         await self._job("thaw")
 
     async def close(self) -> None:
-        """Ends the commands that run; what systemd does for them goes on."""
+        """End the commands that run; systemd's jobs for them go on."""
         self._commands.close()
 
     async def _job(self, verb: str) -> None:
@@ -97,8 +99,8 @@ class UnitCommands:
         failure = (await self.state()).failure(self._unit, " --user" if self._user else "")
         if failure is not None:
             raise PluginError(failure)
-        said = next((line.strip() for line in done.lines if line.strip()), "")
-        raise PluginError(f"systemctl could not {verb} {self._unit}: " + (said[:300] or f"exit code {done.code}"))
+        first_line = next((line.strip() for line in done.lines if line.strip()), "")
+        raise PluginError(f"systemctl could not {verb} {self._unit}: {first_line[:300] or f'exit code {done.code}'}")
 
     async def _run(self, verb: str, limit: float, *words: str) -> CommandResult:
         return await self._commands.run(f"systemctl-{verb}", [*self._argv, verb, *words], limit)

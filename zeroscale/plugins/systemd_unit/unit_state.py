@@ -1,15 +1,16 @@
-"""What systemd says of a unit, understood. Pure.
+"""The state of a systemd unit, read from its properties, and the contract of what controls one. Does no I/O.
 
 The properties are those of org.freedesktop.systemd1.Unit and .Service (org.freedesktop.systemd1(5)); `systemctl show`
-says the same by the same names.
+prints the same by the same names.
 """
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from zeroscale.errors import PluginError
 
@@ -18,22 +19,22 @@ PROPERTIES = ("LoadState", "ActiveState", "SubState", "FreezerState", "Result", 
 SUFFIXES = (".service", ".target", ".slice", ".scope", ".socket", ".mount", ".timer", ".path", ".swap", ".automount")
 
 EXITED = 1
-"""CLD_EXITED, as ExecMainCode; 2 and 3 are ended by a signal, without and with a core dump (waitid(2))."""
+"""ExecMainCode CLD_EXITED; 2 and 3 mean ended by a signal, without and with a core dump (waitid(2))."""
 
-CLEAN = (130, 143)
-"""After SIGINT and SIGTERM, as Java ends: a failure for systemd unless SuccessExitStatus= says so, and none for us."""
+SIGNAL_EXIT_CODES = (130, 143)
+"""Java's exit codes after SIGINT and SIGTERM: for systemd a failure without SuccessExitStatus=, for us not."""
 
 RESULTS = {
-    "exit-code": "its process ended badly",
-    "signal": "its process was ended by a signal",
+    "exit-code": "its process exited with an error",
+    "signal": "its process was killed by a signal",
     "core-dump": "its process crashed and dumped core",
     "timeout": "it took too long (TimeoutStartSec=, TimeoutStopSec=)",
-    "watchdog": "its watchdog was not fed (WatchdogSec=)",
-    "oom-kill": "it was killed for want of memory",
+    "watchdog": "its watchdog timed out (WatchdogSec=)",
+    "oom-kill": "it was killed because memory ran out",
     "start-limit-hit": "it was started too often (StartLimitBurst=): systemctl reset-failed lets it start again",
-    "resources": "systemd had no resources for it, or no right to them",
-    "protocol": "it did not say that it is ready, as its Type= has it",
-    "exec-condition": "its ExecCondition= did not hold",
+    "resources": "systemd lacked resources for it, or permission to use them",
+    "protocol": "it did not report that it is ready, as its Type= demands",
+    "exec-condition": "its ExecCondition= was not met",
 }
 
 LOAD_PROBLEMS = {
@@ -45,12 +46,12 @@ LOAD_PROBLEMS = {
 
 
 def unit_name(name: str) -> str:
-    """A unit's whole name: what has no suffix is a service.
+    """Return a unit's full name; without a suffix it is a service.
 
-    :raises PluginError: there can be no such unit.
+    :raises PluginError: it is not a valid name.
     """
     if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,255}", name) or name.startswith("-"):
-        raise PluginError(f"unit={name!r} is no unit's name, such as minecraft.service or minecraft@survival")
+        raise PluginError(f"unit={name!r} is not a unit's name, such as minecraft.service or minecraft@survival")
     return name if name.endswith(SUFFIXES) else f"{name}.service"
 
 
@@ -60,11 +61,11 @@ class UnitState:
 
     :ivar load: LoadState.
     :ivar active: ActiveState: active, reloading, inactive, failed, activating, deactivating and, newer, refreshing.
-    :ivar sub: SubState, finer, and of its own for each type.
-    :ivar frozen: its processes are frozen, or on their way.
-    :ivar result: of a service's last run.
-    :ivar main_code: how its main process ended.
-    :ivar main_status: with which exit code, or by which signal.
+    :ivar sub: SubState, more detailed, with its own values for each type of unit.
+    :ivar frozen: whether its processes are frozen, or about to be.
+    :ivar result: the result of a service's last run.
+    :ivar main_code: how its main process ended: ExecMainCode.
+    :ivar main_status: the exit code or the number of the signal: ExecMainStatus.
     """
 
     load: str
@@ -76,41 +77,93 @@ class UnitState:
     main_status: int = 0
 
     @property
-    def runs(self) -> bool:
-        """It has processes, or is about to: stopping is running still."""
+    def running(self) -> bool:
+        """Whether it has processes, or is about to; a unit that is stopping is still running."""
         return self.active not in ("inactive", "failed")
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a run that ended; 0 where systemd counts it as a success; None: it had no main process."""
+        """Exit code of the last run; 0 if systemd counts it as a success; None: it had no main process."""
         if self.main_code == 0:
             return None
         if self.result == "success":
             return 0
         return self.main_status if self.main_code == EXITED else 128 + self.main_status
 
-    def problem(self, unit: str) -> str | None:
-        """Why it cannot be started at all."""
+    def load_problem(self, unit: str) -> str | None:
+        """Return why it cannot be started at all; None: it can."""
         text = LOAD_PROBLEMS.get(self.load)
         return None if text is None else text.format(unit=unit)
 
     def failure(self, unit: str, manager: str = "") -> str | None:
-        """Why it failed, and where more is to be read; None: it has not.
+        """Return why it failed and where to read more; None: it has not failed.
 
-        :param manager: ` --user` for one of a user's manager.
+        :param manager: the option for journalctl, ` --user` for a unit of a user's manager.
         """
         if self.active != "failed":
             return None
-        if self.result == "exit-code" and self.main_code == EXITED and self.main_status in CLEAN:
+        if self.result == "exit-code" and self.main_code == EXITED and self.main_status in SIGNAL_EXIT_CODES:
             return None
-        words = RESULTS.get(self.result, f"its result is {self.result}")
+        reason = RESULTS.get(self.result, f"its result is {self.result}")
         if self.result in ("exit-code", "signal", "core-dump") and self.main_code:
-            words += f" ({_ended(self.main_code, self.main_status)})"
-        return f"systemd says that {unit} failed: {words}; see journalctl{manager} -u {unit}"
+            reason += f" ({_exit_status(self.main_code, self.main_status)})"
+        return f"systemd says that {unit} failed: {reason}; see journalctl{manager} -u {unit}"
 
 
-def from_properties(properties: Mapping[str, object]) -> UnitState:
-    """What systemd said; what it did not say is taken for well."""
+class UnitControl(Protocol):
+    """How a unit is read and controlled.
+
+    :ivar notifies: whether `watch` reports changes by others; if not, the state must be polled.
+    """
+
+    notifies: bool
+
+    def watch(self, changed: Callable[[UnitState], None]) -> None:
+        """Call `changed` with each new state from now on, if it notifies."""
+        ...
+
+    async def state(self) -> UnitState:
+        """Read the present state.
+
+        :raises PluginError: systemd cannot be reached.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Start it; return when the start is complete, as its Type= defines.
+
+        :raises PluginError: it did not start.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Stop it, and wait until it has stopped.
+
+        :raises PluginError: it cannot be stopped.
+        """
+        ...
+
+    async def pause(self) -> None:
+        """Freeze its processes.
+
+        :raises PluginError: they cannot be frozen.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """Thaw its processes.
+
+        :raises PluginError: they cannot be thawed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release the connection, and leave the unit as it is."""
+        ...
+
+
+def parse_properties(properties: Mapping[str, object]) -> UnitState:
+    """Read a unit's properties; those that are missing have harmless defaults."""
     return UnitState(
         load=str(properties.get("LoadState", "loaded")),
         active=str(properties.get("ActiveState", "inactive")),
@@ -123,8 +176,8 @@ def from_properties(properties: Mapping[str, object]) -> UnitState:
 
 
 def refusal(what: str, unit: str, detail: str) -> str:
-    """What to tell who may not `what` (start, stop, freeze, thaw) a unit."""
-    if what in ("freeze", "thaw"):  # D-Bus' own policy for systemd lets these through for root alone (seen with 252)
+    """Return the message for a user who is not permitted to `what` (start, stop, freeze, thaw) a unit."""
+    if what in ("freeze", "thaw"):  # D-Bus' policy for systemd allows these to root alone (seen with 252)
         return (
             f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or "
             "give --idle_action stop, or use user=yes for a unit of your own"
@@ -135,7 +188,7 @@ def refusal(what: str, unit: str, detail: str) -> str:
     )
 
 
-def _ended(code: int, status: int) -> str:
+def _exit_status(code: int, status: int) -> str:
     if code == EXITED:
         return f"exit code {status}"
     try:
