@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.access_lists import Ban, Claim, Roll, offline_uuid
-from zeroscale.minecraft import player_lists as gamelists
+from zeroscale.minecraft import player_lists
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 
@@ -41,7 +41,7 @@ def names(roll: Roll) -> list[str]:
     return [player.name for player in roll]
 
 
-def test_what_a_real_server_writes(lists: PlayerLists) -> None:
+def test_files_of_a_real_server(lists: PlayerLists) -> None:
     read = lists.read()
     assert read.enforces_whitelist
     assert names(read.whitelist) == ["Ada", "Bob"]
@@ -59,16 +59,14 @@ def test_what_a_real_server_writes(lists: PlayerLists) -> None:
     assert [player.by_name for player in read.whitelist] == [False, True]
 
 
-@pytest.mark.parametrize(("said", "on"), [("true", True), ("TRUE", True), ("false", False), ("", False)])
-def test_the_whitelist_is_on_where_server_properties_says_so(
-    directory: Path, lists: PlayerLists, said: str, on: bool
-) -> None:
-    (directory / "server.properties").write_text(f"white-list={said}\n")
+@pytest.mark.parametrize(("value", "on"), [("true", True), ("TRUE", True), ("false", False), ("", False)])
+def test_server_properties_switch_the_whitelist_on(directory: Path, lists: PlayerLists, value: str, on: bool) -> None:
+    (directory / "server.properties").write_text(f"white-list={value}\n")
     assert lists.read().enforces_whitelist is on
     assert names(lists.read().whitelist) == ["Ada", "Bob"]
 
 
-def test_a_directory_without_any_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_directory_without_lists(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read = PlayerLists(ServerFiles(tmp_path)).read()
     assert not read.enforces_whitelist
     assert [len(roll) for roll in (read.whitelist, read.operators, read.known, read.bans)] == [0, 0, 0, 0]
@@ -76,23 +74,23 @@ def test_a_directory_without_any_says_nothing(tmp_path: Path, caplog: pytest.Log
     assert caplog.messages == []
 
 
-def test_a_whitelist_that_is_on_and_not_there_lets_the_real_server_judge(directory: Path, lists: PlayerLists) -> None:
+def test_a_missing_whitelist_is_not_enforced(directory: Path, lists: PlayerLists) -> None:
     (directory / "whitelist.json").unlink()
     assert not lists.read().enforces_whitelist
-    (directory / "whitelist.json").write_text("[]")  # an empty one lets nobody in, as the game has it
+    (directory / "whitelist.json").write_text("[]")  # as in the game, an empty one lets no player in
     assert lists.read().enforces_whitelist
 
 
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("content", [b'[{"uuid": ', b'{"Ada": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
-def test_a_broken_file_says_nothing_and_costs_one_line(
+def test_an_invalid_file_is_ignored_and_logged_once(
     directory: Path, lists: PlayerLists, caplog: pytest.LogCaptureFixture, name: str, content: bytes
 ) -> None:
     (directory / name).write_bytes(content)
     with caplog.at_level(logging.WARNING):
         broken = [lists.read() for _ in range(3)][-1]
     (line,) = caplog.messages
-    assert line.startswith(f"Cannot read {directory / name}, so that it says nothing: ")
+    assert line.startswith(f"Cannot read {directory / name}; it is ignored: ")
     read: dict[str, Sized] = {
         "whitelist.json": broken.whitelist,
         "ops.json": broken.operators,
@@ -107,7 +105,7 @@ def test_a_broken_file_says_nothing_and_costs_one_line(
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_what_is_no_file_or_too_long_blocks_nobody(
+def test_a_fifo_or_a_too_long_file_is_ignored(
     directory: Path, lists: PlayerLists, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (directory / name).unlink()
@@ -115,13 +113,13 @@ def test_what_is_no_file_or_too_long_blocks_nobody(
     lists.read()
     assert "not a regular file" in caplog.text
     (directory / name).unlink()
-    monkeypatch.setattr(gamelists, "LARGEST_LIST", 100)
+    monkeypatch.setattr(player_lists, "LARGEST_LIST", 100)
     (directory / name).write_text(json.dumps([{"name": "Ada", "uuid": None}] * 10))
     lists.read()
     assert "longer than 100 bytes" in caplog.text
 
 
-def test_an_entry_that_is_none_is_left_out(directory: Path, lists: PlayerLists) -> None:
+def test_invalid_entries_are_left_out(directory: Path, lists: PlayerLists) -> None:
     entries: list[object] = [
         1,
         None,
@@ -141,16 +139,14 @@ def test_an_entry_that_is_none_is_left_out(directory: Path, lists: PlayerLists) 
 
 
 @pytest.mark.parametrize("expires", ["forever", "", None, 5, "tomorrow", "2026-01-01", "0001-01-01 00:00:00 +1400"])
-def test_what_is_no_date_is_no_end(directory: Path, lists: PlayerLists, expires: object) -> None:
+def test_an_invalid_date_is_no_end(directory: Path, lists: PlayerLists, expires: object) -> None:
     entry = {"uuid": offline_uuid("Eve"), "name": "Eve", "expires": expires, "reason": "x" * 5000}
     (directory / "banned-players.json").write_text(json.dumps([entry]))
     (player,) = lists.read().bans
     assert player.ban == Ban("x" * 300)
 
 
-def test_an_edited_file_counts_at_once_and_an_untouched_one_is_not_read_again(
-    directory: Path, lists: PlayerLists
-) -> None:
+def test_only_a_changed_file_is_read_again(directory: Path, lists: PlayerLists) -> None:
     before = lists.read()
     assert lists.read().operators is before.operators
     assert not before.whitelist.find(Claim("Zoe", None, "local"))

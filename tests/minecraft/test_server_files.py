@@ -1,4 +1,4 @@
-"""A Minecraft directory as its operator left it: whole, half, strange or not there."""
+"""Files of a Minecraft server: valid, invalid, unusual or missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ sys.stdin.read()
 
 
 def icon(side: int = 64, extra: bytes = b"") -> bytes:
-    """The head of a PNG, which is all that is looked at."""
+    """The head of a PNG, the only part that is parsed."""
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII5s", 13, b"IHDR", side, side, b"\x08\x06\x00\x00\x00") + extra
 
 
@@ -71,13 +71,13 @@ def icon(side: int = 64, extra: bytes = b"") -> bytes:
         ("\n\n \t\f\n", {}),
     ],
 )
-def test_java_s_properties(text: str, expected: dict[str, str]) -> None:
+def test_parsing_properties(text: str, expected: dict[str, str]) -> None:
     assert parse_properties(text) == expected
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(" \t\f\n\r\\=:#!u0aé\U0001f600")))
-def test_any_text_is_some_properties(text: str) -> None:
+def test_any_text_can_be_parsed(text: str) -> None:
     parse_properties(text)
 
 
@@ -87,7 +87,7 @@ def escaped(text: str) -> str:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(alphabet="ab =:#!\\"), st.text(alphabet="ab =:#!\\\n")))
-def test_what_java_writes_is_read(properties: dict[str, str]) -> None:
+def test_what_java_writes_is_parsed(properties: dict[str, str]) -> None:
     text = "\n".join(f"{escaped(key)}={escaped(value)}" for key, value in properties.items() if key)
     assert parse_properties(text) == {key: value for key, value in properties.items() if key}
 
@@ -130,7 +130,7 @@ def test_no_directory_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "0", "65536", "-1", "1.5", "\u0661", "9" * 5000])
-def test_a_port_that_is_none_says_nothing(tmp_path: Path, value: str) -> None:
+def test_an_invalid_port_is_none(tmp_path: Path, value: str) -> None:
     (tmp_path / "server.properties").write_text(f"server-port={value}")
     assert ServerFiles(tmp_path).server_port is None
 
@@ -140,9 +140,7 @@ def test_rcon_without_a_password_is_off(tmp_path: Path) -> None:
     assert ServerFiles(tmp_path).enable_rcon is False
 
 
-def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "server.properties"
     files = ServerFiles(tmp_path)
     seen = [files.motd]
@@ -178,27 +176,27 @@ def test_an_icon_is_a_data_url(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (icon(32), "it is 32x32"),
-        (b"GIF89a", "no PNG"),
-        (icon()[:20], "no PNG"),
-        (b"", "no PNG"),
+        (b"GIF89a", "not a PNG"),
+        (icon()[:20], "not a PNG"),
+        (b"", "not a PNG"),
         (icon(extra=b"x" * 30000), "longer than"),
     ],
 )
-def test_an_icon_that_no_client_draws_is_named_once(
-    tmp_path: Path, content: bytes, complaint: str, caplog: pytest.LogCaptureFixture
+def test_an_invalid_icon_is_logged_once(
+    tmp_path: Path, content: bytes, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "server-icon.png").write_bytes(content)
     files = ServerFiles(tmp_path)
     assert files.icon is None
     assert files.icon is None
     [warning] = caplog.records
-    assert complaint in warning.getMessage()
+    assert message in warning.getMessage()
 
 
-def test_the_fallback_status_tells_what_the_files_tell(tmp_path: Path) -> None:
+def test_the_fallback_status(tmp_path: Path) -> None:
     (tmp_path / "server.properties").write_text("motd=Hello\nmax-players=7\n")
     files = ServerFiles(tmp_path)
     status = files.fallback_status()
@@ -209,14 +207,14 @@ def test_the_fallback_status_tells_what_the_files_tell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["server.properties", "server-icon.png", "eula.txt"])
-def test_things_that_are_no_files_say_nothing(tmp_path: Path, name: str) -> None:
+def test_a_fifo_is_ignored(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     files = ServerFiles(tmp_path)
     assert (files.motd, files.icon) == (None, None)
     assert files.eula_accepted is not True
 
 
-def test_a_world_that_another_process_has_open(tmp_path: Path) -> None:
+def test_a_session_lock_of_another_process(tmp_path: Path) -> None:
     lock = tmp_path / "session.lock"
     assert session_lock_holder(tmp_path) is None
     lock.write_bytes("\u2603".encode())
@@ -226,12 +224,12 @@ def test_a_world_that_another_process_has_open(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
-        for _ in range(2):  # asking does not disturb it
+        for _ in range(2):  # the query does not change the lock
             assert session_lock_holder(tmp_path) == holder.pid
         holder.kill()
     assert session_lock_holder(tmp_path) is None
 
 
-def test_a_session_lock_that_is_a_fifo_blocks_nobody(tmp_path: Path) -> None:
+def test_a_session_lock_that_is_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "session.lock")
     assert session_lock_holder(tmp_path) is None

@@ -162,7 +162,7 @@ async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> N
     await until(lambda: (hosted.report().idle_in or 0.0) > 1.0)
     assert (status(hosted), hosted.report().keep_awake_reason) == (
         Status.running,
-        "its operator keeps it awake for 60 min more",
+        "its operator keeps it awake for another 60 min",
     )
     hosted.release()
     await until(lambda: status(hosted) is Status.stopped)

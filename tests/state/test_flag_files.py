@@ -5,13 +5,13 @@ from pathlib import Path
 from zeroscale.state.flag_files import DEFAULT_TEXT, KEEP_ASLEEP, KEEP_AWAKE, LONGEST_TEXT, FlagFiles
 
 
-def test_without_the_files_nothing_is_held(tmp_path: Path) -> None:
+def test_without_the_files(tmp_path: Path) -> None:
     files = FlagFiles(tmp_path)
     assert files.keep_awake_reason() is None
     assert files.lockout() is None
 
 
-def test_a_server_is_held_up_while_the_file_is_there(tmp_path: Path) -> None:
+def test_keep_awake_while_the_file_exists(tmp_path: Path) -> None:
     files = FlagFiles(tmp_path)
     (tmp_path / KEEP_AWAKE).touch()
     assert KEEP_AWAKE in str(files.keep_awake_reason())
@@ -19,7 +19,7 @@ def test_a_server_is_held_up_while_the_file_is_there(tmp_path: Path) -> None:
     assert files.keep_awake_reason() is None
 
 
-def test_a_server_is_held_down_with_the_words_in_the_file(tmp_path: Path) -> None:
+def test_keep_asleep_with_the_text_of_the_file(tmp_path: Path) -> None:
     files = FlagFiles(tmp_path)
     (tmp_path / KEEP_ASLEEP).write_text("  Backup until 5 o'clock.\n")
     assert files.lockout() == "Backup until 5 o'clock."
@@ -29,7 +29,7 @@ def test_a_server_is_held_down_with_the_words_in_the_file(tmp_path: Path) -> Non
     assert files.lockout() is None
 
 
-def test_a_file_that_is_no_text_for_players_holds_down_all_the_same(tmp_path: Path) -> None:
+def test_keep_asleep_with_an_unusable_text(tmp_path: Path) -> None:
     files = FlagFiles(tmp_path)
     (tmp_path / KEEP_ASLEEP).write_bytes(b"x" * (LONGEST_TEXT + 1))
     assert files.lockout() == DEFAULT_TEXT

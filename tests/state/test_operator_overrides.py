@@ -1,4 +1,4 @@
-"""What a server's operator said by command: it counts until it is taken back or over, and outlives the proxy."""
+"""Overrides of an operator: until released or over, and across restarts."""
 
 from __future__ import annotations
 
@@ -10,77 +10,77 @@ from zeroscale.state.flag_files import DEFAULT_TEXT
 from zeroscale.state.operator_overrides import LARGEST_FILE, OperatorOverrides
 
 
-class World:
+class OverridesFixture:
     def __init__(self, directory: Path) -> None:
         self.now = 1_800_000_000.0
         self.directory = directory
-        self.wishes = self.again()
+        self.overrides = self.reopened()
 
-    def again(self) -> OperatorOverrides:
-        wishes = OperatorOverrides(self.directory, lambda: self.now)
-        wishes.open()
-        return wishes
+    def reopened(self) -> OperatorOverrides:
+        overrides = OperatorOverrides(self.directory, lambda: self.now)
+        overrides.open()
+        return overrides
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def fixture(tmp_path: Path) -> OverridesFixture:
+    return OverridesFixture(tmp_path)
 
 
-def test_nothing_was_said(world: World) -> None:
-    assert (world.wishes.keep_awake_reason(), world.wishes.lockout) == (None, None)
-    world.wishes.release()
-    world.wishes.close()
-    assert list(world.directory.iterdir()) == []
+def test_without_overrides(fixture: OverridesFixture) -> None:
+    assert (fixture.overrides.keep_awake_reason(), fixture.overrides.lockout) == (None, None)
+    fixture.overrides.release()
+    fixture.overrides.close()
+    assert list(fixture.directory.iterdir()) == []
 
 
-def test_kept_awake_for_a_time_which_a_restart_does_not_begin_anew(world: World) -> None:
-    world.wishes.keep_awake(7200.0)
-    assert world.wishes.keep_awake_reason() == "its operator keeps it awake for 2.0 h more"
-    world.wishes.close()
-    world.now += 7000.0
-    again = world.again()
-    assert again.keep_awake_reason() == "its operator keeps it awake for 3 min more"
-    world.now += 170.0
-    assert again.keep_awake_reason() == "its operator keeps it awake for 30 s more"
-    world.now += 30.0
-    assert again.keep_awake_reason() is None
+def test_keep_awake_for_a_time_that_a_restart_does_not_reset(fixture: OverridesFixture) -> None:
+    fixture.overrides.keep_awake(7200.0)
+    assert fixture.overrides.keep_awake_reason() == "its operator keeps it awake for another 2.0 h"
+    fixture.overrides.close()
+    fixture.now += 7000.0
+    reopened = fixture.reopened()
+    assert reopened.keep_awake_reason() == "its operator keeps it awake for another 3 min"
+    fixture.now += 170.0
+    assert reopened.keep_awake_reason() == "its operator keeps it awake for another 30 s"
+    fixture.now += 30.0
+    assert reopened.keep_awake_reason() is None
 
 
-def test_kept_awake_until_it_is_taken_back(world: World) -> None:
-    world.wishes.keep_awake(None)
-    world.now += 1e8
-    assert world.wishes.keep_awake_reason() == "its operator keeps it awake"
-    world.wishes.release()
-    assert world.wishes.keep_awake_reason() is None
-    world.wishes.close()
-    assert world.again().keep_awake_reason() is None
+def test_keep_awake_until_release(fixture: OverridesFixture) -> None:
+    fixture.overrides.keep_awake(None)
+    fixture.now += 1e8
+    assert fixture.overrides.keep_awake_reason() == "its operator keeps it awake"
+    fixture.overrides.release()
+    assert fixture.overrides.keep_awake_reason() is None
+    fixture.overrides.close()
+    assert fixture.reopened().keep_awake_reason() is None
 
 
-def test_locked_with_words_or_with_ours(world: World) -> None:
-    world.wishes.lock_out("Back at eight.")
-    world.wishes.keep_awake(60.0)
-    assert world.wishes.lockout == "Back at eight."
-    world.wishes.close()
-    again = world.again()
-    assert again.lockout == "Back at eight."
-    again.lock_out("")
-    assert again.lockout == DEFAULT_TEXT
-    again.close()
+def test_lock_out_with_a_text_and_with_the_default(fixture: OverridesFixture) -> None:
+    fixture.overrides.lock_out("Back at eight.")
+    fixture.overrides.keep_awake(60.0)
+    assert fixture.overrides.lockout == "Back at eight."
+    fixture.overrides.close()
+    reopened = fixture.reopened()
+    assert reopened.lockout == "Back at eight."
+    reopened.lock_out("")
+    assert reopened.lockout == DEFAULT_TEXT
+    reopened.close()
 
 
-def test_taken_back(world: World) -> None:
-    world.wishes.lock_out("Back at eight.")
-    world.wishes.release()
-    assert world.wishes.lockout is None
-    world.wishes.close()
-    assert world.again().lockout is None
+def test_release_ends_a_lockout(fixture: OverridesFixture) -> None:
+    fixture.overrides.lock_out("Back at eight.")
+    fixture.overrides.release()
+    assert fixture.overrides.lockout is None
+    fixture.overrides.close()
+    assert fixture.reopened().lockout is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"lockout": 3}', b"[]", b"x" * (LARGEST_FILE + 1)])
-def test_a_damaged_file_costs_its_content_and_a_warning(
-    world: World, caplog: pytest.LogCaptureFixture, content: bytes
+def test_an_invalid_file_is_ignored_and_logged(
+    fixture: OverridesFixture, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    (world.directory / "operator.json").write_bytes(content)
-    assert world.again().lockout is None
-    assert "What was said of this server by command is forgotten" in caplog.text
+    (fixture.directory / "operator.json").write_bytes(content)
+    assert fixture.reopened().lockout is None
+    assert "keep-awake and lockout set by command are lost" in caplog.text

@@ -1,4 +1,4 @@
-"""What is remembered of a server's starts and crashes, and that its files can be in any state."""
+"""Start times and crashes of a server, with files in any state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroscale.errors import StateError
-from zeroscale.state import start_history as records
+from zeroscale.state import start_history
 from zeroscale.state.start_history import StartHistory
 
 
@@ -21,14 +21,14 @@ def directory(tmp_path: Path) -> Path:
 
 
 def reopened(directory: Path) -> StartHistory:
-    """What the next proxy finds."""
+    """Return the history as a later process reads it."""
     found = StartHistory(directory)
     found.open()
     found.close()
     return found
 
 
-def test_nothing_is_known_before_the_first_start(directory: Path) -> None:
+def test_without_a_start(directory: Path) -> None:
     fresh = StartHistory(directory)
     fresh.open()
     assert (fresh.estimate, fresh.crashes, fresh.reason) == (None, 0, None)
@@ -36,7 +36,7 @@ def test_nothing_is_known_before_the_first_start(directory: Path) -> None:
     fresh.close()
 
 
-def test_the_estimate_is_the_median_and_outlives_us(directory: Path) -> None:
+def test_the_estimate_is_the_median_across_restarts(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     for seconds in (300.0, 40.0, 42.0):
@@ -46,17 +46,17 @@ def test_the_estimate_is_the_median_and_outlives_us(directory: Path) -> None:
     assert reopened(directory).estimate == 42.0
 
 
-def test_old_starts_are_forgotten(directory: Path) -> None:
+def test_old_starts_are_dropped(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     first.record_start(1000.0)
-    for _ in range(records.STARTS_KEPT):
+    for _ in range(start_history.STARTS_KEPT):
         first.record_start(10.0)
     first.close()
-    assert json.loads((directory / "record.json").read_bytes())["starts"] == [10.0] * records.STARTS_KEPT
+    assert json.loads((directory / "record.json").read_bytes())["starts"] == [10.0] * start_history.STARTS_KEPT
 
 
-def test_crashes_count_in_a_row_over_starts_between_them(directory: Path) -> None:
+def test_crashes_are_counted_across_starts_and_restarts(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     assert first.record_crash("it ended with exit code 1") == 1
@@ -71,7 +71,7 @@ def test_crashes_count_in_a_row_over_starts_between_them(directory: Path) -> Non
     assert (third.crashes, third.reason, third.estimate) == (2, "it ended with exit code 2", 3.0)
 
 
-def test_crashes_are_cleared_and_starts_kept(directory: Path) -> None:
+def test_clearing_crashes_leaves_the_starts(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     first.record_start(3.0)
@@ -82,14 +82,14 @@ def test_crashes_are_cleared_and_starts_kept(directory: Path) -> None:
     assert (second.crashes, second.reason, second.estimate) == (0, None, 3.0)
 
 
-def test_a_reason_of_any_kind_can_be_kept(directory: Path) -> None:
+def test_any_reason_can_be_stored(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     first.record_crash("\ud800" + "x" * 10000)
     first.close()
     kept = reopened(directory)
     assert kept.crashes == 1
-    assert kept.reason == "?" + "x" * (records.LONGEST_REASON - 1)
+    assert kept.reason == "?" + "x" * (start_history.LONGEST_REASON - 1)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_a_reason_of_any_kind_can_be_kept(directory: Path) -> None:
         b'{"version": 1, "crashes": -1}',
         b'{"version": 1, "reason": "\xff"}',
         b'{"x":' + b"[" * 10000,
-        b" " * (records.LARGEST_FILE + 1),
+        b" " * (start_history.LARGEST_FILE + 1),
     ],
 )
-def test_a_damaged_file_costs_its_content_and_one_warning(
+def test_a_damaged_file_is_renamed_and_logged_once(
     directory: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory.mkdir(parents=True)
@@ -131,13 +131,13 @@ def test_a_damaged_file_costs_its_content_and_one_warning(
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_any_content_at_all_lets_us_start(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")
     (directory / "record.json").write_bytes(content)
     assert reopened(directory).estimate is None
 
 
-def test_a_disk_that_refuses_costs_one_line_and_nothing_else(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_write_is_logged_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = StartHistory(directory)
     first.open()
     blocker = directory / "record.json.new"
@@ -154,7 +154,7 @@ def test_a_disk_that_refuses_costs_one_line_and_nothing_else(directory: Path, ca
     assert (first.estimate, first.crashes) == (7.0, 1)
 
 
-def test_nothing_is_written_once_the_lock_is_given_back(directory: Path) -> None:
+def test_nothing_is_written_after_close(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     first.close()
@@ -163,7 +163,7 @@ def test_nothing_is_written_once_the_lock_is_given_back(directory: Path) -> None
     assert not (directory / "record.json").exists()
 
 
-def test_one_server_has_one_proxy(directory: Path) -> None:
+def test_a_second_proxy_for_the_same_server_is_refused(directory: Path) -> None:
     first = StartHistory(directory)
     first.open()
     with pytest.raises(StateError, match=f"zeroscale holds {directory / 'lock'}"):
@@ -172,7 +172,7 @@ def test_one_server_has_one_proxy(directory: Path) -> None:
     reopened(directory)
 
 
-def test_one_world_has_one_proxy_whatever_its_state_directory(tmp_path: Path) -> None:
+def test_a_second_proxy_for_the_same_world_is_refused(tmp_path: Path) -> None:
     world = tmp_path / "world"
     world.mkdir()
     first = StartHistory(tmp_path / "one", world)
@@ -186,7 +186,7 @@ def test_one_world_has_one_proxy_whatever_its_state_directory(tmp_path: Path) ->
     assert list(world.iterdir()) == []
 
 
-def test_a_world_that_cannot_be_locked_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_world_that_cannot_be_locked_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = StartHistory(tmp_path / "state", tmp_path / "missing")
     first.open()
     first.record_start(1.0)
@@ -195,7 +195,7 @@ def test_a_world_that_cannot_be_locked_costs_a_warning(tmp_path: Path, caplog: p
     assert "second zeroscale" in warning.getMessage()
 
 
-def test_a_state_directory_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+def test_an_unusable_state_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateError, match="--state_directory"):
         StartHistory(tmp_path / "file" / "survival").open()

@@ -1,4 +1,4 @@
-"""A real status, kept and replayed; and anything else, bounded and ignored."""
+"""Storing and replaying a status, and refusing what is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroscale.state import status_cache as mirror
+from zeroscale.state import status_cache
 from zeroscale.state.status_cache import StatusCache, replayable
 
 REAL = {
@@ -27,23 +27,23 @@ REPLAYED = REAL | {"players": {"max": 40, "online": 0}}
 
 
 def stored(directory: Path, *statuses: Mapping[str, object]) -> StatusCache:
-    """A mirror that has seen these, and has them on disk."""
-    seen = StatusCache(directory, nothing)
+    """Return a cache with these statuses stored one after the other."""
+    seen = StatusCache(directory, no_fallback)
     for status in statuses:
         seen.store(status)
         seen.flush()
     return seen
 
 
-def nothing() -> None:
+def no_fallback() -> None:
     return None
 
 
-def test_nothing_is_shown_before_anything_is_known(tmp_path: Path) -> None:
-    assert StatusCache(tmp_path, nothing).current is None
+def test_without_a_status_and_fallback(tmp_path: Path) -> None:
+    assert StatusCache(tmp_path, no_fallback).current is None
 
 
-def test_the_fallback_until_the_first_time(tmp_path: Path) -> None:
+def test_the_fallback_until_the_first_status(tmp_path: Path) -> None:
     fallback = {"description": "from server.properties"}
     seen = StatusCache(tmp_path, lambda: fallback)
     assert seen.current is fallback
@@ -53,14 +53,14 @@ def test_the_fallback_until_the_first_time(tmp_path: Path) -> None:
     assert StatusCache(tmp_path, lambda: fallback).current == REPLAYED
 
 
-def test_a_real_status_is_kept_whole_but_for_its_players(tmp_path: Path) -> None:
+def test_a_status_is_stored_without_its_players(tmp_path: Path) -> None:
     stored(tmp_path, REAL)
-    assert StatusCache(tmp_path, nothing).current == REPLAYED
+    assert StatusCache(tmp_path, no_fallback).current == REPLAYED
     assert b"Notch" not in (tmp_path / "status.json").read_bytes()
 
 
-def test_what_is_shown_is_one_object_until_it_changes(tmp_path: Path) -> None:
-    seen = StatusCache(tmp_path, nothing)
+def test_current_is_the_same_object_until_it_changes(tmp_path: Path) -> None:
+    seen = StatusCache(tmp_path, no_fallback)
     seen.store(REAL)
     before = seen.current
     seen.store(json.loads(json.dumps(REAL)))
@@ -77,7 +77,7 @@ def test_an_unchanged_status_is_not_written_again(tmp_path: Path) -> None:
     assert not (tmp_path / "status.json").exists()
 
 
-def test_a_server_without_an_icon_has_that_of_its_directory(tmp_path: Path) -> None:
+def test_a_status_without_an_icon_gets_the_one_of_the_fallback(tmp_path: Path) -> None:
     fallback: dict[str, object] = {"description": "no", "favicon": "data:image/png;base64,AAAA"}
     seen = StatusCache(tmp_path, lambda: fallback)
     seen.store({"description": "yes"})
@@ -104,7 +104,7 @@ def test_a_server_without_an_icon_has_that_of_its_directory(tmp_path: Path) -> N
         ("favicon", "data:image/png;base64," + "A" * 40000),
     ],
 )
-def test_a_known_key_of_another_shape_counts_as_absent(key: str, value: object) -> None:
+def test_an_invalid_known_key_is_left_out(key: str, value: object) -> None:
     assert replayable(REAL | {key: value}) == {name: kept for name, kept in REPLAYED.items() if name != key}
 
 
@@ -114,26 +114,26 @@ for _ in range(100):
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"),
+    ("value", "message"),
     [
         (DEEP, "nested"),
-        ("x" * mirror.LARGEST_STATUS, "at most 65536"),
+        ("x" * status_cache.LARGEST_STATUS, "more than 65536"),
         ("\ud800", "surrogates"),
-        (float("nan"), "nan is no JSON"),
-        (float("inf"), "inf is no JSON"),
-        (b"bytes", "bytes is no JSON"),
+        (float("nan"), "nan is not JSON"),
+        (float("inf"), "inf is not JSON"),
+        (b"bytes", "bytes is not JSON"),
     ],
 )
-def test_what_cannot_be_kept_costs_a_warning_and_leaves_the_last(
-    tmp_path: Path, value: object, complaint: str, caplog: pytest.LogCaptureFixture
+def test_an_invalid_status_is_logged_and_leaves_the_last(
+    tmp_path: Path, value: object, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen = StatusCache(tmp_path, nothing)
+    seen = StatusCache(tmp_path, no_fallback)
     seen.store(REAL)
     for _ in range(3):
         seen.store({"strange": value})
     assert seen.current == REPLAYED
     [warning] = caplog.records
-    assert complaint in warning.getMessage()
+    assert message in warning.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(
     assert "status.json is damaged" in warning.getMessage()
     seen.store(REAL)
     seen.flush()
-    assert StatusCache(tmp_path, nothing).current == REPLAYED
+    assert StatusCache(tmp_path, no_fallback).current == REPLAYED
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=100))
-def test_any_content_at_all_is_survived(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")
     (directory / "status.json").write_bytes(content)
-    assert StatusCache(directory, nothing).current is None
+    assert StatusCache(directory, no_fallback).current is None
 
 
 JSON = st.recursive(
@@ -183,15 +183,15 @@ JSON = st.recursive(
 
 @settings(deadline=None, max_examples=30)  # each waits for the disk
 @given(st.dictionaries(st.sampled_from(sorted(REAL)) | st.text(max_size=5), JSON, max_size=5))
-def test_any_status_is_kept_as_it_is_read_again_or_not_at_all(
+def test_any_status_is_stored_as_it_is_read_again_or_refused(
     tmp_path_factory: pytest.TempPathFactory, status: Mapping[str, object]
 ) -> None:
     directory = tmp_path_factory.mktemp("state")
     seen = stored(directory, status)
-    assert StatusCache(directory, nothing).current == seen.current
+    assert StatusCache(directory, no_fallback).current == seen.current
 
 
-def test_a_disk_that_refuses_costs_nothing_but_the_next_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_write_loses_only_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen = stored(tmp_path / "missing", REAL, REAL | {"description": "new"})
     assert seen.current == REPLAYED | {"description": "new"}
     assert len(caplog.records) == 1

@@ -70,7 +70,7 @@ def test_held_up(scene: Scene) -> None:
     (scene.world / "zeroscale.keep-awake").touch()
     proxy = scene.demo(idle=0)
     scene.player().is_greeted()
-    proxy.wait_for("is not stopped: .*zeroscale.keep-awake is there")
+    proxy.wait_for("is not stopped: .*zeroscale.keep-awake exists")
     proxy.wait_for("No clients online", after=proxy.wait_for("Scheduling the stop of .* in 5 s"))
     assert scene.servers()
     (scene.world / "zeroscale.keep-awake").unlink()

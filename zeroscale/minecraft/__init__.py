@@ -1,1 +1,1 @@
-"""The files of a Minecraft server's directory."""
+"""Read a Minecraft server's own files. Never written."""

@@ -1,7 +1,7 @@
-"""A Minecraft server's own lists, as values of `access`: whitelist, bans, operators, and who has been on it.
+"""Read a Minecraft server's whitelist, bans, operators and known players, as values of `access_lists`.
 
-Read when they change, never written. A file that is missing says nothing, and so does one that is broken, which costs
-one line in the log; an entry that is none is left out, as the game does.
+Files are read again when they change. A missing file counts as an empty list; so does an invalid one, which is logged
+once. Invalid entries are left out, as the game does.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from zeroscale.system.files import read_bounded
 logger = logging.getLogger(__name__)
 
 LARGEST_LIST = 4 * 1024 * 1024
-"""Bytes: some 45000 players, read in a quarter of a second that all others wait for. The game's cache holds 1000."""
+"""Bytes: some 45000 players, which block the reactor for 250 ms. The game's own cache has 1000 players."""
 
 LONGEST_REASON = 300
 """Characters of a ban's reason: a kick shows a few lines."""
 
 DEFAULT_REASON = "Banned by an operator."
-"""The game's own, for a ban without one."""
+"""The game's reason for a ban without one."""
 
 DATE = "%Y-%m-%d %H:%M:%S %z"
-"""As the game writes a ban's end. What is no date, "forever" for one, is no end: so the game reads it."""
+"""The format of a ban's end. The game takes what is no date, such as "forever", as no end."""
 
 DATE_FOR_PLAYERS = "%Y-%m-%d at %H:%M:%S UTC"
-"""As the game tells it, but that it has the time zone of its machine."""
+"""The game's format, but in UTC instead of the machine's time zone."""
 
 
 class PlayerLists:
     """The lists of one Minecraft server.
 
-    :param files: its other files, of which server.properties says whether the whitelist is on.
+    :param files: the server's other files; its server.properties switches the whitelist on.
     """
 
     def __init__(self, files: ServerFiles) -> None:
@@ -51,7 +51,7 @@ class PlayerLists:
         self._address_bans = CachedFile(files.directory / "banned-ips.json", _read_address_bans)
 
     def read(self) -> ServerLists:
-        """The lists as the files are now."""
+        """Return the lists; files that have not changed are not read again."""
         whitelist = self._whitelist.get()
         return ServerLists(
             enforces_whitelist=whitelist is not None and self._files.white_list,
@@ -64,7 +64,7 @@ class PlayerLists:
 
 
 def _read_whitelist(path: Path) -> Roll | None:
-    """:returns: None where nothing is known of it, which is not the same as an empty one."""
+    """Return the whitelist; None where there is no valid file, which is not the same as an empty list."""
     entries = _entries(path)
     return None if entries is None else Roll(_listed(entries))
 
@@ -87,41 +87,41 @@ def _read_address_bans(path: Path) -> Mapping[str, Ban]:
 
 
 def _entries(path: Path) -> list[Mapping[str, object]] | None:
-    """The objects in a file's array; None where there is no such file, or none that can be read."""
+    """Return the objects in a file's JSON array; None where there is no valid file."""
     try:
         content = read_bounded(path, LARGEST_LIST)
         if content is None:
             return None
-        # Decoding into the plain types cannot be made to call anything, and is bounded by the file's size.
+        # Decoding to plain types calls nothing, and its result is bounded by the file's size.
         decoded = msgspec.json.decode(content, type=list[object]) if content.strip() else []
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
-        logger.warning("Cannot read %s, so that it says nothing: %s", path, error)
+        logger.warning("Cannot read %s; it is ignored: %s", path, error)
         return None
     return [entry for entry in decoded if isinstance(entry, dict)]
 
 
 def _listed(entries: list[Mapping[str, object]], *, banned: bool = False) -> Iterator[Listed]:
     for entry in entries:
-        name, identity = entry.get("name"), entry.get("uuid")
-        digits = parse_uuid(identity) if isinstance(identity, str) else None
+        name, uuid = entry.get("name"), entry.get("uuid")
+        digits = parse_uuid(uuid) if isinstance(uuid, str) else None
         if isinstance(name, str) and name:
             yield Listed(name, digits, _ban(entry) if banned else None)
 
 
 def _ban(entry: Mapping[str, object]) -> Ban:
     reason, expires = entry.get("reason"), entry.get("expires")
-    words = reason[:LONGEST_REASON] if isinstance(reason, str) and reason else DEFAULT_REASON
+    text = reason[:LONGEST_REASON] if isinstance(reason, str) and reason else DEFAULT_REASON
     if not isinstance(expires, str):
-        return Ban(words)
+        return Ban(text)
     try:
         end = datetime.strptime(expires, DATE).astimezone(UTC)
     except (ValueError, OverflowError):
-        return Ban(words)
-    return Ban(words, end.timestamp(), end.strftime(DATE_FOR_PLAYERS))
+        return Ban(text)
+    return Ban(text, end.timestamp(), end.strftime(DATE_FOR_PLAYERS))
 
 
 def _normalised(address: object) -> str | None:
-    """An address as `access.Claim` has it; None where it is none, which the game takes as well and never meets."""
+    """Return an address in the form of `Claim.address`; None where it is invalid."""
     if not isinstance(address, str):
         return None
     try:

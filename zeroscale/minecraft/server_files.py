@@ -1,6 +1,6 @@
-"""A Minecraft directory's own files: what its operator has already said there. Read when they change, never written.
+"""Read a Minecraft server's server.properties, eula.txt and server-icon.png, and find its world's lock.
 
-A file that is missing or nonsense says nothing; it is never an error here.
+Files are read again when they change. A missing or invalid file is no error: its values are the defaults.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from zeroscale.system.files import read_bounded
 logger = logging.getLogger(__name__)
 
 LARGEST_PROPERTIES = 256 * 1024
-"""Bytes; the game's own are under 3 KiB."""
+"""Bytes; the game's own file has less than 3 KiB."""
 
 LARGEST_ICON = 20 * 1024
-"""Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 it leaves a sixth of the status's 32767
+"""Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 they leave a sixth of the status's 32767
 characters (docs/protocol.md, "Status") to the rest."""
 
 ICON_SIDE = 64
-"""Pixels: old clients take nothing else (docs/protocol.md, "Status")."""
+"""Pixels: old clients accept no other size (docs/protocol.md, "Status")."""
 
 DEFAULT_RCON_PORT = 25575
 DEFAULT_LEVEL_NAME = "world"
@@ -46,11 +46,9 @@ _FLOCK = "hhqqi" if sys.platform == "linux" else "qqihh"
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """Reads a file in the format of `java.util.Properties`; a file that cannot be read has none.
+    """Read a file in the format of `java.util.Properties`, as UTF-8 if it is valid, else as Latin-1, like the game.
 
-    The game reads UTF-8 where it can, and Latin-1 otherwise; so does this.
-
-    :returns: the values by their keys, in the file's order.
+    :returns: the values by key, in the file's order; empty where there is no readable file.
     """
     try:
         content = read_bounded(path, LARGEST_PROPERTIES)
@@ -67,7 +65,7 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """The properties that `text` spells, as `java.util.Properties.load` reads them (its documentation)."""
+    """Parse a text as the documentation of `java.util.Properties.load` describes."""
     properties: dict[str, str] = {}
     for line in _logical_lines(text):
         pair = _PAIR.fullmatch(line)
@@ -77,10 +75,10 @@ def parse_properties(text: str) -> dict[str, str]:
 
 
 class CachedFile(Generic[T]):
-    """One file's meaning, worked out again only when the file is another one.
+    """The parsed content of one file, parsed again only when the file has changed.
 
     :param path: the file; need not exist.
-    :param read: what makes its meaning of it, and never raises.
+    :param read: reads and parses it, and never raises.
     """
 
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
@@ -90,9 +88,9 @@ class CachedFile(Generic[T]):
         self._known: tuple[tuple[int, int, int] | None, T] | None = None
 
     def get(self) -> T:
-        """What the file means now; the same object until it changes."""
+        """Return the parsed content; the same object until the file changes."""
         try:
-            found = os.stat(self._name)  # noqa: PTH116 - asked for each status; Path.stat() takes three times as long
+            found = os.stat(self._name)  # noqa: PTH116 - called for each status; Path.stat() takes three times as long
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         except OSError:
             stamp = None
@@ -104,7 +102,7 @@ class CachedFile(Generic[T]):
 class ServerFiles:
     """The files of one Minecraft server.
 
-    :param directory: its working directory; need not exist.
+    :param directory: the server's working directory; need not exist.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -116,53 +114,53 @@ class ServerFiles:
 
     @property
     def properties_file(self) -> Path:
-        """server.properties, for messages that name it."""
+        """The path of server.properties."""
         return self._properties.path
 
     @property
     def eula_file(self) -> Path:
-        """eula.txt, for messages that name it."""
+        """The path of eula.txt."""
         return self._eula.path
 
     @property
     def properties(self) -> Mapping[str, str]:
-        """server.properties; empty when there is none."""
+        """The content of server.properties; empty where there is none."""
         return self._properties.get()
 
     @property
     def server_port(self) -> int | None:
-        """`server-port`; None where it does not say one."""
+        """`server-port`; None if it is missing or invalid."""
         return self._integer("server-port", 1, 65535)
 
     @property
     def motd(self) -> str | None:
-        """`motd`, section-sign codes included."""
+        """`motd`, with section-sign codes; None if it is missing."""
         return self.properties.get("motd")
 
     @property
     def max_players(self) -> int | None:
-        """`max-players`."""
+        """`max-players`; None if it is missing or invalid."""
         return self._integer("max-players", 0, 2**31 - 1)
 
     @property
     def enable_status(self) -> bool:
-        """`enable-status`: whether it answers the server list at all."""
+        """`enable-status`: whether the server answers the server list."""
         return self._boolean("enable-status", default=True)
 
     @property
     def white_list(self) -> bool:
-        """`white-list`: whether it lets in only those on its whitelist, and its operators."""
+        """`white-list`: whether only listed players and operators may join."""
         return self._boolean("white-list", default=False)
 
     @property
     def max_tick_time(self) -> int:
-        """`max-tick-time`: milliseconds after which its watchdog takes a silent server for hung; -1: it has none."""
+        """`max-tick-time`: milliseconds of one tick after which the watchdog ends the server; -1: no watchdog."""
         value = self._integer("max-tick-time", -1, 2**63 - 1)
         return DEFAULT_MAX_TICK_TIME if value is None else value
 
     @property
     def enable_rcon(self) -> bool:
-        """Whether RCON can be used: `enable-rcon`, and a password, without which the game leaves it off."""
+        """Whether RCON is on: `enable-rcon`, and a password, without which the game does not start RCON."""
         return self._boolean("enable-rcon", default=False) and bool(self.rcon_password)
 
     @property
@@ -172,46 +170,49 @@ class ServerFiles:
 
     @property
     def rcon_password(self) -> str:
-        """`rcon.password`; a secret."""
+        """`rcon.password`: a secret, never to be logged."""
         return self.properties.get("rcon.password", "")
 
     @property
     def level_name(self) -> str:
-        """`level-name`: the world's directory in the working directory."""
+        """`level-name`: the name of the world's directory."""
         return self.properties.get("level-name") or DEFAULT_LEVEL_NAME
 
     @property
     def level_directory(self) -> Path:
-        """The world's directory."""
+        """The path of the world's directory."""
         return self.directory / self.level_name
 
     @property
     def icon(self) -> str | None:
-        """server-icon.png as a data URL; None where there is none that a client would draw."""
+        """server-icon.png as a data URL; None where there is none that every client draws."""
         return self._icon.get()
 
     @property
     def eula_accepted(self) -> bool | None:
-        """Whether eula.txt says so; None where there is no such file (older and other servers have none)."""
+        """Whether eula.txt accepts the EULA; None where there is no file (older and other servers have none)."""
         agreement = self._eula.get()
         if not agreement and not self.eula_file.exists():
             return None
         return agreement.get("eula", "").strip().lower() == "true"
 
     def fallback_status(self) -> Mapping[str, object] | None:
-        """What these files tell of the server's status; None where they tell nothing. The same object until they do."""
+        """Return the status that the files describe, as decoded JSON; None if nothing.
+
+        The same object until a file changes.
+        """
         properties, icon = self.properties, self.icon
-        told = (properties, icon)
-        if self._status is None or self._status[0] != told:
-            motd, most = self.motd, self.max_players
+        key = (properties, icon)
+        if self._status is None or self._status[0] != key:
+            motd, max_players = self.motd, self.max_players
             status: dict[str, object] = {}
             if motd is not None:
                 status["description"] = motd
-            if most is not None:
-                status["players"] = {"max": most, "online": 0}
+            if max_players is not None:
+                status["players"] = {"max": max_players, "online": 0}
             if icon is not None:
                 status["favicon"] = icon
-            self._status = (told, status or None)
+            self._status = (key, status or None)
         return self._status[1]
 
     def _boolean(self, name: str, *, default: bool) -> bool:
@@ -227,11 +228,11 @@ class ServerFiles:
 
 
 def session_lock_holder(level_directory: Path) -> int | None:
-    """The id of the process that holds the world's session.lock, without touching the lock.
+    """Return the id of the process that holds the world's session.lock, without locking it.
 
-    The game locks the file with Java's `FileChannel.tryLock`, which is a POSIX record lock.
+    The game locks the file with Java's `FileChannel.tryLock`, a POSIX record lock.
 
-    :returns: None when nobody holds it; 0 when its holder has no id here (another container's process).
+    :returns: None if no process holds it; 0 if the holder has no id here (a process of another container).
     """
     try:
         descriptor = os.open(level_directory / "session.lock", os.O_RDONLY | os.O_NONBLOCK)
@@ -252,31 +253,33 @@ def session_lock_holder(level_directory: Path) -> int | None:
 
 
 def _logical_lines(text: str) -> list[str]:
-    """The lines that say something, those that go on after a backslash joined."""
+    """Return the lines with content, with continuation lines joined."""
     lines = []
-    begun = ""
-    going_on = False
+    line_so_far = ""
+    continued = False
     for natural in _LINE_END.split(text):
         line = natural.lstrip(" \t\f")
-        if not going_on and (not line or line[0] in "#!"):
+        if not continued and (not line or line[0] in "#!"):
             continue
-        going_on = (len(line) - len(line.rstrip("\\"))) % 2 == 1
-        begun += line[:-1] if going_on else line
-        if not going_on:
-            lines.append(begun)
-            begun = ""
-    if begun:
-        lines.append(begun)
+        continued = (len(line) - len(line.rstrip("\\"))) % 2 == 1
+        line_so_far += line[:-1] if continued else line
+        if not continued:
+            lines.append(line_so_far)
+            line_so_far = ""
+    if line_so_far:
+        lines.append(line_so_far)
     return lines
 
 
 def _unescaped(escaped: str) -> str:
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), escaped)
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # what Java writes as a surrogate pair
+    return plain.encode("utf-16", "surrogatepass").decode(
+        "utf-16", "replace"
+    )  # Java writes other characters as surrogate pairs
 
 
 def _read_icon(path: Path) -> str | None:
-    """:returns: the PNG as a data URL; None where there is none, or none that every client would draw."""
+    """Return the PNG as a data URL; None where there is none, or none that every client draws."""
     try:
         content = read_bounded(path, LARGEST_ICON)
     except (OSError, ValueError) as error:
@@ -285,7 +288,7 @@ def _read_icon(path: Path) -> str | None:
     if content is None:
         return None
     if not content.startswith(_PNG) or len(content) < len(_PNG) + 8:
-        logger.warning("%s is not shown: it is no PNG image", path)
+        logger.warning("%s is not shown: it is not a PNG image", path)
         return None
     width, height = struct.unpack_from(">II", content, len(_PNG))
     if (width, height) != (ICON_SIDE, ICON_SIDE):

@@ -1,1 +1,1 @@
-"""Small files that are kept for each server."""
+"""Small files that are kept for each server, mostly in its state directory."""

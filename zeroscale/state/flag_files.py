@@ -1,6 +1,7 @@
-"""Two files by which an operator, or a backup script, holds a server up or down: made to hold, removed to let go.
+"""Flag files of a server: `zeroscale.keep-awake` and `zeroscale.keep-asleep` in its working directory.
 
-They lie in the server's working directory. What is in `zeroscale.keep-asleep` is what players are told.
+An operator or a backup script creates one to keep the server running or stopped, and removes it again. The content of
+`zeroscale.keep-asleep` is the text for players.
 """
 
 from __future__ import annotations
@@ -16,33 +17,34 @@ KEEP_AWAKE = "zeroscale.keep-awake"
 KEEP_ASLEEP = "zeroscale.keep-asleep"
 
 LONGEST_TEXT = 2000
-"""Bytes read of the text for players: a kick shows a few lines."""
+"""Bytes of the text for players: a kick shows a few lines."""
 
 DEFAULT_TEXT = "This server is being looked after. Please come back later."
+"""The text for players where the operator gives none."""
 
 
 class FlagFiles:
-    """The two files of one server.
+    """The two flag files of one server.
 
-    :param directory: its working directory.
+    :param directory: the server's working directory.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._awake = directory / KEEP_AWAKE
-        self._asleep = directory / KEEP_ASLEEP
+        self._keep_awake = directory / KEEP_AWAKE
+        self._keep_asleep = directory / KEEP_ASLEEP
 
     def keep_awake_reason(self) -> str | None:
-        """Why it is held up, in words for the log; None where it is not."""
-        return f"{self._awake} is there" if self._awake.exists() else None
+        """Return why the server is kept awake, for the log; None if it is not."""
+        return f"{self._keep_awake} exists" if self._keep_awake.exists() else None
 
     def lockout(self) -> str | None:
-        """What players are told while it is held down; None where it is not."""
-        if not self._asleep.exists():
+        """Return the text for players while the server is kept asleep; None if it is not."""
+        if not self._keep_asleep.exists():
             return None
         try:
-            content = read_bounded(self._asleep, LONGEST_TEXT)
+            content = read_bounded(self._keep_asleep, LONGEST_TEXT)
         except (OSError, ValueError) as error:
-            logger.debug("%s holds the server down; its text cannot be used: %s", self._asleep, error)
+            logger.debug("%s keeps the server asleep; its text cannot be used: %s", self._keep_asleep, error)
             return DEFAULT_TEXT
         if content is None:
             return None

@@ -1,7 +1,4 @@
-"""What a server's operator has said by command: keep it up, or down. It outlives us, as what is said in files does.
-
-It does not know who asks, nor what a server is.
-"""
+"""What a server's operator has set by command: keep it awake, or locked out. Kept on disk across restarts."""
 
 from __future__ import annotations
 
@@ -17,13 +14,18 @@ from zeroscale.system.files import BackgroundFile, read_bounded
 logger = logging.getLogger(__name__)
 
 VERSION = 1
+"""The version of the file's format."""
 
 LARGEST_FILE = 16 * 1024
-"""Bytes; a text for players is a few hundred."""
+"""Bytes; a text for players has a few hundred."""
 
 
 class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """:ivar awake_until: seconds since the epoch; 0 is for ever, None is not at all."""
+    """The file's content.
+
+    :ivar awake_until: seconds since 1970; 0: without end; None: not kept awake.
+    :ivar lockout: the text for players; None: not locked out.
+    """
 
     version: int = VERSION
     awake_until: float | None = None
@@ -31,70 +33,70 @@ class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class OperatorOverrides:
-    """One server's operator's.
+    """The overrides of one server.
 
-    :param directory: the server's own.
-    :param now: seconds since the epoch: a wish for two hours must survive a restart, whose monotonic clock is another.
+    :param directory: the server's state directory.
+    :param now: returns seconds since 1970: an override must survive a restart, a monotonic clock does not.
     """
 
     def __init__(self, directory: Path, now: Callable[[], float]) -> None:
         self._path = directory / "operator.json"
-        self._kept = BackgroundFile(self._path)
+        self._file = BackgroundFile(self._path)
         self._now = now
-        self._wishes = _Overrides()
+        self._overrides = _Overrides()
 
     def open(self) -> None:
-        """Reads what was said before. A file that cannot be understood costs its content, and a warning."""
+        """Read the file; log a warning and ignore it if it is invalid."""
         try:
             content = read_bounded(self._path, LARGEST_FILE)
             if content is not None:
-                self._wishes = msgspec.json.decode(content, type=_Overrides)
+                self._overrides = msgspec.json.decode(content, type=_Overrides)
         except (OSError, ValueError) as error:
-            logger.warning("What was said of this server by command is forgotten: %s: %s", self._path, error)
+            logger.warning("Cannot read %s: %s; keep-awake and lockout set by command are lost", self._path, error)
 
     def close(self) -> None:
-        """Waits until all is written."""
-        self._kept.flush()
+        """Wait until everything is written."""
+        self._file.flush()
 
     def keep_awake(self, seconds: float | None) -> None:
-        """Keeps it up.
+        """Keep the server awake.
 
-        :param seconds: for so long; None: for ever.
+        :param seconds: for how long from now; None: until `release()`.
         """
-        self._wishes.awake_until = 0.0 if seconds is None else self._now() + seconds
+        self._overrides.awake_until = 0.0 if seconds is None else self._now() + seconds
         self._write()
 
     def lock_out(self, message: str) -> None:
-        """Has nobody wake it.
+        """Let no player wake the server.
 
-        :param message: for players; "" for words of ours.
+        :param message: the text for players; "": the default one.
         """
-        self._wishes.lockout = message or DEFAULT_TEXT
+        self._overrides.lockout = message or DEFAULT_TEXT
         self._write()
 
     def release(self) -> None:
-        """Takes all of it back."""
-        if self._wishes != _Overrides():
-            self._wishes = _Overrides()
+        """End both overrides."""
+        if self._overrides != _Overrides():
+            self._overrides = _Overrides()
             self._write()
 
     def keep_awake_reason(self) -> str | None:
-        """Why it is kept up, in words for the log; None where it is not."""
-        until = self._wishes.awake_until
+        """Return why the server is kept awake, for the log; None if it is not."""
+        until = self._overrides.awake_until
         if until is None:
             return None
         if until == 0.0:
             return "its operator keeps it awake"
         left = until - self._now()
-        return f"its operator keeps it awake for {_duration(left)} more" if left > 0 else None
+        return f"its operator keeps it awake for another {_duration(left)}" if left > 0 else None
 
     @property
     def lockout(self) -> str | None:
-        """What players are told while it is held down; None where it is not."""
-        return self._wishes.lockout
+        """The text for players while the server is locked out; None if it is not."""
+        return self._overrides.lockout
 
     def _write(self) -> None:
-        self._kept.write(msgspec.json.encode(self._wishes))
+        self._file.write(msgspec.json.encode(self._overrides))
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,6 @@
-"""What must outlive us, for one server: how long its starts took, how often in a row it crashed, and the locks.
+"""The start times and the crashes of one server, kept on disk across restarts, and the locks on its directories.
 
-A file that cannot be understood costs its content and one warning, a disk that cannot be written one error: never
-the start, never the proxy. Nobody waits for the disk. It does not know why a server starts or crashes.
+An invalid file is logged and ignored, and a failed write is logged: neither prevents a start. Writing does not block.
 """
 
 from __future__ import annotations
@@ -19,26 +18,33 @@ from zeroscale.system.files import BackgroundFile, Lock, read_bounded
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of the file's format; another one's content is not guessed at."""
+"""The version of the file's format; a file of another version counts as damaged."""
 
 WORLD_LOCK = ".zeroscale.lock"
 
 STARTS_KEPT = 20
-"""Enough for a median that follows a growing world, and forgets the slow first start that generated it."""
+"""Enough for a median that follows a growing world and is not dominated by the slow first start."""
 
 LONGEST_START = 86400.0
-"""Seconds; what is longer was a suspended machine, not a start."""
+"""Seconds; a longer start was a suspended machine."""
 
 LONGEST_REASON = 2000
 """Characters: a sentence and the last lines of a server's output."""
 
 LARGEST_FILE = 64 * 1024
-"""Bytes; ours are a few hundred."""
+"""Bytes; a file has a few hundred."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_START)]
 
 
 class _History(msgspec.Struct, kw_only=True):
+    """The file's content.
+
+    :ivar starts: durations of the latest starts, in seconds.
+    :ivar crashes: crashes in a row.
+    :ivar reason: the reason of the last crash.
+    """
+
     version: int = VERSION
     starts: Annotated[list[Seconds], msgspec.Meta(max_length=STARTS_KEPT)] = []
     crashes: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -46,25 +52,25 @@ class _History(msgspec.Struct, kw_only=True):
 
 
 class StartHistory:
-    """One server's records. Before `open()` and after `close()` nothing is written.
+    """The history of one server. Nothing is written before `open()` and after `close()`.
 
-    :param directory: the server's own (`storage.server_directory`); made when there is none.
-    :param world: a directory that only one zeroscale may use at a time, whatever its state directory is: where the
-        server's world is. None where servers may share their working directory.
+    :param directory: the server's state directory (`system.files.server_directory`); created if missing.
+    :param world: the directory of the server's world, which only one zeroscale may use at a time; None where servers
+        may share their working directory.
     """
 
     def __init__(self, directory: Path, world: Path | None = None) -> None:
         self._directory = directory
         self._file = directory / "record.json"
-        self._kept = BackgroundFile(self._file)
+        self._writer = BackgroundFile(self._file)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
-        self._record = _History()
+        self._history = _History()
 
     def open(self) -> None:
-        """Takes the locks and reads what is there.
+        """Acquire the locks and read the file.
 
-        :raises StateError: another zeroscale runs this server or this world, or the directory cannot be used.
+        :raises StateError: another zeroscale runs this server or uses its world, or the directory cannot be used.
         """
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,14 +87,14 @@ class StartHistory:
         self._read()
 
     def close(self) -> None:
-        """Waits until all is written, and gives the locks back."""
-        self._kept.flush()
+        """Wait until everything is written, and release the locks."""
+        self._writer.flush()
         if self._world_lock is not None:
             self._world_lock.release()
         self._lock.release()
 
     def set_world_directory(self, world: Path | None) -> None:
-        """It is another world from now on; whether that may be used is to be asked before the next start."""
+        """Change the world's directory; `world_lock_error()` tells before the next start whether it may be used."""
         if world == (None if self._world_lock is None else self._world_lock.path.parent):
             return
         if self._world_lock is not None:
@@ -97,7 +103,7 @@ class StartHistory:
         self.world_lock_error()
 
     def world_lock_error(self) -> str | None:
-        """Why its world must not be used now, in words; None: it is ours."""
+        """Acquire the world's lock if it is not held; return why that failed, or None."""
         if not self._lock.held:
             return None
         try:
@@ -108,41 +114,41 @@ class StartHistory:
 
     @property
     def estimate(self) -> float | None:
-        """How long a start takes: the median of past ones, in seconds. None before there was one."""
-        return statistics.median(self._record.starts) if self._record.starts else None
+        """The median of the past starts, in seconds; None before the first one."""
+        return statistics.median(self._history.starts) if self._history.starts else None
 
     @property
     def crashes(self) -> int:
-        """How often in a row it crashed."""
-        return self._record.crashes
+        """How often the server has crashed in a row."""
+        return self._history.crashes
 
     @property
     def reason(self) -> str | None:
-        """Why it crashed last; None once that was forgotten."""
-        return self._record.reason
+        """The reason of the last crash; None after `clear_crashes()`."""
+        return self._history.reason
 
     def record_start(self, seconds: float) -> None:
-        """It became ready: remembers how long that took. Crashes before it count on: it may crash again and again.
+        """Record how long a start took. The crashes stay: a server may crash after each start.
 
-        :param seconds: from the start to the first answer.
+        :param seconds: from the start to readiness.
         """
-        starts = [*self._record.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
-        self._write(_History(starts=starts, crashes=self._record.crashes, reason=self._record.reason))
+        starts = [*self._history.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
+        self._write(_History(starts=starts, crashes=self._history.crashes, reason=self._history.reason))
 
     def record_crash(self, reason: str) -> int:
-        """Counts one more crash.
+        """Count one more crash.
 
-        :param reason: why.
-        :returns: how many in a row.
+        :param reason: a sentence, and the last lines of the server's output.
+        :returns: the number of crashes in a row.
         """
-        crashes = self._record.crashes + 1
-        self._write(_History(starts=self._record.starts, crashes=crashes, reason=_bounded(reason)))
+        crashes = self._history.crashes + 1
+        self._write(_History(starts=self._history.starts, crashes=crashes, reason=_bounded(reason)))
         return crashes
 
     def clear_crashes(self) -> None:
-        """Forgets the crashes."""
-        if self._record.crashes or self._record.reason is not None:
-            self._write(_History(starts=self._record.starts))
+        """Set the number of crashes to 0."""
+        if self._history.crashes or self._history.reason is not None:
+            self._write(_History(starts=self._history.starts))
 
     def _lock_world(self) -> None:
         if self._world_lock is None or self._world_lock.held:
@@ -151,7 +157,7 @@ class StartHistory:
             self._world_lock.acquire()
         except OSError as error:
             logger.warning(
-                "Cannot lock %s (%s): nothing but its own session.lock keeps a second zeroscale from this world",
+                "Cannot lock %s (%s): only the world's session.lock prevents a second zeroscale from using it",
                 self._world_lock.path,
                 error.strerror,
             )
@@ -160,33 +166,36 @@ class StartHistory:
         try:
             content = read_bounded(self._file, LARGEST_FILE)
             if content is not None:
-                self._record = _decoded(content)
+                self._history = _decoded(content)
         except OSError as error:
-            logger.warning("Cannot read %s (%s): past start times are forgotten", self._file, error.strerror)
+            logger.warning("Cannot read %s (%s): past start times are lost", self._file, error.strerror)
         except ValueError as error:
-            logger.warning("%s is damaged (%s): kept aside as %s.damaged", self._file, error, self._file.name)
+            logger.warning("%s is damaged (%s): renamed to %s.damaged", self._file, error, self._file.name)
             try:
                 self._file.replace(self._file.with_name(f"{self._file.name}.damaged"))
-            except OSError as aside:
-                logger.warning("Cannot keep %s aside: %s", self._file, aside.strerror)
+            except OSError as error_of_rename:
+                logger.warning("Cannot rename %s: %s", self._file, error_of_rename.strerror)
 
-    def _write(self, record: _History) -> None:
-        self._record = record
+    def _write(self, history: _History) -> None:
+        self._history = history
         if self._lock.held:
-            self._kept.write(msgspec.json.encode(record))
+            self._writer.write(msgspec.json.encode(history))
 
 
 def _decoded(content: bytes) -> _History:
-    """:raises ValueError: it is none of ours (`msgspec.DecodeError` is a ValueError)."""
+    """Decode the file's content.
+
+    :raises ValueError: it is invalid (`msgspec.DecodeError` is a ValueError).
+    """
     try:
-        record = msgspec.json.decode(content, type=_History)
+        history = msgspec.json.decode(content, type=_History)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if record.version != VERSION:
-        raise ValueError(f"its format is {record.version}, not {VERSION}")
-    return record
+    if history.version != VERSION:
+        raise ValueError(f"its format is {history.version}, not {VERSION}")
+    return history
 
 
 def _bounded(reason: str) -> str:
-    """Fit for the file: neither too long nor with what UTF-8 cannot say."""
+    """Return the reason as the file can hold it: cut, and without lone surrogates."""
     return reason[:LONGEST_REASON].encode("utf-8", "replace").decode()

@@ -1,7 +1,6 @@
-"""The real server's last status, kept on disk, so that asleep it looks as it did when it was last seen.
+"""The real server's last status, kept on disk, so that a sleeping server looks as it did when it ran.
 
-What a server says is bounded and checked before it is kept, and again when it is read: the file may be anybody's.
-It does not know who asks the server, nor what is made of its status.
+A status is bounded and checked before it is stored, and again when the file is read.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from zeroscale.system.files import BackgroundFile, read_bounded
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of the file's format."""
+"""The version of the file's format."""
 
 LARGEST_STATUS = 64 * 1024
 """Bytes as JSON. A client reads at most 32767 UTF-16 units (docs/protocol.md, "Status"), half of this if ASCII."""
 
 DEEPEST = 64
-"""Levels of nesting; a client takes 255, real MOTDs have fewer than ten, and every reader of ours recurses."""
+"""Levels of nesting: clients accept 255, real MOTDs have fewer than ten, and the parsers here recurse."""
 
 LONGEST_VERSION_NAME = 200
 ICON_PREFIX = "data:image/png;base64,"
@@ -43,13 +42,13 @@ class _File(msgspec.Struct, kw_only=True):
 class StatusCache:
     """The last status of one server.
 
-    :param directory: the server's own, held by `Records`.
-    :param fallback: what to show until a real status has been seen; asked anew each time.
+    :param directory: the server's state directory, locked by `StartHistory`.
+    :param fallback: returns the status to show until a real one has been seen; called each time.
     """
 
     def __init__(self, directory: Path, fallback: Callable[[], Mapping[str, object] | None]) -> None:
         self._file = directory / "status.json"
-        self._kept = BackgroundFile(self._file)
+        self._writer = BackgroundFile(self._file)
         self._fallback = fallback
         self._stored: Mapping[str, object] | None = None
         self._read = False
@@ -58,7 +57,7 @@ class StatusCache:
 
     @property
     def current(self) -> Mapping[str, object] | None:
-        """The last real status without its players, or the fallback, or None. The same object until it changes."""
+        """The last real status without players, else the fallback, else None; the same object until it changes."""
         if not self._read:
             self._read = True
             self._stored = self._load()
@@ -72,28 +71,28 @@ class StatusCache:
         return self._with_icon(self._stored, fallback["favicon"])
 
     def store(self, status: Mapping[str, object]) -> None:
-        """Keeps a status that the real server has just sent. One that cannot be kept costs a warning.
+        """Store a status of the real server; log a warning and ignore it if that is not possible.
 
-        It is shown from now on; the disk has it a moment later.
+        `current` changes at once, the file a moment later.
 
         :param status: the decoded JSON object.
         """
         try:
-            kept = replayable(status)
+            replay = replayable(status)
         except ValueError as error:
             if self._refused != str(error):
                 self._refused = str(error)
-                logger.warning("The server's status is not kept: %s", error)
+                logger.warning("The server's status is not stored: %s", error)
             return
-        if self._read and kept == self._stored:
+        if self._read and replay == self._stored:
             return
         self._read = True
-        self._stored = kept
-        self._kept.write(msgspec.json.encode(_File(version=VERSION, status=kept)))
+        self._stored = replay
+        self._writer.write(msgspec.json.encode(_File(version=VERSION, status=replay)))
 
     def flush(self) -> None:
-        """Waits until all is written."""
-        self._kept.flush()
+        """Wait until everything is written."""
+        self._writer.flush()
 
     def _load(self) -> Mapping[str, object] | None:
         try:
@@ -102,7 +101,7 @@ class StatusCache:
         except OSError as error:
             logger.warning("Cannot read %s: %s", self._file, error.strerror)
         except ValueError as error:
-            logger.warning("%s is damaged (%s): ignored until the server is seen again", self._file, error)
+            logger.warning("%s is damaged (%s): ignored until the server sends a status again", self._file, error)
         return None
 
     def _with_icon(self, stored: Mapping[str, object], icon: object) -> Mapping[str, object]:
@@ -112,31 +111,34 @@ class StatusCache:
 
 
 def replayable(status: Mapping[str, object]) -> dict[str, object]:
-    """What of a status may be shown while nobody is on: all but the players, and known keys only in their shape.
+    """Return the part of a status that a sleeping server shows: all keys, but 0 players online and no sample.
 
-    A known key of another shape counts as absent, as it does for a client (docs/protocol.md, "Status").
+    A known key with an invalid value is left out, as a client ignores it (docs/protocol.md, "Status").
 
-    :raises ValueError: it is no JSON, nested too deeply, or too large.
+    :raises ValueError: the status is not JSON, nested too deeply, or too large.
     """
     _check(status, DEEPEST)
-    kept = dict(status)
-    players = kept.pop("players", None)
+    replay = dict(status)
+    players = replay.pop("players", None)
     if isinstance(players, Mapping) and _is_integer(players.get("max")):
-        kept["players"] = {"max": players["max"], "online": 0}
-    if not _is_version(kept.get("version")):
-        kept.pop("version", None)
-    if not _is_icon(kept.get("favicon")):
-        kept.pop("favicon", None)
-    if not isinstance(kept.get("description"), str | list | dict):
-        kept.pop("description", None)
-    size = len(msgspec.json.encode(kept))
+        replay["players"] = {"max": players["max"], "online": 0}
+    if not _is_version(replay.get("version")):
+        replay.pop("version", None)
+    if not _is_icon(replay.get("favicon")):
+        replay.pop("favicon", None)
+    if not isinstance(replay.get("description"), str | list | dict):
+        replay.pop("description", None)
+    size = len(msgspec.json.encode(replay))
     if size > LARGEST_STATUS:
-        raise ValueError(f"it has {size} bytes, and at most {LARGEST_STATUS} are kept")
-    return kept
+        raise ValueError(f"it has {size} bytes, more than {LARGEST_STATUS}")
+    return replay
 
 
 def _decoded(content: bytes) -> Mapping[str, object]:
-    """:raises ValueError: it is none of ours."""
+    """Decode the file's content.
+
+    :raises ValueError: it is invalid.
+    """
     try:
         file = msgspec.json.decode(content, type=_File)
     except RecursionError:
@@ -147,7 +149,10 @@ def _decoded(content: bytes) -> Mapping[str, object]:
 
 
 def _check(value: object, levels: int) -> None:
-    """:raises ValueError: this is nothing that JSON can say, or nested too deeply."""
+    """Check a value and all in it.
+
+    :raises ValueError: JSON cannot express it, or it is nested too deeply.
+    """
     if levels < 0:
         raise ValueError(f"it is nested more than {DEEPEST} deep")
     match value:
@@ -155,7 +160,7 @@ def _check(value: object, levels: int) -> None:
             pass
         case float():
             if not math.isfinite(value):
-                raise ValueError(f"{value} is no JSON")
+                raise ValueError(f"{value} is not JSON")
         case list():
             for item in value:
                 _check(item, levels - 1)
@@ -164,7 +169,7 @@ def _check(value: object, levels: int) -> None:
                 _check(key, levels - 1)
                 _check(item, levels - 1)
         case _:
-            raise ValueError(f"{type(value).__name__} is no JSON")
+            raise ValueError(f"{type(value).__name__} is not JSON")
 
 
 def _is_integer(value: object) -> bool:
