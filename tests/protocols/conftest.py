@@ -1,4 +1,4 @@
-"""What the tests of conversations share: feeding bytes in pieces."""
+"""Fixtures of the tests of conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Feed = Callable[..., list[Event]]
 
 @pytest.fixture(scope="session")
 def feed() -> Feed:
-    """Feeds bytes in pieces of a size, or cut at places; returns all events."""
+    """Feed bytes in pieces of a size, or cut at places; return all events."""
 
     def feed_pieces(
         conversation: Conversation, data: bytes, size: int | None = None, cuts: Sequence[int] = ()

@@ -1,4 +1,4 @@
-"""A request's head, the 503 that it may get, and the question whether a server is up."""
+"""A request's head, the 503 reply, and the request and the status of a probe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
 
 
 @pytest.mark.parametrize(
-    ("said", "request_told"),
+    ("data", "expected"),
     [
         (head("GET / HTTP/1.1", f"Accept: {CHROME}"), BROWSER),
         (head("GET / HTTP/1.0", "ACCEPT:application/json", "accept: Text/HTML ; q=1"), BROWSER),
@@ -47,15 +47,15 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
         (b"GET / HTTP/1.0\r\n\r\n", Request("GET", 1, accepts_html=False)),
     ],
 )
-def test_a_request(said: bytes, request_told: Request) -> None:
-    assert parse_head(said) == request_told
-    whole = [length for length in range(len(said)) if parse_head(said[:length])]
+def test_a_request(data: bytes, expected: Request) -> None:
+    assert parse_head(data) == expected
+    whole = [length for length in range(len(data)) if parse_head(data[:length])]
     assert len(whole) <= 6, "only the second half of HTTP/2's preface is not needed"
-    assert parse_head(bytearray(said + b"\0\xff\n\n")) == request_told
+    assert parse_head(bytearray(data + b"\0\xff\n\n")) == expected
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         b"\x16\x03\x01",
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -73,15 +73,15 @@ def test_a_request(said: bytes, request_told: Request) -> None:
         head("GET / HTTP/1.1", *(["A: " + "b" * 97] * (LONGEST_HEAD // 100))),
     ],
 )
-def test_what_is_none(said: bytes) -> None:
+def test_data_that_is_no_request(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        parse_head(said)
+        parse_head(data)
 
 
 @given(st.binary(max_size=200) | st.builds(lambda tail: b"GET / HTTP/1.1\r\n" + tail, st.binary(max_size=200)))
-def test_no_bytes_do_anything_else(said: bytes) -> None:
+def test_any_bytes_are_parsed_or_raise_protocol_error(data: bytes) -> None:
     try:
-        assert parse_head(said) is None or b"HTTP/" in said
+        assert parse_head(data) is None or b"HTTP/" in data
     except ProtocolError as error:
         assert "\n" not in str(error)
 
@@ -114,10 +114,10 @@ def test_a_browser_gets_a_page_that_reloads_itself() -> None:
     assert "in &lt;5 s&gt;<br>or so" in page
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.2, "1"), (3.4, "3"), (500, "500")])
-def test_what_is_no_browser_is_told_when_to_try_again(seconds: float, told: str) -> None:
+@pytest.mark.parametrize(("seconds", "retry_after"), [(0.2, "1"), (3.4, "3"), (500, "500")])
+def test_other_clients_get_text_and_retry_after(seconds: float, retry_after: str) -> None:
     response = answer(SCRIPT, seconds=seconds)
-    assert (response.status, response.getheader("Retry-After")) == (503, told)
+    assert (response.status, response.getheader("Retry-After")) == (503, retry_after)
     assert response.read() == b"Waking up\nin <5 s>\nor so\n"
 
 
@@ -127,7 +127,7 @@ def test_a_head_is_answered_without_a_body() -> None:
     assert answer(Request("HEAD", 1, accepts_html=True)).read() == b""
 
 
-def test_a_question_is_a_request() -> None:
+def test_a_probes_request() -> None:
     asked = get_request("::1", 8080, "/health")
     assert parse_head(asked) == Request("GET", 1, accepts_html=False)
     assert b"\r\nHost: [::1]:8080\r\n" in asked
@@ -140,9 +140,9 @@ def test_a_status(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [b"SSH-2.0-x\r\n", b"\n", b"HTTP/1.1 999 x\r\n", b"HTTP/1.1 2000\r\n", b"HTTP/1" + b"1" * LONGEST_STATUS_LINE],
 )
-def test_what_is_no_status(said: bytes) -> None:
+def test_data_that_is_no_status(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        parse_status(said)
+        parse_status(data)

@@ -1,4 +1,4 @@
-"""PROXY protocol headers: the specification's bytes, byte by byte, with what follows, and with all wrong in them."""
+"""PROXY protocol headers: whole, byte by byte, with bytes after them, and invalid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from zeroscale.protocols.proxy_protocol import (
 
 CLIENT, US = Endpoint("203.0.113.7", 56324), Endpoint("192.0.2.1", 25565)
 CLIENT6, US6 = Endpoint("2001:db8::7", 56324), Endpoint("2001:db8::1", 25565)
-NOBODY = ProxyHeader(None, None)
+NO_ADDRESSES = ProxyHeader(None, None)
 
 
 def v2(command: int, family: int, body: bytes) -> bytes:
@@ -38,8 +38,8 @@ def v2(command: int, family: int, body: bytes) -> bytes:
 GOOD = [
     (b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 25565\r\n", ProxyHeader(CLIENT, US)),
     (b"PROXY TCP6 2001:db8::7 2001:db8::1 56324 25565\r\n", ProxyHeader(CLIENT6, US6)),
-    (b"PROXY UNKNOWN\r\n", NOBODY),
-    (b"PROXY UNKNOWN " + b"f" * 80 + b"\r\n", NOBODY),
+    (b"PROXY UNKNOWN\r\n", NO_ADDRESSES),
+    (b"PROXY UNKNOWN " + b"f" * 80 + b"\r\n", NO_ADDRESSES),
     (
         bytes.fromhex("0d0a0d0a000d0a515549540a 21 11 000c cb007107 c0000201 dc04 63dd"),
         ProxyHeader(CLIENT, US),
@@ -52,16 +52,16 @@ GOOD = [
         ProxyHeader(CLIENT6, US6),
     ),
     (v2(0x21, 0x11, bytes.fromhex("cb007107c0000201dc0463dd") + b"\x04\x00\x03abc"), ProxyHeader(CLIENT, US)),
-    (v2(0x20, 0x00, b""), NOBODY),
-    (v2(0x20, 0x11, bytes(12)), NOBODY),
-    (v2(0x21, 0x00, b""), NOBODY),
-    (v2(0x21, 0x31, bytes(216)), NOBODY),
+    (v2(0x20, 0x00, b""), NO_ADDRESSES),
+    (v2(0x20, 0x11, bytes(12)), NO_ADDRESSES),
+    (v2(0x21, 0x00, b""), NO_ADDRESSES),
+    (v2(0x21, 0x31, bytes(216)), NO_ADDRESSES),
 ]
 
 
 @pytest.mark.parametrize(("data", "header"), GOOD)
 @pytest.mark.parametrize("rest", [b"", b"\x10\x00\x2f", b"\r\nPROXY "])
-def test_a_header_whole_and_what_follows_it(data: bytes, header: ProxyHeader, rest: bytes) -> None:
+def test_a_whole_header_and_the_bytes_after_it(data: bytes, header: ProxyHeader, rest: bytes) -> None:
     assert ProxyHeaderParser().receive(data + rest) == (header, rest)
 
 
@@ -100,7 +100,7 @@ def test_a_header_byte_by_byte(data: bytes, header: ProxyHeader) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1000, 1])
-def test_what_is_no_header(data: bytes, size: int) -> None:
+def test_invalid_headers(data: bytes, size: int) -> None:
     parser = ProxyHeaderParser()
     with pytest.raises(ProtocolError):
         for at in range(0, len(data), size):
@@ -109,7 +109,9 @@ def test_what_is_no_header(data: bytes, size: int) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(("source", "destination"), [(CLIENT, US), (CLIENT6, US6)])
-def test_what_we_write_is_read_by_twisted_and_by_us(version: Version, source: Endpoint, destination: Endpoint) -> None:
+def test_encoded_headers_are_parsed_by_twisted_and_here(
+    version: Version, source: Endpoint, destination: Endpoint
+) -> None:
     data = encode(version, source, destination)
     assert ProxyHeaderParser().receive(data) == (ProxyHeader(source, destination), b"")
     theirs: Any = (V1Parser if version == "v1" else V2Parser)().parse(
@@ -119,7 +121,7 @@ def test_what_we_write_is_read_by_twisted_and_by_us(version: Version, source: En
     assert (theirs.source.port, theirs.destination.port) == (source.port, destination.port)
 
 
-def test_ends_of_two_families_are_written_in_one_and_read_as_they_were() -> None:
+def test_ends_of_two_families() -> None:
     assert encode("v1", CLIENT, US6).startswith(b"PROXY TCP6 ::ffff:")
     for version in ("v1", "v2"):
         assert ProxyHeaderParser().receive(encode(version, CLIENT, US6)) == (ProxyHeader(CLIENT, US6), b"")
@@ -130,15 +132,15 @@ def test_a_scope_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("end", [Endpoint("localhost", 1), Endpoint("192.0.2.1", 65536), Endpoint("192.0.2.1", -1)])
-def test_what_cannot_be_written(end: Endpoint) -> None:
+def test_ends_that_cannot_be_encoded(end: Endpoint) -> None:
     for version in ("v1", "v2"):
         with pytest.raises(ValueError):
             encode(version, end, US)
 
 
-def test_our_own_connections_say_so() -> None:
+def test_a_local_header_has_no_addresses() -> None:
     assert local_header() == bytes.fromhex("0d0a0d0a000d0a515549540a20000000")
-    assert ProxyHeaderParser().receive(local_header() + b"x") == (NOBODY, b"x")
+    assert ProxyHeaderParser().receive(local_header() + b"x") == (NO_ADDRESSES, b"x")
 
 
 @given(
@@ -147,8 +149,8 @@ def test_our_own_connections_say_so() -> None:
     st.binary(max_size=150),
     st.integers(1, 40),
 )
-def test_whatever_comes_is_a_header_an_error_or_too_short(start: bytes, kept: int, noise: bytes, size: int) -> None:
-    data = start[:kept] + noise
+def test_any_bytes_are_a_header_or_an_error_or_incomplete(start: bytes, prefix: int, noise: bytes, size: int) -> None:
+    data = start[:prefix] + noise
     parser = ProxyHeaderParser()
     for at in range(0, len(data), size):
         try:

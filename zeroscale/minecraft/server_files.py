@@ -273,9 +273,7 @@ def _logical_lines(text: str) -> list[str]:
 
 def _unescaped(escaped: str) -> str:
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), escaped)
-    return plain.encode("utf-16", "surrogatepass").decode(
-        "utf-16", "replace"
-    )  # Java writes other characters as surrogate pairs
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # Java writes surrogate pairs
 
 
 def _read_icon(path: Path) -> str | None:

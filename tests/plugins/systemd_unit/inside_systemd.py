@@ -135,7 +135,9 @@ async def test_a_unit_that_fails_to_start_says_how(subject: Unit) -> None:
     UNIT_FILE.write_text("[Service]\nType=notify\nExecStart=/bin/sh -c 'exit 7'\n")
     systemctl("daemon-reload")
     server = subject.make_plugin()
-    with pytest.raises(PluginError, match=r"its process exited with an error \(exit code 7\); see journalctl -u zeroscale-test"):
+    with pytest.raises(
+        PluginError, match=r"its process exited with an error \(exit code 7\); see journalctl -u zeroscale-test"
+    ):
         await server.start()
     await server.close()
 

@@ -49,7 +49,9 @@ async def test_what_it_refuses_is_told(systemctl: Systemctl, state: Path, switch
 
 async def test_a_question_without_an_answer_is_told(systemctl: Systemctl, state: Path) -> None:
     systemctl.switch("broken", True)
-    with pytest.raises(PluginError, match=r"cannot show the state of game\.service: exit code 1: Failed to connect to bus"):
+    with pytest.raises(
+        PluginError, match=r"cannot show the state of game\.service: exit code 1: Failed to connect to bus"
+    ):
         await UnitCommands("game.service", user=False, logs=state).state()
 
 

@@ -1,4 +1,4 @@
-"""A tiny RCON server that behaves as the game's does (docs/protocol.md, "RCON"), for tests: pure, and on a socket."""
+"""An RCON server that behaves like the game's (docs/protocol.md, "RCON"): sans-I/O, and on a socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RconServer:
         self.requests: list[tuple[int, int, str]] = []
 
     def read(self, data: bytes) -> bytes:
-        """What it answers to what one read returned; nothing to half a request, as the game."""
+        """Return the replies to the bytes of one read; none to half a request, like the game."""
         data = data[:READ_AT_ONCE]
         if len(data) < 14 or int.from_bytes(data[:4], "little") != len(data) - 4:
             return b""

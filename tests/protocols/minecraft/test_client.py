@@ -1,4 +1,4 @@
-"""The client's half: against replies that quarry packs, against our own other half, and against whatever else."""
+"""The client's side: with quarry's server, with our conversations, and with invalid bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from zeroscale.protocols.minecraft.text_component import parse
 VARINT = Buffer1_7.pack_varint
 STRING = Buffer1_7.pack_string
 OFFLINE = "b50ad385829d3141a2167e7d7539ba7f"
-"""What every server in offline mode gives to Notch."""
+"""The UUID of Notch on a server in offline mode."""
 
 
 def compressed(body: bytes, claimed: int) -> bytes:
@@ -60,7 +60,7 @@ def pack(packet_id: int, *fields: bytes, threshold: int = -1) -> bytes:
 
 
 def fed(client: StatusClient | LoginClient, data: bytes, size: int | None) -> list[Any]:
-    """Feeds `data` in pieces of `size`."""
+    """Feed `data` in pieces of `size`."""
     size = size or max(1, len(data))
     return [event for at in range(0, len(data), size) for event in client.receive(data[at : at + size])]
 
@@ -85,7 +85,7 @@ def quarry_server() -> Iterator[Callable[[bool], tuple[ServerProtocol, StringTra
         server.connectionLost(Failure(ConnectionDone()))
 
 
-def test_quarrys_server_answers_our_status(quarry_server: Any) -> None:
+def test_the_status_of_quarrys_server(quarry_server: Any) -> None:
     server, transport = quarry_server()
     client = StatusClient("mc.example.com", 4711, 47)
     server.dataReceived(client.request())
@@ -98,7 +98,7 @@ def test_quarrys_server_answers_our_status(quarry_server: Any) -> None:
 
 
 @pytest.mark.parametrize("protocol", [4, 5, 47, 340, 404, 578, 754, 758, 759, 760])
-def test_quarrys_server_lets_us_in(quarry_server: Any, protocol: int) -> None:
+def test_quarrys_server_accepts_the_login(quarry_server: Any, protocol: int) -> None:
     server, transport = quarry_server()
     client = LoginClient("mc.example.com", 25565, protocol, "Notch")
     server.dataReceived(client.request())
@@ -113,7 +113,7 @@ def test_quarrys_server_in_online_mode_asks_for_encryption(quarry_server: Any) -
     assert client.receive(transport.value()) == [EncryptionRequested()]
 
 
-def test_quarrys_server_does_not_let_us_in(quarry_server: Any) -> None:
+def test_quarrys_server_refuses_the_login(quarry_server: Any) -> None:
     server, transport = quarry_server()
     client = LoginClient("mc.example.com", 25565, 9999, "Notch")
     server.dataReceived(client.request())
@@ -121,7 +121,7 @@ def test_quarrys_server_does_not_let_us_in(quarry_server: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [None, 1])
-def test_our_status_is_read_by_our_client(size: int | None) -> None:
+def test_the_status_of_our_conversation(size: int | None) -> None:
     client = StatusClient("MC.example.com", 4711, 769)
     server = MinecraftConversation()
     (asked,) = server.receive(client.request())
@@ -169,7 +169,7 @@ def test_a_status_may_be_as_long_as_the_game_allows() -> None:  # which is more 
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])
-def test_what_is_no_status(reply: bytes, size: int | None) -> None:
+def test_invalid_status_replies(reply: bytes, size: int | None) -> None:
     with pytest.raises(ProtocolError):
         fed(StatusClient("a", 1), reply, size)
 
@@ -188,7 +188,7 @@ def test_a_login_that_succeeds(protocol: int, identity: bytes, size: int | None)
 
 @pytest.mark.parametrize("threshold", [0, 64, 256])
 @pytest.mark.parametrize("size", [None, 1])
-def test_compression_is_understood_both_ways(threshold: int, size: int | None) -> None:
+def test_compression_in_both_directions(threshold: int, size: int | None) -> None:
     client = LoginClient("a", 1, 769, "Steve")
     data = pack(3, VARINT(threshold))
     data += pack(4, VARINT(9), STRING("a:b"), bytes(300), threshold=threshold)
@@ -207,7 +207,7 @@ def test_a_negative_threshold_compresses_nothing() -> None:
     assert client.receive(pack(3, VARINT(-1)) + pack(1)) == [CompressionSet(-1), EncryptionRequested()]
 
 
-def test_questions_get_the_answers_of_one_who_knows_nothing() -> None:
+def test_plugin_and_cookie_requests_get_empty_answers() -> None:
     client = LoginClient("a", 1, 769, "Steve")
     plugin, cookie = client.receive(pack(4, VARINT(-7), STRING("a:b"), b"data") + pack(5, STRING("c:d")))
     assert plugin == PluginRequested(-7, "a:b", pack(2, VARINT(-7), b"\x00"))
@@ -229,7 +229,7 @@ def test_a_refusal_is_a_component(raw: str, reason: Any) -> None:
     assert LoginClient("a", 1, 769, "Steve").receive(pack(0, STRING(raw))) == [Disconnected(reason)]
 
 
-def test_our_kick_is_read_by_our_client() -> None:
+def test_the_kick_of_our_conversation() -> None:
     client = LoginClient("a", 1, 769, "Steve")
     server = MinecraftConversation()
     server.receive(client.request())
@@ -257,16 +257,16 @@ def test_empty_frames_are_skipped_by_clients_that_skip_them() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [None, 7])
-def test_what_is_no_login(data: bytes, size: int | None) -> None:
+def test_invalid_login_replies(data: bytes, size: int | None) -> None:
     with pytest.raises(ProtocolError):
         fed(LoginClient("a", 1, 769, "Steve"), data, size)
 
 
-def test_a_frame_is_never_inflated_beyond_what_it_says() -> None:
+def test_a_frame_is_not_inflated_beyond_its_size() -> None:
     bomb = zlib.compress(b"\x01" + bytes(100_000_000), 1)
     tracemalloc.start()
     try:
-        with pytest.raises(ProtocolError, match="not as long as it says"):
+        with pytest.raises(ProtocolError, match="not as long as its size"):
             LoginClient("a", 1, 769, "Steve").receive(compressed(bomb, 5))
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
@@ -274,7 +274,7 @@ def test_a_frame_is_never_inflated_beyond_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("protocol", [4, 47, 340, 758, 759, 760, 761, 763, 764, 777, 778, -1])
-def test_our_login_is_understood_by_our_other_half(protocol: int) -> None:
+def test_the_login_is_parsed_by_our_conversation(protocol: int) -> None:
     client = LoginClient("MC.example.com", 25565, protocol, "Notch")
     (event,) = MinecraftConversation().receive(client.request())
     uuid = OFFLINE if protocol >= 760 or protocol < 0 else None
@@ -282,14 +282,14 @@ def test_our_login_is_understood_by_our_other_half(protocol: int) -> None:
     assert event.name == "Notch"  # type: ignore[union-attr]
 
 
-def test_offline_uuids_are_those_of_offline_servers() -> None:
+def test_offline_uuids() -> None:
     assert offline_uuid("Notch") == UUID.from_offline_player("Notch").to_hex(with_dashes=False) == OFFLINE
     given_uuid = "0123456789abcdef0123456789abcdef"
     assert login_start(769, "Steve", given_uuid).endswith(bytes.fromhex(given_uuid))
 
 
 @given(st.binary(max_size=200), st.integers(1, 50), st.sampled_from([5, 340, 769]))
-def test_whatever_a_server_sends(data: bytes, size: int, protocol: int) -> None:
+def test_any_bytes_are_events_or_a_protocol_error(data: bytes, size: int, protocol: int) -> None:
     for client in (StatusClient("a", 1), LoginClient("a", 1, protocol, "Steve")):
         try:
             fed(client, data, size)

@@ -1,4 +1,4 @@
-"""A Minecraft port as a whole: real clients' first bytes, told apart however they are cut; everything else refused."""
+"""The conversation of any Minecraft client: captured first bytes, in any pieces; everything else is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MOST_KEPT = LARGEST_HANDSHAKE + LARGEST_LOGIN_START + 6 + LONGEST_TAIL
 
 
 def converse(conversation: MinecraftConversation, pieces: list[bytes]) -> list[Event]:
-    """Feeds pieces, with the silence that follows them; whatever is kept is checked on the way."""
+    """Feed pieces, then the idle timeout; check the replay bytes on the way."""
     events: list[Event] = []
     for piece in pieces:
         events.extend(conversation.receive(piece))
@@ -54,7 +54,7 @@ def converse(conversation: MinecraftConversation, pieces: list[bytes]) -> list[E
 
 @pytest.mark.parametrize("captured", CAPTURED, ids=lambda each: f"{each['client']}: {each['what']}")
 @pytest.mark.parametrize("size", [1000, 1, 2, 3, 7])
-def test_every_captured_client_is_understood(captured: dict[str, Any], size: int) -> None:
+def test_every_captured_client(captured: dict[str, Any], size: int) -> None:
     data = bytes.fromhex(captured["bytes"])
     conversation = MinecraftConversation()
     (event,) = converse(conversation, [data[at : at + size] for at in range(0, len(data), size)])
@@ -81,7 +81,7 @@ def test_every_captured_client_is_understood(captured: dict[str, Any], size: int
 
 
 class RecordingClient(ClientProtocol):  # type: ignore[misc]  # quarry has no types
-    """quarry's client; notes what it understood."""
+    """quarry's client, which records what it received."""
 
     def setup(self) -> None:
         self.understood: list[object] = []
@@ -135,7 +135,7 @@ def quarry_client() -> Iterator[Callable[[str, int], tuple[RecordingClient, Stri
         client.connectionLost(Failure(ConnectionDone()))
 
 
-def test_quarrys_client_reads_our_status(quarry_client: Any, feed: Any) -> None:
+def test_quarrys_client_reads_the_status(quarry_client: Any, feed: Any) -> None:
     client, transport = quarry_client("status", 47)
     conversation = MinecraftConversation()
     (event,) = feed(conversation, transport.value())
@@ -178,7 +178,7 @@ def test_a_modern_handshake_may_begin_like_a_legacy_ping(feed: Any, size: int | 
     assert conversation.replay_bytes == data
 
 
-def test_only_time_tells_a_lone_fe_from_the_rest() -> None:
+def test_a_lone_fe_is_a_ping_after_the_idle_timeout() -> None:
     conversation = MinecraftConversation()
     timeouts = [conversation.idle_timeout]
     for byte in (b"\xfe", b"\x01", b"\x00"):
@@ -194,12 +194,12 @@ def test_fe_and_another_length_is_modern(feed: Any) -> None:
     assert len(feed(MinecraftConversation(), client.request(), 1)) == 1
 
 
-def test_fe_01_and_neither_is_refused_at_once() -> None:
+def test_fe_01_and_another_byte_is_refused_at_once() -> None:
     with pytest.raises(ProtocolError):
         MinecraftConversation().receive(b"\xfe\x01\x05")
 
 
-def test_the_legacy_dialects_end_with_their_status(feed: Any) -> None:
+def test_legacy_dialects_close_after_the_status(feed: Any) -> None:
     conversation = MinecraftConversation()
     feed(conversation, b"\xfe\x01\xfa")
     assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
@@ -216,20 +216,20 @@ def test_a_legacy_login_cannot_be_held(feed: Any) -> None:
     assert conversation.kick("starting").startswith(b"\xff\x00\x08")
 
 
-def test_a_login_is_held_and_let_go() -> None:
+def test_a_login_is_held_and_released() -> None:
     conversation = MinecraftConversation(hold_channel="a:b")
     client = LoginClient("mc.example.com", 25565, 769, "Steve")
     conversation.receive(client.request())
     conversation.hold()
     for _ in range(3):
-        for question in client.receive(conversation.keepalive()):
+        for request in client.receive(conversation.keepalive()):
             assert conversation.unanswered == 1
-            conversation.receive(question.answer)  # type: ignore[union-attr]  # nothing else can come here
+            conversation.receive(request.answer)  # type: ignore[union-attr]  # nothing else can come here
     assert conversation.unanswered == 0
     assert conversation.replay_bytes == client.request()
 
 
-def test_options_reach_who_reads_them() -> None:
+def test_options_reach_the_conversations() -> None:
     conversation = MinecraftConversation(minecraft_options=lambda _: MinecraftOptions(legacy_hold=True))
     (event,) = conversation.receive(LoginClient("a", 1, 340, "Steve").request())
     assert isinstance(event, LoginRequested)
@@ -266,7 +266,7 @@ def test_any_split_of_any_bytes(data: st.DataObject) -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=200), st.integers(1, 9), st.integers(0, 5), st.booleans())
-def test_any_bytes_from_a_held_client(said: bytes, size: int, asked: int, old: bool) -> None:
+def test_any_bytes_from_a_held_client(received: bytes, size: int, asked: int, old: bool) -> None:
     conversation = MinecraftConversation()
     client = LoginClient("a", 1, 340 if old else 769, "Steve")
     conversation.receive(client.request())
@@ -274,8 +274,8 @@ def test_any_bytes_from_a_held_client(said: bytes, size: int, asked: int, old: b
     for _ in range(asked):
         conversation.keepalive()
     try:
-        for at in range(0, len(said), size):
-            conversation.receive(said[at : at + size])
+        for at in range(0, len(received), size):
+            conversation.receive(received[at : at + size])
             assert conversation.replay_bytes == client.request()
     except ProtocolError:
         assert conversation.replay_bytes == b""
@@ -302,7 +302,7 @@ def mutated(chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def test_20000_mutated_first_messages_and_nothing_but_protocol_errors() -> None:
+def test_20000_mutated_first_messages_raise_only_protocol_errors() -> None:
     chance = random.Random(20261123)
     refused = 0
     for _ in range(20_000):

@@ -1,4 +1,4 @@
-"""Hosts as they are typed, decorated and tunnelled; names; and strangers."""
+"""Hosts with and without decorations, names, and guesses at other protocols."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from zeroscale.protocols.minecraft.identity import check_name, guess_protocol, r
         "mc.example.com.///203.0.113.7:40000///1700000000\x00FML\x00",
     ],
 )
-def test_decorations_do_not_change_where_a_host_leads(host: str) -> None:
+def test_decorations_are_cut_off_for_routing(host: str) -> None:
     assert routing_host(host) == "mc.example.com"
 
 
 @pytest.mark.parametrize(
     ("host", "expected"), [("", ""), ("...", ""), ("\x00FML\x00", ""), ("::1", "::1"), ("a/b", "a/b")]
 )
-def test_odd_hosts_lead_somewhere_too(host: str, expected: str) -> None:
+def test_unusual_hosts(host: str, expected: str) -> None:
     assert routing_host(host) == expected
 
 
 @pytest.mark.parametrize("name", ["A", "Notch", ".Bedrock_Player1", "!~" * 8])
-def test_names_that_could_be(name: str) -> None:
+def test_valid_names(name: str) -> None:
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "a" * 17, "a b", "a\x00", "a\x7f", "\u00e9", "a\n"])
-def test_names_that_cannot_be(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     with pytest.raises(ProtocolError, match="name"):
         check_name(name)
 
@@ -60,5 +60,5 @@ def test_names_that_cannot_be(name: str) -> None:
         (b"", None),
     ],
 )
-def test_strangers_are_known_by_their_first_bytes(data: bytes, name: str | None) -> None:
+def test_other_protocols_are_guessed_by_their_first_bytes(data: bytes, name: str | None) -> None:
     assert guess_protocol(data) == name

@@ -50,7 +50,7 @@ def asked(data: bytes) -> LegacyConversation:
 
 
 @pytest.mark.parametrize("size", [None, 1, 2])
-def test_a_ping_of_1_6_says_who_asks_for_what(feed: Any, size: int | None) -> None:
+def test_the_fields_of_a_ping_of_1_6(feed: Any, size: int | None) -> None:
     conversation = LegacyConversation()
     data = ping16("MC.Example.com.", 4711, 74)
     assert feed(conversation, data, size) == [StatusRequested(74, "mc.example.com", 4711)]
@@ -61,7 +61,7 @@ def test_a_ping_of_1_6_says_who_asks_for_what(feed: Any, size: int | None) -> No
 
 
 @pytest.mark.parametrize("data", [b"\xfe", b"\xfe\x01", b"\xfe\x01\xfa"])
-def test_a_short_ping_is_whole_once_it_is_quiet(feed: Any, data: bytes) -> None:
+def test_a_short_ping_is_whole_after_the_idle_timeout(feed: Any, data: bytes) -> None:
     conversation = LegacyConversation()
     assert feed(conversation, data, 1) == []
     before = conversation.idle_timeout
@@ -72,7 +72,7 @@ def test_a_short_ping_is_whole_once_it_is_quiet(feed: Any, data: bytes) -> None:
         conversation.receive(b"\x01")
 
 
-def test_half_a_ping_of_1_6_is_not_answered_however_quiet_it_is() -> None:
+def test_half_a_ping_of_1_6_is_not_answered() -> None:
     conversation = LegacyConversation()
     conversation.receive(ping16()[:20])
     assert (conversation.idle_timeout, conversation.on_idle()) == (None, ())
@@ -126,7 +126,7 @@ def test_a_login_of_every_layout(feed: Any, data: bytes, protocol: int, host: st
         conversation.hold()
 
 
-def test_nothing_more_may_come_from_one_that_was_told_to_wait() -> None:
+def test_more_bytes_after_hold_are_refused() -> None:
     conversation = LegacyConversation()
     conversation.receive(login16())
     conversation.hold()
@@ -148,7 +148,7 @@ def test_nothing_more_may_come_from_one_that_was_told_to_wait() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])
-def test_what_is_no_login(feed: Any, data: bytes, size: int | None) -> None:
+def test_invalid_logins(feed: Any, data: bytes, size: int | None) -> None:
     with pytest.raises(ProtocolError):
         feed(LegacyConversation(), data, size)
 
@@ -170,7 +170,7 @@ def test_1_4_and_later_get_fields_and_colours(ping: bytes, protocol: int) -> Non
     assert fields == [f"{S}1", str(protocol), "&a1.21", f"{S}6Gold {S}6{S}lbold & more", "3", "20"]
 
 
-def test_a_number_of_its_own_is_shown() -> None:
+def test_a_reply_with_its_own_protocol_number() -> None:
     reply = StatusReply(description="x", online=0, maximum=1, version_name="y", protocol=61)
     assert text_of(asked(ping16()).status(reply)) == f"{S}1\x0061\x00y\x00x\x000\x001"
 
@@ -182,7 +182,7 @@ def test_a_number_of_its_own_is_shown() -> None:
     online=st.integers(0, 2**31),
     maximum=st.integers(0, 2**31),
 )
-def test_a_reply_can_be_split_and_is_short_whatever_is_in_it(
+def test_any_reply_can_be_split_and_is_short_enough(
     kind: bytes, motd: str, version: str, online: int, maximum: int
 ) -> None:
     reply = StatusReply(description=motd * 20, online=online, maximum=maximum, version_name=version * 20)
@@ -199,7 +199,7 @@ def test_a_reply_can_be_split_and_is_short_whatever_is_in_it(
 
 
 @pytest.mark.parametrize(("login", "longest"), [(login16(), 256), (b"\x02" + string16("Steve"), 100)])
-def test_a_kick_is_one_line_and_no_longer_than_the_client_reads(login: bytes, longest: int) -> None:
+def test_a_kick_is_one_line_and_short_enough(login: bytes, longest: int) -> None:
     conversation = LegacyConversation()
     conversation.receive(login)
     assert text_of(conversation.kick(parse("&cStarting\nabout 40 s"))) == f"{S}cStarting about 40 s"

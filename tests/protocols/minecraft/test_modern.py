@@ -82,7 +82,7 @@ def test_a_ping_without_a_status_request_is_answered(feed: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])
-def test_what_else_a_status_client_may_not_send(feed: Any, after: bytes, size: int | None) -> None:
+def test_invalid_packets_of_a_status_client(feed: Any, after: bytes, size: int | None) -> None:
     conversation = ModernConversation()
     with pytest.raises(ProtocolError):
         feed(conversation, handshake(1) + after, size)
@@ -111,7 +111,7 @@ LAYOUTS = [
     (778, (IDENTITY, b"something new"), UUID, None),
     (0x40000000 + 400, (IDENTITY,), UUID, None),
     (-1, (IDENTITY,), UUID, None),
-    (-1, (), None, None),  # what does not fit its version is for the real server to judge
+    (-1, (), None, None),  # a layout that does not fit its version is left to the real server
     (764, (b"short",), None, None),
     (760, (b"\x07",), None, None),
 ]
@@ -138,19 +138,19 @@ def test_a_login_of_every_layout(
 
 
 @pytest.mark.parametrize("name", ["", "a" * 17, "a b", "\u00e9"])
-def test_a_name_that_nobody_has_is_no_login(feed: Any, name: str) -> None:
+def test_invalid_names(feed: Any, name: str) -> None:
     with pytest.raises(ProtocolError):
         feed(ModernConversation(), login(47, name=name))
 
 
 @pytest.mark.parametrize("frame", [pack(1, b"\x05Steve"), pack(0), pack(0, b"\x05Stev"), pack(0, bytes(3000))])
-def test_what_is_no_login_start(feed: Any, frame: bytes) -> None:
+def test_invalid_login_starts(feed: Any, frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         feed(ModernConversation(), handshake(2) + frame)
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "error"),
     [
         (handshake(0), "intent 0"),
         (handshake(4), "intent 4"),
@@ -169,14 +169,14 @@ def test_what_is_no_login_start(feed: Any, frame: bytes) -> None:
         (b"\x00", "empty"),
     ],
 )
-def test_a_stranger_is_told_at_once(data: bytes, why: str) -> None:
+def test_other_protocols_are_refused_at_once(data: bytes, error: str) -> None:
     conversation = ModernConversation()
-    with pytest.raises(ProtocolError, match=why):
+    with pytest.raises(ProtocolError, match=error):
         conversation.receive(data)
     assert conversation.replay_bytes == b""
 
 
-def test_a_stranger_is_told_before_his_frame_is_whole() -> None:
+def test_other_protocols_are_refused_before_the_frame_is_whole() -> None:
     conversation = ModernConversation()
     conversation.receive(b"\x80\x02")
     with pytest.raises(ProtocolError, match="0x47"):
@@ -203,7 +203,7 @@ def test_a_transfer_is_a_login_and_can_look_like_one(feed: Any, as_login: bool) 
     assert conversation.replay_bytes == (login(769, IDENTITY, intent=2) if as_login else data)
 
 
-def test_a_transfer_that_breaks_the_rules_leaves_nothing(feed: Any) -> None:
+def test_an_invalid_transfer_leaves_no_replay_bytes(feed: Any) -> None:
     conversation = ModernConversation(minecraft_options=lambda _: MinecraftOptions(transfer_as_login=True))
     with pytest.raises(ProtocolError):
         feed(conversation, handshake(3) + pack(1))
@@ -217,7 +217,7 @@ def test_no_other_intent_is_ever_changed(feed: Any) -> None:
         assert conversation.replay_bytes == data
 
 
-def test_what_follows_a_login_is_kept_for_a_server_that_runs(feed: Any) -> None:
+def test_bytes_after_a_login_are_stored(feed: Any) -> None:
     conversation = ModernConversation()
     data = login(47) + b"more"
     assert len(feed(conversation, data)) == 1
@@ -225,7 +225,7 @@ def test_what_follows_a_login_is_kept_for_a_server_that_runs(feed: Any) -> None:
     assert conversation.replay_bytes == data + b" and more"
 
 
-def test_what_follows_a_login_has_a_bound(feed: Any) -> None:
+def test_bytes_after_a_login_have_a_bound(feed: Any) -> None:
     conversation = ModernConversation()
     feed(conversation, login(47) + bytes(LONGEST_TAIL))
     with pytest.raises(ProtocolError, match=str(LONGEST_TAIL)):
@@ -235,14 +235,14 @@ def test_what_follows_a_login_has_a_bound(feed: Any) -> None:
 
 
 @pytest.mark.parametrize("protocol", [47, 769])
-def test_what_follows_a_login_is_judged_at_once_when_it_is_held(feed: Any, protocol: int) -> None:
+def test_bytes_after_a_login_are_refused_by_hold(feed: Any, protocol: int) -> None:
     conversation = ModernConversation()
     feed(conversation, login(protocol, IDENTITY) + b"\x07")
     with pytest.raises(ProtocolError, match="before it was answered"):
         conversation.hold()
 
 
-def test_a_held_player_answers_and_none_of_it_is_kept(feed: Any) -> None:
+def test_answers_of_a_held_player_are_not_replayed(feed: Any) -> None:
     conversation = ModernConversation(hold_channel="a:b")
     data = login(769, IDENTITY)
     feed(conversation, data)
@@ -269,7 +269,7 @@ def test_a_player_can_be_kicked_before_and_during_the_hold(feed: Any) -> None:
     assert conversation.kick({"text": "full"}) == before == pack(0, Buffer1_7.pack_string('{"text":"full"}'))
 
 
-def test_a_held_player_of_old_may_say_nothing(feed: Any) -> None:
+def test_a_held_player_before_1_13_may_send_nothing(feed: Any) -> None:
     conversation = ModernConversation()
     feed(conversation, login(47))
     conversation.hold()
@@ -278,7 +278,7 @@ def test_a_held_player_of_old_may_say_nothing(feed: Any) -> None:
         conversation.receive(b"\x01")
 
 
-def test_the_status_shows_the_clients_own_number_unless_told_otherwise(feed: Any) -> None:
+def test_the_status_shows_the_clients_number_by_default(feed: Any) -> None:
     conversation = ModernConversation()
     feed(conversation, handshake(1, 762) + STATUS_REQUEST)
     for reply, expected in (

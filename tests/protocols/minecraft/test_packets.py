@@ -45,7 +45,7 @@ def test_a_length_may_be_padded_to_three_bytes() -> None:  # Velocity writes suc
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "error"),
     [
         (b"\x00", "empty"),
         (b"\x80\x80\x00", "empty"),
@@ -54,8 +54,8 @@ def test_a_length_may_be_padded_to_three_bytes() -> None:  # Velocity writes suc
         (b"\x0b", "11 bytes where at most 10"),
     ],
 )
-def test_a_bad_length_is_refused_before_the_body_has_come(data: bytes, why: str) -> None:
-    with pytest.raises(ProtocolError, match=why):
+def test_a_bad_length_is_refused_before_the_body_has_come(data: bytes, error: str) -> None:
+    with pytest.raises(ProtocolError, match=error):
         packets.take_frame(data, 0, 10)
 
 
@@ -125,7 +125,7 @@ def test_a_boolean_is_0_or_1() -> None:
 
 
 @given(st.binary(max_size=64), st.lists(st.sampled_from(sorted(READS)), max_size=6))
-def test_whatever_is_read_raises_nothing_else(body: bytes, names: list[str]) -> None:
+def test_any_body_raises_only_protocol_errors(body: bytes, names: list[str]) -> None:
     fields = packets.Fields(body)
     try:
         for name in names:
@@ -149,7 +149,7 @@ def test_a_frame_never_reaches_beyond_its_data_or_its_bound(data: bytes, start: 
 
 
 @given(st.text())
-def test_strings_are_packed_so_that_they_can_be_read(text: str) -> None:
+def test_encoded_strings_can_be_read(text: str) -> None:
     assert packets.Fields(packets.string(text)).string(packets.utf16_length(text)) == text
 
 
@@ -158,6 +158,6 @@ def test_a_long_string_of_wide_characters_is_packed() -> None:  # quarry stops a
     assert packets.Fields(packets.string(text)).string(32767) == text
 
 
-def test_half_a_character_does_not_stop_a_string() -> None:
+def test_a_lone_surrogate_is_replaced() -> None:
     assert packets.string("a\ud83d") == b"\x02a?"
     assert packets.utf16_length("a\ud83d\U0001f600") == 4

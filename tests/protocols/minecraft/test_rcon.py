@@ -1,4 +1,4 @@
-"""RCON against a server that does as the game does, and against one that does not."""
+"""RCON with a server like the game's, and with invalid bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSWORD = "s\u00e9cret"
 
 
 def exchange(client: RconClient, server: RconServer, request: bytes) -> list[Event]:
-    """Sends a request, and what the client asks for on the way; returns all other events."""
+    """Send a request, and those of `MoreNeeded`; return all other events."""
     requests = [request]
     events: list[Event] = []
     while requests:
@@ -46,7 +46,7 @@ def logged_in(text: str = "") -> tuple[RconClient, RconServer]:
     return client, server
 
 
-def test_the_login_byte_by_byte_as_the_protocol_has_it() -> None:
+def test_the_bytes_of_a_login() -> None:
     assert RconClient("passwrd").login() == bytes.fromhex("11000000 01000000 03000000 70617373777264 0000")
 
 
@@ -76,7 +76,7 @@ def test_a_reply_in_pieces_is_whole(length: int, character: str) -> None:
     assert exchange(client, server, client.command("help")) == [Replied(text)]
 
 
-def test_a_short_reply_needs_no_second_question() -> None:
+def test_a_short_reply_needs_no_second_request() -> None:
     client, server = logged_in("short")
     exchange(client, server, client.command("help"))
     assert len(server.requests) == 2
@@ -84,7 +84,7 @@ def test_a_short_reply_needs_no_second_question() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 9000), st.lists(st.integers(1, 5000), min_size=1, max_size=5))
-def test_however_it_is_cut(length: int, sizes: list[int]) -> None:
+def test_replies_in_any_pieces(length: int, sizes: list[int]) -> None:
     client, server = logged_in("x" * length)
     stream = server.read(client.command("help"))
     events: list[Event] = []
@@ -132,7 +132,7 @@ def test_an_answer_that_breaks_the_protocol(answer: bytes) -> None:
         client.receive(answer)
 
 
-def test_an_answer_to_nothing() -> None:
+def test_an_answer_without_a_request() -> None:
     with pytest.raises(ProtocolError, match="to nothing"):
         RconClient(PASSWORD).receive(packet(1, 2, ""))
 
@@ -167,7 +167,7 @@ def test_one_request_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("line", ["x" * 1447, "say a\0b"])
-def test_a_command_that_the_game_would_not_read(line: str) -> None:
+def test_a_command_that_is_too_long_or_has_a_nul(line: str) -> None:
     client, server = logged_in()
     with pytest.raises(ValueError, match="RCON request"):
         client.command(line)
@@ -186,5 +186,5 @@ def test_a_command_that_the_game_would_not_read(line: str) -> None:
         ("", None),
     ],
 )
-def test_who_is_on(text: str, expected: PlayerList | None) -> None:
+def test_replies_to_list(text: str, expected: PlayerList | None) -> None:
     assert parse_list(text) == expected

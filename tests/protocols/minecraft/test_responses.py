@@ -1,4 +1,4 @@
-"""Status and kick, as clients since 1.7 read them: ours read by mcstatus and quarry."""
+"""Status and kick replies since 1.7, read by mcstatus and quarry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def decoded(packet: bytes) -> Any:
     return json.loads(text)
 
 
-def test_mcstatus_reads_our_status() -> None:
+def test_mcstatus_reads_the_status() -> None:
     reply = StatusReply(
         description=parse("&6Asleep\n&ljoin to wake"),
         online=0,
@@ -52,7 +52,7 @@ def test_mcstatus_reads_our_status() -> None:
     assert status.raw["preventsChatReports"] is True  # type: ignore[typeddict-item]  # a mod's key
 
 
-def test_only_what_there_is_is_said() -> None:
+def test_missing_values_have_no_keys() -> None:
     assert decoded(encode_status(StatusReply("asleep", 0, 20, "1.8.9"), 47)) == {
         "version": {"name": "1.8.9", "protocol": 47},
         "players": {"max": 20, "online": 0},
@@ -93,7 +93,7 @@ WIDE = "\u20ac" * 20000
         (StatusReply("a", 0, 1, "v", ["s"], extra={"k": object()}), set(), True),
     ],
 )
-def test_what_is_too_big_is_left_out_in_order(reply: StatusReply, keys: set[str], sample: bool) -> None:
+def test_too_large_parts_are_left_out_in_order(reply: StatusReply, keys: set[str], sample: bool) -> None:
     status = decoded(encode_status(reply, 47))
     assert set(status) - {"version", "players", "description"} == keys
     assert ("sample" in status["players"]) is sample
@@ -121,7 +121,7 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert decoded(encode_status(other, 47))["description"] == parse("&6twice")
 
 
-def test_the_memory_of_replies_is_bounded() -> None:
+def test_few_encoded_replies_are_remembered() -> None:
     for number in range(200):
         encode_status(StatusReply(str(number), 0, 1, "v"), number)
     assert len(responses._recent) <= 32

@@ -91,7 +91,7 @@ def test_runs_show_what_the_client_would(component: Component, expected: list[tu
         ({"translate": "a.b", "fallback": "Gone", "extra": ["!"]}, "Gone!"),
     ],
 )
-def test_what_the_client_would_translate(component: Component, expected: str) -> None:
+def test_translations_are_shown_as_fallback_or_key(component: Component, expected: str) -> None:
     assert plain(component) == expected
 
 
@@ -105,7 +105,7 @@ def test_what_the_client_would_translate(component: Component, expected: str) ->
         ({"text": "x", "bold": True, "italic": True}, f"{S}r{S}l{S}ox"),
     ],
 )
-def test_section_signs_for_clients_of_old(component: Component, expected: str) -> None:
+def test_section_sign_text(component: Component, expected: str) -> None:
     assert section_text(component) == expected
 
 
@@ -148,19 +148,19 @@ ANY_COMPONENT = st.recursive(
 
 
 @given(ANY_COMPONENT)
-def test_nothing_that_json_can_say_is_too_strange(component: Any) -> None:
+def test_any_json_is_accepted(component: Any) -> None:
     for function in (plain, section_text, clean, runs):
         function(component)
 
 
 @given(st.text(alphabet="ab&#0f6lLrR \n" + S, max_size=30))
-def test_text_means_the_same_to_both_ages(text: str) -> None:
+def test_section_sign_text_shows_the_same_runs(text: str) -> None:
     component = parse(text)
     shown = "".join(part for part, _ in runs(component))
     assert plain(parse(section_text(component).replace("&", "&&"))) == shown
 
 
-def test_what_a_client_has_no_words_for_is_spelled_out() -> None:
+def test_fallbacks_replace_translations() -> None:
     banned = {
         "translate": "multiplayer.disconnect.banned.reason",
         "fallback": "You are banned.\nReason: %s",
@@ -186,11 +186,11 @@ def test_what_a_client_has_no_words_for_is_spelled_out() -> None:
     "component",
     ["plain", {"text": "a", "extra": ["b"]}, {"translate": "no.fallback", "with": ["x"]}, ["a", {"text": "b"}]],
 )
-def test_what_has_no_fallback_stays_as_it_is(component: Component) -> None:
+def test_components_without_fallback_are_unchanged(component: Component) -> None:
     assert with_fallbacks(component) == component
 
 
-def test_what_is_too_deep_to_be_spelled_out_is_left_out() -> None:
+def test_too_deep_components_are_left_out() -> None:
     deep: Component = "end"
     for _ in range(1000):
         deep = {"translate": "key", "fallback": "%s", "with": [deep], "extra": [deep]} if _ % 100 == 0 else [deep]

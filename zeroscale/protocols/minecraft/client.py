@@ -227,7 +227,7 @@ class LoginClient:
         except zlib.error as error:
             raise ProtocolError(f"an invalid compressed frame: {error}") from None
         if len(inflated) != size:
-            raise ProtocolError("a compressed frame is not as long as it says")
+            raise ProtocolError("a compressed frame is not as long as its size")
         return inflated
 
     def _event(self, fields: packets.Fields) -> LoginEvent:
