@@ -26,76 +26,135 @@ class AdaptedPlugin(Protocol):
     can_adopt: bool
 
     @property
-    def is_remote(self) -> bool: ...
+    def is_remote(self) -> bool:
+        """Whether the server runs on another machine or in a container."""
 
     @property
-    def is_load_balanced(self) -> bool: ...
+    def is_load_balanced(self) -> bool:
+        """Whether a load balancer may take connections for a server that does not run."""
 
     @property
-    def server_address(self) -> tuple[str, int] | None: ...
+    def server_address(self) -> tuple[str, int] | None:
+        """Host and port of the server that runs now; None: those of the configuration."""
 
     interruptible_start: bool
 
-    def start(self) -> Deferred[None]: ...
-    def stop(self) -> Deferred[None]: ...
-    def pause(self) -> Deferred[None]: ...
-    def resume(self) -> Deferred[None]: ...
-    def wait(self) -> Deferred[int | None]: ...
-    def send(self, line: str) -> Deferred[str | None]: ...
-    def players(self) -> Deferred[int | None]: ...
-    def adopt(self) -> Deferred[bool]: ...
-    def signal(self, signal_number: int) -> None: ...
-    def fake_status(self) -> bytes | None: ...
-    def on_output(self, take_line: Callable[[str], None]) -> None: ...
-    def on_found(self, found: Callable[[], None]) -> None: ...
-    def on_paused(self, paused: Callable[[], None]) -> None: ...
-    def close(self) -> Deferred[None]: ...
+    def start(self) -> Deferred[None]:
+        """Start the server; may not be cancelled."""
+
+    def stop(self) -> Deferred[None]:
+        """Stop the server; may not be cancelled."""
+
+    def pause(self) -> Deferred[None]:
+        """Pause the server."""
+
+    def resume(self) -> Deferred[None]:
+        """Resume the paused server."""
+
+    def wait(self) -> Deferred[int | None]:
+        """Wait for the exit of the server; fires with its exit code, where that is known."""
+
+    def send(self, line: str) -> Deferred[str | None]:
+        """Write a line to the console; fires with the answer, where there is one."""
+
+    def players(self) -> Deferred[int | None]:
+        """Return the number of players, where it is known."""
+
+    def adopt(self) -> Deferred[bool]:
+        """Return whether the server runs and is the plugin's now."""
+
+    def signal(self, signal_number: int) -> None:
+        """Send a signal to the server's processes."""
+
+    def fake_status(self) -> bytes | None:
+        """Return what a client is sent while the server does not run."""
+
+    def on_output(self, take_line: Callable[[str], None]) -> None:
+        """Have `take_line` called with each line of output."""
+
+    def on_found(self, found: Callable[[], None]) -> None:
+        """Have `found` called when the plugin sees the server run that it has not started."""
+
+    def on_paused(self, paused: Callable[[], None]) -> None:
+        """Have `paused` called when the plugin sees the server paused that it has not paused."""
+
+    def close(self) -> Deferred[None]:
+        """Close the plugin, not the server."""
 
 
 class Probe(Protocol):
     """Asks the real server; see `probes`."""
 
-    def accepts_connections(self) -> Deferred[bool]: ...
-    def ask(self) -> Deferred[ProbeResult]: ...
+    def accepts_connections(self) -> Deferred[bool]:
+        """Return whether something takes a connection on the server's port."""
+
+    def ask(self) -> Deferred[ProbeResult]:
+        """Ask the server for its status and players; fails with `BackendError`."""
 
 
 class Readiness(Protocol):
     """Waits until the real server answers for the first time; see `probes.readiness`."""
 
-    def run(self) -> Deferred[ProbeResult]: ...
-    def ready_line_seen(self) -> None: ...
-    def ready_line_missed(self) -> None: ...
+    def run(self) -> Deferred[ProbeResult]:
+        """Wait for the first answer."""
+
+    def ready_line_seen(self) -> None:
+        """Ask at once: the server has written its ready line."""
+
+    def ready_line_missed(self) -> None:
+        """Do not wait for the ready line: it was written before."""
+
     @property
-    def problem(self) -> str | None: ...
+    def problem(self) -> str | None:
+        """Why the server does not answer yet, as far as that is known."""
 
 
 class StartHistory(Protocol):
     """Past starts and crashes; see `state.start_history`."""
 
     @property
-    def estimate(self) -> float | None: ...
+    def estimate(self) -> float | None:
+        """How many seconds a start takes; None before one is known."""
+
     @property
-    def crashes(self) -> int: ...
-    def record_start(self, seconds: float) -> None: ...
-    def record_crash(self, reason: str) -> int: ...
-    def clear_crashes(self) -> None: ...
+    def crashes(self) -> int:
+        """How many crashes in a row there were."""
+
+    def record_start(self, seconds: float) -> None:
+        """Store how long a start took."""
+
+    def record_crash(self, reason: str) -> int:
+        """Store one more crash; return how many there were in a row."""
+
+    def clear_crashes(self) -> None:
+        """Forget the crashes."""
 
 
 class StatusCache(Protocol):
     """The real server's last status; see `state.status_cache`."""
 
     @property
-    def current(self) -> Mapping[str, object] | None: ...
-    def store(self, status: Mapping[str, object]) -> None: ...
+    def current(self) -> Mapping[str, object] | None:
+        """The last status, decoded; None before there was one."""
+
+    def store(self, status: Mapping[str, object]) -> None:
+        """Store a status."""
 
 
 class LifecycleStats(Protocol):
     """Counts what happens to a server; see `stats.StatsRecorder`."""
 
-    def status_changed(self, status: Status, now: float) -> None: ...
-    def woken(self, reason: str) -> None: ...
-    def started(self, seconds: float) -> None: ...
-    def crashed(self) -> None: ...
+    def status_changed(self, status: Status, now: float) -> None:
+        """Count time for this status from now on."""
+
+    def woken(self, reason: str) -> None:
+        """Count a wake, by its reason in one word."""
+
+    def started(self, seconds: float) -> None:
+        """Count a start that took so many seconds."""
+
+    def crashed(self) -> None:
+        """Count a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,35 +14,35 @@ class Inputs(Protocol):
     """What can happen to a server."""
 
     def wake(self) -> None:
-        """A player or the operator wants the server to run."""
+        """Note that a player or the operator wants the server to run."""
 
     def server_found(self) -> None:
-        """The server runs, though it was not started here: an earlier proxy or another program has started it."""
+        """Note that the server runs, started by an earlier proxy or by another program."""
 
     def ready(self) -> None:
-        """The server answers."""
+        """Note that the server answers."""
 
     def stop(self) -> None:
-        """The server is to stop: it is idle, its operator wants it, or the proxy exits."""
+        """Have the server stopped: it is idle, its operator wants it, or the proxy exits."""
 
     def pause(self) -> None:
-        """The server is idle and is to be paused, or another program has paused it."""
+        """Have the idle server paused, or note that another program has paused it."""
 
     def exited(self) -> None:
-        """The server has exited as servers do that were stopped."""
+        """Note that the server has exited as servers do that were stopped."""
 
     def crashed(self, reason: str, detail: str) -> None:
-        """The server has exited otherwise, or could not be started or stopped.
+        """Note that the server has exited otherwise, or could not be started or stopped.
 
         :param reason: why, for players.
         :param detail: why, for the operator.
         """
 
     def timed_out(self) -> None:
-        """The timer of the state has run out."""
+        """Note that the timer of the state has run out."""
 
     def release(self) -> None:
-        """The operator allows a failed server to be started again."""
+        """Allow a failed server to be started again."""
 
 
 class StateOutputs(Protocol):

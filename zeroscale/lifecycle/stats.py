@@ -1,7 +1,6 @@
-"""What is counted of one server since we began: the mutable side of `status.ServerStats`.
+"""Counts what happens to one server and its clients: the mutable side of `reports.ServerStats`.
 
-Whoever sees a thing happen says so here, at once; nobody reads but through `tally()`. Knows no clock and no metrics:
-the clock's reading is handed in.
+Knows no clock and no metrics format: the clock's reading is passed in.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ START_BOUNDS = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 
 """Seconds: a resumed server takes less than one, a small Minecraft server 10 to 30, a heavily modded one minutes."""
 
 MOST_WORDS = 64
-"""Words of one kind that are told apart; there are two dozen, and each is a time series wherever metrics are kept."""
+"""Words of one kind that are counted apart. About 24 are in use, and each becomes a time series of the metrics."""
 
 OTHER = "other"
-"""Stands for the words beyond that."""
+"""Counts all words beyond that number."""
 
 
 class StatsRecorder:
-    """One server's counters. All of them only grow.
+    """The counters of one server, which only grow; see `snapshot`.
 
     :param status: the server's status.
     :param now: the monotonic clock's reading, in seconds.
@@ -49,44 +48,53 @@ class StatsRecorder:
         self._relaying: dict[object, Callable[[], tuple[int, int]]] = {}
 
     def status_changed(self, status: Status, now: float) -> None:
-        """It is in this status from now on; said of the one it is in already, it changes nothing."""
+        """Count time for this status from now on; it may be the same as before."""
         self._seconds_in[self._status] += now - self._since
         self._status, self._since = status, now
 
     def woken(self, reason: str) -> None:
-        """Somebody woke it: `login`, `connection`, `operator`."""
+        """Count a wake.
+
+        :param reason: `login`, `connection` or `operator`.
+        """
         _count(self._wakes, reason)
 
     def started(self, seconds: float) -> None:
-        """A start became ready, after so many seconds."""
+        """Count a start that has become ready after so many seconds."""
         self._starts[bisect_left(START_BOUNDS, seconds)] += 1
         self._start_seconds += seconds
 
     def crashed(self) -> None:
-        """It has failed."""
+        """Count a failure of the server."""
         self._crashes += 1
 
     def ended(self, outcome: str) -> None:
-        """A connection that had found it is over; the log's one word for how."""
+        """Count the end of a client connection.
+
+        :param outcome: the word of the access log.
+        """
         _count(self._outcomes, outcome)
 
     def refused(self, word: str) -> None:
-        """A login was refused; one word for why."""
+        """Count a refused login.
+
+        :param word: the reason in one word.
+        """
         _count(self._refusals, word)
 
     def pinged(self) -> None:
-        """Its status was asked for, whoever answered."""
+        """Count a status request, whether the proxy or the server has answered it."""
         self._pings += 1
 
     def login(self) -> None:
-        """A player, or a client whose protocol we do not speak, wanted in."""
+        """Count a login, or the connection of a client whose protocol is not known."""
         self._logins += 1
 
     def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
-        """Somebody is relayed.
+        """Include the bytes of a relay that has not ended.
 
-        :param moved: how many bytes, to the server and to him, so far.
-        :returns: ends that; what was moved is then to be told to `relayed`.
+        :param moved: returns how many bytes went to the server and to the client so far.
+        :returns: ends that; the caller then passes the sums to `relayed`.
         """
         key = object()
         self._relaying[key] = moved
@@ -97,12 +105,12 @@ class StatsRecorder:
         return end
 
     def relayed(self, to_backend: int, to_client: int) -> None:
-        """So many bytes more went to it and came from it."""
+        """Count the bytes of a relay that has ended."""
         self._to_backend += to_backend
         self._to_client += to_client
 
     def snapshot(self, now: float) -> ServerStats:
-        """All of it, as it is now; what is counted later does not change it."""
+        """Return the counters as they are now, as values that do not change any more."""
         seconds_in = dict(self._seconds_in)
         seconds_in[self._status] += now - self._since
         moving = [moved() for moved in self._relaying.values()]
