@@ -1,4 +1,4 @@
-"""A server's life on a clock of its own: what each input does in each state, and what must never happen."""
+"""What must never happen to a server, whatever clients, operator and other programs do, in any order."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_stopped_server_has_no_timers() -> None:
     assert harness.clock.getDelayedCalls() == []
 
 
-class Storm(RuleBasedStateMachine):
-    """Anything, in any order: clients, the server, its operator, others who handle it, and a configuration anew."""
+class AnyOrder(RuleBasedStateMachine):
+    """Clients, server, operator, other programs and reloads, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Storm(RuleBasedStateMachine):
         self.slept = False
 
     @initialize(pauses=st.booleans(), can_wait=st.booleans(), can_signal=st.booleans())
-    def its_kind(self, pauses: bool, can_wait: bool, can_signal: bool) -> None:
+    def choose_plugin(self, pauses: bool, can_wait: bool, can_signal: bool) -> None:
         self.harness = LifecycleHarness(
             idle=30.0,
             start_timeout=100.0,
@@ -65,7 +65,7 @@ class Storm(RuleBasedStateMachine):
     # Clients
 
     @rule()
-    def somebody_joins(self) -> None:
+    def player_joins(self) -> None:
         self.harness.lifecycle.wake("a player")
         outcome: list[PlayerSession | str] = []
         waiting = self.harness.lifecycle.admit()
@@ -74,16 +74,16 @@ class Storm(RuleBasedStateMachine):
         self.waiters.append(outcome)
 
     @rule()
-    def somebody_only_knocks(self) -> None:
+    def scanner_wakes(self) -> None:
         self.harness.lifecycle.wake("a scanner")
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data())
-    def somebody_leaves(self, data: st.DataObject) -> None:
+    def player_leaves(self, data: st.DataObject) -> None:
         self.sessions.pop(data.draw(st.integers(0, len(self.sessions) - 1))).end()
 
     @rule()
-    def it_takes_no_connection(self) -> None:
+    def server_refuses_connection(self) -> None:
         if not self.harness.can_wait:
             for plugin in self.harness.plugins:
                 plugin.alive = plugin.alive and self.harness.status() is not Status.running
@@ -93,127 +93,127 @@ class Storm(RuleBasedStateMachine):
 
     @precondition(lambda self: self.harness.readinesses and not self.harness.readinesses[-1].ran.called)
     @rule()
-    def it_answers(self) -> None:
+    def server_answers(self) -> None:
         self.harness.readinesses[-1].ran.callback(ProbeResult({}, 0))
 
     @rule(slow=st.booleans())
-    def it_takes_its_time_to_start(self, slow: bool) -> None:
+    def set_slow_start(self, slow: bool) -> None:
         self.harness.slow_start = slow
 
     @rule()
-    def its_start_returns(self) -> None:
+    def start_returns(self) -> None:
         for plugin in self.harness.plugins:
             plugin.start_returns()
 
     @precondition(lambda self: any(plugin.alive for plugin in self.harness.plugins) and self.harness.can_wait)
     @rule(code=st.sampled_from([0, 1, 137, 143, None]))
-    def it_ends(self, code: int | None) -> None:
+    def server_exits(self, code: int | None) -> None:
         for plugin in self.harness.plugins:
             if plugin.alive:
                 plugin.exit(code)
 
     @rule()
-    def its_stop_returns(self) -> None:
+    def stop_returns(self) -> None:
         for plugin in self.harness.plugins:
             if plugin.stopping is not None and not self.harness.can_wait and plugin.starting is None:
                 plugin.alive = False
             plugin.stop_returns()
 
     @rule(can=st.booleans())
-    def it_can_or_cannot_be_paused_and_resumed(self, can: bool) -> None:
+    def set_pausable(self, can: bool) -> None:
         self.harness.plugin.pause_fails = None if can else PluginError("it will not freeze")
         self.harness.plugin.resume_fails = None if can else PluginError("it will not thaw")
 
     @rule(online=st.sampled_from([0, 3]))
-    def others_come_and_go(self, online: int) -> None:
+    def set_players_not_relayed(self, online: int) -> None:
         self.harness.probe.answer = ProbeResult({}, online)
 
     @rule()
-    def it_falls_silent(self) -> None:
+    def server_stops_answering_queries(self) -> None:
         self.harness.probe.answer = BackendError("silence")
 
     @rule()
-    def it_says_something(self) -> None:
+    def server_writes_output(self) -> None:
         self.harness.plugin.write_line("Done? No.")
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 5.0, 29.0, 31.0, 200.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
         self.harness.clock.advance(seconds)
 
-    # Others who handle it
+    # Other programs
 
     @precondition(lambda self: not any(plugin.alive for plugin in self.harness.plugins))
     @rule()
-    def somebody_else_starts_it(self) -> None:
+    def other_program_starts_it(self) -> None:
         if self.harness.status() in (Status.stopped, Status.failed) and self.gone is None:
             self.harness.plugin.alive = True
             self.harness.plugin.report_found()
 
     @rule()
-    def somebody_else_pauses_it(self) -> None:
-        self.slept = self.slept or bool(self.sessions)  # and may leave it so until it is stopped
+    def other_program_pauses_it(self) -> None:
+        self.slept = self.slept or bool(self.sessions)  # it may stay paused until it is stopped
         self.harness.plugin.report_paused()
 
     @precondition(lambda self: self.harness.status() is Status.paused)
     @rule()
-    def somebody_else_resumes_it(self) -> None:
+    def other_program_resumes_it(self) -> None:
         self.harness.plugin.report_found()
 
-    # Its operator
+    # The operator
 
     @rule(words=st.sampled_from([None, "a backup"]))
-    def its_operator_holds_it_down(self, words: str | None) -> None:
+    def operator_sets_lockout(self, words: str | None) -> None:
         self.harness.lockout = words
 
     @rule(words=st.sampled_from([None, "an event"]))
-    def its_operator_keeps_it_up(self, words: str | None) -> None:
+    def operator_keeps_awake(self, words: str | None) -> None:
         self.harness.keep_awake_reason = words
 
     @rule()
-    def its_operator_starts_it(self) -> None:
+    def operator_wakes(self) -> None:
         waiting = self.harness.lifecycle.start_for_operator()
         waiting.addErrback(lambda failure: failure.trap(ServerUnavailable, TimeoutError))
         waiting.addTimeout(400.0, self.harness.clock)
 
     @rule()
-    def its_operator_puts_it_to_sleep(self) -> None:
+    def operator_stops(self) -> None:
         self.slept = True
         self.harness.lifecycle.sleep()
 
     @rule(at_once=st.booleans())
-    def its_operator_takes_it_all_back(self, at_once: bool) -> None:
+    def operator_releases(self, at_once: bool) -> None:
         self.harness.lockout = self.harness.keep_awake_reason = None
         self.harness.lifecycle.allow_retry()
         self.harness.lifecycle.restart_idle_timer(at_once=at_once)
 
     @rule()
-    def somebody_hurries(self) -> None:
+    def operator_hurries_stop(self) -> None:
         self.harness.lifecycle.skip_to_sigterm()
 
     @rule()
-    def it_is_to_be_another(self) -> None:
+    def plugin_is_swapped(self) -> None:
         self.harness.replace()
 
     @precondition(lambda self: self.gone is None)
     @rule()
-    def it_is_not_served_any_more(self) -> None:
-        if len(self.harness.plugins) % 5 == 0:  # seldom: nothing happens after it
+    def server_is_retired(self) -> None:
+        if len(self.harness.plugins) % 5 == 0:  # seldom: little happens after it
             gone = self.gone = []
             self.harness.lifecycle.retire().addCallback(lambda _: gone.append("gone"))
 
     @precondition(lambda self: self.gone is not None)
     @rule()
-    def it_is_served_again(self) -> None:
+    def server_is_reinstated(self) -> None:
         if self.harness.lifecycle.reinstate():
             self.gone = None
 
     @invariant()
-    def sorted_out(self) -> None:
+    def collect_sessions(self) -> None:
         for outcome in [outcome for outcome in self.waiters if outcome]:
             self.waiters.remove(outcome)
-            (what,) = outcome
-            if isinstance(what, PlayerSession):
-                self.sessions.append(what)
+            (result,) = outcome
+            if isinstance(result, PlayerSession):
+                self.sessions.append(result)
         if self.harness.status() in (Status.stopped, Status.failed):
             self.slept = False
 
@@ -222,40 +222,40 @@ class Storm(RuleBasedStateMachine):
         assert sum(plugin.alive for plugin in self.harness.plugins) <= 1
 
     @invariant()
-    def nobody_kills_unasked(self) -> None:
+    def no_sigkill(self) -> None:
         assert all(signal.SIGKILL not in plugin.signals for plugin in self.harness.plugins)
 
     @invariant()
-    def gone_means_gone(self) -> None:
+    def down_means_no_process(self) -> None:
         if self.harness.status() in (Status.stopped, Status.failed):
             assert not any(plugin.alive for plugin in self.harness.plugins)
 
     @invariant()
-    def the_one_that_lives_is_the_one_that_is_watched(self) -> None:
+    def exit_of_the_running_process_is_awaited(self) -> None:
         living = [plugin for plugin in self.harness.plugins if plugin.alive]
         if self.harness.status() is Status.running and self.harness.can_wait:
             assert [plugin for plugin in self.harness.plugins if plugin.waiting is not None] == living
 
     @invariant()
-    def a_plugin_that_was_replaced_is_closed(self) -> None:
+    def replaced_plugins_are_closed(self) -> None:
         in_use = (self.harness.current, self.harness.plugin)
         for plugin in self.harness.plugins:
             assert plugin in in_use or not plugin.calls or plugin.calls[-1] == "close"
 
     @invariant()
-    def nobody_waits_for_a_server_that_nobody_starts(self) -> None:
+    def players_wait_only_for_a_server_that_starts(self) -> None:
         if self.harness.lifecycle.view.waiting:
             assert self.harness.status() in (Status.starting, Status.stopping)
             assert self.harness.clock.getDelayedCalls()
 
     @invariant()
-    def it_was_never_stopped_under_a_player_unasked(self) -> None:
+    def never_stopped_with_players_unasked(self) -> None:
         view: ServerSnapshot = self.harness.lifecycle.view
         if view.status is Status.stopping and not self.slept:
             assert view.players == 0
 
     @invariant()
-    def whoever_is_retired_and_gone_is_told_so_and_stays_gone(self) -> None:
+    def retired_server_stays_down(self) -> None:
         if self.gone is not None:
             down = self.harness.status() in (Status.stopped, Status.failed)
             assert self.gone == (["gone"] if down else [])
@@ -263,5 +263,5 @@ class Storm(RuleBasedStateMachine):
             assert self.harness.status() is not Status.paused
 
 
-Storm.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
-TestStorm = Storm.TestCase
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestAnyOrder = AnyOrder.TestCase

@@ -5,7 +5,7 @@ from twisted.python.failure import Failure
 from zeroscale.lifecycle.observers import Observers
 
 
-def test_all_are_told_though_one_raises() -> None:
+def test_all_observers_are_called_though_one_raises() -> None:
     faults: list[Failure] = []
     seen: list[int] = []
 
@@ -22,7 +22,7 @@ def test_all_are_told_though_one_raises() -> None:
     assert [fault.getErrorMessage() for fault in faults] == ["1", "2"]
 
 
-def test_one_who_comes_while_others_are_told_is_told_the_next_time() -> None:
+def test_an_observer_added_during_a_change_is_called_at_the_next() -> None:
     seen: list[int] = []
     observers: Observers[int] = Observers(lambda fault: None)
     observers.add(lambda what: observers.add(seen.append) if what == 1 else None)

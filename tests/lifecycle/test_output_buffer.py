@@ -1,5 +1,3 @@
-"""The last lines of a server: bounded, and followed until one leaves."""
-
 from __future__ import annotations
 
 import pytest
@@ -17,49 +15,49 @@ def test_the_last_lines_are_kept() -> None:
 
 def test_a_line_has_a_bound() -> None:
     buffer = OutputBuffer()
-    followed: list[str] = []
-    buffer.subscribe(followed.append)
+    lines: list[str] = []
+    buffer.subscribe(lines.append)
     buffer.add("x" * (LONGEST_LINE + 1))
-    assert buffer.lines() == tuple(followed) == ("x" * LONGEST_LINE,)
+    assert buffer.lines() == tuple(lines) == ("x" * LONGEST_LINE,)
 
 
-def test_who_follows_gets_new_lines_until_he_leaves() -> None:
+def test_a_subscriber_gets_new_lines_until_it_unsubscribes() -> None:
     buffer = OutputBuffer()
     buffer.add("before")
     one: list[str] = []
     other: list[str] = []
-    leave = buffer.subscribe(one.append)
+    unsubscribe = buffer.subscribe(one.append)
     buffer.subscribe(other.append)
     buffer.add("first")
-    leave()
-    leave()
+    unsubscribe()
+    unsubscribe()
     buffer.add("second")
     assert (one, other) == (["first"], ["first", "second"])
 
 
-def test_who_leaves_while_a_line_is_told_is_not_told_it_twice() -> None:
+def test_a_subscriber_may_unsubscribe_while_it_is_called() -> None:
     buffer = OutputBuffer()
-    told: list[str] = []
+    lines: list[str] = []
 
     def once(line: str) -> None:
-        told.append(line)
-        leave()
+        lines.append(line)
+        unsubscribe()
 
-    leave = buffer.subscribe(once)
+    unsubscribe = buffer.subscribe(once)
     buffer.add("first")
     buffer.add("second")
-    assert told == ["first"]
+    assert lines == ["first"]
 
 
-def test_one_who_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_subscriber_that_raises_does_not_disturb_the_others(caplog: pytest.LogCaptureFixture) -> None:
     buffer = OutputBuffer()
-    followed: list[str] = []
+    lines: list[str] = []
 
     def raises(line: str) -> None:
-        raise ValueError("a reader's own")
+        raise ValueError("a subscriber's own")
 
     buffer.subscribe(raises)
-    buffer.subscribe(followed.append)
+    buffer.subscribe(lines.append)
     buffer.add("a line")
-    assert followed == ["a line"]
-    assert "a reader's own" in caplog.text
+    assert lines == ["a line"]
+    assert "a subscriber's own" in caplog.text

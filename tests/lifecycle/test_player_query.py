@@ -12,7 +12,7 @@ from zeroscale.lifecycle.player_query import CACHE_EVERY
 from zeroscale.status import ProbeResult, Status
 
 
-def test_players_who_came_another_way_keep_it_up() -> None:
+def test_players_who_are_not_relayed_keep_the_server_running() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.probe.answer = ProbeResult({}, 2)
     harness.clock.advance(60.0)
@@ -23,7 +23,7 @@ def test_players_who_came_another_way_keep_it_up() -> None:
 
 
 @pytest.mark.parametrize(("by_plugin", "by_status"), [(2, 0), (0, 2), (None, 2), (2, None), (2, 2)])
-def test_where_two_can_tell_who_is_on_the_larger_number_counts(by_plugin: int | None, by_status: int | None) -> None:
+def test_players_known_to_the_plugin_or_to_the_server_count(by_plugin: int | None, by_status: int | None) -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.plugin.online = by_plugin
     harness.probe.answer = ProbeResult({}, by_status)
@@ -35,7 +35,7 @@ def test_where_two_can_tell_who_is_on_the_larger_number_counts(by_plugin: int | 
     assert harness.status() is Status.stopping
 
 
-def test_a_server_that_does_not_answer_is_busy_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_does_not_answer_is_busy_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.probe.answer = BackendError("no answer")
     with caplog.at_level(logging.WARNING):
@@ -45,14 +45,14 @@ def test_a_server_that_does_not_answer_is_busy_and_that_is_said_once(caplog: pyt
     assert [vars(record)["server"] for record in caplog.records] == ["test"]
 
 
-def test_a_plugin_that_knows_who_is_on_is_asked_instead() -> None:
+def test_a_server_that_cannot_be_asked_is_kept_running_by_the_plugins_players() -> None:
     harness = LifecycleHarness(idle=60.0, ask_players=False).running()
     harness.plugin.online = 1
     harness.clock.advance(60.0)
     assert harness.status() is Status.running
 
 
-def test_how_it_looks_is_kept_now_and_then() -> None:
+def test_the_status_is_cached_every_three_minutes() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.probe.answer = ProbeResult({"description": "busy"}, 1)
     assert len(harness.status_cache.stored) == 1

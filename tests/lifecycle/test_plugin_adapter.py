@@ -17,14 +17,14 @@ class Minimal:
     """A plugin with the required methods only."""
 
     def __init__(self) -> None:
-        self.outcome: list[str] = []
+        self.calls: list[str] = []
 
     async def start(self) -> None:
         await asyncio.sleep(0)
-        self.outcome.append("started")
+        self.calls.append("started")
 
     async def stop(self) -> None:
-        self.outcome.append("stopped")
+        self.calls.append("stopped")
 
     def fake_status(self) -> bytes | None:
         return b"asleep"
@@ -60,10 +60,10 @@ class Whole(Minimal):
     async def resume(self) -> None: ...
 
     async def send(self, line: str) -> None:
-        self.outcome.append(line)
+        self.calls.append(line)
 
     async def close(self) -> None:
-        self.outcome.append("closed")
+        self.calls.append("closed")
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
@@ -75,7 +75,7 @@ async def test_the_required_methods_are_enough() -> None:
     adapter = PluginAdapter(plugin)
     await adapter.start()
     await adapter.stop()
-    assert plugin.outcome == ["started", "stopped"]
+    assert plugin.calls == ["started", "stopped"]
     assert adapter.fake_status() == b"asleep"
     assert not (adapter.can_signal or adapter.can_wait or adapter.can_pause or adapter.interruptible_start)
     assert not adapter.speaks_minecraft
@@ -91,7 +91,7 @@ async def test_the_required_methods_are_enough() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_plugin_may_have_is_used() -> None:
+async def test_all_optional_attributes_are_used() -> None:
     plugin = Whole()
     adapter = PluginAdapter(plugin)
     assert adapter.can_signal
@@ -103,20 +103,20 @@ async def test_what_a_plugin_may_have_is_used() -> None:
     assert await adapter.players() == 3
     assert await adapter.adopt() is True
     await adapter.send("save-all")
-    assert plugin.outcome == ["save-all"]
+    assert plugin.calls == ["save-all"]
     adapter.signal(signal.SIGTERM)
     assert plugin.signals == [signal.SIGTERM]
     assert adapter.server_address == ("172.20.0.2", 25565)
-    adapter.on_output(plugin.outcome.append)
+    adapter.on_output(plugin.calls.append)
     assert plugin.on_output is not None
-    adapter.on_found(lambda: plugin.outcome.append("found"))
-    adapter.on_paused(lambda: plugin.outcome.append("paused"))
+    adapter.on_found(lambda: plugin.calls.append("found"))
+    adapter.on_paused(lambda: plugin.calls.append("paused"))
     assert plugin.on_found is not None
     assert plugin.on_paused is not None
     plugin.on_found()
     plugin.on_paused()
     await adapter.close()
-    assert plugin.outcome == ["save-all", "found", "paused", "closed"]
+    assert plugin.calls == ["save-all", "found", "paused", "closed"]
     waiting = adapter.wait()
     waiting.cancel()
     with pytest.raises((CancelledError, asyncio.CancelledError)):
@@ -127,7 +127,7 @@ async def test_what_a_plugin_may_have_is_used() -> None:
     ("code", "meant"), [(None, None), (0, 0), (3, 3), (-signal.SIGTERM, 143), (-signal.SIGKILL, 137)]
 )
 @pytest_twisted.ensureDeferred
-async def test_a_signal_s_exit_code_may_be_python_s(code: int | None, meant: int | None) -> None:
+async def test_a_negative_exit_code_becomes_that_of_a_shell(code: int | None, meant: int | None) -> None:
     class Ends(Minimal):
         async def wait(self) -> int | None:
             return code
@@ -136,7 +136,7 @@ async def test_a_signal_s_exit_code_may_be_python_s(code: int | None, meant: int
 
 
 @pytest_twisted.ensureDeferred
-async def test_whatever_a_plugin_raises_is_one_line() -> None:
+async def test_any_error_of_a_plugin_becomes_one_line() -> None:
     class Broken(Minimal):
         async def start(self) -> None:
             raise RuntimeError("two\nlines")
@@ -157,13 +157,13 @@ async def test_whatever_a_plugin_raises_is_one_line() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_plugin_with_plain_methods_works_too() -> None:
+async def test_plain_methods_instead_of_coroutines_work() -> None:
     class Plain:
         def __init__(self) -> None:
-            self.outcome: list[str] = []
+            self.calls: list[str] = []
 
         def start(self) -> None:
-            self.outcome.append("started")
+            self.calls.append("started")
 
         def stop(self) -> None:
             raise ValueError("no")
@@ -171,13 +171,13 @@ async def test_a_plugin_with_plain_methods_works_too() -> None:
     plugin = Plain()
     adapter = PluginAdapter(plugin)
     await adapter.start()
-    assert plugin.outcome == ["started"]
+    assert plugin.calls == ["started"]
     assert adapter.fake_status() is None
     with pytest.raises(PluginError, match="ValueError"):
         await adapter.stop()
 
 
-def test_an_address_that_is_none_is_the_plugins_fault() -> None:
+def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:
     class Nowhere(Minimal):
         server_address = "here"
 
@@ -192,7 +192,7 @@ def test_an_address_that_is_none_is_the_plugins_fault() -> None:
         assert PluginAdapter(Lost()).server_address
 
 
-def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
+def test_check_tells_before_the_start_what_is_missing() -> None:
     class Careful(Minimal):
         def check(self) -> None:
             raise PluginError("no server.jar")
@@ -202,10 +202,10 @@ def test_a_plugin_that_can_tell_says_before_the_start_what_is_missing() -> None:
         PluginAdapter(Careful()).check()
 
 
-@pytest.mark.parametrize("outcome", ["text", 5])
-def test_a_fake_status_that_is_no_bytes_is_an_error(outcome: object) -> None:
+@pytest.mark.parametrize("status", ["text", 5])
+def test_a_fake_status_other_than_bytes_is_an_error(status: object) -> None:
     plugin = Minimal()
-    plugin.fake_status = lambda: outcome  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
+    plugin.fake_status = lambda: status  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
     with pytest.raises(PluginError, match="not bytes"):
         PluginAdapter(plugin).fake_status()
 
@@ -216,7 +216,7 @@ def test_an_empty_fake_status_is_none() -> None:
     assert PluginAdapter(plugin).fake_status() is None
 
 
-def test_an_asynchronous_signal_is_refused_and_not_forgotten() -> None:
+def test_an_async_signal_method_is_an_error() -> None:
     class Wrong(Minimal):
         async def signal(self, number: int) -> None: ...
 
@@ -224,7 +224,7 @@ def test_an_asynchronous_signal_is_refused_and_not_forgotten() -> None:
         PluginAdapter(Wrong()).signal(signal.SIGTERM)
 
 
-def test_where_no_loop_runs_a_coroutine_is_refused_and_not_left_unawaited() -> None:
+def test_without_a_running_loop_a_coroutine_is_closed_and_refused() -> None:
     async def never() -> None: ...
 
     with ThreadPoolExecutor(1) as elsewhere, pytest.raises(RuntimeError, match="no running event loop"):
@@ -232,7 +232,7 @@ def test_where_no_loop_runs_a_coroutine_is_refused_and_not_left_unawaited() -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_result_crosses_over() -> None:
+async def test_a_coroutines_result_is_the_deferreds_result() -> None:
     async def seven() -> int:
         return 7
 

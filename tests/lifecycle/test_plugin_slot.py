@@ -1,4 +1,4 @@
-"""Which plugin a lifecycle has."""
+"""When a lifecycle replaces its plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeroscale.errors import PluginError
 from zeroscale.status import Status
 
 
-def test_a_plugin_is_closed_when_a_new_one_takes_its_place_and_hears_nothing_more_from() -> None:
+def test_a_replaced_plugin_is_closed_and_its_reports_are_ignored() -> None:
     harness = LifecycleHarness()
     harness.plugin.start_fails = PluginError("no")
     harness.lifecycle.wake("a player")
@@ -27,7 +27,7 @@ def test_a_plugin_is_closed_when_a_new_one_takes_its_place_and_hears_nothing_mor
     assert harness.status() is Status.paused
 
 
-def test_a_sleeping_server_is_another_at_once_and_a_running_one_once_it_has_stopped() -> None:
+def test_the_plugin_of_a_stopped_server_is_swapped_at_once_and_that_of_a_running_one_after_its_stop() -> None:
     harness = LifecycleHarness()
     first = harness.plugin
     second = harness.replace()
@@ -43,7 +43,7 @@ def test_a_sleeping_server_is_another_at_once_and_a_running_one_once_it_has_stop
     assert "start" in third.calls
 
 
-def test_another_plugin_knows_nothing_of_what_the_former_one_saw_restarted() -> None:
+def test_after_a_swap_a_restart_seen_by_the_former_plugin_is_ignored() -> None:
     harness = LifecycleHarness().running()
     former = harness.plugin
     harness.replace()
@@ -53,7 +53,7 @@ def test_another_plugin_knows_nothing_of_what_the_former_one_saw_restarted() -> 
     assert "adopt" in harness.plugin.calls
 
 
-def test_who_wants_in_while_another_plugin_looks_round_waits_for_that_look() -> None:
+def test_a_start_waits_for_the_adoption_of_the_new_plugin() -> None:
     harness = LifecycleHarness()
     adopting: Deferred[None] = Deferred()
     plugin = harness.replace_with(adopting=adopting, adoptable=True)
@@ -66,7 +66,7 @@ def test_who_wants_in_while_another_plugin_looks_round_waits_for_that_look() -> 
     assert harness.start_history.starts == []
 
 
-def test_a_plugin_that_is_replaced_while_it_looks_round_finds_nothing_any_more(
+def test_the_adoption_of_a_plugin_that_is_swapped_meanwhile_is_ignored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     harness = LifecycleHarness()

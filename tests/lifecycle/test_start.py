@@ -1,4 +1,4 @@
-"""How a server comes up, as its lifecycle does it."""
+"""How a lifecycle starts a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _note(order: list[int], number: int, _: object) -> None:
 # StartAttempt
 
 
-def test_a_wake_starts_it_and_its_first_answer_makes_it_running() -> None:
+def test_a_wake_starts_the_server_and_its_first_answer_makes_it_running() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     assert harness.status() is Status.starting
@@ -32,7 +32,7 @@ def test_a_wake_starts_it_and_its_first_answer_makes_it_running() -> None:
     assert harness.status_cache.stored == [{"description": "real"}]
 
 
-def test_ten_who_want_in_start_it_once_and_all_come_in_in_their_order() -> None:
+def test_ten_players_start_the_server_once_and_are_admitted_in_their_order() -> None:
     harness = LifecycleHarness()
     order: list[int] = []
     for number in range(10):
@@ -45,7 +45,7 @@ def test_ten_who_want_in_start_it_once_and_all_come_in_in_their_order() -> None:
     assert harness.lifecycle.view.players == 10
 
 
-def test_who_stops_waiting_does_not_cut_the_start_short() -> None:
+def test_a_player_who_stops_waiting_does_not_cancel_the_start() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     waiting = harness.lifecycle.admit()
@@ -57,7 +57,7 @@ def test_who_stops_waiting_does_not_cut_the_start_short() -> None:
     assert harness.lifecycle.view.players == 0
 
 
-def test_a_start_that_fails_is_told_at_once_and_the_next_login_gets_a_new_plugin() -> None:
+def test_after_a_failed_start_the_next_login_starts_with_a_new_plugin() -> None:
     harness = LifecycleHarness()
     harness.plugin.start_fails = PluginError("no server.jar in /srv")
     harness.lifecycle.wake("a player")
@@ -69,7 +69,7 @@ def test_a_start_that_fails_is_told_at_once_and_the_next_login_gets_a_new_plugin
     assert harness.status() is Status.starting
 
 
-def test_players_who_wait_are_told_at_once_when_it_ends_before_it_is_ready() -> None:
+def test_waiting_players_are_rejected_when_the_server_exits_before_it_is_ready() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     outcome = harness.wait_to_join()
@@ -82,14 +82,14 @@ def test_players_who_wait_are_told_at_once_when_it_ends_before_it_is_ready() -> 
     assert "OutOfMemoryError" in detail
 
 
-def test_an_end_before_ready_is_a_failure_even_with_exit_code_0() -> None:
+def test_an_exit_before_ready_is_a_failure_even_with_exit_code_0() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     harness.plugin.exit(0)
     assert harness.status() is Status.failed
 
 
-def test_a_plugin_that_knows_better_says_why_it_ended() -> None:
+def test_a_plugin_may_give_the_reason_of_the_exit_itself() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     assert harness.plugin.waiting is not None
@@ -98,7 +98,7 @@ def test_a_plugin_that_knows_better_says_why_it_ended() -> None:
     assert "eula=true" in str(harness.lifecycle.view.detail)
 
 
-def test_a_start_that_takes_too_long_is_stopped_and_called_failed_only_when_it_is_gone() -> None:
+def test_a_start_that_takes_too_long_is_stopped_and_has_failed_once_the_process_is_gone() -> None:
     harness = LifecycleHarness(start_timeout=300.0)
     harness.lifecycle.wake("a player")
     outcome = harness.wait_to_join()
@@ -111,7 +111,7 @@ def test_a_start_that_takes_too_long_is_stopped_and_called_failed_only_when_it_i
     assert harness.lifecycle.view.reason == "it was not ready within 300 s"
 
 
-def test_output_while_starting_puts_the_deadline_off_but_not_for_ever() -> None:
+def test_output_while_starting_extends_the_deadline_but_not_for_ever() -> None:
     harness = LifecycleHarness(start_timeout=100.0)
     harness.lifecycle.wake("a player")
     for _ in range(5):
@@ -122,7 +122,7 @@ def test_output_while_starting_puts_the_deadline_off_but_not_for_ever() -> None:
     assert harness.status() is Status.stopping
 
 
-def test_its_ready_line_hurries_the_next_question() -> None:
+def test_the_ready_line_is_passed_to_the_readiness_wait() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     harness.plugin.write_line("Starting net.minecraft.server.Main")
@@ -132,7 +132,7 @@ def test_its_ready_line_hurries_the_next_question() -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["the world is open elsewhere", None])
-def test_it_is_not_started_where_another_copy_may_be_running(obstacle: str | None) -> None:
+def test_the_server_is_not_started_where_another_copy_may_run(obstacle: str | None) -> None:
     harness = LifecycleHarness()
     harness.start_obstacle = obstacle
     harness.probe.accepts = obstacle is None
@@ -142,7 +142,7 @@ def test_it_is_not_started_where_another_copy_may_be_running(obstacle: str | Non
     assert (obstacle or "already answers") in str(harness.lifecycle.view.detail)
 
 
-def test_what_was_not_even_started_has_not_crashed() -> None:
+def test_a_start_that_was_not_tried_is_no_crash() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.start_obstacle = "the world is open elsewhere"
     for _ in range(5):
@@ -154,7 +154,7 @@ def test_what_was_not_even_started_has_not_crashed() -> None:
     harness.running()
 
 
-def test_an_api_that_is_away_is_no_server_that_crashes() -> None:
+def test_a_plugin_whose_api_is_away_is_no_crash_of_the_server() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.adopt_fails = PluginError("the API does not answer")
     for _ in range(5):
@@ -166,7 +166,7 @@ def test_an_api_that_is_away_is_no_server_that_crashes() -> None:
     harness.running()
 
 
-def test_what_takes_connections_in_front_of_a_server_does_not_keep_it_from_being_started() -> None:
+def test_a_load_balancer_that_takes_connections_does_not_block_the_start() -> None:
     harness = LifecycleHarness()
     harness.plugin.is_load_balanced = True
     harness.probe.accepts = True
@@ -177,7 +177,7 @@ def test_what_takes_connections_in_front_of_a_server_does_not_keep_it_from_being
 # Adopting
 
 
-def test_a_server_of_an_earlier_proxy_is_taken_over_and_counts_like_ours() -> None:
+def test_a_server_of_an_earlier_proxy_is_taken_over_and_stopped_when_idle() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = True
     Deferred.fromCoroutine(harness.lifecycle.open())
@@ -193,7 +193,7 @@ def test_a_server_of_an_earlier_proxy_is_taken_over_and_counts_like_ours() -> No
     assert harness.status() is Status.stopped
 
 
-def test_who_wants_in_before_we_have_looked_round_is_not_forgotten() -> None:
+def test_a_player_who_joins_before_open_is_not_forgotten() -> None:
     harness = LifecycleHarness(opened=False)
     harness.lifecycle.wake("an early one")
     outcome = harness.wait_to_join()
@@ -204,7 +204,7 @@ def test_who_wants_in_before_we_have_looked_round_is_not_forgotten() -> None:
     assert len(outcome) == 1
 
 
-def test_an_adopted_servers_unknowable_exit_is_an_ordinary_end() -> None:
+def test_an_adopted_servers_unknown_exit_code_is_a_clean_exit() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = True
     Deferred.fromCoroutine(harness.lifecycle.open())
@@ -213,7 +213,7 @@ def test_an_adopted_servers_unknowable_exit_is_an_ordinary_end() -> None:
     assert harness.status() is Status.stopped
 
 
-def test_who_waits_for_an_adopted_server_that_was_just_stopping_gets_a_fresh_one() -> None:
+def test_players_who_wait_for_an_adopted_server_that_was_stopping_get_a_new_one() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = True
     Deferred.fromCoroutine(harness.lifecycle.open())

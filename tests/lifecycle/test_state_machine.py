@@ -1,4 +1,4 @@
-"""Every state by every input: where it leads and what is output."""
+"""Every state by every input: the next state, and the output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("failed", "server_found"): ("starting", "take_over"),
     ("failed", "release"): ("stopped", "clear_failures"),
 }
-"""What moves; every other pair is to do nothing at all."""
+"""The transitions with an output; every other pair has no effect."""
 
 INPUTS_TO_REACH: dict[str, tuple[str, ...]] = {
     "stopped": (),
@@ -49,7 +49,7 @@ INPUTS_TO_REACH: dict[str, tuple[str, ...]] = {
 
 
 class RecordedOutputs(StateOutputs):
-    """Notes what is output, and does nothing."""
+    """Records which outputs are called."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -121,6 +121,6 @@ def test_every_pair_is_declared_and_leads_where_it_should(state: str, name: str)
     assert outputs.calls == ([] if output is None else [output])
 
 
-def test_the_table_has_no_move_for_an_input_that_does_not_exist() -> None:
+def test_the_tests_table_names_only_existing_inputs_and_states() -> None:
     assert {name for _, name in TRANSITIONS} <= set(INPUTS)
     assert {state for state, _ in TRANSITIONS} <= set(STATES)

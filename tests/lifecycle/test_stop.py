@@ -1,4 +1,4 @@
-"""How a server is stopped, as its lifecycle does it."""
+"""How a lifecycle stops a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeroscale.errors import PluginError
 from zeroscale.status import Status
 
 
-def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_start() -> None:
+def test_a_player_who_joins_during_a_stop_waits_for_the_stop_and_the_next_start() -> None:
     harness = LifecycleHarness().stopping()
     harness.lifecycle.wake("a player")
     outcome = harness.wait_to_join()
@@ -23,14 +23,14 @@ def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_s
     assert len(outcome) == 1
 
 
-def test_a_wake_while_it_stops_is_remembered_even_when_the_player_has_left_again() -> None:
+def test_a_wake_during_a_stop_is_kept_even_when_the_player_has_left_again() -> None:
     harness = LifecycleHarness().stopping()
     harness.lifecycle.wake("a player")
     harness.plugin.exit(0)
     assert harness.status() is Status.starting
 
 
-def test_the_ladder_ends_with_sigterm_and_warnings_never_with_a_kill(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_escalation_ends_with_sigterm_and_warnings_never_with_sigkill(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness(stop_timeout=150.0).stopping()
     outcome = harness.wait_to_join()
     harness.clock.advance(149.0)
@@ -50,7 +50,7 @@ def test_the_ladder_ends_with_sigterm_and_warnings_never_with_a_kill(caplog: pyt
     assert harness.status() is Status.stopped
 
 
-def test_sigkill_only_where_the_operator_asked_for_it_and_it_is_said_to_be_a_loss(
+def test_sigkill_is_sent_only_with_kill_timeout_and_the_log_warns_of_lost_data(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     harness = LifecycleHarness(stop_timeout=10.0, kill_timeout=30.0).stopping()
@@ -62,7 +62,7 @@ def test_sigkill_only_where_the_operator_asked_for_it_and_it_is_said_to_be_a_los
     assert "data may be lost" in caplog.text
 
 
-def test_a_plugin_that_cannot_wait_has_stopped_when_its_stop_returns() -> None:
+def test_without_wait_the_server_has_stopped_when_stop_returns() -> None:
     harness = LifecycleHarness()
     harness.plugin.can_wait = False
     harness.stopping()
@@ -70,7 +70,7 @@ def test_a_plugin_that_cannot_wait_has_stopped_when_its_stop_returns() -> None:
     assert harness.status() is Status.stopped
 
 
-def test_a_plugin_that_can_wait_has_not_stopped_before_its_process_is_gone() -> None:
+def test_with_wait_the_server_has_stopped_when_its_process_is_gone() -> None:
     harness = LifecycleHarness().stopping()
     harness.plugin.stop_returns()
     assert harness.status() is Status.stopping
@@ -78,7 +78,7 @@ def test_a_plugin_that_can_wait_has_not_stopped_before_its_process_is_gone() -> 
     assert harness.status() is Status.stopped
 
 
-def test_a_server_that_cannot_be_asked_to_stop_gets_its_sigterm_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_whose_stop_fails_gets_sigterm_at_once(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness(stop_timeout=100.0).running()
     harness.lifecycle.close()
     assert harness.plugin.stopping is not None
@@ -121,7 +121,7 @@ def test_without_signals_the_exit_is_waited_for_after_a_start_that_returned_late
     assert harness.status() is Status.stopped
 
 
-def test_a_start_that_may_wait_for_ever_is_interrupted_by_the_stop() -> None:
+def test_an_interruptible_start_is_interrupted_by_the_stop() -> None:
     harness = LifecycleHarness(start_timeout=10.0)
     harness.plugin.can_signal = False
     harness.plugin.interruptible_start = True
@@ -137,7 +137,7 @@ def test_a_start_that_may_wait_for_ever_is_interrupted_by_the_stop() -> None:
     assert harness.lifecycle.view.reason == "it was not ready within 10 s"
 
 
-def test_a_start_that_may_wait_for_ever_is_not_waited_for_when_it_is_left() -> None:
+def test_an_interruptible_start_is_not_awaited_when_the_server_is_left() -> None:
     harness = LifecycleHarness()
     harness.plugin.interruptible_start = True
     harness.slow_start = True
@@ -148,7 +148,7 @@ def test_a_start_that_may_wait_for_ever_is_not_waited_for_when_it_is_left() -> N
     harness.plugin.starting.errback(PluginError("it is not looked at any more"))
 
 
-def test_a_stop_that_raises_where_nobody_can_see_the_process_is_a_failure() -> None:
+def test_without_wait_a_stop_that_raises_is_a_failure() -> None:
     harness = LifecycleHarness()
     harness.plugin.can_wait = False
     harness.stopping()

@@ -12,7 +12,7 @@ from zeroscale.status import ProbeResult, Status
 
 
 @pytest.mark.parametrize("code", [0, 130, 143])
-def test_a_clean_end_while_running_is_somebodys_stop(code: int) -> None:
+def test_a_clean_exit_while_running_is_no_crash(code: int) -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(code)
     assert harness.status() is Status.stopped
@@ -22,14 +22,14 @@ def test_a_clean_end_while_running_is_somebodys_stop(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1, 137, 139])
-def test_any_other_end_while_running_is_a_crash(code: int) -> None:
+def test_any_other_exit_while_running_is_a_crash(code: int) -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(code)
     assert harness.status() is Status.failed
     assert harness.start_history.crashes == 1
 
 
-def test_crashes_in_a_row_wait_longer_and_then_stay_down() -> None:
+def test_after_each_crash_in_a_row_the_wait_is_longer_and_ends_in_no_retry() -> None:
     harness = LifecycleHarness(max_crashes=3)
     harness.running().plugin.exit(1)
     harness.lifecycle.wake("at once")
@@ -47,7 +47,7 @@ def test_crashes_in_a_row_wait_longer_and_then_stay_down() -> None:
     assert harness.status() is Status.failed
 
 
-def test_a_server_that_crashes_soon_after_each_start_stays_down_in_the_end() -> None:
+def test_a_server_that_crashes_soon_after_each_start_is_not_retried_in_the_end() -> None:
     harness = LifecycleHarness(max_crashes=3)
     for _ in range(3):
         harness.clock.advance(600.0)
@@ -57,7 +57,7 @@ def test_a_server_that_crashes_soon_after_each_start_stays_down_in_the_end() -> 
     assert harness.lifecycle.view.retry_at is None
 
 
-def test_a_crash_after_an_hour_is_not_one_more_of_those_before() -> None:
+def test_a_crash_after_an_hour_does_not_count_with_earlier_ones() -> None:
     harness = LifecycleHarness(max_crashes=2)
     for _ in range(5):
         harness.running()
@@ -67,13 +67,13 @@ def test_a_crash_after_an_hour_is_not_one_more_of_those_before() -> None:
         assert harness.lifecycle.view.retry_at is not None
 
 
-def test_who_wants_in_while_it_has_failed_is_told_why() -> None:
+def test_a_player_who_joins_a_failed_server_is_told_why() -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(1)
     assert harness.wait_to_join() == ["it ended while it ran"]
 
 
-def test_nobody_for_the_idle_time_and_it_is_asked_and_stopped() -> None:
+def test_an_idle_server_is_asked_for_players_and_stopped() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.clock.advance(59.0)
     assert harness.probe.asked == 0
@@ -84,7 +84,7 @@ def test_nobody_for_the_idle_time_and_it_is_asked_and_stopped() -> None:
     assert harness.status() is Status.stopped
 
 
-def test_it_is_never_stopped_while_a_player_is_relayed() -> None:
+def test_a_server_with_a_relayed_player_is_never_stopped() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     session = harness.join()
     harness.clock.advance(86400.0)
@@ -96,7 +96,7 @@ def test_it_is_never_stopped_while_a_player_is_relayed() -> None:
     assert harness.status() is Status.stopping
 
 
-def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:
+def test_a_player_who_joins_during_the_query_keeps_the_server_running() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.probe.slow = True
     harness.clock.advance(60.0)
@@ -106,7 +106,7 @@ def test_a_player_who_joins_while_it_is_being_asked_keeps_it_up() -> None:
 
 
 @pytest.mark.parametrize("end", ["a player joins", "it is stopped"])
-def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
+def test_a_cancelled_query_has_no_effect_whatever_error_it_ends_with(
     end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness = LifecycleHarness().running()
@@ -120,10 +120,10 @@ def test_a_question_that_was_called_back_ends_as_it_likes_and_moves_nothing(
     assert question.called
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     harness.clock.advance(0.0)
-    assert len(harness.clock.getDelayedCalls()) == (0 if end == "a player joins" else 1), "its ladder's next step"
+    assert len(harness.clock.getDelayedCalls()) == (0 if end == "a player joins" else 1), "the next step of its stop"
 
 
-def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cancelled_start_has_no_effect_whatever_error_it_ends_with(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness()
     harness.probe.accepts_connections = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
     connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
@@ -138,7 +138,7 @@ def test_a_start_that_was_called_back_ends_as_it_likes_and_moves_nothing(caplog:
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_a_server_that_takes_no_connections_is_over_where_nobody_can_see_its_process() -> None:
+def test_without_wait_a_refused_connection_is_a_crash() -> None:
     harness = LifecycleHarness()
     harness.plugin.can_wait = False
     harness.running()
@@ -146,7 +146,7 @@ def test_a_server_that_takes_no_connections_is_over_where_nobody_can_see_its_pro
     assert harness.status() is Status.failed
 
 
-def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_process_lives(
+def test_with_wait_a_refused_connection_is_only_a_warning_once_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     harness = LifecycleHarness().running()
@@ -157,7 +157,7 @@ def test_a_server_that_takes_no_connections_is_only_warned_about_while_its_proce
     assert len(caplog.records) == 1
 
 
-def test_what_keeps_it_awake_spares_it_the_question_too() -> None:
+def test_a_server_that_is_kept_awake_is_not_asked_for_players() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.keep_awake_reason = "a file is there"
     harness.clock.advance(60.0)
@@ -168,7 +168,7 @@ def test_what_keeps_it_awake_spares_it_the_question_too() -> None:
     assert harness.status() is Status.stopping
 
 
-def test_nobody_wakes_it_while_it_is_held_down_and_who_wants_in_is_told_why() -> None:
+def test_a_locked_server_is_not_woken_and_players_read_why() -> None:
     harness = LifecycleHarness()
     harness.lockout = "a backup"
     harness.lifecycle.wake("a player")
@@ -180,7 +180,7 @@ def test_nobody_wakes_it_while_it_is_held_down_and_who_wants_in_is_told_why() ->
     assert harness.status() is Status.starting
 
 
-def test_who_waits_for_a_stop_is_told_when_it_is_held_down_meanwhile() -> None:
+def test_a_lockout_during_a_stop_rejects_the_players_who_wait() -> None:
     harness = LifecycleHarness().stopping()
     harness.lifecycle.wake("a player")
     outcome = harness.wait_to_join()
@@ -190,7 +190,7 @@ def test_who_waits_for_a_stop_is_told_when_it_is_held_down_meanwhile() -> None:
     assert outcome == ["a backup"]
 
 
-def test_a_line_is_typed_on_its_console_only_while_there_is_one() -> None:
+def test_a_line_is_sent_to_the_console_only_while_the_server_runs() -> None:
     harness = LifecycleHarness()
     outcome: list[str] = []
     harness.lifecycle.send("say hello").addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
@@ -217,7 +217,7 @@ def test_an_idle_server_is_paused_and_a_wake_resumes_it() -> None:
     assert harness.start_history.starts == [0.0]
 
 
-def test_a_paused_server_is_stopped_in_the_end_and_resumed_for_it() -> None:
+def test_a_paused_server_is_resumed_and_stopped_after_pause_stop_after() -> None:
     harness = LifecycleHarness(pause_when_idle=True, pause_stop_after=600.0).running()
     harness.clock.advance(60.0)
     harness.clock.advance(600.0)
@@ -225,7 +225,7 @@ def test_a_paused_server_is_stopped_in_the_end_and_resumed_for_it() -> None:
     assert harness.plugin.calls[-2:] == ["resume", "stop"]
 
 
-def test_a_server_that_does_not_answer_once_resumed_has_failed() -> None:
+def test_a_resumed_server_that_does_not_answer_has_failed() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.clock.advance(60.0)
     harness.lifecycle.wake("a player")
@@ -235,10 +235,10 @@ def test_a_server_that_does_not_answer_once_resumed_has_failed() -> None:
     assert harness.status() is Status.failed
 
 
-# What others do with it
+# Other programs
 
 
-def test_where_it_is_reached_is_asked_each_time_it_runs() -> None:
+def test_the_servers_address_is_read_at_each_start() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     assert harness.addresses == [None, None]
@@ -253,7 +253,7 @@ def test_where_it_is_reached_is_asked_each_time_it_runs() -> None:
     assert harness.addresses[3:] == [None, ("172.20.0.2", 25565)]
 
 
-def test_a_server_that_somebody_else_starts_is_taken_over_at_once_and_no_second_one_started() -> None:
+def test_a_server_started_by_another_program_is_taken_over_and_no_second_one_is_started() -> None:
     harness = LifecycleHarness()
     harness.plugin.report_found()
     assert harness.status() is Status.starting
@@ -265,13 +265,13 @@ def test_a_server_that_somebody_else_starts_is_taken_over_at_once_and_no_second_
     assert harness.status() is Status.stopping
 
 
-def test_what_is_found_before_we_have_looked_round_is_left_to_that_look() -> None:
+def test_a_server_found_before_open_is_left_to_open() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.report_found()
     assert harness.status() is Status.stopped
 
 
-def test_a_failed_server_that_somebody_else_starts_is_taken_over() -> None:
+def test_a_failed_server_started_by_another_program_is_taken_over() -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(1)
     assert harness.status() is Status.failed
@@ -282,7 +282,7 @@ def test_a_failed_server_that_somebody_else_starts_is_taken_over() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_server_that_somebody_else_restarts_is_followed_though_its_end_is_told_after_its_start(code: int) -> None:
+def test_a_restart_by_another_program_is_followed_though_the_exit_is_reported_after_the_start(code: int) -> None:
     harness = LifecycleHarness().running()
     harness.plugin.report_found()
     assert harness.status() is Status.running
@@ -292,7 +292,7 @@ def test_a_server_that_somebody_else_restarts_is_followed_though_its_end_is_told
     assert harness.plugin.waiting is not None
 
 
-def test_a_restart_seen_long_ago_is_not_remembered() -> None:
+def test_an_earlier_restart_by_another_program_is_forgotten() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
     harness.plugin.report_found()
@@ -301,7 +301,7 @@ def test_a_restart_seen_long_ago_is_not_remembered() -> None:
     assert harness.status() is Status.stopped
 
 
-def test_a_server_that_somebody_else_pauses_is_paused_and_a_login_resumes_it() -> None:
+def test_a_server_paused_by_another_program_is_paused_and_a_login_resumes_it() -> None:
     harness = LifecycleHarness().running()
     harness.plugin.report_paused()
     assert harness.status() is Status.paused
@@ -311,7 +311,7 @@ def test_a_server_that_somebody_else_pauses_is_paused_and_a_login_resumes_it() -
     assert harness.status() is Status.running
 
 
-def test_a_paused_server_that_somebody_else_resumes_runs_again() -> None:
+def test_a_paused_server_resumed_by_another_program_runs_again() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.clock.advance(60.0)
     assert harness.status() is Status.paused
@@ -320,7 +320,7 @@ def test_a_paused_server_that_somebody_else_resumes_runs_again() -> None:
     assert harness.status() is Status.running
 
 
-def test_who_was_relayed_when_somebody_else_paused_it_still_keeps_it_up() -> None:
+def test_players_relayed_during_a_pause_by_another_program_still_count() -> None:
     harness = LifecycleHarness().running()
     session = harness.join()
     harness.plugin.report_paused()
@@ -334,7 +334,7 @@ def test_who_was_relayed_when_somebody_else_paused_it_still_keeps_it_up() -> Non
     assert harness.status() is Status.stopping
 
 
-# What goes wrong in a plugin
+# Plugins that fail
 
 
 def test_a_pause_that_fails_late_does_not_stop_the_next_server() -> None:
@@ -348,7 +348,7 @@ def test_a_pause_that_fails_late_does_not_stop_the_next_server() -> None:
     assert harness.status() is Status.running
 
 
-def test_a_pause_that_fails_when_somebody_wants_in_again_does_not_stop_it() -> None:
+def test_a_pause_that_fails_after_a_wake_does_not_stop_the_server() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.plugin.pausing = Deferred()
     harness.clock.advance(60.0)
@@ -368,7 +368,7 @@ def test_a_server_that_cannot_be_paused_is_stopped() -> None:
     assert harness.plugin.calls[-1] == "stop"
 
 
-def test_a_paused_server_that_cannot_be_resumed_is_gone_before_it_has_failed() -> None:
+def test_a_paused_server_that_cannot_be_resumed_is_stopped_before_it_has_failed() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.clock.advance(60.0)
     harness.plugin.resume_fails = PluginError("it will not thaw")
@@ -381,7 +381,7 @@ def test_a_paused_server_that_cannot_be_resumed_is_gone_before_it_has_failed() -
     assert harness.lifecycle.view.detail == "it will not thaw"
 
 
-def test_a_server_of_which_nobody_can_say_where_it_is_reached_is_gone_before_it_has_failed() -> None:
+def test_a_server_without_an_address_is_stopped_before_it_has_failed() -> None:
     harness = LifecycleHarness()
     harness.plugin.address = PluginError("it is not in that network")
     harness.lifecycle.wake("a player")
@@ -392,7 +392,7 @@ def test_a_server_of_which_nobody_can_say_where_it_is_reached_is_gone_before_it_
 
 
 @pytest.mark.parametrize("can_wait", [True, False])
-def test_a_server_that_comes_up_only_after_it_was_asked_to_stop_is_asked_again(can_wait: bool) -> None:
+def test_a_server_that_starts_only_after_the_stop_was_requested_is_stopped_again(can_wait: bool) -> None:
     harness = LifecycleHarness()
     harness.plugin.can_wait = can_wait
     harness.slow_start = True
@@ -410,7 +410,7 @@ def test_a_server_that_comes_up_only_after_it_was_asked_to_stop_is_asked_again(c
     assert closed.called
 
 
-def test_a_start_that_fails_once_it_was_asked_to_stop_has_left_nothing_to_stop() -> None:
+def test_a_start_that_fails_after_the_stop_was_requested_leaves_nothing_to_stop() -> None:
     harness = LifecycleHarness()
     harness.slow_start = True
     harness.lifecycle.wake("a player")
@@ -423,15 +423,15 @@ def test_a_start_that_fails_once_it_was_asked_to_stop_has_left_nothing_to_stop()
     assert closed.called
 
 
-# Who watches
+# Observers
 
 
-def test_a_watcher_that_raises_costs_the_server_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_that_raises_does_not_disturb_the_server(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness()
     seen: list[Status] = []
 
     def raises(*_: object) -> None:
-        raise ValueError("a watcher's own")
+        raise ValueError("an observer's own")
 
     harness.lifecycle.add_observer(raises)
     harness.lifecycle.add_session_observer(raises)
@@ -439,4 +439,4 @@ def test_a_watcher_that_raises_costs_the_server_nothing(caplog: pytest.LogCaptur
     harness.running()
     harness.join().end()
     assert seen == [Status.starting, Status.running]
-    assert "a watcher's own" in caplog.text
+    assert "an observer's own" in caplog.text

@@ -1,5 +1,3 @@
-"""Those who wait for a server: let in in their order, told why not, and gone when they are cancelled."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -17,15 +15,15 @@ def waiters() -> Waiters:
     return Waiters()
 
 
-def join(visitor: ClientInfo) -> Any:
-    return f"session of {visitor.name}"
+def join(client: ClientInfo) -> Any:
+    return f"session of {client.name}"
 
 
 def ignore(_: object) -> None:
     """A failure that was expected."""
 
 
-def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
+def test_players_are_admitted_in_their_order(waiters: Waiters) -> None:
     seen: list[Any] = []
     for name in ("Alice", "Bob"):
         waiters.add(ClientInfo(name)).addCallback(seen.append)
@@ -36,7 +34,7 @@ def test_players_are_let_in_in_their_order(waiters: Waiters) -> None:
     assert (len(waiters), bool(waiters), waiters.has_observers) == (0, False, False)
 
 
-def test_all_are_told_why_not(waiters: Waiters) -> None:
+def test_all_waiters_are_rejected_with_the_reason(waiters: Waiters) -> None:
     failures: list[Any] = []
     waiters.add(ClientInfo("Alice")).addErrback(failures.append)
     waiters.add_observer().addErrback(failures.append)
@@ -47,7 +45,7 @@ def test_all_are_told_why_not(waiters: Waiters) -> None:
     assert not waiters
 
 
-def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
+def test_a_cancelled_waiter_is_removed(waiters: Waiters) -> None:
     player, observer = waiters.add(ClientInfo("Alice")), waiters.add_observer()
     assert waiters
     player.cancel()
@@ -58,18 +56,18 @@ def test_who_leaves_waits_no_more(waiters: Waiters) -> None:
     waiters.admit(join)
 
 
-@pytest.mark.parametrize("well", [True, False])
-def test_one_that_another_cancels_meanwhile_is_passed_over(waiters: Waiters, well: bool) -> None:
+@pytest.mark.parametrize("admits", [True, False])
+def test_a_waiter_that_another_one_cancels_is_passed_over(waiters: Waiters, admits: bool) -> None:
     first, second = waiters.add(ClientInfo("Alice")), waiters.add(ClientInfo("Bob"))
     second.addErrback(ignore)
     first.addBoth(lambda _: second.cancel())
-    if well:
+    if admits:
         joined: list[str] = []
 
-        def join_and_tell(visitor: ClientInfo) -> Any:
-            joined.append(visitor.name)
+        def join_and_record(client: ClientInfo) -> Any:
+            joined.append(client.name)
 
-        waiters.admit(join_and_tell)
+        waiters.admit(join_and_record)
         assert joined == ["Alice"]
     else:
         waiters.reject("gone")

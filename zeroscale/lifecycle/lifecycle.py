@@ -125,22 +125,22 @@ class ServerLifecycle:
         else:
             self._record.start_wanted = True
 
-    def admit(self, visitor: ClientInfo = UNKNOWN_CLIENT) -> Deferred[PlayerSession]:
+    def admit(self, client: ClientInfo = UNKNOWN_CLIENT) -> Deferred[PlayerSession]:
         """Wait until the server is ready, and count one more player from then on.
 
-        :param visitor: the player.
+        :param client: the player.
         :returns: fires with the player's session, in the order of the calls; fails with `ServerUnavailable` as soon
             as it is certain that the server will not become ready. May be cancelled.
         """
         if self._shutdown.in_progress:
             return fail(ServerUnavailable(self._shutdown.reason))
         if self._record.status is Status.running:
-            return succeed(self._idle_monitor.add_session(visitor))
+            return succeed(self._idle_monitor.add_session(client))
         if self._record.status is not Status.starting and (lockout := self._slot.dependencies.lockout()) is not None:
             return fail(ServerUnavailable(lockout))
         if self._record.status is Status.failed or self._record.stop_timed_out:
             return fail(ServerUnavailable(self._record.reason or "the server cannot be started"))
-        return self._waiters.add(visitor)
+        return self._waiters.add(client)
 
     def unreachable(self, reason: str) -> None:
         """Note that a running server has not taken a connection.
