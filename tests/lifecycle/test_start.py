@@ -17,7 +17,7 @@ def _note(order: list[int], number: int, _: object) -> None:
     order.append(number)
 
 
-# StartAttempt
+# Starting
 
 
 def test_a_wake_starts_the_server_and_its_first_answer_makes_it_running() -> None:

@@ -106,10 +106,10 @@ class ServerLifecycle:
 
     # For clients
 
-    def wake(self, who: str, reason: str = "login", *, ignore_lockout: bool = False) -> None:
+    def wake(self, source: str, reason: str = "login", *, ignore_lockout: bool = False) -> None:
         """Start the server where it does not run and may be started.
 
-        :param who: who wants it to run, for the log.
+        :param source: the client or person that wants the server, for the log.
         :param reason: what the wake is counted as, in one word.
         :param ignore_lockout: start it though its operator has locked it.
         """
@@ -118,7 +118,7 @@ class ServerLifecycle:
         if self._record.status is Status.failed and not self._record.may_be_retried:
             return
         if self._record.is_down or self._record.status is Status.paused:
-            self._log.debug("Woken by %s", who)
+            self._log.debug("Woken by %s", source)
             self._slot.dependencies.stats.woken(reason)
         if self._transitions.opened:
             self._machine.wake()
