@@ -131,7 +131,7 @@ def test_close_does_not_wait_for_ever_for_a_remote_server(caplog: pytest.LogCapt
     assert ended == []
     harness.clock.advance(0.2)
     assert ended == [None]
-    assert "it is left to end without us, for the next zeroscale to take over" in caplog.text
+    assert "it is left to stop by itself, for the next zeroscale to take over" in caplog.text
     assert harness.clock.getDelayedCalls() == []
 
 
@@ -234,7 +234,7 @@ def test_a_retired_server_stops_from_every_state(state: str) -> None:
     waiting = harness.wait_to_join() if state == "starting" else []
     gone = retired(harness)
     if state == "starting":
-        assert waiting == ["this server is not served here any more"]
+        assert waiting == ["this server has been removed from the proxy"]
     if state not in ("stopped", "failed"):
         assert gone == []
         harness.clock.advance(0.0)

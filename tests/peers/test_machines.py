@@ -81,7 +81,7 @@ def test_what_commands_start_is_woken_stopped_missed_and_found(harness: PeerHarn
         assert exactly(client, 6) == b"second"
         os.kill(int(commands.pid.read_text()), 9)
         assert client.recv(1) == b"", "its end is passed on"
-    seen = proxy.wait_for("ended by itself", after=seen)
+    seen = proxy.wait_for("has exited by itself", after=seen)
     with Program([commands.pid.parent / "start"], harness.directory) as by_hand:
         assert by_hand.wait() == 0
     proxy.wait_for("not started by this zeroscale; taking it over", after=seen)

@@ -30,7 +30,7 @@ def test_a_server_that_never_gets_ready_backs_off_and_then_stays_down(scene: Sce
     # What was counted is not forgotten with the proxy; one more, and it stays down.
     proxy = scene.demo("--max_crashes", "3", switches="--crash-at-start")
     assert "out of order" in scene.player().is_told()
-    proxy.wait_for("has failed 3 times in a row, and stays down until told otherwise")
+    proxy.wait_for("has failed 3 times in a row, and is not started again before zeroscalectl release")
     assert "Out of order" in scene.motd()
     at = len(proxy.lines)
     with at_once("being told so"):
@@ -68,7 +68,7 @@ def test_somebodys_stop_is_no_crash(scene: Scene, code: str, end: Callable[[Scen
     proxy = scene.demo("--max_crashes", "1")
     scene.player().is_greeted()
     end(scene)
-    proxy.wait_for(f"ended by itself .{code}", AT_ONCE)
+    proxy.wait_for(f"has exited by itself .{code}", AT_ONCE)
     proxy.wait_for("is offline")
     assert "Asleep" in scene.motd()
     scene.player().is_greeted()

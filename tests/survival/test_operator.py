@@ -177,7 +177,7 @@ def test_a_server_without_a_status_is_asked_on_its_console(scene: Scene) -> None
     (scene.world / "online").write_text("2")
     proxy = scene.small(idle=0)
     scene.player().is_greeted()
-    proxy.wait_for("is not stopped: 2 on it that did not come through here")
+    proxy.wait_for("is not stopped: players online that did not join through the proxy: 2")
     at = proxy.wait_for("Scheduling the stop of .* in 5 s")
     (scene.world / "online").write_text("0")
     proxy.wait_for("No clients online", after=at)

@@ -82,7 +82,7 @@ def test_while_it_stops(scene: Scene) -> None:
     proxy.wait_for("Will start .* again")
     assert "Going to sleep" in scene.motd()
     kill_server(scene)
-    proxy.wait_for("ended badly while stopping: exit code 137", AT_ONCE)
+    proxy.wait_for("crashed while stopping: exit code 137", AT_ONCE)
     waiting.is_greeted()
     proxy.process.kill()  # else its own stop would take half a minute
     assert (scene.journal().runs, scene.journal().cut_saves) == (2, 1)

@@ -32,7 +32,7 @@ def test_a_server_that_ignores_everything_is_not_killed_and_that_is_said(scene: 
     proxy.wait_for("sending SIGTERM", after=at)
     assert waiting.waits, "it may well be saving"
     assert "Going to sleep" in scene.motd()
-    proxy.wait_for("has not stopped for .* s; waiting on, it may be saving", after=at)
+    proxy.wait_for("has not stopped for .* s; still waiting, as it may be saving", after=at)
     assert "stuck while shutting down" in waiting.is_told(AT_ONCE)
     assert "Shutting down for a long time" in scene.motd()
     with at_once("being told so"):
@@ -58,7 +58,7 @@ def test_sigkill_only_where_it_was_asked_for_and_it_is_said_to_be_a_loss(scene: 
     proxy = scene.demo("--stop_timeout", "0.4", "--kill_timeout", "0.4", switches="--ignore-stop --ignore-term", idle=0)
     scene.player().is_greeted()
     proxy.wait_for("sending SIGTERM")
-    proxy.wait_for("ERROR.* sending SIGKILL, as was asked; data may be lost")
+    proxy.wait_for("ERROR.* sending SIGKILL after kill_timeout; data may be lost")
     proxy.wait_for("is offline")
     scene.server_is_gone(proxy)
     scene.player().is_greeted()

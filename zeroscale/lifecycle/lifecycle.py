@@ -155,7 +155,7 @@ class ServerLifecycle:
         now = self._clock.seconds()
         if now - self._unreachable_warned_at >= WARN_AGAIN:
             self._unreachable_warned_at = now
-            self._log.warning("The server did not take a connection: %s", reason)
+            self._log.warning("%s does not accept connections: %s", self.name, reason)
 
     def fake_status(self) -> bytes | None:
         """Return what the plugin wants sent to clients while the server does not run; None: nothing."""

@@ -37,8 +37,8 @@ class PlayerQuery:
                     self.cache_status(answer, dependencies)
                 players = answer.players
         except (ZeroscaleError, TimeoutError) as error:
-            return f"it does not say who is on ({error})"
-        return f"{players} on it that did not come through here" if players else None
+            return f"its players could not be counted ({error})"
+        return f"players online that did not join through the proxy: {players}" if players else None
 
     def cache_status(self, answer: ProbeResult, dependencies: LifecycleDependencies) -> None:
         """Store the status of an answer that has one."""

@@ -60,7 +60,7 @@ class PluginSlot:
         try:
             return await plugin.adopt()
         except PluginError as error:
-            self._log.warning("Could not look for a server of ours that still runs: %s", error)
+            self._log.warning("%s: could not check whether the server still runs: %s", self._name, error)
             return False
 
     def adopt_in_background(self, adopted: Callable[[], None], failed: Callable[[Failure], None]) -> None:

@@ -15,7 +15,7 @@ from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.lifecycle.waiters import Waiters
 
 PROXY_EXITS = "the proxy is shutting down"
-RETIRED = "this server is not served here any more"
+RETIRED = "this server has been removed from the proxy"
 
 
 class Shutdown:
@@ -77,7 +77,7 @@ class Shutdown:
         Its API, or its machine, may be away for ever.
         """
         self._log.warning(
-            "%s has not stopped; it is left to end without us, for the next zeroscale to take over", self._name
+            "%s has not stopped; it is left to stop by itself, for the next zeroscale to take over", self._name
         )
         self.left = True
         self._detach()

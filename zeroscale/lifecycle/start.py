@@ -78,13 +78,7 @@ class StartAttempt:
         if is_running:
             return await self.take_over()
         self._dependencies.on_address(None)  # the address of the last run may be another server's now
-        obstacle = self._dependencies.start_obstacle()
-        if (
-            obstacle is None
-            and not self._plugin.is_load_balanced
-            and await self._dependencies.probe.accepts_connections()
-        ):
-            obstacle = "something else already answers on the server's port: stop it, or give another server_port"
+        obstacle = await self._obstacle()
         if obstacle is not None:
             self.blocked = True
             raise PluginError(obstacle)
@@ -130,6 +124,14 @@ class StartAttempt:
         timeout = self._policy.start_timeout
         now = self._dependencies.clock.seconds()
         return max(deadline, min(now + timeout, self.started_at + LONGEST_START * timeout))
+
+    async def _obstacle(self) -> str | None:
+        obstacle = self._dependencies.start_obstacle()
+        if obstacle is not None or self._plugin.is_load_balanced:
+            return obstacle
+        if await self._dependencies.probe.accepts_connections():
+            return "something else already answers on the server's port: stop it, or give another server_port"
+        return None
 
     async def _first_answer(self) -> ProbeResult:
         self.server_exists = True

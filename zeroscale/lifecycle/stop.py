@@ -87,7 +87,7 @@ class StopAttempt:
         try:
             await start_call.wait()
         except ZeroscaleError as error:
-            self._log.info("%s had not been started: %s", self._name, error)
+            self._log.info("%s was not started: %s", self._name, error)
             return False
         return True
 
@@ -121,7 +121,7 @@ class StopAttempt:
         step = self._steps.pop(0).step if self._steps else StopStep.unanswered
         seconds = now - self._began
         if step is StopStep.unanswered:
-            self._log.warning("%s has not stopped for %.0f s; waiting on, it may be saving", self._name, seconds)
+            self._log.warning("%s has not stopped for %.0f s; still waiting, as it may be saving", self._name, seconds)
             return True
         if not self._plugin.can_signal:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
@@ -129,7 +129,7 @@ class StopAttempt:
             self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
             self._send(signal.SIGTERM)
         else:
-            self._log.error("%s ignores SIGTERM: sending SIGKILL, as was asked; data may be lost", self._name)
+            self._log.error("%s ignores SIGTERM: sending SIGKILL after kill_timeout; data may be lost", self._name)
             self._send(signal.SIGKILL)
         return False
 

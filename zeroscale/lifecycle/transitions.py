@@ -249,7 +249,11 @@ class ServerTransitions:
         self._dependencies.stats.crashed()
         self._log.error("%s failed: %s", self._name, detail)
         if delay is None:
-            self._log.error("%s has failed %d times in a row, and stays down until told otherwise", self._name, crashes)
+            self._log.error(
+                "%s has failed %d times in a row, and is not started again before zeroscalectl release or wake",
+                self._name,
+                crashes,
+            )
         elif delay > 0:
             self._log.info("%s may be started again in %.0f s", self._name, delay)
         if runs_again:
@@ -355,7 +359,7 @@ class ServerTransitions:
     def _server_exited(self, end: ServerExit) -> None:
         if self.record.status is Status.stopping:
             if not end.clean:
-                self._log.warning("%s ended badly while stopping: %s%s", self._name, end.description, end.last_output)
+                self._log.warning("%s crashed while stopping: %s%s", self._name, end.description, end.last_output)
             if self._failure_after_stop is not None:
                 self.machine.crashed(*self._failure_after_stop)
             else:
@@ -364,7 +368,7 @@ class ServerTransitions:
         adopted = self._start_attempt is not None and self._start_attempt.adopted
         reason = end.crash_reason(self.record.status, adopted=adopted)
         if reason is None:
-            self._log.info("%s ended by itself (%s)", self._name, end.description)
+            self._log.info("%s has exited by itself (%s)", self._name, end.description)
             self.machine.exited()
         else:
             self.machine.crashed(reason, f"{reason} ({end.description}){end.last_output}")
@@ -379,7 +383,7 @@ class ServerTransitions:
         if self.record.is_down:
             self.machine.server_found()
         elif self.record.status is Status.paused:
-            self._log.info("%s was resumed by somebody else", self._name)
+            self._log.info("%s was resumed by another program", self._name)
             self.machine.wake()
         else:
             # Another program has restarted the server, and its start was reported before the exit of the former one.
@@ -388,7 +392,7 @@ class ServerTransitions:
     def _server_paused(self) -> None:
         # A retired server would not stop before it is resumed; at the proxy's exit it is left as it is.
         if self.record.status is Status.running and not self.shutdown.in_progress:
-            self._log.info("%s was paused by somebody else", self._name)
+            self._log.info("%s was paused by another program", self._name)
             self.machine.pause()
 
     # Running

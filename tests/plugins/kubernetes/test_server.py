@@ -659,7 +659,7 @@ async def test_zeroscale_wakes_it_lets_it_sleep_and_heeds_who_scales_it_by_hand(
             assert [body["spec"]["replicas"] for body in cluster.bodies] == [1, 0, 0]
             cluster.scale("mc", 2)
             await says(
-                "is not stopped: it does not say who is on "
+                "is not stopped: its players could not be counted "
                 "(statefulset/mc has 2 replicas; more than one is never stopped)"
             )
             cluster.scale("mc", 0)
