@@ -25,7 +25,7 @@ from zeroscale.status import ServerSnapshot, Status
 if TYPE_CHECKING:
     from frontend.harness import FrontendHarness
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "player_lists"
 BEFORE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 AFTER = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 ADA = "6f1b0b1e5c1d4c6a9b0f0d7f7c9a1a01"

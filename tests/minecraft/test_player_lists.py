@@ -17,7 +17,7 @@ from zeroscale.minecraft import player_lists
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "gamefiles"
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "player_lists"
 LISTS = ["whitelist.json", "ops.json", "usercache.json", "banned-players.json", "banned-ips.json"]
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 

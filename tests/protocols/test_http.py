@@ -16,7 +16,7 @@ from zeroscale.protocols.http import (
     LONGEST_HEAD,
     LONGEST_LINE,
     LONGEST_STATUS_LINE,
-    Request,
+    HttpRequest,
     get_request,
     parse_head,
     parse_status,
@@ -24,8 +24,8 @@ from zeroscale.protocols.http import (
 )
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-BROWSER = Request("GET", 1, accepts_html=True)
-SCRIPT = Request("POST", 1, accepts_html=False)
+BROWSER = HttpRequest("GET", 1, accepts_html=True)
+SCRIPT = HttpRequest("POST", 1, accepts_html=False)
 
 
 def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -> bytes:
@@ -37,17 +37,17 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
     [
         (head("GET / HTTP/1.1", f"Accept: {CHROME}"), BROWSER),
         (head("GET / HTTP/1.0", "ACCEPT:application/json", "accept: Text/HTML ; q=1"), BROWSER),
-        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), Request("GET", 1, accepts_html=False)),
-        (head("GET / HTTP/1.1", "X-Accept: text/html"), Request("GET", 1, accepts_html=False)),
-        (head("GET / HTTP/1.1", "Accept: text/html-sandboxed"), Request("GET", 1, accepts_html=False)),
-        (head("HEAD http://example.org/ HTTP/1.1"), Request("HEAD", 1, accepts_html=False)),
+        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), HttpRequest("GET", 1, accepts_html=False)),
+        (head("GET / HTTP/1.1", "X-Accept: text/html"), HttpRequest("GET", 1, accepts_html=False)),
+        (head("GET / HTTP/1.1", "Accept: text/html-sandboxed"), HttpRequest("GET", 1, accepts_html=False)),
+        (head("HEAD http://example.org/ HTTP/1.1"), HttpRequest("HEAD", 1, accepts_html=False)),
         (b"\r\n" + head("POST /form HTTP/1.1", line_break="\n"), SCRIPT),
-        (head("M-SEARCH * HTTP/1.1", "X: a", "  folded"), Request("M-SEARCH", 1, accepts_html=False)),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Request("PRI", 2, accepts_html=False)),
-        (b"GET / HTTP/1.0\r\n\r\n", Request("GET", 1, accepts_html=False)),
+        (head("M-SEARCH * HTTP/1.1", "X: a", "  folded"), HttpRequest("M-SEARCH", 1, accepts_html=False)),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HttpRequest("PRI", 2, accepts_html=False)),
+        (b"GET / HTTP/1.0\r\n\r\n", HttpRequest("GET", 1, accepts_html=False)),
     ],
 )
-def test_a_request(data: bytes, expected: Request) -> None:
+def test_a_request(data: bytes, expected: HttpRequest) -> None:
     assert parse_head(data) == expected
     whole = [length for length in range(len(data)) if parse_head(data[:length])]
     assert len(whole) <= 6, "only the second half of HTTP/2's preface is not needed"
@@ -94,7 +94,9 @@ class _Socket:
         return io.BytesIO(self._data)
 
 
-def answer(request: Request, text: str = "Waking up\nin <5 s>\nor so", seconds: float = 20) -> http.client.HTTPResponse:
+def answer(
+    request: HttpRequest, text: str = "Waking up\nin <5 s>\nor so", seconds: float = 20
+) -> http.client.HTTPResponse:
     received: Any = _Socket(service_unavailable(request, text, seconds))
     response = http.client.HTTPResponse(received, method=request.method)
     response.begin()
@@ -122,14 +124,14 @@ def test_other_clients_get_text_and_retry_after(seconds: float, retry_after: str
 
 
 def test_a_head_is_answered_without_a_body() -> None:
-    data = service_unavailable(Request("HEAD", 1, accepts_html=True), "Waking up", 1)
+    data = service_unavailable(HttpRequest("HEAD", 1, accepts_html=True), "Waking up", 1)
     assert data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-    assert answer(Request("HEAD", 1, accepts_html=True)).read() == b""
+    assert answer(HttpRequest("HEAD", 1, accepts_html=True)).read() == b""
 
 
 def test_a_probes_request() -> None:
     asked = get_request("::1", 8080, "/health")
-    assert parse_head(asked) == Request("GET", 1, accepts_html=False)
+    assert parse_head(asked) == HttpRequest("GET", 1, accepts_html=False)
     assert b"\r\nHost: [::1]:8080\r\n" in asked
 
 

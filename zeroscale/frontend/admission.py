@@ -79,7 +79,7 @@ def _banned(lists: ServerLists, claim: Claim, now: float) -> Refusal | None:
 
 
 def _ban_message(key: str, words: str, ban: Ban) -> Component:
-    """What the game itself says (PROTOCOL.md 5), in the player's language where the client has one."""
+    """What the game itself says (docs/protocol.md, "Kick text"), in the player's language where the client has one."""
     said = _translated(f"{key}.reason", f"{words} from this server.\nReason: %s", ban.reason)
     if not ban.until:
         return said

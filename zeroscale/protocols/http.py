@@ -51,7 +51,7 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: ce
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """The head of a request.
 
     :ivar method: the method, as sent.
@@ -69,7 +69,7 @@ class Request:
         return self.method in ("GET", "HEAD")
 
 
-def parse_head(data: bytes | bytearray) -> Request | None:
+def parse_head(data: bytes | bytearray) -> HttpRequest | None:
     """Parse a request's line and fields; return None while they are incomplete.
 
     :raises ProtocolError: it is no HTTP request, or exceeds a limit.
@@ -88,10 +88,10 @@ def parse_head(data: bytes | bytearray) -> Request | None:
             raise ProtocolError(f"its HTTP fields are longer than {LONGEST_HEAD} bytes")
         return None
     fields = _fields(bytes(data[line_end + 1 : end.start() + 1]))
-    return Request(found[1].decode("ascii"), int(found[3]), _HTML.search(fields.get("accept", "")) is not None)
+    return HttpRequest(found[1].decode("ascii"), int(found[3]), _HTML.search(fields.get("accept", "")) is not None)
 
 
-def service_unavailable(request: Request, text: str, seconds: float) -> bytes:
+def service_unavailable(request: HttpRequest, text: str, seconds: float) -> bytes:
     """Return the whole 503 reply to a request; close the connection after it.
 
     :param text: the reason for the client; its first line is the page's title.

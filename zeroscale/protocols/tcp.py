@@ -94,7 +94,7 @@ class HttpConversation(TcpConversation):
         super().__init__(capacity, self._is_request)
         self._page = page
         self._retry_after = retry_after
-        self._request: http.Request | None = None
+        self._request: http.HttpRequest | None = None
 
     def kick(self, reason: Component) -> bytes:
         """Return a 503 reply; nothing where the request is not HTTP/1."""
