@@ -22,5 +22,5 @@ WORKDIR /var/lib/zeroscale
 VOLUME /var/lib/zeroscale
 EXPOSE 25565
 HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["zeroscalectl", "status"]
-ENTRYPOINT ["zeroscale", "--state_directory", "/var/lib/zeroscale"]
+ENTRYPOINT ["zeroscale", "--state-directory", "/var/lib/zeroscale"]
 CMD ["--config", "/etc/zeroscale/zeroscale.toml", "--info"]

@@ -79,7 +79,7 @@ class Subject:
 
 def zeroscale(port: int, directory: Path) -> list[str]:
     """A proxy in front of a server that never runs."""
-    told = ["-w", str(directory), "--state_directory", str(directory / "state"), "-a", "sleep 3600"]
+    told = ["-w", str(directory), "--state-directory", str(directory / "state"), "-a", "sleep 3600"]
     return [sys.executable, "-m", "zeroscale", *told, "minecraft", str(port), str(free_port())]
 
 

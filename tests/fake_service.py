@@ -13,6 +13,8 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from zeroscale.config.loader import mistakes_error
+from zeroscale.config.messages import Mistakes
 from zeroscale.config.model import Config
 from zeroscale.errors import ConfigError
 from zeroscale.system.privileges import Owner
@@ -20,7 +22,9 @@ from zeroscale.system.privileges import Owner
 logger = logging.getLogger("fake")
 
 
-def check(config: Config, file: Path | None = None) -> None:
+def check(config: Config, reactor: object = None, file: Path | None = None, known: Mistakes | None = None) -> None:
+    if known:
+        raise mistakes_error(known)
     if config.servers[0].plugin == "unknown":
         raise ConfigError("no plugin is called 'unknown'\ndid you mean 'generic'?")
 

@@ -93,6 +93,11 @@ RULES = [
         outside=None,
         never=("twisted",),
     ),
+    Rule(
+        ("plugins.support.labels",),  # which keys a label may set is in the keys' metadata
+        ("errors", "config.keys", "config.model"),
+        never=("twisted",),
+    ),
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
@@ -175,7 +180,7 @@ RULES = [
         outside=("twisted", "msgspec"),
     ),
     Rule(("daemon.log_format",), (), never=(*NETWORK, *FILES)),
-    Rule(("daemon.parser",), ("errors", "version", "config"), never=(*NETWORK, *FILES)),
+    Rule(("daemon.parser",), ("errors", "version", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
 ]
 
 REACTOR_IMPORTERS = {"daemon.runtime", "proxy.service", "plugins.demo.program"}

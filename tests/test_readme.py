@@ -11,39 +11,16 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.daemon.parser import build_parser
 from zeroscale.frontend.messages import DEFAULTS
 from zeroscale.plugins.loader import contract_mistakes
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-OPTIONS = [option for action in build_parser("zeroscale")._actions for option in action.option_strings]
 
 
 def test_the_two_commands_stand_at_the_top() -> None:
     top = README.splitlines()[:8]
     assert "pip install . && zeroscale demo 25565 25575 --info" in top
     assert "pip install '.[test]' && pytest" in top
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_is_told(option: str) -> None:
-    assert re.search(rf"`{option}[` ]", README)
-
-
-def test_no_other_option_is_told() -> None:
-    told = set(re.findall(r"^\| `(--\w+)", README, re.MULTILINE))
-    assert len(told) > 20
-    assert told <= set(OPTIONS)
-
-
-@pytest.mark.parametrize(
-    "option", [action for action in build_parser("zeroscale")._actions if action.metavar == "SECONDS"]
-)
-def test_a_default_is_the_real_one(option: object) -> None:
-    dest, default = vars(option)["dest"], vars(option)["default"]
-    row = re.search(rf"`--{dest}`[^|]*\| ([^|]*) \|", README.replace(f"`--{dest}` ", f"`--{dest}`"))
-    assert row is not None
-    assert row[1] == f"{default:g}" if default is not None else not row[1].isdigit()
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 
 class ZeroscaleError(Exception):
@@ -13,14 +13,20 @@ class ConfigError(ZeroscaleError):
     """What we were told cannot be done: a bad option, file, port or directory."""
 
 
+class MissingDependency(ConfigError):
+    """A library that a plugin needs is not installed; the message says what to install."""
+
+
 class ConfigMistakes(ConfigError):
     """All that is wrong with a configuration, one line each.
 
     :ivar mistakes: the lines; `str()` has them one below the other.
+    :ivar usage: whether what people wrote is wrong; otherwise only what is around it: a file, a missing library.
     """
 
-    def __init__(self, mistakes: Iterable[str]) -> None:
+    def __init__(self, mistakes: Iterable[str], *, usage: bool = True) -> None:
         self.mistakes = tuple(mistakes)
+        self.usage = usage
         super().__init__("\n".join(self.mistakes))
 
 
@@ -63,3 +69,37 @@ def lines_of(error: BaseException | None) -> list[str]:
 def one_line(text: str) -> str:
     """Return a text of several lines as one line, joined with semicolons."""
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def suggest(
+    word: str,
+    known: Iterable[str],
+    aliases: Mapping[str, str] = {},
+    *,
+    show: Callable[[str], str] = repr,
+    most: int = 1,
+) -> str:
+    """Return "did you mean X?" for a word that is not known; empty where nothing resembles it.
+
+    Letter case does not count, nor whether there are hyphens or underscores. Aliases come first, then known words that
+    begin with the word, then likeness.
+
+    :param known: the words that could be meant.
+    :param aliases: other words that people use for known ones.
+    :param show: how a known word is written in the answer.
+    :param most: how many words that resemble it are named.
+    """
+    import difflib  # for mistakes only
+
+    meant = {_plain(alias): target for alias, target in aliases.items()} | {_plain(each): each for each in known}
+    plain = _plain(word)
+    if plain in meant:
+        found = [meant[plain]]
+    else:
+        found = [each for like, each in meant.items() if plain and like == _plain(each) and like.startswith(plain)]
+        found = found or [meant[like] for like in difflib.get_close_matches(plain, meant, n=most)]
+    return f"did you mean {' or '.join(show(each) for each in dict.fromkeys(found))}?" if found else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")

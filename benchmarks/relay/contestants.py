@@ -13,7 +13,7 @@ NGINX_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/sha
 SOCKET_PROXYD = ("/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd")
 
 DEFAULT_COMMAND = (
-    "{python} -m zeroscale generic {listen} {server} -t 3600 --state_directory {state} -a command={backend}"
+    "{python} -m zeroscale generic {listen} {server} -t 3600 --state-directory {state} -a command={backend}"
 )
 
 NGINX = """

@@ -16,7 +16,7 @@ def server(name: str, **values: Any) -> ServerConfig:
 
 
 def mistakes(*servers: ServerConfig, metrics: str | None = None) -> list[str]:
-    return list(mistakes_between(servers, metrics))
+    return [str(mistake) for mistake in mistakes_between(servers, metrics)]
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,14 @@ def test_loopback_has_many_names() -> None:
         server("b", listen=("2",), server_host="localhost", server_port=1),
     )
     assert said.startswith('servers.b.server: "localhost:1" is servers.a\'s as well')
+
+
+def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:
+    servers = [server("a"), server("b", server_port=25575)]
+    assert len(list(mistakes_between(servers))) == 2
+    assert [mistake.path for mistake in mistakes_between(servers, None, {"servers.a.hosts"}.__contains__)] == [
+        "servers.b.server"
+    ]
+    assert [mistake.path for mistake in mistakes_between(servers, None, {"servers.b.server"}.__contains__)] == [
+        "servers.b.hosts"
+    ]

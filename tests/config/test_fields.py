@@ -97,6 +97,12 @@ def test_out_of_range(number: float) -> None:
         ("host", "x" * 64, None),
         ("host", "\u00fc" * 300, None),
         ("host", 5, None),
+        ("server_host", "::1", "::1"),
+        ("server_host", "my_server", None),
+        ("wake_on", "http", "http"),
+        ("wake_on", "tsl", None),
+        ("ready", "http:/health", "http:/health"),
+        ("ready", "soon", None),
     ],
 )
 def test_what_is_read(kind: str, given: object, value: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config.messages import join, perhaps, show
+from zeroscale.config.messages import Mistake, Mistakes, join, show
 from zeroscale.config.secret_refs import Secret
 
 
@@ -50,8 +50,11 @@ def test_join(path: str, key: str, whole: str) -> None:
     assert join(path, key) == whole
 
 
-def test_perhaps() -> None:
-    known = ["idle_shutdown", "join"]
-    assert perhaps("idle-shutdown", known) == '; did you mean "idle_shutdown"?'
-    assert perhaps("JOIN", known) == '; did you mean "join"?'
-    assert perhaps("colour", known) == ""
+def test_a_mistake_at_a_path_or_below_it() -> None:
+    mistakes = Mistakes([Mistake("servers.a.hosts[1]", "is wrong"), Mistake("relay", "is wrong", where="--relay")])
+    assert [str(mistake) for mistake in mistakes] == ["servers.a.hosts[1]: is wrong", "--relay: is wrong"]
+    for path in ("servers.a", "servers.a.hosts", "servers.a.hosts[1]", "relay"):
+        assert mistakes.is_bad(path)
+    for path in ("servers.b", "servers.a.host", "servers.a.hosts[0]", "relay.x"):
+        assert not mistakes.is_bad(path)
+    assert str(Mistake("relay", "is wrong", where="")) == "is wrong"

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import pytest
 from msgspec import inspect
 
 from zeroscale.config import model
-from zeroscale.config.reader import BAD, Walk, fields_of
-from zeroscale.errors import ConfigError
+from zeroscale.config.keys import key, keys_of
+from zeroscale.config.model import Rule
+from zeroscale.config.reader import BAD, Walk
 
 BASE = Path("/etc/zeroscale")
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True):
-    low: int = 0
-    high: int = 10
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(("low", "high"), lambda low, high: low > high, "{values[0]} is above {1}"),
+    )
 
-    def __post_init__(self) -> None:
-        if self.low < 0:
-            raise ConfigError(f"low {self.low} is below 0")
-        if self.low > self.high:
-            raise ConfigError("low is above high")
+    low: Annotated[int, msgspec.Meta(ge=0), key(aliases=("bottom",))] = 0
+    high: Annotated[int, key(aliases=("top",), hint="write high = 10")] = 10
 
 
 class Outer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
 
 def walked(table: object) -> tuple[Outer | None, list[str]]:
     walk = Walk(BASE, {"NAME": "from outside"})
-    return walk.struct(table, Outer, ""), walk.mistakes
+    return walk.struct(table, Outer, ""), [str(mistake) for mistake in walk.mistakes]
 
 
 def test_every_shape() -> None:
@@ -87,9 +86,15 @@ def test_what_is_no_list_stands_for_a_list_of_one() -> None:
         (5, ["5 is not a table"]),
         ({}, ["name: is missing; it must be text in quotes"]),
         ({"name": "x", "inner": {"lwo": 1}}, ['inner.lwo: there is no such key; did you mean "low"?']),
-        ({"name": "x", "inner": {"low": -1}}, ["inner.low: -1 is below 0"]),
-        ({"name": "x", "inner": {"low": 11}}, ["inner.low: is above high"]),
-        ({"name": "x", "inner": {"low": 5, "high": 4}}, ["inner: low is above high"]),
+        ({"name": "x", "inner": {"bottom": 1}}, ['inner.bottom: there is no such key; did you mean "low"?']),
+        ({"name": "x", "inner": {"top": 1}}, ["inner.top: there is no such key; write high = 10"]),
+        ({"name": "x", "inner": {"low": -1}}, ["inner.low: -1 is not a whole number of at least 0"]),
+        ({"name": "x", "inner": {"low": 11}}, ["inner.low: 11 is above high"]),
+        ({"name": "x", "inner": {"low": 11, "high": "x"}}, ['inner.high: "x" is not a whole number']),
+        (
+            {"name": "x", "by-name": 1, "by_name": {}},
+            ["by_name: 1 is not a table", "by_name: is there twice, also as by-name; leave out by_name"],
+        ),
         ({"name": "x", "many": [{}, {"low": "1"}]}, ['many[1].low: "1" is not a whole number']),
         ({"name": "x", "by_name": {"a b": "c"}}, ['by_name."a b": "c" is not a whole number']),
         ({"name": "x", "by_name": [1]}, ["by_name: a list is not a table"]),
@@ -103,7 +108,7 @@ def test_what_is_no_list_stands_for_a_list_of_one() -> None:
         ({"name": "x", "path": "a\0b"}, ['path: "a\\u0000b" is not a path']),
         (
             {"name": 1, "ratio": "x", "inner": {"low": -1}},
-            ["name: 1 is not text in quotes", 'ratio: "x" is not a number', "inner.low: -1 is below 0"],
+            ["name: 1 is not text in quotes", 'ratio: "x" is not a number', "inner.low: -1 is not a whole"],
         ),
     ],
 )
@@ -113,36 +118,62 @@ def test_each_mistake_has_its_path(table: object, mistakes: list[str]) -> None:
     assert all(said.startswith(start) for said, start in zip(found, mistakes, strict=True)), found
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    one: int
-    two: int = 0
-    three: int = 0
-
-    def __post_init__(self) -> None:
-        if self.one < 0:
-            raise ConfigError("one is negative")
-        if self.three and not self.two:
-            raise ConfigError("three needs two")
+def test_hyphens_stand_for_underscores() -> None:
+    made, mistakes = walked({"name": "x", "by-name": {"a-b": 1}, "anything": {"c-d": 1}})
+    assert made is not None and (made.by_name, made.anything, mistakes) == ({"a-b": 1}, {"c-d": 1}, [])
 
 
 @pytest.mark.parametrize(
-    ("table", "stand_in", "mistakes"),
+    ("annotation", "text", "value"),
     [
-        ({"one": 1, "two": 1, "three": 1}, {}, []),
-        ({"one": 1, "three": 1}, {}, ["pair.three: needs two"]),
-        ({"one": -1, "three": 1}, {}, ["pair: one is negative"]),
-        ({"one": -1, "three": 1}, {"one": 1}, ["pair.one: is negative", "pair.three: needs two"]),
-        ({"two": 1, "three": 1}, {"one": 1}, ["pair.one: is missing; it must be a whole number"]),
-        ({"three": 1}, {"one": 1}, ["pair.one: is missing; it must be a whole number", "pair.three: needs two"]),
-        ({"three": 1}, {}, ["pair.one: is missing; it must be a whole number"]),
+        (bool, "yes", True),
+        (bool, "False", False),
+        (int, "-5", -5),
+        (float, "0.5", 0.5),
+        (str, "5", "5"),
+        (Path, "x/y", BASE / "x/y"),
+        (Literal["a", 1], "1", 1),
+        (int | None, "5", 5),
+        (int | bool, "no", False),
+        (tuple[int, ...], "1, 2 3", (1, 2, 3)),
+        (tuple[int, ...], "[1, 2]", (1, 2)),
+        (tuple[str, ...], '["a b", "c"]', ("a b", "c")),
+        (tuple[str, ...], '[{env = "NAME"}]', ('[{env = "NAME"}]',)),
+        (tuple[str, ...], "[broken", ("[broken",)),
+        (Mapping[str, Any], {"a": "{env}"}, {"a": "{env}"}),
     ],
 )
-def test_what_a_struct_says_of_itself(table: object, stand_in: dict[str, Any], mistakes: list[str]) -> None:
-    walk = Walk(BASE, {})
-    values = walk.values(table, Pair, "pair")
-    assert values is not None
-    assert (walk.made(Pair, values, "pair", stand_in) is None) is bool(mistakes)
-    assert walk.mistakes == mistakes
+def test_plain_texts(annotation: Any, text: object, value: object) -> None:
+    walk = Walk(BASE, {"NAME": "from outside"}, text=True)
+    read = walk.value(text, inspect.type_info(annotation), "x")
+    assert (read, type(read), len(walk.mistakes)) == (value, type(value), 0)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "mistake"),
+    [
+        (bool, "perhaps", 'x: "perhaps" is not yes or no'),
+        (int, "many", 'x: "many" is not a whole number'),
+        (float, "nan", 'x: "nan" is not a number'),
+        (Path, "", 'x: "" is not a path'),
+        (Literal["stop", "leave"], "stp", 'x: "stp" is not "leave" or "stop"; did you mean "stop"?'),
+        (tuple[int, ...], "1 b", 'x[1]: "b" is not a whole number'),
+    ],
+)
+def test_mistakes_in_plain_texts(annotation: Any, text: str, mistake: str) -> None:
+    walk = Walk(BASE, {}, text=True)
+    assert walk.value(text, inspect.type_info(annotation), "x") is BAD
+    assert [str(each) for each in walk.mistakes] == [mistake]
+
+
+def test_a_rule_names_keys_as_they_were_written() -> None:
+    walk = Walk(BASE, {}, text=True, name_of=lambda key: f"--{key.name}")
+    walk.made(Inner, {"low": 11}, "inner")
+    assert [str(mistake) for mistake in walk.mistakes] == ["--low: 11 is above --high"]
+
+
+def plain(kind: inspect.Type) -> inspect.Type:
+    return plain(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
 def structs() -> list[type[msgspec.Struct]]:
@@ -153,8 +184,8 @@ def structs() -> list[type[msgspec.Struct]]:
         found.append(struct)
         todo.extend(
             kind.cls
-            for field in fields_of(struct).values()
-            for kind in (field.type, getattr(field.type, "item_type", None))
+            for each in keys_of(struct).values()
+            for kind in (plain(each.type), getattr(plain(each.type), "item_type", None))
             if isinstance(kind, inspect.StructType)
         )
     return found
@@ -162,14 +193,15 @@ def structs() -> list[type[msgspec.Struct]]:
 
 @pytest.mark.parametrize("struct", structs())
 def test_every_field_of_our_configuration_can_be_walked(struct: type[msgspec.Struct]) -> None:
-    """Whoever adds a field of a new shape learns here, and not from an operator, that no file can say it."""
-    for name, field in fields_of(struct).items():
+    """Whoever adds a field of a new shape learns here, and not from an operator, that no file can have it."""
+    for name, each in keys_of(struct).items():
         for given in ("x", 1, 1.5, True, [], ["x"], {}, {"env": "X"}):
-            Walk(BASE, {}).value(given, field.type, name)
+            for text in (False, True) if name != "servers" else ():
+                Walk(BASE, {}, text=text).value(given, each.type, name)
 
 
 def test_a_shape_that_no_file_can_say_is_a_defect() -> None:
-    with pytest.raises(TypeError, match="no file can say"):
+    with pytest.raises(TypeError, match="no file can have"):
         Walk(BASE, {}).value("x", inspect.type_info(bytes), "x")
 
 

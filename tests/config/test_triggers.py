@@ -17,7 +17,6 @@ from zeroscale.config.triggers import (
     parse_ready,
     parse_wake_on,
 )
-from zeroscale.errors import ConfigError
 
 
 @pytest.mark.parametrize("word", WAKE_WORDS)
@@ -34,20 +33,20 @@ def test_a_pattern_to_wake_on_is_of_bytes() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("tsl", "'tsl' is none of connect, data, tls, http, ssh and regex:PATTERN"),
-        ("", "none of"),
-        ("tls:1.3", "none of"),
-        ("regex", "none of"),
-        ("regex:", "1 to"),
-        ("regex:" + "a" * (LONGEST_PATTERN + 1), "1 to"),
-        ("regex:(", "no regular expression"),
-        (r"regex:\u00e9", "no regular expression of bytes"),
+        ("tsl", "$"),
+        ("", "$"),
+        ("tls:1.3", "$"),
+        ("regex", "$"),
+        ("regex:", "; a regular expression has 1 to"),
+        ("regex:" + "a" * (LONGEST_PATTERN + 1), "; a regular expression has 1 to"),
+        ("regex:(", "; it is no regular expression"),
+        (r"regex:\u00e9", "; it is no regular expression of bytes"),
     ],
 )
 def test_what_nobody_can_wake_on(text: str, named: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(ValueError, match=f"^{named}") as raised:
         parse_wake_on(text)
-    assert named in str(raised.value) and "\n" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -71,24 +70,24 @@ def test_what_tells_that_it_is_ready(text: str, trigger: ReadyCheck) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "none of connect, bytes:"),
-        ("connect:", "none of"),
-        ("bytes:", "none of"),
-        ("bytes:PING=>", "none of"),
-        ("bytes:\u20ac", "no bytes"),
-        ("bytes:\\x", "no bytes"),
-        ("http:", "none of"),
-        ("http:health", "no path"),
-        ("http:/a b", "no path"),
-        ("http:/=99", "99 is no HTTP status"),
-        ("http:/=" + "9" * 5000, "no HTTP status"),
-        ("command: ", "none of"),
-        ("command:'", "cannot be split"),
-        ("line:", "none of"),
-        ("line:(", "no regular expression"),
+        ("", "$"),
+        ("connect:", "$"),
+        ("bytes:", "$"),
+        ("bytes:PING=>", "$"),
+        ("bytes:\u20ac", "; what is not ASCII in the bytes"),
+        ("bytes:\\x", "; what is not ASCII in the bytes"),
+        ("http:", "$"),
+        ("http:health", "; a path begins with"),
+        ("http:/a b", "; a path begins with"),
+        ("http:/=99", "; an HTTP status is from 100 to 599, not 99"),
+        ("http:/=" + "9" * 5000, "; an HTTP status"),
+        ("command: ", "$"),
+        ("command:'", "; it cannot be split"),
+        ("line:", "$"),
+        ("line:(", "; it is no regular expression"),
     ],
 )
 def test_what_tells_nothing(text: str, named: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(ValueError, match=f"^{named}") as raised:
         parse_ready(text)
-    assert named in str(raised.value) and "\n" not in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -146,11 +146,60 @@ def test_a_defect_of_ours_is_not_hidden(faked: Program) -> None:
     assert faked.wait() == 1
 
 
-@pytest.mark.parametrize("words", [[], ["generic", "0", "25575"], ["generic", "25565", "25575", "--no-such-option"]])
-def test_a_command_line_that_makes_no_sense(words: list[str]) -> None:
-    with zeroscale(*words) as program:
+def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
+    words = [
+        "generic",
+        "0",
+        "25575",
+        "--no-such-option",
+        "--idle_timeout=5",
+        "-t",
+        "soon",
+        "-a",
+        "redis",
+        "-a",
+        "stp=1",
+    ]
+    with zeroscale(*words, "--text", "sleping=x", "--info=yes", "--join") as program:
         assert program.wait() == 2
-    assert len(program.lines) == 1 and program.lines[0].startswith("zeroscale: error: ")
+    starts = [
+        "--info takes no value: leave out =yes",
+        "unrecognized arguments: --no-such-option; 'zeroscale --help' tells more",
+        "unrecognized arguments: --idle-timeout=5; did you mean --idle-shutdown?",
+        'listen_port: "0" is not a port',
+        '--idle-shutdown: "soon" is not a duration',
+        "--join: a value must follow",
+        "texts has no text 'sleping'",
+        "zeroscale.plugins.generic has no argument 'stp'",
+    ]
+    assert [line[: len("zeroscale: error: " + start)] for line, start in zip(program.lines, starts, strict=True)] == [
+        f"zeroscale: error: {start}" for start in starts
+    ]
+
+
+def test_a_command_line_without_words() -> None:
+    with zeroscale() as program:
+        assert program.wait() == 2
+    assert program.lines == [
+        "zeroscale: error: the following arguments are required: server_plugin, listen_port, server_port; "
+        "'zeroscale --help' tells more"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["demo", "25565", "25575", "-a", "start_second=4"], 2),
+        (["demo", "25565", "25575", "--text", "sleping=x"], 2),
+        (["docker_engine", "25565", "25575"], 2),
+        (["demo", "25565", "25575", "-w", "gone"], 1),
+        (["--config", "gone.toml"], 1),
+        (["--config", "gone.toml", "--relay", "fast"], 2),
+    ],
+)
+def test_exit_codes(words: list[str], code: int) -> None:
+    with zeroscale(*words) as program:
+        assert program.wait() == code
 
 
 def test_every_mistake_of_a_file_is_a_line_of_its_own(tmp_path: Path) -> None:

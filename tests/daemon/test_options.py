@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.model import Config, LogConfig, ProxyProtocolConfig, ServerConfig
-from zeroscale.daemon.options import parse, server_name
+from zeroscale.daemon.options import look, parse, server_name
 from zeroscale.errors import ConfigError, ConfigMistakes
 
 BASIC = ["minecraft", "25565", "25575"]
@@ -138,20 +138,20 @@ def test_an_endpoint_string_may_stand_for_the_port() -> None:
     [
         ([], "server_plugin, listen_port, server_port"),
         (["minecraft", "25565"], "server_port"),
-        (["minecraft", "0", "25575"], "listen_port 0"),
-        (["minecraft", "65536", "25575"], "listen_port 65536"),
-        (["minecraft", "here", "25575"], "'here'"),
-        (["minecraft", "25565", "65536"], "server_port 65536"),
-        (["minecraft", "25565", "-1"], "'-1'"),
-        (["minecraft", "25565", "9" * 5000], "not a port"),
-        (["minecraft", "25565", "25565"], "both 25565"),
-        ([*BASIC, "-t", "soon"], "'soon' is not a duration: a number of seconds, or such as"),
-        ([*BASIC, "-t", "nan"], "'nan'"),
-        ([*BASIC, "-t", "-5"], "'-5'"),
+        (["minecraft", "0", "25575"], 'listen_port: "0" is not a port from 1 to 65535'),
+        (["minecraft", "65536", "25575"], 'listen_port: "65536" is not a port'),
+        (["minecraft", "here", "25575"], '"here"'),
+        (["minecraft", "25565", "65536"], "server_port: 65536 is not a whole number from 1 to 65535"),
+        (["minecraft", "25565", "-1"], "server_port: -1"),
+        (["minecraft", "25565", "9" * 5000], "not a whole number"),
+        (["minecraft", "25565", "25565"], "server_port: port 25565 is what clients connect to, see listen_port"),
+        ([*BASIC, "-t", "soon"], '--idle-shutdown: "soon" is not a duration: a number of seconds, or such as'),
+        ([*BASIC, "-t", "nan"], '"nan"'),
+        ([*BASIC, "-t", "-5"], '"-5"'),
         ([*BASIC, "-a"], "-a: a value must follow"),
         ([*BASIC, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
-        ([*BASIC, "--idle", "5"], "--idle 5; did you mean --idle_shutdown or --idle_action?"),
-        ([*BASIC, "--idle-shutdwon=5"], "did you mean --idle_shutdown?"),
+        ([*BASIC, "--idle", "5"], "--idle; did you mean --idle-shutdown?"),
+        ([*BASIC, "--idle-shutdwon=5"], "did you mean --idle-shutdown?"),
         ([*BASIC, "--xyz"], "unrecognized arguments: --xyz; 'zeroscale --help'"),
         ([*BASIC, "--join", "maybe"], "maybe"),
         ([*BASIC, "another"], "another"),
@@ -171,7 +171,7 @@ def test_durations(words: str, seconds: float) -> None:
     [("minecraft", "minecraft-1"), ("my.plugins.terraria", "terraria-1"), ("a/b c", "a-b-c-1"), ("...", "server-1")],
 )
 def test_a_servers_name_is_fit_for_a_file(plugin: str, name: str) -> None:
-    assert server_name(plugin, 1) == name
+    assert server_name(plugin, "1") == name
 
 
 def test_texts() -> None:
@@ -190,14 +190,14 @@ def test_what_an_operator_may_want() -> None:
     assert (told.max_crashes, told.motd) == (2, "replace")
     assert server("--minimum_online_time", "60").minimum_online_time == 60.0
     assert parse([*BASIC, "--console"]).console and not parse(BASIC).console
-    assert "'many'" in mistake(*BASIC, "--max_crashes", "many")
+    assert '"many" is not a whole number' in mistake(*BASIC, "--max_crashes", "many")
 
 
 def test_the_logs_form_is_told() -> None:
     assert parse(BASIC).config.log == LogConfig()
     told = parse([*BASIC, "--log_format", "json", "--log_addresses", "no"]).config.log
     assert told == LogConfig(format="json", addresses=False)
-    with pytest.raises(ConfigError, match="'perhaps' is neither yes nor no"):
+    with pytest.raises(ConfigError, match='"perhaps" is not yes or no'):
         parse([*BASIC, "--log_addresses", "perhaps"])
 
 
@@ -212,7 +212,7 @@ def test_servers_that_do_not_speak_minecraft() -> None:
         "auto",
         "connect",
     )
-    assert "none of connect" in mistake(*BASIC, "--wake_on", "tsl")
+    assert "is not one of connect" in mistake(*BASIC, "--wake_on", "tsl")
 
 
 def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
@@ -229,10 +229,10 @@ def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--discover"], "expected one argument"),
-        (["--discover", "nothing"], "invalid choice: 'nothing'"),
+        (["--discover"], '"" is not "docker" or "kubernetes"'),
+        (["--discover", "nothing"], '"nothing" is not "docker"'),
         (["--discover", "docker", *BASIC], "with --discover servers are described elsewhere: leave out"),
-        (["--discover", "docker", "-t", "9"], "--idle_shutdown: say it in the labels of the servers"),
+        (["--discover", "docker", "-t", "9"], "--idle-shutdown: write it in the labels of the servers"),
         (["--discover", "docker", "--config", "a.toml"], "with --config the file says what is discovered"),
     ],
 )
@@ -246,8 +246,10 @@ def test_real_addresses() -> None:
     words = "--proxy_protocol_from 10.0.0.0/8 --proxy-protocol-from 2001:db8::7 --send_proxy_protocol v2"
     told = server(*words.split()).proxy_protocol
     assert told == ProxyProtocolConfig(accept_from=("10.0.0.0/8", "2001:db8::7"), send="v2")
-    assert "'v3'" in mistake(*BASIC, "--send_proxy_protocol", "v3")
-    assert "'10.0.0.0/33' is no address and no network" in mistake(*BASIC, "--proxy_protocol_from", "10.0.0.0/33")
+    assert '"v3"' in mistake(*BASIC, "--send_proxy_protocol", "v3")
+    assert '--proxy-protocol-from: "10.0.0.0/33" is not an address or a network' in mistake(
+        *BASIC, "--proxy_protocol_from", "10.0.0.0/33"
+    )
 
 
 FILE = '[servers.{name}]\nplugin = "minecraft"\nlisten = 25565\nserver = 25575\n'
@@ -311,11 +313,11 @@ def test_without_a_file_there_is_nothing_else_to_read() -> None:
     ("words", "says"),
     [
         (["minecraft", "25565", "25575"], "leave out minecraft 25565 25575"),
-        (["-t", "900"], "--idle_shutdown: say it in the file"),
-        (["--join=kick", "-a", "memory=4G", "--forwarding"], "--forwarding, --join, --plugin_argument: say it"),
-        (["--text", "sleeping=x"], "--text: say it in the file"),
-        (["--no-such-option"], "unrecognized arguments: --no_such_option"),
-        (["--relay", "fast"], "fast"),
+        (["-t", "900"], "--idle-shutdown: write it in the file"),
+        (["--join=kick", "-a", "memory=4G", "--forwarding"], "--forwarding, --join, --plugin-argument: write it"),
+        (["--text", "sleeping=x"], "--text: write it in the file"),
+        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["--relay", "fast"], '--relay: "fast" is not "auto", "splice" or "transport"'),
         (["--", "minecraft"], "leave out minecraft"),
         (["minecraft", "--"], "leave out minecraft"),
     ],
@@ -324,6 +326,39 @@ def test_what_is_about_one_server_is_for_the_file(file: Path, words: list[str], 
     with pytest.raises(ConfigError) as raised:
         parse(["--config", str(file), *words])
     assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_aliases_come_before_likeness() -> None:
+    assert "did you mean --idle-shutdown?" in mistake(*BASIC, "--idle-timeout", "5")
+    assert "did you mean --plugin-argument?" in mistake(*BASIC, "--plugin-arg", "5")
+
+
+def test_a_word_after_an_unknown_option_may_be_its_value() -> None:
+    assert mistake("--idle-timeout", "5", *BASIC).count("\n") == 0
+    with pytest.raises(ConfigMistakes) as raised:
+        parse(["--xyz", *BASIC, "--zyx", "5", "6", "7"])
+    assert [line.partition(";")[0] for line in raised.value.mistakes] == [
+        "unrecognized arguments: --xyz",
+        "unrecognized arguments: --zyx",
+        "unrecognized arguments: 7",
+    ]
+
+
+def test_all_mistakes_are_told_and_the_rest_can_be_checked_further() -> None:
+    invocation = look(
+        [*BASIC, "--join", "hols", "--waiting=page", "-t", "--health-check", "x", "-a", "a=1", "-a", "a=2"]
+    )
+    assert [str(mistake).partition(": ")[0] for mistake in invocation.mistakes] == [
+        "--idle-shutdown",
+        "--join",
+        "--health-check",
+        "--plugin-argument/-a",
+        "--waiting",
+    ]
+    assert "it needs --wake-on http" in str([*invocation.mistakes][-1])
+    assert invocation.mistakes.is_bad("servers.minecraft-25575.plugin_arguments")
+    [only] = invocation.config.servers
+    assert (only.plugin, only.server_port, only.idle_shutdown, only.waiting) == ("minecraft", 25575, 15.0, "page")
 
 
 @pytest.mark.parametrize("words", [["--config"], ["--config="]])

@@ -1,22 +1,26 @@
-"""The help says every option, within a terminal; what an option does not take is one line."""
+"""The help text has every option and fits a terminal."""
 
 from __future__ import annotations
 
 import pytest
 
-from zeroscale.daemon.parser import build_parser
+from zeroscale.config.model import PROXY
+from zeroscale.daemon.parser import MISSING, build_parser, default_of, options
 from zeroscale.errors import ConfigError
 
+OPTIONS = {option.name: option for option in options()}
 
-def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+
+@pytest.mark.parametrize("for_help", [True, False])
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str], for_help: bool) -> None:
     with pytest.raises(SystemExit) as raised:
-        build_parser("zeroscale").parse_args(["--help"])
+        build_parser("zeroscale", for_help=for_help).parse_args(["--help"])
     assert raised.value.code == 0
-    told = capsys.readouterr().out
-    for option in ("idle_shutdown", "working_directory", "plugin_argument", "info", "debug", "server_host", "join"):
-        assert f"--{option}" in told
-    for option in ("start_timeout", "stop_timeout", "state_directory", "version", "hold_limit", "wake_after"):
-        assert f"--{option}" in told
+    text = capsys.readouterr().out
+    for name in (*OPTIONS, "plugin-argument", "info", "debug", "config", "discover", "console", "version"):
+        assert f"--{name}" in text
+    assert "server_plugin" in text
+    assert "_shutdown" not in text
 
 
 def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,17 +37,51 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("zeroscale ")
 
 
+def test_keys_have_options_where_their_metadata_say_so() -> None:
+    assert {option.name for option in options() if not option.is_about_server} == {
+        "state-directory",
+        "relay",
+        "log-format",
+        "log-addresses",
+    }
+    assert len([option for option in options() if option.is_about_server]) == 27
+    assert not {"hosts", "unknown-host", "listen", "wake", "trusted"} & {*OPTIONS}
+    nested = OPTIONS["proxy-protocol-from"]
+    assert (nested.fields, nested.is_repeatable, nested.metavar) == (("proxy_protocol", "accept_from"), True, "NETWORK")
+    assert (OPTIONS["log-format"].fields, OPTIONS["log-format"].key.group) == (("log", "format"), PROXY)
+
+
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("name", "metavar", "default", "is_flag"),
     [
-        (["--log_addresses", "maybe"], "argument --log_addresses: 'maybe' is neither yes nor no; 'zeroscale --help'"),
-        (["--max_crashes", "-1"], "argument --max_crashes: '-1' is not a whole number"),
-        (["--motd", "below"], "argument --motd: invalid choice: 'below'"),
-        (["--health_chek", "::1"], "unrecognized arguments: --health_chek ::1; did you mean --health_check?"),
+        ("idle-shutdown", "DURATION", "15", False),
+        ("kill-timeout", "DURATION", "never", False),
+        ("server-host", "HOST", "127.0.0.1", False),
+        ("join", "{hold,kick}", "hold", False),
+        ("send-proxy-protocol", "{v1,v2}", "none", False),
+        ("forwarding", "DIRECTORY", "off", True),
+        ("log-addresses", "{yes,no}", "yes", False),
+        ("max-crashes", "N", "5", False),
+        ("state-directory", "DIRECTORY", "/var/lib/zeroscale as root, else ~/.local/state/zeroscale", False),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], complaint: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        build_parser("zeroscale", with_file=True).parse_args(words)
-    assert str(raised.value).startswith(complaint)
-    assert "\n" not in str(raised.value)
+def test_what_an_option_takes(name: str, metavar: str, default: str, is_flag: bool) -> None:
+    option = OPTIONS[name]
+    assert (option.default, option.is_flag) == (default, is_flag)
+    assert is_flag or option.metavar == metavar
+
+
+def test_every_value_is_a_text_and_what_is_not_given_is_none() -> None:
+    parser = build_parser("zeroscale", for_help=False)
+    args, rest = parser.parse_known_args(["-t", "soon", "--text", "a=b", "--text", "--forwarding", "demo", "--join"])
+    assert (args.idle_shutdown, args.text, args.forwarding, args.join) == ("soon", ["a=b", MISSING], "yes", MISSING)
+    assert (args.kill_timeout, args.legacy_hold, args.health_check, rest) == (None, None, None, ["demo"])
+
+
+def test_a_mistake_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^argument --info/-i: ignored explicit argument '5'; 'zeroscale --help'"):
+        build_parser("zeroscale", for_help=False).parse_args(["-i5"])
+
+
+def test_a_table_has_no_default() -> None:
+    assert OPTIONS["text"].default == default_of(OPTIONS["text"].key) == ""

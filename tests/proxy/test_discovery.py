@@ -80,7 +80,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_only_what_is_asked_for_is_asked(world: World) -> None:
     Discovering(DiscoveryConfig(docker=True, base_url="unix:///a"), Clock(), lambda: None)
-    assert world.docker.told == {"base_url": "unix:///a", "listen": [25565]}
+    assert world.docker.told == {"base_url": "unix:///a", "listen": ["25565"]}
     assert world.made["kubernetes"] == []
 
 

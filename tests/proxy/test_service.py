@@ -207,7 +207,7 @@ def test_a_plugin_that_raises_in_its_constructor_is_one_line_and_no_traceback(sc
     methods = "    async def start(self): ...\n    async def stop(self): ...\n"
     scene.plugin(f"class Server:\n    def __init__(self):\n        raise ValueError('no\\nluck')\n{methods}")
     proxy = scene.run(listens=False)
-    assert proxy.wait() == 1
+    assert proxy.wait() == 2
     (line,) = proxy.lines
     assert line.startswith("zeroscale: error: ")
     assert "ValueError: no luck" in line

@@ -197,5 +197,5 @@ def test_a_world_that_cannot_be_locked_is_logged(tmp_path: Path, caplog: pytest.
 
 def test_an_unusable_state_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StateError, match="--state_directory"):
+    with pytest.raises(StateError, match="--state-directory"):
         StartHistory(tmp_path / "file" / "survival").open()

@@ -1,4 +1,4 @@
-"""Kinds of values in a configuration file: what is expected of each, and how those are read that are more than a type.
+"""Kinds of values in a configuration: what a message expects of each, and how to read those that are more than a type.
 
 A field's annotation names its kind: `msgspec.Meta(extra={"kind": "duration"})`.
 """
@@ -16,58 +16,86 @@ from typing import Any
 from msgspec import inspect
 
 from zeroscale.access_lists import Names
-from zeroscale.config import durations
+from zeroscale.config import durations, triggers
 from zeroscale.config.messages import show
-from zeroscale.config.model import HIGHEST_PORT
+from zeroscale.config.model import HIGHEST_PORT, is_host
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of values.
+    """A kind of values.
 
-    :ivar expected: what such a value is, with its article.
-    :ivar read: from what the file says, and the directory that its relative paths start from; raises ValueError, whose
-        text is what is to be said beside `expected`.
+    :ivar expected: what such a value is, with its article, for a message.
+    :ivar brief: the same in a few words, for the reference pages.
+    :ivar read: converts what was written, beside the directory that relative paths start from; raises ValueError, whose
+        text is appended to `expected`. A dict of several fields' values is `FieldValues`.
     """
 
     expected: str
+    brief: str
     read: Callable[[object, Path], Any]
 
 
-def kind_of(kind: inspect.Metadata) -> Kind | None:
-    """The kind that an annotation names; None where it names none.
+class FieldValues(dict[str, Any]):
+    """The values of several fields of a struct, which one key gives."""
 
-    :raises KeyError: it names one that is not here.
+
+def kind_of(kind: inspect.Metadata) -> Kind | None:
+    """Return the kind that an annotation names, or None where it names none.
+
+    :raises KeyError: it names one that is not in `KINDS`.
     """
     name = (kind.extra or {}).get("kind")
     return None if name is None else KINDS[name]
 
 
-def expected(kind: inspect.Type) -> str:
-    """What a value of this type must be, with its article."""
+def expected(kind: inspect.Type, text: bool = False) -> str:
+    """Return what a value of this type must be, with its article.
+
+    :param text: whether it is written as plain text: on a command line, in a label.
+    """
     match kind:
         case inspect.Metadata():
             special = kind_of(kind)
-            return special.expected if special else expected(kind.type)
+            return special.expected if special else expected(kind.type, text)
         case inspect.UnionType():
-            return " or ".join(expected(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+            return " or ".join(expected(each, text) for each in kind.types if not isinstance(each, inspect.NoneType))
         case inspect.LiteralType():
             return _either([show(value) for value in kind.values])
         case inspect.BoolType():
-            return "true or false"
+            return "yes or no" if text else "true or false"
         case inspect.IntType():
             return "a whole number" + bounds(kind)
         case inspect.FloatType():
             return "a number" + bounds(kind)
         case inspect.StrType():
-            return "text in quotes"
+            return "a text" if text else "text in quotes"
         case inspect.VarTupleType():
-            return f"{expected(kind.item_type)}, or a list of such"
+            return expected(kind.item_type, text) + ("" if text else ", or a list of such")
         case inspect.CustomType():
-            return "a path in quotes"
+            return "a path" if text else "a path in quotes"
     return "a table"
+
+
+def brief(kind: inspect.Type) -> str:
+    """Return what a value of this type is in a few words, for the reference pages."""
+    match kind:
+        case inspect.Metadata():
+            special = kind_of(kind)
+            return special.brief if special else brief(kind.type)
+        case inspect.UnionType():
+            return " or ".join(brief(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+        case inspect.LiteralType():
+            return _either([str(value) for value in kind.values])
+        case inspect.StrType():
+            return "a text"
+        case inspect.CustomType():
+            return "a path"
+        case inspect.VarTupleType():
+            return f"{brief(kind.item_type)}, or a list"
+    return expected(kind)
 
 
 def _either(words: list[str]) -> str:
@@ -183,14 +211,75 @@ def _rooted(endpoint: str, base: Path) -> str:
     return f"unix:{directory}/{endpoint[relative.end() :]}"
 
 
+def _server_address(given: object, base: Path) -> FieldValues:
+    """Read "host:port", a port alone, or "[address]:port"."""
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError
+    text = given if isinstance(given, str) else show(given)
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon and not text.isdecimal():
+        raise ValueError("; its port is missing")
+    if ":" in host and not bracketed and re.fullmatch("[0-9A-Fa-f:.]+", host):
+        raise ValueError(f"; an IPv6 address is written in brackets, such as {show(f'[{host}]:{port}')}")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= HIGHEST_PORT:
+        raise ValueError(f"; a port is from 1 to {HIGHEST_PORT}")
+    if not colon:
+        return FieldValues(server_port=int(port))
+    host = host[1:-1] if bracketed else host
+    if not is_host(host):
+        raise ValueError(f"; a host is {_HOST}")
+    return FieldValues(server_host=host, server_port=int(port))
+
+
+def _server_host(given: object, base: Path) -> str:
+    if isinstance(given, str) and is_host(given):
+        return given
+    raise ValueError
+
+
+def _trigger(parse: Callable[[str], object]) -> Callable[[object, Path], str]:
+    def read(given: object, base: Path) -> str:
+        if not isinstance(given, str):
+            raise ValueError
+        parse(given)
+        return given
+
+    return read
+
+
+def _not_read_here(given: object, base: Path) -> Any:
+    raise NotImplementedError  # the reader reads it, as its parts have paths of their own
+
+
+_HOST = "an address, or a name of letters, digits, hyphens and dots"
+
 KINDS = {
-    "duration": Kind(f"a duration: {durations.EXPECTED}", _duration),
-    "network": Kind('an address or a network, such as "192.0.2.7" or "10.0.0.0/8"', _network),
-    "listed": Kind('a player\'s name, a UUID, an address or a network, such as "192.0.2.0/24"', _listed),
-    "endpoint": Kind(
-        'a port from 1 to 65535, or an endpoint string such as "tcp:25565:interface=192.0.2.1"', _endpoint
+    "duration": Kind(f"a duration: {durations.EXPECTED}", "a duration", _duration),
+    "network": Kind('an address or a network, such as "192.0.2.7" or "10.0.0.0/8"', "an address or network", _network),
+    "listed": Kind(
+        'a player\'s name, a UUID, an address or a network, such as "192.0.2.0/24"',
+        "a name, UUID, address or network",
+        _listed,
     ),
-    "control_socket": Kind('a Unix socket such as "unix:/run/zeroscale/control.sock", or "" for none', _control_socket),
-    "host": Kind('a host name such as "survival.example.org" or "*.example.org"', _host),
+    "endpoint": Kind(
+        'a port from 1 to 65535, or an endpoint string such as "tcp:25565:interface=192.0.2.1"',
+        "a port or an endpoint string",
+        _endpoint,
+    ),
+    "control_socket": Kind(
+        'a Unix socket such as "unix:/run/zeroscale/control.sock", or "" for none', "a Unix socket", _control_socket
+    ),
+    "host": Kind('a host name such as "survival.example.org" or "*.example.org"', "a host name", _host),
+    "server_address": Kind(
+        'where the real server listens, such as "127.0.0.1:25575", "[::1]:25575", or a port',
+        "an address",
+        _server_address,
+    ),
+    "server_host": Kind(_HOST, "an address", _server_host),
+    "wake_on": Kind(triggers.WAKE_EXPECTED, "a text", _trigger(triggers.parse_wake_on)),
+    "ready": Kind(triggers.READY_EXPECTED, "a text", _trigger(triggers.parse_ready)),
+    "plugin_arguments": Kind("a table", "a table", _not_read_here),
+    "servers": Kind("a table; each server is a table of its own, [servers.NAME]", "tables", _not_read_here),
 }
 """By the name in the annotation."""

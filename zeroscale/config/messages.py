@@ -1,16 +1,62 @@
-"""How values, keys and expectations of a configuration file are said in a message. Pure."""
+"""Mistakes in a configuration, and how its keys and values are written in a message. Pure."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from zeroscale.config.secret_refs import Secret
 
 LONGEST_SHOWN = 60
 """Characters of a value in a message: enough to find it by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a configuration.
+
+    :ivar path: the key that has it, from the top of the file; "": the whole file.
+    :ivar text: what is wrong, on one line.
+    :ivar where: the path as it is shown: with the file before it, or the name of an option; None: the path itself.
+    :ivar environment: what was written may be right: a library or a file is missing.
+    """
+
+    path: str
+    text: str
+    where: str | None = None
+    environment: bool = False
+
+    def __str__(self) -> str:
+        where = self.path if self.where is None else self.where
+        return f"{where}: {self.text}" if where else self.text
+
+
+class Mistakes:
+    """Mistakes in the order in which they were found."""
+
+    def __init__(self, mistakes: Iterable[Mistake] = ()) -> None:
+        self._mistakes: list[Mistake] = []
+        self._paths: set[str] = set()
+        for mistake in mistakes:
+            self.add(mistake)
+
+    def add(self, mistake: Mistake) -> None:
+        """Add one."""
+        self._mistakes.append(mistake)
+        path = mistake.path
+        self._paths.update({path} | {path[: found.start()] for found in re.finditer(r"[.\[]", path)})
+
+    def is_bad(self, path: str) -> bool:
+        """Return whether there is a mistake at this path or below it."""
+        return path in self._paths
+
+    def __iter__(self) -> Iterator[Mistake]:
+        return iter(self._mistakes)
+
+    def __len__(self) -> int:
+        return len(self._mistakes)
 
 
 def join(path: str, key: str) -> str:
@@ -43,9 +89,3 @@ def show(value: object) -> str:
 
 def _escaped(letter: str) -> str:
     return json.dumps(letter)[1:-1] if ord(letter) < 0x7F else f"\\u{ord(letter):04x}"
-
-
-def perhaps(word: str, known: Iterable[str]) -> str:
-    """The near miss, as the end of a sentence; empty where there is none."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean {show(close[0])}?" if close else ""

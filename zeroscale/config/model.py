@@ -1,22 +1,26 @@
-"""What a proxy is told: frozen and validated, whether the command line or a file says it.
+"""The configuration of a proxy: frozen structs, whose fields' metadata say all that there is to say of each key.
 
-Judged here is what can be judged from the values alone; what needs Twisted or a plugin is judged in
-`service.check()`.
+A struct made in Python is not checked: values from outside come through `config.reader`, which checks each by its
+field's type, and then the rules that several fields have together (`RULES`). What needs Twisted or a plugin to be
+checked is checked by `proxy.preflight`.
+
+A new key needs its field here, with help text, and the code that uses it. `python -m zeroscale.daemon.reference` then
+writes the tables of docs/configuration.md and README.md anew.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from zeroscale.access_lists import Names, Wake
-from zeroscale.config import triggers
-from zeroscale.errors import ConfigError
+from zeroscale.access_lists import Wake
+from zeroscale.config.keys import key
 
 Join = Literal["hold", "kick"]
 WakeAfter = Literal["login", "answer"]
@@ -25,34 +29,29 @@ StatusProtocol = Literal["client", "mirror"]
 IdleAction = Literal["stop", "pause", "pause+stop"]
 OnExit = Literal["stop", "leave"]
 RelayChoice = Literal["auto", "splice", "transport"]
-
-DEFAULT_IDLE_SHUTDOWN = 15.0
-DEFAULT_START_TIMEOUT = 300.0
-DEFAULT_STOP_TIMEOUT = 150.0
-DEFAULT_PAUSE_STOP_AFTER = 1800.0
-DEFAULT_MAX_CRASHES = 5
-HIGHEST_PORT = 65535
-LONGEST_DURATION = 366 * 86400.0
-"""A year of seconds: what is longer is a mistake in the unit."""
-
 UnknownHost = Literal["close", "answer"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
 Waiting = Literal["auto", "hold", "answer", "page"]
 
-DEFAULT_WAKE_TIMEOUT = 5.0
+HIGHEST_PORT = 65535
+LONGEST_DURATION = 366 * 86400.0
+"""Seconds of a year: a longer duration is a mistake in the unit."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION, extra={"kind": "duration"})]
-"""In a file also written as "15m" or "1h30m"."""
+"""A duration; people also write "15m" or "1h30m"."""
+
+Timeout = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_DURATION, extra={"kind": "duration"})]
+"""A duration that leaves some time."""
 
 PerMinute = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
-"""So many a minute: a bucket of so many tokens, filled anew within a minute."""
+"""A rate: a bucket of this many tokens, filled again within a minute."""
 
 Network = Annotated[str, msgspec.Meta(extra={"kind": "network"})]
 """An address, or a network as CIDR."""
 
 Listed = Annotated[str, msgspec.Meta(extra={"kind": "listed"})]
-"""A player's name or UUID, an address or a network; see `access.Names`."""
+"""A player's name or UUID, an address or a network; see `access_lists.Names`."""
 
 Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
 """A port, or one of Twisted's endpoint strings. In a file a port may be a number."""
@@ -61,200 +60,327 @@ ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 """`unix:` and a path; "": none."""
 
 HostName = Annotated[str, msgspec.Meta(extra={"kind": "host"})]
-"""A name by which players reach a server, or `*.` and one, for all below it."""
+"""A name by which players reach a server, or `*.` and a name, for all names below it."""
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_PORT)]
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
+SERVER = "the server"
+PLAYERS = "players who join while it sleeps"
+TCP = "servers that do not speak Minecraft (docs/generic.md)"
+PROXIES = "other proxies before or behind this one (docs/proxy_protocol.md)"
+PROXY = "the proxy"
+"""The groups of the command line's options, in their order."""
 
-def check_networks(name: str, networks: Iterable[str]) -> None:
-    """Judges addresses and networks.
+NAME_TEXT = "NAME=TEXT"
+"""The word for an option's value that gives one item of a table."""
 
-    :param name: what they are called in the file.
-    :raises ConfigError: naming the first that is none.
+_WRITE_SERVER = 'write server = "127.0.0.1:25575"'
+_WRITE_ARGUMENTS = "write them in its table plugin_arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that several keys of one table have together.
+
+    :ivar keys: which; the first one is blamed. It is not asked while one of them has a mistake of its own.
+    :ivar is_broken: takes the keys' values in their order.
+    :ivar text: the mistake; `{0}`, `{1}`... are the keys' names as people write them, `{values[0]}`... their values.
     """
-    for network in networks:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError as error:
-            raise ConfigError(f"{name}: {network!r} is no address and no network: {error}") from None
+
+    keys: tuple[str, ...]
+    is_broken: Callable[..., bool]
+    text: str
 
 
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may wake one server, and how often anybody may ask.
+    """Who may wake one server, and how often each address may ask."""
 
-    :ivar wake: who may wake it, besides its operators, who always may.
-    :ivar server_lists: heed the server's own whitelist, bans and operators (Minecraft).
-    :ivar allow: names, UUIDs, addresses and networks that may wake it, whatever `wake` and its whitelist say.
-    :ivar deny: the same, that may not, whatever anything says.
-    :ivar lockout: nobody may come in; the text is what players read. None: it is not locked.
-    :ivar status_per_minute: status questions and pings of one address.
-    :ivar logins_per_minute: logins of one address (Minecraft).
-    :ivar wakes_per_minute: wakes that one address may cause.
-    """
-
-    wake: Wake = "anyone"
-    server_lists: bool = True
-    allow: tuple[Listed, ...] = ()
-    deny: tuple[Listed, ...] = ()
-    lockout: str | None = None
-    status_per_minute: PerMinute = 120.0
-    logins_per_minute: PerMinute = 30.0
-    wakes_per_minute: PerMinute = 6.0
-
-    def __post_init__(self) -> None:
-        """Judges the values.
-
-        :raises ConfigError: naming the entry of a list that is nothing a list can have.
-        """
-        for name, entries in (("allow", self.allow), ("deny", self.deny)):
-            try:
-                Names(entries)
-            except ValueError as error:
-                raise ConfigError(f"admission.{name}: {error}") from None
+    wake: Annotated[Wake, key("players who may wake it; its operators always may")] = "anyone"
+    server_lists: Annotated[bool, key("obey the server's own whitelist, bans and operators (Minecraft)")] = True
+    allow: Annotated[tuple[Listed, ...], key("these may wake it, whatever `wake` and the whitelist say")] = ()
+    deny: Annotated[tuple[Listed, ...], key("these may not wake it, whatever else is configured")] = ()
+    lockout: Annotated[str | None, key("let no player in, and show this text")] = None
+    status_per_minute: Annotated[PerMinute, key("status requests and pings of one address in a minute")] = 120.0
+    logins_per_minute: Annotated[PerMinute, key("logins of one address in a minute (Minecraft)")] = 30.0
+    wakes_per_minute: Annotated[PerMinute, key("wakes that one address may cause in a minute")] = 6.0
 
 
 class ProxyProtocolConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """PROXY headers, which say who the client behind a proxy is.
+    """PROXY headers, which name the client behind another proxy."""
 
-    :ivar accept_from: who has to send us one, and is believed; any other address must not.
-    :ivar send: which version the real server is sent; None: none.
-    """
-
-    accept_from: tuple[Network, ...] = ()
-    send: ProxyHeaderVersion | None = None
-
-    def __post_init__(self) -> None:
-        """Judges the values.
-
-        :raises ConfigError: naming the address that is none.
-        """
-        check_networks("proxy_protocol.accept_from", self.accept_from)
+    accept_from: Annotated[
+        tuple[Network, ...],
+        key(
+            "address or network that must send PROXY headers (v1 or v2), which are trusted",
+            details="any other address must not send one",
+            group=PROXIES,
+            option="proxy_protocol_from",
+        ),
+    ] = ()
+    send: Annotated[
+        ProxyHeaderVersion | None,
+        key(
+            "send the real server PROXY headers of this version",
+            details="Paper: `proxy-protocol: true`",
+            group=PROXIES,
+            option="send_proxy_protocol",
+        ),
+    ] = None
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One server behind the proxy. Durations are seconds.
+    """One server behind the proxy. Durations are seconds."""
 
-    :ivar name: its name, on disk and in the log.
-    :ivar plugin: a short name, an entry point's name or a dotted path.
-    :ivar hosts: the names by which players reach it, where several servers share a port: `survival.example.org`, or
-        `*.mc.example.org`. None: whoever names no other server of its ports.
-    :ivar listen: what its clients connect to: each a port ("25565") or a Twisted endpoint string.
-    :ivar server_host: where the real server listens.
-    :ivar server_port: the port there.
-    :ivar plugin_positional: positional values of the plugin's constructor.
-    :ivar plugin_keywords: keyword values of the plugin's constructor.
-    :ivar working_directory: where the real server runs; None: nobody has said.
-    :ivar default_directory: where it runs when nobody has; None is where we run.
-    :ivar idle_shutdown: how long nobody must have been there before it is stopped.
-    :ivar minimum_online_time: how long it stays up at least, once it is ready.
-    :ivar idle_action: what becomes of an idle server.
-    :ivar pause_stop_after: how long a server stays paused before `pause+stop` stops it.
-    :ivar on_exit: what becomes of a running server when we end.
-    :ivar join: whether a joining player waits or is told to come again.
-    :ivar hold_limit: how long a player is held at most; None is the start timeout.
-    :ivar wake_after: whether a login wakes at once, or only once the client has answered a request of ours.
-    :ivar start_timeout: how long a start may take without a sign of life.
-    :ivar stop_timeout: how long each rung of the stop ladder may take.
-    :ivar kill_timeout: how long after an unanswered SIGTERM comes SIGKILL; None is never.
-    :ivar max_crashes: after how many crashes in a row it stays down until told otherwise.
-    :ivar status_protocol: whose protocol number the sleeping status shows.
-    :ivar motd: whether our text stands beside the mirrored MOTD's first line, or in its place.
-    :ivar legacy_hold: keep 1.7-1.12 clients alive with empty frames, beyond their own limit (docs/protocol.md,
-        "Holding a client").
-    :ivar transfer_as_login: replay the handshake of a transferred client as an ordinary login (3 to 2).
-    :ivar forwarding: accept handshakes of up to 32 KiB, as BungeeCord's IP forwarding makes them.
-    :ivar wake_on: what a client must show that is not one of Minecraft's: see `triggers.parse_wake_on`.
-    :ivar wake_timeout: how long it has to show it; then it is closed, and nothing woken.
-    :ivar waiting: what it gets while the server starts: what the plugin has for it, or else (`auto`) it is held; held
-        (`hold`); what the plugin has, and a close (`answer`); or, of HTTP, a page that reloads itself (`page`).
-    :ivar ready: how such a server is seen to be ready: see `triggers.parse_ready`.
-    :ivar health_check: addresses and networks whose connections are accepted and closed, and never wake.
-    :ivar texts: what players read, by the text's name; see `front.texts`.
-    :ivar admission: who may wake it.
-    :ivar proxy_protocol: PROXY headers from the clients' side, and to the real server.
-    """
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("server_port", "server_host", "listen"),
+            lambda port, host, listen: str(port) in listen and is_loopback_name(host),
+            "port {values[0]} is what clients connect to, see {2}; the real server needs a port of its own",
+        ),
+        Rule(
+            ("waiting", "wake_on"),
+            lambda waiting, wake_on: waiting == "page" and wake_on != "http",
+            "a page is for HTTP: it needs {1} http",
+        ),
+    )
 
-    name: str
-    plugin: str
-    listen: tuple[Endpoint, ...]
-    hosts: tuple[HostName, ...] = ()
-    server_port: int
-    server_host: str = "127.0.0.1"
-    plugin_positional: tuple[str, ...] = ()
-    plugin_keywords: Mapping[str, Any] = {}
-    working_directory: Path | None = None
-    default_directory: Path | None = None
-    idle_shutdown: Seconds = DEFAULT_IDLE_SHUTDOWN
-    minimum_online_time: Seconds = 0.0
-    idle_action: IdleAction = "stop"
-    pause_stop_after: Seconds = DEFAULT_PAUSE_STOP_AFTER
-    on_exit: OnExit = "stop"
-    join: Join = "hold"
-    hold_limit: Seconds | None = None
-    wake_after: WakeAfter = "login"
-    start_timeout: Seconds = DEFAULT_START_TIMEOUT
-    stop_timeout: Seconds = DEFAULT_STOP_TIMEOUT
-    kill_timeout: Seconds | None = None
-    max_crashes: Count = DEFAULT_MAX_CRASHES
-    status_protocol: StatusProtocol = "client"
-    motd: Motd = "beside"
-    legacy_hold: bool = False
-    transfer_as_login: bool = False
-    forwarding: bool = False
-    wake_on: str = "connect"
-    wake_timeout: Seconds = DEFAULT_WAKE_TIMEOUT
-    waiting: Waiting = "auto"
-    ready: str = "connect"
-    health_check: tuple[Network, ...] = ()
-    texts: Mapping[str, Any] = {}
-    admission: AdmissionConfig = AdmissionConfig()
-    proxy_protocol: ProxyProtocolConfig = ProxyProtocolConfig()
-
-    def __post_init__(self) -> None:
-        """Judges the values.
-
-        :raises ConfigError: naming the first that is out of its range.
-        """
-        if not 1 <= self.server_port <= HIGHEST_PORT:
-            raise ConfigError(f"server_port {self.server_port} is not a port: 1 to {HIGHEST_PORT}")
-        if not self.listen:
-            raise ConfigError(f"server {self.name!r} listens nowhere: give it a port")
-        for where in self.listen:
-            if where.isdigit() and not 1 <= int(where) <= HIGHEST_PORT:
-                raise ConfigError(f"listen_port {where} is not a port: 1 to {HIGHEST_PORT}")
-            if where == str(self.server_port) and is_loopback_name(self.server_host):
-                raise ConfigError(
-                    f"listen_port and server_port are both {where}: the real server needs a port of its own"
-                )
-        if not is_host(self.server_host):
-            raise ConfigError(
-                f"server_host {self.server_host!r} is no host: it must be an address, or a name of letters, digits, "
-                "hyphens and dots"
-            )
-        durations = {
-            "idle_shutdown": self.idle_shutdown,
-            "minimum_online_time": self.minimum_online_time,
-            "pause_stop_after": self.pause_stop_after,
-            "start_timeout": self.start_timeout,
-            "stop_timeout": self.stop_timeout,
-            "hold_limit": self.hold_limit,
-            "kill_timeout": self.kill_timeout,
-            "wake_timeout": self.wake_timeout,
-        }
-        for name, seconds in durations.items():
-            if seconds is not None and not 0 <= seconds <= LONGEST_DURATION:
-                raise ConfigError(f"{name} {seconds:g} is not a duration: 0 to {LONGEST_DURATION:.0f} seconds")
-        if self.max_crashes < 1:
-            raise ConfigError(f"max_crashes {self.max_crashes} must be at least 1")
-        if self.start_timeout == 0:
-            raise ConfigError("start_timeout 0 leaves no server the time to start: 300 seconds are usual")
-        if self.wake_timeout == 0:
-            raise ConfigError("wake_timeout 0 leaves no client the time to show itself: a few seconds are usual")
-        triggers.parse_wake_on(self.wake_on)
-        triggers.parse_ready(self.ready)
-        if self.waiting == "page" and self.wake_on != "http":
-            raise ConfigError("waiting 'page' is for HTTP, and needs wake_on 'http'")
-        check_networks("health_check", self.health_check)
+    name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
+    default_directory: Annotated[Path | None, key(internal=True)] = None
+    plugin: Annotated[
+        str,
+        key(
+            "kind of server: minecraft, generic, demo, docker, kubernetes, systemd_unit, command, wake_on_lan, or the "
+            "dotted path of a plugin (docs/plugins.md)",
+            aliases=("server_plugin", "type", "kind"),
+        ),
+    ]
+    listen: Annotated[
+        tuple[Endpoint, ...],
+        msgspec.Meta(min_length=1),
+        key(
+            "port that clients connect to, or a Twisted endpoint string",
+            details='a port is opened on IPv4 and IPv6; endpoint strings: `"tcp:25565:interface=192.0.2.1"`, '
+            '`"unix:/run/game.sock"`; `"systemd:survival"` is a socket of a socket unit (docs/systemd.md)',
+            aliases=("listen_port", "public_port", "bind"),
+            hint="write listen = 25565",
+        ),
+    ]
+    hosts: Annotated[
+        tuple[HostName, ...],
+        key(
+            "names by which players reach this server, where several servers share a port",
+            details='`"survival.example.org"`, or `"*.example.org"` for all names below it; an exact name comes before '
+            "a wildcard. A server without hosts gets the clients that name no other server; of the servers on one port "
+            "only one can be without. Minecraft only",
+            aliases=("host", "hostname", "hostnames", "domain", "domains"),
+        ),
+    ] = ()
+    server_port: Annotated[
+        Port,
+        key(
+            "address of the real server",
+            details='`"127.0.0.1:25575"`, `"[::1]:25575"`, `"game.internal:25575"`, or `25575`, which is on 127.0.0.1',
+            name="server",
+            kind="server_address",
+            aliases=("server_port", "server_host", "port", "backend", "address"),
+            hint=_WRITE_SERVER,
+        ),
+    ]
+    server_host: Annotated[
+        str,
+        key(
+            "address of the machine that the real server listens on",
+            part_of="server",
+            kind="server_host",
+            group=SERVER,
+            short="H",
+            metavar="HOST",
+        ),
+    ] = "127.0.0.1"
+    working_directory: Annotated[
+        Path | None,
+        key(
+            "directory in which the real server runs",
+            details="a Minecraft server's own lists and properties are read there; each Minecraft server needs one of "
+            "its own",
+            default="the current directory; in a file, the file's",
+            group=SERVER,
+            short="w",
+            aliases=("directory", "cwd", "path"),
+        ),
+    ] = None
+    plugin_keywords: Annotated[
+        Mapping[str, Any],
+        key(
+            "arguments of the plugin, see below",
+            name="plugin_arguments",
+            kind="plugin_arguments",
+            aliases=("plugin_argument", "plugin_keywords", "plugin_positional", "arguments", "args"),
+            hint=_WRITE_ARGUMENTS,
+        ),
+    ] = {}
+    plugin_positional: Annotated[
+        tuple[str, ...],
+        key(part_of="plugin_arguments", aliases=("command",), hint=f"{_WRITE_ARGUMENTS}, as command = [...]"),
+    ] = ()
+    idle_shutdown: Annotated[
+        Seconds,
+        key(
+            "stop the server after this long with no players",
+            group=SERVER,
+            short="t",
+            aliases=("idle_timeout", "idle_time", "idle", "timeout", "shutdown_after", "sleep_after"),
+            labels=True,
+        ),
+    ] = 15.0
+    minimum_online_time: Annotated[
+        Seconds, key("keep it running at least this long once it is ready", group=SERVER, labels=True)
+    ] = 0.0
+    idle_action: Annotated[
+        IdleAction,
+        key(
+            "stop an idle server, pause it (it wakes at once, but keeps its memory), or pause it and stop it later",
+            group=SERVER,
+        ),
+    ] = "stop"
+    pause_stop_after: Annotated[
+        Seconds, key("how long `pause+stop` leaves it paused", group=SERVER, aliases=("pause_timeout",))
+    ] = 1800.0
+    on_exit: Annotated[
+        OnExit,
+        key(
+            "stop a running server when zeroscale exits, or leave it running for the next zeroscale to take over",
+            group=SERVER,
+        ),
+    ] = "stop"
+    start_timeout: Annotated[
+        Timeout,
+        key(
+            "how long a start may take without a sign of progress",
+            group=SERVER,
+            aliases=("startup_timeout", "boot_timeout"),
+            labels=True,
+        ),
+    ] = 300.0
+    stop_timeout: Annotated[
+        Seconds,
+        key(
+            "how long to wait for the server's own stop, and then again after SIGTERM",
+            group=SERVER,
+            aliases=("shutdown_timeout",),
+            labels=True,
+        ),
+    ] = 150.0
+    kill_timeout: Annotated[
+        Seconds | None,
+        key("send SIGKILL this long after an unanswered SIGTERM; this may lose data", default="never", group=SERVER),
+    ] = None
+    max_crashes: Annotated[
+        Count, key("keep the server down after this many crashes in a row", group=SERVER, labels=True)
+    ] = 5
+    join: Annotated[
+        Join,
+        key(
+            "hold a joining player in the login screen, or kick with a request to come again",
+            group=PLAYERS,
+            labels=True,
+        ),
+    ] = "hold"
+    hold_limit: Annotated[
+        Seconds | None,
+        key(
+            "how long a player is held at most",
+            default="the start timeout",
+            group=PLAYERS,
+            aliases=("hold_timeout", "hold_time"),
+            labels=True,
+        ),
+    ] = None
+    wake_after: Annotated[
+        WakeAfter,
+        key(
+            "wake at the login, or once the client has answered a request, which scanners never do",
+            group=PLAYERS,
+            labels=True,
+        ),
+    ] = "login"
+    texts: Annotated[
+        Mapping[str, Any],
+        key(
+            "text that players read, such as `sleeping='&3Asleep'`; README.md lists the names",
+            details="see below",
+            group=PLAYERS,
+            option="text",
+            metavar=NAME_TEXT,
+            aliases=("text", "messages", "message"),
+            hint="write it in its table texts",
+            labels=True,
+        ),
+    ] = {}
+    status_protocol: Annotated[
+        StatusProtocol,
+        key(
+            "while asleep, show each client its own version, or the real server's last one", group=PLAYERS, labels=True
+        ),
+    ] = "client"
+    motd: Annotated[
+        Motd, key("show our text beside the real server's MOTD, or in its place", group=PLAYERS, labels=True)
+    ] = "beside"
+    legacy_hold: Annotated[
+        bool,
+        key(
+            "hold clients of 1.7 to 1.12 beyond their own 20 or 30 s, with empty frames",
+            group=PLAYERS,
+            labels=True,
+        ),
+    ] = False
+    transfer_as_login: Annotated[
+        bool,
+        key("show players who were transferred here to the real server as ordinary ones", group=PLAYERS, labels=True),
+    ] = False
+    forwarding: Annotated[bool, key("accept the long handshakes of BungeeCord's IP forwarding", group=PLAYERS)] = False
+    wake_on: Annotated[
+        str,
+        key(
+            "what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN",
+            kind="wake_on",
+            group=TCP,
+            metavar="TRIGGER",
+        ),
+    ] = "connect"
+    wake_timeout: Annotated[
+        Timeout,
+        key("close a client that has not sent it after this long, without waking the server", group=TCP),
+    ] = 5.0
+    waiting: Annotated[
+        Waiting,
+        key(
+            "what a client gets while the server starts: it is held; the plugin's answer, and a close; or a page that "
+            "reloads itself (HTTP); auto: the plugin's answer where it has one, else it is held",
+            group=TCP,
+        ),
+    ] = "auto"
+    ready: Annotated[
+        str,
+        key(
+            "how to find out that it is ready: connect, bytes:EXPECTED, http:/PATH, command:COMMAND or line:PATTERN",
+            kind="ready",
+            group=TCP,
+            metavar="CHECK",
+        ),
+    ] = "connect"
+    health_check: Annotated[
+        tuple[Network, ...],
+        key(
+            "address or network of health checkers: their connections are accepted and closed, and never wake",
+            group=TCP,
+            aliases=("health_checks", "healthcheck"),
+        ),
+    ] = ()
+    admission: Annotated[AdmissionConfig, key("who may wake it, see below", labels=True)] = AdmissionConfig()
+    proxy_protocol: Annotated[ProxyProtocolConfig, key("PROXY headers, see below")] = ProxyProtocolConfig()
 
     @property
     def directory(self) -> Path:
@@ -263,100 +389,97 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What connections may cost us before they have logged in.
+    """What connections may cost before they have logged in."""
 
-    :ivar handshake_timeout: seconds to a whole handshake.
-    :ivar per_address: connections of one address before login; loopback and trusted ones have no limit.
-    :ivar total: connections before login in all.
-    :ivar trusted: addresses and networks behind which tunnels and proxies put everybody.
-    """
-
-    handshake_timeout: Seconds = 5.0
-    per_address: Count = 64
-    total: Count = 1000
-    trusted: tuple[Network, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Judges the values.
-
-        :raises ConfigError: naming the address that is none.
-        """
-        check_networks("trusted", self.trusted)
+    handshake_timeout: Annotated[Seconds, key("time for a whole handshake")] = 5.0
+    per_address: Annotated[Count, key("connections of one address at once; this machine itself has no limit")] = 64
+    total: Annotated[Count, key("connections in all")] = 1000
+    trusted: Annotated[
+        tuple[Network, ...], key("proxies and tunnels, which bring many clients from one address: they have no limit")
+    ] = ()
 
 
 class ControlConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's socket, for `zeroscalectl`.
+    """The admin socket, for `zeroscalectl`. By default a failure to open it is only a warning."""
 
-    :ivar listen: `unix:` and a path; None: the default path, where a failure is a warning only; "": there is none.
-    """
-
-    listen: ControlSocket | None = None
+    listen: Annotated[
+        ControlSocket | None,
+        key(
+            "socket that zeroscalectl connects to",
+            details='`"unix:/run/zeroscale/control.sock"`, with `:mode=660` behind it for other permissions; `""`: '
+            "none. See docs/control.md",
+            default="a path that zeroscalectl knows",
+        ),
+    ] = None
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Metrics over HTTP.
+    """Metrics over HTTP."""
 
-    :ivar listen: a port or a Twisted endpoint string; None: there are none.
-    """
-
-    listen: Endpoint | None = None
+    listen: Annotated[
+        Endpoint | None,
+        key("where metrics are served over HTTP; a port alone is for this machine only; see docs/metrics.md"),
+    ] = None
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The log's lines.
+    """The log's lines."""
 
-    :ivar format: as text, or one JSON object a line.
-    :ivar addresses: whether players' addresses are in it.
-    """
-
-    format: LogFormat = "text"
-    addresses: bool = True
+    format: Annotated[
+        LogFormat,
+        key("log lines as text, or as JSON objects (docs/logging.md)", group=PROXY, option="log_format"),
+    ] = "text"
+    addresses: Annotated[bool, key("write players' IP addresses to the log", group=PROXY, option="log_addresses")] = (
+        True
+    )
 
 
 class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Servers that describe themselves.
+    """Servers that describe themselves."""
 
-    :ivar docker: those whose containers have labels.
-    :ivar base_url: of the Docker engine; None: by DOCKER_HOST, else the usual socket.
-    :ivar kubernetes: those whose StatefulSets or Deployments have annotations.
-    :ivar namespace: where they are looked for; None: in our own; `*`: everywhere.
-    :ivar kubeconfig: the file with the cluster's credentials; None: the usual ones.
-    :ivar context: which context of that file.
-    :ivar listen: where those listen that do not say it themselves.
-    """
-
-    docker: bool = False
-    base_url: str | None = None
-    kubernetes: bool = False
-    namespace: str | None = None
-    kubeconfig: str | None = None
-    context: str | None = None
-    listen: tuple[str, ...] = ("25565",)
+    docker: Annotated[bool, key("look for labelled containers")] = False
+    base_url: Annotated[
+        str | None,
+        key(
+            "address of the Docker engine",
+            details='`"unix:///run/podman/podman.sock"`',
+            default="by DOCKER_HOST, else the usual socket",
+        ),
+    ] = None
+    kubernetes: Annotated[bool, key("look for annotated StatefulSets and Deployments")] = False
+    namespace: Annotated[str | None, key("namespace to look for them in", details='`"*"`: all', default="our own")] = (
+        None
+    )
+    kubeconfig: Annotated[str | None, key("file with the cluster's credentials", default="the usual ones")] = None
+    context: Annotated[str | None, key("context of that file", default="the file's own")] = None
+    listen: Annotated[tuple[Endpoint, ...], key("where servers listen that do not say it themselves")] = ("25565",)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole proxy.
+    """A whole proxy. The servers' names are unique; there is at least one, unless others are discovered."""
 
-    :ivar servers: their names are unique. At least one, unless others are discovered.
-    :ivar state_directory: where what outlives us is kept.
-    :ivar relay: which relay moves the bytes; `auto` decides by what the transports are.
-    :ivar unknown_host: what becomes of a client whose host means no server: closed, or told so.
-    :ivar limits: the bounds of connections before login.
-    :ivar control: the operator's socket.
-    :ivar metrics: metrics over HTTP.
-    :ivar log: the log's lines.
-    :ivar discovery: servers that describe themselves.
-    """
-
-    servers: tuple[ServerConfig, ...]
-    state_directory: Path
-    relay: RelayChoice = "auto"
-    unknown_host: UnknownHost = "close"
-    limits: LimitsConfig = LimitsConfig()
-    control: ControlConfig = ControlConfig()
-    metrics: MetricsConfig = MetricsConfig()
-    log: LogConfig = LogConfig()
-    discovery: DiscoveryConfig = DiscoveryConfig()
+    servers: Annotated[tuple[ServerConfig, ...], key("the servers: each a table `[servers.NAME]`", kind="servers")]
+    state_directory: Annotated[
+        Path,
+        key(
+            "directory for what must outlive zeroscale; each server has one in it",
+            default="/var/lib/zeroscale as root, else ~/.local/state/zeroscale",
+            group=PROXY,
+        ),
+    ]
+    relay: Annotated[RelayChoice, key("which relay moves the bytes; for tests", group=PROXY)] = "auto"
+    unknown_host: Annotated[
+        UnknownHost,
+        key(
+            "what to do with a client that names a host of no server, where every server has `hosts`: close the "
+            "connection, or answer with a text; it never wakes a server"
+        ),
+    ] = "close"
+    limits: Annotated[LimitsConfig, key("`[limits]`")] = LimitsConfig()
+    control: Annotated[ControlConfig, key("`[control]`")] = ControlConfig()
+    metrics: Annotated[MetricsConfig, key("`[metrics]`")] = MetricsConfig()
+    log: Annotated[LogConfig, key("`[log]`")] = LogConfig()
+    discovery: Annotated[DiscoveryConfig, key("`[discovery]`")] = DiscoveryConfig()
 
 
 def is_loopback_name(host: str) -> bool:

@@ -1,13 +1,15 @@
-"""A parsed TOML table, walked along the types that it is to become. All mistakes are kept, with their paths.
+"""A table as TOML, a command line or labels give it, read along the types that it is to become. Keeps all mistakes.
 
-It knows the types' shapes and no field by its name: a field that is added to a struct can be written in the file.
+It knows the types' shapes and no key by its name: a field that is added to a struct can be written in the file. In
+text mode every value is plain text, as on a command line and in labels.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from functools import cache
+import shlex
+import tomllib
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -15,140 +17,121 @@ import msgspec
 from msgspec import inspect
 
 from zeroscale.config import secret_refs
-from zeroscale.config.fields import Kind, bounds, expected, kind_of, within
-from zeroscale.config.messages import join, perhaps, show
-from zeroscale.errors import ConfigError
+from zeroscale.config.fields import FieldValues, Kind, bounds, expected, kind_of, within
+from zeroscale.config.keys import Key, aliases_of, all_keys, keys_of
+from zeroscale.config.messages import Mistake, Mistakes, join, show
+from zeroscale.errors import ConfigError, suggest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-MOST_MISTAKES = 100
-"""As many are told; who makes more is not helped by more."""
-
 BAD: Final = object()
-"""Stands for a value that is none; its mistake has been kept."""
+"""Stands for a value that could not be read; its mistake has been kept."""
 
-
-@cache
-def fields_of(struct: type[msgspec.Struct]) -> Mapping[str, inspect.Field]:
-    """A struct's fields, by their names in the file."""
-    kind = inspect.type_info(struct)
-    assert isinstance(kind, inspect.StructType)
-    return {field.encode_name: field for field in kind.fields}
-
-
-def _required(struct: type[msgspec.Struct]) -> list[str]:
-    return [field.name for field in fields_of(struct).values() if field.required]
+_COMMAND = 'a command: a program and its arguments, such as ["./start.sh", "--nogui"]'
+_WORDS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
 class Walk:
-    """One reading of one file.
+    """One reading of one configuration.
 
-    :ivar base: what relative paths start from.
-    :ivar mistakes: what is wrong so far, one line each, in the file's order where that can be.
+    :ivar base: the directory that relative paths start from.
+    :ivar mistakes: what is wrong so far, in the order of what was read.
 
-    :param base: what relative paths start from.
+    :param base: see above.
     :param environment: where `{ env = ... }` is looked up.
+    :param text: whether all values are plain text.
+    :param name_of: how a key is called where it was written; None: as in the file.
+    :param mistakes: those that are known already, to which more are added.
     """
 
-    def __init__(self, base: Path, environment: Mapping[str, str]) -> None:
-        self.mistakes: list[str] = []
+    def __init__(
+        self,
+        base: Path,
+        environment: Mapping[str, str],
+        *,
+        text: bool = False,
+        name_of: Callable[[Key], str] | None = None,
+        mistakes: Mistakes | None = None,
+    ) -> None:
+        self.mistakes = Mistakes() if mistakes is None else mistakes
         self.base = base
         self._environment = environment
+        self._is_text = text
+        self._name_of = name_of
 
     def mistake(self, path: str, text: str) -> None:
-        """Keeps a mistake."""
-        self.mistakes.append(f"{path}: {text}" if path else text)
+        """Keep a mistake."""
+        self.mistakes.add(Mistake(path, text))
 
     def wrong(self, path: str, value: object, what: str, near: str = "") -> None:
-        """Keeps the mistake that a value is not what was expected there."""
+        """Keep the mistake that a value is not what was expected there."""
         self.mistake(path, f"{show(value)} is not {what}{near}")
 
     # Structs, which are tables.
 
     def struct(self, table: object, struct: type[T], path: str) -> T | None:
-        """A struct, without what is wrong in its table; None where there can be none."""
+        """Return a struct, without what is wrong in its table; None where it is no table."""
         values = self.values(table, struct, path)
         return self.made(struct, values, path) if values is not None else None
 
     def values(
-        self,
-        table: object,
-        struct: type[msgspec.Struct],
-        path: str,
-        *,
-        spelled: Collection[str] = (),
-        hidden: Collection[str] = (),
-        hints: Mapping[str, str] = {},
+        self, table: object, struct: type[msgspec.Struct], path: str, *, provided: Collection[str] = ()
     ) -> dict[str, Any] | None:
-        """The values of a struct's fields that a table gives, the bad ones left out.
+        """Return the values that a table gives, by the struct's fields, without the bad ones; None: it is no table.
 
-        :param spelled: further keys, that the caller reads.
-        :param hidden: fields that are spelled otherwise, and so may not be written.
-        :param hints: what to say of keys that are not there.
-        :returns: by field; None where it is no table.
+        :param provided: keys that the table may lack though they have no default.
         """
         if not isinstance(table, dict):
             self.wrong(path, table, "a table")
             return None
-        known = {key: field for key, field in fields_of(struct).items() if key not in hidden}
-        values = {}
-        for key, given in table.items():
-            if key in known:
-                value = self.value(given, known[key].type, join(path, key))
-                if value is not BAD:
-                    values[known[key].name] = value
-            elif key not in spelled:
-                keys = sorted({*known, *spelled})
-                hint = hints.get(key) or perhaps(key, keys).removeprefix("; ") or f"there are {', '.join(keys)}"
-                self.mistake(join(path, key), f"there is no such key; {hint}")
-        for key, field in known.items():
-            if field.required and key not in spelled and key not in table:
-                self.mistake(join(path, key), f"is missing; it must be {expected(field.type)}")
+        keys = keys_of(struct)
+        values: dict[str, Any] = {}
+        written: dict[str, str] = {}
+        for name, given in table.items():
+            key = keys.get(name) or keys.get(name.replace("-", "_"))
+            if key is None:
+                self.mistake(join(path, name), f"there is no such key; {_meant(name, struct)}")
+            elif key.name in written:
+                self.mistake(join(path, key.name), f"is there twice, also as {written[key.name]}; leave out {name}")
+            else:
+                written[key.name] = name
+                value = self.value(given, key.type, join(path, key.name))
+                if isinstance(value, FieldValues):
+                    values.update(value)
+                elif value is not BAD:
+                    values[key.field.name] = value
+        for name, key in keys.items():
+            if key.field.required and name not in written and name not in provided:
+                self.mistake(join(path, name), f"is missing; it must be {expected(key.type, self._is_text)}")
         return values
 
-    def made(self, struct: type[T], values: Mapping[str, Any], path: str, stand_in: Mapping[str, Any] = {}) -> T | None:
-        """The struct of these values.
+    def made(self, struct: type[T], values: Mapping[str, Any], path: str) -> T:
+        """Return the struct of these values; what is missing is None, and its mistake has been kept.
 
-        What it says of itself is laid to the field that it says it of: the one that it refuses without the others.
-
-        :param stand_in: values of required fields that nobody could refuse.
-        :returns: None where it refuses them, or lacks one.
+        Rules of the struct that are broken are kept as mistakes.
         """
-        try:
-            made = struct(**{**stand_in, **values})
-        except ConfigError as error:
-            if not self._refused_alone(struct, values, path, stand_in):
-                self.mistake(path, str(error))
-            return None
-        except TypeError:  # a required field is missing that has no stand-in: there is nothing to be judged
-            return None
-        return made if all(name in values for name in _required(struct)) else None
-
-    def _refused_alone(
-        self, struct: type[msgspec.Struct], values: Mapping[str, Any], path: str, stand_in: Mapping[str, Any]
-    ) -> bool:
-        base = {**{name: values[name] for name in _required(struct) if name in values}, **stand_in}
-        try:
-            struct(**base)
-        except ConfigError:  # what must be there is refused already
-            return False
-        refused = False
-        for key, field in fields_of(struct).items():
-            if field.name in values:
-                try:
-                    struct(**{**base, field.name: values[field.name]})
-                except ConfigError as error:
-                    message = re.sub(rf"^(\w+\.)?{field.name}:? ", "", str(error))  # which the path says
-                    self.mistake(join(path, key), message)
-                    refused = True
-        return refused
+        keys = {key.field.name: key for key in all_keys(struct)}
+        made = struct(**{**{name: None for name, key in keys.items() if key.field.required}, **values})
+        for rule in getattr(struct, "RULES", ()):
+            involved = [keys[name] for name in rule.keys]
+            paths = [join(path, key.part_of or key.name) for key in involved]
+            given = [getattr(made, name) for name in rule.keys]
+            if not any(map(self.mistakes.is_bad, paths)) and rule.is_broken(*given):
+                names = [self._name_of(key) if self._name_of else key.part_of or key.name for key in involved]
+                text = rule.text.format(*names, values=[show(value) for value in given])
+                self.mistakes.add(Mistake(paths[0], text, where=names[0] if self._name_of else None))
+        return made
 
     # Single values.
 
     def value(self, given: object, kind: inspect.Type, path: str) -> Any:
-        """One value, or BAD."""
+        """Return one value, or BAD."""
+        if self._is_text and isinstance(given, str):
+            given = _from_text(given, kind)
         match kind:
             case inspect.Metadata():
+                if (kind.extra or {}).get("kind") == "plugin_arguments":
+                    return self._plugin_arguments(given, path)
                 special = kind_of(kind)
                 return self._special(given, special, kind, path) if special else self.value(given, kind.type, path)
             case inspect.UnionType():
@@ -163,7 +146,7 @@ class Walk:
             case inspect.AnyType():
                 return self._anything(given, path)
             case inspect.StrType():
-                return self.text(given, path, expected(kind))
+                return self.text(given, path, self._expected(kind))
             case inspect.CustomType() if kind.cls is Path:
                 return self._path(given, path)
             case inspect.BoolType():
@@ -176,14 +159,14 @@ class Walk:
             case inspect.LiteralType():
                 return self._literal(given, kind, path)
             case _:
-                raise TypeError(f"{path}: no file can say a {kind}")
+                raise TypeError(f"{path}: no file can have a {kind}")
         if good:
             return given
-        self.wrong(path, given, expected(kind))
+        self.wrong(path, given, self._expected(kind))
         return BAD
 
     def text(self, given: object, path: str, what: str) -> Any:
-        """A text, or what a reference to one means; or BAD."""
+        """Return a text, or the text that a reference names, or BAD."""
         if isinstance(given, str):
             return given
         if secret_refs.is_reference(given):
@@ -196,23 +179,26 @@ class Walk:
         return BAD
 
     def _one_of(self, given: object, kind: inspect.UnionType, path: str) -> Any:
-        """TOML has no null: what may be None is left out."""
+        """Read a value of one of several types. TOML has no null: a key that may be None is left out."""
         kinds = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
         if len(kinds) == 1:
             return self.value(given, kinds[0], path)
         for each in kinds:
-            trial = Walk(self.base, self._environment)
+            trial = Walk(self.base, self._environment, text=self._is_text)
             value = trial.value(given, each, path)
             if not trial.mistakes:
                 return value
-        self.wrong(path, given, expected(kind))
+        self.wrong(path, given, self._expected(kind))
         return BAD
 
     def _list(self, given: object, kind: inspect.VarTupleType, path: str) -> Any:
-        """A list; what is none stands for a list of one."""
+        """Read a list; a value that is none stands for a list of one."""
         if not isinstance(given, list):
             value = self.value(given, kind.item_type, path)
             return BAD if value is BAD else (value,)
+        if kind.min_length and len(given) < kind.min_length:
+            self.wrong(path, given, self._expected(kind))
+            return BAD
         values = [self.value(each, kind.item_type, f"{path}[{index}]") for index, each in enumerate(given)]
         return BAD if BAD in values else tuple(values)
 
@@ -236,7 +222,7 @@ class Walk:
         return given
 
     def _path(self, given: object, path: str) -> Any:
-        text = self.text(given, path, "a path in quotes")
+        text = self.text(given, path, "a path" if self._is_text else "a path in quotes")
         if text is BAD:
             return BAD
         if not text or "\0" in text:
@@ -249,11 +235,12 @@ class Walk:
         if any(given == value and type(given) is type(value) for value in kind.values):
             return given
         words = [value for value in kind.values if isinstance(value, str)]
-        self.wrong(path, given, expected(kind), perhaps(given, words) if isinstance(given, str) else "")
+        near = suggest(given, words, show=show) if isinstance(given, str) else ""
+        self.wrong(path, given, self._expected(kind), near and f"; {near}")
         return BAD
 
     def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> Any:
-        """A value that is more than its type says."""
+        """Read a value that is more than its type tells."""
         if secret_refs.is_reference(given):
             given = self.text(given, path, "")
             if given is BAD:
@@ -267,3 +254,78 @@ class Walk:
             self.wrong(path, given, f"a duration{bounds(kind.type)} seconds")
             return BAD
         return value
+
+    def _plugin_arguments(self, given: object, path: str) -> Any:
+        """Read a plugin's arguments: in a file `command` has the positional ones, every other key is a keyword."""
+        if not isinstance(given, dict):
+            self.wrong(path, given, "a table")
+            return BAD
+        keywords = dict(given)
+        values = FieldValues()
+        if "command" in keywords:
+            command = self._anything(keywords.pop("command"), join(path, "command"))
+            if command is not BAD:
+                values["plugin_positional"] = self._words(command, join(path, "command"))
+        arguments = self._anything(keywords, path)
+        return values if arguments is BAD else FieldValues({**values, "plugin_keywords": arguments})
+
+    def _words(self, command: object, path: str) -> tuple[str, ...]:
+        if isinstance(command, str):
+            try:
+                words = tuple(shlex.split(command))
+            except ValueError as error:
+                self.wrong(path, command, "a command that can be split into words", f": {str(error).lower()}")
+                return ()
+            if not words:
+                self.wrong(path, command, _COMMAND)
+            return words
+        if isinstance(command, list) and command:
+            for index, word in enumerate(command):
+                if not isinstance(word, str | int) or isinstance(word, bool):
+                    self.wrong(f"{path}[{index}]", word, "text in quotes")
+            return tuple(word if isinstance(word, str) else show(word) for word in command)
+        self.wrong(path, command, _COMMAND)
+        return ()
+
+    def _expected(self, kind: inspect.Type) -> str:
+        return expected(kind, self._is_text)
+
+
+def _meant(name: str, struct: type[msgspec.Struct]) -> str:
+    """Return what to write in place of a key that is not there."""
+    aliases = aliases_of(struct)
+    key = aliases.get(name.replace("-", "_"))
+    if key is not None and key.hint:
+        return key.hint
+    known = keys_of(struct)
+    targets = {alias: each.name for alias, each in aliases.items() if each.is_written}
+    return suggest(name, known, targets, show=show) or f"there are {', '.join(sorted(known))}"
+
+
+def _from_text(text: str, kind: inspect.Type) -> object:
+    """Return what a plain text means where a value of this type is expected; the text itself where it means none."""
+    match kind:
+        case inspect.BoolType():
+            return _WORDS.get(text.lower(), text)
+        case inspect.IntType() if re.fullmatch("-?[0-9]{1,18}", text):
+            return int(text)
+        case inspect.FloatType() if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
+            return float(text)
+        case inspect.LiteralType():
+            return next((value for value in kind.values if str(value) == text), text)
+        case inspect.VarTupleType():
+            return _items(text)
+    return text
+
+
+def _items(text: str) -> list[str]:
+    """Return the items of a list: as TOML in brackets, or with commas or blanks between them."""
+    if text.startswith("["):
+        try:
+            items = tomllib.loads(f"items = {text}")["items"]
+        except tomllib.TOMLDecodeError:
+            return [text]
+        # A table could name a variable of our environment, or a file.
+        good = isinstance(items, list) and all(isinstance(each, str | int | float) for each in items)
+        return [str(each) for each in items] if good else [text]
+    return [item for item in re.split(r"[\s,]+", text) if item]

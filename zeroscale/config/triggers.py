@@ -11,14 +11,18 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from zeroscale.errors import ConfigError
-
 if TYPE_CHECKING:
     import regex
 
 WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
 
 WAKE_WORDS: tuple[WakeKind, ...] = ("connect", "data", "tls", "http", "ssh")
+
+WAKE_EXPECTED = f"one of {', '.join(WAKE_WORDS)} or regex:PATTERN"
+READY_EXPECTED = (
+    "one of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, command:COMMAND or "
+    "line:PATTERN"
+)
 
 LONGEST_PATTERN = 1000
 """Characters of a pattern: what is longer was not written by a person."""
@@ -94,7 +98,7 @@ ReadyCheck = ConnectCheck | ExpectBytes | HttpCheck | ExecCheck | OutputLineChec
 def parse_wake_on(text: str) -> WakeTrigger:
     """Reads `wake_on`.
 
-    :raises ConfigError: it is none.
+    :raises ValueError: it is none.
     """
     for word in WAKE_WORDS:
         if text == word:
@@ -102,13 +106,13 @@ def parse_wake_on(text: str) -> WakeTrigger:
     kind, colon, pattern = text.partition(":")
     if kind == "regex" and colon:
         return WakeTrigger("regex", _bytes_pattern(pattern))
-    raise ConfigError(f"wake_on {text!r} is none of {', '.join(WAKE_WORDS)} and regex:PATTERN")
+    raise ValueError
 
 
 def parse_ready(text: str) -> ReadyCheck:
     """Reads `ready`.
 
-    :raises ConfigError: it is none.
+    :raises ValueError: it is none.
     """
     kind, colon, value = text.partition(":")
     match kind:
@@ -117,17 +121,14 @@ def parse_ready(text: str) -> ReadyCheck:
         case "bytes" if value:
             request, arrow, expected = value.rpartition("=>")
             if expected:
-                return ExpectBytes(_bytes("ready", expected), _bytes("ready", request) if arrow else b"")
+                return ExpectBytes(_bytes(expected), _bytes(request) if arrow else b"")
         case "http" if value or not colon:
             return _http_check(value or "/")
         case "command" if value.strip():
             return ExecCheck(_words(value))
         case "line" if value:
             return OutputLineCheck(_text_pattern(value))
-    raise ConfigError(
-        f"ready {text!r} is none of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, "
-        "command:COMMAND and line:PATTERN"
-    )
+    raise ValueError
 
 
 def _http_check(value: str) -> HttpCheck:
@@ -135,11 +136,11 @@ def _http_check(value: str) -> HttpCheck:
     if not equals or not re.fullmatch("[0-9]+", status):
         path, status = value, ""
     if not re.fullmatch(r"/[\x21-\x7e]*", path):
-        raise ConfigError(f"ready: {path!r} is no path: it begins with a slash, and what is not ASCII is %-encoded")
+        raise ValueError("; a path begins with a slash, and what is not ASCII in it is %-encoded")
     if not status:
         return HttpCheck(path, ANY_ANSWER)
     if not 100 <= int(status[:9]) <= 599:
-        raise ConfigError(f"ready: {status} is no HTTP status: 100 to 599")
+        raise ValueError(f"; an HTTP status is from 100 to 599, not {status}")
     return HttpCheck(path, range(int(status), int(status) + 1))
 
 
@@ -147,34 +148,34 @@ def _words(command: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(command))
     except ValueError as error:
-        raise ConfigError(f"ready: {command!r} cannot be split into words: {error}") from None
+        raise ValueError(f"; it cannot be split into words: {str(error).lower()}") from None
 
 
-def _bytes(name: str, text: str) -> bytes:
+def _bytes(text: str) -> bytes:
     r"""Text with Python's escapes: `\r`, `\n`, `\x00`, `\\`."""
     try:
         return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
     except UnicodeError:
-        raise ConfigError(rf"{name}: {text!r} means no bytes: write what is not ASCII as \xNN") from None
+        raise ValueError(r"; what is not ASCII in the bytes is written as \xNN") from None
 
 
 def _bytes_pattern(pattern: str) -> regex.Pattern[bytes]:
     """Of the library whose matching can be given a time, for it is strangers' bytes that are matched."""
     import regex  # two MiB, which only those who have a pattern pay
 
-    _text_pattern(pattern, "wake_on")
+    _text_pattern(pattern)
     try:
         re.compile(pattern.encode())  # it takes Python's syntax, and less of it for bytes
         return regex.compile(pattern.encode(), regex.DOTALL)
     except (re.error, regex.error) as error:
-        raise ConfigError(f"wake_on: {pattern!r} is no regular expression of bytes: {error}") from None
+        raise ValueError(f"; it is no regular expression of bytes: {error}") from None
 
 
-def _text_pattern(pattern: str, name: str = "ready") -> str:
+def _text_pattern(pattern: str) -> str:
     if not pattern or len(pattern) > LONGEST_PATTERN:
-        raise ConfigError(f"{name}: a regular expression has 1 to {LONGEST_PATTERN} characters")
+        raise ValueError(f"; a regular expression has 1 to {LONGEST_PATTERN} characters")
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"{name}: {pattern!r} is no regular expression: {error}") from None
+        raise ValueError(f"; it is no regular expression: {error}") from None
     return pattern

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.daemon import log, options
 from zeroscale.daemon.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
-from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
+from zeroscale.errors import ConfigError, ConfigMistakes, ZeroscaleError, lines_of
 from zeroscale.system.socket_activation import service_manager_environment
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a proxy until a signal or the console stops it.
 
     :param argv: the command-line arguments; None: those of the process.
-    :return: the exit code: 0 after a clean stop, 1 after an error, 2 for a mistake in the command line or the file.
+    :return: the exit code: 0 after a clean stop, 2 for a mistake in the command line or the file, else 1.
     """
     service_manager_environment()  # before any child could inherit it
     try:
-        invocation = options.parse(sys.argv[1:] if argv is None else argv)
+        invocation = options.look(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         _print_error(error)
         return EXIT_USAGE
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zeroscale.proxy import service  # imports the global reactor
 
     try:
-        service.check(invocation.config, file=invocation.config_file)
+        service.check(invocation.config, reactor, invocation.config_file, invocation.mistakes)
         proxy = service.make_service(invocation.config, reactor, invocation.read_again, invocation.config_file)
     except ZeroscaleError as error:
         _print_error(error)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, ConfigMistakes) and error.usage else EXIT_FAILED
     foreground = Foreground(proxy, reactor)
     names = [server.name for server in invocation.config.servers]
     interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names)

@@ -1,238 +1,357 @@
-"""THE command line, for `zeroscale` and `twistd zeroscale` alike: words in, a validated configuration out.
+"""The command line of `zeroscale` and `twistd zeroscale`: words in, a configuration or all mistakes at once out.
 
-Nothing here starts anything or knows a plugin; what is read is the file that `--config` names. argparse alone would
-refuse `-a -Xmx4G` and `--idle-shutdown`; so plugin arguments are taken out and option names are normalised before it
-sees the words.
+Nothing here starts anything or knows a plugin; the only file that is read is the one that `--config` names. argparse
+alone would refuse `-a -Xmx4G` and underscores; so plugin arguments are taken out and option names are normalised before
+it sees the words.
 """
 
 from __future__ import annotations
 
-import argparse
 import keyword
 import logging
 import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from zeroscale.config import loader, model
-from zeroscale.config.model import Config
-from zeroscale.daemon.parser import CONFIG_FILE, DISCOVER, PLUGIN_ARGUMENT, build_parser
-from zeroscale.errors import ConfigError
+from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
+from zeroscale.config.messages import Mistake, Mistakes, join
+from zeroscale.config.model import NAME_TEXT, Config, ServerConfig
+from zeroscale.config.reader import BAD, Walk
+from zeroscale.daemon.parser import (
+    CONFIG_FILE,
+    DISCOVER,
+    MISSING,
+    PLUGIN_ARGUMENT,
+    Discoveries,
+    Option,
+    build_parser,
+    options,
+)
+from zeroscale.errors import ConfigError, suggest
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
 
-BESIDE_A_FILE = frozenset(
-    {"config", "discover", "info", "debug", "log_format", "log_addresses", "state_directory", "console", "relay"}
+FLAGS = frozenset(
+    {"--help", "--version", "--info", "--debug", "--console"}
+    | {f"--{option.name}" for option in options() if option.is_flag}
 )
-"""The options that may be given beside a configuration file, and win over it. All others are about one server."""
+
+POSITIONALS = ("server_plugin", "listen_port", "server_port")
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the command line said.
+    """What a command line means.
 
-    :ivar config: the proxy to run; all paths in it are absolute.
+    :ivar config: the proxy to run, with absolute paths; with mistakes, what can be checked further.
     :ivar log_level: the threshold of the log, as stdlib logging numbers it.
-    :ivar console: what is typed on our standard input is for us and the server.
+    :ivar console: whether lines on our standard input are commands.
     :ivar config_file: the file that describes the proxy, absolute; None: the command line does.
-    :ivar wins: what the command line says in the file's place: `state_directory`, `relay`, `log_format`,
-        `log_addresses`.
+    :ivar overrides: values of the command line that count instead of the file's, by the fields of `Config`; those of a
+        table are a mapping again.
+    :ivar mistakes: what is wrong in the command line and in the file.
     """
 
     config: Config
     log_level: int
     console: bool = False
     config_file: Path | None = None
-    wins: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    mistakes: Mistakes = field(default_factory=Mistakes)
+
+    def valid(self) -> Config:
+        """Return the configuration of a command line without mistakes.
+
+        :raises ConfigMistakes: it has some.
+        """
+        if self.mistakes:
+            raise loader.mistakes_error(self.mistakes)
+        return self.config
 
     def read_again(self) -> Config:
-        """What the configuration file says now; without one, what the command line said.
+        """Return what the configuration file says now; without one, what the command line said.
 
         :raises ConfigMistakes: the file has mistakes.
         """
-        return self.config if self.config_file is None else _read(self.config_file, self.wins)
+        if self.config_file is None:
+            return self.valid()
+        config = loader.read(self.config_file, os.environ, os.geteuid())
+        return _overridden(config, self.overrides)
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
-    """Reads a command line, and the configuration file that it names.
+    """Read a command line without mistakes; see `look`.
+
+    :raises ConfigMistakes: it has some, or its file has.
+    """
+    invocation = look(argv, prog, directory)
+    invocation.valid()
+    return invocation
+
+
+def look(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
+    """Read a command line and the configuration file that it names, as far as that is possible.
 
     :param argv: the words after the program's name.
     :param prog: the program's name in the help text.
     :param directory: what relative paths start from; None is the current directory.
-    :raises ConfigMistakes: the file has mistakes; its lines name them.
-    :raises ConfigError: the words make no sense; its text is one line.
+    :raises ConfigError: the words make no sense at all; its text is one line.
     :raises SystemExit: `--help` or `--version` was asked for, and has been printed.
     """
-    words, plugin_arguments = _take_plugin_arguments(argv)
-    base = (directory or Path()).absolute()
-    if _names(words, CONFIG_FILE):
-        return _with_file(words, plugin_arguments, prog, base)
-    if _names(words, DISCOVER):
-        return _with_discovery(words, plugin_arguments, prog, base)
-    args = build_parser(prog).parse_args(words)
-    positional, keywords = _sort_plugin_arguments(plugin_arguments)
-    server = model.ServerConfig(
-        name=server_name(args.server_plugin, args.server_port),
-        plugin=args.server_plugin,
-        listen=(args.listen_port,),
-        server_host=args.server_host,
-        server_port=args.server_port,
-        plugin_positional=positional,
-        plugin_keywords=keywords,
-        working_directory=base / args.working_directory if args.working_directory else None,
-        default_directory=base,
-        idle_shutdown=args.idle_shutdown,
-        join=args.join,
-        minimum_online_time=args.minimum_online_time,
-        idle_action=args.idle_action,
-        pause_stop_after=args.pause_stop_after,
-        on_exit=args.on_exit,
-        max_crashes=args.max_crashes,
-        hold_limit=args.hold_limit,
-        status_protocol=args.status_protocol,
-        motd=args.motd,
-        legacy_hold=args.legacy_hold,
-        transfer_as_login=args.transfer_as_login,
-        forwarding=args.forwarding,
-        texts=_texts(args.text),
-        wake_on=args.wake_on,
-        wake_timeout=args.wake_timeout,
-        waiting=args.waiting,
-        ready=args.ready,
-        health_check=tuple(args.health_check),
-        wake_after=args.wake_after,
-        start_timeout=args.start_timeout,
-        stop_timeout=args.stop_timeout,
-        kill_timeout=args.kill_timeout,
-        proxy_protocol=model.ProxyProtocolConfig(
-            accept_from=tuple(args.proxy_protocol_from), send=args.send_proxy_protocol
-        ),
-    )
-    state_directory = args.state_directory or model.default_state_directory(os.environ, os.geteuid())
-    proxy = model.Config(
-        servers=(server,),
-        state_directory=base / state_directory,
-        relay=args.relay,
-        log=model.LogConfig(format=args.log_format, addresses=args.log_addresses),
-    )
-    return Invocation(config=proxy, log_level=_log_level(args), console=args.console)
+    return _CommandLine(argv, prog, (directory or Path()).absolute()).invocation()
 
 
-def _names(words: Sequence[str], option: str) -> bool:
-    options = words[: words.index("--")] if "--" in words else words
-    return any(word == option or word.startswith(f"{option}=") for word in options)
+class _CommandLine:
+    """One command line while it is read."""
+
+    def __init__(self, argv: Sequence[str], prog: str, base: Path) -> None:
+        self._base = base
+        self._more = f"'{prog} --help' tells more"
+        self._mistakes = Mistakes()
+        words, self._plugin_arguments, self._positional = self._split(argv)
+        self._args, rest = build_parser(prog, for_help=False).parse_known_args(words)
+        self._positional = [*self._known(rest), *self._positional]
+        self._given = [option for option in options() if getattr(self._args, option.dest) is not None]
+
+    def invocation(self) -> Invocation:
+        """Return what it means."""
+        args = self._args
+        overrides = self._values([option for option in self._given if not option.is_about_server], "")
+        file = None
+        if args.config is not None:
+            config, file = self._with_file()
+            config = _overridden(config, overrides)
+        else:
+            config = self._without_file(overrides)
+        level = logging.DEBUG if args.debug else logging.INFO if args.info else logging.WARNING
+        return Invocation(config, level, args.console, file, overrides, self._mistakes)
+
+    def _with_file(self) -> tuple[Config, Path | None]:
+        self._refuse_servers(CONFIG_FILE, "in the file that --config names")
+        if self._args.discover:
+            self._mistake(f"with {CONFIG_FILE} the file says what is discovered: leave out {DISCOVER}")
+        if self._args.config in (MISSING, ""):
+            self._mistake(f"{CONFIG_FILE}: the name of a file must follow")
+            return loader.empty(os.environ, os.geteuid()), None
+        file = self._base / self._args.config
+        reading = loader.look(file, os.environ, os.geteuid())
+        for mistake in reading.mistakes:
+            self._mistakes.add(mistake)
+        return reading.config, file
+
+    def _without_file(self, overrides: Mapping[str, Any]) -> Config:
+        default = model.default_state_directory(os.environ, os.geteuid())
+        values: dict[str, Any] = {"state_directory": default, **overrides, "servers": ()}
+        if self._args.discover:
+            self._refuse_servers(DISCOVER, "in the labels of the servers")
+            kind = inspect.type_info(Discoveries)
+            given = ["" if each == MISSING else each for each in self._args.discover]
+            found = [self._value(each, kind, "discovery", DISCOVER) for each in given]
+            values["discovery"] = {name: True for name in found if name is not BAD}
+        else:
+            server = self._server()
+            values["servers"] = () if server is None else (server,)
+        return self._made(Config, values, "")
+
+    def _refuse_servers(self, option: str, where: str) -> None:
+        """Keep the mistake that servers are described here though `option` says that they are described elsewhere."""
+        if self._positional:
+            words = " ".join(self._positional)
+            self._mistake(f"with {option} servers are described elsewhere: leave out {words}")
+        foreign = [f"--{option.name}" for option in self._given if option.is_about_server]
+        foreign += [PLUGIN_ARGUMENT] if self._plugin_arguments else []
+        if foreign:
+            self._mistake(f"{', '.join(sorted(foreign))}: write it {where}, as it is about one server")
+
+    def _server(self) -> ServerConfig | None:
+        missing = POSITIONALS[len(self._positional) :]
+        if missing:
+            self._mistake(f"the following arguments are required: {', '.join(missing)}; {self._more}")
+        if more := self._positional[len(POSITIONALS) :]:
+            self._mistake(f"unrecognized arguments: {' '.join(more)}; {self._more}")
+        plugin, listen, port = [*self._positional, "", "", ""][: len(POSITIONALS)]
+        name = server_name(plugin, port)
+        path = join("servers", name)
+        values: dict[str, Any] = {"name": name, "plugin": plugin, "default_directory": self._base}
+        kinds = {"listen": keys_of(ServerConfig)["listen"].type, "server_port": inspect.type_info(model.Port)}
+        if not missing:
+            self._read(values, "listen", [listen], kinds["listen"], f"{path}.listen", "listen_port")
+            self._read(values, "server_port", port, kinds["server_port"], f"{path}.server", "server_port")
+        values |= self._values([option for option in self._given if option.is_about_server], path)
+        try:
+            values["plugin_positional"], values["plugin_keywords"] = _sort_plugin_arguments(self._plugin_arguments)
+        except ConfigError as error:
+            self._mistakes.add(Mistake(f"{path}.plugin_arguments", str(error), where=""))
+        if missing:
+            return None
+        return self._made(ServerConfig, values, path)
+
+    # Values.
+
+    def _values(self, given: Sequence[Option], path: str) -> dict[str, Any]:
+        """Return the values of options by their fields; those of a table are a mapping again."""
+        values: dict[str, Any] = {}
+        for option in given:
+            inner = values
+            at = path
+            for name in option.fields[:-1]:
+                inner = inner.setdefault(name, {})
+                at = join(at, name)
+            text = getattr(self._args, option.dest)
+            at = join(at, option.key.part_of or option.key.name)
+            where = f"--{option.name}"
+            if MISSING in (text if isinstance(text, list) else [text]):
+                self._mistakes.add(Mistake(at, "a value must follow", where=where))
+            elif option.key.metavar == NAME_TEXT:
+                inner[option.fields[-1]] = self._texts(text, at, where)
+            else:
+                self._read(inner, option.fields[-1], text, option.key.type, at, where)
+        return values
+
+    def _read(self, values: dict[str, Any], name: str, text: object, kind: inspect.Type, path: str, where: str) -> None:
+        value = self._value(text, kind, path, where)
+        if value is not BAD:
+            values[name] = value
+
+    def _value(self, text: object, kind: inspect.Type, path: str, where: str) -> Any:
+        """Return a value, or BAD.
+
+        :param where: how the option is called.
+        """
+        walk = Walk(self._base, {}, text=True)
+        value = walk.value(text, kind, path)
+        for mistake in walk.mistakes:
+            self._mistakes.add(replace(mistake, where=where))
+        return value
+
+    def _texts(self, given: Sequence[str], path: str, where: str) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for argument in given:
+            name, equals, text = argument.partition("=")
+            if equals and name:
+                texts[name] = text.replace("\\n", "\n")
+            else:
+                self._mistakes.add(Mistake(path, f"{argument!r} is not NAME=TEXT", where=where))
+        return texts
+
+    def _made(self, struct: type[T], values: Mapping[str, Any], path: str) -> T:
+        """Return the struct of values, in which tables are mappings."""
+        whole = dict(values)
+        for key in all_keys(struct):
+            inner = struct_of(key.type)
+            if inner is not None and key.field.name in values:
+                whole[key.field.name] = self._made(inner, values[key.field.name], join(path, key.name))
+        walk = Walk(self._base, {}, text=True, name_of=_name_of, mistakes=self._mistakes)
+        return walk.made(struct, whole, path)
+
+    # Words.
+
+    def _mistake(self, text: str) -> None:
+        self._mistakes.add(Mistake("", text))
+
+    def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """Split the words into those for argparse, with option names normalised, the plugin's arguments, and the tail.
+
+        Plugin arguments do not go through argparse: it takes values that begin with a dash for options, and loses a
+        `--`. The tail is what stands behind a `--`.
+        """
+        words: list[str] = []
+        plugin_arguments: list[str] = []
+        rest = iter(argv)
+        for word in rest:
+            if word == "--":
+                return words, plugin_arguments, list(rest)
+            if word.startswith("--"):
+                name, equals, value = word.partition("=")
+                name = "--" + name[2:].replace("_", "-")
+                if name == PLUGIN_ARGUMENT:
+                    plugin_arguments += [value] if equals else self._value_after(rest)
+                elif equals and name in FLAGS:
+                    self._mistake(f"{name} takes no value: leave out ={value}")
+                else:
+                    words.append(name + equals + value)
+            elif cluster := re.fullmatch(f"-([{SHORT_FLAGS}]*)a(.*)", word, re.DOTALL):
+                flags, value = cluster.groups()
+                if flags:
+                    words.append("-" + flags)
+                plugin_arguments += [value] if value else self._value_after(rest)
+            else:
+                words.append(word)
+        return words, plugin_arguments, []
+
+    def _value_after(self, rest: Iterator[str]) -> list[str]:
+        for value in rest:
+            return [value]
+        self._mistake(f"{PLUGIN_ARGUMENT}/-a: a value must follow")
+        return []
+
+    def _known(self, rest: Sequence[str]) -> list[str]:
+        """Return the positional words of those that argparse does not know; keep a mistake for each unknown option.
+
+        A word after an unknown option may be its value; it is taken for it where there are too many words otherwise.
+        """
+        positional: list[str] = []
+        values: list[int] = []
+        unknown: list[list[str]] = []
+        follows = False
+        for word in rest:
+            if word.startswith("-") and not re.fullmatch("-[0-9.]*", word):
+                unknown.append([word])
+                follows = "=" not in word
+            else:
+                if follows:
+                    values.append(len(positional))
+                positional.append(word)
+                follows = False
+        for option in unknown:
+            self._mistake(f"unrecognized arguments: {option[0]}; {_near(option[0]) or self._more}")
+        too_many = len(positional) - len(POSITIONALS)
+        left_out = set(values[-too_many:]) if too_many > 0 else set()
+        return [word for index, word in enumerate(positional) if index not in left_out]
 
 
-def _with_file(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
-    parser = build_parser(prog, with_file=True)
-    args = _without_servers(parser, words, plugin_arguments, CONFIG_FILE, "in the file that --config names")
-    if not args.config:
-        parser.error(f"argument {CONFIG_FILE}: the name of a file must follow")
-    if args.discover:
-        parser.error(f"with {CONFIG_FILE} the file says what is discovered: leave out {DISCOVER}")
-    wins = {"relay": args.relay, "log_format": args.log_format, "log_addresses": args.log_addresses}
-    if args.state_directory is not None:
-        wins["state_directory"] = base / args.state_directory
-    return _from_file(
-        base / args.config,
-        {name: value for name, value in wins.items() if value is not None},
-        log_level=_log_level(args),
-        console=bool(args.console),
-    )
+def _near(word: str) -> str:
+    """Return what may be meant by an option that there is not."""
+    known = [option.name for option in options()]
+    known += ["config", "discover", "info", "debug", "console", "version", "plugin-argument"]
+    aliases = {alias: option.name for option in options() for alias in option.key.aliases}
+    name = word.partition("=")[0].lstrip("-")
+    return suggest(name, known, aliases, show=lambda each: f"--{each}", most=1) if word.startswith("--") else ""
 
 
-def _with_discovery(words: Sequence[str], plugin_arguments: Sequence[str], prog: str, base: Path) -> Invocation:
-    parser = build_parser(prog, with_file=True)
-    args = _without_servers(parser, words, plugin_arguments, DISCOVER, "in the labels of the servers")
-    state_directory = args.state_directory or model.default_state_directory(os.environ, os.geteuid())
-    log = {"format": args.log_format, "addresses": args.log_addresses}
-    proxy = model.Config(
-        servers=(),
-        state_directory=base / state_directory,
-        relay=args.relay or "auto",
-        log=model.LogConfig(**{name: value for name, value in log.items() if value is not None}),
-        discovery=model.DiscoveryConfig(docker="docker" in args.discover, kubernetes="kubernetes" in args.discover),
-    )
-    return Invocation(config=proxy, log_level=_log_level(args), console=bool(args.console))
+def _name_of(key: Key) -> str:
+    """Return how a key is called on the command line."""
+    names = {"plugin": "server_plugin", "listen": "listen_port", "server_port": "server_port"}
+    return names.get(key.field.name) or f"--{(key.option or key.field.name).replace('_', '-')}"
 
 
-def _without_servers(
-    parser: argparse.ArgumentParser, words: Sequence[str], plugin_arguments: Sequence[str], option: str, where: str
-) -> argparse.Namespace:
-    """What a command line says that describes no server. What it does not say is None.
-
-    :param option: why it may describe none.
-    :param where: where servers are described then.
-    """
-    untold = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args([]))))
-    args, rest = parser.parse_known_args(words, untold)
-    foreign = sorted({name for name, value in vars(args).items() if value is not None} - BESIDE_A_FILE)
-    if plugin_arguments:
-        foreign.append(PLUGIN_ARGUMENT[2:])
-    rest = [word for word in rest if word != "--"]
-    unknown = [word for word in rest if word.startswith("-")]
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if rest:
-        parser.error(f"with {option} servers are described elsewhere: leave out {' '.join(rest)}")
-    if foreign:
-        options = ", ".join(f"--{name}" for name in foreign)
-        raise ConfigError(f"{options}: say it {where}, as it is about one server")
-    return args
+def _overridden(config: T, values: Mapping[str, Any]) -> T:
+    """Return a struct with other values, in which tables are mappings."""
+    changed = {
+        name: _overridden(getattr(config, name), value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
+    return msgspec.structs.replace(config, **changed)
 
 
-def _log_level(args: argparse.Namespace) -> int:
-    return logging.DEBUG if args.debug else logging.INFO if args.info else logging.WARNING
-
-
-def server_name(plugin: str, server_port: int) -> str:
-    """The name, on disk and in the log, of a server that the command line describes.
+def server_name(plugin: str, server_port: str) -> str:
+    """Return the name, on disk and in the log, of a server that the command line describes.
 
     A dotted path gives its last part; what is not a letter, digit, underscore or hyphen becomes a hyphen.
     """
     last = plugin.strip(".").rpartition(".")[2]
     return f"{re.sub('[^A-Za-z0-9_-]', '-', last) or 'server'}-{server_port}"
-
-
-def _take_plugin_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits the words into those for argparse, with option names normalised, and the plugin's arguments.
-
-    They do not go through argparse: it takes values that begin with a dash for options, and loses a `--`.
-    """
-    words: list[str] = []
-    plugin_arguments: list[str] = []
-    rest = iter(argv)
-    for word in rest:
-        if word == "--":
-            words += [word, *rest]
-        elif word.startswith("--"):
-            name, equals, value = word.partition("=")
-            name = "--" + name[2:].replace("-", "_")
-            if name != PLUGIN_ARGUMENT:
-                words.append(name + equals + value)
-            else:
-                plugin_arguments.append(value if equals else _value_after(rest))
-        elif cluster := re.fullmatch(f"-([{SHORT_FLAGS}]*)a(.*)", word, re.DOTALL):
-            flags, value = cluster.groups()
-            if flags:
-                words.append("-" + flags)
-            plugin_arguments.append(value or _value_after(rest))
-        else:
-            words.append(word)
-    return words, plugin_arguments
-
-
-def _value_after(rest: Iterator[str]) -> str:
-    for value in rest:
-        return value
-    raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: a value must follow")
 
 
 def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -243,39 +362,12 @@ def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[tuple[str, ...], d
         if not equals or not name.isidentifier() or keyword.iskeyword(name):
             positional.append(argument)
         elif name in keywords:
-            raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: {name} is given twice")
+            raise ConfigError(f"{PLUGIN_ARGUMENT}/-a: {name} is given twice")
         else:
             keywords[name] = value
     if len(positional) == 1 and len(positional[0].split()) > 1:
         try:
             positional = shlex.split(positional[0])
         except ValueError as error:
-            raise ConfigError(f"argument {PLUGIN_ARGUMENT}/-a: {positional[0]!r}: {error}") from None
+            raise ConfigError(f"{PLUGIN_ARGUMENT}/-a: {positional[0]!r}: {str(error).lower()}") from None
     return tuple(positional), keywords
-
-
-def _texts(arguments: Sequence[str]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, text = argument.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"argument --text: {argument!r} is not NAME=TEXT")
-        texts[name] = text.replace("\\n", "\n")
-    return texts
-
-
-def _from_file(path: Path, wins: Mapping[str, Any], *, log_level: int, console: bool) -> Invocation:
-    """The invocation that names a configuration file.
-
-    :param path: the file; absolute.
-    :param wins: see `Invocation`.
-    :raises ConfigMistakes: the file has mistakes.
-    """
-    return Invocation(config=_read(path, wins), log_level=log_level, console=console, config_file=path, wins=dict(wins))
-
-
-def _read(path: Path, wins: Mapping[str, Any]) -> Config:
-    config = loader.read(path, os.environ, os.geteuid())
-    changed = dict(wins)
-    log = {name: changed.pop(f"log_{name}") for name in ("format", "addresses") if f"log_{name}" in changed}
-    return msgspec.structs.replace(config, **changed, log=msgspec.structs.replace(config.log, **log))

@@ -25,7 +25,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zeroscale.daemon import log
-from zeroscale.daemon.options import Invocation, parse
+from zeroscale.daemon.options import Invocation, look
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.system.privileges import Owner, owner
@@ -62,7 +62,13 @@ class Options(usage.Options):
             raise usage.UsageError(f"{error}: {advice}") from None
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
-            self.invocation = parse(options or (), PROGRAM, directory)
+            self.invocation = look(options or (), PROGRAM, directory)
+            if self.invocation.mistakes:
+                from zeroscale.proxy import service  # imports the global reactor
+
+                service.check(
+                    self.invocation.config, self.reactor, self.invocation.config_file, self.invocation.mistakes
+                )
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
         if self.invocation.console:
@@ -79,7 +85,7 @@ def makeService(options: Options) -> DaemonService:
     config = options.invocation.config
     observer = log.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
     try:
-        service.check(config, file=options.invocation.config_file)
+        service.check(config, options.reactor, options.invocation.config_file)
         proxy = service.make_service(
             config, options.reactor, options.invocation.read_again, options.invocation.config_file
         )

@@ -22,7 +22,7 @@ from types import FunctionType, ModuleType
 from typing import TypeVar
 
 from zeroscale import plugins
-from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.errors import ConfigError, MissingDependency, ZeroscaleError
 from zeroscale.plugins.api import ABILITIES, Plugin
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ def _import(module_name: str, name: str) -> ModuleType:
         missing = error.name or str(error)
         if module_name != missing and not module_name.startswith(f"{missing}."):
             needed = requirement_for(missing)
-            raise ConfigError(
+            raise MissingDependency(
                 f"plugin {name} needs {needed}, which is not installed: pip install {shlex.quote(needed)}"
             ) from error
         here = next((path for path in (f"{missing}.py", missing) if Path(path).exists()), None)

@@ -129,7 +129,7 @@ class Discovering:
     def _source(self, name: str) -> Source:
         find_plugin(name)  # says what to install, where it cannot be imported
         config = self._config
-        listen = [int(where) if where.isdecimal() else where for where in config.listen]
+        listen = list(config.listen)
 
         def changed(tables: Tables) -> None:
             if self._tables.get(name) != tables:
@@ -203,7 +203,7 @@ def _judge(
     except ZeroscaleError as error:
         yield str(error)
         return
-    between = list(conflicts.mistakes_between([*servers, server], config.metrics.listen))
+    between = list(map(str, conflicts.mistakes_between([*servers, server], config.metrics.listen)))
     if between:
         yield from between
     else:

@@ -7,16 +7,17 @@ texts' own language and the disk know.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeroscale.config.messages import join
+from zeroscale.config.loader import in_file, mistakes_error
+from zeroscale.config.messages import Mistake, Mistakes, join
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.control import socket_path as paths
-from zeroscale.errors import ConfigMistakes, ZeroscaleError, one_line
+from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.server_files import ServerFiles
@@ -31,36 +32,37 @@ SHORTEST_HIDDEN = 3
 """Characters of a secret; one that is shorter stands in every other word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that is in the way.
-
-    :ivar path: of what it is about, in a file's terms.
-    :ivar text: what it is, on one line.
-    """
-
-    path: str
-    text: str
-
-
-def check(config: Config, reactor: Any, make_plugin: MakePlugin, file: Path | None = None) -> None:
-    """Judges a whole configuration, and starts nothing.
+def check(
+    config: Config,
+    reactor: Any,
+    make_plugin: MakePlugin,
+    file: Path | None = None,
+    known: Mistakes | None = None,
+) -> None:
+    """Check a whole configuration without starting anything.
 
     :param reactor: the one that is to run it.
-    :param make_plugin: constructs a server's plugin; raises `ZeroscaleError` where that cannot be.
-    :param file: where it was read; None: the command line said it, in which nothing has a path.
-    :raises ConfigMistakes: it cannot be run; the lines name what to change.
+    :param make_plugin: constructs a server's plugin; raises `ZeroscaleError` where it cannot.
+    :param file: where the configuration was read; None: the command line, whose mistakes are shown without a path.
+    :param known: mistakes that have been found while reading. What they are about is not checked again.
+    :raises ConfigMistakes: it cannot be run; the lines name what to change, the known ones first.
     """
-    lines = [
-        mistake.text if file is None else f"{file}: {mistake.path}: {mistake.text}"
-        for mistake in mistakes(config, reactor, make_plugin)
+    known = known or Mistakes()
+    found = [
+        in_file(mistake, file) if file is not None else replace(mistake, where="")
+        for mistake in mistakes(config, reactor, make_plugin, known.is_bad)
     ]
-    if lines:
-        raise ConfigMistakes(lines)
+    if known or found:
+        raise mistakes_error([*known, *found])
 
 
-def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[Mistake]:
-    """What is in the way; see `check`."""
+def mistakes(
+    config: Config, reactor: Any, make_plugin: MakePlugin, is_bad: Callable[[str], bool] = lambda path: False
+) -> Iterator[Mistake]:
+    """Yield the mistakes; see `check`.
+
+    :param is_bad: whether a path of the file has a mistake already, and its value is not the one that was meant.
+    """
     if config.metrics.listen is not None:
         from zeroscale.control import metrics_http as metrics_resource  # imports Twisted's HTTP, which takes a while
 
@@ -71,9 +73,13 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
     worlds: dict[Path, str] = {}
     for server in config.servers:
         path = join("servers", server.name)
+
+        def bad(*keys: str, path: str = path) -> bool:
+            return any(is_bad(f"{path}.{key}") for key in keys)
+
         plugins: list[PluginAdapter] = []
-        for mistake in _of_server(server, path, reactor, make_plugin, plugins):
-            yield Mistake(mistake.path, _without(_secrets(server), mistake.text))
+        for mistake in _of_server(server, path, reactor, make_plugin, plugins, bad):
+            yield replace(mistake, text=_without(_secrets(server), mistake.text))
         for plugin in plugins:
             for name in any_server.unused(server) if plugin.speaks_minecraft else ():
                 yield Mistake(
@@ -81,8 +87,10 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
                 )
             home = home_of(server, config, plugin)
             files = ServerFiles(home) if plugin.speaks_minecraft else None
-            yield from _raised(f"{path}.admission", partial(admission, server, config, files))
-            yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
+            if not bad("admission"):
+                yield from _raised(f"{path}.admission", partial(admission, server, config, files))
+            if not bad("listen", "hosts"):
+                yield from _of_sharing(server, path, plugin.speaks_minecraft, speaks)
             other = worlds.setdefault(home.resolve(), path) if plugin.speaks_minecraft else path
             if other != path:
                 yield Mistake(
@@ -93,23 +101,30 @@ def mistakes(config: Config, reactor: Any, make_plugin: MakePlugin) -> Iterator[
 
 
 def _of_server(
-    server: ServerConfig, path: str, reactor: Any, make_plugin: MakePlugin, plugins: list[PluginAdapter]
+    server: ServerConfig,
+    path: str,
+    reactor: Any,
+    make_plugin: MakePlugin,
+    plugins: list[PluginAdapter],
+    bad: Callable[..., bool],
 ) -> Iterator[Mistake]:
-    for where in server.listen:
+    for where in () if bad("listen") else server.listen:
         yield from _raised(f"{path}.listen", partial(listening.check, reactor, where))
     for name, text in server.texts.items():
         yield from _raised(join(f"{path}.texts", name), partial(Messages, {name: text}))
-    unknown = list(_raised(f"{path}.plugin", partial(find_plugin, server.plugin)))
+    unknown = [] if bad("plugin") else list(_raised(f"{path}.plugin", partial(find_plugin, server.plugin)))
     yield from unknown
-    if not unknown:
+    if not unknown and not bad("plugin", "plugin_arguments", "server", "working_directory"):
         yield from _raised(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
+    if bad("working_directory"):
+        return
     needed = server.working_directory is not None or not any(plugin.is_remote for plugin in plugins)
     if needed and not server.directory.is_dir():
-        yield Mistake(
-            f"{path}.working_directory", f"working directory {str(server.directory)!r} {_lacking(server.directory)}"
-        )
+        text = f"working directory {str(server.directory)!r} {_lacking(server.directory)}"
+        yield Mistake(f"{path}.working_directory", text, environment=True)
     elif plugins:
-        yield from _raised(path, plugins[0].check)
+        for mistake in _raised(path, plugins[0].check):
+            yield replace(mistake, environment=True)
 
 
 def _lacking(directory: Path) -> str:
@@ -136,7 +151,7 @@ def _raised(path: str, judge: Callable[[], object]) -> Iterator[Mistake]:
     try:
         judge()
     except ZeroscaleError as error:
-        yield Mistake(path, one_line(str(error)))
+        yield Mistake(path, one_line(str(error)), environment=isinstance(error, MissingDependency))
 
 
 def _secrets(server: ServerConfig) -> Iterable[Secret]:

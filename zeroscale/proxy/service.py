@@ -13,6 +13,7 @@ import msgspec
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
+from zeroscale.config.messages import Mistakes
 from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import socket_path as paths
 from zeroscale.control.server import ControlServer
@@ -47,16 +48,17 @@ NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics",
 """What a running proxy cannot change."""
 
 
-def check(config: Config, reactor: Any = None, file: Path | None = None) -> None:
+def check(config: Config, reactor: Any = None, file: Path | None = None, known: Mistakes | None = None) -> None:
     """Judges what needs Twisted or a plugin to be judged, and starts nothing.
 
     :param reactor: the one that is to run it; None: the installed one.
     :param file: where the configuration was read; None: the command line said it.
+    :param known: mistakes that have been found while reading.
     :raises ConfigMistakes: it cannot be run; the lines name what to change.
     """
     if reactor is None:
         from twisted.internet import reactor
-    checking.check(config, reactor, lambda server: constructor(server, config)(), file)
+    checking.check(config, reactor, lambda server: constructor(server, config)(), file, known)
 
 
 def make_service(

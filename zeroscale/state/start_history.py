@@ -77,7 +77,7 @@ class StartHistory:
             self._lock.acquire()
         except OSError as error:
             raise StateError(
-                f"cannot use {self._directory}: {error.strerror}; give another place with --state_directory"
+                f"cannot use {self._directory}: {error.strerror}; give another place with --state-directory"
             ) from None
         try:
             self._lock_world()

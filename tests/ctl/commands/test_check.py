@@ -57,8 +57,8 @@ def test_all_mistakes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (code, out) == (2, "")
     assert [line.split(": ")[:2] for line in err.splitlines()] == [
         [str(path), "servers.a.listen"],
-        [str(path), "servers.a.x"],
         [str(path), "servers.a.server"],
+        [str(path), "servers.a.x"],
     ]
 
 

@@ -56,7 +56,7 @@ async def test_what_is_labelled_is_told_and_what_changes_then(tmp_path: Path) ->
         assert told[0]["mc"]["plugin_arguments"]["base_url"] == f"unix://{gate.path}"
         two = create(engine, "two", listen="25570")
         await until(lambda: len(told) == 2)
-        assert told[1]["two"]["listen"] == 25570
+        assert told[1]["two"]["listen"] == ["25570"]
         engine.remove(two)
         await until(lambda: len(told) == 3)
         assert list(told[2]) == ["mc"]

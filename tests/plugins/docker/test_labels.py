@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from zeroscale.config import loader
+from zeroscale.errors import ConfigMistakes
 from zeroscale.plugins.docker.labels import is_described, tables_of
 
 
@@ -36,13 +36,13 @@ def described(
 
 
 def read(*inspections: dict[str, Any], engine_host: str = "127.0.0.1", **extra: str) -> Any:
-    tables, wrong = tables_of(inspections, 25565, extra, engine_host)
+    tables, wrong = tables_of(inspections, ["25565"], extra, engine_host)
     assert wrong == []
     return tables
 
 
 def complaint(*inspections: dict[str, Any]) -> str:
-    _, [wrong] = tables_of(inspections, 25565, {})
+    _, [wrong] = tables_of(inspections, ["25565"], {})
     return wrong
 
 
@@ -51,7 +51,7 @@ def test_a_host_is_enough() -> None:
         "mc": {
             "plugin": "docker",
             "plugin_arguments": {"container": "mc", "network": "games_default"},
-            "listen": 25565,
+            "listen": ["25565"],
             "hosts": ["mc.example.org"],
             "server": "mc:25565",
         }
@@ -93,12 +93,12 @@ def test_all_that_can_be_said() -> None:
                 "health": "no",
                 "console": "rcon-cli",
             },
-            "listen": [25570, 25571],
+            "listen": ["25570", "25571"],
             "hosts": ["a.example.org", "*.mc.example.org"],
             "server": "games-mc-1:25566",
             "idle_shutdown": "15m",
-            "max_crashes": 3,
-            "legacy_hold": True,
+            "max_crashes": "3",
+            "legacy_hold": "true",
             "texts": {"sleeping": "Join to wake"},
             "admission": {"wake": "known"},
         }
@@ -149,9 +149,12 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
 @pytest.mark.parametrize(
     ("inspection", "said"),
     [
-        (described(host="h", port="minecraft"), "container mc: zeroscale.port='minecraft' is no port, like 25565"),
-        (described(host="h", port="70000"), "container mc: zeroscale.port='70000' is no port, like 25565"),
-        (described(listen="unix:/run/x"), "container mc: zeroscale.listen='unix:/run/x' is no port, like 25565"),
+        (
+            described(host="h", port="minecraft"),
+            "container mc: zeroscale.port='minecraft' is not a port, such as 25565",
+        ),
+        (described(host="h", port="70000"), "container mc: zeroscale.port='70000' is not a port, such as 25565"),
+        (described(listen="unix:/run/x"), "container mc: zeroscale.listen='unix:/run/x' is not a port, such as 25565"),
         (
             described(host="h", protocol="bedrock"),
             "container mc: zeroscale.protocol='bedrock': zeroscale speaks minecraft; leave it out for all others",
@@ -180,25 +183,29 @@ def test_two_of_one_name() -> None:
     one, two = described("one", host="a"), described("two", host="b")
     for each in (one, two):
         each["Config"]["Labels"]["zeroscale.name"] = "mc"
-    tables, [wrong] = tables_of([two, one], 25565, {})
+    tables, [wrong] = tables_of([two, one], ["25565"], {})
     assert tables["mc"]["hosts"] == ["a"]
     assert wrong == "container two: there is a server 'mc' already: give it another zeroscale.name"
 
 
-def test_a_table_is_one_of_the_file(tmp_path: Path) -> None:
-    tables = read(described(host="mc.example.org", idle_shutdown="15m", admission__wake="known", texts__sleeping="Zzz"))
-    text = "".join(f"[servers.{name}]\n{toml(table, f'servers.{name}')}" for name, table in tables.items())
-    [server] = loader.parse(text, tmp_path, {}, 0).servers
+def test_a_table_is_what_the_reader_takes(tmp_path: Path) -> None:
+    inspection = described(host="mc.example.org", admission__wake="known", texts__sleeping="Zzz", legacy_hold="true")
+    inspection["Config"]["Labels"]["zeroscale.idle-shutdown"] = "15m"
+    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path, {})
     assert (server.server_host, server.server_port, server.listen) == ("mc", 25565, ("25565",))
-    assert server.idle_shutdown == 900
+    assert (server.idle_shutdown, server.admission.wake, server.legacy_hold) == (900, "known", True)
     assert server.plugin_keywords == {"container": "mc", "network": "games_default"}
     assert server.texts == {"sleeping": "Zzz"}
 
 
-def toml(table: dict[str, Any], path: str) -> str:
-    """A table as the file has it; JSON's scalars and lists are TOML's."""
-    plain = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items() if not isinstance(value, dict))
-    inner = "".join(
-        f"[{path}.{key}]\n{toml(value, f'{path}.{key}')}" for key, value in table.items() if isinstance(value, dict)
-    )
-    return plain + inner
+def test_one_key_in_two_spellings_is_a_mistake(tmp_path: Path) -> None:
+    inspection = described(host="mc.example.org", idle_shutdown="15m")
+    inspection["Config"]["Labels"]["zeroscale.idle-shutdown"] = "15m"
+    with pytest.raises(ConfigMistakes, match="idle_shutdown: is there twice, also as idle-shutdown"):
+        loader.parse_server("mc", read(inspection)["mc"], tmp_path, {})
+
+
+def test_no_label_reaches_into_our_environment(tmp_path: Path) -> None:
+    inspection = described(host="h", admission__lockout='{env = "SECRET"}', texts__sleeping='{env = "SECRET"}')
+    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path, {"SECRET": "hunter2"})
+    assert (server.admission.lockout, server.texts["sleeping"]) == ('{env = "SECRET"}', '{env = "SECRET"}')

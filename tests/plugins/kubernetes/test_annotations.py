@@ -20,7 +20,7 @@ def described(
 
 
 def read(*objects: tuple[str, dict[str, Any]], qualified: bool = False, **extra: str) -> Any:
-    tables, wrong = tables_of(objects, 25565, extra, qualified=qualified)
+    tables, wrong = tables_of(objects, ["25565"], extra, qualified=qualified)
     assert wrong == []
     return tables
 
@@ -30,7 +30,7 @@ def test_a_host_is_enough() -> None:
         "mc": {
             "plugin": "kubernetes",
             "plugin_arguments": {"resource": "statefulset/mc", "namespace": "games"},
-            "listen": 25565,
+            "listen": ["25565"],
             "hosts": ["mc.example.org"],
             "server": "mc.games.svc:25565",
         }
@@ -71,37 +71,34 @@ def test_all_that_can_be_said() -> None:
                 "context": "home",
                 "protocol": "minecraft",
             },
-            "listen": 25570,
+            "listen": ["25570"],
             "hosts": ["a.example.org", "*.mc.example.org"],
             "server": "headless.games.svc:25566",
             "idle_shutdown": "15m",
-            "max_crashes": 3,
-            "legacy_hold": True,
+            "max_crashes": "3",
+            "legacy_hold": "true",
             "texts": {"sleeping": "Join to wake"},
-            "admission": {"wake": "known", "deny": ["10.0.0.0/8", "Griefer"]},
+            "admission": {"wake": "known", "deny": '["10.0.0.0/8", "Griefer"]'},
         }
     }
 
 
-def test_it_is_what_the_file_takes(tmp_path: Path) -> None:
-    table = read(described(host="mc.example.org", protocol="minecraft", idle_shutdown="15m", texts__sleeping="zzz"))
-    lines = [f'{key} = "{value}"' for key, value in table["mc"]["plugin_arguments"].items()]
-    text = f"""
-        [servers.mc]
-        plugin = "{table["mc"]["plugin"]}"
-        listen = {table["mc"]["listen"]}
-        hosts = {table["mc"]["hosts"]}
-        server = "{table["mc"]["server"]}"
-        idle_shutdown = "{table["mc"]["idle_shutdown"]}"
-        [servers.mc.plugin_arguments]
-        {chr(10).join(lines)}
-        [servers.mc.texts]
-        sleeping = "{table["mc"]["texts"]["sleeping"]}"
-    """
-    [server] = loader.parse(text, tmp_path, {}, 0).servers
+def test_it_is_what_the_reader_takes(tmp_path: Path) -> None:
+    described_server = described(
+        host="mc.example.org",
+        protocol="minecraft",
+        idle_shutdown="15m",
+        texts__sleeping="zzz",
+        admission__deny='["10.0.0.0/8", "Griefer"]',
+        admission__allow="Notch, 192.0.2.7",
+        admission__wakes_per_minute="2.5",
+    )
+    server = loader.parse_server("mc", read(described_server)["mc"], tmp_path, {})
     assert server.server_host == "mc.games.svc"
     assert server.idle_shutdown == 900
     assert server.plugin_keywords["resource"] == "statefulset/mc"
+    assert (server.admission.deny, server.admission.allow) == (("10.0.0.0/8", "Griefer"), ("Notch", "192.0.2.7"))
+    assert server.admission.wakes_per_minute == 2.5
 
 
 def test_service_and_port_of_its_own() -> None:
@@ -119,7 +116,9 @@ def test_names_are_told_apart() -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    tables, wrong = tables_of([described(host="b"), described(kind="deployment", host="a")], 25565, {}, qualified=False)
+    tables, wrong = tables_of(
+        [described(host="b"), described(kind="deployment", host="a")], ["25565"], {}, qualified=False
+    )
     assert tables["mc"]["hosts"] == ["a"], "in an order that does not change from time to time"
     assert wrong == [
         "statefulset/mc in namespace 'games': there is a server 'mc' already: give it another zeroscale/name"
@@ -140,7 +139,7 @@ def test_a_name_is_given_once() -> None:
 def test_what_may_not_be_said_is_left_out_and_told(key: str, said: str) -> None:
     found = described(host="h")
     found[1]["metadata"]["annotations"][f"zeroscale/{key}"] = "x"
-    tables, wrong = tables_of([found], 25565, {}, qualified=False)
+    tables, wrong = tables_of([found], ["25565"], {}, qualified=False)
     assert tables == read(described(host="h"))
     [line] = wrong
     assert line.startswith(f"statefulset/mc in namespace 'games': {said}")
@@ -156,19 +155,23 @@ def test_no_annotation_reaches_out_of_its_namespace_or_into_our_environment() ->
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("service", "db.other", "zeroscale/service='db.other' is no name of a Service of its namespace, like mc"),
-        ("service", "10.0.0.1:22", "is no name of a Service of its namespace"),
-        ("port", "minecraft", "zeroscale/port='minecraft' is no port, like 25565"),
-        ("listen", "unix:/run/admin.sock", "zeroscale/listen='unix:/run/admin.sock' is no port, like 25565"),
-        ("listen", '[25565, "unix:/x"]', "is no port"),
+        (
+            "service",
+            "db.other",
+            "zeroscale/service='db.other' is not the name of a Service in its namespace, such as mc",
+        ),
+        ("service", "10.0.0.1:22", "is not the name of a Service in its namespace"),
+        ("port", "minecraft", "zeroscale/port='minecraft' is not a port, such as 25565"),
+        ("listen", "unix:/run/admin.sock", "zeroscale/listen='unix:/run/admin.sock' is not a port, such as 25565"),
+        ("listen", '[25565, "unix:/x"]', "is not a port"),
     ],
 )
 def test_what_a_server_cannot_be_made_of_makes_none(key: str, value: str, said: str) -> None:
-    tables, wrong = tables_of([described(host="h", **{key: value})], 25565, {}, qualified=False)
+    tables, wrong = tables_of([described(host="h", **{key: value})], ["25565"], {}, qualified=False)
     assert tables == {}
     [line] = wrong
     assert said in line
 
 
 def test_several_ports() -> None:
-    assert read(described(listen="[25565, 25566]"))["mc"]["listen"] == [25565, 25566]
+    assert read(described(listen="[25565, 25566]"))["mc"]["listen"] == ["25565", "25566"]

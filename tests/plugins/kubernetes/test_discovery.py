@@ -45,7 +45,7 @@ async def test_what_is_annotated_is_told_and_what_changes_then(tmp_path: Path) -
         assert told[0]["mc"]["plugin_arguments"]["kubeconfig"].endswith("kubeconfig")
         cluster.create("two", plural="deployments", annotations={"zeroscale/listen": "25570"})
         await until(lambda: len(told) == 2)
-        assert told[1]["two"]["listen"] == 25570
+        assert told[1]["two"]["listen"] == ["25570"]
         cluster.annotate("mc", {"zeroscale/host": "other.example.org"})
         await until(lambda: len(told) == 3)
         assert told[2]["mc"]["hosts"] == ["other.example.org"]

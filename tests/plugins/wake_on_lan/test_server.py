@@ -270,4 +270,4 @@ async def test_values_that_cannot_be_understood(subject: Machine, changes: dict[
 async def test_what_is_missing_is_said_before_anybody_waits(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(PluginError, match="there is no 'no-such-program' in PATH"):
         subject.make_plugin(stop="no-such-program --now").check()
-    assert "give the other one's address by --server_host" in caplog.text
+    assert "give the other one's address by --server-host" in caplog.text

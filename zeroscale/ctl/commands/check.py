@@ -49,16 +49,13 @@ def check(path: Path) -> tuple[int, list[str]]:
     :return: the number of servers, and the mistakes, each with the path of the file before it.
     """
     reading = loader.look(path, os.environ, os.geteuid())
-    mistakes = list(reading.mistakes)
-    if reading.config is None:
-        return 0, mistakes
     from zeroscale.proxy import service  # importing it takes half a second and installs a reactor
 
     try:
-        service.check(reading.config, file=path)
+        service.check(reading.config, file=path, known=reading.mistakes)
     except ConfigMistakes as error:
-        mistakes += error.mistakes
-    return len(reading.config.servers), mistakes
+        return len(reading.config.servers), list(error.mistakes)
+    return len(reading.config.servers), []
 
 
 def _is_installed(distribution: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker.container import HOST_NETWORK, LOOPBACK
 from zeroscale.plugins.support.arguments import protocol
-from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put, value
+from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
 
 PREFIX = "zeroscale."
 
@@ -81,10 +81,9 @@ def _table(
         where = f"{_name(found)}:{port}"  # by its name, where that can be resolved; else known once it runs
     table: Table = {"plugin": "docker", "plugin_arguments": arguments, "listen": listen, "server": where}
     if said.get("listen"):
-        ports = [value(each) for each in hosts(said["listen"])]
-        if not is_ports(ports):
-            raise PluginError(f"{PREFIX}listen={said['listen']!r} is no port, like {MINECRAFT_PORT}")
-        table["listen"] = ports[0] if len(ports) == 1 else ports
+        table["listen"] = ports(said["listen"])
+        if table["listen"] is None:
+            raise PluginError(f"{PREFIX}listen={said['listen']!r} is not a port, such as {MINECRAFT_PORT}")
     if said.get("host"):
         table["hosts"] = hosts(said["host"])
     for key, text in said.items():
@@ -97,7 +96,7 @@ def _port(said: str | None, found: Mapping[str, Any]) -> int:
     """The port inside the container: as its label says, else the only one that it exposes, else Minecraft's."""
     if said:
         if not NUMBER.fullmatch(said) or not 1 <= int(said) <= 65535:
-            raise PluginError(f"{PREFIX}port={said!r} is no port, like {MINECRAFT_PORT}")
+            raise PluginError(f"{PREFIX}port={said!r} is not a port, such as {MINECRAFT_PORT}")
         return int(said)
     exposed = [port.removesuffix("/tcp") for port in _section(found, "Config", "ExposedPorts") if port.endswith("/tcp")]
     return int(exposed[0]) if len(exposed) == 1 and exposed[0].isdigit() else MINECRAFT_PORT

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zeroscale.plugins.kubernetes.workload import NAMESPACE
-from zeroscale.plugins.support.labels import NUMBER, Table, hosts, is_ports, put
-from zeroscale.plugins.support.labels import value as value_of
+from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
 
 PREFIX = "zeroscale/"
 """Of an annotation's key; a prefix is a DNS name by the API's rules, and this one belongs to nobody."""
@@ -65,20 +64,20 @@ def _table(
     table: Table = {
         "plugin": "kubernetes",
         "plugin_arguments": arguments,
-        "listen": value_of(said["listen"]) if said.get("listen") else listen,
+        "listen": ports(said["listen"]) if said.get("listen") else listen,
         "server": f"{service}.{metadata['namespace']}.svc:{port}",
     }
     if said.get("host"):
         table["hosts"] = hosts(said["host"])
     where = _where(kind, found)
     if not NAMESPACE.fullmatch(service):
-        wrong.append(f"{where}: {PREFIX}service={service!r} is no name of a Service of its namespace, like mc")
+        wrong.append(f"{where}: {PREFIX}service={service!r} is not the name of a Service in its namespace, such as mc")
         return None
     if not NUMBER.fullmatch(port):
-        wrong.append(f"{where}: {PREFIX}port={port!r} is no port, like {MINECRAFT_PORT}")
+        wrong.append(f"{where}: {PREFIX}port={port!r} is not a port, such as {MINECRAFT_PORT}")
         return None
-    if said.get("listen") and not is_ports(table["listen"]):
-        wrong.append(f"{where}: {PREFIX}listen={said['listen']!r} is no port, like {MINECRAFT_PORT}")
+    if table["listen"] is None:
+        wrong.append(f"{where}: {PREFIX}listen={said['listen']!r} is not a port, such as {MINECRAFT_PORT}")
         return None
     for key, value in said.items():
         if key not in OWN:

@@ -1,6 +1,6 @@
 """A StatefulSet or Deployment, scaled from zero to one and back.
 
-    zeroscale kubernetes 25565 25565 --server_host mc.games.svc -a statefulset/mc -a protocol=minecraft
+    zeroscale kubernetes 25565 25565 --server-host mc.games.svc -a statefulset/mc -a protocol=minecraft
 
 It is only scaled from 0 to 1 and from 1 to 0, through the `scale` subresource and with the resourceVersion that was
 read, so that no change by others is overwritten. More than one replica was chosen by others: it counts as running and

@@ -1,81 +1,67 @@
-"""What a container's labels or a workload's annotations may say of a server, and how it is read. Pure.
+"""Which configuration keys a container's labels or a workload's annotations may set.
 
-Whoever may label a server must not gain more by that than what becomes of that server: which keys count is a list, and
-neither a plugin nor a file, a command or an address of somebody else is among them. Who is told judges the values as
-if they stood in the configuration file.
+Anyone who may label a server must not gain more by that than control of that server: a plugin, a file, a command or
+another server's address cannot be set. Which keys can is in the keys' metadata. Values are plain texts here; the
+configuration's reader reads them.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Sequence
+from functools import cache
+
+from zeroscale.config.keys import Key, aliases_of, keys_of, struct_of
+from zeroscale.config.model import ServerConfig
+from zeroscale.errors import suggest
 
 Table = dict[str, object]
-"""A server's table, as in the configuration file."""
-
-PASSED_ON = (
-    "hold_limit",
-    "idle_shutdown",
-    "join",
-    "legacy_hold",
-    "max_crashes",
-    "minimum_online_time",
-    "motd",
-    "start_timeout",
-    "status_protocol",
-    "stop_timeout",
-    "transfer_as_login",
-    "wake_after",
-)
-"""Keys of a server's table that may be set; those of `TABLES` as `texts.sleeping`."""
-
-TABLES = ("admission", "texts")
+"""A server's table, as in the configuration file, with plain texts for values."""
 
 NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong: list[str]) -> None:
-    """Writes one key into a table.
+@cache
+def settable() -> dict[str, Key]:
+    """Return the keys that may be set, by their names; inside a table such as `texts` every key may."""
+    return {name: key for name, key in keys_of(ServerConfig).items() if key.labels}
 
-    :param where: what it is called where it was written.
-    :param own: further keys that are known there.
-    :param wrong: gets a line, where the key may not be set.
+
+def is_table(key: Key) -> bool:
+    """Return whether a key has keys of its own."""
+    return struct_of(key.type) is not None or key.field.default_factory is dict
+
+
+def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong: list[str]) -> None:
+    """Write one key into a table.
+
+    :param key: as `idle_shutdown` or `texts.sleeping`.
+    :param where: what the label is called, for a message.
+    :param own: more keys that are known there.
+    :param wrong: gets a line if the key may not be set.
     """
     parent, dot, inner = key.partition(".")
-    if key in PASSED_ON:
-        table[key] = value(text)
-    elif parent in TABLES and dot and inner:
-        inside = table.setdefault(parent, {})
+    known = settable().get(parent.replace("-", "_"))
+    if known is not None and is_table(known) == bool(dot and inner) == bool(dot):
+        if not dot:
+            table[key] = text
+            return
+        inside = table.setdefault(known.name, {})
         assert isinstance(inside, dict)
-        inside[inner] = value(text) if parent == "admission" else text
-    else:
-        close = difflib.get_close_matches(key, [*own, *PASSED_ON], n=1)
-        wrong.append(where + (f" is not known: did you mean {close[0]}?" if close else " may not be set here"))
+        inside[inner] = text
+        return
+    plain = [name for name, each in settable().items() if not is_table(each)]
+    aliases = {alias: each.name for alias, each in aliases_of(ServerConfig).items() if each.labels}
+    near = "" if parent.replace("-", "_") in keys_of(ServerConfig) else suggest(key, [*own, *plain], aliases, show=str)
+    wrong.append(f"{where} is not known: {near}" if near else f"{where} may not be set here")
 
 
-def value(text: str) -> object:
-    """As in the file, but text needs no quotes: numbers, `true` and `false`, and lists of such."""
-    if NUMBER.fullmatch(text):
-        return int(text)
-    if text in ("true", "false"):
-        return text == "true"
-    if text.startswith("["):
-        try:
-            read: object = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-        # A table could name a variable of our environment, or a file: none in here.
-        return read if isinstance(read, list) and all(isinstance(each, str | int | float) for each in read) else text
-    return text
-
-
-def is_ports(said: object) -> bool:
-    """Whether this is a port, or a list of them. An endpoint string is none: it may name any file of ours."""
-    return all(type(each) is int for each in (said if isinstance(said, list) else [said]))
+def ports(text: str) -> list[str] | None:
+    """Return the ports of a label; None where it has anything else. An endpoint string could name any file of ours."""
+    found = hosts(text.strip("[]"))
+    return found if found and all(NUMBER.fullmatch(each) for each in found) else None
 
 
 def hosts(text: str) -> list[str]:
-    """Names with commas or blanks between them."""
+    """Return names that are separated by commas or blanks."""
     return [host for host in re.split(r"[\s,]+", text) if host]

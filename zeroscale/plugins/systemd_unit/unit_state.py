@@ -180,7 +180,7 @@ def refusal(what: str, unit: str, detail: str) -> str:
     if what in ("freeze", "thaw"):  # D-Bus' policy for systemd allows these to root alone (seen with 252)
         return (
             f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or "
-            "give --idle_action stop, or use user=yes for a unit of your own"
+            "give --idle-action stop, or use user=yes for a unit of your own"
         )
     return (
         f"systemd does not let this user {what} {unit} ({detail}): run zeroscale as root, or allow it by a polkit rule "

@@ -125,7 +125,7 @@ class Server:
         """
         if self._host in ("localhost", "127.0.0.1", "::1"):
             logger.warning(
-                "%s is this machine, which is awake: give the other one's address by --server_host", self._host
+                "%s is this machine, which is awake: give the other one's address by --server-host", self._host
             )
         if self._stop is not None and "/" not in self._stop[0] and shutil.which(self._stop[0]) is None:
             raise PluginError(

@@ -1,0 +1,36 @@
+"""The tables in the documentation are those that the keys' metadata give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeroscale.config.keys import keys_of
+from zeroscale.daemon import reference
+from zeroscale.daemon.parser import options
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("page", reference.PAGES)
+def test_a_page_has_the_tables_that_the_keys_give(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert reference.rewrite(text, page) == text, "run: python -m zeroscale.daemon.reference"
+
+
+def test_every_option_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [option.name for option in options() if f"`--{option.name}`" not in readme] == []
+
+
+@pytest.mark.parametrize(("path", "struct"), reference.structs().items())
+def test_every_key_has_a_help_text(path: str, struct: type) -> None:
+    assert [name for name, key in keys_of(struct).items() if not key.help] == []
+
+
+def test_links_start_from_the_page() -> None:
+    text = "<!-- keys: log -->\nold\n<!-- end -->"
+    assert "([logging.md](logging.md))" in reference.rewrite(text, "docs/configuration.md")
+    assert "([docs/logging.md](docs/logging.md))" in reference.rewrite(text, "README.md")
+    assert "old" not in reference.rewrite(text, "README.md")

@@ -1,0 +1,117 @@
+"""The tables of keys and options in docs/configuration.md and README.md, written from the metadata of the keys.
+
+`python -m zeroscale.daemon.reference`, in a checkout, writes them anew between their marks: `<!-- keys: log -->`,
+`<!-- options: the proxy -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import NODEFAULT, inspect
+
+from zeroscale.config.fields import brief
+from zeroscale.config.keys import Key, keys_of, struct_of
+from zeroscale.config.model import Config
+from zeroscale.daemon.parser import build_parser, default_of, options
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ("docs/configuration.md", "README.md")
+
+TOP = "top"
+"""The mark's name for the keys above all tables."""
+
+_MARKED = re.compile(r"(<!-- (keys|options): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def structs() -> dict[str, type[msgspec.Struct]]:
+    """Return the structs of all tables by their paths in the file; a server's is `servers.NAME`."""
+    return dict(_structs("", Config))
+
+
+def rewrite(text: str, page: str) -> str:
+    """Return the text of a page with its tables written anew.
+
+    :param page: the path of the page in the checkout, from which its links start.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        rows = _key_rows(structs()[found[3]]) if found[2] == "keys" else _option_rows(found[3])
+        lines = "\n".join(_linked(row, page) for row in rows)
+        return f"{found[1]}\n{lines}\n\n{found[4]}"
+
+    return _MARKED.sub(table, text)
+
+
+def main() -> None:
+    """Write all pages."""
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(rewrite(path.read_text(), page))
+
+
+def _structs(path: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    yield path or TOP, struct
+    for name, key in keys_of(struct).items():
+        below = f"{path}.{name}" if path else name
+        inner = struct_of(key.type)
+        if inner is not None:
+            yield from _structs(below, inner)
+        elif isinstance(key.type, inspect.Metadata) and isinstance(key.type.type, inspect.VarTupleType):
+            item = struct_of(key.type.type.item_type)
+            if item is not None:
+                yield from _structs(f"{below}.NAME", item)
+
+
+def _key_rows(struct: type[msgspec.Struct]) -> Iterator[str]:
+    yield "| key | value | default | |"
+    yield "|---|---|---|---|"
+    for name, key in keys_of(struct).items():
+        text = "; ".join(part for part in (key.help, key.details) if part)
+        yield f"| `{name}` | {brief(key.type)} | {_default(key)} | {text} |"
+
+
+def _default(key: Key) -> str:
+    if isinstance(key.field.default, bool):
+        return str(key.field.default).lower()
+    if key.field.required and not key.default:
+        return "" if key.name == "servers" else "must be given"
+    return "" if key.field.default is NODEFAULT and not key.default else default_of(key)
+
+
+def _option_rows(title: str) -> Iterator[str]:
+    known = {option.dest: option for option in options()}
+    [group] = [group for group in build_parser("zeroscale")._action_groups if group.title == title]
+    yield f"| {title} | default | |"
+    yield "|---|---|---|"
+    for action in group._group_actions:
+        option = known.get(action.dest)
+        names = ", ".join(f"`{name}`" for name in action.option_strings)
+        metavar = str(action.metavar or "")
+        if metavar.startswith("{"):
+            *words, last = metavar.strip("{}").split(",")
+            metavar = f"{', '.join(words)} or {last}"
+        help_text = (action.help or "").replace("%%", "%") if option is None else option.key.help
+        if option is not None and option.is_repeatable:
+            help_text += "; may be given several times"
+        yield (
+            f"| {names} {metavar}".rstrip()
+            + f" | {option.default if option and not option.is_repeatable else ''} | {help_text} |"
+        )
+
+
+def _linked(row: str, page: str) -> str:
+    """Return a row with links in place of the paths of pages."""
+
+    def link(found: re.Match[str]) -> str:
+        target = found[0] if "/" not in page else found[1]
+        return f"[{target}]({target})"
+
+    return re.sub(r"docs/([a-z_]+\.md)", link, row)
+
+
+if __name__ == "__main__":
+    main()
