@@ -1,4 +1,4 @@
-"""The fixtures of the tests of survival."""
+"""The fixture of the survival tests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from survival.harness import Scene
+from survival.harness import SurvivalHarness
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    """A world of its own, of which nothing is left running."""
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
+def harness(tmp_path: Path) -> Iterator[SurvivalHarness]:
+    """A directory, ports and programs of its own; everything is ended after the test."""
+    harness = SurvivalHarness(tmp_path)
+    yield harness
+    harness.close()

@@ -1,7 +1,7 @@
-"""A whole zeroscale in front of the demo server, players on blocking sockets, and what the kernel knows of all this.
+"""Whole zeroscale processes in front of the demo server, and players on blocking sockets.
 
-Everything is waited for with a deadline, and judged from outside: by what players see, by the log, by the processes
-there are, and by the demo server's journal, in which a cut save or a second server at work cannot hide.
+Every wait has a deadline. Tests look only from outside: at what players see, at the log, at the processes, and at the
+demo server's journal, which shows an interrupted save and a second server on the same world.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from zeroscale.protocols.minecraft.client import (
 )
 
 PROTOCOL = 767
-"""1.21: a client that can be held for as long as one likes."""
+"""1.21: such a client can be held for any time."""
 
 AT_ONCE = 3.0
-"""Seconds within which a player hears what has happened: no time-out of ours is as short, a busy machine as slow."""
+"""Seconds for what needs no wait: shorter than any time-out of zeroscale, long enough for a busy machine."""
 
 
-class Scene:
-    """One world, and the zeroscales that run its server one after the other.
+class SurvivalHarness:
+    """One world, and the zeroscale processes that run its server.
 
     :ivar world: the server's working directory, in which nothing else runs.
     :ivar state: the state directory.
@@ -50,35 +50,35 @@ class Scene:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.world = directory / "world"
-        self.elsewhere = directory / "elsewhere"
+        self.other_directory = directory / "elsewhere"
         self.state = directory / "state"
         self.port = free_port()
         self.server_port = free_port()
         self._programs: list[Program] = []
         self._players: list[Player] = []
-        for made in (self.world, self.elsewhere):
+        for made in (self.world, self.other_directory):
             made.mkdir()
 
     def run(self, plugin: str, *options: str, state: Path | None = None, listens: bool = True) -> Program:
-        """Starts a zeroscale, and waits until it listens."""
+        """Start a zeroscale, and wait until it listens."""
         where = ["-w", str(self.world), "--state_directory", str(state or self.state)]
         command = [sys.executable, "-W", "default", "-m", "zeroscale", *where, "--debug", *options]
-        program = Program([*command, plugin, str(self.port), str(self.server_port)], self.elsewhere)
+        program = Program([*command, plugin, str(self.port), str(self.server_port)], self.other_directory)
         self._programs.append(program)
         if listens:
             program.wait_for(r"Listening on \('0\.0\.0\.0'")
         return program
 
-    def configured(self, file: Path) -> Program:
-        """Starts a zeroscale as a configuration file says, and waits until it listens."""
+    def run_configured(self, file: Path) -> Program:
+        """Start a zeroscale with a configuration file, and wait until it listens."""
         program = Program(
-            [sys.executable, "-W", "default", "-m", "zeroscale", "--debug", "--config", str(file)], self.elsewhere
+            [sys.executable, "-W", "default", "-m", "zeroscale", "--debug", "--config", str(file)], self.other_directory
         )
         self._programs.append(program)
         program.wait_for(r"Listening on \('0\.0\.0\.0'")
         return program
 
-    def demo(
+    def run_demo(
         self,
         *options: str,
         switches: str = "",
@@ -87,7 +87,7 @@ class Scene:
         state: Path | None = None,
         listens: bool = True,
     ) -> Program:
-        """Starts a zeroscale in front of the demo server, which keeps a journal."""
+        """Start a zeroscale in front of the demo server, which writes a journal."""
         return self.run(
             "demo",
             "-t",
@@ -101,77 +101,77 @@ class Scene:
             listens=listens,
         )
 
-    def small(
-        self, *options: str, start: float = 0.0, stop: float = 0.0, idle: float = 60, through: str = "exec {}"
+    def run_small_server(
+        self, *options: str, start: float = 0.0, stop: float = 0.0, idle: float = 60, shell_line: str = "exec {}"
     ) -> Program:
-        """Starts a zeroscale in front of `small_server.py`, which is run by a shell.
+        """Start a zeroscale in front of `small_server.py`, which is run by a shell.
 
         :param start: how many seconds it takes to start.
         :param stop: how many seconds it takes to stop, with its port closed.
-        :param through: the shell's line, around the server's command.
+        :param shell_line: what the shell runs; {} stands for the server's command.
         """
         program = Path(__file__).with_name("small_server.py")
-        words = [sys.executable, "-S", "-E", str(program), str(self.server_port), str(self.record)]
-        words += ["--start", f"{start}", "--stop", f"{stop}"]
-        line = through.format(shlex.join(words))
+        command = [sys.executable, "-S", "-E", str(program), str(self.server_port), str(self.record)]
+        command += ["--start", f"{start}", "--stop", f"{stop}"]
+        line = shell_line.format(shlex.join(command))
         return self.run("minecraft", "-t", f"{idle:g}", *options, "-a", "sh", "-a", "-c", "-a", line)
 
     @property
     def record(self) -> Path:
-        """Where the small server writes down what happens."""
+        """The small server's record of events."""
         return self.directory / "record"
 
-    def moments(self, event: str) -> list[float]:
-        """When that happened in the small server, by the monotonic clock."""
+    def times_of(self, event: str) -> list[float]:
+        """Return when the event happened in the small server, in seconds of the monotonic clock."""
         if not self.record.exists():
             return []
         lines = [json.loads(line) for line in self.record.read_text().splitlines()]
         return [line["at"] for line in lines if line["event"] == event]
 
     def player(self, name: str = "Steve") -> Player:
-        """Lets somebody join, from a thread."""
+        """Let a player join, in a thread of its own."""
         player = Player(self.port, name)
         self._players.append(player)
         return player
 
     def servers(self) -> set[int]:
-        """The server's processes."""
+        """Return the ids of the server's processes."""
         return processes_in(self.world)
 
     def server(self) -> int:
-        """The server's only process."""
+        """Return the id of the server's only process."""
         (found,) = self.servers()
         return found
 
     def server_is_gone(self, proxy: Program | None = None, within: float = DEADLINE) -> None:
-        """Waits until no process of the server is left, nor its port: one just ending has no directory any more."""
+        """Wait until the server has no process and no port: an exiting process has no working directory any more."""
         wait_until(lambda: not self.servers() and not answers(self.server_port), "no server is left", within, proxy)
 
     def motd(self) -> str:
-        """What the server list shows."""
+        """Return the description in the server list."""
         return text_of(self.status()["description"])
 
     def status(self) -> dict[str, object]:
-        """What the server list is told."""
+        """Return the status reply."""
         return ask_status(self.port)
 
     def journal(self) -> JournalReport:
-        """What the world tells."""
+        """Return the report on the demo server's journal."""
         return verify_journal(self.world / "journal")
 
     def console(self) -> str:
-        """What the server has said since its start."""
+        """Return the server's output since its start."""
         (output,) = self.state.glob("*/console.log")
         return output.read_text()
 
-    def type(self, line: str) -> None:
-        """Types a line into the server's console, past the proxy."""
+    def send_to_console(self, line: str) -> None:
+        """Write a line to the server's console, without the proxy."""
         (fifo,) = self.state.glob("*/stdin")
         with fifo.open("w") as console:
             console.write(f"{line}\n")
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """End all players, proxies and servers."""
         for player in self._players:
             player.leave()
         for program in self._programs:
@@ -183,7 +183,7 @@ class Scene:
 
 
 class Player:
-    """One player, who joins at once, in a thread.
+    """A player who joins at once, in a thread.
 
     :ivar began: when, by the monotonic clock.
     """
@@ -194,41 +194,41 @@ class Player:
         self._login = self._client.request()
         self._connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
         self._connection.settimeout(None)
-        self._kept = b""
-        self._words: str | None = None
+        self._received = b""
+        self._message: str | None = None
         self._changed = threading.Condition()
         self._closed_at: float | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def is_told(self, within: float = DEADLINE) -> str:
-        """Waits until it has been told to leave, and the connection is closed; returns what it read."""
+    def kick_message(self, within: float = DEADLINE) -> str:
+        """Wait until the connection is closed; return the message of the kick."""
         self.is_closed(within)
-        assert self._words is not None, f"closed without a word, after {self._kept!r}"
-        return self._words
+        assert self._message is not None, f"closed without a message, after {self._received!r}"
+        return self._message
 
     def is_greeted(self, within: float = DEADLINE) -> None:
-        """Waits until the demo server has greeted it."""
-        words = self.is_told(within)
-        assert "You have woken the zeroscale demo server" in words, words
+        """Wait until the demo server has kicked the player with its greeting."""
+        message = self.kick_message(within)
+        assert "You have woken the zeroscale demo server" in message, message
 
-    def is_in(self, within: float = DEADLINE) -> None:
-        """Waits until a demo server that echoes has sent back the login: the player is in, and stays."""
-        self._wait(lambda: self._kept.startswith(self._login), "is in", within)
+    def is_joined(self, within: float = DEADLINE) -> None:
+        """Wait until a demo server with --echo has sent back the login: the player has joined, and stays."""
+        self._wait(lambda: self._received.startswith(self._login), "is in", within)
 
     def is_closed(self, within: float = DEADLINE) -> float:
-        """Waits until the connection is closed; returns when it was, by the monotonic clock."""
+        """Wait until the connection is closed; return when that was, in seconds of the monotonic clock."""
         self._wait(lambda: self._closed_at is not None, "is closed", within)
         assert self._closed_at is not None
         return self._closed_at
 
     @property
-    def waits(self) -> bool:
-        """Whether it has neither been let in nor closed."""
-        return self._closed_at is None and not self._kept
+    def is_waiting(self) -> bool:
+        """Whether nothing was received and the connection is open."""
+        return self._closed_at is None and not self._received
 
     def leave(self) -> None:
-        """Disconnects."""
+        """Disconnect."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(DEADLINE)
@@ -250,22 +250,22 @@ class Player:
         self._connection.close()
 
     def _take(self, data: bytes) -> None:
-        self._kept += data
-        if self._login.startswith(self._kept[: len(self._login)]):
-            with self._changed:  # an echo, which is no conversation
+        self._received += data
+        if self._login.startswith(self._received[: len(self._login)]):
+            with self._changed:  # an echo
                 self._changed.notify_all()
             return
         for event in self._client.receive(data):
             match event:
                 case Disconnected(reason=reason):
-                    self._words = text_of(reason)
+                    self._message = text_of(reason)
                 case PluginRequested(answer=answer) | CookieRequested(answer=answer):
-                    self._kept = b""
+                    self._received = b""
                     self._connection.sendall(answer)
 
 
 def ask_status(port: int) -> dict[str, object]:
-    """What the server list is told on this port."""
+    """Return the status reply on this port."""
     client = StatusClient("localhost", port, PROTOCOL)
     with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
         connection.sendall(client.request())
@@ -277,7 +277,7 @@ def ask_status(port: int) -> dict[str, object]:
 
 
 def text_of(component: object) -> str:
-    """A component's text, without its looks."""
+    """Return a text component's text without its style."""
     match component:
         case str():
             return component
@@ -289,20 +289,20 @@ def text_of(component: object) -> str:
 
 
 def state_of(pid: int) -> str:
-    """A process's state, as the letter of /proc/PID/stat: T is stopped by a signal."""
+    """Return a process's state, the letter of /proc/PID/stat: T is stopped by a signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def kill(program: Program) -> None:
-    """Kills a zeroscale, as the kernel does when there is no memory left."""
+def kill_proxy(program: Program) -> None:
+    """Kill a zeroscale with SIGKILL, as the kernel does without memory."""
     program.process.kill()
     program.process.wait()
 
 
 @contextmanager
-def at_once(what: str, within: float = AT_ONCE) -> Iterator[None]:
-    """Holds that what is done in here takes no time worth speaking of."""
+def without_delay(within: float = AT_ONCE) -> Iterator[None]:
+    """Assert that the block takes less than `within` seconds."""
     began = time.monotonic()
     yield
-    took = time.monotonic() - began
-    assert took < within, f"{what} took {took:.2f} s"
+    seconds = time.monotonic() - began
+    assert seconds < within, f"it took {seconds:.2f} s"

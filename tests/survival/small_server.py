@@ -1,6 +1,6 @@
-"""A server that starts in no time, speaks as much Minecraft as is asked of it, and writes down when what happened.
+"""A small Minecraft server that starts quickly and records when events happen.
 
-Where there is a server.properties its status is off; `list` counts as many players as the file `online` says.
+With a server.properties its status is off; `list` answers the number in the file `online`.
 
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
@@ -23,13 +23,13 @@ STATUS = {"version": {"name": "small", "protocol": 767}, "players": {"max": 20, 
 
 
 class Record:
-    """What happened, in a file."""
+    """Events in a file."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def note(self, event: str) -> None:
-        """It happens now."""
+        """Record an event that happens now."""
         line = json.dumps({"event": event, "at": time.monotonic()})
         os.write(self._descriptor, f"{line}\n".encode())
 
@@ -42,7 +42,7 @@ class Client(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         received = self.request.recv(65536)
         if not received:
-            return  # it only looked whether somebody is there
+            return  # a check whether the port is open
         login = received[received[0]] == 2  # the last byte of a handshake of less than 128 bytes
         if login:
             self.server.record.note("login")
@@ -54,7 +54,7 @@ class Client(socketserver.BaseRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """All connections."""
+    """Serves all connections."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -65,14 +65,14 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def frame(packet: int, text: str) -> bytes:
-    """A packet that has one text in it."""
+    """Return a packet that holds one text."""
     encoded = text.encode()
     body = bytes([packet]) + varint(len(encoded)) + encoded
     return varint(len(body)) + body
 
 
 def varint(number: int) -> bytes:
-    """A number in the protocol's form."""
+    """Return a number as VarInt."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -80,14 +80,14 @@ def varint(number: int) -> bytes:
     return bytes([*out, number])
 
 
-def say(text: str) -> None:
-    """One line of output."""
+def write(text: str) -> None:
+    """Write one line of output."""
     sys.stdout.write(f"[Server thread/INFO]: {text}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Runs it until it reads `stop`, or gets SIGTERM."""
+    """Run until `stop` is read, or SIGTERM comes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("record", type=Path)
@@ -97,7 +97,7 @@ def main() -> None:
     record = Record(options.record)
     record.note("started")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
-    say("Starting minecraft server")
+    write("Starting minecraft server")
     time.sleep(options.start / 3)
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
@@ -107,16 +107,16 @@ def main() -> None:
         time.sleep(options.start * 2 / 3)
         server.ready = True
         record.note("ready")
-        say('Done (0.1s)! For help, type "help"')
+        write('Done (0.1s)! For help, type "help"')
         for line in sys.stdin:
             if line.strip() == "list":
                 online = Path("online").read_text() if Path("online").exists() else "0"
-                say(f"There are {online} of a max of 20 players online: ")
+                write(f"There are {online} of a max of 20 players online: ")
             if line.strip() in ("stop", "restart"):
                 server.shutdown()
                 server.server_close()  # before the next one is started: it binds the same port
                 time.sleep(options.stop)
-                if line.strip() == "restart":  # as Paper does, whose child inherits no descriptor of ours either
+                if line.strip() == "restart":  # as Paper does; its child inherits no descriptor of zeroscale either
                     subprocess.Popen([sys.executable, "-S", "-E", *sys.argv])
                 record.note("stopped")
                 os._exit(0)

@@ -1,4 +1,4 @@
-"""Servers that end by themselves, well or badly: what is said of it, when they may try again, and which is which."""
+"""Servers that exit by themselves: which exits are crashes, and when the server may be started again."""
 
 from __future__ import annotations
 
@@ -9,121 +9,121 @@ from collections.abc import Callable
 
 import pytest
 from peers.programs import wait_until
-from survival.harness import AT_ONCE, Scene, at_once
+from survival.harness import AT_ONCE, SurvivalHarness, without_delay
 
 
 @pytest.mark.slow
-def test_a_server_that_never_gets_ready_backs_off_and_then_stays_down(scene: Scene) -> None:
-    proxy = scene.demo("--max_crashes", "3", switches="--crash-at-start")
-    assert "it ended while it started" in scene.player().is_told()
-    assert "Join to try again" in scene.motd()
-    assert "it ended while it started" in scene.player().is_told()  # the first new try is free
+def test_a_server_that_never_gets_ready_backs_off_and_is_not_retried_in_the_end(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo("--max_crashes", "3", switches="--crash-at-start")
+    assert "it ended while it started" in harness.player().kick_message()
+    assert "Join to try again" in harness.motd()
+    assert "it ended while it started" in harness.player().kick_message()  # the first retry needs no wait
     proxy.wait_for("may be started again in 10 s")
-    assert "about 10 s" in scene.motd()
+    assert "about 10 s" in harness.motd()
     at = len(proxy.lines)
-    with at_once("being told to wait"):
-        words = scene.player().is_told()
-    assert "it ended while it started" in words
-    assert "about 10 s" in words
+    with without_delay():
+        message = harness.player().kick_message()
+    assert "it ended while it started" in message
+    assert "about 10 s" in message
     assert "Starting" not in "\n".join(proxy.lines[at:])
     assert proxy.terminate() == 0
-    # What was counted is not forgotten with the proxy; one more, and it stays down.
-    proxy = scene.demo("--max_crashes", "3", switches="--crash-at-start")
-    assert "out of order" in scene.player().is_told()
+    # The count of crashes outlives the proxy; one more, and there is no retry.
+    proxy = harness.run_demo("--max_crashes", "3", switches="--crash-at-start")
+    assert "out of order" in harness.player().kick_message()
     proxy.wait_for("has failed 3 times in a row, and is not started again before zeroscalectl release")
-    assert "Out of order" in scene.motd()
+    assert "Out of order" in harness.motd()
     at = len(proxy.lines)
-    with at_once("being told so"):
-        assert "out of order" in scene.player().is_told()
+    with without_delay():
+        assert "out of order" in harness.player().kick_message()
     assert "Starting" not in "\n".join(proxy.lines[at:])
     assert proxy.terminate() == 0
     assert "Traceback" not in proxy.text(), proxy.text()
 
 
 @pytest.mark.slow
-def test_a_crash_in_play_is_told_with_its_last_words(scene: Scene) -> None:
-    proxy = scene.demo(switches="--echo --crash-after 0.5")
-    playing = scene.player()
-    playing.is_in()
+def test_a_crash_with_players_is_logged_with_the_last_output(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo(switches="--echo --crash-after 0.5")
+    playing = harness.player()
+    playing.is_joined()
     playing.is_closed()
     proxy.wait_for("failed: it ended while it ran .exit code 1: an error.; its last output: .*told to crash in play")
-    assert "Something went wrong" in scene.motd()
-    scene.player("Again").is_in()
+    assert "Something went wrong" in harness.motd()
+    harness.player("Again").is_joined()
     assert proxy.terminate() == 0
-    assert not scene.journal().overlapped
+    assert not harness.journal().overlapped
 
 
 ENDS = [
-    pytest.param("exit code 0", lambda scene: scene.type("stop"), id="0"),
+    pytest.param("exit code 0", lambda harness: harness.send_to_console("stop"), id="0"),
     pytest.param(
-        "exit code 130", lambda scene: os.kill(scene.server(), signal.SIGINT), id="130", marks=pytest.mark.slow
+        "exit code 130", lambda harness: os.kill(harness.server(), signal.SIGINT), id="130", marks=pytest.mark.slow
     ),
-    pytest.param("exit code 143", lambda scene: os.kill(scene.server(), signal.SIGTERM), id="143"),
+    pytest.param("exit code 143", lambda harness: os.kill(harness.server(), signal.SIGTERM), id="143"),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("code", "end"), ENDS)
-def test_somebodys_stop_is_no_crash(scene: Scene, code: str, end: Callable[[Scene], None]) -> None:
-    proxy = scene.demo("--max_crashes", "1")
-    scene.player().is_greeted()
-    end(scene)
+def test_a_clean_exit_is_no_crash(harness: SurvivalHarness, code: str, end: Callable[[SurvivalHarness], None]) -> None:
+    proxy = harness.run_demo("--max_crashes", "1")
+    harness.player().is_greeted()
+    end(harness)
     proxy.wait_for(f"has exited by itself .{code}", AT_ONCE)
     proxy.wait_for("is offline")
-    assert "Asleep" in scene.motd()
-    scene.player().is_greeted()
+    assert "Asleep" in harness.motd()
+    harness.player().is_greeted()
     assert proxy.terminate() == 0
-    report = scene.journal()
+    report = harness.journal()
     assert (report.consistent, report.closed, report.runs, report.saves) == (True, True, 2, 2)
 
 
 @pytest.mark.slow
-def test_a_server_that_starts_itself_anew_is_kept(scene: Scene) -> None:
-    """As Paper does at `/restart`: a new process, of which we know nothing, and the old one ends."""
-    proxy = scene.small(idle=2)
-    scene.player().is_greeted()
-    first = scene.server()
-    scene.type("restart")
-    wait_until(lambda: len(scene.moments("ready")) == 2, "it is there again", program=proxy)
-    scene.player().is_greeted()
-    assert scene.server() != first
+def test_a_server_that_restarts_itself_is_followed(harness: SurvivalHarness) -> None:
+    """As Paper does at `/restart`: it starts a new process, unknown to zeroscale, and exits."""
+    proxy = harness.run_small_server(idle=2)
+    harness.player().is_greeted()
+    first = harness.server()
+    harness.send_to_console("restart")
+    wait_until(lambda: len(harness.times_of("ready")) == 2, "it has restarted", program=proxy)
+    harness.player().is_greeted()
+    assert harness.server() != first
     assert "is offline" not in proxy.text()
-    scene.server_is_gone(proxy)
+    harness.server_is_gone(proxy)
     proxy.wait_for("is offline")
-    assert len(scene.moments("started")) == 2
+    assert len(harness.times_of("started")) == 2
     assert proxy.terminate() == 0
 
 
 @pytest.mark.slow
-def test_a_server_that_starts_itself_anew_is_adopted(scene: Scene) -> None:
-    old = scene.small()
-    scene.player().is_greeted()
-    scene.type("restart")
-    wait_until(lambda: len(scene.moments("ready")) == 2, "it is there again", program=old)
+def test_a_server_that_has_restarted_itself_is_adopted(harness: SurvivalHarness) -> None:
+    old = harness.run_small_server()
+    harness.player().is_greeted()
+    harness.send_to_console("restart")
+    wait_until(lambda: len(harness.times_of("ready")) == 2, "it has restarted", program=old)
     old.process.kill()
     old.process.wait()
-    new = scene.small(idle=0.3)
+    new = harness.run_small_server(idle=0.3)
     new.wait_for("taking it over")
-    scene.player().is_greeted()
-    scene.server_is_gone(new)
-    assert len(scene.moments("started")) == 2
+    harness.player().is_greeted()
+    harness.server_is_gone(new)
+    assert len(harness.times_of("started")) == 2
     assert new.terminate() == 0
 
 
 @pytest.mark.slow
-def test_a_script_that_starts_its_server_again_and_again_is_one_server(scene: Scene) -> None:
-    proxy = scene.small("--stop_timeout", "0.7", idle=1, through="while true; do {}; done")
-    scene.player().is_greeted()
-    scene.type("stop")
-    wait_until(lambda: len(scene.moments("ready")) == 2, "it is there again", program=proxy)
-    scene.player().is_greeted()
-    # Told to stop it only comes back once more; SIGTERM reaches the script as well.
+def test_a_script_that_restarts_its_server_in_a_loop_is_stopped(harness: SurvivalHarness) -> None:
+    proxy = harness.run_small_server("--stop_timeout", "0.7", idle=1, shell_line="while true; do {}; done")
+    harness.player().is_greeted()
+    harness.send_to_console("stop")
+    wait_until(lambda: len(harness.times_of("ready")) == 2, "it has restarted", program=proxy)
+    harness.player().is_greeted()
+    # After `stop` the script starts it once more; SIGTERM reaches the script, too.
     proxy.wait_for("sending SIGTERM")
-    scene.server_is_gone(proxy)
+    harness.server_is_gone(proxy)
     proxy.wait_for("is offline")
-    assert len(scene.moments("started")) == 3
+    assert len(harness.times_of("started")) == 3
     began = time.monotonic()
-    scene.player().is_greeted()
-    assert scene.moments("started")[-1] > began
+    harness.player().is_greeted()
+    assert harness.times_of("started")[-1] > began
     assert proxy.terminate() == 0
-    assert scene.servers() == set()
+    assert harness.servers() == set()

@@ -1,4 +1,4 @@
-"""Two hundred times awake and asleep again: nothing is left behind by any of them."""
+"""Two hundred starts and stops: memory, descriptors, threads, processes and files do not grow."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 from peers.programs import Program, descendants
-from survival.harness import Scene
+from survival.harness import SurvivalHarness
 
 CYCLES = 200
 SETTLED = 10
-"""Cycles after which all that is made once has been made."""
+"""Cycles after which everything that is made once exists."""
 
 RESIDENT_SLACK = 4 * 1024 * 1024
-"""Bytes by which the resident memory may differ: a leak of the least object of a cycle, 200 times, is less; of a
-connection's, a task's or a server's whole set it is more."""
+"""Bytes by which the resident memory may grow: less than 200 leaked connections, tasks or servers take, and more than
+200 small objects."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a zeroscale holds of the machine."""
+class Resources:
+    """The resources that a zeroscale process uses."""
 
     descriptors: tuple[str, ...]
     threads: tuple[str, ...]
@@ -28,12 +28,12 @@ class Held:
     files: tuple[str, ...]
 
 
-def held(proxy: Program, scene: Scene) -> Held:
+def resources(proxy: Program, harness: SurvivalHarness) -> Resources:
     process = Path(f"/proc/{proxy.process.pid}")
     kinds = sorted((entry.readlink().name.partition("[")[0]) for entry in (process / "fd").iterdir())
     threads = sorted((task / "comm").read_text() for task in (process / "task").iterdir())
-    files = sorted(str(path) for directory in (scene.state, scene.world) for path in directory.rglob("*"))
-    return Held(tuple(kinds), tuple(threads), len(descendants(proxy.process.pid)), tuple(files))
+    files = sorted(str(path) for directory in (harness.state, harness.world) for path in directory.rglob("*"))
+    return Resources(tuple(kinds), tuple(threads), len(descendants(proxy.process.pid)), tuple(files))
 
 
 def resident(proxy: Program) -> int:
@@ -44,20 +44,20 @@ def resident(proxy: Program) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("relay", ["splice", "transport"])
-def test_nothing_is_left_behind(scene: Scene, relay: str) -> None:
+def test_resources_are_released_after_each_cycle(harness: SurvivalHarness, relay: str) -> None:
     cycles = CYCLES if relay == "splice" else CYCLES // 10
-    proxy = scene.small("--relay", relay, idle=0)
-    before: tuple[Held, int] | None = None
+    proxy = harness.run_small_server("--relay", relay, idle=0)
+    before: tuple[Resources, int] | None = None
     at = 0
     for cycle in range(cycles):
-        scene.player(f"Player{cycle}").is_greeted()
+        harness.player(f"Player{cycle}").is_greeted()
         at = proxy.wait_for("is offline", after=at)
         if cycle == SETTLED:
-            before = held(proxy, scene), resident(proxy)
+            before = resources(proxy, harness), resident(proxy)
     assert before is not None
-    assert held(proxy, scene) == before[0]
+    assert resources(proxy, harness) == before[0]
     grown = resident(proxy) - before[1]
     assert grown < RESIDENT_SLACK, f"{grown} bytes more after {cycles} cycles"
     assert proxy.terminate() == 0
-    assert len(scene.moments("started")) == len(scene.moments("stopped")) == cycles
+    assert len(harness.times_of("started")) == len(harness.times_of("stopped")) == cycles
     assert "Traceback" not in proxy.text()

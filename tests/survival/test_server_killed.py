@@ -1,4 +1,4 @@
-"""kill -9 of the server in every state: said where players look, nobody left waiting, a fresh one for the next."""
+"""SIGKILL of the server in every state: players read about it, none is left waiting, the next one starts a new one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import signal
 
 import pytest
 from peers.programs import Program, wait_until
-from survival.harness import AT_ONCE, Scene, at_once, state_of
+from survival.harness import AT_ONCE, SurvivalHarness, state_of, without_delay
 
 
-def kill_server(scene: Scene) -> None:
-    os.kill(scene.server(), signal.SIGKILL)
+def kill_server(harness: SurvivalHarness) -> None:
+    os.kill(harness.server(), signal.SIGKILL)
 
 
-def assert_well(scene: Scene, proxy: Program, *, runs: int, cut_saves: int = 0) -> None:
-    """Ends the proxy; holds that the world has suffered nothing but the kill, with so many servers in all."""
+def assert_only_killed(harness: SurvivalHarness, proxy: Program, *, runs: int, cut_saves: int = 0) -> None:
+    """End the proxy; assert that the kill was the only damage to the world, and how many servers have run."""
     assert proxy.terminate() == 0
-    assert scene.servers() == set()
+    assert harness.servers() == set()
     assert "Traceback" not in proxy.text(), proxy.text()
-    report = scene.journal()
+    report = harness.journal()
     assert (report.runs, report.cut_saves) == (runs, cut_saves)
     assert not report.damaged
     assert not report.overlapped
@@ -27,77 +27,77 @@ def assert_well(scene: Scene, proxy: Program, *, runs: int, cut_saves: int = 0) 
 
 
 @pytest.mark.slow
-def test_while_it_starts(scene: Scene) -> None:
-    proxy = scene.demo(start=0.8)
-    waiting = [scene.player(f"Waiting{number}") for number in range(3)]
+def test_killed_while_starting(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo(start=0.8)
+    waiting = [harness.player(f"Waiting{number}") for number in range(3)]
     proxy.wait_for("Preparing level")
-    kill_server(scene)
+    kill_server(harness)
     for player in waiting:
-        words = player.is_told(AT_ONCE)
-        assert "it ended while it started" in words
-    assert "Something went wrong" in scene.motd()
+        message = player.kick_message(AT_ONCE)
+        assert "it ended while it started" in message
+    assert "Something went wrong" in harness.motd()
     log = proxy.text()
     assert "exit code 137" in log
-    assert "Preparing level" in log.partition("failed:")[2], "its last words are quoted"
-    scene.player().is_greeted()
-    assert_well(scene, proxy, runs=2)
+    assert "Preparing level" in log.partition("failed:")[2], "the last output is quoted"
+    harness.player().is_greeted()
+    assert_only_killed(harness, proxy, runs=2)
 
 
 @pytest.mark.slow
-def test_while_it_runs_with_nobody_on(scene: Scene) -> None:
-    proxy = scene.demo()
-    scene.player().is_greeted()
-    kill_server(scene)
+def test_killed_while_running_without_players(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo()
+    harness.player().is_greeted()
+    kill_server(harness)
     proxy.wait_for("failed: it ended while it ran", AT_ONCE)
-    assert "Something went wrong" in scene.motd()
-    scene.player().is_greeted()
-    assert_well(scene, proxy, runs=2)
+    assert "Something went wrong" in harness.motd()
+    harness.player().is_greeted()
+    assert_only_killed(harness, proxy, runs=2)
 
 
-def test_while_it_runs_with_players_on(scene: Scene) -> None:
-    proxy = scene.demo(switches="--echo", idle=0.3)
-    players = [scene.player(f"Playing{number}") for number in range(2)]
+def test_killed_while_running_with_players(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo(switches="--echo", idle=0.3)
+    players = [harness.player(f"Playing{number}") for number in range(2)]
     for player in players:
-        player.is_in()
-    with at_once("hearing of it"):
-        kill_server(scene)
+        player.is_joined()
+    with without_delay():
+        kill_server(harness)
         for player in players:
             player.is_closed()
         proxy.wait_for("failed: it ended while it ran")
-    again = scene.player()
-    again.is_in()
-    # Those who were on the one that was killed are not counted on this one: once this player has left, nobody is on.
+    again = harness.player()
+    again.is_joined()
+    # The players of the killed server do not count on this one: it is empty once this player has left.
     again.leave()
-    scene.server_is_gone(proxy)
-    assert_well(scene, proxy, runs=2)
+    harness.server_is_gone(proxy)
+    assert_only_killed(harness, proxy, runs=2)
 
 
 @pytest.mark.slow
-def test_while_it_stops(scene: Scene) -> None:
-    proxy = scene.demo(switches="--slow-stop 30", idle=0)
-    scene.player().is_greeted()
+def test_killed_while_stopping(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo(switches="--slow-stop 30", idle=0)
+    harness.player().is_greeted()
     proxy.wait_for("Stopping demo")
-    wait_until(lambda: "Saving worlds" in scene.console(), "it saves", program=proxy)
-    waiting = scene.player("Waiting")
+    wait_until(lambda: "Saving worlds" in harness.console(), "it saves", program=proxy)
+    waiting = harness.player("Waiting")
     proxy.wait_for("Will start .* again")
-    assert "Going to sleep" in scene.motd()
-    kill_server(scene)
+    assert "Going to sleep" in harness.motd()
+    kill_server(harness)
     proxy.wait_for("crashed while stopping: exit code 137", AT_ONCE)
     waiting.is_greeted()
-    proxy.process.kill()  # else its own stop would take half a minute
-    assert (scene.journal().runs, scene.journal().cut_saves) == (2, 1)
-    assert not scene.journal().overlapped
+    proxy.process.kill()  # its own stop would take half a minute
+    assert (harness.journal().runs, harness.journal().cut_saves) == (2, 1)
+    assert not harness.journal().overlapped
 
 
 @pytest.mark.slow
-def test_while_it_is_paused(scene: Scene) -> None:
-    proxy = scene.demo("--idle_action", "pause", idle=0)
-    scene.player().is_greeted()
+def test_killed_while_paused(harness: SurvivalHarness) -> None:
+    proxy = harness.run_demo("--idle_action", "pause", idle=0)
+    harness.player().is_greeted()
     proxy.wait_for("Pausing demo")
-    wait_until(lambda: state_of(scene.server()) == "T", "it is paused")
-    assert "Paused" in scene.motd()
-    kill_server(scene)
+    wait_until(lambda: state_of(harness.server()) == "T", "it is paused")
+    assert "Paused" in harness.motd()
+    kill_server(harness)
     proxy.wait_for("failed: it ended while it was paused", AT_ONCE)
-    assert "Something went wrong" in scene.motd()
-    scene.player().is_greeted()
-    assert_well(scene, proxy, runs=2)
+    assert "Something went wrong" in harness.motd()
+    harness.player().is_greeted()
+    assert_only_killed(harness, proxy, runs=2)
