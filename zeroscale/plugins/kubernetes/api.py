@@ -89,7 +89,7 @@ class ApiRequest:
 class Api:
     """One cluster's API server.
 
-    :param credentials: where it is, and who we are.
+    :param credentials: its address and our credentials.
     """
 
     def __init__(self, credentials: Credentials) -> None:
