@@ -1,4 +1,4 @@
-"""Plugins are plain asyncio, and so are their tests: an `async def` test here runs on the reactor's own loop."""
+"""A pytest plugin for tests of plain asyncio code: an `async def` test runs on the reactor's own event loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from plugins.watching import DEADLINE, Bench, kill_servers
+from plugins.process_fixture import DEADLINE, ProcessFixture, kill_servers
 from twisted.internet.defer import Deferred
 
 from zeroscale.plugins.testing import ServerUnderTest
@@ -17,33 +17,33 @@ from zeroscale.process import child
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A server's own directory."""
+    """Make a server's own directory."""
     directory = tmp_path / "state"
     directory.mkdir()
     return directory
 
 
 @pytest.fixture
-def bench(state: Path) -> Bench:
-    """Where `ServerProcess`es are made."""
-    return Bench(state)
+def process_fixture(state: Path) -> ProcessFixture:
+    """Make a fixture for server processes."""
+    return ProcessFixture(state)
 
 
 @pytest.fixture(autouse=True)
-def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A running server's output is looked at every second; tests have no time for that."""
+def _short_read_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read a running server's output more often than every second."""
     monkeypatch.setattr(child, "RUNNING_INTERVAL", 0.02)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs an asyncio test, with a deadline, and clears its bench, or its subject."""
+    """Run an asyncio test, with a deadline, and clean up its process fixture or subject."""
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
     wanted = inspect.signature(test).parameters
     arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
-    bench, subject = pyfuncitem.funcargs.get("bench"), pyfuncitem.funcargs.get("subject")
+    process_fixture, subject = pyfuncitem.funcargs.get("process_fixture"), pyfuncitem.funcargs.get("subject")
 
     async def run() -> None:
         try:
@@ -54,8 +54,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         finally:
             async with asyncio.timeout(DEADLINE):
                 await kill_servers()
-                if isinstance(bench, Bench):
-                    await bench.clear()
+                if isinstance(process_fixture, ProcessFixture):
+                    await process_fixture.clear()
                 if isinstance(subject, ServerUnderTest):
                     await subject.tear_down()
 

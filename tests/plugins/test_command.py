@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.watching import until
+from plugins.process_fixture import until
 from ports import free_port
 
 from zeroscale.errors import PluginError

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from plugins.watching import kill_at_end, until
+from plugins.process_fixture import kill_at_end, until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.generic import Server, signal_number

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.process_fixture import until
 from plugins.test_api import CONTRACT
-from plugins.watching import until
 from ports import free_port
 from processes import Program, python
 

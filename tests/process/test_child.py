@@ -1,4 +1,4 @@
-"""A real process, from its start to its end, also when whoever started it is gone."""
+"""A real server process, from its start to its end, also when the zeroscale that started it has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugins.watching import Bench, children, stranger, until
+from plugins.process_fixture import ProcessFixture, children, unrelated_process, until
 
 from zeroscale.errors import PluginError
 from zeroscale.process import child as module
@@ -22,7 +22,7 @@ from zeroscale.process.child import ServerProcess
 from zeroscale.process.directory_lock import DirectoryLock
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
-"""A server in shell: says it is ready, repeats what it is told, and ends on `stop`."""
+"""A server in shell: says it is ready, repeats each line, and ends on `stop`."""
 
 
 async def start(process: ServerProcess, script: str, directory: Path | None = None) -> None:
@@ -37,70 +37,70 @@ def exists(process_id: int) -> bool:
     return procfs.is_live(process_id)
 
 
-async def test_a_server_talks_listens_and_ends(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_server_talks_listens_and_ends(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     assert process.alive
     process.send("hello")
-    await bench.output.line_with("got hello")
+    await process_fixture.output.line_with("got hello")
     process.send("stop")
     assert await process.wait() == 0
-    assert bench.output.lines == ["ready", "got hello", "got stop"]
+    assert process_fixture.output.lines == ["ready", "got hello", "got stop"]
     assert process.last_lines == ("ready", "got hello", "got stop")
     assert not process.alive
 
 
 async def test_its_working_directory_arguments_and_environment(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process_fixture: ProcessFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
     monkeypatch.setenv("WATCHDOG_USEC", "1")
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("KEPT", "ours")
-    process = bench.process()
+    process = process_fixture.process()
     await process.start(
         ["sh", "-c", 'echo "$PWD|$1|$NOTIFY_SOCKET$WATCHDOG_USEC$LISTEN_FDS|$KEPT|$GIVEN"', "sh", "a word"],
         working_directory=tmp_path,
         environment={"GIVEN": "too"},
     )
     await process.wait()
-    assert bench.output.lines == [f"{tmp_path}|a word||ours|too"]
+    assert process_fixture.output.lines == [f"{tmp_path}|a word||ours|too"]
 
 
 @pytest.mark.parametrize(
     ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
 )
-async def test_exit_codes(bench: Bench, script: str, code: int) -> None:
-    process = bench.process()
+async def test_exit_codes(process_fixture: ProcessFixture, script: str, code: int) -> None:
+    process = process_fixture.process()
     await start(process, script)
     assert await process.wait() == code
     assert await process.wait() == code, "whoever asks later learns it as well"
 
 
-async def test_the_last_words_come_before_the_end_is_known(bench: Bench) -> None:
-    process = bench.process()
+async def test_the_last_output_is_reported_before_the_end(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "seq 1 20000; printf 'no end of line'")
     await process.wait()
-    assert len(bench.output.lines) == 20001
-    assert bench.output.lines[-2:] == ["20000", "no end of line"]
+    assert len(process_fixture.output.lines) == 20001
+    assert process_fixture.output.lines[-2:] == ["20000", "no end of line"]
 
 
-async def test_it_starts_again_afresh(bench: Bench) -> None:
-    process = bench.process(ready_line="ready")
+async def test_it_can_be_started_again(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process(ready_line="ready")
     for _ in range(3):
-        bench.output.lines.clear()
+        process_fixture.output.lines.clear()
         await start(process, ECHO)
-        await bench.output.line_with("ready")
+        await process_fixture.output.line_with("ready")
         assert process.ready == "ready"
         process.send("stop")
         assert await process.wait() == 0
         assert process.last_lines == ("ready", "got stop")
-    assert (bench.state / "console.log.1").read_text() == "ready\ngot stop\n"
+    assert (process_fixture.state / "console.log.1").read_text() == "ready\ngot stop\n"
 
 
-async def test_who_stops_waiting_does_not_end_the_wait_of_others(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_cancelled_wait_does_not_end_other_waits(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
     one, other = asyncio.ensure_future(process.wait()), asyncio.ensure_future(process.wait())
     await asyncio.sleep(0)
@@ -110,41 +110,41 @@ async def test_who_stops_waiting_does_not_end_the_wait_of_others(bench: Bench) -
     assert await process.wait() == 0
 
 
-async def test_a_start_that_fails_leaves_nothing(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_start_that_fails_leaves_nothing(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     before = descriptors()
     with pytest.raises(PluginError, match="no such file"):
         await process.start(["/no/such/program"], working_directory=Path("/"))
     assert descriptors() == before
-    assert {path.name for path in bench.state.iterdir()} == {"alive", "console.log"}
+    assert {path.name for path in process_fixture.state.iterdir()} == {"alive", "console.log"}
     assert not process.alive
     await start(process, "true")
     assert await process.wait() == 0
 
 
-async def test_a_directory_that_is_gone_is_said(bench: Bench) -> None:
-    bench.state.rmdir()
+async def test_a_missing_state_directory_is_reported(process_fixture: ProcessFixture) -> None:
+    process_fixture.state.rmdir()
     with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*No such file"):
-        await start(bench.process(), "true")
-    bench.state.mkdir()
+        await start(process_fixture.process(), "true")
+    process_fixture.state.mkdir()
 
 
-async def test_a_stale_stop_does_not_end_the_next_server(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_stale_stop_does_not_end_the_next_server(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "echo ready; sleep 60")
     process.send("stop")  # never read
     process.signal(signal.SIGKILL)
     assert await process.wait() == 137
-    bench.output.lines.clear()
+    process_fixture.output.lines.clear()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     process.send("hello")
-    await bench.output.line_with("got hello")
-    assert "got stop" not in bench.output.lines
+    await process_fixture.output.line_with("got hello")
+    assert "got stop" not in process_fixture.output.lines
 
 
-async def test_nothing_is_left_after_cycles(bench: Bench) -> None:
-    process = bench.process()
+async def test_nothing_is_left_after_cycles(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "true")
     await process.wait()
     before = descriptors(), children()
@@ -152,55 +152,55 @@ async def test_nothing_is_left_after_cycles(bench: Bench) -> None:
         await start(process, "true")
         await process.wait()
     assert (descriptors(), children()) == before
-    assert {path.name for path in bench.state.iterdir()} == {"alive", "console.log", "console.log.1"}
+    assert {path.name for path in process_fixture.state.iterdir()} == {"alive", "console.log", "console.log.1"}
 
 
-async def test_what_is_kept_is_for_its_owner_alone(bench: Bench) -> None:
-    process = bench.process()
+async def test_its_files_are_readable_by_their_owner_only(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
     for name in ("console.log", "stdin", "alive"):
-        assert stat.S_IMODE((bench.state / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((process_fixture.state / name).stat().st_mode) == 0o600
 
 
-async def test_two_at_once_are_refused(bench: Bench) -> None:
-    process, another = bench.process(), bench.process()
+async def test_two_at_once_are_refused(process_fixture: ProcessFixture) -> None:
+    process, another = process_fixture.process(), process_fixture.process()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     with pytest.raises(PluginError, match="still lives"):
         await start(process, ECHO)
     with pytest.raises(PluginError, match="still lives"):
         await start(another, ECHO)
     process.send("still there")
-    await bench.output.line_with("got still there")
+    await process_fixture.output.line_with("got still there")
 
 
-async def test_a_full_input_is_an_error_and_no_wait(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_full_input_is_an_error_at_once(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "sleep 60")
     with pytest.raises(PluginError, match="does not read its console"):
         for _ in range(10000):
             process.send("x" * 1000)
 
 
-async def test_a_server_that_makes_its_input_non_blocking_does_not_change_ours(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_server_that_makes_its_input_non_blocking_does_not_change_ours(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     code = (
         "import os, sys; os.set_blocking(0, False); print('ready', flush=True); import select;"
         "select.select([0], [], []); print(os.read(0, 100))"
     )
     await process.start([sys.executable, "-c", code], working_directory=Path("/"))
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     process.send("hello")
-    await bench.output.line_with("b'hello\\n'")
+    await process_fixture.output.line_with("b'hello\\n'")
 
 
 # Groups.
 
 
-async def test_a_script_s_child_is_not_orphaned_by_its_end(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_script_s_child_is_not_orphaned_by_its_end(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "sh -c 'echo child $$; exec sleep 60' & wait")
-    child = int((await bench.output.line_with("child")).split()[1])
+    child = int((await process_fixture.output.line_with("child")).split()[1])
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)  # the script alone
     ending = asyncio.ensure_future(process.wait())
@@ -215,20 +215,22 @@ async def test_a_script_s_child_is_not_orphaned_by_its_end(bench: Bench) -> None
 @pytest.mark.parametrize(
     "script", ["exec bash -c 'set -m; sleep 60 & echo child $!; wait'", "setsid sleep 60 & echo child $!; wait"]
 )
-async def test_a_signal_reaches_those_in_groups_and_sessions_of_their_own(bench: Bench, script: str) -> None:
-    process = bench.process()
+async def test_a_signal_reaches_those_in_groups_and_sessions_of_their_own(
+    process_fixture: ProcessFixture, script: str
+) -> None:
+    process = process_fixture.process()
     await start(process, script)
-    child = int((await bench.output.line_with("child")).split()[1])
+    child = int((await process_fixture.output.line_with("child")).split()[1])
     await until(lambda: os.getpgid(child) == child)
     process.signal(signal.SIGTERM)
     assert await process.wait() == 143
     assert not exists(child)
 
 
-async def test_a_server_in_a_session_of_its_own_is_still_there(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_server_in_a_session_of_its_own_is_still_there(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, "setsid sleep 60 & echo child $!")  # the script ends at once
-    child = int((await bench.output.line_with("child")).split()[1])
+    child = int((await process_fixture.output.line_with("child")).split()[1])
     await until(lambda: not exists(process.pid or 0))
     assert process.alive
     process.signal(signal.SIGTERM)
@@ -236,69 +238,69 @@ async def test_a_server_in_a_session_of_its_own_is_still_there(bench: Bench) -> 
     assert not exists(child)
 
 
-async def test_a_server_that_replaces_itself_is_still_the_same(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_server_that_replaces_itself_is_still_the_same(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, f"exec sh -c '{ECHO}'")
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     process.send("stop")
     assert await process.wait() == 0
 
 
-async def test_pause_and_resume(bench: Bench) -> None:
-    process = bench.process()
+async def test_pause_and_resume(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     assert process.pid is not None
     process.pause()
     await until(lambda: (found := procfs.facts(process.pid or 0)) and found.stopped)
     process.send("hello")
-    with (bench.state / "console.log").open("a") as console:
+    with (process_fixture.state / "console.log").open("a") as console:
         console.write("nobody looks\n")
     for _ in range(5):
         await asyncio.sleep(module.RUNNING_INTERVAL)
-    assert bench.output.lines == ["ready"]
+    assert process_fixture.output.lines == ["ready"]
     process.resume()
-    await bench.output.line_with("got hello")
-    assert bench.output.lines == ["ready", "nobody looks", "got hello"]
+    await process_fixture.output.line_with("got hello")
+    assert process_fixture.output.lines == ["ready", "nobody looks", "got hello"]
 
 
-async def test_a_paused_server_takes_its_sigterm(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_paused_server_takes_its_sigterm(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     process.pause()
     process.signal(signal.SIGTERM)
     assert await process.wait() == 143
 
 
-async def test_a_signal_to_nobody_goes_nowhere(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_signal_without_a_server_does_nothing(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     process.signal(signal.SIGTERM)
     await start(process, "true")
     await process.wait()
     process.signal(signal.SIGTERM)
-    assert await bench.process().wait() is None
+    assert await process_fixture.process().wait() is None
 
 
-async def test_where_there_are_no_pidfds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_are_no_pidfds(process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
     monkeypatch.setattr(module, "EXIT_INTERVAL", 0.01)
-    process = bench.process()
+    process = process_fixture.process()
     await start(process, "sleep 60 & wait")
     process.signal(signal.SIGTERM)
     assert await process.wait() == 143
 
 
 @pytest.mark.slow
-async def test_where_there_is_no_proc(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_is_no_proc(process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "PROC", Path("/nowhere"))
     monkeypatch.delattr(os, "pidfd_open")
     monkeypatch.setattr(module, "EXIT_INTERVAL", 0.01)
-    process = bench.process()
+    process = process_fixture.process()
     await start(process, "trap 'wait; exit 3' TERM; sleep 60 & echo child $!; wait")
-    child = int((await bench.output.line_with("child")).split()[1])
+    child = int((await process_fixture.output.line_with("child")).split()[1])
     with pytest.raises(PluginError, match="stop it by hand"):
-        await bench.process().adopt()
+        await process_fixture.process().adopt()
     process.signal(signal.SIGTERM)
     assert await process.wait() == 3
     monkeypatch.undo()
@@ -308,31 +310,33 @@ async def test_where_there_is_no_proc(bench: Bench, monkeypatch: pytest.MonkeyPa
 # The output's rhythm.
 
 
-async def test_the_ready_line_is_seen_soon_and_slows_the_watch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_ready_line_is_seen_soon_and_slows_the_watch(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RUNNING_INTERVAL", 1000.0)  # after the ready line there is no look any more
-    process = bench.process(ready_line="Done")
+    process = process_fixture.process(ready_line="Done")
     await start(process, "echo begin; sleep 0.2; echo Done; read -r line; echo after; read -r line")
-    await bench.output.line_with("Done")
+    await process_fixture.output.line_with("Done")
     assert process.ready == "Done"
     process.send("go on")
-    await until(lambda: "after" in (bench.state / "console.log").read_text())
-    assert bench.output.lines[-1] == "Done"
+    await until(lambda: "after" in (process_fixture.state / "console.log").read_text())
+    assert process_fixture.output.lines[-1] == "Done"
     process.send("end")
     await process.wait()
-    assert bench.output.lines[-1] == "after"
+    assert process_fixture.output.lines[-1] == "after"
 
 
 async def test_a_line_that_cannot_be_handled_does_not_end_the_watch(
-    state: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+    state: Path, process_fixture: ProcessFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(line: str) -> None:
-        bench.output(line)
+        process_fixture.output(line)
         raise ValueError(line)
 
     process = ServerProcess(state, on_line=refuse)
     await start(process, "echo one; echo two")
     await process.wait()
-    assert bench.output.lines == ["one", "two"]
+    assert process_fixture.output.lines == ["one", "two"]
     assert caplog.text.count("could not be handled") == 2
 
 
@@ -362,38 +366,40 @@ def kill_a_zeroscale(state: Path, script: str, *, ready: bool = True) -> None:
         other.kill()
 
 
-async def test_a_server_outlives_us_and_is_adopted(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, ECHO)
-    process = bench.process(ready_line="ready")
+async def test_a_server_outlives_us_and_is_adopted(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(process_fixture.state, ECHO)
+    process = process_fixture.process(ready_line="ready")
     with pytest.raises(PluginError, match="still lives"):
         await start(process, "true")
     assert await process.adopt()
     assert process.alive
-    assert bench.output.lines == ["ready"], "the one line of the past that matters"
+    assert process_fixture.output.lines == ["ready"], "the one line of the past that matters"
     process.send("hello")
-    await bench.output.line_with("got hello")
+    await process_fixture.output.line_with("got hello")
     process.send("stop")
     assert await process.wait() is None, "not our child: its exit code is unknowable"
-    assert await bench.process().adopt() is False
+    assert await process_fixture.process().adopt() is False
 
 
-async def test_that_it_is_ready_is_known_however_much_it_has_said_since(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, "echo ready; read -r line; seq 1 30000; " + ECHO.removeprefix("echo ready; "))
-    with (bench.state / "stdin").open("w") as fifo:
+async def test_an_adopted_server_is_ready_however_much_output_followed(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(
+        process_fixture.state, "echo ready; read -r line; seq 1 30000; " + ECHO.removeprefix("echo ready; ")
+    )
+    with (process_fixture.state / "stdin").open("w") as fifo:
         fifo.write("go on\n")
-    await until(lambda: (bench.state / "console.log").read_text().endswith("\n30000\n"))
-    process = bench.process(ready_line="ready")
+    await until(lambda: (process_fixture.state / "console.log").read_text().endswith("\n30000\n"))
+    process = process_fixture.process(ready_line="ready")
     assert await process.adopt()
     assert process.ready == "ready"
-    assert bench.output.lines == ["ready"]
+    assert process_fixture.output.lines == ["ready"]
     assert process.last_lines[-1] == "30000"
     process.send("stop")
     await process.wait()
 
 
-async def test_an_adopted_server_gets_signals(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, f"sleep 60 & {ECHO}")
-    process = bench.process()
+async def test_an_adopted_server_gets_signals(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(process_fixture.state, f"sleep 60 & {ECHO}")
+    process = process_fixture.process()
     assert await process.adopt()
     members = procfs.session_members({process.pid or 0})
     assert len(members) == 2
@@ -403,23 +409,23 @@ async def test_an_adopted_server_gets_signals(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("script", [ECHO, f"setsid sh -c '{ECHO}'; true", f"sh -c '{ECHO}' & sh -c '{ECHO}'; wait"])
-async def test_a_server_that_nobody_wrote_down_is_found_by_its_lock(bench: Bench, script: str) -> None:
-    kill_a_zeroscale(bench.state, script, ready=False)
-    process = bench.process()
+async def test_a_server_without_a_record_is_found_by_its_lock(process_fixture: ProcessFixture, script: str) -> None:
+    kill_a_zeroscale(process_fixture.state, script, ready=False)
+    process = process_fixture.process()
     with pytest.raises(PluginError, match="still lives"):
         await start(process, "true")
     assert await process.adopt()
     process.signal(signal.SIGTERM)
     assert await process.wait() is None
-    assert not procfs.lock_holders(bench.state / "alive")
+    assert not procfs.lock_holders(process_fixture.state / "alive")
 
 
-async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, "echo ready; sleep 60 & wait")
-    script = json.loads((bench.state / "process.json").read_text())["pid"]
+async def test_an_orphaned_child_of_a_recorded_script_is_found(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(process_fixture.state, "echo ready; sleep 60 & wait")
+    script = json.loads((process_fixture.state / "process.json").read_text())["pid"]
     os.kill(script, signal.SIGKILL)
     await until(lambda: not exists(script))
-    process = bench.process()
+    process = process_fixture.process()
     assert await process.adopt()
     [child] = procfs.session_members({script})
     process.signal(signal.SIGTERM)
@@ -428,30 +434,32 @@ async def test_an_orphaned_child_of_a_recorded_script_is_found(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("script", ["{} & sleep 60 & wait", "setsid sh -c '{} & wait' & wait"])
-async def test_who_has_closed_the_lock_is_known_by_its_session(bench: Bench, tmp_path: Path, script: str) -> None:
+async def test_a_process_that_closed_the_lock_is_found_by_its_session(
+    process_fixture: ProcessFixture, tmp_path: Path, script: str
+) -> None:
     closer = tmp_path / "closer.py"  # it closes what it inherited, as sudo and many daemons do
     closer.write_text("import os, time\nos.closerange(3, 1000)\nprint('closed', os.getpid())\ntime.sleep(60)\n")
-    kill_a_zeroscale(bench.state, "echo ready; " + script.format(f"{sys.executable} -u {closer}"))
-    first = json.loads((bench.state / "process.json").read_text())["pid"]
-    await until(lambda: "closed" in (bench.state / "console.log").read_text())
-    [line] = [line for line in (bench.state / "console.log").read_text().splitlines() if "closed" in line]
+    kill_a_zeroscale(process_fixture.state, "echo ready; " + script.format(f"{sys.executable} -u {closer}"))
+    first = json.loads((process_fixture.state / "process.json").read_text())["pid"]
+    await until(lambda: "closed" in (process_fixture.state / "console.log").read_text())
+    [line] = [line for line in (process_fixture.state / "console.log").read_text().splitlines() if "closed" in line]
     closed = int(line.split()[1])
     os.kill(first, signal.SIGKILL)
     await until(lambda: not exists(first))
-    process = bench.process()
+    process = process_fixture.process()
     assert await process.adopt()
     process.signal(signal.SIGTERM)
     await process.wait()
     assert not exists(closed)
 
 
-async def test_an_orphan_that_nobody_wrote_down_is_reached(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, "sleep 60 & wait", ready=False)
-    await until(lambda: len(procfs.lock_holders(bench.state / "alive")) == 2)
-    script, child = sorted(procfs.lock_holders(bench.state / "alive"))
+async def test_an_orphan_without_a_record_is_signalled(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(process_fixture.state, "sleep 60 & wait", ready=False)
+    await until(lambda: len(procfs.lock_holders(process_fixture.state / "alive")) == 2)
+    script, child = sorted(procfs.lock_holders(process_fixture.state / "alive"))
     os.kill(script, signal.SIGKILL)
     await until(lambda: not exists(script))
-    process = bench.process()
+    process = process_fixture.process()
     assert await process.adopt()
     assert process.pid is None
     process.signal(signal.SIGTERM)
@@ -459,22 +467,22 @@ async def test_an_orphan_that_nobody_wrote_down_is_reached(bench: Bench) -> None
     assert not exists(child)
 
 
-async def test_a_paused_server_is_resumed_by_who_adopts_it(bench: Bench) -> None:
-    kill_a_zeroscale(bench.state, ECHO)
-    process_id = json.loads((bench.state / "process.json").read_text())["pid"]
+async def test_a_paused_server_is_resumed_when_adopted(process_fixture: ProcessFixture) -> None:
+    kill_a_zeroscale(process_fixture.state, ECHO)
+    process_id = json.loads((process_fixture.state / "process.json").read_text())["pid"]
     os.kill(process_id, signal.SIGSTOP)
     await until(lambda: (found := procfs.facts(process_id)) and found.stopped)
-    process = bench.process()
+    process = process_fixture.process()
     assert await process.adopt()
     process.send("hello")
-    await bench.output.line_with("got hello")
+    await process_fixture.output.line_with("got hello")
 
 
 @pytest.mark.parametrize("change", [{"start_time": 1}, {"boot_id": "another"}, {"start_time": None}, {"boot_id": None}])
-async def test_a_number_that_belongs_to_something_else_is_never_touched(
-    bench: Bench, change: dict[str, object]
+async def test_a_reused_process_number_is_never_signalled(
+    process_fixture: ProcessFixture, change: dict[str, object]
 ) -> None:
-    with stranger("sleep", "60") as other:
+    with unrelated_process("sleep", "60") as other:
         found = procfs.facts(other.pid)
         assert found is not None
         record: dict[str, object] = {
@@ -485,8 +493,8 @@ async def test_a_number_that_belongs_to_something_else_is_never_touched(
             "argv": ["sleep", "60"],
             "ready": None,
         }
-        (bench.state / "process.json").write_text(json.dumps(record | change))
-        process = bench.process()
+        (process_fixture.state / "process.json").write_text(json.dumps(record | change))
+        process = process_fixture.process()
         assert await process.adopt() is False
         await start(process, ECHO)
         process.signal(signal.SIGTERM)
@@ -495,35 +503,41 @@ async def test_a_number_that_belongs_to_something_else_is_never_touched(
 
 
 @pytest.mark.slow
-async def test_a_lock_whose_holder_cannot_be_found_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_whose_holder_cannot_be_found_is_reported(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "FIND_INTERVAL", 0.001)
-    with (bench.state / "alive").open("w") as lock:
+    with (process_fixture.state / "alive").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(PluginError, match="stop it by hand"):
-            await bench.process().adopt()
+            await process_fixture.process().adopt()
         with pytest.raises(PluginError, match="stop it by hand"):
-            await start(bench.process(), "true")
+            await start(process_fixture.process(), "true")
 
 
-async def test_who_hides_for_a_moment_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    kill_a_zeroscale(bench.state, ECHO, ready=False)
-    answers = [[], [], procfs.lock_holders(bench.state / "alive")]
+async def test_a_process_that_is_hidden_for_a_moment_is_found(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_a_zeroscale(process_fixture.state, ECHO, ready=False)
+    answers = [[], [], procfs.lock_holders(process_fixture.state / "alive")]
     monkeypatch.setattr(procfs, "lock_holders", lambda _path: answers.pop(0))
-    process = bench.process()
+    process = process_fixture.process()
     assert await process.adopt()
     monkeypatch.undo()
     process.signal(signal.SIGKILL)
     await process.wait()
 
 
-async def test_it_is_not_gone_before_its_lock_is_free(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_has_not_ended_while_its_lock_is_held(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "EXIT_INTERVAL", 0.001)
-    process = bench.process()
+    process = process_fixture.process()
     await start(process, ECHO)
-    looks = []
+    polls = []
 
     def hide(_what: object) -> list[int]:
-        looks.append(process.alive)
+        polls.append(process.alive)
         return []
 
     monkeypatch.setattr(procfs, "session_members", hide)
@@ -533,32 +547,32 @@ async def test_it_is_not_gone_before_its_lock_is_free(bench: Bench, monkeypatch:
         process.signal(signal.SIGTERM)
     process.send("stop")
     assert await process.wait() == 0
-    assert all(looks)
+    assert all(polls)
 
 
-async def test_an_end_that_nobody_announced_is_found_all_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+async def test_an_end_without_an_event_is_found(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PIDFD_RECHECK_INTERVAL", 0.01)
     real = os.pidfd_open
     monkeypatch.setattr(os, "pidfd_open", lambda _process_id: real(os.getpid()))  # as if the number were another's
-    process = bench.process()
+    process = process_fixture.process()
     await start(process, ECHO)
     process.send("stop")
     assert await process.wait() == 0
 
 
-async def test_let_go_is_left_running_and_adopted(bench: Bench) -> None:
-    process = bench.process()
+async def test_a_detached_server_is_left_running_and_adopted(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
     await start(process, ECHO)
-    await bench.output.line_with("ready")
+    await process_fixture.output.line_with("ready")
     waiting = asyncio.ensure_future(process.wait())
     await asyncio.sleep(0)
     process.detach()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not process.alive
-    another = bench.process()
+    another = process_fixture.process()
     assert await another.adopt()
     another.send("stop")
     await another.wait()
@@ -580,32 +594,32 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-async def test_whenever_we_are_killed_there_is_one_server(bench: Bench, tmp_path: Path) -> None:
+async def test_whenever_we_are_killed_there_is_one_server(process_fixture: ProcessFixture, tmp_path: Path) -> None:
     world = tmp_path / "world"
     script = f"exec 9>>{world}; flock -n 9 || echo two; while read -r line; do exit 0; done"
     adopted = 0
     for moment in range(20):
-        words = [sys.executable, "-c", AT_EVERY_MOMENT, str(bench.state), script]
-        with stranger(*words) as other:
+        words = [sys.executable, "-c", AT_EVERY_MOMENT, str(process_fixture.state), script]
+        with unrelated_process(*words) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == b"begins\n"
             await asyncio.sleep(moment * 0.0003)  # a start takes some 3 ms
             other.kill()
             other.wait()
-            process = bench.process()
+            process = process_fixture.process()
             if await process.adopt():
                 adopted += 1
             else:
                 await start(process, script)
             process.send("end")
             await process.wait()
-    assert bench.output.lines == []
+    assert process_fixture.output.lines == []
     assert adopted, "or the moments were not the right ones"
 
 
-async def test_no_second_server_runs_in_its_directory_whoever_starts_it(bench: Bench, tmp_path: Path) -> None:
+async def test_no_second_server_runs_in_its_directory(process_fixture: ProcessFixture, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
-    first = bench.process(exclusive_directory=tmp_path)
+    first = process_fixture.process(exclusive_directory=tmp_path)
     await first.start(["sleep", "60"], working_directory=tmp_path)
     second = ServerProcess(tmp_path / "another", exclusive_directory=tmp_path)
     with pytest.raises(PluginError, match=rf"\(pid {first.pid}\) runs in this directory already"):
@@ -613,7 +627,7 @@ async def test_no_second_server_runs_in_its_directory_whoever_starts_it(bench: B
     first.detach()
     with pytest.raises(PluginError, match="runs in this directory already"):
         await second.start(["sleep", "60"], working_directory=tmp_path)
-    adopting = bench.process(exclusive_directory=tmp_path)
+    adopting = process_fixture.process(exclusive_directory=tmp_path)
     assert await adopting.adopt()
     adopting.signal(signal.SIGKILL)
     await adopting.wait()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from plugins.watching import children, until
+from plugins.process_fixture import children, until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.testing import RecordedOutput
@@ -22,7 +22,7 @@ def make(state: Path) -> tuple[CommandRunner, RecordedOutput]:
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137)])
-async def test_its_end_and_what_it_said(state: Path, script: str, code: int) -> None:
+async def test_its_exit_code_and_output(state: Path, script: str, code: int) -> None:
     commands, output = make(state)
     done = await commands.run("start", ["sh", "-c", f"echo one; echo two >&2; {script}"], 30.0)
     assert done == CommandResult(code, ("one", "two"))
@@ -30,14 +30,14 @@ async def test_its_end_and_what_it_said(state: Path, script: str, code: int) -> 
     assert done.summary() == f"exit code {code}: two"
 
 
-async def test_it_asks_nobody_and_says_nothing_where_it_is_quiet(state: Path) -> None:
+async def test_a_quiet_one_has_no_input_and_its_output_is_not_reported(state: Path) -> None:
     commands, output = make(state)
     done = await commands.run("status", ["sh", "-c", "read answer || echo nobody answers"], 30.0, quiet=True)
     assert done.last_line == "nobody answers"
     assert output.lines == []
 
 
-async def test_what_it_leaves_running_is_not_waited_for_and_keeps_its_output(state: Path) -> None:
+async def test_a_process_that_it_leaves_running_is_not_waited_for(state: Path) -> None:
     commands, output = make(state)
     began = time.monotonic()
     script = "(while [ ! -e go ]; do sleep 0.01; done; echo still here && touch said) & echo $!"
@@ -75,26 +75,26 @@ async def test_a_flood_of_output_is_bounded(state: Path) -> None:
     assert len(output.lines) < 1_000_000
 
 
-async def test_of_a_kind_there_is_one_at_a_time(state: Path) -> None:
+async def test_commands_of_one_kind_run_one_after_the_other(state: Path) -> None:
     commands, output = make(state)
     script = "test ! -e running || echo two; touch running; sleep 0.02; rm running; echo done"
     await asyncio.gather(*(commands.run("status", ["sh", "-c", script], 30.0) for _ in range(3)))
     assert output.lines == ["done"] * 3
 
 
-async def test_a_command_that_is_not_there(state: Path) -> None:
+async def test_a_command_that_does_not_exist(state: Path) -> None:
     commands, _ = make(state)
     with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
         await commands.run("start", ["no-such-program"], 30.0)
 
 
-async def test_where_its_output_cannot_be_kept(state: Path) -> None:
+async def test_its_output_cannot_be_written(state: Path) -> None:
     commands, _ = make(state / "missing")
     with pytest.raises(PluginError, match="cannot keep the output of the start command"):
         await commands.run("start", ["true"], 30.0)
 
 
-async def test_who_is_cancelled_leaves_no_command(state: Path) -> None:
+async def test_a_cancelled_run_leaves_no_command(state: Path) -> None:
     commands, _ = make(state)
     before = children()
     running = asyncio.ensure_future(commands.run("status", ["sleep", "300"], 300.0))
@@ -126,7 +126,7 @@ async def test_a_command_that_ends_just_then_does_not_hide_being_cancelled(state
         assert running.cancelled()
 
 
-async def test_at_the_end_what_runs_is_ended_and_told(state: Path) -> None:
+async def test_close_ends_running_commands_and_their_run_returns(state: Path) -> None:
     commands, _ = make(state)
     before = children()
     running = asyncio.ensure_future(commands.run("start", ["sleep", "300"], 300.0))
@@ -135,9 +135,7 @@ async def test_at_the_end_what_runs_is_ended_and_told(state: Path) -> None:
     assert (await running).code == 143
 
 
-async def test_without_process_descriptors_its_end_is_seen_by_looking(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_pidfds_its_end_is_polled(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     monkeypatch.setattr(command_runner, "READ_INTERVAL", 0.01)
     commands, _ = make(state)

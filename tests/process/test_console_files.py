@@ -54,7 +54,7 @@ def test_lines_are_made_readable(line: bytes, text: str) -> None:
     assert plain_text(line) == text
 
 
-def test_lines_come_whole_however_they_were_written(reader: Reader) -> None:
+def test_lines_are_whole_however_they_were_written(reader: Reader) -> None:
     text = "first\n\nGr\u00fc\u00dfe\r\nlast\n".encode()
     for index in range(len(text)):
         reader.write(text[index : index + 1])
@@ -79,12 +79,12 @@ def test_a_long_line_is_cut(reader: Reader) -> None:
     assert reader.file.last_lines[0] == "x" * console.KEPT_CHARACTERS
 
 
-def test_a_line_without_end_is_told_once_and_not_kept(reader: Reader) -> None:
-    told = []
+def test_a_line_without_end_is_reported_once_and_not_kept(reader: Reader) -> None:
+    reports = []
     for _ in range(100):
         reader.write(b"x" * 5000)
-        told += reader.read()
-    assert told == ["x" * console.LONGEST_LINE]
+        reports += reader.read()
+    assert reports == ["x" * console.LONGEST_LINE]
     reader.write(b"\nnext\n")
     assert reader.read() == ["next"]
 
@@ -95,7 +95,7 @@ def test_only_the_last_lines_are_kept(reader: Reader) -> None:
     assert list(reader.file.last_lines) == [str(number) for number in range(950, 1000)]
 
 
-def test_somebody_empties_the_file(reader: Reader) -> None:
+def test_a_file_that_others_truncate(reader: Reader) -> None:
     reader.write(b"before, and more of it\nhalf a li")
     reader.read()
     os.truncate(reader.file.path, 0)
@@ -111,28 +111,30 @@ def test_a_script_that_writes_to_dev_stderr_empties_the_file(reader: Reader) -> 
     assert reader.read() == ["x", "after"]
 
 
-def test_somebody_takes_the_file_away(reader: Reader) -> None:
+def test_a_file_that_others_remove(reader: Reader) -> None:
     reader.file.path.unlink()
     reader.write(b"still heard\n")
     assert reader.read() == ["still heard"]
 
 
-def test_a_large_file_is_put_aside_and_nothing_of_it_is_lost(
+def test_a_large_file_is_rotated_and_nothing_of_it_is_lost(
     reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "LARGEST_FILE", 1000)
-    told = []
+    reports = []
     for number in range(100):
         reader.write(b"%050d\n" % number)
-        told += reader.read()
+        reports += reader.read()
         assert reader.file.path.stat().st_size <= 1051
-    assert told == [f"{number:050}" for number in range(100)]
+    assert reports == [f"{number:050}" for number in range(100)]
     older = (tmp_path / "console.log.1").read_text().splitlines()
     newer = reader.file.path.read_text().splitlines()
-    assert older + newer == told[-len(older + newer) :]
+    assert older + newer == reports[-len(older + newer) :]
 
 
-def test_who_is_far_behind_skips_and_the_file_stays_small(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_far_behind_skips_output_and_the_file_stays_small(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(console, "LARGEST_FILE", 10_000)
     monkeypatch.setattr(console, "READ_SIZE", 1000)
     reader.write(b"".join(b"%09d\n" % number for number in range(2000)))
@@ -142,9 +144,7 @@ def test_who_is_far_behind_skips_and_the_file_stays_small(reader: Reader, monkey
     assert older == [f"{number:09}" for number in range(900, 2000)]
 
 
-def test_a_file_that_grows_as_fast_as_it_is_read_is_emptied_all_the_same(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_as_fast_as_it_is_read_is_truncated(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "LARGEST_FILE", 10_000)
     monkeypatch.setattr(console, "READ_SIZE", 1000)
     largest = 0
@@ -203,7 +203,7 @@ def test_a_line_reaches_the_server(fifo: InputFifo) -> None:
     assert not fifo.path.exists()
 
 
-def test_a_fresh_one_has_nothing_in_it(fifo: InputFifo) -> None:
+def test_a_new_fifo_is_empty(fifo: InputFifo) -> None:
     fifo.send("stop")
     fifo.create()
     child = fifo.open_for_child()
@@ -222,7 +222,7 @@ def test_what_is_not_one_line_is_refused(fifo: InputFifo, line: str) -> None:
     fifo.remove()
 
 
-def test_a_full_one_takes_whole_lines_only(fifo: InputFifo) -> None:
+def test_a_full_fifo_takes_whole_lines_only(fifo: InputFifo) -> None:
     sent = 0
     with pytest.raises(PluginError, match="does not read its console"):
         while True:
@@ -237,7 +237,7 @@ def test_a_full_one_takes_whole_lines_only(fifo: InputFifo) -> None:
     fifo.remove()
 
 
-def test_one_that_is_not_there(tmp_path: Path) -> None:
+def test_a_fifo_that_does_not_exist(tmp_path: Path) -> None:
     fifo = InputFifo(tmp_path / "stdin")
     with pytest.raises(OSError, match="No such file"):
         fifo.open()

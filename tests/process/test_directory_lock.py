@@ -18,7 +18,7 @@ def taken(directory: Path) -> int:
     return descriptor
 
 
-def test_it_is_had_once(tmp_path: Path) -> None:
+def test_only_one_process_holds_it(tmp_path: Path) -> None:
     held = taken(tmp_path)
     with pytest.raises(PluginError, match=f"runs in this directory already: it holds {tmp_path / LOCK_NAME}"):
         DirectoryLock(tmp_path).acquire()
@@ -26,7 +26,7 @@ def test_it_is_had_once(tmp_path: Path) -> None:
     os.close(taken(tmp_path))
 
 
-def test_a_server_has_it_for_as_long_as_it_lives_and_is_named(tmp_path: Path) -> None:
+def test_a_server_holds_it_while_it_lives_and_is_named(tmp_path: Path) -> None:
     held = taken(tmp_path)
     with subprocess.Popen(["sleep", "60"], pass_fds=[held]) as server:
         os.close(held)
@@ -36,7 +36,7 @@ def test_a_server_has_it_for_as_long_as_it_lives_and_is_named(tmp_path: Path) ->
     os.close(taken(tmp_path))
 
 
-def test_it_is_not_removed_while_somebody_has_it(tmp_path: Path) -> None:
+def test_it_is_not_removed_while_it_is_held(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
     held = taken(tmp_path)
     lock.remove()
@@ -47,7 +47,7 @@ def test_it_is_not_removed_while_somebody_has_it(tmp_path: Path) -> None:
     lock.remove()
 
 
-def test_a_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_removed_before_the_lock_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = taken(tmp_path)
     monkeypatch.setattr("fcntl.flock", _removing_once(tmp_path / LOCK_NAME, first))
     second = taken(tmp_path)
@@ -71,7 +71,9 @@ def _removing_once(path: Path, held: int) -> object:
     return removing
 
 
-def test_a_directory_that_takes_none_is_said_and_goes_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_directory_that_cannot_be_locked_is_reported_and_used_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert DirectoryLock(tmp_path / "missing").acquire() is None
     assert "No such file" in caplog.text
     (tmp_path / LOCK_NAME).symlink_to(tmp_path / "elsewhere")

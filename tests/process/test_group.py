@@ -42,7 +42,7 @@ def other_start(record: ProcessRecord) -> ProcessRecord:
     return ProcessRecord(record.pid, (record.start_time or 0) - 1, record.boot_id, record.argv)
 
 
-def test_the_lock_is_had_once(group: ProcessGroup, tmp_path: Path) -> None:
+def test_only_one_process_holds_the_lock(group: ProcessGroup, tmp_path: Path) -> None:
     lock = group.acquire_lock()
     with pytest.raises(PluginError, match="still lives: it holds"):
         ProcessGroup(tmp_path / "alive").acquire_lock()
@@ -75,7 +75,7 @@ def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[byte
     assert child.returncode == -signal.SIGTERM
 
 
-def test_who_inherited_the_lock_is_a_member_in_whatever_session(group: ProcessGroup, tmp_path: Path) -> None:
+def test_a_process_that_inherited_the_lock_is_a_member_in_any_session(group: ProcessGroup, tmp_path: Path) -> None:
     lock = group.acquire_lock()
     with subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=[lock]) as holder:
         os.close(lock)
@@ -93,7 +93,7 @@ def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Po
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_who_is_left_of_its_session_is_ours_with_our_environment_only(group: ProcessGroup, ours: bool) -> None:
+def test_a_process_of_its_session_is_a_member_only_with_our_environment(group: ProcessGroup, ours: bool) -> None:
     """A server that restarts itself: nothing of it has the lock, and the recorded process is gone."""
     environment = {**os.environ, **(group.environment if ours else {MARK: "another"})}
     script = ["sh", "-c", "sleep 60 <&- >&- 2>&- & echo $!; read line"]
@@ -115,7 +115,7 @@ def test_who_is_left_of_its_session_is_ours_with_our_environment_only(group: Pro
             os.kill(heir, signal.SIGKILL)
 
 
-def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+def test_a_reused_number_is_not_a_member(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     later = record_of(child)
     assert not group.find(other_start(later))
     group.track_child(child, other_start(later))  # as if ours had ended, and the number been given again
@@ -124,7 +124,7 @@ def test_a_number_given_again_is_not_ours(group: ProcessGroup, child: subprocess
     assert procfs.is_live(child.pid)
 
 
-def test_somebody_else_has_waited_for_it(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
+def test_an_exit_code_is_unknown_after_another_wait(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     group.track_child(child, record_of(child))
     child.kill()
     child.wait()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugins.watching import stranger, until
+from plugins.process_fixture import unrelated_process, until
 
 from zeroscale.process import procfs
 
@@ -23,7 +23,7 @@ def test_the_facts_of_this_process() -> None:
     assert procfs.boot_id()
 
 
-def test_a_name_cannot_confuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_name_with_any_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "PROC", tmp_path)
     (tmp_path / "7").mkdir()
     fields = " ".join(["S", *map(str, range(4, 53))])
@@ -33,8 +33,8 @@ def test_a_name_cannot_confuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert procfs.facts(7) is None
 
 
-async def test_zombies_do_not_live() -> None:
-    with stranger("true") as child:
+async def test_a_zombie_is_not_live() -> None:
+    with unrelated_process("true") as child:
         await until(lambda: not procfs.is_live(child.pid))
         assert procfs.facts(child.pid) is not None
     assert procfs.facts(child.pid) is None
@@ -46,20 +46,20 @@ async def test_a_process_whose_main_thread_has_ended_lives() -> None:
         "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
         "ctypes.CDLL(None).pthread_exit(None)"
     )
-    with stranger(sys.executable, "-c", code) as child:
+    with unrelated_process(sys.executable, "-c", code) as child:
         await until(lambda: (found := procfs.facts(child.pid)) is not None and found.state == "Z")
         assert procfs.is_live(child.pid)
 
 
-async def test_who_is_in_a_session() -> None:
-    with stranger("sh", "-c", "sleep 60 & sleep 60 & wait") as shell:
+async def test_members_of_a_session() -> None:
+    with unrelated_process("sh", "-c", "sleep 60 & sleep 60 & wait") as shell:
         await until(lambda: len(procfs.session_members({shell.pid})) == 3)
         members = procfs.session_members({shell.pid})
         assert shell.pid in members and os.getpid() not in members
     await until(lambda: procfs.session_members({shell.pid}) == [])
 
 
-def test_who_holds_a_lock_and_who_only_has_the_file_open(tmp_path: Path) -> None:
+def test_lock_holders_are_not_those_that_only_have_the_file_open(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     waits = ["sh", "-c", "echo; read -r line"]
     with path.open("w") as lock, path.open() as same_file:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugins.watching import children
+from plugins.process_fixture import children
 
 from zeroscale.errors import PluginError
 from zeroscale.process.spawn import check_program, spawn
@@ -27,17 +27,17 @@ def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
         os.close(write)
         os.close(null)
     with os.fdopen(read) as output:
-        said = output.read()
+        message = output.read()
     assert child.wait() == 0
-    return said
+    return message
 
 
 def why_not(argv: list[str], directory: Path) -> str:
     with pytest.raises(PluginError) as raised:
         run(argv, directory)
-    said = str(raised.value)
-    assert "\n" not in said
-    return said
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
 
 
 def test_no_descriptor_of_ours_but_those_it_is_given(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_a_session_of_its_own_and_one_output(tmp_path: Path) -> None:
 def test_no_signal_is_ignored_though_we_ignore_some(tmp_path: Path) -> None:
     ours = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
     try:
-        said = run(["grep", "-E", "^SigIgn", "/proc/self/status"], tmp_path)
+        message = run(["grep", "-E", "^SigIgn", "/proc/self/status"], tmp_path)
         assert [signal.getsignal(number) for number in ours] == [signal.SIG_IGN] * 3, "ours stay as they were"
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)
-    assert int(said.split()[1], 16) == 0
+    assert int(message.split()[1], 16) == 0
 
 
 def test_there_is_no_such_program(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mcstatus import JavaServer
-from plugins.watching import kill_at_end
+from plugins.process_fixture import kill_at_end
 from ports import free_port
 
 from zeroscale.errors import PluginError

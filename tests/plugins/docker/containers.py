@@ -14,7 +14,7 @@ from typing import Any
 
 from aiodocker import Docker, DockerError
 from aiohttp import UnixConnector
-from plugins.watching import GLANCE
+from plugins.process_fixture import POLL_INTERVAL
 
 from zeroscale.plugins.docker.server import Server
 from zeroscale.plugins.testing import ServerUnderTest
@@ -257,11 +257,11 @@ class ContainerSubject(ServerUnderTest):
         since = {} if ended == NEVER else {"since": _seconds(ended)}
         while True:
             # aiodocker closes no stream that is left before its end, so none is followed.
-            said = "".join(await self._container.log(stdout=True, stderr=True, **since))
-            if line in said:
+            message = "".join(await self._container.log(stdout=True, stderr=True, **since))
+            if line in message:
                 return
-            assert await self.is_running(), f"it ended without saying {line!r}, but {said!r}"
-            await asyncio.sleep(5 * GLANCE)
+            assert await self.is_running(), f"it ended without saying {line!r}, but {message!r}"
+            await asyncio.sleep(5 * POLL_INTERVAL)
 
 
 def _seconds(moment: str) -> str:

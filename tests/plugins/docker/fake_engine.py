@@ -25,7 +25,7 @@ class FakeContainer:
 
     :ivar config: its Config, as inspected.
     :ivar state: its State, as inspected.
-    :ivar lines: what it has said.
+    :ivar lines: its output.
     """
 
     def __init__(self, name: str, config: dict[str, Any], host: dict[str, Any], networks: dict[str, str]) -> None:
@@ -37,7 +37,7 @@ class FakeContainer:
         self.state: dict[str, Any] = {"Running": False, "Paused": False, "Restarting": False, "OOMKilled": False}
         self.state |= {"ExitCode": 0, "StartedAt": NEVER}
         self.lines: list[str] = []
-        self.said = asyncio.Event()
+        self.has_output = asyncio.Event()
         self.ended = asyncio.Event()
         self.holds = False
         self.asked = False
@@ -132,7 +132,7 @@ class FakeEngine:
         """Its first process has ended."""
         container.state |= {"Running": False, "Paused": False, "ExitCode": code, "OOMKilled": out_of_memory}
         container.ended.set()
-        container.said.set()
+        container.has_output.set()
         self._happens(container, "die", exitCode=str(code))
 
     def run(self, container: FakeContainer) -> None:
@@ -148,7 +148,7 @@ class FakeEngine:
     def say(self, container: FakeContainer, line: str) -> None:
         """A line of its output."""
         container.lines.append(line)
-        container.said.set()
+        container.has_output.set()
 
     def health(self, container: FakeContainer, health: str) -> None:
         """What its HEALTHCHECK says from now on."""
@@ -307,8 +307,8 @@ class FakeEngine:
                 sent = len(lines)
                 if not follows or ended.is_set() or container.state["StartedAt"] == NEVER:
                     return answer
-                container.said.clear()
-                await container.said.wait()
+                container.has_output.clear()
+                await container.has_output.wait()
         except ConnectionError:
             return answer
 

@@ -56,7 +56,7 @@ def test_one_that_is_paused_runs() -> None:
 
 
 @pytest.mark.parametrize(("given", "grace"), [(None, None), (10, None), (0, None), (90, 90), (-1, None)])
-def test_the_engines_own_stop_time_outs_are_nobodys_choice(given: int | None, grace: int | None) -> None:
+def test_the_engines_default_stop_timeouts_are_ignored(given: int | None, grace: int | None) -> None:
     assert parse_container(changed(Config={"StopTimeout": given})).stop_timeout == grace
 
 
@@ -96,12 +96,12 @@ def test_addresses() -> None:
         container.address("game")
 
 
-def test_in_the_hosts_network_it_is_at_home() -> None:
+def test_in_the_hosts_network_it_is_at_the_loopback_address() -> None:
     assert parse_container(CREATED).address("host") == "127.0.0.1"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"Id": 5}, {"Id": ""}])
-def test_what_is_no_inspection_is_told(wrong: dict[str, Any]) -> None:
+def test_an_invalid_inspection_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Id"):
         parse_container(wrong)
 
@@ -120,5 +120,5 @@ def test_an_inspection_of_nothing_but_an_id_is_a_container_that_does_not_run() -
         ("", None),
     ],
 )
-def test_moments(moment: str, second: int | None) -> None:
+def test_times(moment: str, second: int | None) -> None:
     assert unix_seconds(moment) == second

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from plugins.docker.containers import Gate
 from plugins.docker.fake_engine import FakeContainer, FakeEngine
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.discovery import Discovery
 
-Told = list[Mapping[str, Mapping[str, Any]]]
+Updates = list[Mapping[str, Mapping[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
@@ -30,18 +30,18 @@ def create(engine: FakeEngine, name: str, **labels: str) -> FakeContainer:
 
 
 @asynccontextmanager
-async def discovering(directory: Path) -> AsyncIterator[tuple[FakeEngine, Gate, Told]]:
+async def discovering(directory: Path) -> AsyncIterator[tuple[FakeEngine, Gate, Updates]]:
     engine = FakeEngine(directory / "engine.sock")
     gate = Gate(directory / "gate.sock", engine.path)
     await engine.begin()
     await gate.open()
     create(engine, "mc", host="mc.example.org")
     create(engine, "web")
-    told: Told = []
-    task = asyncio.ensure_future(Discovery(told.append, base_url=f"unix://{gate.path}").run())
+    updates: Updates = []
+    task = asyncio.ensure_future(Discovery(updates.append, base_url=f"unix://{gate.path}").run())
     try:
-        await until(lambda: told and engine.is_followed)
-        yield engine, gate, told
+        await until(lambda: updates and engine.is_followed)
+        yield engine, gate, updates
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -50,47 +50,47 @@ async def discovering(directory: Path) -> AsyncIterator[tuple[FakeEngine, Gate, 
         await engine.clear()
 
 
-async def test_what_is_labelled_is_told_and_what_changes_then(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (engine, gate, told):
-        assert list(told[0]) == ["mc"]
-        assert told[0]["mc"]["plugin_arguments"]["base_url"] == f"unix://{gate.path}"
+async def test_labelled_containers_and_their_changes_are_reported(tmp_path: Path) -> None:
+    async with discovering(tmp_path) as (engine, gate, updates):
+        assert list(updates[0]) == ["mc"]
+        assert updates[0]["mc"]["plugin_arguments"]["base_url"] == f"unix://{gate.path}"
         two = create(engine, "two", listen="25570")
-        await until(lambda: len(told) == 2)
-        assert told[1]["two"]["listen"] == ["25570"]
+        await until(lambda: len(updates) == 2)
+        assert updates[1]["two"]["listen"] == ["25570"]
         engine.remove(two)
-        await until(lambda: len(told) == 3)
-        assert list(told[2]) == ["mc"]
+        await until(lambda: len(updates) == 3)
+        assert list(updates[2]) == ["mc"]
         engine.remove(engine.containers["mc"])
-        await until(lambda: len(told) == 4)
-        assert told[3] == {}
+        await until(lambda: len(updates) == 4)
+        assert updates[3] == {}
 
 
-async def test_what_changes_no_table_is_not_told(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (engine, _, told):
+async def test_events_that_change_no_table_are_not_reported(tmp_path: Path) -> None:
+    async with discovering(tmp_path) as (engine, _, updates):
         engine.run(engine.containers["mc"])
         engine.end(engine.containers["mc"], 0)
         create(engine, "other")
         create(engine, "two", host="two.example.org")
-        await until(lambda: len(told) > 1)
-        assert [list(each) for each in told] == [["mc"], ["mc", "two"]]
+        await until(lambda: len(updates) > 1)
+        assert [list(each) for each in updates] == [["mc"], ["mc", "two"]]
 
 
-async def test_an_engine_that_is_away_takes_no_server_away(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (engine, gate, told):
+async def test_an_engine_that_is_away_removes_no_server(tmp_path: Path) -> None:
+    async with discovering(tmp_path) as (engine, gate, updates):
         await gate.shut()
         await gate.open()
         create(engine, "two", host="two.example.org")
-        await until(lambda: len(told) > 1)
-        assert [list(each) for each in told] == [["mc"], ["mc", "two"]]
+        await until(lambda: len(updates) > 1)
+        assert [list(each) for each in updates] == [["mc"], ["mc", "two"]]
 
 
 async def test_a_mistake_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with discovering(tmp_path) as (engine, _, told):
+    async with discovering(tmp_path) as (engine, _, updates):
         create(engine, "wrong", host="wrong.example.org", plugin="command")
         create(engine, "two", host="two.example.org")
-        await until(lambda: len(told) > 1 and "two" in told[-1])
+        await until(lambda: len(updates) > 1 and "two" in updates[-1])
         assert caplog.text.count("container wrong: zeroscale.plugin may not be set here") == 1
-        assert told[-1]["wrong"]["plugin"] == "docker"
+        assert updates[-1]["wrong"]["plugin"] == "docker"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from aiodocker import DockerError
 from plugins.docker.containers import Gate
 from plugins.docker.fake_engine import FakeEngine
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
@@ -50,7 +50,7 @@ def test_where_it_is(given: str | None, environment: dict[str, str], url: str) -
     assert engine_url(given, environment) == url
 
 
-def test_without_a_word_it_is_the_first_usual_socket_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_it_is_the_first_usual_socket_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     there: set[str] = set()
     monkeypatch.setattr(Path, "is_socket", lambda path: str(path) in there)
     environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
@@ -62,12 +62,12 @@ def test_without_a_word_it_is_the_first_usual_socket_that_is_there(monkeypatch: 
 
 
 @pytest.mark.parametrize("wrong", ["ssh://root@host", "docker.sock", "npipe:////./pipe/x"])
-def test_what_is_no_address_of_one_is_told(wrong: str) -> None:
+def test_an_invalid_address_is_refused(wrong: str) -> None:
     with pytest.raises(PluginError, match=r"unix:///var/run/docker\.sock"):
         engine_url(wrong, {})
 
 
-def test_waits_grow_to_a_bound() -> None:
+def test_delays_grow_up_to_a_bound() -> None:
     first = list(itertools.islice(retry_delays(), 12))
     assert first[:3] == [0.1, 0.2, 0.4]
     assert first[-1] == docker_engine.LONGEST_DELAY
@@ -80,7 +80,7 @@ def refusal_for_permission() -> DockerError:
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "status", "lasting"),
+    ("error", "expected", "status", "permanent"),
     [
         (refusal_for_permission(), "permission denied.*usermod", None, True),
         (DockerError(900, "Cannot connect"), "cannot be reached", None, False),
@@ -93,19 +93,19 @@ def refusal_for_permission() -> DockerError:
         (ValueError("no JSON"), "cannot be reached", None, False),
     ],
 )
-def test_what_goes_wrong_is_one_line(error: Exception, said: str, status: int | None, lasting: bool) -> None:
-    told = Engine("unix:///x.sock").to_engine_error(error)
-    assert told is not None
-    assert told.status == status
-    assert told.permanent is lasting
-    message = str(told)
+def test_an_error_is_one_line(error: Exception, expected: str, status: int | None, permanent: bool) -> None:
+    engine_error = Engine("unix:///x.sock").to_engine_error(error)
+    assert engine_error is not None
+    assert engine_error.status == status
+    assert engine_error.permanent is permanent
+    message = str(engine_error)
     assert "unix:///x.sock" in message
     assert "\n" not in message
-    with pytest.raises(EngineError, match=said):
-        raise told
+    with pytest.raises(EngineError, match=expected):
+        raise engine_error
 
 
-def test_a_fault_of_ours_is_not_made_one_of_the_engine() -> None:
+def test_a_fault_of_ours_is_not_translated() -> None:
     assert Engine("unix:///x.sock").to_engine_error(TypeError("no")) is None
 
 
@@ -121,19 +121,19 @@ async def test_an_engine_that_comes_back_in_time_is_waited_for(tmp_path: Path) -
         assert found is not None
 
 
-async def test_a_container_that_is_not_there_is_none(tmp_path: Path) -> None:
+async def test_a_container_that_does_not_exist_is_none(tmp_path: Path) -> None:
     async with engines(tmp_path) as (_, _, engine):
         assert await engine.inspect("mc") is None
 
 
-async def test_what_is_no_engine_is_told(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_an_engine_is_reported(tmp_path: Path) -> None:
     async with engines(tmp_path) as (fake, _, engine):
         fake.create("mc").id = ""
         with pytest.raises(EngineError, match="not a container engine"):
             await engine.inspect("mc")
 
 
-async def test_it_is_followed_through_its_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_events_are_watched_through_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     seen: list[Mapping[str, Any] | None] = []
 
@@ -163,17 +163,17 @@ async def test_it_is_followed_through_its_restarts(tmp_path: Path, caplog: pytes
             await asyncio.wait([following])
 
 
-async def test_a_look_that_fails_is_taken_again(tmp_path: Path) -> None:
-    looks: list[None] = []
+async def test_a_callback_that_fails_is_called_again(tmp_path: Path) -> None:
+    polls: list[None] = []
 
     async def look(event: Mapping[str, Any] | None) -> None:
-        looks.append(None)
-        if len(looks) < 3:
+        polls.append(None)
+        if len(polls) < 3:
             raise EngineError("away for a moment")
 
     async with engines(tmp_path) as (_, _, engine):
         following = asyncio.ensure_future(engine.watch(look))
-        await until(lambda: len(looks) == 3)
+        await until(lambda: len(polls) == 3)
         following.cancel()
         await asyncio.wait([following])
 

@@ -10,12 +10,12 @@ from zeroscale.plugins.docker.log_stream import LONGEST_LINE, LineSplitter, read
 
 
 def lines_of(*pieces: bytes) -> list[str]:
-    said: list[str] = []
-    lines = LineSplitter(said.append)
+    message: list[str] = []
+    lines = LineSplitter(message.append)
     for piece in pieces:
         lines.feed(piece)
     lines.end()
-    return said
+    return message
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -31,8 +31,8 @@ def test_lines_do_not_depend_on_the_pieces(size: int) -> None:
 
 
 def test_a_line_without_an_end_is_cut_and_not_kept() -> None:
-    said = lines_of(*[b"x" * 5000] * 10, b"\nnext\n")
-    assert [len(line) for line in said] == [LONGEST_LINE, 4]
+    message = lines_of(*[b"x" * 5000] * 10, b"\nnext\n")
+    assert [len(line) for line in message] == [LONGEST_LINE, 4]
 
 
 def reader(data: bytes) -> asyncio.StreamReader:

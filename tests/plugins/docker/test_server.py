@@ -14,7 +14,7 @@ import pytest
 from peers.dockerd import Dockerd, dockerd
 from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
 from plugins.docker.fake_engine import FakeContainer, FakeEngine
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
@@ -126,7 +126,7 @@ async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Plugin
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"container": ""}, "no container"),
         ({"protocol": "bedrock"}, "protocol='bedrock'"),
@@ -136,12 +136,12 @@ async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Plugin
         ({"ready_line": "("}, r"ready_line='\('"),
     ],
 )
-def test_an_argument_that_cannot_be_meant_is_told_at_once(arguments: dict[str, str], said: str) -> None:
-    with pytest.raises(PluginError, match=said):
+def test_an_invalid_argument_is_refused_at_once(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
         Server(**{"container": "mc", "server_port": 25575, **arguments})  # type: ignore[arg-type]
 
 
-def test_it_speaks_minecraft_where_it_is_told_to() -> None:
+def test_its_protocol_and_ready_line_are_as_given() -> None:
     server = Server("mc", server_port=25575, protocol="minecraft")
     assert server.protocol == "minecraft"
     assert server.ready_line is not None
@@ -209,7 +209,7 @@ async def test_one_that_ends_at_once_has_ended_with_its_code(subject: FakeSubjec
         assert not one.found.is_set()
 
 
-async def test_the_kernels_kill_is_told_as_such(subject: FakeSubject) -> None:
+async def test_a_kill_by_the_kernel_is_reported_as_such(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         subject.engine.end(subject.container, 137, out_of_memory=True)
@@ -230,7 +230,7 @@ async def test_a_restart_by_others_is_an_end_and_a_find(subject: FakeSubject) ->
         await one.stop()
 
 
-async def test_one_that_others_start_and_pause_sleeps_until_somebody_wants_in(subject: FakeSubject) -> None:
+async def test_one_that_others_start_and_pause_sleeps_until_it_is_woken(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         subject.engine.run(subject.container)
         subject.container.state["Paused"] = True
@@ -257,7 +257,7 @@ async def test_its_output_is_passed_on_line_by_line(subject: FakeSubject) -> Non
         await one.stop()
 
 
-async def test_its_last_words_are_known_before_its_end_is(subject: FakeSubject) -> None:
+async def test_its_last_output_is_reported_before_its_end(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         subject.engine.say(subject.container, "Exception in thread main")
@@ -293,14 +293,14 @@ async def test_its_address_is_that_of_the_network_that_is_named(subject: FakeSub
         await one.stop()
 
 
-async def test_a_network_that_it_is_not_in_is_told_with_those_it_is_in(subject: FakeSubject) -> None:
+async def test_a_network_that_it_is_not_in_is_reported_with_those_it_is_in(subject: FakeSubject) -> None:
     async with driven(subject, network="game") as one:
         subject.container.addresses = {"games": "172.20.0.2"}
         with pytest.raises(PluginError, match=r"'game'.*games"):
             await one.start()
 
 
-async def test_where_no_network_is_named_it_is_where_zeroscale_was_told(subject: FakeSubject) -> None:
+async def test_without_a_network_it_is_at_the_configured_address(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         assert one.plugin.server_address is None
@@ -320,9 +320,7 @@ async def test_a_container_that_is_created_anew_under_its_name_is_the_server(sub
         await one.stop()
 
 
-def test_a_socket_that_we_may_not_use_is_told_before_anybody_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_socket_that_we_may_not_use_is_reported_by_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     socket = tmp_path / "docker.sock"
     server = Server("mc", server_port=25575, base_url=f"unix://{socket}")
     monkeypatch.setattr("os.access", lambda path, mode: False)
@@ -333,7 +331,7 @@ def test_a_socket_that_we_may_not_use_is_told_before_anybody_waits(
     assert server.status is Status.stopped
 
 
-async def test_one_that_nobody_has_seen_run_is_not_waited_for_while_the_engine_is_away(tmp_path: Path) -> None:
+async def test_one_that_was_never_seen_running_is_not_waited_for_while_the_engine_is_away(tmp_path: Path) -> None:
     server = Server("mc", server_port=25575, base_url=f"unix://{tmp_path / 'docker.sock'}")
     with pytest.raises(PluginError, match="cannot be reached"):
         await server.adopt()

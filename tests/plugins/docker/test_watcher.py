@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from plugins.docker.fake_engine import FakeEngine
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.plugins.docker.engine import Engine
 from zeroscale.plugins.docker.watcher import LAST_LINES, WatchedContainer
@@ -16,15 +16,15 @@ from zeroscale.status import Status
 
 
 class Seen:
-    """What was told of it, in order."""
+    """Records what was reported of a container, in order."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self.container = WatchedContainer("mc", Engine(engine.url))
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.output = RecordedOutput()
         self.container.on_output = self.output
-        self.container.on_found = lambda: self.told.append("found")
-        self.container.on_paused = lambda: self.told.append("paused")
+        self.container.on_found = lambda: self.calls.append("found")
+        self.container.on_paused = lambda: self.calls.append("paused")
         self.container._begin_watch()
 
 
@@ -46,35 +46,35 @@ async def following(directory: Path, *, runs: bool = False) -> AsyncIterator[tup
 
 async def test_one_that_runs_already_is_found(tmp_path: Path) -> None:
     async with following(tmp_path, runs=True) as (_, seen):
-        await until(lambda: seen.told)
-        assert (seen.told, seen.container.status) == (["found"], Status.running)
+        await until(lambda: seen.calls)
+        assert (seen.calls, seen.container.status) == (["found"], Status.running)
 
 
-async def test_each_run_is_told_once(tmp_path: Path) -> None:
+async def test_each_run_is_reported_once(tmp_path: Path) -> None:
     async with following(tmp_path) as (engine, seen):
         container = engine.containers["mc"]
         for number in (1, 2):
             engine.run(container)
-            await until(lambda number=number: len(seen.told) == number)  # type: ignore[misc]
+            await until(lambda number=number: len(seen.calls) == number)  # type: ignore[misc]
             engine.end(container, 0)
             await until(lambda: seen.container.status is Status.stopped)
-        assert seen.told == ["found", "found"]
+        assert seen.calls == ["found", "found"]
 
 
-async def test_what_happens_to_others_is_not_looked_at(tmp_path: Path) -> None:
+async def test_events_of_other_containers_are_ignored(tmp_path: Path) -> None:
     async with following(tmp_path) as (engine, seen):
         looked = engine.requests.count("GET /containers/mc/json")
         engine.run(engine.create("other"))
         engine.run(engine.containers["mc"])
-        await until(lambda: seen.told)
+        await until(lambda: seen.calls)
         engine.say(engine.containers["mc"], "heard")
         await seen.output.line_with("heard")
         assert engine.requests.count("GET /containers/mc/json") <= looked + 2  # since the second: create, start
 
 
-async def test_a_health_check_is_no_news(tmp_path: Path) -> None:
+async def test_events_of_a_health_check_are_ignored(tmp_path: Path) -> None:
     async with following(tmp_path, runs=True) as (engine, seen):
-        await until(lambda: seen.told)
+        await until(lambda: seen.calls)
         looked = len(engine.requests)
         event = {"Action": "exec_create: /health", "Actor": {"ID": engine.containers["mc"].id}}
         await seen.container._on_event(event)

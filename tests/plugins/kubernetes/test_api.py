@@ -61,11 +61,11 @@ async def answering(directory: Path, answer: web.StreamResponse | None) -> Async
         ),
     ],
 )
-def test_the_path_of_a_call(call: ApiRequest, path: str) -> None:
+def test_the_path_of_a_request(call: ApiRequest, path: str) -> None:
     assert call.path == path
 
 
-def test_a_call_in_words() -> None:
+def test_a_request_as_text() -> None:
     assert str(ApiRequest("get", "statefulsets/scale", "apps", "games", "mc")) == (
         "get statefulsets/scale 'mc' in namespace 'games'"
     )
@@ -82,14 +82,16 @@ async def test_what_may_be_asked_again(tmp_path: Path, code: int, kind: type[Exc
 @pytest.mark.parametrize("code", [400, 404, 409, 410, 422])
 async def test_what_is_refused(tmp_path: Path, code: int) -> None:
     async with answering(tmp_path, web.json_response(status(code, "Why", "this reason"), status=code)) as api:
-        with pytest.raises(ApiRefused, match="refuses to list statefulsets in namespace 'games': this reason") as said:
+        with pytest.raises(
+            ApiRefused, match="refuses to list statefulsets in namespace 'games': this reason"
+        ) as message:
             await api.send(LIST)
-        assert said.value.status == code
+        assert message.value.status == code
 
 
 async def test_a_forbidden_verb_is_named(tmp_path: Path) -> None:
-    said = status(403, "Forbidden", 'statefulsets.apps is forbidden: User "u" cannot list resource "statefulsets"')
-    async with answering(tmp_path, web.json_response(said, status=403)) as api:
+    message = status(403, "Forbidden", 'statefulsets.apps is forbidden: User "u" cannot list resource "statefulsets"')
+    async with answering(tmp_path, web.json_response(message, status=403)) as api:
         with pytest.raises(ApiRefused) as raised:
             await api.send(LIST)
         assert str(raised.value) == (
@@ -99,16 +101,16 @@ async def test_a_forbidden_verb_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (web.Response(text="<html>a proxy's page</html>", status=502), "HTTP status 502"),
         (web.Response(text="<html>a portal</html>"), "is not JSON"),
         (web.json_response([1]), "is not a JSON object"),
     ],
 )
-async def test_what_no_api_server_says(tmp_path: Path, answer: web.Response, said: str) -> None:
+async def test_an_answer_that_no_api_server_gives(tmp_path: Path, answer: web.Response, message: str) -> None:
     async with answering(tmp_path, answer) as api:
-        with pytest.raises(ApiUnavailable, match=said):
+        with pytest.raises(ApiUnavailable, match=message):
             await api.send(LIST)
 
 

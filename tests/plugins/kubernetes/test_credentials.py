@@ -93,7 +93,7 @@ def test_none_at_all_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"current-context": None}, "has no current context: give context=NAME, of which there are: home, work"),
         ({"current-context": "gone"}, "context='gone' is not in"),
@@ -102,10 +102,10 @@ def test_none_at_all_is_an_error() -> None:
         ({"contexts": [{"name": "home"}]}, "context 'home' is not complete"),
     ],
 )
-def test_a_kubeconfig_that_is_not_whole(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_kubeconfig_that_is_not_complete(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         Credentials(str(write(tmp_path / "k", **changes)), environment={})
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "[", "just words", "- a\n- b"])
@@ -142,7 +142,7 @@ async def test_space_around_a_token_is_not_part_of_it(account: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("user", [{"user": "u"}, {"user": "v"}, {"user": ""}, {}])
-async def test_nobody_in_particular_over_tls(tmp_path: Path, user: dict[str, str]) -> None:
+async def test_an_anonymous_user_over_tls(tmp_path: Path, user: dict[str, str]) -> None:
     """As kubectl has it: who has no credentials asks without any."""
     path = write(
         tmp_path / "k",
@@ -239,14 +239,14 @@ async def test_a_context_that_several_files_name_is_the_firsts(tmp_path: Path) -
     assert Credentials(environment={"KUBECONFIG": f"{empty}:{two}:{one}"}).namespace == "default"
 
 
-async def test_a_tokens_file_goes_before_a_token(tmp_path: Path) -> None:
+async def test_a_token_file_takes_precedence_over_a_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("rotated")
     path = write(tmp_path / "k", users=[{"name": "u", "user": {"token": "old", "tokenFile": "token"}}])
     configuration = await Credentials(str(path), environment={}).load()
     assert await configuration.get_api_key_with_prefix("BearerToken") == "Bearer rotated"
 
 
-async def test_certificates_are_written_anew_where_somebody_has_tidied_them_away(tmp_path: Path) -> None:
+async def test_certificates_are_written_again_after_others_removed_their_files(tmp_path: Path) -> None:
     data = base64.b64encode(b"an authority of this test").decode()
     cluster = {"server": "https://api.example.org", "certificate-authority-data": data}
     credentials = Credentials(str(write(tmp_path / "k", clusters=[{"name": "c", "cluster": cluster}])), environment={})
@@ -258,7 +258,7 @@ def remove(path: str) -> None:
     Path(path).unlink()
 
 
-async def test_a_kubeconfig_that_goes_is_said_to_be_gone(tmp_path: Path) -> None:
+async def test_a_kubeconfig_that_was_removed_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "k")
     credentials = Credentials(str(path), environment={})
     path.unlink()

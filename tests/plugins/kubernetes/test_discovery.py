@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from plugins.kubernetes.fake_cluster import Cluster, quicken
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.plugins.kubernetes.discovery import Discovery
 
@@ -26,12 +26,12 @@ async def discovering(directory: Path, **keywords: Any) -> AsyncIterator[tuple[C
     await cluster.open()
     cluster.create("mc", annotations={"zeroscale/host": "mc.example.org"})
     cluster.create("web", plural="deployments")
-    told: list[Mapping[str, Any]] = []
-    discovery = Discovery(told.append, kubeconfig=str(cluster.kubeconfig(directory)), **keywords)
+    updates: list[Mapping[str, Any]] = []
+    discovery = Discovery(updates.append, kubeconfig=str(cluster.kubeconfig(directory)), **keywords)
     task = asyncio.ensure_future(discovery.run())
     try:
-        await until(lambda: told)
-        yield cluster, told
+        await until(lambda: updates)
+        yield cluster, updates
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -39,57 +39,57 @@ async def discovering(directory: Path, **keywords: Any) -> AsyncIterator[tuple[C
         await cluster.shut()
 
 
-async def test_what_is_annotated_is_told_and_what_changes_then(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (cluster, told):
-        assert list(told[0]) == ["mc"]
-        assert told[0]["mc"]["plugin_arguments"]["kubeconfig"].endswith("kubeconfig")
+async def test_annotated_objects_and_their_changes_are_reported(tmp_path: Path) -> None:
+    async with discovering(tmp_path) as (cluster, updates):
+        assert list(updates[0]) == ["mc"]
+        assert updates[0]["mc"]["plugin_arguments"]["kubeconfig"].endswith("kubeconfig")
         cluster.create("two", plural="deployments", annotations={"zeroscale/listen": "25570"})
-        await until(lambda: len(told) == 2)
-        assert told[1]["two"]["listen"] == ["25570"]
+        await until(lambda: len(updates) == 2)
+        assert updates[1]["two"]["listen"] == ["25570"]
         cluster.annotate("mc", {"zeroscale/host": "other.example.org"})
-        await until(lambda: len(told) == 3)
-        assert told[2]["mc"]["hosts"] == ["other.example.org"]
+        await until(lambda: len(updates) == 3)
+        assert updates[2]["mc"]["hosts"] == ["other.example.org"]
         cluster.annotate("mc", {})
-        await until(lambda: len(told) == 4)
-        assert list(told[3]) == ["two"]
+        await until(lambda: len(updates) == 4)
+        assert list(updates[3]) == ["two"]
         cluster.delete("two", plural="deployments")
-        await until(lambda: len(told) == 5)
-        assert told[4] == {}
+        await until(lambda: len(updates) == 5)
+        assert updates[4] == {}
     assert {resource for _, resource in cluster.asked} == {"statefulsets", "deployments"}
     assert {verb for verb, _ in cluster.asked} == {"list", "watch"}
 
 
-async def test_what_changes_no_table_is_not_told(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (cluster, told):
+async def test_events_that_change_no_table_are_not_reported(tmp_path: Path) -> None:
+    async with discovering(tmp_path) as (cluster, updates):
         cluster.scale("mc", 1)
         cluster.scale("mc", 0)
         cluster.create("two", annotations={"zeroscale/host": "two.example.org"})
-        await until(lambda: len(told) > 1)
-        assert len(told) == 2
-        assert list(told[1]) == ["mc", "two"]
+        await until(lambda: len(updates) > 1)
+        assert len(updates) == 2
+        assert list(updates[1]) == ["mc", "two"]
 
 
 async def test_an_api_that_is_away_takes_no_server_away(tmp_path: Path) -> None:
-    async with discovering(tmp_path) as (cluster, told):
+    async with discovering(tmp_path) as (cluster, updates):
         await cluster.shut()
         await cluster.open()
         cluster.create("two", annotations={"zeroscale/host": "two.example.org"})
-        await until(lambda: len(told) > 1)
-        assert [list(each) for each in told] == [["mc"], ["mc", "two"]]
+        await until(lambda: len(updates) > 1)
+        assert [list(each) for each in updates] == [["mc"], ["mc", "two"]]
 
 
 async def test_all_namespaces(tmp_path: Path) -> None:
-    async with discovering(tmp_path, namespace="*") as (cluster, told):
+    async with discovering(tmp_path, namespace="*") as (cluster, updates):
         cluster.create("mc", namespace="more", annotations={"zeroscale/host": "more.example.org"})
-        await until(lambda: len(told) > 1)
-        assert list(told[1]) == ["games.mc", "more.mc"]
+        await until(lambda: len(updates) > 1)
+        assert list(updates[1]) == ["games.mc", "more.mc"]
 
 
 async def test_a_mistake_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with discovering(tmp_path) as (cluster, told):
+    async with discovering(tmp_path) as (cluster, updates):
         cluster.annotate("mc", {"zeroscale/host": "mc.example.org", "zeroscale/plugin": "command"})
         cluster.touch()
         cluster.create("two", annotations={"zeroscale/host": "two.example.org"})
-        await until(lambda: len(told) > 1)
+        await until(lambda: len(updates) > 1)
         assert caplog.text.count("zeroscale/plugin may not be set here") == 1
-        assert told[1]["mc"]["plugin"] == "kubernetes"
+        assert updates[1]["mc"]["plugin"] == "kubernetes"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes import exec_credential
@@ -56,7 +56,7 @@ async def test_it_is_asked_as_client_go_asks_and_reads_nothing_of_ours(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         ({"command": "x"}, "needs a command and an apiVersion"),
         ({"apiVersion": VERSION, "command": "no-such-program"}, "no-such-program cannot be run: No such file"),
@@ -65,12 +65,12 @@ async def test_it_is_asked_as_client_go_asks_and_reads_nothing_of_ours(tmp_path:
         ({"apiVersion": VERSION, "command": "false"}, "exec plugin false ended with 1$"),
     ],
 )
-async def test_what_yields_nothing(section: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=said):
+async def test_an_exec_plugin_without_a_credential(section: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=message):
         await exec_credential.fetch_credential(section, tmp_path)
 
 
-async def test_one_that_is_given_up_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
+async def test_a_cancelled_one_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(10_000)"
     program(tmp_path / "login", f'"{sys.executable}" -c "{code}" "{tmp_path}/id"; exit 1')
     task = asyncio.ensure_future(

@@ -62,7 +62,7 @@ async def test_what_is_not_wanted_any_more_is_not_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["touched", "made anew"])
-async def test_a_wish_is_of_the_very_version_that_was_looked_at(tmp_path: Path, change: str) -> None:
+async def test_an_update_is_of_the_version_that_was_read(tmp_path: Path, change: str) -> None:
     async with scaling(tmp_path) as (cluster, scaler):
         cluster.create("mc")
 

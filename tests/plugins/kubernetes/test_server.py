@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
-from plugins.watching import until
+from plugins.process_fixture import until
 from ports import free_port
 from processes import Program, python
 
@@ -234,7 +234,7 @@ async def test_a_count_of_an_earlier_generation_is_not_believed(subject: InClust
         await starting
 
 
-async def test_what_somebody_else_changed_meanwhile_is_looked_at_again(subject: InCluster) -> None:
+async def test_after_a_conflict_the_object_is_read_again(subject: InCluster) -> None:
     subject.cluster.before_update += [subject.cluster.touch, lambda: subject.cluster.scale("mc", 1)]
     async with started(subject):
         assert subject.cluster.asked["update", "statefulsets/scale"] == 2, "the second found that it is at one already"
@@ -272,7 +272,7 @@ async def test_one_replica_says_nothing_of_players(subject: InCluster) -> None:
         assert await driven.plugin.players() is None
 
 
-async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InCluster) -> None:
+async def test_scaled_up_by_others_while_it_stops_it_is_left_running(subject: InCluster) -> None:
     async with started(subject) as driven:
         subject.cluster.holds_pods = True
         stopping = asyncio.ensure_future(driven.stop())
@@ -285,7 +285,7 @@ async def test_who_scales_it_up_while_it_stops_has_the_last_word(subject: InClus
         assert [body["spec"]["replicas"] for body in subject.cluster.bodies] == [1, 0], "it was left alone"
 
 
-async def test_who_scales_it_up_just_after_its_end_was_told_is_not_taken_for_its_stop(subject: InCluster) -> None:
+async def test_scaled_up_by_others_right_after_its_reported_end_it_is_found(subject: InCluster) -> None:
     async with started(subject) as driven:
         lists = subject.cluster.asked["list", "statefulsets"]
         held = asyncio.Event()
@@ -319,7 +319,7 @@ async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster
         assert not driven.exit.done()
 
 
-async def test_what_is_taken_over_is_not_told_as_well(subject: InCluster) -> None:
+async def test_an_adopted_one_is_not_reported_as_found(subject: InCluster) -> None:
     await subject.start()
     async with driving(subject) as driven:
         assert await driven.adopt()
@@ -421,9 +421,9 @@ async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: 
         stopping = asyncio.ensure_future(driven.stop())
         await asyncio.wait([stopping], timeout=0.1)
         assert not stopping.done()
-        [said] = [record.message for record in caplog.records if record.name == kubernetes_scale.__name__]
-        assert "does not answer" in said
-        assert "trying again until it answers" in said
+        [answer] = [record.message for record in caplog.records if record.name == kubernetes_scale.__name__]
+        assert "does not answer" in answer
+        assert "trying again until it answers" in answer
         await subject.restore_api()
         await stopping
         assert not await subject.is_running()
@@ -450,7 +450,7 @@ async def test_a_pod_that_still_terminates_is_no_sign_of_the_next_one(subject: I
         await driven.stop()
 
 
-async def test_the_pod_after_one_that_terminates_is_told_of(subject: InCluster) -> None:
+async def test_the_pod_after_one_that_terminates_is_found(subject: InCluster) -> None:
     await subject.start()
     await subject.block_stop()
     await subject.stop()
@@ -500,7 +500,7 @@ async def test_a_plugin_that_is_closed_waits_for_nothing(subject: InCluster) -> 
     assert await subject.is_running(), "it is left, and the next zeroscale finds it"
 
 
-async def test_a_watch_that_failed_of_itself_wakes_who_waits(
+async def test_a_watch_that_fails_by_itself_ends_all_waits(
     subject: InCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with started(subject) as driven:
@@ -515,11 +515,11 @@ async def test_a_watch_that_failed_of_itself_wakes_who_waits(
 # What is missing
 
 
-async def test_what_is_not_there_is_said_with_what_to_do(subject: InCluster) -> None:
+async def test_a_missing_object_is_reported_with_what_to_do(subject: InCluster) -> None:
     await subject.remove()
     async with driving(subject) as driven:
-        said = await error_of(driven.start())
-        assert said == (
+        answer = await error_of(driven.start())
+        assert answer == (
             "there is no statefulset/mc in namespace 'games': correct resource= or namespace=; "
             "kubectl get statefulsets --all-namespaces lists what there is"
         )
@@ -541,10 +541,10 @@ async def test_a_verb_that_is_missing_is_named(subject: InCluster, verb: str, re
         if when == "stop":
             await driven.start()
         subject.cluster.forbidden.add((verb, resource))
-        said = await error_of(driven.start() if when == "start" else driven.plugin.stop())
-        assert said.startswith(f"not allowed to {verb} {resource}")
-        assert f'the Role needs the verb "{verb}"' in said
-        assert f"cannot {verb} resource" in said, "and the server's own words"
+        answer = await error_of(driven.start() if when == "start" else driven.plugin.stop())
+        assert answer.startswith(f"not allowed to {verb} {resource}")
+        assert f'the Role needs the verb "{verb}"' in answer
+        assert f"cannot {verb} resource" in answer, "and the server's own words"
         assert await subject.is_running() == (when == "stop")
 
 
@@ -598,8 +598,8 @@ async def kubelet(cluster: Cluster, port: int) -> AsyncIterator[None]:
     """While a pod of `mc` is there, something echoes on the port."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while said := await reader.read(1000):
-            writer.write(said)
+        while answer := await reader.read(1000):
+            writer.write(answer)
         writer.close()
 
     async def work() -> None:
@@ -625,16 +625,14 @@ async def echoed(port: int) -> bytes:
             await asyncio.sleep(0.05)
             continue
         writer.write(b"hello")
-        said = await reader.read(1000)
+        answer = await reader.read(1000)
         writer.close()
         await writer.wait_closed()
-        return said
+        return answer
 
 
 @pytest.mark.slow
-async def test_zeroscale_wakes_it_lets_it_sleep_and_heeds_who_scales_it_by_hand(
-    subject: InCluster, tmp_path: Path
-) -> None:
+async def test_zeroscale_starts_it_stops_it_and_respects_scaling_by_hand(subject: InCluster, tmp_path: Path) -> None:
     cluster = subject.cluster
     cluster.delete("other")
     listen, backend = free_port(), free_port()
@@ -730,12 +728,12 @@ def test_the_manifests_fit_each_other_and_our_options(subject: InCluster, tmp_pa
     assert proxy["spec"]["template"]["spec"]["serviceAccountName"] == account["metadata"]["name"]
     assert {each["metadata"]["namespace"] for each in (server, inner, proxy, outer, account)} == {"games"}
     [container] = proxy["spec"]["template"]["spec"]["containers"]
-    [told] = parse(container["args"], directory=tmp_path).config.servers
-    assert told.plugin_keywords == {"resource": "statefulset/mc", "protocol": "minecraft"}
-    assert f"statefulset/{server['metadata']['name']}" == told.plugin_keywords["resource"]
-    assert told.server_host == f"{inner['metadata']['name']}.{inner['metadata']['namespace']}.svc"
-    assert [told.server_port] == [port["port"] for port in inner["spec"]["ports"]]
-    assert told.listen == (str(outer["spec"]["ports"][0]["port"]),)
+    [reports] = parse(container["args"], directory=tmp_path).config.servers
+    assert reports.plugin_keywords == {"resource": "statefulset/mc", "protocol": "minecraft"}
+    assert f"statefulset/{server['metadata']['name']}" == reports.plugin_keywords["resource"]
+    assert reports.server_host == f"{inner['metadata']['name']}.{inner['metadata']['namespace']}.svc"
+    assert [reports.server_port] == [port["port"] for port in inner["spec"]["ports"]]
+    assert reports.listen == (str(outer["spec"]["ports"][0]["port"]),)
     for workload, service in ((server, inner), (proxy, outer)):
         labels = workload["spec"]["template"]["metadata"]["labels"]
         assert workload["spec"]["selector"]["matchLabels"] == labels == service["spec"]["selector"]
@@ -743,7 +741,7 @@ def test_the_manifests_fit_each_other_and_our_options(subject: InCluster, tmp_pa
         assert [port["targetPort"] for port in service["spec"]["ports"]] == names
     assert "replicas" not in server["spec"], "applying it again must not scale it"
     assert inner["spec"].get("clusterIP") != "None"
-    assert server["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] <= told.stop_timeout
+    assert server["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] <= reports.stop_timeout
 
 
 def test_the_page_names_every_manifest_and_every_argument() -> None:
@@ -760,7 +758,7 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "keywords", "said"),
+    ("resource", "keywords", "expected"),
     [
         ("mc", {}, "resource='mc' is not understood: give statefulset/NAME or deployment/NAME"),
         ("pod/mc", {}, "resource='pod/mc' is not understood"),
@@ -773,11 +771,11 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
     ],
 )
 async def test_values_that_cannot_be_understood(
-    subject: InCluster, resource: str, keywords: dict[str, str], said: str
+    subject: InCluster, resource: str, keywords: dict[str, str], expected: str
 ) -> None:
     with pytest.raises(PluginError) as raised:
         Server(resource, **{"kubeconfig": str(subject.kubeconfig), **keywords})
-    assert said in str(raised.value)
+    assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from plugins.kubernetes.fake_cluster import EXPIRED, Cluster, quicken, status
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.backoff import Backoff
 from zeroscale.plugins.kubernetes.api import WATCH_SECONDS, Api
@@ -25,7 +25,7 @@ def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Seen:
-    """What a watch has told."""
+    """Records what a watch has reported."""
 
     def __init__(self, cluster: Cluster, directory: Path, namespace: str | None = "games") -> None:
         self.replicas: dict[str, int] = {}
@@ -60,7 +60,7 @@ async def watching(directory: Path) -> AsyncIterator[tuple[Cluster, Seen]]:
         await cluster.shut()
 
 
-async def test_what_is_there_is_listed_and_what_changes_is_told(tmp_path: Path) -> None:
+async def test_objects_are_listed_and_their_changes_reported(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
         assert seen.replicas == {"mc": 0}
         cluster.scale("mc", 1)
@@ -76,7 +76,7 @@ async def test_what_is_there_is_listed_and_what_changes_is_told(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("end", ["end_watches", "drop_watches"])
-async def test_a_watch_that_ends_goes_on_where_it_was(tmp_path: Path, end: str) -> None:
+async def test_a_watch_that_ends_is_continued(tmp_path: Path, end: str) -> None:
     async with watching(tmp_path) as (cluster, seen):
         cluster.scale("mc", 1)
         await until(lambda: seen.replicas["mc"] == 1)
@@ -88,14 +88,14 @@ async def test_a_watch_that_ends_goes_on_where_it_was(tmp_path: Path, end: str) 
 
 async def test_a_bookmark_moves_on(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
-        told = len(seen.kinds)
+        reports = len(seen.kinds)
         bookmark = {"kind": "StatefulSet", "metadata": {"resourceVersion": "5000"}}
         cluster.send_to_watches({"type": "BOOKMARK", "object": bookmark})
         cluster.version = 5000
         cluster.end_watches()
         await cluster.until(lambda: cluster.asked["watch", "statefulsets"] == 2)
         assert cluster.queries[-1][2]["resourceVersion"] == "5000"
-        assert len(seen.kinds) == told
+        assert len(seen.kinds) == reports
 
 
 @pytest.mark.parametrize("how", ["as an event", "as an answer"])
@@ -116,7 +116,7 @@ async def test_a_version_that_is_gone_has_all_listed_again(
         assert not caplog.records, "that is ordinary"
 
 
-async def test_an_api_that_is_away_is_said_once_and_tried_again(
+async def test_an_api_that_is_away_is_reported_once_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with watching(tmp_path) as (cluster, seen):
@@ -140,7 +140,7 @@ def long_delays() -> Backoff:
     return delays
 
 
-async def test_who_waits_hurries_it(tmp_path: Path) -> None:
+async def test_it_can_be_made_to_retry_now(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
         seen.watch._delays = long_delays()
         await cluster.shut()
@@ -165,7 +165,7 @@ async def test_a_version_from_the_future_is_not_asked_for_again(tmp_path: Path) 
         await until(lambda: seen.lists == 2 and seen.watch.fresh)
 
 
-async def test_a_server_that_ends_every_watch_at_once_does_not_make_us_spin(tmp_path: Path) -> None:
+async def test_a_server_that_ends_every_watch_at_once_causes_no_busy_loop(tmp_path: Path) -> None:
     async with watching(tmp_path) as (cluster, seen):
         seen.watch._delays = long_delays()
         cluster.end_watches()

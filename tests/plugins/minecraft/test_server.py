@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from plugins.watching import kill_at_end
+from plugins.process_fixture import kill_at_end
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.minecraft.server import Server

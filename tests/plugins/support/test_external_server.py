@@ -7,67 +7,67 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import external_server
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
 
 
-def told(of: ExternalServer) -> list[str]:
-    said: list[str] = []
-    of.on_found = lambda: said.append("found")
-    of.on_paused = lambda: said.append("paused")
-    return said
+def recorded_calls(of: ExternalServer) -> list[str]:
+    calls: list[str] = []
+    of.on_found = lambda: calls.append("found")
+    of.on_paused = lambda: calls.append("paused")
+    return calls
 
 
-async def test_what_we_start_is_no_find_and_what_others_start_is_told_once() -> None:
+async def test_our_start_is_not_found_and_that_of_others_is_found_once() -> None:
     server = ExternalServer()
-    said = told(server)
+    calls = recorded_calls(server)
     server.begin_change()
     server.observe_running()
     server.mark_running()
     server.observe_running()
-    assert said == []
+    assert calls == []
     server.observe_stopped(0)
     assert await server.wait() == 0
     server.observe_running()
     server.observe_running()
-    assert said == ["found"]
+    assert calls == ["found"]
     assert server.running
 
 
-async def test_a_start_that_fails_hides_no_later_find() -> None:
+async def test_after_a_failed_start_it_can_be_found() -> None:
     server = ExternalServer()
-    said = told(server)
+    calls = recorded_calls(server)
     server.begin_change()
     server.abort_change()
     server.observe_running()
-    assert said == ["found"]
+    assert calls == ["found"]
 
 
-async def test_a_pause_and_a_resume_by_others_are_told_and_ours_are_not() -> None:
+async def test_a_pause_and_a_resume_by_others_are_reported_and_ours_are_not() -> None:
     server = ExternalServer()
-    said = told(server)
+    calls = recorded_calls(server)
     server.mark_running()
     server.begin_change()
     server.observe_running(paused=True)
     server.mark_running(paused=True)
     server.observe_running(paused=True)
-    assert said == []
+    assert calls == []
     server.observe_running()
     server.observe_running(paused=True)
-    assert said == ["found", "paused"]
+    assert calls == ["found", "paused"]
 
 
-async def test_one_that_is_found_frozen_is_told_to_be_both() -> None:
+async def test_one_that_is_found_paused_is_reported_as_both() -> None:
     server = ExternalServer()
-    said = told(server)
+    calls = recorded_calls(server)
     server.observe_running(paused=True)
-    assert said == ["found", "paused"]
+    assert calls == ["found", "paused"]
 
 
-async def test_a_failure_is_its_reason() -> None:
+async def test_a_failure_is_raised_by_wait() -> None:
     server = ExternalServer()
     server.mark_running()
     waiting = asyncio.ensure_future(server.wait())
@@ -78,7 +78,7 @@ async def test_a_failure_is_its_reason() -> None:
         await server.wait()
 
 
-async def test_who_stops_waiting_ends_nobody_else_s_wait() -> None:
+async def test_a_cancelled_wait_does_not_end_other_waits() -> None:
     server = ExternalServer()
     server.mark_running()
     one, other = asyncio.ensure_future(server.wait()), asyncio.ensure_future(server.wait())
@@ -95,47 +95,47 @@ async def test_there_is_nothing_to_wait_for_before_the_first_start() -> None:
     server.close()
 
 
-async def test_looks_go_on_after_one_that_fails_which_is_warned_of_once(
+async def test_polls_go_on_after_a_failure_which_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.002)
-    looks = 0
+    polls = 0
 
     async def look() -> None:
-        nonlocal looks
-        looks += 1
-        if 2 <= looks < 5:
+        nonlocal polls
+        polls += 1
+        if 2 <= polls < 5:
             raise PluginError("the daemon is away")
-        if looks == 6:
+        if polls == 6:
             raise ValueError("a fault of ours")
 
-    await looking(look, lambda: looks > 7)
+    await looking(look, lambda: polls > 7)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "ERROR"]
     assert "the daemon is away" in caplog.text
     assert "can be seen again" in caplog.text
 
 
 async def looking(look: Callable[[], Awaitable[None]], true: Callable[[], object]) -> None:
-    looks = Poller(look, 0.001, logging.getLogger("test"))
-    looks.start()
-    looks.start()
+    polls = Poller(look, 0.001, logging.getLogger("test"))
+    polls.start()
+    polls.start()
     await until(true)
-    await looks.close()
-    await looks.close()
+    await polls.close()
+    await polls.close()
 
 
-async def test_a_look_may_be_the_last() -> None:
-    looks = 0
+async def test_a_poll_may_stop_polling() -> None:
+    polls = 0
 
     async def look() -> None:
-        nonlocal looks
-        looks += 1
+        nonlocal polls
+        polls += 1
         looker.stop()
 
     looker = Poller(look, 0.001, logging.getLogger("test"))
     looker.start()
-    await until(lambda: looks == 1)
+    await until(lambda: polls == 1)
     looker.start()
-    await until(lambda: looks == 2)
+    await until(lambda: polls == 2)
     await looker.close()

@@ -12,7 +12,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 
 
-async def test_a_listener_is_reached_and_left_at_once() -> None:
+async def test_a_listener_accepts_and_the_connection_is_closed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert await tcp_check("127.0.0.1", listener.getsockname()[1], 5.0) is TcpResult.accepted
         listener.setblocking(False)
@@ -26,7 +26,7 @@ async def test_a_machine_without_a_listener_refuses() -> None:
     assert await tcp_check("127.0.0.1", free_port(), 5.0) is TcpResult.refused
 
 
-async def test_a_machine_that_does_not_answer_is_silent_after_the_limit() -> None:
+async def test_a_machine_that_does_not_answer_is_unreachable() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -41,6 +41,6 @@ async def test_a_machine_that_does_not_answer_is_silent_after_the_limit() -> Non
             each.close()
 
 
-async def test_a_name_without_an_address_is_said() -> None:
+async def test_a_name_without_an_address_is_an_error() -> None:
     with pytest.raises(PluginError, match=r"a\.\.b has no address"):
         await tcp_check("a..b", 1, 20.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plugins.watching import until
+from plugins.process_fixture import until
 
 SCRIPT = """#!/bin/sh
 cd '{directory}' || exit 1

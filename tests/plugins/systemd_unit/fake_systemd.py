@@ -149,14 +149,14 @@ class Systemd:
         if self._bus is None:
             return
         for interface, names in (("Unit", ("ActiveState", "SubState")), ("Service", ("Result",))):
-            said = {name: _variant(properties[name]) for name in names if name in properties}
-            if said:
+            changed_values = {name: _variant(properties[name]) for name in names if name in properties}
+            if changed_values:
                 self._signal(
                     _path(self.unit),
                     "org.freedesktop.DBus.Properties",
                     "PropertiesChanged",
                     "sa{sv}as",
-                    [f"{SYSTEMD}.{interface}", said, []],
+                    [f"{SYSTEMD}.{interface}", changed_values, []],
                 )
 
     def run(self) -> None:

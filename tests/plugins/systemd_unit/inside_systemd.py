@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from plugins.watching import until
+from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit import server as systemd_unit

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from plugins.process_fixture import until
 from plugins.systemd_unit.fake_systemd import Daemon, Systemd
-from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit import dbus as unit_bus
@@ -53,7 +53,7 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
 
 
 @pytest.mark.parametrize(
-    ("properties", "said"),
+    ("properties", "message"),
     [
         (
             {"ActiveState": "failed", "Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 3},
@@ -63,58 +63,56 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
     ],
 )
 async def test_a_start_that_fails_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, object], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, object], message: str
 ) -> None:
     async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
         systemd.fail_start = properties
-        with pytest.raises(PluginError, match=said):
+        with pytest.raises(PluginError, match=message):
             await unit.start()
 
 
-async def test_what_others_do_is_told_also_what_was_missed_while_the_bus_was_away(
+async def test_changes_by_others_are_reported_also_after_a_disconnection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
-        told: list[UnitState] = []
-        unit.watch(told.append)
-        await until(lambda: told)
-        assert not told[-1].running
+        states: list[UnitState] = []
+        unit.watch(states.append)
+        await until(lambda: states)
+        assert not states[-1].running
         systemd.run()
-        await until(lambda: told[-1].running)
+        await until(lambda: states[-1].running)
         await systemd.disconnect()
         await daemon.stop()
         systemd.properties.update(ActiveState="failed", Result="oom-kill")
         await daemon.start()
         await systemd.connect()
-        await until(lambda: told[-1].result == "oom-kill")
+        await until(lambda: states[-1].result == "oom-kill")
 
 
-async def test_of_changes_in_a_burst_the_last_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_of_many_changes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
-        told: list[UnitState] = []
-        unit.watch(told.append)
-        await until(lambda: told)
+        states: list[UnitState] = []
+        unit.watch(states.append)
+        await until(lambda: states)
         systemd.before_service = systemd.run  # the question about the unit has just been answered
         systemd.change(SubState="one")
         systemd.change(SubState="two")
-        await until(lambda: told[-1].running)
+        await until(lambda: states[-1].running)
 
 
-async def test_a_new_systemd_on_the_same_bus_is_followed_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_new_systemd_on_the_same_bus_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
-        told: list[UnitState] = []
-        unit.watch(told.append)
-        await until(lambda: told)
+        states: list[UnitState] = []
+        unit.watch(states.append)
+        await until(lambda: states)
         await systemd.disconnect()
         await systemd.connect()
         await until(lambda: systemd.calls.count("Subscribe") == 2)
         systemd.run()
-        await until(lambda: told[-1].running)
+        await until(lambda: states[-1].running)
 
 
-async def test_a_stop_outlasts_a_bus_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_survives_a_disconnection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
         await unit.start()
         systemd.hold_stop(True)
@@ -130,7 +128,7 @@ async def test_a_stop_outlasts_a_bus_that_goes_away(tmp_path: Path, monkeypatch:
         assert not (await unit.state()).running
 
 
-async def test_no_bus_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_bus_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
     unit = UnitBus("game.service", user=False)
     with pytest.raises(PluginError, match=r"no D-Bus connection to systemd: .*No such file"):
@@ -138,20 +136,20 @@ async def test_no_bus_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     await unit.close()
 
 
-async def test_a_bus_without_systemd_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bus_without_systemd_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
         await systemd.disconnect()
         with pytest.raises(PluginError, match="systemd cannot be reached by D-Bus"):
             await unit.state()
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("message", [True, False])
 async def test_the_bus_of_the_user_is_found_also_without_a_login(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: bool
 ) -> None:
     async with scene(tmp_path, monkeypatch) as (daemon, _, _unit):
         monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS")
-        if said:
+        if message:
             monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", daemon.address)
         else:
             monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from plugins.process_fixture import until
 from plugins.systemd_unit.fake_systemctl import Systemctl
 from plugins.systemd_unit.fake_systemd import Daemon, Systemd
-from plugins.watching import until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import external_server
@@ -241,7 +241,7 @@ class TestByCommand(
         return ByCommand(state, tmp_path, monkeypatch)
 
 
-def test_without_a_way_to_systemd_it_says_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dbus_and_systemctl_the_check_fails(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     Server("game", state_directory=state).check()
     monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
@@ -249,7 +249,7 @@ def test_without_a_way_to_systemd_it_says_so(state: Path, monkeypatch: pytest.Mo
         Server("game", state_directory=state).check()
 
 
-async def test_a_machine_without_systemd_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_systemd_is_reported(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
     server = Server("game", state_directory=state)
@@ -258,9 +258,7 @@ async def test_a_machine_without_systemd_is_said(state: Path, monkeypatch: pytes
     await server.close()
 
 
-async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
-    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failure_has_systemd_s_reason(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = ByCommand(state, tmp_path, monkeypatch)
     server = unit.make_plugin()
     await server.start()
@@ -273,7 +271,7 @@ async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"unit": "a b"}, "is not a unit's name"),
         ({"unit": "--now"}, "is not a unit's name"),
@@ -281,13 +279,13 @@ async def test_a_unit_s_failure_is_told_by_systemd_s_own_word(
         ({"unit": "game", "protocol": "minecarft"}, "protocol='minecarft': zeroscale speaks minecraft"),
     ],
 )
-def test_values_that_cannot_be_understood(state: Path, values: dict[str, str], said: str) -> None:
-    with pytest.raises(PluginError, match=said):
+def test_values_that_cannot_be_understood(state: Path, values: dict[str, str], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
         Server(**values, state_directory=state)
 
 
 @pytest.mark.parametrize("protocol", [None, "minecraft"])
-def test_what_its_clients_speak(state: Path, protocol: str | None) -> None:
+def test_its_protocol(state: Path, protocol: str | None) -> None:
     server = Server("game", state_directory=state, protocol=protocol)
     assert server.protocol == protocol
     assert server.unit == UNIT

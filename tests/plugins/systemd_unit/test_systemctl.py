@@ -37,17 +37,17 @@ async def test_a_user_s_own_manager(systemctl: Systemctl, state: Path) -> None:
 
 
 @pytest.mark.parametrize("switch", ["denied", "failing"])
-async def test_what_it_refuses_is_told(systemctl: Systemctl, state: Path, switch: str) -> None:
-    said = {
+async def test_a_refusal_is_reported(systemctl: Systemctl, state: Path, switch: str) -> None:
+    message = {
         "denied": r"does not let this user start game\.service \(Failed to start .*entication required\.\): .*polkit",
         "failing": r"systemd says that game\.service failed: .*; see journalctl -u game\.service",
     }
     systemctl.switch(switch, True)
-    with pytest.raises(PluginError, match=said[switch]):
+    with pytest.raises(PluginError, match=message[switch]):
         await UnitCommands("game.service", user=False, logs=state).start()
 
 
-async def test_a_question_without_an_answer_is_told(systemctl: Systemctl, state: Path) -> None:
+async def test_a_failing_systemctl_is_reported(systemctl: Systemctl, state: Path) -> None:
     systemctl.switch("broken", True)
     with pytest.raises(
         PluginError, match=r"cannot show the state of game\.service: exit code 1: Failed to connect to bus"
@@ -56,7 +56,7 @@ async def test_a_question_without_an_answer_is_told(systemctl: Systemctl, state:
 
 
 @pytest.mark.peers("systemctl")
-async def test_the_real_program_understands_the_question(state: Path) -> None:
+async def test_the_real_systemctl_takes_our_options(state: Path) -> None:
     """On a machine without systemd it says so; on one with it, that there is no such unit."""
     unit = UnitCommands("zeroscale-has-no-such-unit.service", user=False, logs=state)
     try:

@@ -24,7 +24,7 @@ def test_names(name: str, whole: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "-H", "--now", "a;b", "x" * 256])
-def test_no_names(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     with pytest.raises(PluginError, match="is not a unit's name"):
         unit_name(name)
 
@@ -41,7 +41,7 @@ def test_no_names(name: str) -> None:
         ("failed", False),
     ],
 )
-def test_what_has_processes_runs(active: str, runs: bool) -> None:
+def test_a_unit_with_processes_is_running(active: str, runs: bool) -> None:
     assert UnitState("loaded", active).running is runs
 
 
@@ -53,7 +53,7 @@ def test_frozen(freezer: str, frozen: bool) -> None:
     assert parse_properties({"FreezerState": freezer}).frozen is frozen
 
 
-def test_properties_as_both_ways_have_them() -> None:
+def test_properties_of_dbus_and_systemctl_are_the_same() -> None:
     by_bus = {
         "LoadState": "loaded",
         "ActiveState": "failed",
@@ -85,10 +85,10 @@ def test_ends(result: str, code: int, status: int, exit_code: int | None, failur
     active = "failed" if failure else "inactive"
     state = UnitState("loaded", active, result=result, main_code=code, main_status=status)
     assert state.exit_code == exit_code
-    said = state.failure("game.service")
-    assert said is None if failure is None else failure in str(said)
+    message = state.failure("game.service")
+    assert message is None if failure is None else failure in str(message)
     if failure:
-        assert "see journalctl -u game.service" in str(said)
+        assert "see journalctl -u game.service" in str(message)
         assert "see journalctl --user -u game.service" in str(state.failure("game.service", " --user"))
 
 
@@ -100,7 +100,7 @@ def test_java_s_exit_codes_after_a_signal_are_no_failure(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("load", "said"),
+    ("load", "message"),
     [
         ("loaded", None),
         ("not-found", "there is no unit game.service: is its file in /etc/systemd/system"),
@@ -109,19 +109,19 @@ def test_java_s_exit_codes_after_a_signal_are_no_failure(status: int) -> None:
         ("error", "systemctl status game.service"),
     ],
 )
-def test_what_cannot_be_started_at_all(load: str, said: str | None) -> None:
+def test_what_cannot_be_started_at_all(load: str, message: str | None) -> None:
     problem = UnitState(load, "inactive").load_problem("game.service")
-    assert problem is None if said is None else said in str(problem)
+    assert problem is None if message is None else message in str(problem)
 
 
 def test_a_refusal_says_what_to_do() -> None:
-    said = refusal("start", "game.service", "Interactive authentication required.")
-    assert "polkit rule for org.freedesktop.systemd1.manage-units" in said
-    assert "user=yes" in said
+    message = refusal("start", "game.service", "Interactive authentication required.")
+    assert "polkit rule for org.freedesktop.systemd1.manage-units" in message
+    assert "user=yes" in message
 
 
 @pytest.mark.parametrize("verb", ["freeze", "thaw"])
 def test_what_only_root_may_is_not_promised_to_others(verb: str) -> None:
-    said = refusal(verb, "game.service", "Access denied")
-    assert "polkit" not in said
-    assert f"let this user {verb} game.service (Access denied): only root may" in said
+    message = refusal(verb, "game.service", "Access denied")
+    assert "polkit" not in message
+    assert f"let this user {verb} game.service (Access denied): only root may" in message

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.watching import GLANCE, until
+from plugins.process_fixture import POLL_INTERVAL, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
@@ -117,7 +117,7 @@ class Machine(ServerUnderTest, asyncio.DatagramProtocol):
             if (self.directory / "fall-asleep").exists():
                 await self.stop()
                 (self.directory / "fall-asleep").unlink()
-            await asyncio.sleep(GLANCE)
+            await asyncio.sleep(POLL_INTERVAL)
 
 
 @pytest.mark.slow

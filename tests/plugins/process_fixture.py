@@ -1,4 +1,4 @@
-"""Waiting for what a server says or does: by events, with a deadline, never for a fixed time."""
+"""Start servers in tests, wait for them by events and with a deadline, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.process.child import ServerProcess
 
 DEADLINE = 60.0
-"""Seconds after which what has not come is given up."""
+"""Seconds after which a wait fails."""
 
-GLANCE = 0.01
-"""Seconds between looks at what has no event of its own."""
-
+POLL_INTERVAL = 0.01
+"""Seconds between two checks of a condition without an event."""
 
 _servers: list[ProcessServer] = []
 
 
 def kill_at_end(server: ProcessServer) -> None:
-    """Ends this server when the test has, if it still lives then."""
+    """Kill this server at the end of the test, if it still lives then."""
     _servers.append(server)
 
 
 async def kill_servers() -> None:
-    """Ends what `kill_at_end` was told of."""
+    """Kill the servers given to `kill_at_end`."""
     while _servers:
         server = _servers.pop()
         server.signal(signal.SIGKILL)
-        with contextlib.suppress(PluginError, asyncio.CancelledError):  # why it ended, or that it was let go
+        with contextlib.suppress(PluginError, asyncio.CancelledError):  # it failed, or was detached
             await server.wait()
 
 
-class Bench:
-    """Servers under test: made in one state directory, as successive zeroscales would, and none left behind."""
+class ProcessFixture:
+    """Makes server processes in one state directory, as successive zeroscales do, and leaves none behind."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -48,7 +47,7 @@ class Bench:
         self._processes: list[ServerProcess] = []
 
     def process(self, ready_line: str | None = None, exclusive_directory: Path | None = None) -> ServerProcess:
-        """One that says its lines to `output`."""
+        """Make one that reports its lines to `output`."""
         process = ServerProcess(
             self.state, on_line=self.output, ready_line=ready_line, exclusive_directory=exclusive_directory
         )
@@ -56,7 +55,7 @@ class Bench:
         return process
 
     async def clear(self) -> None:
-        """Ends what still lives."""
+        """Kill what still lives."""
         for process in self._processes:
             if process.alive:
                 process.signal(signal.SIGKILL)
@@ -67,16 +66,16 @@ class Bench:
             await last.wait()
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Waits until something is true that nobody announces."""
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true that has no event."""
     async with asyncio.timeout(DEADLINE):
-        while not true():  # noqa: ASYNC110 # of other processes there are no events
-            await asyncio.sleep(GLANCE)
+        while not condition():  # noqa: ASYNC110 # there are no events of other processes
+            await asyncio.sleep(POLL_INTERVAL)
 
 
 @contextlib.contextmanager
-def stranger(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a session of its own that no server of ours knows; ended in the end."""
+def unrelated_process(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process in a session of its own that belongs to no server of ours; kill it at the end."""
     with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:
             yield child
@@ -86,5 +85,5 @@ def stranger(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def children() -> set[int]:
-    """The children of this process, alive or not waited for."""
+    """Return the children of this process, alive or not yet waited for."""
     return {int(child) for path in Path("/proc/self/task").glob("*/children") for child in path.read_text().split()}
