@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.interfaces import ITCPTransport, ITransport
 from zope.interface import directlyProvides
 
-from zeroscale.relay.base import Counters, Ending, Outcome, Report, close
+from zeroscale.relay.base import Counters, Outcome, Report, ReportDeferred, close
 
 REPORT = Report(1, 2, Outcome.aborted)
 
@@ -29,7 +29,7 @@ class Transport:
 
 def test_cancelling_asks_for_the_end_and_does_not_fire() -> None:
     asked: list[str] = []
-    ending = Ending(lambda: asked.append("abort"))
+    ending = ReportDeferred(lambda: asked.append("abort"))
     reports: list[Report] = []
     ending.addCallback(reports.append)
     ending.cancel()
@@ -42,7 +42,7 @@ def test_cancelling_asks_for_the_end_and_does_not_fire() -> None:
 
 def test_cancelling_after_the_end_does_nothing() -> None:
     asked: list[str] = []
-    ending = Ending(lambda: asked.append("abort"))
+    ending = ReportDeferred(lambda: asked.append("abort"))
     ending.callback(REPORT)
     ending.cancel()
     assert asked == []

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import RelayError
 from zeroscale.relay import Counters, Outcome, Report
 from zeroscale.relay.splice import SpliceRelay
-from zeroscale.relay.splice_loop import Loop
+from zeroscale.relay.splice_loop import SpliceLoop
 
 
 def add(relay: SpliceRelay, pair: Pair, early: bytes = b"") -> Any:
@@ -157,20 +157,20 @@ async def test_cancelling_the_report_aborts_the_pair_and_still_reports() -> None
 @pytest_twisted.ensureDeferred
 async def test_a_sign_of_life_comes_from_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = await made()
-    await within(relay.sign_of_life())
+    await within(relay.heartbeat())
     hangs, goes_on = threading.Event(), threading.Event()
-    obey = Loop._obey
+    obey = SpliceLoop._run_commands
 
-    def hang(loop: Loop) -> None:
+    def hang(loop: SpliceLoop) -> None:
         hangs.set()
         goes_on.wait(60)
         obey(loop)
 
-    monkeypatch.setattr(Loop, "_obey", hang)
-    relay.sign_of_life()  # what has answered the first may still be at it, and answer this one as well
+    monkeypatch.setattr(SpliceLoop, "_run_commands", hang)
+    relay.heartbeat()  # what has answered the first may still be at it, and answer this one as well
     try:
         await until(hangs.is_set)
-        answered = relay.sign_of_life()
+        answered = relay.heartbeat()
         await later()
         assert not answered.called
     finally:
@@ -183,10 +183,10 @@ async def test_a_sign_of_life_comes_from_the_thread(monkeypatch: pytest.MonkeyPa
 async def test_a_relay_that_ends_owes_no_sign_of_life() -> None:
     relay = await made()
     stopped = relay.stop(0)
-    asked = relay.sign_of_life()
+    asked = relay.heartbeat()
     await within(stopped)
     await within(asked)
-    assert relay.sign_of_life().called
+    assert relay.heartbeat().called
 
 
 @pytest_twisted.ensureDeferred
@@ -197,7 +197,7 @@ async def test_a_crash_of_the_thread_is_told_and_nothing_hangs(monkeypatch: pyte
     pair, refused, stalled = Pair(buffers=4096), Pair(), Pair(buffers=4096)
     report, stalled_report = add(relay, pair, b"early"), add(relay, stalled)
     assert await receive(pair.backend, 5) == b"early"
-    monkeypatch.setattr(Loop, "_settle", lambda loop, pair: 1 / 0)
+    monkeypatch.setattr(SpliceLoop, "_update_pair", lambda loop, pair: 1 / 0)
     pair.client.close()
     assert await report == Report(5, 0, Outcome.aborted)
     assert (await stalled_report).outcome is Outcome.aborted
@@ -223,7 +223,7 @@ async def test_a_crash_while_stopping_ends_the_stop(monkeypatch: pytest.MonkeyPa
     pair = Pair()
     report = add(relay, pair)
     stopped = relay.stop(1000)
-    monkeypatch.setattr(Loop, "_settle", lambda loop, pair: 1 / 0)
+    monkeypatch.setattr(SpliceLoop, "_update_pair", lambda loop, pair: 1 / 0)
     pair.client.close()
     assert (await report).outcome is Outcome.aborted
     await within(stopped)
@@ -248,12 +248,12 @@ async def test_where_epoll_takes_no_more_the_pair_is_the_callers_again(monkeypat
     relay = await made()
     pair, other = Pair(), Pair()
 
-    def refuse(loop: Loop, pair: Any) -> None:
+    def refuse(loop: SpliceLoop, pair: Any) -> None:
         loop._forget(pair)
-        loop._listener.refused(pair, OSError(28, "No space left on device"))
+        loop._observer.refused(pair, OSError(28, "No space left on device"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_admit", refuse)
+        patch.setattr(SpliceLoop, "_admit", refuse)
         with pytest.raises(RelayError, match="No space left"):
             await add(relay, pair)
     assert relay.counters() == Counters(0, 0, 0, 0)

@@ -20,11 +20,11 @@ from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pai
 from zeroscale.relay import splice_loop as loop_module
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Outcome
 from zeroscale.relay.pipe_pool import Pipe, Pipes
-from zeroscale.relay.splice_loop import Loop
+from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 
 
-class Told:
+class Recorder:
     """Hears of the pairs."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class Running:
     """A loop in its thread, and pairs of connected sockets for it."""
 
     def __init__(self, pipes: Pipes, half_closed_limit: float) -> None:
-        self.told = Told()
-        self.loop = Loop(self.told, pipes, half_closed_limit)
+        self.observer = Recorder()
+        self.loop = SpliceLoop(self.observer, pipes, half_closed_limit)
         self.crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._sockets = contextlib.ExitStack()
@@ -83,7 +83,7 @@ class Running:
         return client, backend, pair
 
     def end_of(self, pair: Pair) -> Outcome:
-        ended, outcome = self.told.ends.get(timeout=DEADLINE)
+        ended, outcome = self.observer.ends.get(timeout=DEADLINE)
         assert ended is pair
         return outcome
 
@@ -305,8 +305,8 @@ def test_a_unix_peer_that_closes_while_it_is_owed_bytes_has_reset(running: Runni
 
 def test_a_unix_peer_that_has_read_all_it_could_and_closes_while_it_is_owed_more_has_reset() -> None:
     """Without a thread, for it hangs on what happens between two events: there is no error then, and no room."""
-    pipes, told = Pipes(), Told()
-    loop = Loop(told, pipes, HALF_CLOSED_LIMIT)
+    pipes, observer = Pipes(), Recorder()
+    loop = SpliceLoop(observer, pipes, HALF_CLOSED_LIMIT)
     client, our_client = unix_pair(4096)
     backend, our_backend = unix_pair()
     with client, our_client, backend, our_backend:
@@ -315,14 +315,14 @@ def test_a_unix_peer_that_has_read_all_it_could_and_closes_while_it_is_owed_more
         pair = Pair(our_client, our_backend)
         loop._admit(pair)
         backend.sendall(b"x" * 100_000)
-        loop._happened(pair.backend.fd, select.EPOLLIN)
+        loop._handle_event(pair.backend.fd, select.EPOLLIN)
         assert pair.to_client.waiting
         with contextlib.suppress(BlockingIOError):
             while client.recv(65536):
                 pass
         client.close()
-        loop._happened(pair.client.fd, select.EPOLLHUP)
-        assert told.ends.get_nowait() == (pair, Outcome.client_reset)
+        loop._handle_event(pair.client.fd, select.EPOLLHUP)
+        assert observer.ends.get_nowait() == (pair, Outcome.client_reset)
         loop.close()
         pipes.close()
 
@@ -383,7 +383,7 @@ def test_a_half_closed_pair_whose_kernel_owes_bytes_to_a_slow_reader_is_not(star
     assert not pair.to_client.waiting, "all of it is in the kernel's hands"
     silent.client.socket.shutdown(socket.SHUT_RD)
     assert running.end_of(silent) is Outcome.aborted
-    assert running.told.ends.empty()
+    assert running.observer.ends.empty()
     assert receive(client, len(said)) == said
     assert client.recv(1) == b""
     client.close()
@@ -419,7 +419,7 @@ def test_a_pair_that_epoll_does_not_take_is_refused_and_untouched(running: Runni
         pair = Pair(our_client, our_client, b"early")
         pair.backend.fd = unfit.fileno()
         running.loop.admit(pair)
-        refused, error = running.told.refusals.get(timeout=DEADLINE)
+        refused, error = running.observer.refusals.get(timeout=DEADLINE)
         assert refused is pair
         assert error.errno == errno.EPERM
         client.settimeout(0)

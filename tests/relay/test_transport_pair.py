@@ -22,7 +22,7 @@ from zope.interface import implementer
 from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report, transport_pair
 from zeroscale.relay.transport import TransportRelay
-from zeroscale.relay.transport_pair import carried
+from zeroscale.relay.transport_pair import as_relay_transport
 
 pytest.importorskip("OpenSSL", reason="needs twisted[tls]")
 
@@ -280,10 +280,10 @@ async def test_a_vanished_peer_ends_its_pair(monkeypatch: pytest.MonkeyPatch) ->
 async def test_what_it_knows_how_to_carry() -> None:
     client = await made()
     strange: Any = StringTransport()
-    assert carried(strange) is None
-    assert carried(client.pair.to_client.transport) is client.pair.to_client.transport
-    assert carried(client.pair.to_backend.transport) is client.pair.to_backend.transport
+    assert as_relay_transport(strange) is None
+    assert as_relay_transport(client.pair.to_client.transport) is client.pair.to_client.transport
+    assert as_relay_transport(client.pair.to_backend.transport) is client.pair.to_backend.transport
     wrapper: Any = WrappingFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
     wrapper.makeConnection(strange)
-    assert carried(wrapper) is None
+    assert as_relay_transport(wrapper) is None
     await client.pair.close()

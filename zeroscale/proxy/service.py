@@ -105,7 +105,7 @@ class ProxyService:
         self._serving = Serving(config, reactor, self._frontend, self._told, self._in_turn)
         self._watchers: dict[object, Callable[[str], None]] = {}
         self._notices = ServiceNotifier(
-            reactor, service_manager_environment(), self._serving.views, self._relays.sign_of_life
+            reactor, service_manager_environment(), self._serving.views, self._relays.heartbeat
         )
         self._changing = DeferredLock()
         self._relaying = False

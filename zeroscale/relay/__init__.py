@@ -1,6 +1,6 @@
-"""Moving bytes between two connected sockets, once nobody needs to understand them any more.
+"""Moves bytes between a client and a server that have connected. Knows no protocol.
 
-`Relays` is the way in; `base` says what a relay is, `splice` and `transport` are the two there are.
+`Relays` is what other packages use. `base` defines what a relay is; `splice` and `transport` are the two there are.
 """
 
 from zeroscale.relay.base import Counters, Outcome, Relay, Report

@@ -1,4 +1,4 @@
-"""What every relay is, and what it says of its pairs. Knows no socket and no way to move a byte."""
+"""What a relay is, as a Protocol, and the values that it reports. Knows no sockets."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from enum import Enum
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport, ITransport
+from twisted.internet.interfaces import ITCPTransport, ITransport
 
 HALF_CLOSED_LIMIT = 600.0
-"""Seconds that a pair may be silent once one side has finished sending, before we end it.
+"""Seconds without a byte after which a pair is ended of which one side has finished sending.
 
-Long enough for a client that has asked everything and waits for a slow answer; a server that never closes would
-otherwise keep such a pair for ever. What is owed to a peer that does not read is not silence."""
+Long enough for a client that has sent its request and waits for a slow answer. Without the limit a server that never
+closes would keep the pair for ever. While a peer does not read what was sent to it, the pair is not idle."""
 
 SWEEP_INTERVAL = 30.0
-"""Seconds between two looks for vanished peers and for silent half-closed pairs."""
+"""Seconds between two checks for vanished peers and for idle half-closed pairs."""
 
 LINGER_INTERVAL = 0.01
-"""Seconds between two looks at whether what came before a reset has arrived."""
+"""Seconds between two checks whether all bytes before a reset have arrived."""
 
 
 class Outcome(Enum):
-    """How a pair ended; the value is the one word for the log."""
+    """How a pair ended; the value is the word in the access log."""
 
     closed = "closed"
     """Both sides finished sending, and everything was delivered."""
     client_reset = "client-reset"
     backend_reset = "backend-reset"
     timed_out = "timed-out"
-    """A peer vanished: it answered neither keepalive nor what was sent to it."""
+    """A peer vanished: it answered neither keepalive probes nor data."""
     aborted = "aborted"
-    """We closed it: asked to, at our own end, or because it was half-closed and silent for too long."""
+    """We closed it: it was cancelled, the proxy exits, or it was half-closed and idle for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One pair's end.
+    """The end of one pair.
 
     :ivar to_backend: bytes handed to the kernel for the backend, early ones included.
     :ivar to_client: bytes handed to the kernel for the client.
@@ -52,12 +52,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """One relay's sums since it was made.
+    """The sums of one relay since it was made.
 
-    :ivar to_backend: bytes, of ended and live pairs.
-    :ivar to_client: bytes, of ended and live pairs.
-    :ivar live: pairs that are relayed now.
-    :ivar total: pairs ever taken.
+    :ivar to_backend: bytes to the servers, of ended and live pairs.
+    :ivar to_client: bytes to the clients, of ended and live pairs.
+    :ivar live: pairs relayed now.
+    :ivar total: pairs ever accepted.
     """
 
     to_backend: int
@@ -67,90 +67,73 @@ class Counters:
 
 
 class Relay(Protocol):
-    """Moves the bytes of pairs. Everything is called in the reactor's thread."""
+    """Moves the bytes of pairs. All methods are called in the reactor's thread."""
 
     name: str
-    """What the log and the metrics call it."""
+    """Its name in the log and in metrics."""
 
     def start(self) -> None:
-        """Makes it ready.
+        """Get ready to relay.
 
-        :raises RelayError: this system cannot run it.
+        :raises RelayError: the relay cannot run on this system.
         """
         ...
 
     def carries(self, client: ITransport, backend: ITransport) -> bool:
-        """Whether it can take such a pair."""
+        """Return whether it can relay this kind of transports."""
         ...
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
     ) -> Deferred[Report]:
-        """Takes a pair over, and both transports with it, until the report.
+        """Relay a pair. Both transports belong to the relay until it reports.
 
-        Nothing may be unwritten in a transport that `flushes`, and no producer registered on either.
+        If `flushes`, nothing may be unwritten in them; neither may have a producer registered.
 
-        :param early: what the backend is sent first.
-        :param client_finished: the client's end of sending has already been read; the backend is told after `early`.
-        :returns: fires once, with the report, after which the transports are closed. Cancelling it aborts the pair,
-            and it still fires with the report.
-        :raises RelayError: as the Deferred's failure: the pair was not taken, nothing was moved, and both transports
-            are still the caller's.
+        :param early: bytes to send to the backend first.
+        :param client_finished: the end of what the client sends has already been read; it is passed on after `early`.
+        :returns: fires once, with the report, after which the relay closes the transports. Cancelling it aborts the
+            pair, and it still fires with the report. Fails with `RelayError` if the pair was not accepted: then nothing
+            was moved, and both transports are still the caller's.
         """
         ...
 
     @property
     def flushes(self) -> bool:
-        """Whether what a transport has not yet written must be flushed before `add`."""
+        """Whether transports must be flushed before `add`."""
         ...
 
     def counters(self) -> Counters:
-        """The sums as they are now; cheap, takes no lock."""
+        """Return the sums now; cheap, takes no lock."""
         ...
 
-    def sign_of_life(self) -> Deferred[None]:
-        """Asks whether it still goes its rounds.
+    def heartbeat(self) -> Deferred[None]:
+        """Check that the relay still works.
 
-        :returns: fires once it has answered; at once where it has ended, which it tells in other ways. A relay that
-            hangs never answers: ask no second time before the first one is answered.
+        :returns: fires once the relay has answered; at once where it has ended, which it reports by other ways. A
+            relay that hangs never answers: do not call again before the first call is answered.
         """
         ...
 
     def stop(self, drain: float) -> Deferred[None]:
-        """Takes no more pairs, lets the live ones end by themselves, then aborts the rest.
+        """Accept no more pairs, wait for the live ones to end, then abort the rest.
 
-        :param drain: seconds that live pairs have.
-        :returns: fires when the last pair has been reported and nothing of the relay is left.
+        :param drain: seconds to wait for live pairs.
+        :returns: fires when the last pair has been reported and all resources are released.
         """
         ...
 
 
-class Reactor(Protocol):
-    """What the relays need of Twisted's reactor."""
-
-    def callLater(self, delay: float, callable: Callable[..., object], /, *args: object) -> IDelayedCall:
-        """Calls in so many seconds."""
-        ...
-
-    def seconds(self) -> float:
-        """The time of the clock that `callLater` goes by."""
-        ...
-
-    def callFromThread(self, callable: Callable[..., object], /, *args: object) -> None:
-        """Calls in the reactor's thread, soon."""
-        ...
-
-
 Moved = Callable[[], tuple[int, int]]
-"""How many bytes of one pair have been moved so far, to the backend and to the client; cheap, takes no lock."""
+"""Returns the bytes of one pair moved so far, to the backend and to the client; cheap, takes no lock."""
 
 
-class Ending(Deferred[Report]):
-    """The Deferred of a pair's report: cancelling it asks for the end, and it fires when the end is there.
+class ReportDeferred(Deferred[Report]):
+    """The Deferred of a pair's report. Cancelling it aborts the pair, and it fires once that is done.
 
-    An ordinary Deferred would fire when it is cancelled, while descriptors are still in use.
+    An ordinary Deferred would fire at once when cancelled, while descriptors are still in use.
 
-    :ivar moved: what has been moved of the pair until then.
+    :ivar moved: returns the bytes moved so far.
     """
 
     def __init__(self, abort: Callable[[], None], moved: Moved = lambda: (0, 0)) -> None:
@@ -159,13 +142,13 @@ class Ending(Deferred[Report]):
         self.moved = moved
 
     def cancel(self) -> None:
-        """Asks for the end; more than once, or after it, does nothing."""
+        """Abort the pair; does nothing after its end."""
         if not self.called:
             self._abort()
 
 
 def close(transport: ITransport, outcome: Outcome) -> None:
-    """Closes one of a reported pair's transports: in order after an orderly end, else with a reset."""
+    """Close a transport of a reported pair: by a FIN if the pair ended in order, else by a reset."""
     if outcome is Outcome.closed:
         transport.loseConnection()
     else:

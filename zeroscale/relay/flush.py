@@ -1,4 +1,4 @@
-"""When a transport has handed everything it was given to the kernel. Knows no relay."""
+"""Wait until a transport has handed all that was written to it to the kernel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from zeroscale.errors import RelayError
 
 
 @implementer(IPullProducer)
-class _Asked:
-    """A pull producer is asked for more once nothing is left to write; and once already on being registered,
-    whatever is left. So the second time means it."""
+class _FlushWatcher:
+    """A pull producer that is never asked for data in earnest.
+
+    Twisted asks one for more when it is registered, and again when nothing is left to write: so the second time all
+    is flushed.
+    """
 
     def __init__(self) -> None:
         self._times = 0
@@ -32,9 +35,9 @@ class _Asked:
 
 
 async def flushed(transport: tcp.Connection) -> None:
-    """Waits until a connection has nothing unwritten; cancelling it leaves the connection as it was.
+    """Wait until a connection has nothing unwritten; cancelling it leaves the connection as it was.
 
-    :raises RelayError: the connection is lost, or somebody's producer is registered on it.
+    :raises RelayError: the connection is lost, or has a producer already.
     """
     if not transport.connected:
         raise RelayError("the connection was lost before it could be relayed")
@@ -42,10 +45,10 @@ async def flushed(transport: tcp.Connection) -> None:
         raise RelayError("the connection cannot be relayed while it has a producer")
     writers: Sequence[object] = IReactorFDSet(transport.reactor).getWriters()
     if transport not in writers:
-        return  # nothing unwritten, as most often, for which no round of the reactor need be waited
-    asked = _Asked()
-    transport.registerProducer(asked, False)
+        return  # the usual case: nothing is unwritten, so there is no need to wait for a turn of the reactor
+    watcher = _FlushWatcher()
+    transport.registerProducer(watcher, False)
     try:
-        await asked.flushed
+        await watcher.flushed
     finally:
         transport.unregisterProducer()

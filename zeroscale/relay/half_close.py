@@ -1,7 +1,4 @@
-"""When a pair that is on its way out may be ended: times and counts in, a decision out.
-
-Knows no socket and no clock; `now` is handed in, in seconds of one monotonic clock.
-"""
+"""Decide when a pair that is ending has waited long enough. Pure: `now` is seconds of one monotonic clock."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ LINGER_STALLED = 5.0
 """Seconds without progress after which a reset is passed on although not everything before it has arrived."""
 
 LINGER_LIMIT = 60.0
-"""Seconds after which a reset is passed on however well it goes: its sender is dead, and a reader that takes a byte
-every few seconds must not keep what is left of it for ever."""
+"""Seconds after which a reset is passed on in any case: its sender is dead, and a reader that takes a byte every few
+seconds must not keep the pair for ever."""
 
 
 class Linger:
-    """One end is dead, and the other has not yet got all that was sent before.
+    """The wait of a pair of which one end is dead, until the other end has all that was sent before.
 
-    To reset it at once would throw away what the kernel still holds for it.
+    A reset at once would discard what the kernel still holds for it.
     """
 
     __slots__ = ("_arrived", "_limit", "_stalled_at")
@@ -26,10 +23,10 @@ class Linger:
         self._stalled_at = now + LINGER_STALLED
         self._limit = now + LINGER_LIMIT
 
-    def is_over(self, now: float, arrived: int) -> bool:
-        """Whether the reset may be passed on although something has not arrived.
+    def expired(self, now: float, arrived: int) -> bool:
+        """Return whether the reset is to be passed on although bytes have not arrived.
 
-        :param arrived: bytes that have; any change is progress.
+        :param arrived: bytes that have arrived; any change is progress.
         """
         if arrived != self._arrived:
             self._arrived = arrived
@@ -37,23 +34,23 @@ class Linger:
         return now >= self._stalled_at or now >= self._limit
 
 
-class Silence:
-    """One side has finished sending, and the other may still."""
+class IdleLimit:
+    """The limit of a pair of which one side has finished sending while the other may go on."""
 
-    __slots__ = ("_limit", "_moved", "_silent_at")
+    __slots__ = ("_idle_at", "_limit", "_moved")
 
     def __init__(self, now: float, moved: int, limit: float) -> None:
         self._limit = limit
         self._moved = moved
-        self._silent_at = now + limit
+        self._idle_at = now + limit
 
-    def is_over(self, now: float, moved: int, waiting: bool) -> bool:
-        """Whether it has been silent for too long.
+    def expired(self, now: float, moved: int, waiting: bool) -> bool:
+        """Return whether the pair has moved nothing for too long.
 
-        :param moved: bytes moved so far; any change of it is a sign of life.
-        :param waiting: a peer is owed bytes that it does not take; that it is slow is no silence.
+        :param moved: bytes moved so far; any change is activity.
+        :param waiting: a peer has not yet taken bytes sent to it: a slow peer is not idle.
         """
         if waiting or moved != self._moved:
             self._moved = moved
-            self._silent_at = now + self._limit
-        return now >= self._silent_at
+            self._idle_at = now + self._limit
+        return now >= self._idle_at

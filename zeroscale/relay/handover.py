@@ -1,4 +1,4 @@
-"""From two live Twisted transports to one relayed pair. Chooses the relay; moves nothing itself."""
+"""Hand two connected Twisted transports over to a relay, and choose which."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Ending, Moved, Reactor, Relay, Report
+from zeroscale.reactor import Reactor
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report, ReportDeferred
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.transport import TransportRelay
@@ -25,11 +26,11 @@ def _log_crash(failure: Failure) -> None:
 
 
 class Relays:
-    """All the relays there are, and the choice between them.
+    """All relays of the proxy.
 
-    :param forced: "splice" or "transport" has that one take every pair; "auto" decides by what the transports are.
+    :param forced: "splice" or "transport": relay all pairs by that one; "auto": choose by the kind of transports.
     :param on_crash: called once in the reactor's thread if the relay's thread dies. Its pairs have been aborted and
-        reported by then, and no more are taken: the caller ends the process.
+        reported by then, and no more are accepted: the caller has to end the process.
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
     """
 
@@ -47,12 +48,12 @@ class Relays:
         if forced in ("auto", "transport"):
             self._relays.append(TransportRelay(reactor, half_closed_limit))
         if not self._relays:
-            raise RelayError(f"there is no relay {forced!r}: auto, splice or transport")
+            raise RelayError(f"unknown relay {forced!r}: use auto, splice or transport")
 
     def start(self) -> None:
-        """Makes them ready.
+        """Get ready to relay.
 
-        :raises RelayError: one of them cannot run here.
+        :raises RelayError: one of the relays cannot run on this system.
         """
         for relay in self._relays:
             relay.start()
@@ -65,37 +66,37 @@ class Relays:
         early: bytes,
         *,
         client_finished: bool = False,
-        taken: Callable[[Moved], object] = lambda _: None,
+        on_started: Callable[[Moved], object] = lambda _: None,
     ) -> Deferred[Report]:
-        """Hands two connected transports over: pauses both, flushes what they have not yet written, relays.
+        """Hand two connected transports over: pause both, flush what they have not yet written, relay them.
 
-        What the caller must have done:
+        The caller must have
 
-        - `pauseProducing()` in the backend protocol's `connectionMade`. What the backend has sent meanwhile waits in
-          the kernel and is relayed; what its protocol was given is the caller's to send on, or lost.
-        - Nothing written to the backend through its transport: the PROXY header and the client's bytes are `early`.
-        - No producer registered on either, and `loseConnection()` called on neither.
-        - A client whose FIN was read already (`readConnectionLost`): `client_finished=True`.
+        - called `pauseProducing()` in the backend protocol's `connectionMade`. What the backend has sent since then
+          waits in the kernel and is relayed; what its protocol has received is not.
+        - written nothing to the backend's transport: the PROXY header and the client's bytes are passed as `early`.
+        - registered no producer on either transport, and not called `loseConnection()`.
 
-        What it must not do from this call until the Deferred fires: call anything of either transport. What it may:
-        cancel the Deferred.
+        Until the Deferred fires, the caller must not call any method of either transport. It may cancel the Deferred,
+        and must do so when `connectionLost` is called on one of the two protocols.
 
-        - Cancelled before the relay has them, it fails with `CancelledError`; both transports are the caller's again,
-          paused, and the caller does so when one of the two protocols hears `connectionLost` in that time.
+        - Cancelled before the relay has the transports, the Deferred fails with `CancelledError`, and both transports
+          are the caller's again, paused.
         - Cancelled later, the pair is aborted, and the Deferred fires with the report (`Outcome.aborted`).
-        - When it fails, with whatever, nothing was moved and both transports are the caller's.
-        - Once it has fired with the report the relay closes both transports itself, and their protocols hear
-          `connectionLost`, as ever. Until then they hear nothing: neither data nor the end of it.
+        - When it fails for any reason, nothing was moved, and both transports are the caller's.
+        - Once it has fired with the report, the relay closes both transports, and `connectionLost` is called on their
+          protocols as usual. Before that, their protocols receive neither data nor the end of it.
 
-        :param client: what the client's protocol was given as its transport.
-        :param backend: likewise, of the connection to the real server.
-        :param early: what the backend is sent before anything else, counted in `Report.to_backend`.
-        :param client_finished: the client's end of sending was read already: it is passed on after `early`.
-        :param taken: called once the relay has the pair, with what tells how much it has moved.
-        :returns: one report, at the end of the pair; or a failure with `RelayError`: a peer is gone already, or no
-            relay can take them (no descriptors left, stopping, crashed).
+        :param client: the transport of the client's protocol.
+        :param backend: the transport of the connection to the real server.
+        :param early: bytes to send to the backend first, counted in `Report.to_backend`.
+        :param client_finished: the end of what the client sends was read already (`readConnectionLost`); it is passed
+            on after `early`.
+        :param on_started: called once the relay has the pair, with a function that returns the bytes moved so far.
+        :returns: fires with the report at the end of the pair. Fails with `RelayError` when a peer has already closed,
+            or no relay accepts the pair (no descriptors left, stopping, crashed).
         """
-        return Deferred.fromCoroutine(self._hand_over(client, backend, early, client_finished, taken))
+        return Deferred.fromCoroutine(self._hand_over(client, backend, early, client_finished, on_started))
 
     async def _hand_over(
         self,
@@ -103,7 +104,7 @@ class Relays:
         backend: ITransport,
         early: bytes,
         client_finished: bool,
-        taken: Callable[[Moved], object],
+        on_started: Callable[[Moved], object],
     ) -> Report:
         relay = self._choose(client, backend)
         logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
@@ -114,8 +115,8 @@ class Relays:
                 assert isinstance(transport, tcp.Connection)
                 await flushed(transport)
         report = relay.add(client, backend, early, client_finished=client_finished)
-        if isinstance(report, Ending):
-            taken(report.moved)
+        if isinstance(report, ReportDeferred):
+            on_started(report.moved)
         return await report
 
     def _choose(self, client: ITransport, backend: ITransport) -> Relay:
@@ -125,18 +126,18 @@ class Relays:
         raise RelayError("no relay can carry this pair")
 
     def counters(self) -> Mapping[str, Counters]:
-        """Each relay's sums, by its name."""
+        """Return the sums of each relay, by its name."""
         return {relay.name: relay.counters() for relay in self._relays}
 
-    def sign_of_life(self) -> Deferred[None]:
-        """Asks all of them whether they still go their rounds; see `base.Relay.sign_of_life`."""
-        answered = gatherResults([relay.sign_of_life() for relay in self._relays])
+    def heartbeat(self) -> Deferred[None]:
+        """Check that all relays still work; see `base.Relay.heartbeat`."""
+        answered = gatherResults([relay.heartbeat() for relay in self._relays])
         return answered.addCallback(lambda results: None)
 
     def stop(self, drain: float) -> Deferred[None]:
-        """Takes no more pairs, gives the live ones `drain` seconds to end by themselves, then aborts them.
+        """Accept no more pairs, give the live ones `drain` seconds to end, then abort them.
 
-        A hand-over that is still flushing fails as soon as it is flushed; it is the caller's to cancel it.
+        A hand-over that is still flushing fails once it is flushed; the caller may cancel it before.
         """
         stopped = gatherResults([relay.stop(drain) for relay in self._relays], consumeErrors=True)
         return stopped.addCallback(lambda results: None)

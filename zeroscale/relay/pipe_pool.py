@@ -1,6 +1,6 @@
-"""The kernel's pipes that bytes pass through on their way from one socket to another.
+"""A pool of kernel pipes, through which bytes pass from one socket to another.
 
-Whoever gives a pipe back vouches that it is empty: a byte left in one would reach another pair's peer.
+A pipe that is given back must be empty: a byte left in it would reach another pair's peer.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import fcntl
 import os
 
 CAPACITY = 256 * 1024
-"""Bytes a pipe can hold. More gains nothing in throughput, and a user without privileges may hold 64 MiB of pipe
-in all before the kernel hands out small ones: so 256 stalled peers, not 64 (pipe(7), pipe-user-pages-soft)."""
+"""Bytes a pipe can hold. More does not raise the throughput, and an unprivileged user may have 64 MiB in pipes before
+the kernel makes small ones: enough for 256 stalled peers at this size (pipe(7), pipe-user-pages-soft)."""
 
 MOST_SPARE = 8
-"""Empty pipes kept for the next stalled peer, so that stalls that come and go cost no system calls."""
+"""Empty pipes kept for the next stalled peer, so that short stalls cost no system calls."""
 
 
 class Pipe:
-    """One pipe: two descriptors, both non-blocking."""
+    """One pipe: two non-blocking descriptors."""
 
     __slots__ = ("reader", "writer")
 
     def __init__(self) -> None:
-        """Makes it.
+        """Create the pipe.
 
         :raises OSError: no descriptors left.
         """
@@ -30,30 +30,30 @@ class Pipe:
         try:
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, CAPACITY)
         except OSError:
-            # A user at its limit of pipe pages gets a small pipe: slower, as right.
+            # A user at its limit of pipe pages gets a small pipe, which is only slower.
             return
 
     def drain(self, count: int) -> bytes:
-        """Takes out the `count` bytes that are in it, and so empties it."""
+        """Read the `count` bytes that are in it, so that it is empty."""
         taken = bytearray()
         while len(taken) < count:
             taken += os.read(self.reader, count - len(taken))
         return bytes(taken)
 
     def close(self) -> None:
-        """Closes both ends; what was in it is gone."""
+        """Close both ends; what is in it is lost."""
         os.close(self.reader)
         os.close(self.writer)
 
 
 class Pipes:
-    """Spare pipes. `reserve()` is called in the reactor's thread, `take()` and `give_back()` in the relay's."""
+    """Spare pipes. `reserve` is called in the reactor's thread, `take` and `give_back` in the relay's."""
 
     def __init__(self) -> None:
         self._spare: list[Pipe] = []
 
     def reserve(self) -> None:
-        """Sees to it that there is a spare one.
+        """Make sure that there is a spare pipe.
 
         :raises OSError: there is none, and no descriptors for one.
         """
@@ -61,7 +61,7 @@ class Pipes:
             self._spare.append(Pipe())
 
     def take(self) -> Pipe | None:
-        """An empty pipe; None when there is none, and no descriptors for one."""
+        """Return an empty pipe; None when there is none, and no descriptors for one."""
         try:
             return self._spare.pop()
         except IndexError:
@@ -72,13 +72,13 @@ class Pipes:
             return None
 
     def give_back(self, pipe: Pipe) -> None:
-        """Takes back an empty pipe."""
+        """Take back an empty pipe."""
         if len(self._spare) < MOST_SPARE:
             self._spare.append(pipe)
         else:
             pipe.close()
 
     def close(self) -> None:
-        """Closes the spare ones, once nobody takes any more."""
+        """Close the spare pipes; none may be taken afterwards."""
         while self._spare:
             self._spare.pop().close()

@@ -1,6 +1,6 @@
-"""What the relays ask of sockets: to be quick, to notice a vanished peer, to say what is still unacknowledged.
+"""Socket options and states that the relays use: no delay, keepalive, unacknowledged bytes, vanished peers.
 
-Knows the kernel's options (socket(7), tcp(7), unix(7)); knows no pair and no relay.
+See socket(7), tcp(7) and unix(7).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import termios
 KEEPALIVE_IDLE = 60
 KEEPALIVE_INTERVAL = 10
 KEEPALIVE_PROBES = 6
-"""Two minutes from a peer's last sign of life to its death, in seconds and probes: 60 + 6 * 10."""
+"""A peer counts as dead two minutes after its last packet: 60 s + 6 probes * 10 s."""
 
 VANISHED_AFTER = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_PROBES
-"""The same two minutes for a peer that is owed bytes, where the kernel sends no keepalive."""
+"""The same two minutes for a peer with unacknowledged bytes, to which the kernel sends no keepalive."""
 
 UNANSWERED = 2
-"""How many retransmissions or window probes in a row such a peer must have left unanswered. The kernel asks a peer
-that does not read at least every 120 s, so a live one may be silent for longer than `VANISHED_AFTER`, but it never
-leaves two questions open for so long."""
+"""Retransmissions or window probes in a row that such a peer must have left unanswered. The kernel sends probes to a
+peer that does not read at least every 120 s, so a live one may be silent for longer than `VANISHED_AFTER`, but it does
+not leave two of them unanswered."""
 
 VANISHED_ERRORS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
@@ -34,11 +34,11 @@ _RETRANSMITS, _PROBES, _UNACKED, _LAST_ACK_RECEIVED = 2, 3, 12, 20
 
 
 def prepare(sock: socket.socket) -> None:
-    """Sets what a relayed socket needs: no delay, and keepalive that notices a vanished peer.
+    """Set a relayed socket's options: no delay, and keepalive that notices a vanished peer.
 
-    `TCP_USER_TIMEOUT` stays off: it also kills a live peer that merely stops reading.
+    `TCP_USER_TIMEOUT` stays off: it also ends the connection of a live peer that merely stops reading.
 
-    :raises OSError: the socket is dead already.
+    :raises OSError: the connection is dead already.
     """
     if sock.family == socket.AF_UNIX:
         return
@@ -53,7 +53,7 @@ def prepare(sock: socket.socket) -> None:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """How many bytes written to it the peer's kernel (for a Unix socket: the peer) has not taken yet; 0 if unknown."""
+    """Return the bytes written that the peer's kernel (of a Unix socket: the peer) has not taken; 0 if unknown."""
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
     except OSError:
@@ -61,16 +61,16 @@ def unacknowledged(sock: socket.socket) -> int:
 
 
 def has_died(sock: socket.socket) -> bool:
-    """Whether a reset or a time-out waits to be noticed on it; until then, what it owed stays unacknowledged."""
+    """Return whether a reset or a time-out waits to be read from it; its bytes stay unacknowledged until then."""
     poll = select.poll()
     poll.register(sock, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def vanished(sock: socket.socket) -> bool:
-    """Whether a TCP peer that is owed bytes has given no sign of life for two minutes, though asked.
+    """Return whether a TCP peer with unacknowledged bytes has sent nothing for two minutes, though probed.
 
-    While bytes are unacknowledged the kernel sends no keepalive but retransmits for a quarter of an hour.
+    While bytes are unacknowledged the kernel sends no keepalive, but retransmits for a quarter of an hour.
     """
     if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return False
@@ -82,14 +82,14 @@ def vanished(sock: socket.socket) -> bool:
 
 
 def looks_vanished(info: bytes) -> bool:
-    """`vanished()`, of the kernel's `struct tcp_info` (linux/tcp.h), whose first 104 bytes have never changed."""
+    """Return `vanished` for a `struct tcp_info` (linux/tcp.h), the first 104 bytes of which have never changed."""
     fields: tuple[int, ...] = _TCP_INFO.unpack(info)
     retransmits = fields[_RETRANSMITS] if fields[_UNACKED] else 0
     return fields[_LAST_ACK_RECEIVED] >= VANISHED_AFTER * 1000 and max(retransmits, fields[_PROBES]) >= UNANSWERED
 
 
 def raise_descriptor_limit() -> tuple[int, int]:
-    """Raises the soft limit of descriptors to the hard one, as far as the system lets us.
+    """Raise the soft limit of descriptors to the hard one, if the system allows it.
 
     :returns: the soft limit before and now.
     """

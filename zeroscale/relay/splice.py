@@ -1,6 +1,6 @@
-"""Linux, plain TCP and Unix stream sockets: the kernel moves the bytes, driven by a thread of its own.
+"""Relay plain TCP and Unix sockets by splice(2), driven by a thread of its own. Linux only.
 
-This is the reactor's side: it takes pairs of transports and reports their ends. What the thread does stands in `loop`.
+This module is the reactor's side: it accepts pairs of transports and reports their ends. `splice_loop` is the thread's.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from twisted.internet.interfaces import IDelayedCall, ITransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Ending, Outcome, Reactor, Report, close
+from zeroscale.reactor import Reactor
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Outcome, Report, ReportDeferred, close
 from zeroscale.relay.pipe_pool import Pipes
 from zeroscale.relay.socket_options import prepare
-from zeroscale.relay.splice_loop import Loop
+from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 
 SWITCH_INTERVAL = 0.0001
-"""Seconds after which a busy interpreter lets the relay's thread have its turn, which it needs thrice a message.
+"""Seconds after which a busy interpreter switches to the relay's thread, which has to run three times for a message.
 
-With Python's own 5 ms and a reactor that computes 80 % of the time, a player's message took 2.9 ms at the median; with
-this 0.5 ms. It costs nothing while the threads do not both want the interpreter."""
+With Python's default of 5 ms and a reactor that is busy 80 % of the time, a player's message took 2.9 ms at the median;
+with this value, 0.5 ms. It costs nothing while only one of the threads wants to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """What a live pair is in the reactor."""
+    """The reactor's side of a live pair."""
 
     client: ITransport
     backend: ITransport
-    report: Ending
+    report: ReportDeferred
 
 
 class SpliceRelay:
-    """The `base.Relay` for what is a bare stream socket of the kernel's on both sides.
+    """The `base.Relay` for pairs of plain stream sockets.
 
     :param on_crash: called in the reactor's thread when the relay's thread has died of an error; all pairs have been
-        aborted and reported by then, and no more are taken.
+        aborted and reported by then, and no more are accepted.
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
     """
 
@@ -58,7 +59,7 @@ class SpliceRelay:
         self._on_crash = on_crash
         self._half_closed_limit = half_closed_limit
         self._pipes = Pipes()
-        self._loop: Loop | None = None
+        self._loop: SpliceLoop | None = None
         self._thread: threading.Thread | None = None
         self._live: dict[Pair, _Live] = {}
         self._to_backend = 0
@@ -67,18 +68,18 @@ class SpliceRelay:
         self._refusal = "it has not been started"
         self._draining: IDelayedCall | None = None
         self._stopped: list[Deferred[None]] = []
-        self._questions: list[Deferred[None]] = []
+        self._heartbeats: list[Deferred[None]] = []
 
     def start(self) -> None:
-        """Starts the thread, and makes the interpreter switch between threads quickly from now on.
+        """Start the thread, and make the interpreter switch threads quickly from now on.
 
-        :raises RelayError: this is not Linux, or there are no descriptors or no thread to be had.
+        :raises RelayError: this is not Linux, or no descriptors or no thread are left.
         """
         if sys.platform != "linux":
-            raise RelayError("the splice relay needs Linux: let the relay be chosen automatically")
+            raise RelayError("the splice relay needs Linux: use --relay auto")
         try:
             self._pipes.reserve()
-            self._loop = Loop(self, self._pipes, self._half_closed_limit)
+            self._loop = SpliceLoop(self, self._pipes, self._half_closed_limit)
             self._thread = threading.Thread(target=self._run, name="zeroscale-relay", daemon=True)
             self._thread.start()
         except (OSError, RuntimeError) as error:
@@ -87,7 +88,7 @@ class SpliceRelay:
         self._refusal = ""
 
     def carries(self, client: ITransport, backend: ITransport) -> bool:
-        """Whether both are bare stream sockets, with no TLS and no wrapper above them."""
+        """Return whether both are plain stream sockets, without TLS or another wrapper."""
         return _is_bare(client) and _is_bare(backend)
 
     def add(
@@ -95,19 +96,19 @@ class SpliceRelay:
     ) -> Deferred[Report]:
         """See `base.Relay.add`."""
         if self._refusal or self._loop is None:
-            return fail(RelayError(f"the relay takes no connection: {self._refusal}"))
+            return fail(RelayError(f"the relay accepts no connection: {self._refusal}"))
         if not self.carries(client, backend):
-            return fail(RelayError("the splice relay can only carry bare stream sockets that are connected"))
+            return fail(RelayError("the splice relay can relay only plain stream sockets that are connected"))
         sockets = _socket_of(client), _socket_of(backend)
         try:
             self._pipes.reserve()
         except OSError as error:
-            return fail(RelayError(f"the relay takes no more connections: {error.strerror}"))
+            return fail(RelayError(f"the relay accepts no more connections: {error.strerror}"))
         for sock in sockets:
-            with contextlib.suppress(OSError):  # it is dead already; the first splice will tell how
+            with contextlib.suppress(OSError):  # it is dead; the first splice reports how
                 prepare(sock)
         loop, pair = self._loop, Pair(sockets[0], sockets[1], early, client_finished)
-        report = Ending(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
+        report = ReportDeferred(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
         self._live[pair] = _Live(client, backend, report)
         self._total += 1
         loop.admit(pair)
@@ -123,14 +124,14 @@ class SpliceRelay:
             self._total,
         )
 
-    def sign_of_life(self) -> Deferred[None]:
-        """See `base.Relay.sign_of_life`."""
+    def heartbeat(self) -> Deferred[None]:
+        """See `base.Relay.heartbeat`."""
         if self._loop is None:
             return succeed(None)
-        question: Deferred[None] = Deferred()
-        self._questions.append(question)
-        self._loop.answer(lambda: self._reactor.callFromThread(self._answered, question))
-        return question
+        heartbeat: Deferred[None] = Deferred()
+        self._heartbeats.append(heartbeat)
+        self._loop.answer(lambda: self._reactor.callFromThread(self._answered, heartbeat))
+        return heartbeat
 
     def stop(self, drain: float) -> Deferred[None]:
         """See `base.Relay.stop`."""
@@ -150,18 +151,18 @@ class SpliceRelay:
         return stopped
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
-        """`loop.Listener`: called in the relay's thread."""
+        """See `splice_loop.PairObserver`; called in the relay's thread."""
         self._reactor.callFromThread(self._report, pair, outcome)
 
     def refused(self, pair: Pair, error: OSError) -> None:
-        """`loop.Listener`: called in the relay's thread."""
+        """See `splice_loop.PairObserver`; called in the relay's thread."""
         self._reactor.callFromThread(self._return, pair, error)
 
     def _run(self) -> None:
         assert self._loop is not None
         try:
             self._loop.run()
-        except BaseException:  # whatever it is, the reactor must hear of it: nobody else is left to notice
+        except BaseException:  # any exception at all: nothing else would notice that the thread has ended
             self._reactor.callFromThread(self._crashed, Failure())
         else:
             self._reactor.callFromThread(self._finished)
@@ -187,7 +188,7 @@ class SpliceRelay:
     def _return(self, pair: Pair, error: OSError) -> None:
         live = self._live.pop(pair)
         self._total -= 1
-        live.report.errback(Failure(RelayError(f"the relay takes no more connections: {error.strerror}")))
+        live.report.errback(Failure(RelayError(f"the relay accepts no more connections: {error.strerror}")))
         self._quit_when_empty()
 
     def _quit_when_empty(self) -> None:
@@ -196,34 +197,34 @@ class SpliceRelay:
 
     def _crashed(self, failure: Failure) -> None:
         self._refusal = "its thread has died"
-        self._free()
+        self._release()
         for pair in list(self._live):
             self._report(pair, Outcome.aborted)
         self._on_crash(failure)
-        self._tell_stopped()
+        self._notify_stopped()
 
     def _finished(self) -> None:
-        self._free()
-        self._tell_stopped()
+        self._release()
+        self._notify_stopped()
 
-    def _answered(self, question: Deferred[None]) -> None:
-        if question in self._questions:
-            self._questions.remove(question)
-            question.callback(None)
+    def _answered(self, heartbeat: Deferred[None]) -> None:
+        if heartbeat in self._heartbeats:
+            self._heartbeats.remove(heartbeat)
+            heartbeat.callback(None)
 
-    def _free(self) -> None:
-        """Nobody uses a descriptor any more: the thread's last deed was to have us called."""
+    def _release(self) -> None:
+        """Release all resources, once the thread has ended: calling us was the last thing it did."""
         if self._thread is not None and self._loop is not None:
             self._thread.join()
             self._loop.close()
             self._pipes.close()
             self._loop = None
-        for question in list(self._questions):
-            self._answered(question)
+        for heartbeat in list(self._heartbeats):
+            self._answered(heartbeat)
         if self._draining is not None and self._draining.active():
             self._draining.cancel()
 
-    def _tell_stopped(self) -> None:
+    def _notify_stopped(self) -> None:
         stopped, self._stopped = self._stopped, []
         for deferred in stopped:
             deferred.callback(None)

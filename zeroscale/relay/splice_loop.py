@@ -1,12 +1,12 @@
-"""The relay's thread: a blocking epoll of its own, and two splices for each readable socket.
+"""The relay's thread: a blocking epoll loop, and two splices for each readable socket.
 
-Runs apart from the reactor and calls nothing of Twisted; knows sockets and pipes, and no transport. Two rules carry it:
+It runs apart from the reactor and calls nothing of Twisted; it knows sockets and pipes, but no transports. Two rules:
 
-- One pipe serves all pairs, and is empty between two events. When a sink takes less than the pipe holds, that pipe is
-  its flow's until it is empty, or one player's bytes would reach another; then only is the source not read, and the
-  sink watched for room.
-- A descriptor is used only while its pair is in `_ends`. A pair leaves it before its end is told, and joins only
-  between two rounds of events, so that a number in use again is never taken for its former owner.
+- One shared pipe serves all pairs, and is empty between two events. When a sink takes less than the pipe holds, the
+  pipe becomes its flow's own until it is empty, or one player's bytes would reach another. Meanwhile the source is not
+  read, and epoll reports when the sink is writable.
+- A descriptor is used only while its end is in `_ends`. A pair is removed before its end is reported, and added only
+  between two rounds of events, so that a reused descriptor is never taken for its former owner's.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ from time import monotonic
 from typing import Protocol
 
 from zeroscale.relay.base import LINGER_INTERVAL, SWEEP_INTERVAL, Outcome
-from zeroscale.relay.half_close import Linger, Silence
+from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.relay.pipe_pool import Pipe, Pipes
 from zeroscale.relay.socket_options import VANISHED_ERRORS, unacknowledged, vanished
 from zeroscale.relay.splice_pair import SPLICE_FLAGS, End, Flow, Pair
 
 CHUNK = 256 * 1024
-"""The most bytes moved for one socket before the others have their turn."""
+"""Bytes moved at most for one socket before the next one."""
 
 MOST_EVENTS = 256
-"""Events taken from epoll at once."""
+"""Events read from epoll at once."""
 
 _READABLE = int(select.EPOLLIN)
 
 
-class Listener(Protocol):
-    """Who is told of the pairs, in the relay's thread."""
+class PairObserver(Protocol):
+    """Is called about pairs, in the relay's thread."""
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
-        """The pair's descriptors are no longer used."""
+        """Handle the end of a pair; its descriptors are not used any more."""
         ...
 
     def refused(self, pair: Pair, error: OSError) -> None:
-        """The pair could not be taken; nothing was moved."""
+        """Handle a pair that could not be added; nothing was moved."""
         ...
 
 
-class Loop:
-    """Moves bytes.
+class SpliceLoop:
+    """Moves the bytes of all pairs.
 
-    `admit()`, `abort()`, `answer()` and `quit()` may be called in any thread, everything else only by `run()`.
+    `admit`, `abort`, `answer` and `quit` may be called in any thread; all private methods are called by `run` only.
 
-    :raises OSError: no descriptors for it.
+    :raises OSError: no descriptors left.
     """
 
-    def __init__(self, listener: Listener, pipes: Pipes, half_closed_limit: float) -> None:
-        self._listener = listener
+    def __init__(self, observer: PairObserver, pipes: Pipes, half_closed_limit: float) -> None:
+        self._observer = observer
         self._pipes = pipes
         self._half_closed_limit = half_closed_limit
         self._sweep_interval = min(SWEEP_INTERVAL, half_closed_limit / 4)
-        self._orders: deque[Callable[[], None]] = deque()
+        self._commands: deque[Callable[[], None]] = deque()
         self._ends: dict[int, End] = {}
         self._sources: dict[int, Flow] = {}
         self._lingering: dict[Pair, Linger] = {}
-        self._half_closed: dict[Pair, Silence] = {}
+        self._half_closed: dict[Pair, IdleLimit] = {}
         self._running = True
         self._pause: float | None = None
         self._linger_at = self._sweep_at = self._due = 0.0
@@ -80,23 +80,23 @@ class Loop:
             undo.pop_all()
 
     def admit(self, pair: Pair) -> None:
-        """Takes a pair, or says that it is refused."""
-        self._order(partial(self._admit, pair))
+        """Add a pair, or report that it is refused."""
+        self._command(partial(self._admit, pair))
 
     def abort(self, pair: Pair) -> None:
-        """Ends a pair at once, if it is still live."""
-        self._order(partial(self._abort, pair))
+        """End a pair at once, if it is still live."""
+        self._command(partial(self._abort, pair))
 
     def answer(self, call: Callable[[], None]) -> None:
-        """Has `call` called in the relay's thread, between two rounds: whoever waits for it knows that these go on."""
-        self._order(call)
+        """Call `call` in the relay's thread between two rounds of events, which shows that the loop still runs."""
+        self._command(call)
 
     def quit(self) -> None:
-        """Ends `run()`; the pairs have been ended before."""
-        self._order(self._quit)
+        """End `run`; all pairs must have ended before."""
+        self._command(self._quit)
 
     def close(self) -> None:
-        """Frees what `run()` leaves, once it has returned or crashed and nobody gives orders any more."""
+        """Release the descriptors, once `run` has returned or raised and no other method is called any more."""
         self._epoll.close()
         self._shared.close()
         os.close(self._wake)
@@ -104,14 +104,14 @@ class Loop:
             end.outgoing.drop()
         self._ends.clear()
         self._sources.clear()
-        self._orders.clear()
+        self._commands.clear()
 
-    def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
+    def _command(self, command: Callable[[], None]) -> None:
+        self._commands.append(command)
         os.eventfd_write(self._wake, 1)
 
     def run(self) -> None:
-        """Moves bytes until `quit()`. Whatever it raises is a crash, after which only `close()` may be called."""
+        """Move bytes until `quit`. Any exception is a crash, after which only `close` may be called."""
         poll, splice = self._epoll.poll, os.splice
         sources, shared = self._sources, self._shared
         while self._running:
@@ -135,24 +135,24 @@ class Loop:
                                 flow.moved += sent
                                 if sent == count:
                                     continue
-                                self._keep(flow, count - sent)
-                    self._settle(flow.source.pair)
+                                self._keep_leftovers(flow, count - sent)
+                    self._update_pair(flow.source.pair)
                 elif fd == self._wake:
                     woken = True
                 else:
-                    self._happened(fd, event)
+                    self._handle_event(fd, event)
                 shared = self._shared
             if woken:
-                self._obey()
+                self._run_commands()
             if monotonic() >= self._due:
                 self._tick(monotonic())
             shared = self._shared
 
-    def _obey(self) -> None:
+    def _run_commands(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        while self._orders:
-            self._orders.popleft()()
+        while self._commands:
+            self._commands.popleft()()
 
     def _quit(self) -> None:
         self._running = False
@@ -163,34 +163,34 @@ class Loop:
                 self._epoll.register(end.fd, 0)
             except OSError as error:
                 self._forget(pair)
-                self._listener.refused(pair, error)
+                self._observer.refused(pair, error)
                 return
             self._ends[end.fd] = end
-        self._plan()
+        self._schedule()
         self._pump(pair.to_backend)
-        self._settle(pair)
+        self._update_pair(pair)
 
     def _abort(self, pair: Pair) -> None:
         if not pair.over:
             self._end(pair, Outcome.aborted)
 
-    def _happened(self, fd: int, event: int) -> None:
+    def _handle_event(self, fd: int, event: int) -> None:
         end = self._ends.get(fd)
         if end is None or end.gone:
-            return  # an earlier event of the same round has ended it
+            return  # ended by an earlier event of the same round
         if event & select.EPOLLERR:
             self._fail(end, end.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET)
         elif event & select.EPOLLHUP:
-            self._leave(end)
+            self._stop_watching(end)
         else:
             if event & select.EPOLLOUT:
                 self._pump(end.incoming)
             if event & select.EPOLLIN and fd in self._sources:
                 self._pump(end.outgoing)
-        self._settle(end.pair)
+        self._update_pair(end.pair)
 
     def _pump(self, flow: Flow) -> None:
-        """Moves what can be moved without waiting: leftovers, then a chunk, or all that a source left that is gone."""
+        """Move what can be moved without blocking: leftovers, then a chunk, or all that a source sent that is gone."""
         while not flow.done:
             try:
                 if not flow.flush(self._pipes):
@@ -217,13 +217,13 @@ class Loop:
                 return
             flow.moved += sent
             if sent != count:
-                self._keep(flow, count - sent)
+                self._keep_leftovers(flow, count - sent)
                 return
             if not flow.source.gone:
                 return
 
     def _not_read(self, flow: Flow, error: OSError) -> bool:
-        """Whether that was the end of what the source sends."""
+        """Handle a failed read; return whether it was the end of what the source sends."""
         if error.errno != errno.EAGAIN:
             self._fail(flow.source, error)
         elif not flow.source.gone:
@@ -233,13 +233,13 @@ class Loop:
 
     def _not_sent(self, flow: Flow, error: OSError, count: int) -> None:
         if error.errno == errno.EAGAIN:
-            self._keep(flow, count)
+            self._keep_leftovers(flow, count)
         else:
             self._shared.drain(count)
             self._fail(flow.sink, error)
 
-    def _keep(self, flow: Flow, left: int) -> None:
-        """The shared pipe becomes the flow's own; its leftovers move to memory where no other pipe is to be had."""
+    def _keep_leftovers(self, flow: Flow, left: int) -> None:
+        """Give the shared pipe with its leftovers to the flow; without a spare pipe, move the leftovers to memory."""
         spare = self._pipes.take()
         if spare is None:
             flow.hold(self._shared.drain(left))
@@ -250,13 +250,13 @@ class Loop:
     def _finish(self, flow: Flow) -> None:
         flow.done = True
         if not flow.source.error:
-            with contextlib.suppress(OSError):  # the sink died meanwhile, which epoll tells next
+            with contextlib.suppress(OSError):  # the sink is dead, which epoll reports next
                 flow.sink.socket.shutdown(socket.SHUT_WR)
 
     def _fail(self, end: End, error: OSError | int) -> None:
-        """The end has died: nothing more can be given to it, though what it sent before may still wait.
+        """Handle a dead end: nothing can be written to it, though what it sent before may still wait to be read.
 
-        :raises OSError: somebody closed what is ours; to go on would touch strangers' descriptors.
+        :raises OSError: our descriptor was closed elsewhere: going on could use a descriptor of another owner.
         """
         if isinstance(error, OSError):
             if error.errno == errno.EBADF:
@@ -267,20 +267,20 @@ class Loop:
         if not end.error:
             end.error = number
             end.pair.outcome = end.pair.outcome or _outcome(end, number)
-        self._leave(end)
+        self._stop_watching(end)
         end.incoming.drop()
 
-    def _leave(self, end: End) -> None:
+    def _stop_watching(self, end: End) -> None:
         if not end.gone:
             end.gone = True
             self._sources.pop(end.fd, None)
             self._epoll.unregister(end.fd)
 
-    def _settle(self, pair: Pair) -> None:
-        """Draws the consequences of whatever happened to the pair."""
+    def _update_pair(self, pair: Pair) -> None:
+        """Bring a pair up to date after any event on one of its ends."""
         for end in (pair.client, pair.backend, pair.client):
             if end.gone and end.incoming.waiting:
-                self._pump(end.incoming)  # which fails: epoll will not tell that it takes nothing any more
+                self._pump(end.incoming)  # which fails: epoll does not report that it takes nothing any more
             if end.gone or end.outgoing.ended:
                 self._pump(end.outgoing)
         if pair.outcome is not None:
@@ -288,13 +288,13 @@ class Loop:
         elif pair.to_backend.done and pair.to_client.done:
             self._end(pair, Outcome.closed)
         elif (pair.to_backend.done or pair.to_client.done) and pair not in self._half_closed:
-            self._half_closed[pair] = Silence(monotonic(), pair.moved, self._half_closed_limit)
+            self._half_closed[pair] = IdleLimit(monotonic(), pair.moved, self._half_closed_limit)
         if not pair.over:
-            self._listen(pair.client)
-            self._listen(pair.backend)
+            self._watch(pair.client)
+            self._watch(pair.backend)
 
-    def _listen(self, end: End) -> None:
-        """Asks epoll for what the end's flows wait for, and for nothing else."""
+    def _watch(self, end: End) -> None:
+        """Register with epoll for what the flows of this end wait for, and for nothing else."""
         if end.gone:
             return
         flow = end.outgoing
@@ -309,35 +309,35 @@ class Loop:
                 self._sources.pop(end.fd, None)
 
     def _linger(self, pair: Pair, now: float) -> None:
-        """Ends a pair of which one end is dead, once the other has what was sent before."""
+        """End a pair of which one end is dead, once the other end has all that was sent before."""
         dead, other = pair.ends if pair.client.error else (pair.backend, pair.client)
         flow = dead.outgoing
         owed = unacknowledged(other.socket)
         if pair not in self._lingering:
             self._lingering[pair] = Linger(now)
             self._linger_at = min(self._linger_at, now + LINGER_INTERVAL)
-            self._plan()
+            self._schedule()
         arrived = other.error or (flow.done and not owed)
-        if arrived or self._lingering[pair].is_over(now, flow.moved - owed):
+        if arrived or self._lingering[pair].expired(now, flow.moved - owed):
             self._end(pair, pair.outcome or Outcome.aborted)
 
     def _end(self, pair: Pair, outcome: Outcome) -> None:
         self._forget(pair)
-        self._listener.ended(pair, outcome)
+        self._observer.ended(pair, outcome)
 
     def _forget(self, pair: Pair) -> None:
         pair.over = True
         for end in pair.ends:
             if self._ends.get(end.fd) is end:
-                self._leave(end)
+                self._stop_watching(end)
                 del self._ends[end.fd]
             end.outgoing.drop()
         self._lingering.pop(pair, None)
         self._half_closed.pop(pair, None)
-        self._plan()
+        self._schedule()
 
-    def _plan(self) -> None:
-        """Decides how long to sleep: for ever when there are no pairs."""
+    def _schedule(self) -> None:
+        """Set how long epoll may block: for ever when there are no pairs."""
         if not self._ends:
             self._pause = None
         elif self._lingering:
@@ -356,18 +356,18 @@ class Loop:
             self._sweep_at = now + self._sweep_interval
             self._sweep(now)
         self._due = self._sweep_at
-        self._plan()
+        self._schedule()
 
     def _sweep(self, now: float) -> None:
         for end in list(self._ends.values()):
             if not end.pair.over and not end.gone and vanished(end.socket):
                 self._fail(end, errno.ETIMEDOUT)
-                self._settle(end.pair)
-        for pair, silence in list(self._half_closed.items()):
+                self._update_pair(end.pair)
+        for pair, idle in list(self._half_closed.items()):
             waiting = pair.to_backend.waiting or pair.to_client.waiting
-            # What left our hands may still wait in the kernel's, for a peer that does not read.
+            # Bytes written may still wait in the kernel for a peer that does not read.
             waiting = waiting or any(unacknowledged(end.socket) for end in pair.ends)
-            if silence.is_over(now, pair.moved, waiting):
+            if idle.expired(now, pair.moved, waiting):
                 self._end(pair, Outcome.aborted)
 
 

@@ -1,7 +1,4 @@
-"""A relayed pair as the relay's thread sees it: two ends, two flows, a pipe with leftovers.
-
-Knows which bytes wait for whom; knows no epoll, and not what an error means.
-"""
+"""A relayed pair as the relay's thread sees it: two ends, and two flows with bytes that are not yet delivered."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 class End:
     """One socket of a pair.
 
-    :ivar interest: the events that epoll was asked for.
-    :ivar error: the errno it died of; 0 while it has not.
-    :ivar gone: the peer can neither send nor take any more, so epoll is no longer asked about it. What it sent before
+    :ivar interest: the events for which it is registered with epoll.
+    :ivar error: the errno of its failure; 0 while there is none.
+    :ivar gone: the peer can neither send nor receive any more, and it is not registered with epoll. What it sent before
         may still wait in the kernel; reading that never blocks.
     """
 
@@ -39,9 +36,9 @@ class End:
 class Flow:
     """One direction of a pair.
 
-    :ivar moved: bytes that the sink's socket has taken.
+    :ivar moved: bytes written to the sink.
     :ivar ended: nothing more will be read from the source.
-    :ivar done: nothing more will be given to the sink.
+    :ivar done: nothing more will be written to the sink.
     """
 
     __slots__ = ("_held", "_left", "_pipe", "done", "ended", "moved", "sink", "sink_fd", "source")
@@ -61,19 +58,19 @@ class Flow:
 
     @property
     def waiting(self) -> bool:
-        """Whether the sink is owed bytes that it did not take."""
+        """Whether there are leftovers: bytes that the sink did not take."""
         return self._left > 0 or len(self._held) > 0
 
     def keep(self, pipe: Pipe, left: int) -> None:
-        """Takes a pipe with leftovers as its own, until they are flushed."""
+        """Own a pipe with leftovers until they are flushed."""
         self._pipe, self._left = pipe, left
 
     def hold(self, data: bytes) -> None:
-        """Takes leftovers in memory, where no pipe is to be had."""
+        """Own leftovers in memory, where there is no pipe for them."""
         self._held = memoryview(data)
 
     def flush(self, pipes: Pipes) -> bool:
-        """Gives the sink its leftovers, as far as it takes them; whether there are none any more.
+        """Write the leftovers to the sink, as far as it takes them; return whether none are left.
 
         :raises OSError: the sink is dead.
         """
@@ -94,7 +91,7 @@ class Flow:
         return True
 
     def drop(self) -> None:
-        """Throws the leftovers away, and the pipe with them."""
+        """Discard the leftovers and their pipe."""
         self.done = True
         self._held = memoryview(b"")
         self._left = 0
@@ -104,10 +101,10 @@ class Flow:
 
 
 class Pair:
-    """Two ends that talk through us.
+    """A client and a backend that are relayed to each other.
 
-    :ivar outcome: what is wrong with it; None while nothing is.
-    :ivar over: its descriptors are no longer ours.
+    :ivar outcome: how the pair failed; None while it has not.
+    :ivar over: its descriptors are not used any more.
     """
 
     __slots__ = ("backend", "client", "outcome", "over", "to_backend", "to_client")
@@ -124,10 +121,10 @@ class Pair:
 
     @property
     def ends(self) -> tuple[End, End]:
-        """Both."""
+        """The client's end and the backend's."""
         return self.client, self.backend
 
     @property
     def moved(self) -> int:
-        """Bytes moved either way."""
+        """Bytes moved in both directions."""
         return self.to_backend.moved + self.to_client.moved

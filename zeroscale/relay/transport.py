@@ -1,10 +1,9 @@
-"""TLS, and systems without splice: Twisted's own producers and consumers move the bytes.
+"""Relay pairs by Twisted's producers and consumers: for TLS, and for systems without splice.
 
-What differs from the splice relay, each because Twisted's transports tell no more or do no more: a peer that only
-keepalive finds dead counts as reset; what a peer sent right before its reset is lost if we write to it before it is
-read; a byte counts as moved once it is written to a transport. TLS has no half-close: when one side has finished, a
-TLS other is told that the connection closes, once it was sent everything; and one that leaves without ending TLS has
-reset.
+Twisted's transports cannot do or report all that the splice relay can. A peer that only keepalive finds dead counts
+as reset; what a peer sent right before its reset is lost if we write to it before that is read; a byte counts as moved
+once it is written to a transport. TLS has no half-close: when one side has finished sending, a TLS connection to the
+other is closed once all was sent to it, and a peer that closes without ending TLS counts as reset.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, ITransport
 
 from zeroscale.errors import RelayError
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, SWEEP_INTERVAL, Counters, Outcome, Reactor, Report
-from zeroscale.relay.transport_pair import TransportPair, carried
+from zeroscale.reactor import Reactor
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, SWEEP_INTERVAL, Counters, Outcome, Report
+from zeroscale.relay.transport_pair import TransportPair, as_relay_transport
 
 
 class TransportRelay:
-    """The `base.Relay` for whatever stands on Twisted's TCP and Unix transports, TLS above all.
+    """The `base.Relay` for everything that runs on Twisted's TCP and Unix transports, TLS above all.
 
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
     """
@@ -39,34 +39,34 @@ class TransportRelay:
         self._stopped: list[Deferred[None]] = []
 
     def start(self) -> None:
-        """Makes it ready; it needs nothing."""
+        """Accept pairs from now on."""
         self._refusal = ""
 
-    def sign_of_life(self) -> Deferred[None]:
-        """See `base.Relay.sign_of_life`: the reactor's life is its own."""
+    def heartbeat(self) -> Deferred[None]:
+        """See `base.Relay.heartbeat`: it runs in the reactor, so it answers at once."""
         return succeed(None)
 
     def carries(self, client: ITransport, backend: ITransport) -> bool:
-        """Whether both end in a socket of Twisted's."""
-        return carried(client) is not None and carried(backend) is not None
+        """Return whether both run on a socket of Twisted's."""
+        return as_relay_transport(client) is not None and as_relay_transport(backend) is not None
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
     ) -> Deferred[Report]:
         """See `base.Relay.add`."""
         if self._refusal:
-            return fail(RelayError(f"the relay takes no connection: {self._refusal}"))
-        sides = carried(client), carried(backend)
+            return fail(RelayError(f"the relay accepts no connection: {self._refusal}"))
+        sides = as_relay_transport(client), as_relay_transport(backend)
         if sides[0] is None or sides[1] is None:
-            return fail(RelayError("the transport relay can only carry Twisted's own connections"))
+            return fail(RelayError("the transport relay can relay only Twisted's own connections"))
         pair = TransportPair(self._reactor, sides[0], sides[1], self._half_closed_limit)
         try:
-            pair.seize()
+            pair.take_over()
         except RelayError as error:
             return fail(error)
         self._live[pair] = None
         self._total += 1
-        # The first of its callbacks: who hears of the end and looks at the counters sees it counted.
+        # The first of its callbacks, so that later ones see the pair counted.
         pair.report.addCallback(self._ended, pair)
         if self._sweeping is None:
             self._sweeping = self._reactor.callLater(self._sweep_interval, self._sweep)

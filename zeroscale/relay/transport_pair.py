@@ -1,4 +1,4 @@
-"""One pair that Twisted's transports relay: two sides, and when they are done with each other."""
+"""One pair relayed by Twisted's transports: its two sides, and how the pair ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.errors import RelayError
-from zeroscale.relay.base import LINGER_INTERVAL, Ending, Outcome, Reactor, Report, close
+from zeroscale.reactor import Reactor
+from zeroscale.relay.base import LINGER_INTERVAL, Outcome, Report, ReportDeferred, close
 from zeroscale.relay.flush import flushed
-from zeroscale.relay.half_close import Linger, Silence
+from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.relay.socket_options import has_died, prepare, unacknowledged, vanished
 
 
-class Carried(Structural):
-    """What we ask of a transport."""
+class _RelayTransport(Structural):
+    """What is used of a transport."""
 
     connected: int
 
@@ -35,11 +36,11 @@ class Carried(Structural):
     def loseConnection(self) -> None: ...
 
 
-def carried(transport: ITransport) -> Carried | None:
-    """The transport, if it is one of those that we know how to take over; None otherwise."""
+def as_relay_transport(transport: ITransport) -> _RelayTransport | None:
+    """Return the transport if it can be taken over: a plain TCP or Unix connection, or wrappers on one; else None."""
     bare = isinstance(transport, tcp.Connection) and not transport.TLS
     wrapped = isinstance(transport, ProtocolWrapper) and _bottom(transport) is not None
-    return cast(Carried, transport) if bare or wrapped else None
+    return cast(_RelayTransport, transport) if bare or wrapped else None
 
 
 def _bottom(transport: object) -> tcp.Connection | None:
@@ -50,62 +51,65 @@ def _bottom(transport: object) -> tcp.Connection | None:
 
 @implementer(IPushProducer)
 class _Throttle:
-    """One transport as the producer of the other. A transport whose consumer is lost closes at once, and not as the
-    reset of the other should be passed on: this one leaves that to the pair."""
+    """One transport as the producer of the other.
 
-    def __init__(self, carried: Carried) -> None:
-        self.pauseProducing = carried.pauseProducing
-        self.resumeProducing = carried.resumeProducing
+    A transport whose consumer is lost would close at once, although the reset of the other is to be passed on later:
+    this one leaves closing to the pair.
+    """
+
+    def __init__(self, stream: _RelayTransport) -> None:
+        self.pauseProducing = stream.pauseProducing
+        self.resumeProducing = stream.resumeProducing
 
     def stopProducing(self) -> None:
-        """The consumer is lost, of which the pair hears by itself."""
+        """Do nothing: the consumer is lost, which the pair is told of, too."""
 
 
 @implementer(IHalfCloseableProtocol)
 class _Side(Protocol):
-    """The protocol of a transport while it is relayed, in place of its own.
+    """The protocol of a transport while it is relayed, instead of its own.
 
     :ivar finished: it sends nothing any more.
-    :ivar told: it has been sent everything, and that nothing more comes.
-    :ivar lost: its transport is gone, and why.
-    :ivar moved: bytes it has sent that were written to the other.
+    :ivar write_closed: all was sent to it, and its writing side is closed.
+    :ivar lost: why its transport is closed; None while it is not.
+    :ivar moved: bytes it has sent that were written to the other side.
     """
 
     other: _Side
 
-    def __init__(self, pair: TransportPair, carried: Carried, connection: tcp.Connection) -> None:
+    def __init__(self, pair: TransportPair, stream: _RelayTransport, connection: tcp.Connection) -> None:
         self._pair = pair
-        self.carried = carried
+        self.stream = stream
         self.connection = connection
         self.finished = False
-        self.told = False
+        self.write_closed = False
         self.lost: Failure | None = None
         self.moved = 0
-        self._holder = "wrappedProtocol" if isinstance(carried, ProtocolWrapper) else "protocol"
+        self._holder = "wrappedProtocol" if isinstance(stream, ProtocolWrapper) else "protocol"
         self._own: Protocol | None = None
 
-    def seize(self) -> None:
-        """Puts itself in the place of the transport's own protocol."""
-        self._own = getattr(self.carried, self._holder)
-        setattr(self.carried, self._holder, self)
+    def take_over(self) -> None:
+        """Replace the transport's own protocol."""
+        self._own = getattr(self.stream, self._holder)
+        setattr(self.stream, self._holder, self)
 
-    def release(self) -> None:
-        """Puts the transport's own protocol back."""
+    def give_back(self) -> None:
+        """Put the transport's own protocol back."""
         if self.lost is None:
-            setattr(self.carried, self._holder, self._own)
+            setattr(self.stream, self._holder, self._own)
 
-    def tell(self) -> None:
-        """Tells the transport's own protocol that the connection was lost in our hands."""
+    def notify_lost(self) -> None:
+        """Tell the transport's own protocol that the connection was lost while it was relayed."""
         if self.lost is not None and self._own is not None:
             self._own.connectionLost(self.lost)
 
-    def give(self, data: bytes) -> None:
-        """Writes to the other what this one has sent."""
+    def pass_on(self, data: bytes) -> None:
+        """Write what this side has sent to the other one."""
         self.moved += len(data)
-        self.other.carried.write(data)
+        self.other.stream.write(data)
 
     def unacknowledged(self) -> int:
-        """Bytes in its kernel's hands that have not arrived."""
+        """Return the bytes that the kernel has taken but the peer has not acknowledged."""
         return 0 if self.lost is not None else unacknowledged(self.connection.getHandle())
 
     def dataReceived(self, data: bytes) -> None:
@@ -115,8 +119,8 @@ class _Side(Protocol):
         self._pair.finished(self)
 
     def writeConnectionLost(self) -> None:
-        self.told = True
-        self._pair.look()
+        self.write_closed = True
+        self._pair.check_done()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = reason
@@ -126,10 +130,12 @@ class _Side(Protocol):
 class TransportPair:
     """Relays one pair.
 
-    :ivar report: fires at its end; cancelling it aborts the pair.
+    :ivar report: fires at the end of the pair; cancelling it aborts the pair.
     """
 
-    def __init__(self, reactor: Reactor, client: Carried, backend: Carried, half_closed_limit: float) -> None:
+    def __init__(
+        self, reactor: Reactor, client: _RelayTransport, backend: _RelayTransport, half_closed_limit: float
+    ) -> None:
         self._reactor = reactor
         self._half_closed_limit = half_closed_limit
         bottoms = _bottom(client), _bottom(backend)
@@ -138,67 +144,67 @@ class TransportPair:
         self.backend = _Side(self, backend, bottoms[1])
         self.client.other, self.backend.other = self.backend, self.client
         self._sides = self.client, self.backend
-        self.report = Ending(lambda: self.end(Outcome.aborted), lambda: (self.client.moved, self.backend.moved))
+        self.report = ReportDeferred(lambda: self.end(Outcome.aborted), lambda: (self.client.moved, self.backend.moved))
         self._over = False
         self._outcome: Outcome | None = None
-        self._silence: Silence | None = None
+        self._idle: IdleLimit | None = None
         self._linger: Linger | None = None
         self._flushing: Deferred[None] | None = None
         self._flushed = False
-        self._looking: IDelayedCall | None = None
+        self._linger_timer: IDelayedCall | None = None
 
-    def seize(self) -> None:
-        """Takes the transports over.
+    def take_over(self) -> None:
+        """Take the transports over.
 
-        :raises RelayError: they are still the caller's: one is gone, or has a producer.
+        :raises RelayError: one is closed or has a producer; both are still the caller's.
         """
-        if not all(side.carried.connected for side in self._sides):
+        if not all(side.stream.connected for side in self._sides):
             raise RelayError("the connection was lost before it could be relayed")
         if any(side.connection.producer is not None for side in self._sides):
             raise RelayError("a connection cannot be relayed while it has a producer")
         for side in self._sides:
-            with contextlib.suppress(OSError):  # it is dead already, which its transport tells next
+            with contextlib.suppress(OSError):  # it is dead, which its transport reports next
                 prepare(side.connection.getHandle())
-            side.seize()
-            side.carried.registerProducer(_Throttle(side.other.carried), True)
+            side.take_over()
+            side.stream.registerProducer(_Throttle(side.other.stream), True)
 
     def start(self, early: bytes, client_finished: bool) -> None:
-        """Begins to move bytes, the early ones first."""
-        self.backend.carried.resumeProducing()
+        """Begin to move bytes, the early ones first."""
+        self.backend.stream.resumeProducing()
         if not client_finished:
-            self.client.carried.resumeProducing()
-        self.client.give(early)
+            self.client.stream.resumeProducing()
+        self.client.pass_on(early)
         if client_finished:
             self.finished(self.client)
 
     def received(self, side: _Side, data: bytes) -> None:
-        """The side sent something."""
+        """Handle data that a side has sent."""
         if self._over or self._outcome is not None:
             return
         if side.other.lost is not None:
-            # As TCP answers what is sent to a socket that was closed.
+            # TCP answers data for a closed socket by a reset, too.
             self._reset(side.other, None)
         else:
-            side.give(data)
+            side.pass_on(data)
 
     def finished(self, side: _Side) -> None:
-        """The side sends nothing any more; all that it sent has been written to the other."""
+        """Handle the end of what a side sends; all before it has been written to the other side."""
         if self._over or side.finished:
             return
         side.finished = True
-        other = side.other.carried
+        other = side.other.stream
         if side.other.lost is None:
             other.unregisterProducer()
             if isinstance(other, tcp.Connection):
                 other.loseWriteConnection()
             else:
                 other.loseConnection()
-        if self._silence is None:
-            self._silence = Silence(self._reactor.seconds(), self._progress(), self._half_closed_limit)
-        self.look()
+        if self._idle is None:
+            self._idle = IdleLimit(self._reactor.seconds(), self._progress(), self._half_closed_limit)
+        self.check_done()
 
     def lost(self, side: _Side) -> None:
-        """The side's transport is gone."""
+        """Handle the loss of a side's transport."""
         assert side.lost is not None
         if self._over:
             return
@@ -207,21 +213,21 @@ class TransportPair:
         elif side.lost.check(ConnectionDone):
             self.finished(side)
             if side.other.lost is None:
-                # Paused for the side that is gone, it would never be heard to finish.
-                side.other.carried.resumeProducing()
-            self.look()
+                # It may be paused for the lost side, and its own end would not be noticed.
+                side.other.stream.resumeProducing()
+            self.check_done()
         else:
             self._reset(side, None)
 
-    def look(self) -> None:
-        """Ends the pair if both sides are done."""
+    def check_done(self) -> None:
+        """End the pair if both sides are done."""
         if self._over or self._outcome is not None:
             return
-        if all(side.lost is not None or (side.finished and side.told) for side in self._sides):
+        if all(side.lost is not None or (side.finished and side.write_closed) for side in self._sides):
             self.end(Outcome.closed)
 
     def sweep(self) -> None:
-        """Looks for a peer that has vanished, or reset while it was not read, and for silence on a half-closed pair."""
+        """Look for a peer that vanished, or reset while it was not read, and for an idle half-closed pair."""
         for side in self._sides:
             if side.lost is not None or self._outcome is not None:
                 continue
@@ -229,63 +235,63 @@ class TransportPair:
                 self._reset(side, Outcome.timed_out)
             elif has_died(side.connection.getHandle()):
                 self._reset(side, None)
-        if self._silence is not None and not self._over:
+        if self._idle is not None and not self._over:
             waiting = any(side.unacknowledged() for side in self._sides)
-            if self._silence.is_over(self._reactor.seconds(), self._progress(), waiting):
+            if self._idle.expired(self._reactor.seconds(), self._progress(), waiting):
                 self.end(Outcome.aborted)
 
     def end(self, outcome: Outcome) -> None:
-        """Reports, then closes both transports."""
+        """Report the end, then close both transports."""
         if self._over:
             return
         self._over = True
-        if self._looking is not None and self._looking.active():
-            self._looking.cancel()
+        if self._linger_timer is not None and self._linger_timer.active():
+            self._linger_timer.cancel()
         if self._flushing is not None:
             self._flushing.cancel()
         for side in self._sides:
             if side.lost is None:
-                side.carried.unregisterProducer()
-            side.release()
+                side.stream.unregisterProducer()
+            side.give_back()
         self.report.callback(Report(self.client.moved, self.backend.moved, outcome))
         for side in self._sides:
             if side.lost is None:
-                close(ITransport(side.carried), outcome)
+                close(ITransport(side.stream), outcome)
             else:
-                side.tell()
+                side.notify_lost()
 
     def _progress(self) -> int:
         return sum(side.moved - side.unacknowledged() for side in self._sides)
 
     def _reset(self, dead: _Side, outcome: Outcome | None) -> None:
-        """The dead side's reset is passed on once the other has what was sent before."""
+        """Pass the reset of a dead side on, once the other has received what was sent before it."""
         self._outcome = outcome or (Outcome.client_reset if dead is self.client else Outcome.backend_reset)
         other = dead.other
         if other.lost is not None:
             self.end(self._outcome)
             return
-        other.carried.unregisterProducer()
-        other.carried.pauseProducing()
+        other.stream.unregisterProducer()
+        other.stream.pauseProducing()
         self._linger = Linger(self._reactor.seconds())
-        self._looking = self._reactor.callLater(0, self._look_again, other)
+        self._linger_timer = self._reactor.callLater(0, self._check_linger, other)
 
-    def _look_again(self, other: _Side) -> None:
+    def _check_linger(self, other: _Side) -> None:
         assert self._linger is not None and self._outcome is not None
-        if other.told:
+        if other.write_closed:
             self._flushed = True
         elif self._flushing is None:
             self._flushing = Deferred.fromCoroutine(flushed(other.connection))
-            self._flushing.addCallbacks(self._note_flushed, self._forgive)
+            self._flushing.addCallbacks(self._note_flushed, self._ignore_flush_error)
         owed = other.unacknowledged()
         done = (self._flushed and owed == 0) or has_died(other.connection.getHandle())
-        if done or self._linger.is_over(self._reactor.seconds(), -owed):
+        if done or self._linger.expired(self._reactor.seconds(), -owed):
             self.end(self._outcome)
         else:
-            self._looking = self._reactor.callLater(LINGER_INTERVAL, self._look_again, other)
+            self._linger_timer = self._reactor.callLater(LINGER_INTERVAL, self._check_linger, other)
 
     def _note_flushed(self, result: None) -> None:
         self._flushed = True
 
-    def _forgive(self, failure: Failure) -> None:
-        """Lost while it was flushed, which `lost()` is told of, or cancelled by our own end."""
+    def _ignore_flush_error(self, failure: Failure) -> None:
+        """Ignore a connection lost while it was flushed, which `lost` handles, and our own cancelling."""
         failure.trap(RelayError, CancelledError)
