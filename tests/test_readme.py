@@ -7,11 +7,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ports import free_port
 from processes import Program, python
 
-from zeroscale.frontend.messages import DEFAULTS
 from zeroscale.plugins.loader import contract_mistakes
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -21,11 +19,6 @@ def test_the_two_commands_stand_at_the_top() -> None:
     top = README.splitlines()[:8]
     assert "pip install . && zeroscale demo 25565 25575 --info" in top
     assert "pip install '.[test]' && pytest" in top
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_every_text_is_told(name: str) -> None:
-    assert f"`{name.removesuffix('_hover').removesuffix('_kick')}`" in README or f"`{name}`" in README
 
 
 def test_the_plugin_shown_fits_the_contract() -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from quarry.types.buffer import Buffer1_7
 from twisted.internet import error
@@ -26,13 +26,13 @@ from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.factory import ConnectionFactory
-from zeroscale.frontend.interfaces import Backend
+from zeroscale.frontend.interfaces import Backend, Messages
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.conversation import Component, Conversation, MinecraftOptions, StatusReply
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import TcpConversation
 from zeroscale.relay import Outcome, Report
-from zeroscale.relay.base import Ending
+from zeroscale.relay.base import ReportDeferred
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 BACKEND = ("127.0.0.1", 25575)
@@ -281,8 +281,8 @@ class Server:
         return self.sessions[-1]
 
 
-class Messages:
-    """Messages that say what they were asked for."""
+class FakeMessages:
+    """Messages that name what they were asked for."""
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
         return StatusReply(description=f"MOTD {view.status.value}", online=0, maximum=20, version_name="zeroscale")
@@ -290,11 +290,19 @@ class Messages:
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"kick {view.status.value} {player}"
 
-    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
-        return f"refusal {word} {player}"
+    def refusal(
+        self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = {}
+    ) -> Component:
+        return " ".join(["refusal", name, player, *values.values()])
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
+
+    def unknown_host_status(self, host: str) -> StatusReply:
+        return StatusReply(description=f"unknown host {host}", online=0, maximum=0, version_name="")
+
+    def unknown_host_kick(self, host: str, player: str) -> Component:
+        return f"unknown host {host} {player}"
 
 
 class Handover:
@@ -306,7 +314,7 @@ class Handover:
         self.early = early
         self.client_finished = client_finished
         self.flushing: Deferred[None] = Deferred()
-        self.report = Ending(lambda: setattr(self, "aborted", True))
+        self.report = ReportDeferred(lambda: setattr(self, "aborted", True))
         self.aborted = False
         self.ended = False
 
@@ -366,11 +374,11 @@ class Relays:
         early: bytes,
         *,
         client_finished: bool = False,
-        taken: Callable[[Callable[[], tuple[int, int]]], object] = lambda _: None,
+        on_started: Callable[[Callable[[], tuple[int, int]]], object] = lambda _: None,
     ) -> Deferred[Report]:
         handover = Handover(client, backend, early, client_finished)
         self.handovers.append(handover)
-        taken(lambda: (len(early), 0))
+        on_started(lambda: (len(early), 0))
         deferred = Deferred.fromCoroutine(handover.run())
         if self.at_once:
             handover.flushing.callback(None)
@@ -434,18 +442,21 @@ class FrontendHarness:
         health_check: tuple[Network, ...] = (),
         policy: JoinPolicy | None = None,
         admission: Admission | None = None,
+        messages: Messages | None = None,
         per_address: int = 64,
         total: int = 1000,
         trusted: tuple[Network, ...] = (),
         route: Callable[[str, Backend], Backend | None] = lambda host, backend: backend,
         **conversation: Any,
     ) -> None:
-        self.reactor: Any = MemoryReactorClock()
+        self.reactor = cast(Any, MemoryReactorClock())
         self.server = Server()
         self.relays = Relays()
         self.policy = policy or JoinPolicy(holds=True, hold_limit=300.0)
         self.counts = StatsRecorder(Status.stopped, 0.0)
-        self.backend = Backend(self.server, Messages(), self.policy, admission or Admission(), *BACKEND, self.counts)
+        self.backend = Backend(
+            self.server, messages or FakeMessages(), self.policy, admission or Admission(), *BACKEND, self.counts
+        )
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, total, trusted)
         self.context = FrontendContext(self.reactor, self.relays, pending_connections, HANDSHAKE_TIMEOUT)
         self._conversation = conversation
@@ -455,6 +466,7 @@ class FrontendHarness:
             self._make_conversation,
             lambda host: route(host, self.backend),
         )
+        self.listener.messages = lambda: self.backend.messages
         self.listener.timeout = timeout
         self.listener.health_check = health_check
         self.clients: list[Transport] = []

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.access_lists import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
-from zeroscale.frontend.admission import Admission, Limits, Rules, claim_of, judge
+from zeroscale.frontend.admission import Admission, Limits, Rules, check, claim_of
+from zeroscale.frontend.decision import Refusal
 from zeroscale.frontend.messages import Messages
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
@@ -50,7 +51,7 @@ def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHER
 
 def refusal_reason(lists: ServerLists, rules: Rules, claim: Claim, now: float = BEFORE) -> str:
     """Why not, or nothing."""
-    refusal = judge(lists, rules, claim, now)
+    refusal = check(lists, rules, claim, now)
     return "" if refusal is None else refusal.reason
 
 
@@ -164,24 +165,28 @@ def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> 
     assert refusal_reason(lists, rules, player_claim("Zoe")) == expected
 
 
+def message(refusal: Refusal) -> Component:
+    """What the refused player reads."""
+    return Messages().refusal(refusal.message or refusal.reason, view(), 0.0, "Zoe", refusal.values)
+
+
 @pytest.mark.parametrize("wake", get_args(Wake))
 def test_who_is_refused_reads_why(lists: ServerLists, wake: Wake) -> None:
-    refusal = judge(lists, Rules(wake), player_claim("Zoe"), BEFORE)
+    refusal = check(lists, Rules(wake), player_claim("Zoe"), BEFORE)
     if wake == "anyone":
         assert refusal is None
         return
     assert refusal is not None
-    words = refusal.message or Messages().refusal(refusal.reason, view(), 0.0, "Zoe")
+    words = message(refusal)
     assert plain(words).endswith(("!", "."))
     assert "multiplayer" not in plain(words)
 
 
 def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
     def words(claim: Claim) -> Component:
-        refusal = judge(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
+        refusal = check(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
         assert refusal is not None
-        assert refusal.message is not None
-        return refusal.message
+        return message(refusal)
 
     assert words(player_claim("Zoe")) == {
         "translate": "multiplayer.disconnect.not_whitelisted",
@@ -322,7 +327,7 @@ def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
 ) -> None:
     (tmp_path / "server.properties").write_text("white-list=true\n")
     (tmp_path / "whitelist.json").write_text("[]")
-    harness = make_harness(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read))
+    harness = make_harness(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read), messages=Messages())
     refused = harness.player("Steve")
     assert b"multiplayer.disconnect.not_whitelisted" in refused.received
     assert harness.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
@@ -404,12 +409,12 @@ def test_too_many_wakes_are_told_so(make_harness: Callable[..., FrontendHarness]
 def test_every_client_reads_it_in_words(
     make_harness: Callable[..., FrontendHarness], protocol: int, expected: bytes
 ) -> None:
-    harness = make_harness(admission=Admission(Rules("whitelist")))
+    harness = make_harness(admission=Admission(Rules("whitelist")), messages=Messages())
     assert expected in harness.player(protocol=protocol).received
 
 
 def test_so_does_a_client_of_before_1_7(make_harness: Callable[..., FrontendHarness]) -> None:
-    harness = make_harness(admission=Admission(Rules("whitelist")))
+    harness = make_harness(admission=Admission(Rules("whitelist")), messages=Messages())
     client = harness.connect()
     name, host = "Steve".encode("utf-16-be"), "localhost".encode("utf-16-be")
     client.send(b"\x02\x4e\x00\x05" + name + b"\x00\x09" + host + (25565).to_bytes(4, "big"))

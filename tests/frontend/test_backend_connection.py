@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
@@ -41,7 +41,7 @@ class FrontendHarness:
     """One attempt to connect."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
-        self.reactor: Any = MemoryReactorClock()
+        self.reactor = cast(Any, MemoryReactorClock())
         self.names = Names()
         names: Any = self.names
         self.reactor.installNameResolver(names)
@@ -152,7 +152,8 @@ def test_given_up_while_the_name_is_looked_up() -> None:
 
 def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     late: Deferred[BackendConnection] = Deferred(lambda _: late.callback(backend))
-    backend = connected(StringTransport())
+    transport = StringTransport()
+    backend = connected(transport)
     monkeypatch.setattr(
         "zeroscale.frontend.backend_connection._endpoint",
         lambda *_: type("Late", (), {"connect": lambda self, factory: late})(),
@@ -160,7 +161,7 @@ def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) ->
     harness = FrontendHarness()
     harness.connecting.cancel()
     harness.failed(CancelledError)
-    assert backend.transport.disconnected
+    assert transport.disconnected
 
 
 def test_a_lost_connection_is_not_dropped_again() -> None:
@@ -177,6 +178,12 @@ def test_a_lost_connection_is_not_dropped_again() -> None:
 # With the kernel's sockets
 
 
+def global_reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -186,8 +193,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest_twisted.ensureDeferred
 async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.socket) -> None:
-    from twisted.internet import reactor
-
+    reactor = global_reactor()
     backend = await connect(reactor, *listener.getsockname())
     server, _ = listener.accept()
     with server:
@@ -197,7 +203,7 @@ async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.soc
         while not kept:
             await deferLater(reactor, 0.001)
             with contextlib.suppress(BlockingIOError):
-                kept = backend.transport.getHandle().recv(100, socket.MSG_PEEK)
+                kept = cast(Any, backend.transport).getHandle().recv(100, socket.MSG_PEEK)
         assert kept == b"SSH-2.0\r\n"
         before = backend.lost
         backend.abort()
@@ -207,8 +213,7 @@ async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.soc
 
 @pytest_twisted.ensureDeferred
 async def test_nobody_listens(listener: socket.socket) -> None:
-    from twisted.internet import reactor
-
+    reactor = global_reactor()
     address = listener.getsockname()
     listener.close()
     with pytest.raises(BackendError, match="refused"):
@@ -217,8 +222,7 @@ async def test_nobody_listens(listener: socket.socket) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_name_of_this_machine(listener: socket.socket) -> None:
-    from twisted.internet import reactor
-
+    reactor = global_reactor()
     backend = await connect(reactor, "localhost", listener.getsockname()[1])
     listener.accept()[0].close()
     backend.abort()

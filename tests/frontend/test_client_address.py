@@ -99,12 +99,12 @@ def test_a_protocol_that_would_notice_is_not_guarded() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_real_server_is_told(version: Version) -> None:
-    assert ClientAddress(CLIENT).header(version, OURS) == encode(version, CLIENT, OURS)
+    assert ClientAddress(CLIENT).proxy_header(version, OURS) == encode(version, CLIENT, OURS)
     behind = ClientAddress(PROXY, TRUSTED)
     behind.receive(encode("v2", CLIENT, PUBLIC))
-    assert behind.header(version, OURS) == encode(version, CLIENT, PUBLIC)
-    assert ClientAddress(None).header(version, OURS) == local_header(version)
-    assert ClientAddress(CLIENT).header(version, None) == local_header(version)
+    assert behind.proxy_header(version, OURS) == encode(version, CLIENT, PUBLIC)
+    assert ClientAddress(None).proxy_header(version, OURS) == local_header(version)
+    assert ClientAddress(CLIENT).proxy_header(version, None) == local_header(version)
 
 
 @pytest.mark.parametrize("size", [1, 1000])

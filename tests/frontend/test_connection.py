@@ -26,8 +26,10 @@ from twisted.internet.address import UNIXAddress
 
 from zeroscale.access_lists import Names
 from zeroscale.frontend.admission import Admission, Limits, Rules
-from zeroscale.frontend.connection import GUARD_QUIET, LINGER
+from zeroscale.frontend.closing import LINGER
+from zeroscale.frontend.connection import HEADER_WAIT
 from zeroscale.frontend.decision import JoinPolicy
+from zeroscale.frontend.messages import Messages
 from zeroscale.protocols import sniffing
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.protocols.tcp import HttpConversation, TcpConversation
@@ -624,7 +626,7 @@ def test_a_host_that_nobody_knows(make_harness: MakeHarness) -> None:
 
 
 def test_a_host_that_nobody_knows_may_be_told_so(make_harness: MakeHarness) -> None:
-    harness = make_harness(route=lambda host, backend: None)
+    harness = make_harness(route=lambda host, backend: None, messages=Messages())
     harness.context.answer_unknown_host = True
     asks, joins = harness.connect(), harness.connect()
     asks.send(status() + ping())
@@ -727,7 +729,7 @@ def test_the_story_of_a_connection_at_debug(harness: FrontendHarness) -> None:
         harness.connect().send(status() + ping())
     assert lines == [
         "New connection from 203.0.113.7:40000, server is stopped",
-        "Answered the status of 203.0.113.7:40000 in the server's place",
+        "Answered the status of 203.0.113.7:40000 for the server",
         "203.0.113.7:40000: status after 0.0 s",
     ]
 
@@ -867,7 +869,7 @@ def test_anybody_else_is_let_in_without_one(make_harness: MakeHarness) -> None:
     creeps.send(b"PROX")
     harness.settle()
     assert len(harness.server.wakes) == 1
-    harness.advance(GUARD_QUIET)
+    harness.advance(HEADER_WAIT)
     assert len(harness.server.wakes) == 2
     assert not (waits.closed or hesitates.closed)
     hesitates.send(b"POSE")

@@ -89,7 +89,7 @@ def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
             pending_connections.remove(who)
             there.pop(who, None)
         assert len(pending_connections) == len(there) <= 5
-        assert len(pending_connections._of) <= len(pending_connections), "an address that has left leaves a trace"
+        assert len(pending_connections._by_key) <= len(pending_connections), "an address that has left leaves a trace"
 
 
 @pytest.mark.parametrize(

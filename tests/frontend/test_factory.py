@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
@@ -11,12 +11,12 @@ from zeroscale.frontend.connection import ClientConnection
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
-from zeroscale.frontend.interfaces import Relays
+from zeroscale.frontend.interfaces import RelayService
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.tcp import TcpConversation
 
 
-class NoRelays(Relays):
+class NoRelays(RelayService):
     def hand_over(self, client: Any, backend: Any, early: bytes, **more: Any) -> Any:
         raise AssertionError
 
@@ -24,7 +24,7 @@ class NoRelays(Relays):
 def context(per_address: int = 2) -> FrontendContext:
     pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, 100)
     return FrontendContext(
-        reactor=Clock(), relays=NoRelays(), pending_connections=pending_connections, handshake_timeout=5.0
+        reactor=cast(Any, Clock()), relays=NoRelays(), pending_connections=pending_connections, handshake_timeout=5.0
     )
 
 

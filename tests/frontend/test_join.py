@@ -295,7 +295,7 @@ def test_too_many_of_one_address_wait_already(make_harness: MakeHarness) -> None
     waiting = [harness.player(), harness.player()]
     wakes = len(harness.server.wakes)
     late = harness.player()
-    assert b"too many players" in late.received
+    assert b"refusal hold_full Steve" in late.received
     assert len(harness.server.wakes) == wakes
     assert harness.outcomes == {"kicked": 1}
     elsewhere = harness.player(host="203.0.113.8")
@@ -311,7 +311,7 @@ def test_who_sits_behind_a_tunnel_has_no_bound_of_its_own_and_all_have_one(
     harness = make_harness(per_address=1)
     waiting = [harness.player(host="127.0.0.1") for _ in range(3)]
     assert [client.received for client in waiting] == [b"", b"", b""]
-    assert b"too many players" in harness.player(host="203.0.113.8").received
+    assert b"refusal hold_full Steve" in harness.player(host="203.0.113.8").received
 
 
 # Waking once answered
@@ -434,7 +434,7 @@ def test_those_who_wait_are_told_of_our_own_end(harness: FrontendHarness) -> Non
     client = harness.player()
     harness.server.refuse("the proxy is shutting down")
     harness.settle()
-    assert b"Sorry: the proxy is shutting down." in client.received
+    assert b"refusal unavailable Steve the proxy is shutting down" in client.received
     client.finish()
     harness.assert_over(client, "kicked")
 
@@ -443,7 +443,7 @@ def test_who_comes_at_our_own_end_is_told(harness: FrontendHarness) -> None:
     harness.server.status = Status.running
     harness.server.closing = True
     client = harness.player()
-    assert b"Sorry: the proxy is shutting down." in client.received
+    assert b"refusal unavailable Steve the proxy is shutting down" in client.received
     client.finish()
     harness.assert_over(client, "kicked")
 
@@ -537,7 +537,7 @@ def test_we_have_no_descriptor_for_the_connection(harness: FrontendHarness) -> N
     client = harness.player()
     harness.attempts[0].refuse(error.ConnectBindError(24, "Too many open files"))
     harness.settle()
-    assert b"Sorry: this proxy is full." in client.received
+    assert b"refusal proxy_full Steve" in client.received
     assert harness.server.failures == [], "the server is not to blame"
     client.finish()
     harness.assert_over(client, "full")
@@ -610,7 +610,7 @@ def test_the_proxy_is_full(flushing: FrontendHarness) -> None:
     flushing.relays.handovers[0].refuse()
     flushing.settle()
     assert backend.closed
-    assert b"Sorry: this proxy is full." in client.received
+    assert b"refusal proxy_full Steve" in client.received
     client.finish()
     flushing.assert_over(client, "full")
     assert "(no descriptors left)" in flushing.lines[0]

@@ -49,7 +49,7 @@ class Held:
         self.silent += 1
 
     def answer(self, count: int = 1) -> None:
-        self.hold.heard(answered=bool(self.conversation.receive(b"!" * count)))
+        self.hold.client_sent(answered=bool(self.conversation.receive(b"!" * count)))
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_who_has_said_too_much_is_not_held() -> None:
 def test_the_first_answer(held: Held) -> None:
     held.hold.begin(at_once=True)
     waiting = first_answer(held)
-    held.hold.heard(answered=False)
+    held.hold.client_sent(answered=False)
     before = waiting.called
     held.answer()
     assert (before, waiting.called) == (False, True)
@@ -154,7 +154,7 @@ def test_not_drained_in_time(held: Held) -> None:
     held.clock.advance(DRAIN_TIMEOUT)
     assert result(waiting) is False
     held.answer()
-    held.hold.heard(answered=False)
+    held.hold.client_sent(answered=False)
     assert held.clock.getDelayedCalls() == []
 
 

@@ -84,10 +84,10 @@ def test_values_are_never_read_as_codes_or_placeholders(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{estimat}", r"texts.sleeping has no placeholder {estimat}: did you mean {estimate}\?"),
-        ("{}", "no placeholder {}: it knows {estimate} {name} {waiting}"),
-        ("[{player}]", "no placeholder {player}"),
-        ("{name!r}", "no placeholder"),
+        ("{estimat}", r"texts.sleeping has no variable {estimat}: did you mean {estimate}\?"),
+        ("{}", "no variable {}: it knows {estimate} {name} {waiting}"),
+        ("[{player}]", "no variable {player}"),
+        ("{name!r}", "no variable"),
         ("x" * (LONGEST_TEXT + 1), "has 2001 characters: at most 2000"),
     ],
 )
@@ -138,8 +138,8 @@ for _ in range(100):
         ([], "must not be empty"),
         ({"text": "x", "extra": []}, "must not be empty"),
         ({"text": "x", "extra": "y"}, "'extra' must be an array"),
-        ([1], "1 is no component"),
-        ([None], "None is no component"),
+        ([1], "1 is not a component"),
+        ([None], "None is not a component"),
         (["{nme}"], "did you mean {name}"),
         ([{"text": "{nme}"}], "did you mean {name}"),
         (DEEP, "nested more than"),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.favicon import ICON
-from zeroscale.frontend.messages import DEFAULTS, Messages, about
+from zeroscale.frontend.messages import DEFAULTS, IN_KICKS, IN_STATES, PHRASES, VARIABLES, Messages
 from zeroscale.protocols.minecraft.text_component import plain, runs
 from zeroscale.status import ServerSnapshot, Status
 
+ROOT = Path(__file__).parent.parent.parent
 NOW = 1000.0
 
 MIRRORED: Mapping[str, object] = {
@@ -152,7 +156,7 @@ def test_who_was_held_too_long_reads_about_the_hold_unless_something_happened() 
     ],
 )
 def test_durations_are_said_as_one_says_them(seconds: float, said: str) -> None:
-    assert about(seconds) == said
+    assert Messages().duration(seconds) == said
 
 
 def test_beside_the_mirrored_motd() -> None:
@@ -282,9 +286,9 @@ def test_what_others_say_has_no_codes_and_no_more_lines() -> None:
     [
         ({"slepping": "x"}, "no text 'slepping': did you mean 'sleeping'"),
         ({"motd": "x"}, "no text 'motd'"),
-        ({"sleeping": "{estimat}"}, "texts.sleeping has no placeholder {estimat}: did you mean {estimate}"),
-        ({"sleeping": "{player}"}, "texts.sleeping has no placeholder {player}"),
-        ({"sleeping_hover": ["ok", "{player}"]}, "texts.sleeping_hover has no placeholder {player}"),
+        ({"sleeping": "{estimat}"}, "texts.sleeping has no variable {estimat}: did you mean {estimate}"),
+        ({"sleeping": "{player}"}, "texts.sleeping has no variable {player}"),
+        ({"sleeping_hover": ["ok", "{player}"]}, "texts.sleeping_hover has no variable {player}"),
         ({"sleeping": 7}, "texts.sleeping is 7: a text or a JSON component"),
         ({"sleeping": None}, "texts.sleeping is None"),
         ({"sleeping_hover": {"text": "x"}}, "texts.sleeping_hover is .*: a text or a list of texts"),
@@ -314,3 +318,117 @@ def test_that_a_server_is_stuck_goes_before() -> None:
         name="test", status=Status.stopping, since=0.0, lockout="Backup until five", stop_timed_out=True
     )
     assert "Backup" not in plain(Messages().status(view, 1.0).description)
+
+
+GERMAN = {
+    "about_moments": "gleich",
+    "about_seconds": "etwa {number} Sekunden",
+    "about_minutes": "etwa {number} Minuten",
+    "about_hours": "etwa {number} Stunden",
+    "unknown_time": "einer Weile",
+    "unknown_reason": "unbekannt",
+    "version": "Schlaf",
+    "lockout_reason": "Wartung",
+    "sleeping": "{estimate}",
+    "failed": "{reason}",
+    "locked_out_kick": "{reason}",
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(3, "gleich"), (40, "etwa 40 Sekunden"), (120, "etwa 2 Minuten"), (7200, "etwa 2 Stunden")],
+)
+def test_the_words_of_a_duration_can_be_changed(seconds: float, expected: str) -> None:
+    view = replace(VIEWS["sleeping"], estimate=seconds)
+    assert motd(Messages(GERMAN), view) == expected
+
+
+def test_the_words_for_what_is_not_known_can_be_changed() -> None:
+    messages = Messages(GERMAN)
+    assert motd(messages, replace(VIEWS["sleeping"], estimate=None)) == "einer Weile"
+    assert motd(messages, replace(VIEWS["failed"], reason=None)) == "unbekannt"
+    assert messages.status(VIEWS["sleeping"], NOW).version_name == "Schlaf"
+    assert kick(messages, replace(VIEWS["sleeping"], lockout="")) == "Wartung"
+
+
+@pytest.mark.parametrize("name", sorted(PHRASES))
+def test_a_part_of_other_messages_is_a_plain_text(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"texts.{name} is .*: a text$"):
+        Messages({name: {"text": "x"}})
+
+
+def test_a_refusal_has_values_of_its_own() -> None:
+    messages = Messages({"unavailable_kick": "{player}: {reason}", "banned_until_kick": "{reason}, {until}"})
+    view = replace(VIEWS["failed"], reason="its own reason")
+    assert plain(messages.refusal("unavailable", view, NOW, "Notch", {"reason": "closing"})) == "Notch: closing"
+    ban = {"reason": "griefing\u00a7k", "until": "tomorrow"}
+    assert plain(messages.refusal("banned_until", view, NOW, "Notch", ban)) == "griefingk, tomorrow"
+
+
+def test_an_unknown_host_tells_scanners_nothing_unless_the_operator_wants_it() -> None:
+    reply = Messages().unknown_host_status("play.example.org")
+    assert (plain(reply.description), reply.version_name, reply.favicon, reply.online, reply.maximum) == (
+        "",
+        "",
+        None,
+        0,
+        0,
+    )
+    messages = Messages({"unknown_host": "No {host} here", "unknown_host_kick": "No {host}, {player}"})
+    assert plain(messages.unknown_host_status("a.example.org").description) == "No a.example.org here"
+    assert plain(messages.unknown_host_kick("a.example.org", "Notch")) == "No a.example.org, Notch"
+
+
+# The documentation, and the rest of the product
+
+
+def documented() -> dict[str, set[str]]:
+    """The messages in docs/messages.md, and the variables that each may have."""
+    found: dict[str, set[str]] = {}
+    _, _, tables = (ROOT / "docs" / "messages.md").read_text().partition("## For each state")
+    for row in re.findall(r"^\| (`.*) \|$", tables, re.MULTILINE):
+        names, _, *variables = row.split(" | ")
+        said = set(re.findall(r"`{(\w+)}`", "".join(variables)))
+        for name in re.findall(r"`(\w+)`", names):
+            base = IN_KICKS if name.endswith("_kick") else IN_STATES
+            exact = bool(variables) and variables[0].startswith(("only", "none"))
+            found[name] = said if exact else said | base
+    return found
+
+
+def test_the_page_lists_every_message_with_its_variables() -> None:
+    expected = {name: VARIABLES.get(name, IN_KICKS if name.endswith("_kick") else IN_STATES) for name in DEFAULTS}
+    assert documented() == expected
+
+
+def test_every_variable_is_explained() -> None:
+    _, _, table = (ROOT / "docs" / "messages.md").read_text().partition("| variable | its value |")
+    explained = set(re.findall(r"^\| `{(\w+)}` \|", table, re.MULTILINE))
+    assert explained == set(IN_KICKS).union(*VARIABLES.values())
+
+
+WHAT_PLAYERS_ARE_SENT = {"Kicked": 1, "_kick": 1, "kick": 0, "StatusReply": 0}
+"""Calls by which a player is sent a message, and which argument the message is."""
+
+
+def fixed_messages(path: Path) -> list[str]:
+    """The calls of a module that send a player a text which stands there."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        index = WHAT_PLAYERS_ARE_SENT.get(ast.unparse(node.func).rpartition(".")[2])
+        named = [keyword.value for keyword in node.keywords if keyword.arg in ("message", "description")]
+        arguments = [*node.args, *named]
+        if index is not None and len(arguments) > index and isinstance(arguments[index], ast.Constant | ast.JoinedStr):
+            found.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_players_read_nothing_that_is_not_in_the_table(tmp_path: Path) -> None:
+    paths = sorted((ROOT / "zeroscale").rglob("*.py"))
+    assert [call for path in paths for call in fixed_messages(path)] == []
+    example = tmp_path / "example.py"
+    example.write_text('Kicked("full", f"Sorry: {reason}.")\nself._kick("full", text)\nStatusReply(description="x")\n')
+    assert len(fixed_messages(example)) == 2

@@ -62,7 +62,7 @@ def test_hosts_are_compared_as_clients_send_them(written: str, compared: str) ->
     ["", ".", "a..b", "*", "*.", "a.*.b", "**.b", "-a.b", "a-.b", "a b", "http://a.b", "a" * 64, "a." * 127 + "b"],
 )
 def test_what_no_client_can_send_is_refused(host: str) -> None:
-    with pytest.raises(ConfigError, match="is no host: write a name such as"):
+    with pytest.raises(ConfigError, match="is not a host: write a name such as"):
         normalised(host)
 
 

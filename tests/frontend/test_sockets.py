@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from frontend.harness import Messages, Server, answer, logged, login, packets, ping, requests, status
+from frontend.harness import FakeMessages, Server, answer, logged, login, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 
 from zeroscale.frontend import login_hold as hold
 from zeroscale.frontend.admission import Admission
-from zeroscale.frontend.connection import LINGER, ClientConnection
+from zeroscale.frontend.closing import LINGER
+from zeroscale.frontend.connection import ClientConnection
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import JoinPolicy
@@ -110,9 +111,9 @@ class FrontendHarness:
         self.counts = StatsRecorder(Status.stopped, 0.0)
         policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
-        self.route_to = Backend(self.server, Messages(), policy, Admission(), host, port, self.counts)
+        self.route_to = Backend(self.server, FakeMessages(), policy, Admission(), host, port, self.counts)
         make_conversation = TcpConversation if generic else MinecraftConversation
-        self.listener = _Recording(self.context, make_conversation, lambda host: self.route_to)
+        self.listener = RecordingFactory(self.context, make_conversation, lambda host: self.route_to)
         self.backend = backend
         self.ports: list[Any] = []
         self.peers: list[Peer] = []
@@ -124,7 +125,7 @@ class FrontendHarness:
         return Counter(self.counts.snapshot(0.0).outcomes) + self.context.unrouted
 
     @property
-    def clients(self) -> list[ClientConnection]:
+    def clients(self) -> list[RecordedConnection]:
         """The front's side of each connection."""
         return self.listener.clients
 
@@ -156,19 +157,31 @@ class FrontendHarness:
 
     async def over(self, outcome: str) -> None:
         """Every connection has ended, with one outcome."""
-        await until(lambda: all(client._lost for client in self.clients))
+        await until(lambda: all(client.is_lost for client in self.clients))
         assert set(self.outcomes) == {outcome}
         assert self.server.waiters == []
         assert self.server.players == 0
 
 
-class _Recording(ConnectionFactory):
+class RecordedConnection(ClientConnection):
+    """A connection that knows when it is lost."""
+
+    is_lost = False
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.is_lost = True
+        super().connectionLost(reason)
+
+
+class RecordingFactory(ConnectionFactory):
+    """A factory that keeps its connections."""
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.clients: list[ClientConnection] = []
+        self.clients: list[RecordedConnection] = []
 
-    def buildProtocol(self, addr: Any) -> ClientConnection:
-        self.clients.append(super().buildProtocol(addr))
+    def buildProtocol(self, addr: Any) -> RecordedConnection:
+        self.clients.append(RecordedConnection(self, addr))
         return self.clients[-1]
 
 
@@ -188,7 +201,7 @@ async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = Fal
                 await port.stopListening()
             for peer in harness.peers:
                 peer.socket.close()
-            await until(lambda: all(client._lost for client in harness.clients))
+            await until(lambda: all(client.is_lost for client in harness.clients))
             await harness.relays.stop(0)
     left = {*reactor.getReaders(), *reactor.getWriters()} - before
     assert left == set()
@@ -211,7 +224,7 @@ async def test_who_was_told_our_last_word_is_gone_as_soon_as_it_closes() -> None
         peer = harness.connect()
         await peer.send(login())
         assert b"kick failed Steve" in await peer.receive_all()
-        assert not harness.clients[0]._lost, "we have said our last word, and it has not"
+        assert not harness.clients[0].is_lost, "we have said our last word, and it has not"
         begun = reactor.seconds()
         peer.socket.close()
         await harness.over("kicked")
@@ -343,7 +356,7 @@ async def test_a_player_of_a_full_proxy_is_told_and_the_server_is_not_blamed(mon
         peer = harness.connect()
         await peer.send(login())
         backend = await harness.accept()
-        assert b"Sorry: this proxy is full." in await peer.receive_all()
+        assert b"refusal proxy_full" in await peer.receive_all()
         assert harness.server.failures == []
         with pytest.raises(ConnectionResetError):
             await backend.receive_all()
@@ -428,5 +441,5 @@ async def test_a_player_is_relayed_through_tls(certificate: Path) -> None:
         await peer.receive(lambda: peer.received == b"Encryption Request")
         peer.socket.close()
         backend.socket.close()
-        await until(lambda: all(client._lost for client in harness.clients))
+        await until(lambda: all(client.is_lost for client in harness.clients))
         assert harness.server.players == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
@@ -28,7 +28,7 @@ class Relays:
 class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.reactor: Any = MemoryReactorClock()
+        self.reactor = cast(Any, MemoryReactorClock())
         self.house = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), 5.0)
         self.doors = Doors(self.reactor, self.house)
 

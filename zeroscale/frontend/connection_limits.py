@@ -1,7 +1,7 @@
-"""Who is connected and has not logged in yet: bounded, in all and for each address.
+"""A bounded table of connections, in all and for each address; and the keys by which addresses are limited. Pure.
 
-At a bound the oldest goes, never the newcomer: it has had the most time and said the least, and whoever fills the table
-with half-open connections pushes out his own kind. It knows no transport: what is kept is whatever the caller gives.
+At a bound the oldest connection is evicted, not the new one refused: it has had the most time and done the least, and
+whoever fills the table with half-open connections evicts his own.
 """
 
 from __future__ import annotations
@@ -15,75 +15,75 @@ T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IPV6_PREFIX = 64
-"""Who has one IPv6 address usually has the whole /64."""
+"""Bits of an IPv6 address that are counted: whoever has one address usually has the whole /64."""
 
 
 class PendingConnections(Generic[T]):
-    """The bounded table.
+    """A bounded table of connections; it closes none, but returns the one to be evicted.
 
-    :param per_address: how many one address may have; loopback and `trusted` ones have no such bound.
+    :param per_address: how many one address may have; loopback and `trusted` addresses have no such bound.
     :param total: how many there may be in all.
-    :param trusted: networks behind which tunnels and proxies put everybody.
+    :param trusted: networks of tunnels and proxies, which many clients share.
     """
 
     def __init__(self, per_address: int, total: int, trusted: Sequence[Network] = ()) -> None:
         self._per_address = per_address
         self._total = total
         self._trusted = tuple(trusted)
-        # Dictionaries, for their order: the oldest is first, and taking any one out is cheap.
+        # Dictionaries, for their order: the oldest is first, and removing any one is cheap.
         self._all: dict[T, str | None] = {}
-        self._of: dict[str, dict[T, None]] = {}
+        self._by_key: dict[str, dict[T, None]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
     def another(self, total: int) -> PendingConnections[T]:
-        """An empty table with the same bounds for each address, and another one in all."""
+        """Return an empty table with the same bound for each address, and another total."""
         return PendingConnections(self._per_address, total, self._trusted)
 
     def is_full_for(self, address: str) -> bool:
-        """Whether one more of this address would push another one out."""
+        """Return whether one more connection of this address would evict another one."""
         key = self._key(address)
-        if key is not None and len(self._of.get(key, ())) >= self._per_address:
+        if key is not None and len(self._by_key.get(key, ())) >= self._per_address:
             return True
         return len(self._all) >= self._total
 
-    def add(self, newcomer: T, address: str) -> T | None:
-        """Takes one in; returns the one that has to go for it, already taken out, or None.
+    def add(self, connection: T, address: str) -> T | None:
+        """Add a connection; return the one that is evicted for it, already removed, or None.
 
-        :param address: its peer's address, as `normalised()` makes it; anything else has no bound of its own.
+        :param address: its peer's address, as `normalised` returns it; what is no IP address has no bound of its own.
         """
         key = self._key(address)
         evicted: T | None = None
-        if key is not None and len(self._of.get(key, ())) >= self._per_address:
-            evicted = next(iter(self._of[key]))
+        if key is not None and len(self._by_key.get(key, ())) >= self._per_address:
+            evicted = next(iter(self._by_key[key]))
         elif len(self._all) >= self._total:
             evicted = next(iter(self._all))
         if evicted is not None:
             self.remove(evicted)
-        self._all[newcomer] = key
+        self._all[connection] = key
         if key is not None:
-            self._of.setdefault(key, {})[newcomer] = None
+            self._by_key.setdefault(key, {})[connection] = None
         return evicted
 
-    def remove(self, newcomer: T) -> None:
-        """It has logged in, or is gone. Removing one that is not there does nothing."""
-        key = self._all.pop(newcomer, None)
+    def remove(self, connection: T) -> None:
+        """Remove a connection, if it is in the table."""
+        key = self._all.pop(connection, None)
         if key is not None:
-            of = self._of[key]
-            del of[newcomer]
-            if not of:
-                del self._of[key]
+            same_key = self._by_key[key]
+            del same_key[connection]
+            if not same_key:
+                del self._by_key[key]
 
     def _key(self, address: str) -> str | None:
-        return limited(address, self._trusted)
+        return limit_key(address, self._trusted)
 
 
-def limited(address: str, trusted: Sequence[Network]) -> str | None:
-    """Whose limits an address has: its `rate_limit_key()`'s; None for loopback, trusted ones and what is no IP address.
+def limit_key(address: str, trusted: Sequence[Network]) -> str | None:
+    """Return the key by which an address is limited; None: it is not, being loopback, trusted, or no IP address.
 
-    :param address: as `normalised()` makes it.
-    :param trusted: networks behind which tunnels and proxies put everybody.
+    :param address: as `normalised` returns it.
+    :param trusted: networks of tunnels and proxies, which many clients share.
     """
     try:
         parsed = ipaddress.ip_address(address)
@@ -95,9 +95,9 @@ def limited(address: str, trusted: Sequence[Network]) -> str | None:
 
 
 def rate_limit_key(address: str) -> str:
-    """What all the connections of one peer have in common: its IPv4 address, or the network of its IPv6 one.
+    """Return what the connections of one peer have in common: its IPv4 address, or the network of its IPv6 address.
 
-    :param address: as `normalised()` makes it; anything else is returned as it is.
+    :param address: as `normalised` returns it; anything else is returned unchanged.
     """
     if ":" not in address:
         return address
@@ -108,9 +108,9 @@ def rate_limit_key(address: str) -> str:
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Whether an address is of one of these networks.
+    """Return whether an address is in one of these networks; what is no IP address is in none.
 
-    :param address: as `normalised()` makes it; what is no address is of none.
+    :param address: as `normalised` returns it.
     """
     try:
         parsed = ipaddress.ip_address(address)
@@ -120,7 +120,7 @@ def is_within(address: str, networks: Iterable[Network]) -> bool:
 
 
 def normalised(address: str) -> str:
-    """An address as bans and networks know it: an IPv4 one is never written as `::ffff:...`, scopes are cut."""
+    """Return an address in its shortest form, as bans and networks have it: no `::ffff:` before IPv4, no scope."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,7 +1,6 @@
-"""What the client connections of one proxy share: limits, relays, the log of outcomes, the settings of a listener.
+"""What the client connections of one proxy share: limits, relays, the access log, and the settings of a listener.
 
-The factory that makes connections is in `listener`, the connections themselves are in `connection`; both know this
-module, so that they need not know each other.
+`factory` makes connections and `connection` is one; both import this module, so that they need not import each other.
 """
 
 from __future__ import annotations
@@ -9,15 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from zeroscale.frontend.access_log import AccessLog
 from zeroscale.frontend.connection_limits import Network, PendingConnections
-from zeroscale.frontend.interfaces import Backend, Relays
+from zeroscale.frontend.interfaces import Backend, Messages, RelayService
 from zeroscale.protocols.conversation import Conversation
+from zeroscale.reactor import Reactor
 
 MOST_HELD = 1000
-"""The most clients that are held at once in the whole proxy; more than this is not a rush of players."""
+"""The most clients held at once in the whole proxy: more than this is not a rush of players."""
 
 
 class EvictableConnection(Protocol):
@@ -30,40 +30,38 @@ class EvictableConnection(Protocol):
 
 @dataclass(slots=True)
 class FrontendContext:
-    """What all connections of one proxy share.
+    """What all client connections of one proxy share.
 
-    :ivar reactor: clock and connector.
-    :ivar relays: who moves the bytes.
-    :ivar pending_connections: who has not logged in yet.
-    :ivar waiting: who has, and is held.
-    :ivar handshake_timeout: seconds to a whole handshake, and to a ping after a status.
-    :ivar answer_unknown_host: a client whose host means no server is told so; else it is cut off.
-    :ivar access_log: tells how connections ended.
-    :ivar unrouted: how those ended that found no server, by the log's word for it.
+    :ivar relays: moves the bytes of clients that have joined.
+    :ivar pending_connections: the connections that have not logged in yet.
+    :ivar handshake_timeout: seconds until a handshake must be complete, and until the ping after a status request.
+    :ivar answer_unknown_host: whether clients whose host is no server's are answered; else they are closed.
+    :ivar held: the clients that are held.
+    :ivar unrouted: how the connections ended that were routed to no server: a number for each outcome.
     """
 
-    reactor: Any
-    relays: Relays
+    reactor: Reactor
+    relays: RelayService
     pending_connections: PendingConnections[EvictableConnection]
     handshake_timeout: float
     answer_unknown_host: bool = False
-    waiting: PendingConnections[EvictableConnection] = field(init=False)
+    held: PendingConnections[EvictableConnection] = field(init=False)
     access_log: AccessLog = field(init=False)
     unrouted: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.waiting = self.pending_connections.another(MOST_HELD)
+        self.held = self.pending_connections.another(MOST_HELD)
         self.access_log = AccessLog(self.reactor)
 
 
 class ListenerSettings(Protocol):
-    """The settings of one listener, as its connections read them. `listener.ConnectionFactory` implements it.
+    """The settings of one listener, as its connections read them. `factory.ConnectionFactory` implements it.
 
-    :ivar context: what all connections of the proxy share.
     :ivar make_conversation: makes a Conversation of the protocol spoken here.
     :ivar route: returns the server that a handshake's host means, or None.
+    :ivar messages: returns the messages for clients whose host is no server's.
     :ivar accept_from: networks that must send a PROXY protocol header and are believed. Where the list is not empty,
-        no other address may connect.
+        no other address may send one.
     :ivar reject_header: a client that sends a PROXY protocol header without being in `accept_from` is closed. Needed
         where the protocol spoken here would not notice one.
     :ivar timeout: seconds until a handshake must be complete; None: `context.handshake_timeout`.
@@ -73,6 +71,7 @@ class ListenerSettings(Protocol):
     context: FrontendContext
     make_conversation: Callable[[], Conversation]
     route: Callable[[str], Backend | None]
+    messages: Callable[[], Messages]
     accept_from: Sequence[Network]
     reject_header: bool
     timeout: float | None

@@ -5,12 +5,12 @@ Nothing is sent, started or awaited here; `connection` and `join` carry the deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from zeroscale.protocols.conversation import (
     ClientRecognised,
-    Component,
     Connected,
     LoginRequested,
     PingRequested,
@@ -47,14 +47,16 @@ LOCKOUT = "lockout"
 class Refusal:
     """Why a client may not join.
 
-    :ivar reason: one word, by which the refusal is counted and its message is found.
+    :ivar reason: one word, by which the refusal is counted.
     :ivar detail: more for the log.
-    :ivar message: what the player reads, where the game has its own text for it; None: our message for `reason`.
+    :ivar message: the name of the message that the player reads, without `_kick`; "": it is `reason`.
+    :ivar values: further variables of that message.
     """
 
     reason: str
     detail: str
-    message: Component | None = None
+    message: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The icon of a sleeping server that has none of its own: a crescent moon, 64x64, as the server list takes it."""
+"""The icon of a sleeping server that has no icon of its own: a crescent moon, 64x64 pixels."""
 
 ICON = (
     "data:image/png;base64,"

@@ -1,4 +1,4 @@
-"""What somebody reads who asks an HTTP server that sleeps: texts for a page, and when to try again. Pure."""
+"""What clients of a sleeping HTTP server read: messages for a page, and when to try again. Pure."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ TEXTS: Mapping[str, str] = {
     "denied_kick": "Not for you\nYou may not wake this server.",
     "nobody_kick": "Asleep\nIts operator wakes it.",
     "rate_kick": "Too many requests\nPlease try again in a minute.",
+    "hold_full_kick": "Too many are waiting\nPlease try again in a minute.",
+    "proxy_full_kick": "Too many connections\nPlease try again in a minute.",
+    "unavailable_kick": "Not available\n{reason}.",
     "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than was thought. This page reloads itself.",
 }
-"""The texts of `front.texts` that such a client can get, unless the operator has others. (Only of players it is asked
-whether they are known, or operators.)"""
+"""The defaults of the messages that such a client can get. (Only players are checked for being known, banned, on the
+whitelist or operators.)"""
 
 SOON = 5.0
-"""Seconds after which it is worth another try, where nobody knows better."""
+"""Seconds until another try, where the server's state does not tell."""
 
 LATER = 60.0
-"""Where somebody has to look after the server first."""
+"""Seconds until another try, where the operator has to act first."""
 
 
 def try_again_in(view: ServerSnapshot, now: float) -> float:
-    """After how many seconds another try is worth it.
+    """Return the seconds after which a client is to try again.
 
-    :param now: the clock's reading that `view.since` is of.
+    :param now: the time of the clock that the snapshot's times are of.
     """
     if view.lockout is not None or view.stop_timed_out:
         return LATER

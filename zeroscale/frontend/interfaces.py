@@ -1,12 +1,13 @@
-"""One server as its clients reach it, and what the front asks of the rest of the context. Contracts only."""
+"""What the frontend needs of the rest of the proxy, as Protocols, and one server as the frontend sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 
 from zeroscale.frontend.decision import JoinPolicy, Refusal
 from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested, MinecraftOptions, StatusReply
@@ -15,157 +16,178 @@ from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, ServerSnapshot
 
 
+class IStreamTransport(ITCPTransport, IPushProducer):
+    """The transport of a TCP, TLS or Unix connection. A type only: Twisted's classes do not declare it."""
+
+
 class PlayerSession(Protocol):
-    """One player's stay, which keeps the server up."""
+    """One player's time on the server; while it lasts, the server is not stopped for being idle."""
 
     def end(self, *, silent: bool = False) -> None:
-        """The player is gone.
+        """End the session.
 
-        :param silent: it never said a word, though its protocol has it speak first.
+        :param silent: the client sent nothing though its protocol has the client speak first, as port scans do.
         """
         ...
 
 
 class Server(Protocol):
-    """What the front asks of a server's life."""
+    """The lifecycle of one server, as far as the frontend uses it."""
 
     @property
     def view(self) -> ServerSnapshot:
-        """The server as it is now."""
+        """The server's state now."""
         ...
 
-    def wake(self, who: str, reason: str = "login") -> None:
-        """Somebody wants in. Does nothing where it runs already, or may not be started.
+    def wake(self, client: str, reason: str = "login", /) -> None:
+        """Start the server for a client; does nothing where it runs already, or may not be started.
 
-        :param who: for the log.
-        :param reason: what it is counted as, in one word.
+        :param client: its name and address, for the log.
+        :param reason: one word by which the wake is counted.
         """
         ...
 
-    def admit(self, visitor: ClientInfo) -> Deferred[Any]:
-        """Waits until it is ready, and counts one more player from then on.
+    def admit(self, client: ClientInfo, /) -> Deferred[Any]:
+        """Wait until the server is ready, and count one more player from then on.
 
-        :param visitor: who it is.
-        :returns: fires with a `PlayerSession`, in the order of the calls, whose end is the caller's to tell; fails with
+        :returns: fires with a `PlayerSession`, which the caller has to end, in the order of the calls. Fails with
             `ServerUnavailable`. May be cancelled.
         """
         ...
 
-    def unreachable(self, reason: str) -> None:
-        """It runs, as far as is known, and did not take a connection."""
+    def unreachable(self, reason: str, /) -> None:
+        """Report that the server, which should be running, did not take a connection."""
         ...
 
     def fake_status(self) -> bytes | None:
-        """What its plugin would have a client sent that comes while it does not run; None: nothing."""
+        """Return the plugin's own reply to clients while the server does not run; None: it has none."""
         ...
 
 
 class Messages(Protocol):
-    """What players read. `now` is a reading of the clock that the view's times are of."""
+    """What players read. `now` is the time of the monotonic clock that the snapshot's times are of."""
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
-        """What the server list shows."""
+        """Return what the server list shows."""
         ...
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who cannot join now."""
+        """Return what a player reads who cannot join in the server's present state."""
         ...
 
-    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who may not come in, for a reason that the game has no words for: `word`."""
+    def refusal(
+        self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = ...
+    ) -> Component:
+        """Return what a player reads who is refused.
+
+        :param name: the message's name, without `_kick`.
+        :param values: further variables of that message.
+        """
         ...
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who has waited for as long as it can or may."""
+        """Return what a player reads who was held for as long as it can or may be."""
+        ...
+
+    def unknown_host_status(self, host: str) -> StatusReply:
+        """Return what the server list shows for a host that no server has."""
+        ...
+
+    def unknown_host_kick(self, host: str, player: str) -> Component:
+        """Return what a player reads who joins by a host that no server has."""
         ...
 
 
-class Admission(Protocol):
+class AdmissionPolicy(Protocol):
     """Who may join a server.
 
     `address` is a client's, as `connection_limits.normalised` returns it; `now` is of the monotonic clock.
     """
 
     def allows_status(self, address: str, now: float) -> bool:
-        """Whether one more status question of this address is answered."""
+        """Return whether one more status request of this address is answered."""
         ...
 
     def check_login(
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
-        """Why somebody who comes now may not come in, nor wake the server; None: he may."""
+        """Return why a new client may not join or wake the server; None: it may."""
         ...
 
     def check_wake(
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
-        """The same for who has been let in already, and whose server has gone meanwhile."""
+        """Return the same for a client that was admitted before, but whose server has ended since."""
         ...
 
 
 class ClientStats(Protocol):
-    """What is counted of a server's clients."""
+    """Counts what a server's clients do."""
 
-    def ended(self, outcome: str) -> None:
-        """A connection is over; the log's one word for how."""
+    def ended(self, outcome: str, /) -> None:
+        """Count a connection that has ended, by its outcome."""
         ...
 
-    def refused(self, word: str) -> None:
-        """A login was refused; one word for why."""
+    def refused(self, reason: str, /) -> None:
+        """Count a refused login, by its reason's one word."""
         ...
 
     def pinged(self) -> None:
-        """Its status was asked for, whoever answered."""
+        """Count a status request, whether we or the server answer it."""
         ...
 
     def login(self) -> None:
-        """Somebody wanted in."""
+        """Count a client that wants to join."""
         ...
 
-    def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
-        """Somebody is relayed; `moved` tells how many bytes, to the server and to him. What is returned ends that."""
+    def relaying(self, moved: Callable[[], tuple[int, int]], /) -> Callable[[], None]:
+        """Count one more relayed client.
+
+        :param moved: returns the bytes relayed so far, to the server and to the client.
+        :returns: a function to call when the client is not relayed any more.
+        """
         ...
 
-    def relayed(self, to_backend: int, to_client: int) -> None:
-        """So many bytes more were relayed."""
+    def relayed(self, to_backend: int, to_client: int, /) -> None:
+        """Add the bytes of a client whose relaying has ended."""
         ...
 
 
-class Relays(Protocol):
-    """Who moves the bytes once joined."""
+class RelayService(Protocol):
+    """Relays bytes between a client and its server."""
 
     def hand_over(
         self,
-        client: Any,
-        backend: Any,
+        client: IStreamTransport,
+        backend: IStreamTransport,
         early: bytes,
         *,
         client_finished: bool = False,
-        taken: Callable[[Callable[[], tuple[int, int]]], object] = ...,
+        on_started: Callable[[Callable[[], tuple[int, int]]], object] = ...,
     ) -> Deferred[Report]:
-        """See `relay.Relays.hand_over`: whose the two transports are, and what cancelling means."""
+        """See `relay.Relays.hand_over`, also for what the caller may do with the transports meanwhile."""
         ...
 
 
 @dataclass(slots=True)
 class Backend:
-    """One server as clients reach it. Where it listens may be known only once it runs, and change with each start.
+    """One server as the frontend sees it. The address may be known only while the server runs, and change.
 
-    :ivar server: its life.
+    :ivar server: its lifecycle.
     :ivar messages: what its players read.
-    :ivar policy: how its players are treated.
-    :ivar admission: who may come.
-    :ivar host: where it listens.
+    :ivar policy: how joining clients are treated.
+    :ivar admission: who may join.
+    :ivar host: the address where it listens.
     :ivar port: the port there.
-    :ivar stats: what is counted of its clients.
-    :ivar minecraft_options: how its conversations are to be.
-    :ivar proxy_version: of which version is the PROXY header that it is sent; None: it is sent none.
+    :ivar stats: counts what its clients do.
+    :ivar minecraft_options: how conversations with its Minecraft clients are held.
+    :ivar proxy_version: the version of the PROXY protocol header that it is sent; None: it is sent none.
     """
 
     server: Server
     messages: Messages
     policy: JoinPolicy
-    admission: Admission
+    admission: AdmissionPolicy
     host: str
     port: int
     stats: ClientStats

@@ -1,42 +1,53 @@
-"""One client's way into its server: held until it is ready, let through, relayed; or told why not.
+"""Bring one client to its server: hold it until the server is ready, connect and relay it, or say why it cannot join.
 
-How it ends is returned, and done by `connection`. It knows no bytes but those to hand over.
+The result is returned to `connection`, which carries it out. Of the client's bytes this module knows only that they
+are handed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
 
 from zeroscale.errors import BackendError, RelayError, ServerUnavailable
-from zeroscale.frontend import decision
 from zeroscale.frontend.backend_connection import BackendConnection, connect
-from zeroscale.frontend.interfaces import Backend, PlayerSession, Relays
+from zeroscale.frontend.decision import (
+    LOCKOUT,
+    AdmitDecision,
+    HoldDecision,
+    Refusal,
+    RefuseDecision,
+    RelayDecision,
+    WakeEvent,
+    decide_admission,
+)
+from zeroscale.frontend.interfaces import Backend, IStreamTransport, PlayerSession, RelayService
 from zeroscale.frontend.login_hold import LoginHold
 from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Conversation
 from zeroscale.protocols.proxy_protocol import Version
+from zeroscale.reactor import Reactor
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, Status
 
 CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
-"""A running server that does not take a connection is tried again: its end may be known a moment later."""
+"""Seconds between two attempts to connect to a running server: it may have ended, which is known a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kicked:
-    """The client is to be told why it cannot come in, and the connection closed.
+    """The client is to be sent a message, and its connection closed.
 
-    :ivar outcome: the word for the log.
-    :ivar message: what it is told.
+    :ivar outcome: one word for the access log.
+    :ivar message: what the player reads.
     :ivar detail: more for the log.
-    :ivar warn: the operator has to know.
-    :ivar reason: the one word for why, where it was refused by somebody's wish; else "".
+    :ivar warn: log it as a warning, since the operator has to act.
+    :ivar reason: the refusal's one word, where a rule refuses the client; else "".
     """
 
     outcome: str
@@ -48,7 +59,7 @@ class Kicked:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The connection is to be cut off."""
+    """The connection is to be aborted without a message."""
 
     outcome: str
     detail: str
@@ -56,9 +67,9 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """It was relayed, and is closed already.
+    """The client was relayed, and both connections are closed.
 
-    :ivar to_backend: bytes relayed to the server.
+    :ivar to_backend: the client's bytes relayed to the server.
     :ivar to_client: bytes relayed to the client.
     """
 
@@ -72,26 +83,28 @@ JoinResult = Kicked | Aborted | Relayed
 
 
 class JoiningClient(Protocol):
-    """The client, as far as it is needed here.
+    """A client's connection, as far as a join uses it; `connection.ClientConnection` implements it.
 
-    :ivar transport: its connection.
-    :ivar conversation: what it has said.
-    :ivar player: the name it claims, or nothing.
-    :ivar who: its name and address, for the log.
-    :ivar finished_sending: its end of sending has been read.
+    :ivar finished_sending: the end of what it sends has been read.
     """
 
-    transport: Any
+    transport: IStreamTransport
     conversation: Conversation
-    player: str
     finished_sending: bool
 
     @property
-    def who(self) -> str: ...
+    def player(self) -> str:
+        """The name it claims; "" where its protocol has none."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Its name and address, for the log."""
+        ...
 
     @property
     def host(self) -> str:
-        """Its address, as bans and networks know it."""
+        """Its address without the port, normalised."""
         ...
 
     @property
@@ -99,119 +112,114 @@ class JoiningClient(Protocol):
         """Its address and port, for the operator."""
         ...
 
-    def tell(self, what: str) -> None:
-        """A line of its story, for the log."""
+    def log_debug(self, message: str) -> None:
+        """Log one step of its connection."""
         ...
 
     def proxy_header(self, version: Version) -> bytes:
-        """The PROXY header that says who it is."""
+        """Return the PROXY protocol header that names its address to the server."""
         ...
 
     def logged_in(self) -> None:
-        """It is no newcomer any more."""
+        """Do not count it among the pending connections any more."""
         ...
 
     def take_hold_slot(self) -> bool:
-        """Whether there is room for one more of its address among those who are held; then it has it."""
+        """Count it among the held clients; return False where there are too many of them, or of its address."""
         ...
 
     def release_hold_slot(self) -> None:
-        """It is not held any more."""
+        """Do not count it among the held clients any more."""
         ...
 
     def hold_timed_out(self) -> None:
-        """It answers no more."""
+        """Close it, since it stopped answering while it was held."""
         ...
 
 
 class Join:
-    """The way of one client.
+    """One client on its way to its server.
 
-    :param client: the client.
-    :param backend: the server.
-    :param reactor: clock and connector.
-    :param relays: who moves the bytes.
-    :ivar relaying: both connections are the relays', and not to be touched.
+    :ivar relaying: both connections belong to the relay, and must not be touched.
     """
 
-    def __init__(self, client: JoiningClient, backend: Backend, reactor: Any, relays: Relays) -> None:
+    def __init__(self, client: JoiningClient, backend: Backend, reactor: Reactor, relays: RelayService) -> None:
         self._client = client
         self._backend = backend
         self._reactor = reactor
         self._relays = relays
         self._began = reactor.seconds()
         self._hold = LoginHold(client.conversation, client.transport.write, reactor, client.hold_timed_out)
-        self._wish: decision.WakeEvent | None = None
-        self._spoke = False
+        self._event: WakeEvent | None = None
+        self._client_bytes_relayed = False
         self._header = b""
         self.relaying = False
 
-    def heard(self, *, answered: bool) -> None:
-        """The client has sent something; see `LoginHold.heard`."""
-        self._hold.heard(answered=answered)
+    def client_sent(self, *, answered: bool) -> None:
+        """Take note that the client has sent something; see `LoginHold.client_sent`."""
+        self._hold.client_sent(answered=answered)
 
-    def shown(self, event: ClientRecognised) -> None:
-        """It has shown that it is a client, on its way into a server that ran when it came."""
-        self._wish = event
+    def client_recognised(self, event: ClientRecognised) -> None:
+        """Take note that a connection to a running server has turned out to be a client's."""
+        self._event = event
 
-    async def join(self, event: decision.WakeEvent, entry: decision.AdmitDecision) -> JoinResult:
-        """Lets a player in.
+    async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
+        """Carry out what was decided about an event; if the server is lost meanwhile, decide again.
 
-        :param entry: what was decided about `event`; if the server is lost meanwhile it is decided anew.
-        :raises ProtocolError: it did not wait for an answer to its login.
+        :raises ProtocolError: the client sent more than its login before it was answered.
         """
-        self._wish = event
+        self._event = event
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)
-                entry = self._enter_again(self._wish)
+                decision = self._decide_again(self._event)
             try:
-                match entry:
-                    case decision.RelayDecision():
+                match decision:
+                    case RelayDecision():
                         self._client.logged_in()
-                        visit = await self._backend.server.admit(self._visitor)
-                    case decision.HoldDecision(limit=limit, once_answered=once_answered):
+                        session = await self._backend.server.admit(self._client_info)
+                    case HoldDecision(limit=limit, once_answered=once_answered):
                         if not self._client.take_hold_slot():
-                            return Kicked("kicked", "Sorry: too many players are waiting already.")
-                        visit = await self._held(limit, once_answered)
-                    case decision.RefuseDecision():
-                        return await self._refused(entry)
+                            return Kicked("kicked", self._refusal_message("hold_full"), "too many players are held")
+                        session = await self._wait_for_server(limit, once_answered)
+                    case RefuseDecision():
+                        return await self._refuse(decision)
             except ServerUnavailable as problem:
-                return self._in_vain(problem)
+                return self._unavailable(problem)
             except DeferredTimeoutError:
-                return Kicked("held-too-long", self._words_after_waiting())
+                return Kicked("held-too-long", self._held_too_long_message())
             try:
-                return await self._let_through()
+                return await self._relay_when_drained()
             except BackendError as problem:
                 self._backend.server.unreachable(str(problem))
             finally:
-                visit.end(silent=isinstance(self._wish, Connected) and not self._spoke)
-        return Kicked("kicked", self._words(), "the server does not take connections")
+                session.end(silent=isinstance(self._event, Connected) and not self._client_bytes_relayed)
+        return Kicked("kicked", self._kick_message(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
-        """Lets the server answer for itself; None where it did not take the connection."""
+        """Let the server answer a status request itself; return None where it does not take the connection."""
         try:
-            return replace(await self._relayed(), outcome="status", detail="answered by the server itself")
+            return replace(await self._relay(), outcome="status", detail="answered by the server itself")
         except BackendError as problem:
             self._backend.server.unreachable(str(problem))
         except RelayError:
             pass
         return None
 
-    def _enter_again(self, event: decision.WakeEvent) -> decision.AdmitDecision:
+    def _decide_again(self, event: WakeEvent) -> AdmitDecision:
         now, view = self._reactor.seconds(), self._backend.server.view
-        verdict: decision.Refusal | None = None
+        refusal: Refusal | None = None
         if not isinstance(event, Connected):
-            verdict = self._backend.admission.check_wake(event, self._client.host, view, now)
-        return decision.decide_admission(event, view, self._backend.policy, now, verdict)
+            refusal = self._backend.admission.check_wake(event, self._client.host, view, now)
+        return decide_admission(event, view, self._backend.policy, now, refusal)
 
-    async def _held(self, limit: float, once_answered: bool) -> PlayerSession:
-        """Holds the client until the server is ready.
+    async def _wait_for_server(self, limit: float, once_answered: bool) -> PlayerSession:
+        """Hold the client until the server is ready.
 
-        :raises ServerUnavailable: it will not become ready.
-        :raises DeferredTimeoutError: it did not, for as long as the client may wait.
+        :raises ServerUnavailable: the server will not become ready.
+        :raises DeferredTimeoutError: it was not ready within the limit.
         """
-        self._client.tell(f"Holding {self._client.who}")
+        self._client.log_debug(f"Holding {self._client.label}")
         try:
             self._hold.begin(at_once=once_answered)
             if once_answered:
@@ -219,54 +227,61 @@ class Join:
             self._client.logged_in()
             self._wake()
             left = self._began + limit - self._reactor.seconds()
-            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._visitor)
+            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._client_info)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
             self._client.release_hold_slot()
 
-    async def _refused(self, entry: decision.RefuseDecision) -> Kicked:
-        if entry.once_answered:
+    async def _refuse(self, decision: RefuseDecision) -> Kicked:
+        if decision.once_answered:
             self._hold.begin(at_once=True)
             try:
                 await self._hold.first_answer()
             finally:
                 self._hold.end()
         self._client.logged_in()
-        if entry.refusal is not None:
-            return Kicked("kicked", self._words_for(entry.refusal), entry.refusal.detail, reason=entry.reason)
-        words = self._words()
-        if entry.wakes:
+        refusal = decision.refusal
+        if refusal is not None:
+            message = self._refusal_message(refusal.message or refusal.reason, refusal.values)
+            return Kicked("kicked", message, refusal.detail, reason=decision.reason)
+        message = self._kick_message()  # before the wake changes the server's state
+        if decision.wakes:
             self._wake()
-        return Kicked("kicked", words, reason=entry.reason)
+        return Kicked("kicked", message, reason=decision.reason)
 
     @property
-    def _visitor(self) -> ClientInfo:
+    def _client_info(self) -> ClientInfo:
         return ClientInfo(self._client.player, self._client.peer)
 
     def _wake(self) -> None:
-        self._backend.server.wake(self._client.who, "login" if self._client.player else "connection")
+        self._backend.server.wake(self._client.label, "login" if self._client.player else "connection")
 
-    def _in_vain(self, problem: ServerUnavailable) -> Kicked:
+    def _unavailable(self, problem: ServerUnavailable) -> Kicked:
         view = self._backend.server.view
-        has_text = view.status is Status.failed or view.stop_timed_out or view.lockout is not None
-        refusal = decision.LOCKOUT if view.lockout is not None else ""
-        return Kicked("kicked", self._words() if has_text else f"Sorry: {problem}.", str(problem), reason=refusal)
+        if view.status is Status.failed or view.stop_timed_out or view.lockout is not None:
+            message = self._kick_message()
+        else:
+            message = self._refusal_message("unavailable", {"reason": str(problem)})
+        return Kicked("kicked", message, str(problem), reason=LOCKOUT if view.lockout is not None else "")
 
-    async def _let_through(self) -> JoinResult:
-        """:raises BackendError: the server does not take the connection after all."""
+    async def _relay_when_drained(self) -> JoinResult:
+        """Relay the client once it has answered all that it was asked while it was held.
+
+        :raises BackendError: the server does not take the connection.
+        """
         if not await self._hold.drained():
             return Aborted("silent", "a held client did not answer the last request")
         try:
-            return await self._relayed()
+            return await self._relay()
         except RelayError as problem:
-            return Kicked("full", "Sorry: this proxy is full.", str(problem), warn=True)
+            return Kicked("full", self._refusal_message("proxy_full"), str(problem), warn=True)
 
-    async def _relayed(self) -> Relayed:
-        """Connects, hands both connections over, and waits until both have ended.
+    async def _relay(self) -> Relayed:
+        """Connect to the server, hand both connections over, and wait until both have ended.
 
-        :raises BackendError: the server does not take the connection, or has left at once.
-        :raises RelayError: there is no room.
+        :raises BackendError: the server does not take the connection, or closes it at once.
+        :raises RelayError: the proxy has no descriptors left, or the relay is being stopped.
         """
         backend = await connect(self._reactor, self._backend.host, self._backend.port)
         try:
@@ -280,9 +295,9 @@ class Join:
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
-        to_backend = self._own(report.to_backend)
+        to_backend = self._without_header(report.to_backend)
         self._backend.stats.relayed(to_backend, report.to_client)
-        self._spoke = to_backend > 0
+        self._client_bytes_relayed = to_backend > 0
         return Relayed(
             report.outcome.value,
             f"{to_backend} bytes to the server, {report.to_client} to the client",
@@ -290,23 +305,22 @@ class Join:
             report.to_client,
         )
 
-    def _own(self, to_backend: int) -> int:
-        """Of the bytes that the server was sent, the client's own: the header is ours."""
+    def _without_header(self, to_backend: int) -> int:
+        """Return how many of the bytes sent to the server were the client's, not our PROXY header's."""
         return max(0, to_backend - len(self._header))
 
     async def _hand_over(self, backend: BackendConnection) -> Report:
-        client = self._client
-        stats = self._backend.stats
-        ended: list[Callable[[], None]] = []
+        client, stats = self._client, self._backend.stats
         version = self._backend.proxy_version
         self._header = client.proxy_header(version) if version else b""
+        ended: list[Callable[[], None]] = []
 
-        def taken(moved: Callable[[], tuple[int, int]]) -> None:
-            def own() -> tuple[int, int]:
+        def started(moved: Callable[[], tuple[int, int]]) -> None:
+            def moved_without_header() -> tuple[int, int]:
                 to_backend, to_client = moved()
-                return self._own(to_backend), to_client
+                return self._without_header(to_backend), to_client
 
-            ended.append(stats.relaying(own))
+            ended.append(stats.relaying(moved_without_header))
 
         self.relaying = True
         try:
@@ -315,7 +329,7 @@ class Join:
                 backend.transport,
                 self._header + client.conversation.replay_bytes,
                 client_finished=client.finished_sending,
-                taken=taken,
+                on_started=started,
             )
         finally:
             self.relaying = False
@@ -323,10 +337,10 @@ class Join:
                 end()
 
     async def _was_lost(self, backend: BackendConnection) -> bool:
-        """Whether it was the server that left; and drops its connection.
+        """Return whether the server closed its connection, and abort it.
 
-        The relay hears first of a connection's end, in the same turn of the reactor. If it was the client's, we are
-        cancelled here.
+        The relay is told of a closed connection before its protocol is, in the same turn of the reactor. If it was the
+        client's connection, this coroutine is cancelled while it waits for the next turn.
         """
         try:
             await deferLater(self._reactor, 0)
@@ -334,16 +348,13 @@ class Join:
         finally:
             backend.abort()
 
-    def _words(self) -> Component:
+    def _kick_message(self) -> Component:
         return self._backend.messages.kick(self._backend.server.view, self._reactor.seconds(), self._client.player)
 
-    def _words_for(self, verdict: decision.Refusal) -> Component:
-        if verdict.message is not None:
-            return verdict.message
-        view = self._backend.server.view
-        return self._backend.messages.refusal(verdict.reason, view, self._reactor.seconds(), self._client.player)
+    def _refusal_message(self, name: str, values: Mapping[str, str] = {}) -> Component:
+        view, now = self._backend.server.view, self._reactor.seconds()
+        return self._backend.messages.refusal(name, view, now, self._client.player, values)
 
-    def _words_after_waiting(self) -> Component:
-        return self._backend.messages.held_too_long(
-            self._backend.server.view, self._reactor.seconds(), self._client.player
-        )
+    def _held_too_long_message(self) -> Component:
+        view, now = self._backend.server.view, self._reactor.seconds()
+        return self._backend.messages.held_too_long(view, now, self._client.player)

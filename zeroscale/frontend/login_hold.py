@@ -1,7 +1,6 @@
-"""A client that waits in its login screen: kept alive, known to be there, and with nothing unanswered at the end.
+"""Hold a client in its login screen: keep it alive, notice when it stops answering, wait for its last answer.
 
-What it is asked and what it may answer is its Conversation's; when it is asked, and when it is given up, is decided
-here.
+What it is asked, and which answers count, is its Conversation's business; this module decides when.
 """
 
 from __future__ import annotations
@@ -15,22 +14,20 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zeroscale.protocols.conversation import Conversation
 
 KEEPALIVE_EVERY = 7.0
-"""Seconds between two requests that keep a held client alive: some of its 30 s may pass on a bad line unanswered."""
+"""Seconds between two requests. The client gives up after 30 s without one, and a bad line may lose some."""
 
 MOST_UNANSWERED = 3
-"""Requests a held client may leave unanswered: 20 s and more of silence, where a live one takes a round trip."""
+"""Requests that a held client may leave unanswered: 20 s and more, where a live client needs one round trip."""
 
 DRAIN_TIMEOUT = 5.0
 """Seconds that a ready server waits for the last answer of a held client."""
 
 
 class LoginHold:
-    """One client's waiting, which may begin and end more than once.
+    """The hold of one client, which may begin and end more than once.
 
-    :param conversation: knows what to ask.
-    :param write: sends to the client.
-    :param clock: for the requests' times.
-    :param silent: called when the client has stopped answering.
+    :param write: sends bytes to the client.
+    :param on_unanswered: called when the client has stopped answering.
     """
 
     def __init__(
@@ -38,12 +35,12 @@ class LoginHold:
         conversation: Conversation,
         write: Callable[[bytes], object],
         clock: IReactorTime,
-        silent: Callable[[], object],
+        on_unanswered: Callable[[], object],
     ) -> None:
         self._conversation = conversation
         self._write = write
         self._clock = clock
-        self._silent = silent
+        self._on_unanswered = on_unanswered
         self._next: IDelayedCall | None = None
         self._begun = False
         self._has_answered = False
@@ -51,13 +48,13 @@ class LoginHold:
         self._drained: Deferred[None] | None = None
 
     def begin(self, *, at_once: bool = False) -> None:
-        """Asks the client from now on, again and again.
+        """Send requests from now on, one every `KEEPALIVE_EVERY` seconds.
 
-        :param at_once: the first request goes out now.
-        :raises ProtocolError: it has sent more than its login already.
+        :param at_once: send the first one now.
+        :raises ProtocolError: the client has already sent more than its login.
         """
         if not self._begun:
-            self._conversation.hold()  # means nothing yet: nothing has been asked
+            self._conversation.hold()  # its events mean nothing yet: no request has been sent
             self._begun = True
         if at_once:
             self._ask()
@@ -65,15 +62,15 @@ class LoginHold:
             self._next = self._clock.callLater(KEEPALIVE_EVERY, self._ask)
 
     def end(self) -> None:
-        """Asks no more."""
+        """Send no more requests."""
         pending, self._next = self._next, None
         if pending is not None and pending.active():
             pending.cancel()
 
-    def heard(self, *, answered: bool) -> None:
-        """The client has sent something, and its Conversation has taken it.
+    def client_sent(self, *, answered: bool) -> None:
+        """Take note that the client has sent something, after its Conversation has read it.
 
-        :param answered: an answer was in it.
+        :param answered: it contained an answer to a request.
         """
         self._has_answered |= answered
         if self._has_answered and self._answered is not None:
@@ -82,7 +79,7 @@ class LoginHold:
             self._drained.callback(None)
 
     async def first_answer(self) -> None:
-        """Waits until the client has answered once; one that cannot be asked is not waited for."""
+        """Wait until the client has answered once; returns at once for a client that cannot be sent requests."""
         if self._has_answered or self._conversation.unanswered == 0:
             return
         self._answered = Deferred()
@@ -92,9 +89,9 @@ class LoginHold:
             self._answered = None
 
     async def drained(self) -> bool:
-        """Waits until everything is answered, for a stray answer would make the real server kick.
+        """Wait until no request is unanswered: the real server kicks a client that sends it an answer of ours.
 
-        :returns: whether it was, in time.
+        :returns: False when that took longer than `DRAIN_TIMEOUT`.
         """
         if self._conversation.unanswered == 0:
             return True
@@ -110,7 +107,7 @@ class LoginHold:
     def _ask(self) -> None:
         self._next = None
         if self._conversation.unanswered >= MOST_UNANSWERED:
-            self._silent()
+            self._on_unanswered()
             return
         request = self._conversation.keepalive()
         if request:

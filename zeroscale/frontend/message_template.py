@@ -1,8 +1,8 @@
-"""The little language of the texts that an operator may write. Pure.
+"""The template language of the messages that an operator may write. Pure.
 
-`{name}` is replaced by a value; `[...]` with a placeholder in it is left out when that has no value; `&a` and the like
-are colours and styles (`protocols.component.parse`). `{{`, `[[`, `]]` and `&&` are the characters themselves, brackets
-without a placeholder in them too. Values are never read as codes.
+`{name}` is replaced by a variable's value; `[...]` is left out when a variable in it has no value; `&a` and the like
+are colours and styles (`text_component.parse`). `{{`, `[[`, `]]` and `&&` are the characters themselves, and so are
+brackets without a variable in them. Values are never read as codes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft.text_component import parse, section_text
 
 LONGEST_TEXT = 2000
-"""Characters; a MOTD shows about 120, a kick fills a screen with this."""
+"""Characters; the server list shows about 120, and a kick of this length fills a screen."""
 
 DEEPEST = 32
-"""Levels of a component."""
+"""Levels of nested components."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\[|\]|\{(?P<name>[^{}]*)\}")
 _AMPERSAND = re.compile(r"&&|&#[0-9a-f]{6}|&[0-9a-fk-or]|&", re.IGNORECASE)
@@ -48,45 +48,44 @@ class _Leaf:
 
 
 class Template:
-    """One text.
+    """One message as a text with codes.
 
     :param text: as the operator wrote it.
-    :param name: the text's name, for messages.
-    :param allowed: the placeholders that have a meaning in it.
-    :raises ConfigError: it is too long, or has a placeholder that is not allowed.
+    :param name: the message's name, for errors.
+    :param allowed: the variables that it may have.
+    :raises ConfigError: it is too long, or has a variable that is not allowed.
     """
 
     def __init__(self, text: str, name: str, allowed: Set[str]) -> None:
         self._parts = _parse(_AMPERSAND.sub(_unambiguous, text), name, allowed)
 
     def fill(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> Component:
-        """The text as a component.
+        """Return the message as a component.
 
-        :param values: of the placeholders, without section signs; an empty one (or 0) has none, and takes its group
-            away.
-        :param unknown: what an empty one is called outside a group.
+        :param values: the variables' values, without section signs; "" and "0" leave a group out.
+        :param unknown: what to write for an empty value outside of a group, by the variable's name.
         """
         return parse(_joined(self._parts, {name: value.replace("&", "&&") for name, value in values.items()}, unknown))
 
     def line(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-        """The same with section-sign codes."""
+        """Return the message as a string with section-sign codes; the parameters are those of `fill`."""
         return section_text(self.fill(values, unknown))
 
 
 class ComponentTemplate:
-    """One text as a JSON component: what it says is filled in as in a `Template`, but has no `&` codes.
+    """One message as a JSON component: its texts have variables and groups as in a `Template`, but no `&` codes.
 
     :param component: as the operator wrote it.
-    :param name: the text's name, for messages.
-    :param allowed: the placeholders that have a meaning in it.
-    :raises ConfigError: it is no component, or has a placeholder that is not allowed.
+    :param name: the message's name, for errors.
+    :param allowed: the variables that it may have.
+    :raises ConfigError: it is not a component, or has a variable that is not allowed.
     """
 
     def __init__(self, component: Mapping[str, object] | Sequence[object], name: str, allowed: Set[str]) -> None:
         self._component = _compiled(component, name, allowed, DEEPEST)
 
     def fill(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> Component:
-        """The component with all its texts filled; see `Template.fill`."""
+        """Return the component with all its texts filled; the parameters are those of `Template.fill`."""
         filled = _filled(self._component, values, unknown)
         assert isinstance(filled, dict | list)
         return filled
@@ -139,7 +138,7 @@ def _placeholder(placeholder: str, name: str, allowed: Set[str]) -> _Placeholder
     known = (
         f"did you mean {{{near[0]}}}?" if near else "it knows " + " ".join(f"{{{each}}}" for each in sorted(allowed))
     )
-    raise ConfigError(f"texts.{name} has no placeholder {{{placeholder}}}: {known}")
+    raise ConfigError(f"texts.{name} has no variable {{{placeholder}}}: {known}")
 
 
 def _joined(parts: _Parts, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
@@ -159,7 +158,7 @@ def _value(part: str | _Placeholder, values: Mapping[str, str], unknown: Mapping
 
 
 def _unambiguous(found: re.Match[str]) -> str:
-    """An `&` that begins no code must not begin one with the value that follows it."""
+    """Double an `&` that begins no code, so that it does not make one with the value that follows it."""
     return "&&" if found[0] == "&" else found[0]
 
 
@@ -181,7 +180,7 @@ def _compiled(value: object, name: str, allowed: Set[str], levels: int) -> objec
             if not value:
                 raise ConfigError(f"texts.{name}: an array of components must not be empty")
             return [_compiled(inner, name, allowed, levels - 1) for inner in value]
-    raise ConfigError(f"texts.{name}: {value!r} is no component: a text, an object or an array of them")
+    raise ConfigError(f"texts.{name}: {value!r} is not a component: write a text, an object or an array of them")
 
 
 def _filled(value: object, values: Mapping[str, str], unknown: Mapping[str, str]) -> object:

@@ -1,11 +1,10 @@
-"""What players read while the real server does not answer for itself: the MOTD, hover lines, kicks. Pure.
+"""What players read while the real server does not answer itself: server list, hover lines, kicks. Pure.
 
-A text is chosen by the server's state, filled with what is known of it, and shown in the likeness of the real server's
-last status. The language of the texts is in `templates`.
+A message is chosen by the server's state or by the reason of a refusal, and filled with what is known of the server;
+the server list otherwise looks like the real server's last status. `message_template` has the language of the
+messages.
 
-Each state has three: its name (the MOTD), its name with `_hover` (lines) and with `_kick`. `hold_kick` is for who has
-waited for as long as a client can; the others are for who may not wake the server, named for the reason's one word,
-where the game has no words of its own.
+Each state has three messages: its name (the server list), its name with `_hover` (the hover lines), and with `_kick`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,25 @@ from zeroscale.errors import ConfigError
 from zeroscale.frontend.favicon import ICON
 from zeroscale.frontend.message_template import ComponentTemplate, Template
 from zeroscale.protocols.conversation import Component, StatusReply
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.status import ServerSnapshot, Status
 
-UNKNOWN_HOST_STATUS = StatusReply(description="", online=0, maximum=0, version_name="")
-"""For whoever names no server of ours: what is there, and what we are, is not for scanners."""
 
-UNKNOWN_HOST_KICK = "There is no server of this name here. Please check the address."
+def _translated(key: str, fallback: str, *arguments: str) -> dict[str, object]:
+    """Return a component that the client shows in its own language (docs/protocol.md, "Kick text")."""
+    component: dict[str, object] = {"translate": f"multiplayer.disconnect.{key}", "fallback": fallback}
+    return {**component, "with": list(arguments)} if arguments else component
 
-DEFAULTS: Mapping[str, str | Sequence[str]] = {
+
+_BANNED = _translated("banned.reason", "You are banned from this server.\nReason: %s", "{reason}")
+_BANNED_IP = _translated("banned_ip.reason", "Your IP address is banned from this server.\nReason: %s", "{reason}")
+
+
+def _until(key: str) -> dict[str, object]:
+    return {"extra": [_translated(f"{key}.expiration", "\nYour ban will be removed on %s", "{until}")]}
+
+
+DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "sleeping": "&3zZz &7Asleep. &fJoin to wake it[&7 ({estimate})]",
     "sleeping_hover": (
         "&7Nobody was playing, so the server went to sleep.",
@@ -64,39 +74,86 @@ DEFAULTS: Mapping[str, str | Sequence[str]] = {
     "not_known_kick": "&3This server is asleep.\n&7Only who has played on it may wake it.",
     "not_op_kick": "&3This server is asleep.\n&7Only its operators may wake it.",
     "nobody_kick": "&3This server is asleep.\n&7Its operator wakes it.",
+    "not_whitelisted_kick": _translated("not_whitelisted", "You are not white-listed on this server!"),
+    "banned_kick": _BANNED,
+    "banned_until_kick": _BANNED | _until("banned"),
+    "banned_ip_kick": _BANNED_IP,
+    "banned_ip_until_kick": _BANNED_IP | _until("banned_ip"),
     "rate_kick": "&eToo many joins from your address.\n&7Please try again in a minute.",
     "hold_kick": "&eThe server takes longer to wake up than you can wait here.\n&7Please join again in {remaining}.",
+    "hold_full_kick": "Sorry: too many players are waiting already.",
+    "proxy_full_kick": "Sorry: this proxy is full.",
+    "unavailable_kick": "Sorry: {reason}.",
+    "unknown_host": "",
+    "unknown_host_kick": "There is no server of this name here. Please check the address.",
+    "version": "zeroscale",
+    "lockout_reason": "This server is being looked after. Please come back later.",
+    "unknown_reason": "not known",
+    "unknown_time": "a little while",
+    "about_moments": "a few seconds",
+    "about_seconds": "about {number} s",
+    "about_minutes": "about {number} min",
+    "about_hours": "about {number} h",
 }
-"""Every text by its name, as it is unless the operator has another one. They name no server: names are for logs."""
+"""Every message by its name, with its default. They do not name the server: its name is for logs."""
 
-EVERYWHERE = frozenset({"server", "state", "estimate", "remaining", "reason", "waiting"})
-"""The placeholders of every text: the server's name and state, how long a start takes, how long it will still be, why
-it failed, how many wait for it."""
+IN_STATES = frozenset({"server", "state", "estimate", "remaining", "reason", "waiting"})
+"""The variables of a state's messages: the server's name and state, how long a start takes, how long this one (or the
+wait for the next try) still takes, why the server failed or is locked, how many players are held."""
 
-IN_KICKS = EVERYWHERE | {"player"}
+IN_KICKS = IN_STATES | {"player"}
 
-UNKNOWN = {"estimate": "a little while", "remaining": "a little while", "reason": "not known"}
-"""What stands where nothing is known, outside a group."""
+VARIABLES: Mapping[str, frozenset[str]] = {
+    "banned_until_kick": IN_KICKS | {"until"},
+    "banned_ip_until_kick": IN_KICKS | {"until"},
+    "unknown_host": frozenset({"host"}),
+    "unknown_host_kick": frozenset({"host", "player"}),
+    "version": frozenset(),
+    "lockout_reason": frozenset(),
+    "unknown_reason": frozenset(),
+    "unknown_time": frozenset(),
+    "about_moments": frozenset(),
+    "about_seconds": frozenset({"number"}),
+    "about_minutes": frozenset({"number"}),
+    "about_hours": frozenset({"number"}),
+}
+"""The variables of each message that has others than `IN_STATES`, or `IN_KICKS` for a kick."""
+
+PHRASES = frozenset(
+    {
+        "version",
+        "lockout_reason",
+        "unknown_reason",
+        "unknown_time",
+        "about_moments",
+        "about_seconds",
+        "about_minutes",
+        "about_hours",
+    }
+)
+"""Messages that are shown as part of others, and so have no colours and are no components."""
 
 DEFAULT_MAXIMUM = 20
 """Players; the game's own default of `max-players`."""
 
-DEFAULT_VERSION = "zeroscale"
-
 LONGEST_VALUE = 300
-"""Characters of a reason or a name."""
+"""Characters of a variable's value."""
+
+_NUMBER = "\ue000"
+"""Stands for the number in a phrase that is parsed already: a character that no message has."""
 
 _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
 _UNFIT = re.compile("[\x00-\x09\x0b-\x1f\x7f\u00a7]")
 
 
 class Messages:
-    """The texts of one server.
+    """The messages of one server.
 
-    :param overrides: the operator's, by name: a text, a JSON component, or for `..._hover` a text or a list of texts.
-    :param status_protocol: whether the status shows the client's own protocol number, or the mirrored one.
-    :param motd: whether our text stands beside the mirrored MOTD's first line, or in its place.
-    :raises ConfigError: naming the text that is unknown, wrong, or has a wrong placeholder.
+    :param overrides: the operator's messages by name: a text, a JSON component, or for `..._hover` a text or a list of
+        texts.
+    :param status_protocol: whether the status shows the client's own protocol number, or the real server's last one.
+    :param motd: whether our message stands below the first line of the real server's MOTD, or replaces it.
+    :raises ConfigError: naming the message that is unknown, wrong, or has a wrong variable.
     """
 
     def __init__(
@@ -110,100 +167,137 @@ class Messages:
             if name not in DEFAULTS:
                 near = difflib.get_close_matches(name, DEFAULTS, n=1)
                 raise ConfigError(f"texts has no text {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
-        self._texts: dict[str, Template | ComponentTemplate] = {}
+        self._templates: dict[str, Template | ComponentTemplate] = {}
         self._hovers: dict[str, tuple[Template, ...]] = {}
         for name, default in DEFAULTS.items():
             text = overrides.get(name, default)
             if name.endswith("_hover"):
                 self._hovers[name] = _hover(text, name)
             else:
-                self._texts[name] = _text(text, name, IN_KICKS if name.endswith("_kick") else EVERYWHERE)
+                self._templates[name] = _template(text, name)
+        self._phrases = {name: plain(self._templates[name].fill({"number": _NUMBER}, {})) for name in PHRASES}
+        unknown_time = self._phrase("unknown_time")
+        self._unknown = {
+            "estimate": unknown_time,
+            "remaining": unknown_time,
+            "reason": self._phrase("unknown_reason"),
+        }
         self._mirrors_protocol = status_protocol == "mirror"
         self._beside = motd == "beside"
         self._last: tuple[tuple[object, ...], Mapping[str, object] | None, StatusReply] | None = None
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
-        """What the server list shows. The same object, as long as it shows the same.
+        """Return what the server list shows; the same object for as long as it shows the same.
 
-        :param now: the clock's reading that `view.since` is of.
+        :param now: the time of the clock that the snapshot's times are of.
         """
         state = _state(view)
-        values = _values(view, state, now)
+        values = self._values(view, state, now)
         shown = (state, view.players, *values.values())
         if self._last is None or self._last[0] != shown or self._last[1] is not view.cached_status:
             self._last = (shown, view.cached_status, self._reply(view, state, values))
         return self._last[2]
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who cannot join now.
+        """Return what a player reads who cannot join in the server's present state.
 
-        :param now: the clock's reading that `view.since` is of.
+        :param now: the time of the clock that the snapshot's times are of.
         :param player: the name it claims.
         """
-        return self._kick(f"{_state(view)}_kick", view, now, player)
+        return self.refusal(_state(view), view, now, player)
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who has waited for as long as its client, or its operator, lets it.
+        """Return what a player reads who was held for as long as its client can be, or may be.
 
-        What has happened to the server meanwhile goes before that.
+        Where the server is not starting any more, its new state says more than the wait.
         """
-        name = "hold_kick" if view.status is Status.starting else f"{_state(view)}_kick"
-        return self._kick(name, view, now, player)
+        return self.refusal("hold" if view.status is Status.starting else _state(view), view, now, player)
 
-    def refusal(self, word: str, view: ServerSnapshot, now: float, player: str) -> Component:
-        """What a player reads who may not come in.
+    def refusal(
+        self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = {}
+    ) -> Component:
+        """Return what a player reads who is refused.
 
-        :param word: why: one for which there is a text.
+        :param name: the message's name, without `_kick`.
+        :param values: further variables of that message; they win over those of the server.
         """
-        return self._kick(f"{word}_kick", view, now, player)
+        known = self._values(view, _state(view), now)
+        given = {key: _fit(value) for key, value in values.items()}
+        return self._templates[f"{name}_kick"].fill(known | {"player": _fit(player)} | given, self._unknown)
 
-    def _kick(self, name: str, view: ServerSnapshot, now: float, player: str) -> Component:
-        values = _values(view, _state(view), now) | {"player": _fit(player)}
-        return self._texts[name].fill(values, UNKNOWN)
+    def unknown_host_status(self, host: str) -> StatusReply:
+        """Return what the server list shows for a host that no server has.
+
+        Apart from the message it tells scanners nothing: no version, no icon.
+        """
+        description = self._templates["unknown_host"].fill({"host": _fit(host)}, {})
+        return StatusReply(description=description, online=0, maximum=0, version_name="")
+
+    def unknown_host_kick(self, host: str, player: str) -> Component:
+        """Return what a player reads who joins by a host that no server has."""
+        return self._templates["unknown_host_kick"].fill({"host": _fit(host), "player": _fit(player)}, {})
+
+    def duration(self, seconds: float) -> str:
+        """Return a duration in rounded words, such as "about 40 s"; "" where there is none left."""
+        if seconds <= 0:
+            return ""
+        if seconds < 7.5:
+            return self._phrase("about_moments")
+        if seconds < 27.5:
+            return self._phrase("about_seconds", round(seconds / 5) * 5)
+        if seconds < 95:
+            return self._phrase("about_seconds", round(seconds / 10) * 10)
+        if seconds < 90 * 60:
+            return self._phrase("about_minutes", round(seconds / 60))
+        return self._phrase("about_hours", round(seconds / 3600))
+
+    def _phrase(self, name: str, number: int = 0) -> str:
+        return self._phrases[name].replace(_NUMBER, str(number))
+
+    def _values(self, view: ServerSnapshot, state: str, now: float) -> dict[str, str]:
+        remaining = 0.0
+        if view.status is Status.starting and view.estimate is not None:
+            remaining = view.since + view.estimate - now
+        elif view.status is Status.failed and view.retry_at is not None:
+            remaining = view.retry_at - now
+        reason = (view.lockout or self._phrase("lockout_reason")) if _locked_out(view) else view.reason or ""
+        return {
+            "server": _fit(view.name),
+            "state": state.replace("_", " "),
+            "estimate": self.duration(view.estimate) if view.estimate is not None else "",
+            "remaining": self.duration(remaining),
+            "reason": _fit(reason),
+            "waiting": str(view.waiting),
+        }
 
     def _reply(self, view: ServerSnapshot, state: str, values: Mapping[str, str]) -> StatusReply:
         one_line = {name: value.replace("\n", " ") for name, value in values.items()}
-        mirrored = view.cached_status or {}
-        ours = self._texts[state].fill(one_line, UNKNOWN)
-        version = _object(mirrored, "version")
+        cached = view.cached_status or {}
+        ours = self._templates[state].fill(one_line, self._unknown)
+        version = _object(cached, "version")
         protocol = version.get("protocol") if self._mirrors_protocol else None
-        maximum = _object(mirrored, "players").get("max")
-        icon = mirrored.get("favicon")
-        hover = [template.line(one_line, UNKNOWN) for template in self._hovers[f"{state}_hover"]]
+        maximum = _object(cached, "players").get("max")
+        icon = cached.get("favicon")
+        hover = [template.line(one_line, self._unknown) for template in self._hovers[f"{state}_hover"]]
         return StatusReply(
-            description=self._motd(ours, mirrored.get("description")),
+            description=self._motd(ours, cached.get("description")),
             online=view.players,
             maximum=maximum if isinstance(maximum, int) else DEFAULT_MAXIMUM,
-            version_name=str(version.get("name", DEFAULT_VERSION)),
+            version_name=str(version.get("name", self._phrase("version"))),
             sample=tuple(line for line in hover if line),
             protocol=protocol if isinstance(protocol, int) and protocol >= 0 else None,
             favicon=icon if isinstance(icon, str) else ICON,
-            extra={key: value for key, value in mirrored.items() if key not in _OTHER_KEYS},
+            extra={key: value for key, value in cached.items() if key not in _OTHER_KEYS},
         )
 
-    def _motd(self, ours: Component, mirrored: object) -> Component:
-        if not self._beside or not isinstance(mirrored, str | list | dict) or not mirrored:
+    def _motd(self, ours: Component, cached: object) -> Component:
+        if not self._beside or not isinstance(cached, str | list | dict) or not cached:
             return ours
-        theirs, _ = _first_line(mirrored)
+        theirs, _ = _first_line(cached)
         ours, _ = _first_line(ours)
         if isinstance(theirs, str) and isinstance(ours, str):
             return f"{theirs}\u00a7r\n{ours}"
         return {"text": "", "extra": [theirs, "\n", ours]}
-
-
-def about(seconds: float) -> str:
-    """A duration as one says it: "about 40 s", "about 2 min"; empty where there is none left."""
-    if seconds <= 0:
-        return ""
-    if seconds < 7.5:
-        return "a few seconds"
-    if seconds < 27.5:
-        return f"about {round(seconds / 5) * 5} s"
-    if seconds < 95:
-        return f"about {round(seconds / 10) * 10} s"
-    if seconds < 90 * 60:
-        return f"about {round(seconds / 60)} min"
-    return f"about {round(seconds / 3600)} h"
 
 
 def _state(view: ServerSnapshot) -> str:
@@ -222,38 +316,23 @@ def _state(view: ServerSnapshot) -> str:
 
 
 def _locked_out(view: ServerSnapshot) -> bool:
-    """Whether who comes now is kept out by the operator; that the server is stuck goes before that."""
+    """Return whether the lockout is what clients are told; a server that does not stop comes first."""
     return view.lockout is not None and not view.stop_timed_out
 
 
-def _values(view: ServerSnapshot, state: str, now: float) -> dict[str, str]:
-    remaining = 0.0
-    if view.status is Status.starting and view.estimate is not None:
-        remaining = view.since + view.estimate - now
-    elif view.status is Status.failed and view.retry_at is not None:
-        remaining = view.retry_at - now
-    return {
-        "server": _fit(view.name),
-        "state": state.replace("_", " "),
-        "estimate": about(view.estimate) if view.estimate is not None else "",
-        "remaining": about(remaining),
-        "reason": _fit((view.lockout if _locked_out(view) else view.reason) or ""),
-        "waiting": str(view.waiting),
-    }
-
-
 def _fit(value: str) -> str:
-    """A value that is not ours to trust: without codes and control characters, and not too long."""
+    """Return an untrusted value without colour codes and control characters, and not too long."""
     return _UNFIT.sub("", value)[:LONGEST_VALUE]
 
 
-def _text(text: object, name: str, allowed: frozenset[str]) -> Template | ComponentTemplate:
+def _template(text: object, name: str) -> Template | ComponentTemplate:
+    variables = VARIABLES.get(name, IN_KICKS if name.endswith("_kick") else IN_STATES)
     match text:
         case str():
-            return Template(text, name, allowed)
-        case Mapping() | list():
-            return ComponentTemplate(text, name, allowed)
-    raise ConfigError(f"texts.{name} is {text!r}: a text or a JSON component")
+            return Template(text, name, variables)
+        case Mapping() | list() if name not in PHRASES:
+            return ComponentTemplate(text, name, variables)
+    raise ConfigError(f"texts.{name} is {text!r}: a text{'' if name in PHRASES else ' or a JSON component'}")
 
 
 def _hover(text: object, name: str) -> tuple[Template, ...]:
@@ -267,7 +346,7 @@ def _hover(text: object, name: str) -> tuple[Template, ...]:
     for line in lines:
         if not isinstance(line, str) or "\n" in line:
             raise ConfigError(f"texts.{name} has {line!r}: each line is a text, without a line break in it")
-    return tuple(Template(str(line), name, EVERYWHERE) for line in lines)
+    return tuple(Template(str(line), name, IN_STATES) for line in lines)
 
 
 def _object(parent: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -276,7 +355,7 @@ def _object(parent: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _first_line(component: object) -> tuple[Component, bool]:
-    """A component up to its first line break, and whether there was one. A client draws two lines in all."""
+    """Return a component up to its first line break, and whether there was one. A client draws two lines in all."""
     match component:
         case str():
             line, line_break, _ = component.partition("\n")

@@ -1,35 +1,35 @@
-"""How often one address may ask for something: token buckets, bounded in number. Pure: times are handed in."""
+"""Limit how often one address may ask: token buckets, bounded in number. Pure: times are handed in."""
 
 from __future__ import annotations
 
 MINUTE = 60.0
 
 MOST_ADDRESSES = 1024
-"""Buckets kept: under 256 KiB, and each of a hundred servers may need three times as much. Who has more addresses than
-this is not held by a limit for each of them."""
+"""Buckets kept: less than 256 KiB, and each of a hundred servers may have three such tables. An attacker with more
+addresses than this is not stopped by a limit for each address."""
 
 
 class Buckets:
-    """One bucket an address, each full at first.
+    """One token bucket for each address, full at first.
 
-    :param per_minute: how many tokens a bucket holds, and gains in a minute; it holds one at least.
-    :param most: how many buckets are kept; beyond it the one that has been used the longest time ago goes.
+    :param per_minute: tokens that a bucket gains in a minute, and holds at most; it holds at least one.
+    :param most: buckets kept; beyond it the one that was not used for the longest time is dropped.
     """
 
     def __init__(self, per_minute: float, most: int = MOST_ADDRESSES) -> None:
         self._size = max(1.0, per_minute)
         self._per_second = per_minute / MINUTE
         self._most = most
-        # The one used last is the last: who is full again by the time it has lain idle is found at the beginning.
+        # In the order of their last use, so that buckets that are full again are found at the beginning.
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, key: str | None, now: float) -> bool:
-        """Takes one token, if there is one.
+        """Take one token; return whether there was one.
 
-        :param key: whose; None: somebody for whom there is no limit.
+        :param key: the address's key; None: it has no limit.
         :param now: seconds of a monotonic clock.
         """
         if key is None:

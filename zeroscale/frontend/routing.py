@@ -1,6 +1,7 @@
-"""Which server a handshake's host means, among those that share a port (docs/protocol.md, "Host decorations"). Pure.
+"""Find the server that a handshake's host means, of those that share a port. Pure.
 
-A name is exact, or `*.` and a domain: then it stands for every name below that, and the longest such domain counts.
+A configured host is a name, or `*.` and a domain, which matches every name below that domain; the longest one counts.
+How hosts are decorated by clients: docs/protocol.md, "Host decorations".
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ from zeroscale.errors import ConfigError
 T = TypeVar("T")
 
 LONGEST_NAME = 253
-"""Characters: DNS has no longer ones."""
+"""Characters of a host name; the limit of DNS."""
 
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"(?:\*\.)?{LABEL}(?:\.{LABEL})*|[0-9a-f:.]*:[0-9a-f:.]*")
-"""A name, with `*.` before it or not; or an IPv6 address, which some players type."""
+"""A name, with or without `*.`; or an IPv6 address, which some players type."""
 
 
 def normalised(host: str) -> str:
-    """A host of the configuration as it is compared: the clients' are lower case and without a trailing dot as well.
+    """Return a configured host in the form of the clients' hosts: lower case, without a trailing dot.
 
-    :raises ConfigError: it can be no client's.
+    :raises ConfigError: no client can send it.
     """
     lower = host.strip().lower().rstrip(".").removeprefix("[").removesuffix("]")
     if len(lower) > LONGEST_NAME or HOST.fullmatch(lower) is None:
-        raise ConfigError(f"{host!r} is no host: write a name such as survival.example.org, or *.mc.example.org")
+        raise ConfigError(f"{host!r} is not a host: write a name such as survival.example.org, or *.mc.example.org")
     return lower
 
 
 class Router(Generic[T]):
-    """The servers of one port.
+    """The hosts of the servers that share one port.
 
-    :param named: the hosts, `normalised()`, of each that has any.
-    :param default: whom any other host means; None: nobody.
+    :param named: pairs of a host, `normalised`, and what it means.
+    :param default: what all other hosts mean; None: nothing.
     """
 
     def __init__(self, named: Iterable[tuple[str, T]], default: T | None) -> None:
@@ -50,9 +51,9 @@ class Router(Generic[T]):
                 self._exact[host] = target
 
     def route(self, host: str) -> T | None:
-        """Whom this host means: exactly, or as one below a domain, or by default.
+        """Return what this host means: by its name, by the longest domain, or by default.
 
-        :param host: as `protocols.base.LoginRequested.host` is; "" where the client names none.
+        :param host: in the form of `LoginRequested.host`; "" where the client sends none.
         """
         exact = self._exact.get(host)
         if exact is not None:

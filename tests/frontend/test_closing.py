@@ -1,0 +1,93 @@
+"""How a connection is closed: what was sent last arrives, and no client can keep the connection open."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from twisted.internet.interfaces import INegotiated
+from twisted.internet.task import Clock
+from zope.interface import directlyProvides
+
+from zeroscale.frontend.closing import LINGER, ConnectionCloser
+from zeroscale.frontend.interfaces import IStreamTransport
+
+
+class Transport:
+    """Notes what is called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def loseWriteConnection(self) -> None:
+        self.calls.append("half-close")
+
+    def loseConnection(self) -> None:
+        self.calls.append("close")
+
+    def abortConnection(self) -> None:
+        self.calls.append("abort")
+
+
+class Closing:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.transport = Transport()
+        self.closer = ConnectionCloser(cast(IStreamTransport, self.transport), self.clock)
+
+
+@pytest.fixture
+def closing() -> Closing:
+    return Closing()
+
+
+def test_lingering_reads_on_and_finishes_our_side(closing: Closing) -> None:
+    closing.closer.close_lingering()
+    assert closing.transport.calls == ["resume", "half-close"]
+
+
+def test_a_client_that_does_not_close_is_aborted(closing: Closing) -> None:
+    closing.closer.close_lingering()
+    closing.clock.advance(LINGER)
+    assert closing.transport.calls == ["resume", "half-close", "abort"]
+
+
+def test_tls_has_no_half_close(closing: Closing) -> None:
+    directlyProvides(closing.transport, INegotiated)
+    closing.closer.close_lingering()
+    assert closing.transport.calls == ["resume", "close"]
+    closing.clock.advance(LINGER)
+    assert closing.transport.calls[-1] == "abort"
+
+
+def test_closing_is_bounded_too(closing: Closing) -> None:
+    closing.closer.close()
+    closing.clock.advance(LINGER)
+    assert closing.transport.calls == ["close", "abort"]
+
+
+def test_a_second_close_begins_the_time_anew(closing: Closing) -> None:
+    closing.closer.close_lingering()
+    closing.clock.advance(LINGER - 1)
+    closing.closer.close()
+    closing.clock.advance(LINGER - 1)
+    assert "abort" not in closing.transport.calls
+    closing.clock.advance(1)
+    assert closing.transport.calls[-1] == "abort"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_lost_connection_leaves_no_timer(closing: Closing, closed: bool) -> None:
+    if closed:
+        closing.closer.close()
+    closing.closer.connection_lost()
+    assert closing.clock.getDelayedCalls() == []
+
+
+def test_an_abort_needs_no_timer(closing: Closing) -> None:
+    closing.closer.abort()
+    assert closing.transport.calls == ["abort"]
+    assert closing.clock.getDelayedCalls() == []

@@ -1,0 +1,79 @@
+"""What is known of one client's connection, and how it is logged and counted."""
+
+from __future__ import annotations
+
+import logging
+
+from zeroscale.frontend.client_address import ClientAddress
+from zeroscale.frontend.connection_limits import rate_limit_key
+from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.decision import ClientEvent
+from zeroscale.frontend.interfaces import Backend
+from zeroscale.protocols.conversation import LoginRequested, StatusRequested
+
+logger = logging.getLogger(__name__)
+
+LONGEST_HOST = 100
+"""Characters logged of the host that a client names."""
+
+
+class ConnectionRecord:
+    """One connection's facts.
+
+    :ivar address: who the client is.
+    :ivar player: the name it claims; "" before it does, and where its protocol has none.
+    :ivar backend: the server that it is routed to; None before, and where its host is no server's.
+    :ivar first_event: the first event of its conversation.
+    :ivar outcome: how it ended, in one word; None while it has not.
+    """
+
+    def __init__(self, context: FrontendContext, address: ClientAddress) -> None:
+        self._context = context
+        self._began = context.reactor.seconds()
+        self.address = address
+        self.player = ""
+        self.backend: Backend | None = None
+        self.first_event: ClientEvent | None = None
+        self.outcome: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The client's name and address, for the log."""
+        return f"{self.player} ({self.address.peer})" if self.player else self.address.peer
+
+    def log_debug(self, message: str) -> None:
+        """Log one step of the connection, if its end will get a line of its own in the access log."""
+        if self._context.access_log.accepts(rate_limit_key(self.address.host)):
+            logger.debug("%s", message, extra=self._fields)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a login that a rule refuses, by the refusal's one word."""
+        if self.backend is not None:
+            self.backend.stats.refused(reason)
+
+    def end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
+        """Count and log the end of the connection; to be called once.
+
+        :param detail: more for the log's line.
+        :param warn: log it as a warning.
+        :param fields: further fields of the log's line.
+        """
+        self.outcome = outcome
+        if self.backend is not None:
+            self.backend.stats.ended(outcome)
+        else:
+            self._context.unrouted[outcome] += 1
+        seconds = self._context.reactor.seconds() - self._began
+        line = f"{self.label}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
+        level = logging.WARNING if warn else logging.INFO
+        log_fields = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
+        self._context.access_log.log(rate_limit_key(self.address.host), outcome, line, level, log_fields)
+
+    @property
+    def _fields(self) -> dict[str, object]:
+        fields: dict[str, object] = {"peer": self.address.peer, "player": self.player or None}
+        if self.backend is not None:
+            fields["server"] = self.backend.server.view.name
+        if isinstance(self.first_event, StatusRequested | LoginRequested):
+            fields |= {"host": self.first_event.host[:LONGEST_HOST], "protocol": self.first_event.protocol}
+        return fields
