@@ -16,6 +16,7 @@ from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.protocols.conversation import ClientRecognised
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import Hosted
 from zeroscale.proxy.ports import Doors, plan
 
@@ -121,3 +122,14 @@ async def test_all_doors_open_or_none(tmp_path: Path) -> Any:
     await other.lead_to(planned())
     await doors.open(planned(both))
     await doors.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_messages_for_unknown_hosts_are_those_of_the_first_server(world: World) -> Any:
+    texts = {"unknown_host_kick": "Not here, {player}"}
+    demo = {"plugin": "demo", "plugin_positional": (), "plugin_keywords": {}}
+    first = world.hosted("first", "tcp:1001", hosts=("a.example.org",), texts=texts, **demo)
+    second = world.hosted("second", "tcp:1001", hosts=("b.example.org",), **demo)
+    await world.doors.open(planned(first, second))
+    messages = world.listener(0).messages()
+    assert plain(messages.unknown_host_kick("c.example.org", "Steve")) == "Not here, Steve"

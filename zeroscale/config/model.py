@@ -309,7 +309,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     texts: Annotated[
         Mapping[str, Any],
         key(
-            "text that players read, such as `sleeping='&3Asleep'`; README.md lists the names",
+            "text that players read, such as `sleeping='&3Asleep'`; docs/messages.md lists the names",
             details="see below",
             group=PLAYERS,
             option="text",

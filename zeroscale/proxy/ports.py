@@ -15,7 +15,7 @@ from zeroscale.config.model import ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
-from zeroscale.frontend.interfaces import Backend
+from zeroscale.frontend.interfaces import Backend, Messages
 from zeroscale.frontend.routing import Router, normalised
 from zeroscale.protocols.conversation import Conversation, MinecraftOptions
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -44,6 +44,7 @@ class Door:
         self._alone: Hosted | None = None
         self._forwarding = False
         self._listener = ConnectionFactory(context, self._make_conversation, self._route)
+        self._listener.messages = self._messages
         self._ports: list[IListeningPort] = []
 
     async def open(self, reactor: Any) -> None:
@@ -80,6 +81,10 @@ class Door:
     def _route(self, host: str) -> Backend | None:
         server = self._router.route(host)
         return None if server is None else server.place
+
+    def _messages(self) -> Messages:
+        """Return the messages for clients whose host is no server's: those of the first server on this port."""
+        return self._servers[0].place.messages
 
     def _make_conversation(self) -> Conversation:
         server = self._alone
