@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -35,6 +36,68 @@ def test_a_stopped_server_has_no_timers() -> None:
     harness = LifecycleHarness().stopping()
     harness.plugin.exit(0)
     assert harness.clock.getDelayedCalls() == []
+
+
+def test_a_player_who_joins_a_failed_server_is_told_why() -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.exit(1)
+    assert harness.wait_to_join() == ["it ended while it ran"]
+
+
+def test_without_wait_a_refused_connection_is_a_crash() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.can_wait = False
+    harness.running()
+    harness.lifecycle.unreachable("connection refused")
+    assert harness.status() is Status.failed
+
+
+def test_with_wait_a_refused_connection_is_only_a_warning_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = LifecycleHarness().running()
+    caplog.clear()
+    for _ in range(100):
+        harness.lifecycle.unreachable("connection refused")
+    assert harness.status() is Status.running
+    assert len(caplog.records) == 1
+
+
+def test_a_locked_server_is_not_woken_and_players_read_why() -> None:
+    harness = LifecycleHarness()
+    harness.lockout = "a backup"
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.stopped
+    assert harness.wait_to_join() == ["a backup"]
+    assert harness.lifecycle.view.lockout == "a backup"
+    harness.lockout = None
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.starting
+
+
+def test_a_line_is_sent_to_the_console_only_while_the_server_runs() -> None:
+    harness = LifecycleHarness()
+    outcome: list[str] = []
+    harness.lifecycle.send("say hello").addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
+    assert outcome == ["test does not run"]
+    harness.running().lifecycle.send("say hello")
+    assert harness.plugin.calls[-1] == "send say hello"
+
+
+def test_an_observer_that_raises_does_not_disturb_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    harness = LifecycleHarness()
+    seen: list[Status] = []
+
+    def raises(*_: object) -> None:
+        raise ValueError("an observer's own")
+
+    harness.lifecycle.add_observer(raises)
+    harness.lifecycle.add_session_observer(raises)
+    harness.lifecycle.add_observer(lambda view: seen.append(view.status))
+    harness.running()
+    harness.join().end()
+    assert seen == [Status.starting, Status.running]
+    assert "an observer's own" in caplog.text
 
 
 class AnyOrder(RuleBasedStateMachine):

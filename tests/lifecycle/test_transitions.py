@@ -1,3 +1,5 @@
+"""What the transitions do, and how the events of plugin and server become inputs of the machine."""
+
 from __future__ import annotations
 
 import logging
@@ -67,12 +69,6 @@ def test_a_crash_after_an_hour_does_not_count_with_earlier_ones() -> None:
         assert harness.lifecycle.view.retry_at is not None
 
 
-def test_a_player_who_joins_a_failed_server_is_told_why() -> None:
-    harness = LifecycleHarness().running()
-    harness.plugin.exit(1)
-    assert harness.wait_to_join() == ["it ended while it ran"]
-
-
 def test_an_idle_server_is_asked_for_players_and_stopped() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.clock.advance(59.0)
@@ -138,25 +134,6 @@ def test_a_cancelled_start_has_no_effect_whatever_error_it_ends_with(caplog: pyt
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_without_wait_a_refused_connection_is_a_crash() -> None:
-    harness = LifecycleHarness()
-    harness.plugin.can_wait = False
-    harness.running()
-    harness.lifecycle.unreachable("connection refused")
-    assert harness.status() is Status.failed
-
-
-def test_with_wait_a_refused_connection_is_only_a_warning_once_a_minute(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    harness = LifecycleHarness().running()
-    caplog.clear()
-    for _ in range(100):
-        harness.lifecycle.unreachable("connection refused")
-    assert harness.status() is Status.running
-    assert len(caplog.records) == 1
-
-
 def test_a_server_that_is_kept_awake_is_not_asked_for_players() -> None:
     harness = LifecycleHarness(idle=60.0).running()
     harness.keep_awake_reason = "a file is there"
@@ -168,18 +145,6 @@ def test_a_server_that_is_kept_awake_is_not_asked_for_players() -> None:
     assert harness.status() is Status.stopping
 
 
-def test_a_locked_server_is_not_woken_and_players_read_why() -> None:
-    harness = LifecycleHarness()
-    harness.lockout = "a backup"
-    harness.lifecycle.wake("a player")
-    assert harness.status() is Status.stopped
-    assert harness.wait_to_join() == ["a backup"]
-    assert harness.lifecycle.view.lockout == "a backup"
-    harness.lockout = None
-    harness.lifecycle.wake("a player")
-    assert harness.status() is Status.starting
-
-
 def test_a_lockout_during_a_stop_rejects_the_players_who_wait() -> None:
     harness = LifecycleHarness().stopping()
     harness.lifecycle.wake("a player")
@@ -188,15 +153,6 @@ def test_a_lockout_during_a_stop_rejects_the_players_who_wait() -> None:
     harness.plugin.exit(0)
     assert harness.status() is Status.stopped
     assert outcome == ["a backup"]
-
-
-def test_a_line_is_sent_to_the_console_only_while_the_server_runs() -> None:
-    harness = LifecycleHarness()
-    outcome: list[str] = []
-    harness.lifecycle.send("say hello").addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
-    assert outcome == ["test does not run"]
-    harness.running().lifecycle.send("say hello")
-    assert harness.plugin.calls[-1] == "send say hello"
 
 
 # Pausing
@@ -421,22 +377,3 @@ def test_a_start_that_fails_after_the_stop_was_requested_leaves_nothing_to_stop(
     harness.plugin.starting.errback(PluginError("it was stopped while it started"))
     assert harness.plugin.calls.count("stop") == 1
     assert closed.called
-
-
-# Observers
-
-
-def test_an_observer_that_raises_does_not_disturb_the_server(caplog: pytest.LogCaptureFixture) -> None:
-    harness = LifecycleHarness()
-    seen: list[Status] = []
-
-    def raises(*_: object) -> None:
-        raise ValueError("an observer's own")
-
-    harness.lifecycle.add_observer(raises)
-    harness.lifecycle.add_session_observer(raises)
-    harness.lifecycle.add_observer(lambda view: seen.append(view.status))
-    harness.running()
-    harness.join().end()
-    assert seen == [Status.starting, Status.running]
-    assert "an observer's own" in caplog.text
