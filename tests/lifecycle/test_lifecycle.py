@@ -184,8 +184,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(can=st.booleans())
     def set_pausable(self, can: bool) -> None:
-        self.harness.plugin.pause_fails = None if can else PluginError("it will not freeze")
-        self.harness.plugin.resume_fails = None if can else PluginError("it will not thaw")
+        self.harness.plugin.pause_fails = None if can else PluginError("it cannot be paused")
+        self.harness.plugin.resume_fails = None if can else PluginError("it cannot be resumed")
 
     @rule(online=st.sampled_from([0, 3]))
     def set_players_not_relayed(self, online: int) -> None:

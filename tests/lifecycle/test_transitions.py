@@ -309,7 +309,7 @@ def test_a_pause_that_fails_after_a_wake_does_not_stop_the_server() -> None:
     harness.plugin.pausing = Deferred()
     harness.clock.advance(60.0)
     harness.lifecycle.wake("a player")
-    harness.plugin.pausing.errback(PluginError("it will not freeze"))
+    harness.plugin.pausing.errback(PluginError("it cannot be paused"))
     assert harness.status() is Status.starting
     harness.become_ready()
     assert harness.status() is Status.running
@@ -317,8 +317,8 @@ def test_a_pause_that_fails_after_a_wake_does_not_stop_the_server() -> None:
 
 def test_a_server_that_cannot_be_paused_is_stopped() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
-    harness.plugin.pause_fails = PluginError("it will not freeze")
-    harness.plugin.resume_fails = PluginError("it is not frozen")
+    harness.plugin.pause_fails = PluginError("it cannot be paused")
+    harness.plugin.resume_fails = PluginError("it is not paused")
     harness.clock.advance(60.0)
     assert harness.status() is Status.stopping
     assert harness.plugin.calls[-1] == "stop"
@@ -327,14 +327,14 @@ def test_a_server_that_cannot_be_paused_is_stopped() -> None:
 def test_a_paused_server_that_cannot_be_resumed_is_stopped_before_it_has_failed() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.clock.advance(60.0)
-    harness.plugin.resume_fails = PluginError("it will not thaw")
+    harness.plugin.resume_fails = PluginError("it cannot be resumed")
     outcome = harness.wait_to_join()
     harness.lifecycle.wake("a player")
     assert harness.status() is Status.stopping
     assert outcome == ["it could not be started"]
     harness.plugin.exit(143)
     assert harness.status() is Status.failed
-    assert harness.lifecycle.view.detail == "it will not thaw"
+    assert harness.lifecycle.view.detail == "it cannot be resumed"
 
 
 def test_a_server_without_an_address_is_stopped_before_it_has_failed() -> None:

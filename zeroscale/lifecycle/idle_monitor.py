@@ -105,7 +105,7 @@ class IdleMonitor:
         self.restart_timer()
 
     def restart_timer(self, *, at_once: bool = False) -> None:
-        """Compute anew when the server may stop, without regard to what `busy_reason` has said before.
+        """Compute anew when the server may stop, without regard to earlier results of `busy_reason`.
 
         :param at_once: do not wait for the idle time.
         """

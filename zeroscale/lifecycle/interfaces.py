@@ -195,7 +195,7 @@ class LifecycleDependencies:
     :ivar start_history: past starts and crashes.
     :ivar status_cache: the server's last status.
     :ivar keep_awake_reason: why the operator keeps an idle server running; None: the operator does not.
-    :ivar lockout: why nobody may wake the server now, in the operator's words; None: anybody may.
+    :ivar lockout: why the server must not be woken now, in the operator's words; None: it may be.
     :ivar stats: counts what happens to the server.
     :ivar on_output: called with each line of the server's output.
     :ivar start_obstacle: why the server must not be started now, as far as files tell; None: it may be.

@@ -34,7 +34,7 @@ class StateTask:
         return self._timer.getTime() if self._timer is not None and self._timer.active() else None
 
     def run(self, call: Deferred[T], succeeded: Callable[[T], None], failed: Callable[[Failure], None]) -> None:
-        """Await a call in the place of the one before, whose result is ignored from now on.
+        """Await a call; the result of an earlier one is ignored from now on.
 
         :param succeeded: called with its result.
         :param failed: called with its failure, unless that is a cancellation.
