@@ -4,7 +4,7 @@ import pytest
 from lifecycle.harness import FakePlugin, LifecycleHarness
 
 from zeroscale.errors import PluginError
-from zeroscale.lifecycle.exit_watch import LINES_KEPT, ExitWatch, ServerExit
+from zeroscale.lifecycle.exit_watch import LINES_KEPT, ExitWatch, ProcessExit
 from zeroscale.status import Status
 
 
@@ -13,7 +13,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.plugin: FakePlugin = LifecycleHarness(opened=False).plugin
-        self.exits: list[ServerExit] = []
+        self.exits: list[ProcessExit] = []
         self.watch = ExitWatch(self.exits.append)
 
 
@@ -28,7 +28,7 @@ def test_an_exit_is_described(watched: Watched) -> None:
     watched.watch.add_output("java.lang.OutOfMemoryError")
     watched.plugin.exit(1)
     assert watched.exits == [
-        ServerExit(False, "exit code 1: an error", "; its last output: java.lang.OutOfMemoryError")
+        ProcessExit(False, "exit code 1: an error", "; its last output: java.lang.OutOfMemoryError")
     ]
 
 
@@ -37,7 +37,7 @@ def test_a_plugin_may_describe_the_exit_itself(watched: Watched) -> None:
     watched.watch.add_output("You need to agree to the EULA")
     assert watched.plugin.waiting is not None
     watched.plugin.waiting.errback(PluginError("say eula=true in /srv/eula.txt"))
-    assert watched.exits == [ServerExit(False, "say eula=true in /srv/eula.txt", "")]
+    assert watched.exits == [ProcessExit(False, "say eula=true in /srv/eula.txt", "")]
 
 
 def test_the_wait_is_begun_once(watched: Watched) -> None:
@@ -63,7 +63,7 @@ def test_after_stop_no_exit_is_reported_and_the_next_server_can_be_watched(watch
     assert not watched.watch.is_active
     watched.watch.start(watched.plugin)
     watched.plugin.exit(0)
-    assert watched.exits == [ServerExit(True, "exit code 0", "")]
+    assert watched.exits == [ProcessExit(True, "exit code 0", "")]
 
 
 def test_of_the_output_only_the_end_is_kept(watched: Watched) -> None:
@@ -74,7 +74,7 @@ def test_of_the_output_only_the_end_is_kept(watched: Watched) -> None:
     assert watched.watch.last_output == ""
 
 
-CLEAN, UNCLEAN = ServerExit(), ServerExit(clean=False)
+CLEAN, UNCLEAN = ProcessExit(), ProcessExit(clean=False)
 
 
 @pytest.mark.parametrize(
@@ -88,5 +88,5 @@ CLEAN, UNCLEAN = ServerExit(), ServerExit(clean=False)
         (UNCLEAN, Status.starting, True, "it ended while it started"),
     ],
 )
-def test_which_exits_are_crashes(end: ServerExit, status: Status, adopted: bool, reason: str | None) -> None:
+def test_which_exits_are_crashes(end: ProcessExit, status: Status, adopted: bool, reason: str | None) -> None:
     assert end.crash_reason(status, adopted=adopted) == reason

@@ -19,7 +19,7 @@ LINES_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ServerExit:
+class ProcessExit:
     """The end of a server's process.
 
     :ivar clean: the server exited as servers do that were stopped.
@@ -52,7 +52,7 @@ class ExitWatch:
     :param exited: called with each exit, unless `stop` was called before.
     """
 
-    def __init__(self, exited: Callable[[ServerExit], None]) -> None:
+    def __init__(self, exited: Callable[[ProcessExit], None]) -> None:
         self._exited = exited
         self._call: Deferred[int | None] | None = None
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -83,11 +83,11 @@ class ExitWatch:
 
         def exited(code: int | None) -> None:
             if self._call is call:
-                self._exited(ServerExit(exit_codes.is_clean(code), exit_codes.describe(code), self.last_output))
+                self._exited(ProcessExit(exit_codes.is_clean(code), exit_codes.describe(code), self.last_output))
 
         def failed(failure: Failure) -> None:
             if self._call is call and not failure.check(CancelledError):
-                self._exited(ServerExit(clean=False, description=failure.getErrorMessage()))
+                self._exited(ProcessExit(clean=False, description=failure.getErrorMessage()))
 
         call.addCallbacks(exited, failed)
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import ZeroscaleError
 from zeroscale.lifecycle.escalation import back_off
-from zeroscale.lifecycle.exit_watch import ExitWatch, ServerExit
+from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
 from zeroscale.lifecycle.idle_monitor import IdleMonitor
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.player_query import PlayerQuery
@@ -336,7 +336,7 @@ class ServerTransitions:
 
     def _stop_requested(self, _: None) -> None:
         if not self._exit_watch.is_active:
-            self._server_exited(ServerExit())  # nothing else will tell
+            self._server_exited(ProcessExit())  # nothing else will tell
 
     def _stop_failed(self, failure: Failure) -> None:
         message = self._error_message(failure)
@@ -356,7 +356,7 @@ class ServerTransitions:
     def _watch_exit(self) -> None:
         self._exit_watch.start(self._plugin)
 
-    def _server_exited(self, end: ServerExit) -> None:
+    def _server_exited(self, end: ProcessExit) -> None:
         if self.record.status is Status.stopping:
             if not end.clean:
                 self._log.warning("%s crashed while stopping: %s%s", self._name, end.description, end.last_output)
