@@ -37,10 +37,10 @@ class Server(ProcessServer):
     def environment(self) -> Mapping[str, str]:
         return {"GIVEN": "in time"}
 
-    async def ask_to_stop(self) -> None:
-        self.send("stop")
+    async def request_stop(self) -> None:
+        await self.send("stop")
 
-    def explain_end(self, exit_code: int | None) -> str | None:
+    def explain_exit(self, exit_code: int | None) -> str | None:
         return "it was told to" if exit_code == 7 else None
 
 
@@ -49,7 +49,7 @@ def status(server: Server) -> Status:
     return server.status
 
 
-async def test_its_life(state: Path, tmp_path: Path) -> None:
+async def test_start_and_stop_twice(state: Path, tmp_path: Path) -> None:
     server = Server(state, working_directory=tmp_path)
     assert status(server) is Status.stopped
     assert server.fake_status() == b""
@@ -58,7 +58,7 @@ async def test_its_life(state: Path, tmp_path: Path) -> None:
         assert status(server) is Status.running
         ended = asyncio.ensure_future(server.wait())
         await server.output.line_with("Done in time")
-        server.send("hello")
+        await server.send("hello")
         await server.output.line_with("got hello")
         await server.stop()
         assert status(server) is Status.stopped
@@ -66,7 +66,7 @@ async def test_its_life(state: Path, tmp_path: Path) -> None:
         assert list(server.last_lines) == ["Done in time", "got hello", "got stop"]
 
 
-async def test_a_stop_of_what_does_not_run(state: Path) -> None:
+async def test_stopping_a_stopped_server_does_nothing(state: Path) -> None:
     await Server(state).stop()
 
 
@@ -85,7 +85,7 @@ async def test_a_program_that_cannot_be_started(state: Path) -> None:
     assert status(server) is Status.stopped
 
 
-async def test_an_end_by_itself_is_explained_where_it_can_be(state: Path) -> None:
+async def test_an_exit_that_was_not_requested_is_explained(state: Path) -> None:
     server = Server(state, "exit 7")
     await server.start()
     with pytest.raises(PluginError, match="it was told to"):
@@ -95,7 +95,7 @@ async def test_an_end_by_itself_is_explained_where_it_can_be(state: Path) -> Non
     assert await server.wait() == 8
 
 
-async def test_an_end_that_was_asked_for_needs_no_explanation(state: Path) -> None:
+async def test_a_requested_exit_is_not_explained(state: Path) -> None:
     server = Server(state, "trap 'exit 7' TERM; echo Done; while :; do sleep 0.01; done")
     await server.start()
     await server.output.line_with("Done")
@@ -113,14 +113,14 @@ async def test_pause_and_resume(state: Path) -> None:
     await server.output.line_with("Done")
     await server.pause()
     assert status(server) is Status.paused
-    server.send("hello")
+    await server.send("hello")
     await server.resume()
     assert status(server) is Status.running
     await server.output.line_with("got hello")
     await server.stop()
 
 
-async def test_who_listens_after_adoption_learns_that_it_is_ready(state: Path) -> None:
+async def test_on_output_set_after_adoption_gets_the_ready_line(state: Path) -> None:
     first = Server(state)
     await first.start()
     await first.output.line_with("Done")
@@ -135,7 +135,7 @@ async def test_who_listens_after_adoption_learns_that_it_is_ready(state: Path) -
     assert second.output.lines == ["Done in time", "got stop"]
 
 
-async def test_a_ready_line_that_was_heard_is_not_told_again(state: Path) -> None:
+async def test_a_ready_line_that_was_passed_on_is_not_repeated(state: Path) -> None:
     first = Server(state)
     await first.start()
     await first.output.line_with("Done")
@@ -153,16 +153,16 @@ async def test_there_is_nothing_to_adopt(state: Path) -> None:
     assert status(server) is Status.stopped
 
 
-async def test_a_console_that_takes_no_input_is_said_at_once(state: Path) -> None:
+async def test_a_console_that_is_not_read_is_an_error(state: Path) -> None:
     server = Server(state, "echo Done; sleep 60")
     await server.start()
     await server.output.line_with("Done")
     with pytest.raises(PluginError, match="does not read its console"):
         for _ in range(1000):
-            server.send("x" * 4000)
+            await server.send("x" * 4000)
     with pytest.raises(PluginError, match="does not read its console"):
         while True:  # whatever room is left, until not even a short line fits
-            server.send("stop")
+            await server.send("stop")
     with pytest.raises(PluginError, match="does not read its console"):
         await server.stop()
     server.signal(signal.SIGTERM)

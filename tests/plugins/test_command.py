@@ -202,7 +202,7 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swi
     return Switch(state, tmp_path, monkeypatch)
 
 
-async def test_what_the_commands_say_is_passed_on_but_for_the_looks(subject: Switch) -> None:
+async def test_output_of_the_commands_except_status_is_passed_on(subject: Switch) -> None:
     async with driving(subject) as driven:
         await driven.start()
         await driven.stop()
@@ -210,21 +210,21 @@ async def test_what_the_commands_say_is_passed_on_but_for_the_looks(subject: Swi
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 7])
-async def test_other_codes_of_status_say_that_it_does_not_run(subject: Switch, code: int) -> None:
+async def test_other_exit_codes_of_status_mean_that_it_does_not_run(subject: Switch, code: int) -> None:
     subject.write("status", f"exit {code}")
     async with driving(subject) as driven:
         assert not await driven.adopt()
 
 
 @pytest.mark.parametrize("code", [4, 126, 127, 143, 255])
-async def test_some_codes_of_status_say_nothing(subject: Switch, code: int) -> None:
+async def test_some_exit_codes_of_status_mean_unknown(subject: Switch, code: int) -> None:
     subject.write("status", f"echo no idea; exit {code}")
     async with driving(subject) as driven:
         with pytest.raises(PluginError, match=rf"status command \(\./status\) cannot tell: exit code {code}: no idea"):
             await driven.adopt()
 
 
-async def test_a_status_that_hangs_is_ended_and_says_nothing(subject: Switch) -> None:
+async def test_a_status_command_that_hangs_is_ended_and_means_unknown(subject: Switch) -> None:
     await subject.stall_api()
     server = subject.make_plugin(timeout=0.1)
     with pytest.raises(PluginError, match=r"the status command \(\./status\) took more than 0\.1 s"):
@@ -233,10 +233,12 @@ async def test_a_status_that_hangs_is_ended_and_says_nothing(subject: Switch) ->
     await server.close()
 
 
-async def test_a_command_that_is_the_server_itself_is_told_so(subject: Switch) -> None:
+async def test_a_start_command_that_does_not_end_is_reported(subject: Switch) -> None:
     subject.write("start", "exec sleep 300")
     server = subject.make_plugin(start_timeout=0.1)
-    with pytest.raises(PluginError, match=r"took more than .*; if it is the server itself, use the plugin generic"):
+    with pytest.raises(
+        PluginError, match=r"took more than .*; if the command is the server itself, use the plugin generic"
+    ):
         await server.start()
     assert server.status is Status.stopped
 
@@ -247,7 +249,7 @@ async def test_a_start_after_which_nothing_runs_has_failed(subject: Switch) -> N
         await subject.make_plugin(start_timeout=0.1).start()
 
 
-async def test_a_stop_that_fails_is_told_and_one_that_failed_for_nothing_is_not(subject: Switch) -> None:
+async def test_a_failing_stop_command_is_an_error_only_if_the_server_still_runs(subject: Switch) -> None:
     async with driving(subject) as driven:
         await driven.start()
         subject.write("stop", "echo no right; exit 1")
@@ -270,7 +272,7 @@ async def test_a_stop_after_which_its_port_still_answers_has_failed(
     await background.tear_down()
 
 
-async def test_a_frozen_server_whose_status_says_that_it_does_not_run_is_not_missed(subject: Switch) -> None:
+async def test_status_is_ignored_while_paused_if_it_says_that_the_server_does_not_run(subject: Switch) -> None:
     subject.write("status", "echo asked >>asked; test -e runs -a ! -e frozen || exit 3")
     async with driving(subject) as driven:
         await driven.start()
@@ -282,7 +284,7 @@ async def test_a_frozen_server_whose_status_says_that_it_does_not_run_is_not_mis
         await driven.exit
 
 
-async def test_a_pause_that_fails_is_told(subject: Switch) -> None:
+async def test_a_failing_pause_is_reported(subject: Switch) -> None:
     async with driving(subject) as driven:
         await driven.start()
         subject.write("pause", "echo not today; exit 2")
@@ -299,7 +301,7 @@ async def test_a_pause_that_fails_is_told(subject: Switch) -> None:
         ({"working_directory": "/nowhere"}, "the working directory /nowhere does not exist"),
     ],
 )
-def test_what_is_missing_is_said_before_anybody_waits(subject: Switch, changes: dict[str, str], said: str) -> None:
+def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str], said: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes).check()
     assert said in str(raised.value)
@@ -310,18 +312,18 @@ def test_what_is_missing_is_said_before_anybody_waits(subject: Switch, changes: 
     [
         ({"start": ""}, "start= is empty"),
         ({"stop": "a 'b"}, "cannot be split into words"),
-        ({"resume": None}, "pause= and resume= belong together"),
+        ({"resume": None}, "give both pause= and resume="),
         ({"status_every": "often"}, "status_every='often' is no number of seconds"),
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],
 )
-def test_values_that_cannot_be_understood(subject: Switch, changes: dict[str, str | None], said: str) -> None:
+def test_invalid_values(subject: Switch, changes: dict[str, str | None], said: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes)
     assert said in str(raised.value)
 
 
-def test_all_is_well(subject: Switch) -> None:
+def test_check_succeeds(subject: Switch) -> None:
     server = subject.make_plugin(protocol="minecraft")
     server.check()
     assert server.protocol == "minecraft"

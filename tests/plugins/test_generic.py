@@ -39,7 +39,7 @@ def trap(name: str) -> str:
     return f"trap 'echo got {name}; exit 0' {name}; echo ready; while :; do sleep 0.01; done"
 
 
-def test_it_speaks_any_protocol(state: Path) -> None:
+def test_it_has_no_protocol_and_no_ready_line(state: Path) -> None:
     server, _ = make(state, "true")
     assert not hasattr(server, "protocol")
     assert server.ready_line is None
@@ -47,7 +47,7 @@ def test_it_speaks_any_protocol(state: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
-async def test_it_is_stopped_by_the_signal_of_choice(state: Path, name: str) -> None:
+async def test_the_stop_signal_can_be_chosen(state: Path, name: str) -> None:
     server, output = make(state, "sh", "-c", trap(name), stop_signal=name)
     await server.start()
     await output.line_with("ready")
@@ -55,7 +55,7 @@ async def test_it_is_stopped_by_the_signal_of_choice(state: Path, name: str) -> 
     assert output.lines[-1] == f"got {name}"
 
 
-async def test_by_sigterm_where_none_is_chosen(state: Path) -> None:
+async def test_the_default_stop_signal_is_sigterm(state: Path) -> None:
     server, output = make(state, "sh", "-c", trap("TERM"))
     await server.start()
     await output.line_with("ready")
@@ -72,7 +72,7 @@ wait
 
 
 @pytest.mark.parametrize("whom", ["all", "first"])
-async def test_whom_it_is_stopped_by(state: Path, tmp_path: Path, whom: str) -> None:
+async def test_the_stop_signal_goes_to_all_processes_or_to_the_first(state: Path, tmp_path: Path, whom: str) -> None:
     server, output = make(state, "sh", "-c", FAMILY, stop_to=whom, working_directory=str(tmp_path))
     await server.start()
     await output.line_with("ready")
@@ -83,7 +83,7 @@ async def test_whom_it_is_stopped_by(state: Path, tmp_path: Path, whom: str) -> 
     assert ("another got it" in output.lines) is (whom == "all")
 
 
-async def test_where_the_first_is_gone_all_are_stopped(state: Path) -> None:
+async def test_the_stop_signal_goes_to_all_processes_if_the_first_has_ended(state: Path) -> None:
     server, output = make(
         state, "sh", "-c", f"sh -c '{trap('TERM').replace(chr(39), chr(34))}' & exit 0", stop_to="first"
     )
@@ -100,13 +100,13 @@ async def test_the_command_as_one_string_and_the_directory_it_runs_in(state: Pat
     assert output.lines == [str(tmp_path)]
 
 
-async def test_a_crash_is_its_exit_code(state: Path) -> None:
+async def test_wait_returns_the_exit_code(state: Path) -> None:
     server, _ = make(state, "sh", "-c", "exit 3")
     await server.start()
     assert await server.wait() == 3
 
 
-async def test_a_program_that_is_not_there(state: Path) -> None:
+async def test_a_missing_program(state: Path) -> None:
     server, _ = make(state, "no-such-program")
     for attempt in (server.check, server.start):
         with pytest.raises(PluginError, match="no 'no-such-program' in PATH"):
@@ -121,21 +121,19 @@ async def test_a_program_that_is_not_there(state: Path) -> None:
         ((), {"command": "  "}, "no command to run"),
         (("a",), {"command": "b"}, "given twice"),
         ((), {"command": "a 'b"}, "cannot be split into words: No closing quotation"),
-        (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is no signal"),
-        (("a",), {"stop_signal": "999"}, "stop_signal='999' is no signal"),
-        (("a",), {"stop_to": "some"}, "stop_to='some' is neither all"),
-        (("a",), {"ready_line": "("}, "ready_line='(' is no regular expression"),
+        (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is not a signal"),
+        (("a",), {"stop_signal": "999"}, "stop_signal='999' is not a signal"),
+        (("a",), {"stop_to": "some"}, "stop_to='some' must be all"),
+        (("a",), {"ready_line": "("}, "ready_line='(' is not a regular expression"),
     ],
 )
-def test_values_that_cannot_be_understood(
-    state: Path, words: tuple[str, ...], keywords: dict[str, str], said: str
-) -> None:
+def test_invalid_values(state: Path, words: tuple[str, ...], keywords: dict[str, str], said: str) -> None:
     with pytest.raises(PluginError) as raised:
         make(state, *words, **keywords)
     assert said in str(raised.value)
 
 
-async def test_a_ready_line_of_the_users_own(state: Path) -> None:
+async def test_the_ready_line_can_be_given(state: Path) -> None:
     server, output = make(state, "sh", "-c", trap("TERM"), ready_line="^rea")
     assert server.ready_line == "^rea"
     assert Server.ready_line is None

@@ -1,15 +1,14 @@
-"""What plugins share that run their server as a child process: a plugin's methods, in terms of `ServerProcess`.
+"""Base class for plugins whose server is a child process: one that survives a crash of the proxy.
 
-A plugin of your own needs none of this: a class `Server` with `status`, `start()`, `stop()` and `fake_status()` is
-one. Derive from this one to get a server that outlives a crash of the proxy, with its console and its signals.
+A plugin does not need it (see `zeroscale.plugins.api`). It gives the server a console, signals, pause, and adoption by
+the next zeroscale process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from zeroscale.errors import PluginError
 from zeroscale.process import spawn
@@ -18,94 +17,96 @@ from zeroscale.status import Status
 
 
 class ProcessServer:
-    """A server that is a command line.
+    """A server that is a command line. A subclass has at least `command` and `request_stop`.
 
-    :cvar ready_line: a regular expression of the line of output that says it is ready; None: none does.
-    :cvar alone: no second server may run in its working directory.
-    :ivar status: where this plugin believes its server to be.
+    :cvar ready_line: a regular expression for the line of output that says that the server is ready; None: there is no
+        such line.
+    :cvar exclusive: whether a second server must not run in the same working directory.
+    :ivar status: the state as this plugin knows it.
+    :ivar working_directory: the directory in which the server runs.
     """
 
     ready_line: str | None = None
-    alone = False
+    exclusive = False
 
     def __init__(self, *, working_directory: str | Path | None, state_directory: str | Path) -> None:
-        """Starts nothing.
+        """Prepare a server without starting it.
 
-        :param working_directory: where the server runs; None is where we run.
-        :param state_directory: this server's own directory, for its console and record; it exists.
+        :param working_directory: the directory in which the server runs; None: the current one.
+        :param state_directory: this server's own directory for its console and record; it must exist.
         """
         self.status = Status.stopped
-        self._on_output: Callable[[str], None] | None = None
-        self._ready_untold: str | None = None
         self.working_directory = Path(working_directory or ".").absolute()
-        self._asked_to_end = False
+        self._on_output: Callable[[str], None] | None = None
+        self._pending_ready_line: str | None = None
+        self._stop_requested = False
         self._process = ServerProcess(
             Path(state_directory),
-            on_line=self._line,
+            on_line=self._handle_line,
             ready_line=self.ready_line,
-            exclusive_directory=self.working_directory if self.alone else None,
+            exclusive_directory=self.working_directory if self.exclusive else None,
         )
 
     def command(self) -> Sequence[str]:
-        """The command line, made anew for every start.
+        """Return the command line. Called for each start.
 
-        :raises PluginError: there can be none, or the server could not run with it.
+        :raises PluginError: the server could not run, and why.
         """
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
-        """What the server's environment has beside our own."""
+        """Return variables for the server's environment, in addition to those of zeroscale."""
         return {}
 
-    async def ask_to_stop(self) -> None:
-        """Asks the running server to stop; need not wait for it.
+    async def request_stop(self) -> None:
+        """Ask the running server to stop; need not wait for it.
 
         :raises PluginError: it cannot be asked.
         """
         raise NotImplementedError
 
-    def explain_end(self, exit_code: int | None) -> str | None:
-        """Why the server ended that was not asked to, where this plugin knows better than its exit code says."""
+    def explain_exit(self, exit_code: int | None) -> str | None:
+        """Return why the server has ended unasked, if this plugin knows more than the exit code says."""
         return None
 
     @property
     def on_output(self) -> Callable[[str], None] | None:
-        """What is called with each line of the server's output, when not None."""
+        """The function that is called with each line of the server's output."""
         return self._on_output
 
     @on_output.setter
-    def on_output(self, take_line: Callable[[str], None] | None) -> None:
-        self._on_output = take_line
-        line, self._ready_untold = self._ready_untold, None
-        if take_line is not None and line is not None:  # adopted before anybody listened: the one line that matters
-            asyncio.get_running_loop().call_soon(take_line, line)
+    def on_output(self, function: Callable[[str], None] | None) -> None:
+        self._on_output = function
+        line, self._pending_ready_line = self._pending_ready_line, None
+        if function is not None and line is not None:
+            asyncio.get_running_loop().call_soon(function, line)
 
     @property
     def last_lines(self) -> Sequence[str]:
-        """The last lines of its output, oldest first, bounded in number and length."""
+        """The last lines of output, oldest first, bounded in number and length."""
         return self._process.last_lines
 
     def fake_status(self) -> bytes:
-        """Nothing: a client is held."""
+        """Return nothing, so that clients are held."""
         return b""
 
     def check(self) -> None:
-        """Whether the server could be started now, as far as that is seen without starting it.
+        """Check whether the server could be started, as far as that can be seen without starting it.
 
-        :raises PluginError: it could not, and what mends it.
+        :raises PluginError: it could not; the message says what to do.
         """
         if not self.working_directory.is_dir():
             raise PluginError(f"the working directory {self.working_directory} does not exist")
         spawn.check_program(self.command(), self.working_directory)
 
     async def start(self) -> None:
-        """Starts it; returns once its process is there.
+        """Start the server; return when its process exists.
 
         :raises PluginError: it cannot be started.
         """
         self.check()
         self.status = Status.starting
-        self._asked_to_end = False
+        self._stop_requested = False
         try:
             await self._process.start(
                 self.command(), working_directory=self.working_directory, environment=self.environment()
@@ -116,34 +117,34 @@ class ProcessServer:
         self.status = Status.running
 
     async def stop(self) -> None:
-        """Asks it to stop, and waits until it is gone.
+        """Ask the server to stop, and wait until it is gone.
 
         :raises PluginError: it cannot be asked.
         """
         if not self._process.alive:
             return
         self.status = Status.stopping
-        self._asked_to_end = True
-        await self.ask_to_stop()
+        self._stop_requested = True
+        await self.request_stop()
         await self._process.wait()
         self.status = Status.stopped
 
     async def wait(self) -> int | None:
-        """Waits until it is gone; returns its exit code where that is known.
+        """Wait until the server is gone; return its exit code, or None if that is not known.
 
-        :raises PluginError: it ended by itself, and this says why better than the code.
+        :raises PluginError: it has ended unasked; the message is the reason from `explain_exit`.
         """
         exit_code = await self._process.wait()
         self.status = Status.stopped
-        reason = None if self._asked_to_end else self.explain_end(exit_code)
+        reason = None if self._stop_requested else self.explain_exit(exit_code)
         if reason is not None:
             raise PluginError(reason)
         return exit_code
 
     async def adopt(self) -> bool:
-        """Takes over a server of an earlier zeroscale, if one still lives.
+        """Take over the server of an earlier zeroscale process, if it still runs.
 
-        :raises PluginError: one lives, but cannot be found.
+        :raises PluginError: it runs, but its processes cannot be found.
         """
         adopted = await self._process.adopt()
         if adopted:
@@ -151,44 +152,44 @@ class ProcessServer:
         return adopted
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the whole process group.
+        """Send a signal to the server's process group.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: the operating system refuses it.
         """
-        self._asked_to_end = True
+        self._stop_requested = True
         self._process.signal(number)
 
     async def pause(self) -> None:
-        """Stops its processes where they stand.
+        """Freeze the server's processes.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: the operating system refuses it.
         """
         self._process.pause()
         self.status = Status.paused
 
     async def resume(self) -> None:
-        """Lets them go on.
+        """Let the server's processes continue.
 
-        :raises PluginError: the system does not let us.
+        :raises PluginError: the operating system refuses it.
         """
         self._process.resume()
         self.status = Status.running
 
-    def send(self, line: str) -> Coroutine[Any, Any, str | None] | None:
-        """Types a line into its console.
+    async def send(self, line: str) -> str | None:
+        """Write a line to the server's console.
 
-        :returns: nothing; of a subclass, what answers it.
+        :returns: None; a subclass may return the server's answer.
         :raises PluginError: it cannot be written now.
         """
         self._process.send(line)
         return None
 
     def detach(self) -> None:
-        """Forgets it and leaves it running, for the next zeroscale to adopt."""
+        """Stop watching the server and leave it running, for the next zeroscale process to adopt."""
         self._process.detach()
 
-    def _line(self, line: str) -> None:
+    def _handle_line(self, line: str) -> None:
         if self._on_output is not None:
             self._on_output(line)
         elif line is self._process.ready:
-            self._ready_untold = line
+            self._pending_ready_line = line  # `on_output` is set only after an adopted server's output has been read

@@ -1,10 +1,10 @@
-"""Any server that others start: by one command, and stopped by another.
+"""Plugin command: a server that is started by one command and stopped by another.
 
     zeroscale command 25565 25575 -H 10.0.0.5 -a start='virsh start mc' -a stop='virsh shutdown mc' \\
         -a status="sh -c 'virsh domstate mc | grep -q running'" -a protocol=minecraft
 
-The commands end; the server does not. (A command that is the server itself is for the plugin `generic`.) With `status`
-the server is watched; without it, whoever answers on the server's port is taken for the server.
+The commands end, and the server runs on. (For a command that is the server itself, use the plugin `generic`.) With
+`status` the server is watched; without it, any server that answers on the port is taken for the server.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ from zeroscale.status import Status
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY = 1.0
-"""Seconds between two looks at a server that has just been told to start or to stop: somebody waits for it."""
+"""Seconds between two checks of a server that starts or stops; clients may wait for it."""
 
 CONNECT_LIMIT = 3.0
-"""Seconds: a machine that takes longer for a TCP handshake serves nobody."""
+"""Seconds to wait for a TCP connection to the server."""
 
-CANNOT_TELL = frozenset({4, 126, 127})
-"""Exit codes of `status` that say nothing of the server: LSB's "unknown", and the shell's for a command that it cannot
-run. So do all from 128 on: a signal's, and ssh's 255. Any other but 0 says that the server does not run."""
+UNKNOWN_STATUS = frozenset({4, 126, 127})
+"""Exit codes of `status` that say nothing about the server: "unknown" in LSB scripts, and the shell's codes for a
+command that it cannot run. The same goes for codes from 128 on, of signals and of ssh (255). 0 means that the server
+runs, and any other code that it does not."""
 
 
 class Server:
-    """A server behind commands.
+    """A server that is controlled by commands.
 
-    :ivar status: where this plugin believes it to be.
-    :ivar on_output: called with each line that the commands say, but for `status`.
-    :ivar on_found: only with `status`: called when somebody else has started the server.
-    :ivar wait: only with `status`: waits until the server is gone, for an exit code that nobody knows.
-    :ivar pause: only where both are given: runs the command.
+    :ivar status: the state as this plugin knows it.
+    :ivar on_output: called with each line of output of the commands, except `status`.
+    :ivar on_found: only with `status`: called when others have started the server.
+    :ivar wait: only with `status`: waits until the server is gone and returns None.
+    :ivar pause: only with `pause` and `resume`: runs the command.
     :ivar resume: the same.
     """
 
@@ -69,23 +70,23 @@ class Server:
         timeout: str | float = 10.0,
         status_every: str | float = 10.0,
     ) -> None:
-        """Runs nothing.
+        """Read the arguments. Each command is a list of words, or a text that is split as a shell would split it.
 
-        :param start: the command that starts the server, and ends; like all here, words or split as a shell would.
+        :param start: the command that starts the server.
         :param stop: the command that stops it.
-        :param server_port: where it listens.
+        :param server_port: the port on which the server listens.
         :param state_directory: this server's own directory.
-        :param server_host: on which address.
-        :param working_directory: where the commands run.
-        :param status: ends with 0 when the server runs; what other codes say is told at `CANNOT_TELL`.
-        :param pause: freezes it.
-        :param resume: lets it go on.
-        :param protocol: `minecraft` where its clients speak that.
+        :param server_host: the address on which the server listens.
+        :param working_directory: the directory in which the commands run.
+        :param status: a command that exits with 0 if the server runs; see `UNKNOWN_STATUS` for other exit codes.
+        :param pause: a command that freezes the server.
+        :param resume: a command that lets it continue.
+        :param protocol: `minecraft` if the clients speak that.
         :param start_timeout: seconds for `start`, and again until `status` says that the server runs.
-        :param stop_timeout: seconds for `stop`, and again until the server does not answer any more.
-        :param timeout: seconds for each of the others.
-        :param status_every: seconds between two looks.
-        :raises PluginError: one of the values cannot be understood.
+        :param stop_timeout: seconds for `stop`, and again until the server does not run any more.
+        :param timeout: seconds for each of the other commands.
+        :param status_every: seconds between two calls of `status`.
+        :raises PluginError: a value is invalid.
         """
         self.status = Status.stopped
         self.protocol = arguments.protocol(protocol)
@@ -94,7 +95,7 @@ class Server:
         self._stop = arguments.words("stop", stop)
         self._status = None if status is None else arguments.words("status", status)
         if (pause is None) != (resume is None):
-            raise PluginError("pause= and resume= belong together: give both, or none")
+            raise PluginError("give both pause= and resume=, or neither")
         self._pause = None if pause is None else arguments.words("pause", pause)
         self._resume = None if resume is None else arguments.words("resume", resume)
         self._start_limit = arguments.seconds("start_timeout", start_timeout)
@@ -102,26 +103,26 @@ class Server:
         self._limit = arguments.seconds("timeout", timeout)
         self._host, self._port = server_host, server_port
         self._directory = Path(working_directory or ".").absolute()
-        self._commands = CommandRunner(self._directory, Path(state_directory), self._line)
-        self._paused = Path(state_directory) / "paused"
-        self._blind = False
+        self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line)
+        self._paused_marker = Path(state_directory) / "paused"
+        self._ignore_status = False
         self._external = ExternalServer()
         self._poller = Poller(self._poll, arguments.seconds("status_every", status_every), logger)
         if self._status is not None:
             self.on_found = None
             self.wait = self._external.wait
-            self._external.on_found = self._found
+            self._external.on_found = self._handle_found
         if self._pause is not None:
-            self.pause, self.resume = self._freeze, self._thaw
+            self.pause, self.resume = self._run_pause, self._run_resume
 
     def fake_status(self) -> bytes:
-        """Nothing: a client is held."""
+        """Return nothing, so that clients are held."""
         return b""
 
     def check(self) -> None:
-        """Whether the commands are there.
+        """Check whether the programs and the working directory exist.
 
-        :raises PluginError: one is not, or the working directory.
+        :raises PluginError: one of them does not.
         """
         if not self._directory.is_dir():
             raise PluginError(f"the working directory {self._directory} does not exist")
@@ -137,15 +138,15 @@ class Server:
                 raise PluginError(f"{name}={program}...: there is no {program!r} in PATH: install it, or give its path")
 
     async def adopt(self) -> bool:
-        """Whether the server runs already; one that an earlier zeroscale paused is resumed.
+        """Return whether the server runs already. Resume it if an earlier zeroscale has paused it.
 
-        :raises PluginError: `status` cannot say it.
+        :raises PluginError: `status` cannot tell.
         """
-        if self._paused.exists() and self._resume is not None:
+        if self._paused_marker.exists() and self._resume is not None:
             done = await self._commands.run("resume", self._resume, self._limit)
             if done.code != 0:
-                logger.warning("what was paused cannot be resumed: %s", done.summary())
-            self._paused.unlink(missing_ok=True)
+                logger.warning("The paused server cannot be resumed: %s", done.summary())
+            self._paused_marker.unlink(missing_ok=True)
         runs = await self._runs()
         if self._status is not None:
             self._poller.start()
@@ -155,24 +156,24 @@ class Server:
         return runs
 
     async def start(self) -> None:
-        """Runs `start`, and waits until `status` says that the server runs.
+        """Run `start`, and wait until `status` says that the server runs.
 
         :raises PluginError: the command failed, or the server does not run after it.
         """
         self.check()
         self.status = Status.starting
-        self._blind = False
+        self._ignore_status = False
         self._external.begin_change()
         try:
             try:
                 done = await self._commands.run("start", self._start, self._start_limit)
             except CommandTimeout as error:
-                raise PluginError(f"{error}; if it is the server itself, use the plugin generic") from None
+                raise PluginError(f"{error}; if the command is the server itself, use the plugin generic") from None
             if done.code != 0:
                 raise PluginError(f"the start command ({self._start[0]}) failed with {done.summary()}")
             if self._status is not None and not await self._becomes(True, self._start_limit):
                 raise PluginError(
-                    f"the start command ended well, but status= did not say within {self._start_limit:g} s that the "
+                    f"the start command succeeded, but status= did not say within {self._start_limit:g} s that the "
                     "server runs"
                 )
         except PluginError:
@@ -185,14 +186,14 @@ class Server:
             self._poller.start()
 
     async def stop(self) -> None:
-        """Runs `stop`, and waits until the server is gone.
+        """Run `stop`, and wait until the server is gone.
 
         :raises PluginError: the command failed, and the server still runs.
         """
         if self.status is Status.stopped:
             return
         before, self.status = self.status, Status.stopping
-        self._blind = False
+        self._ignore_status = False
         try:
             done = await self._commands.run("stop", self._stop, self._stop_limit)
             if done.code != 0 and await self._runs():
@@ -200,7 +201,7 @@ class Server:
             limit = None if self._status is not None else self._stop_limit
             if not await self._becomes(False, limit):
                 raise PluginError(
-                    f"the stop command ended well, but {self._host}:{self._port} still answers after "
+                    f"the stop command succeeded, but {self._host}:{self._port} still answers after "
                     f"{self._stop_limit:g} s"
                 )
         except PluginError:
@@ -210,83 +211,85 @@ class Server:
         self._external.observe_stopped()
 
     async def close(self) -> None:
-        """Watches no more."""
+        """End the polling and a running command."""
         self._external.close()
         self._commands.close()
         await self._poller.close()
 
-    async def _freeze(self) -> None:
+    async def _run_pause(self) -> None:
         assert self._pause is not None
-        self._blind = True
+        self._ignore_status = True
         try:
-            self._paused.touch()
-            await self._well("pause", self._pause)
+            self._paused_marker.touch()
+            await self._run("pause", self._pause)
         except (PluginError, OSError) as error:
-            self._blind = False
-            self._paused.unlink(missing_ok=True)
+            self._ignore_status = False
+            self._paused_marker.unlink(missing_ok=True)
             raise PluginError(str(error)) from error
         self.status = Status.paused
-        # There are those whose `status` says of a frozen server that it does not run: they are not asked meanwhile.
-        self._blind = self._status is not None and not await self._runs()
+        # Some `status` commands say that a frozen server does not run; then they are ignored until it is resumed.
+        self._ignore_status = self._status is not None and not await self._runs()
 
-    async def _thaw(self) -> None:
+    async def _run_resume(self) -> None:
         assert self._resume is not None
-        await self._well("resume", self._resume)
-        self._paused.unlink(missing_ok=True)
+        await self._run("resume", self._resume)
+        self._paused_marker.unlink(missing_ok=True)
         self.status = Status.running
-        self._blind = False
+        self._ignore_status = False
 
-    async def _well(self, kind: str, argv: Sequence[str]) -> None:
+    async def _run(self, kind: str, argv: Sequence[str]) -> None:
         done = await self._commands.run(kind, argv, self._limit)
         if done.code != 0:
             raise PluginError(f"the {kind} command ({argv[0]}) failed with {done.summary()}")
 
     async def _runs(self) -> bool:
-        """:raises PluginError: `status` cannot say it."""
         if self._status is None:
             return await tcp_check(self._host, self._port, CONNECT_LIMIT) is TcpResult.accepted
         done: CommandResult = await self._commands.run("status", self._status, self._limit, quiet=True)
-        if done.code in CANNOT_TELL or done.code >= 128:
+        if done.code in UNKNOWN_STATUS or done.code >= 128:
             raise PluginError(f"the status command ({self._status[0]}) cannot tell: {done.summary()}")
         return done.code == 0
 
     async def _becomes(self, wanted: bool, limit: float | None) -> bool:
-        """Looks until the server runs, or does not; whether it came to that in time. That nobody can tell is no end."""
+        """Wait until the server runs or, if not `wanted`, does not run; return whether it happened in time.
+
+        :param limit: seconds; None: no limit.
+        """
         loop = asyncio.get_running_loop()
         deadline = None if limit is None else loop.time() + limit
-        said = ""
+        problem = ""
         while True:
             try:
                 if await self._runs() is wanted:
                     return True
             except PluginError as error:
-                if str(error) != said:
-                    said = str(error)
-                    logger.warning("%s; looking again", said)
+                if str(error) != problem:
+                    problem = str(error)
+                    logger.warning("%s; trying again", problem)
             if deadline is not None and loop.time() >= deadline:
                 return False
             await asyncio.sleep(CHECK_EVERY)
 
     async def _poll(self) -> None:
-        if self._looks_away():
+        if self._ignores_status():
             return
         runs = await self._runs()
-        if self._looks_away():
-            return  # what was asked before that began says nothing of it
+        if self._ignores_status():
+            return  # a start, stop or pause has begun in the meantime
         if runs:
             self._external.observe_running(paused=False)
         else:
             self.status = Status.stopped
             self._external.observe_stopped()
 
-    def _looks_away(self) -> bool:
-        return self._blind or self.status in (Status.starting, Status.stopping)
+    def _ignores_status(self) -> bool:
+        return self._ignore_status or self.status in (Status.starting, Status.stopping)
 
-    def _found(self) -> None:
+    def _handle_found(self) -> None:
         self.status = Status.running
         if self.on_found is not None:
             self.on_found()
 
-    def _line(self, line: str) -> None:
+    def _handle_line(self, line: str) -> None:
         if self.on_output is not None:
             self.on_output(line)

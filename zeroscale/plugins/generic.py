@@ -1,8 +1,8 @@
-"""Any command line that serves TCP: `zeroscale generic 6379 6380 -a 'redis-server --port 6380'`.
+"""Plugin generic: any command line that serves TCP, as in `zeroscale generic 6379 6380 -a 'redis-server --port 6380'`.
 
-A connection wakes it and waits until its port answers. It must run in the foreground: of a program that puts itself
-in the background only the first process is seen, and that ends at once. (It is found again by the lock it inherits
-unless it closes what it does not know, as daemons do.)
+A connection starts it and waits until its port accepts connections. The program must stay in the foreground: if it
+puts itself into the background, its first process ends at once, and only that is seen. (The server is still found by
+the lock that it inherits, unless it closes unknown descriptors as daemons do.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zeroscale.plugins.base import ProcessServer
 
 
 class Server(ProcessServer):
-    """Any command line."""
+    """A command line as a server."""
 
     def __init__(
         self,
@@ -30,19 +30,20 @@ class Server(ProcessServer):
         stop_to: str = "all",
         ready_line: str | None = None,
     ) -> None:
-        """Starts nothing.
+        """Read the arguments.
 
         :param words: the command line, program and arguments.
         :param state_directory: this server's own directory.
-        :param working_directory: where it runs.
-        :param command: the command line as one string, split as a shell would.
-        :param stop_signal: the signal that asks it to stop, by name or number.
-        :param stop_to: whom it is sent: `all` processes, or the `first` one, for a server that tells its others itself.
-        :param ready_line: a regular expression of the line of output that says it is ready.
-        :raises PluginError: no command, or one of the values cannot be understood.
+        :param working_directory: the directory in which the command runs.
+        :param command: the command line as one string, split as a shell would split it.
+        :param stop_signal: the signal that asks the server to stop, by name or number.
+        :param stop_to: the processes that get it: `all`, or the `first` one, for a server that informs its others
+            itself.
+        :param ready_line: a regular expression for the line of output that says that the server is ready.
+        :raises PluginError: there is no command, or a value is invalid.
         """
         if command is not None and words:
-            raise PluginError("the command is given twice: either as command=, or as values of its own")
+            raise PluginError("the command is given twice: use either command=, or -a for each word")
         try:
             self._command = list(words) if command is None else shlex.split(command)
         except ValueError as error:
@@ -53,20 +54,20 @@ class Server(ProcessServer):
             try:
                 re.compile(ready_line)
             except re.error as error:
-                raise PluginError(f"ready_line={ready_line!r} is no regular expression: {error}") from None
+                raise PluginError(f"ready_line={ready_line!r} is not a regular expression: {error}") from None
             self.ready_line = ready_line
         if stop_to not in ("all", "first"):
-            raise PluginError(f"stop_to={stop_to!r} is neither all (processes) nor first (the one that was started)")
+            raise PluginError(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
         self._stop_signal = signal_number(stop_signal)
         self._stop_to = stop_to
         super().__init__(working_directory=working_directory, state_directory=state_directory)
 
     def command(self) -> Sequence[str]:
-        """The command line as it was given."""
+        """Return the given command line."""
         return self._command
 
-    async def ask_to_stop(self) -> None:
-        """Sends the stop signal."""
+    async def request_stop(self) -> None:
+        """Send the stop signal."""
         if self._stop_to == "first":
             self._process.signal_first(self._stop_signal)
         else:
@@ -74,7 +75,7 @@ class Server(ProcessServer):
 
 
 def signal_number(name: str | int) -> signal.Signals:
-    """A signal by name (with or without its SIG) or number.
+    """Return a signal by its name, with or without `SIG`, or by its number.
 
     :raises PluginError: there is no such signal.
     """
@@ -84,4 +85,4 @@ def signal_number(name: str | int) -> signal.Signals:
         upper = name.strip().upper()
         return signal.Signals[upper if upper.startswith("SIG") else f"SIG{upper}"]
     except (KeyError, ValueError):
-        raise PluginError(f"stop_signal={name!r} is no signal: SIGTERM, SIGINT and SIGQUIT are usual") from None
+        raise PluginError(f"stop_signal={name!r} is not a signal: SIGTERM, SIGINT and SIGQUIT are usual") from None

@@ -31,12 +31,12 @@ def test_clean_runs(path: Path) -> None:
     assert (report.runs, report.saves) == (2, 2)
 
 
-def test_a_kill_in_play_cuts_no_save(path: Path) -> None:
+def test_a_kill_between_saves_cuts_no_save(path: Path) -> None:
     killed = Journal(path)
     killed.tick()
     assert verify_journal(path).consistent
     assert not verify_journal(path).closed
-    killed.let_go()
+    killed.close()
     whole_run(path)
     assert verify_journal(path).consistent
 
@@ -45,7 +45,7 @@ def test_a_cut_save(path: Path) -> None:
     killed = Journal(path)
     killed.begin_save()
     killed.save_part()
-    killed.let_go()
+    killed.close()
     assert verify_journal(path).cut_saves == 1
     whole_run(path)
     report = verify_journal(path)
@@ -53,12 +53,12 @@ def test_a_cut_save(path: Path) -> None:
     assert not report.consistent
 
 
-def test_two_at_once_are_seen_even_if_neither_writes_again(path: Path) -> None:
+def test_two_servers_at_once_are_detected(path: Path) -> None:
     first = Journal(path)
     second = Journal(path)
     assert verify_journal(path).overlapped
-    first.let_go()
-    second.let_go()
+    first.close()
+    second.close()
 
 
 def test_a_torn_and_a_changed_record(path: Path) -> None:
@@ -79,6 +79,6 @@ def test_a_lost_record(path: Path) -> None:
     assert not verify_journal(path).consistent
 
 
-def test_there_is_none(path: Path) -> None:
+def test_a_missing_journal(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         verify_journal(path)

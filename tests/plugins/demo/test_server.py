@@ -122,7 +122,7 @@ async def test_it_starts_in_its_time_and_stops(demo: Demo) -> None:
     server = await demo.ready(start_seconds="0.3")
     assert any("Starting Minecraft server on 127.0.0.1" in line for line in demo.output.lines)
     assert any("Preparing spawn area: 100%" in line for line in demo.output.lines)
-    server.send("list")
+    await server.send("list")
     await demo.output.line_with("There are 0 of a max of 20 players online")
     await server.stop()
     assert await server.wait() == 0
@@ -131,7 +131,7 @@ async def test_it_starts_in_its_time_and_stops(demo: Demo) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-async def test_signals_save_as_well(demo: Demo, tmp_path: Path, number: int, code: int) -> None:
+async def test_signals_stop_it_cleanly(demo: Demo, tmp_path: Path, number: int, code: int) -> None:
     server = await demo.ready(f"--journal '{tmp_path / 'the world'}'")
     server.signal(number)
     assert await server.wait() == code
@@ -178,7 +178,7 @@ GARBAGE = [
 
 
 @pytest.mark.slow
-async def test_garbage_is_closed_and_harms_nobody(demo: Demo) -> None:
+async def test_garbage_is_closed_and_other_clients_are_unaffected(demo: Demo) -> None:
     server = await demo.ready()
     for garbage in GARBAGE:
         with contextlib.suppress(ConnectionResetError):
@@ -225,7 +225,7 @@ async def test_status_off(demo: Demo) -> None:
     assert await demo.ask(login(47))
 
 
-async def test_a_slow_stop_that_is_cut_shows_in_the_world(demo: Demo, tmp_path: Path) -> None:
+async def test_a_kill_during_a_save_is_seen_in_the_journal(demo: Demo, tmp_path: Path) -> None:
     server = await demo.ready("--journal world --slow-stop 60")
     stopping = asyncio.ensure_future(server.stop())
     await demo.output.line_with("Saving worlds")
@@ -235,12 +235,12 @@ async def test_a_slow_stop_that_is_cut_shows_in_the_world(demo: Demo, tmp_path: 
     assert verify_journal(tmp_path / "world").cut_saves == 1
 
 
-async def test_it_ignores_what_it_was_told_to(demo: Demo) -> None:
+async def test_it_can_ignore_stop_and_sigterm(demo: Demo) -> None:
     server = await demo.ready("--ignore-stop --ignore-term")
-    server.send("stop")
+    await server.send("stop")
     await demo.output.line_with("Told to ignore a stop")
     server.signal(signal.SIGTERM)
-    server.send("list")
+    await server.send("list")
     await demo.output.line_with("There are 0")
     server.signal(signal.SIGKILL)
     assert await server.wait() == 137
@@ -258,11 +258,11 @@ async def test_crashes(demo: Demo, switches: str, said: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_forked_child_holds_the_port_and_hears_all(demo: Demo) -> None:
+async def test_a_forked_child_has_the_port_and_the_console(demo: Demo) -> None:
     server = await demo.ready("--fork-child")
     record = json.loads((Path(demo._state) / "process.json").read_text())
     assert len(procfs.session_members({record["pid"]})) == 2
-    server.send("list")
+    await server.send("list")
     await demo.output.line_with("There are 0")
     await server.stop()
     assert await server.wait() == 0
@@ -290,7 +290,7 @@ async def test_a_port_in_use(demo: Demo) -> None:
 
 
 @pytest.mark.slow
-async def test_no_file_of_its_directory_is_taken_for_a_module(demo: Demo, tmp_path: Path) -> None:
+async def test_no_module_is_imported_from_the_working_directory(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "twisted.py").write_text("raise SystemExit('taken')")
     server = await demo.ready()
     await server.stop()
@@ -299,13 +299,13 @@ async def test_no_file_of_its_directory_is_taken_for_a_module(demo: Demo, tmp_pa
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda demo: demo.make(start_seconds="soon"), "start_seconds='soon' is no number"),
-        (lambda demo: demo.make(start_seconds="-1"), "is not from 0 to 3600"),
-        (lambda demo: demo.make(start_seconds="nan"), "is not from 0 to 3600"),
+        (lambda demo: demo.make(start_seconds="soon"), "start_seconds='soon' is not a number"),
+        (lambda demo: demo.make(start_seconds="-1"), "must be from 0 to 3600 seconds"),
+        (lambda demo: demo.make(start_seconds="nan"), "must be from 0 to 3600 seconds"),
         (lambda demo: demo.make("'"), "cannot be split into words"),
     ],
 )
-def test_values_that_cannot_be_understood(demo: Demo, make: Callable[[Demo], Server], said: str) -> None:
+def test_invalid_values(demo: Demo, make: Callable[[Demo], Server], said: str) -> None:
     with pytest.raises(PluginError) as raised:
         make(demo)
     assert said in str(raised.value)

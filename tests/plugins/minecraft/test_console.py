@@ -46,7 +46,7 @@ class Server:
             raise PluginError("the server's console takes no input")
         self.typed.append(line)
         if self.answer is not None:
-            asyncio.get_running_loop().call_soon(self.console.heard, self.answer)
+            asyncio.get_running_loop().call_soon(self.console.handle_line, self.answer)
 
     def _run(self, command: str) -> str:
         self.commands.append(command)
@@ -82,14 +82,14 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minecraft_console, "RCON_STOP_AFTER", 0.05)
 
 
-async def test_with_a_status_and_no_rcon_the_status_tells(server: Server) -> None:
+async def test_with_a_status_and_without_rcon_it_sends_no_command(server: Server) -> None:
     assert await server.console.players() is None
     server.say(enable_status="true")
     assert await server.console.players() is None
     assert server.typed == []
 
 
-async def test_rcon_tells_where_it_is_on(server: Server) -> None:
+async def test_players_are_counted_by_rcon(server: Server) -> None:
     async with server.rcon():
         assert await server.console.players() == 0
         server.by_rcon = "There are 3 of a max of 20 players online: A, B, C"
@@ -97,7 +97,7 @@ async def test_rcon_tells_where_it_is_on(server: Server) -> None:
     assert server.typed == []
 
 
-async def test_rcon_that_fails_is_said_once_and_leaves_it_to_the_others(
+async def test_failing_rcon_is_logged_once_and_the_console_is_used(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.say(enable_rcon="true")
@@ -122,7 +122,7 @@ async def test_rcon_that_fails_is_said_once_and_leaves_it_to_the_others(
         ("There are 6 out of maximum 20 players online.", 6),
     ],
 )
-async def test_without_a_status_it_is_asked_on_its_console(server: Server, line: str, count: int) -> None:
+async def test_without_a_status_players_are_counted_by_the_console(server: Server, line: str, count: int) -> None:
     server.say(enable_status="false")
     server.answer = line
     assert await server.console.players() == count
@@ -140,92 +140,92 @@ async def test_without_a_status_it_is_asked_on_its_console(server: Server, line:
         "",
     ],
 )
-async def test_what_a_player_says_is_no_answer(server: Server, line: str) -> None:
+async def test_a_chat_message_is_not_taken_for_the_answer(server: Server, line: str) -> None:
     server.say(enable_status="false")
     server.answer = line
     assert await server.console.players() is None
-    server.console.heard(EMPTY)  # nobody asks any more
+    server.console.handle_line(EMPTY)  # nobody asks any more
 
 
-async def test_who_has_answered_before_and_does_not_now_is_no_empty_server(server: Server) -> None:
+async def test_a_console_that_no_longer_answers_does_not_mean_no_players(server: Server) -> None:
     server.say(enable_status="false")
     server.answer = EMPTY
     assert await server.console.players() == 0
     server.answer = None
     for _ in range(2):
-        with pytest.raises(PluginError, match="answered `list` before, and does not now"):
+        with pytest.raises(PluginError, match="the server no longer answers `list`"):
             await server.console.players()
     server.readable = False
-    with pytest.raises(PluginError, match="does not now"):
+    with pytest.raises(PluginError, match="no longer answers"):
         await server.console.players()
     server.readable = True
     server.answer = EMPTY
     assert await server.console.players() == 0
 
 
-async def test_a_question_may_be_called_back(server: Server) -> None:
+async def test_a_question_can_be_cancelled(server: Server) -> None:
     server.say(enable_status="false")
     asking = asyncio.ensure_future(server.console.players())
     await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    server.console.heard(EMPTY)
+    server.console.handle_line(EMPTY)
 
 
-async def test_a_command_is_typed_where_there_is_no_rcon(server: Server) -> None:
-    assert await server.console.say("save-all") is None
+async def test_without_rcon_a_command_is_written_to_the_console(server: Server) -> None:
+    assert await server.console.send("save-all") is None
     assert server.typed == ["save-all"]
 
 
 async def test_a_command_is_answered_by_rcon(server: Server) -> None:
     async with server.rcon():
-        assert await server.console.say("save-all") == "Saved the game"
+        assert await server.console.send("save-all") == "Saved the game"
     assert (server.typed, server.commands) == ([], ["save-all"])
 
 
-async def test_a_command_is_typed_where_rcon_does_not_listen_yet(server: Server) -> None:
+async def test_a_command_is_written_to_the_console_while_rcon_is_unreachable(server: Server) -> None:
     server.say(enable_rcon="true")
-    assert await server.console.say("save-all") is None
+    assert await server.console.send("save-all") is None
     assert server.typed == ["save-all"]
 
 
-async def test_a_command_that_rcon_may_have_taken_is_not_given_twice(
+async def test_a_command_sent_by_rcon_is_not_repeated_on_the_console(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(minecraft_console, "ANSWER_TIMEOUT", 0.2)
     async with server.rcon(silent=True):
         with pytest.raises(PluginError, match=r"no answer within 0\.2 s"):
-            await server.console.say("save-all")
+            await server.console.send("save-all")
     assert (server.typed, server.commands) == ([], ["save-all"])
 
 
-async def test_stop_is_typed(server: Server) -> None:
+async def test_stop_is_written_to_the_console(server: Server) -> None:
     await server.console.stop(server.ended.wait)
     assert server.typed == ["stop"]
 
 
-async def test_a_server_that_stops_when_it_is_typed_hears_nothing_by_rcon(server: Server) -> None:
+async def test_rcon_is_not_used_if_the_server_stops_by_its_console(server: Server) -> None:
     async with server.rcon():
         server.ended.set()
         await server.console.stop(server.ended.wait)
     assert (server.typed, server.commands) == (["stop"], [])
 
 
-async def test_a_server_that_does_not_hear_its_console_is_told_by_rcon(server: Server) -> None:
+async def test_stop_is_sent_by_rcon_if_the_console_has_no_effect(server: Server) -> None:
     async with server.rcon():
         await server.console.stop(server.ended.wait)
     assert (server.typed, server.commands) == (["stop"], ["save-all flush", "stop"])
 
 
-async def test_a_console_that_cannot_be_written_is_no_loss_where_there_is_rcon(server: Server) -> None:
+async def test_stop_is_sent_by_rcon_if_the_console_cannot_be_written(server: Server) -> None:
     server.readable = False
     async with server.rcon():
         await server.console.stop(server.ended.wait)
     assert (server.typed, server.commands) == ([], ["save-all flush", "stop"])
 
 
-async def test_neither_console_nor_rcon(server: Server) -> None:
+async def test_stop_fails_without_console_and_rcon(server: Server) -> None:
     server.readable = False
     with pytest.raises(PluginError, match="takes no input"):
         await server.console.stop(server.ended.wait)
@@ -234,7 +234,7 @@ async def test_neither_console_nor_rcon(server: Server) -> None:
         await server.console.stop(server.ended.wait)
 
 
-async def test_typed_and_rcon_is_gone_is_a_server_that_saves(server: Server) -> None:
+async def test_a_failing_rcon_after_stop_on_the_console_is_no_error(server: Server) -> None:
     server.say(enable_rcon="true")
     await server.console.stop(server.ended.wait)
     assert server.typed == ["stop"]

@@ -46,13 +46,15 @@ async def test_a_long_answer_is_whole() -> None:
         assert await console.ask("help", within=5) == ["x" * 20_000]
 
 
-async def test_a_wrong_password_is_said() -> None:
+async def test_a_wrong_password_is_reported() -> None:
     async with listening(RconServer("another", str).read) as console:
-        with pytest.raises(PluginError, match=r"RCON at 127\.0\.0\.1:\d+: it refuses the rcon.password of server.prop"):
+        with pytest.raises(
+            PluginError, match=r"RCON at 127\.0\.0\.1:\d+: the server refuses the rcon.password in server.prop"
+        ):
             await console.ask("list", within=5)
 
 
-async def test_a_password_that_cannot_be_one() -> None:
+async def test_an_impossible_password() -> None:
     with pytest.raises(PluginError, match=r"RCON at .*: "):
         await RconConsole("127.0.0.1", free_port(), "x" * 2000).ask("list", within=5)
 

@@ -102,7 +102,7 @@ async def test_an_adopted_server_is_stopped_through_its_console(make: MakeServer
     assert await second.wait() is None
 
 
-def test_what_it_is_for_the_core(make: MakeServer) -> None:
+def test_its_abilities(make: MakeServer) -> None:
     server = make()
     assert server.protocol == "minecraft"
     assert server.fake_status() == b""
@@ -118,7 +118,7 @@ def test_what_it_is_for_the_core(make: MakeServer) -> None:
         (["paper-1.21.4-100.jar", "run.sh"], {}, "sh run.sh"),
     ],
 )
-def test_the_command_for_what_is_there(
+def test_the_command_for_the_files_in_the_directory(
     make: MakeServer, directory: Path, files: list[str], keywords: dict[str, str], command: str
 ) -> None:
     for name in files:
@@ -141,7 +141,9 @@ def test_no_java(make: MakeServer, directory: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_no_jar(make: MakeServer, directory: Path) -> None:
-    assert why_not(make()) == f"there is no server.jar in {directory}: put the server there, or say with -w where it is"
+    assert (
+        why_not(make()) == f"there is no server.jar in {directory}: put the server there, or give its directory with -w"
+    )
     assert why_not(make(jar="mine.jar")) == f"there is no {directory}/mine.jar, nor any other jar"
 
 
@@ -149,7 +151,7 @@ def test_several_jars(make: MakeServer, directory: Path) -> None:
     (directory / "b 1.jar").touch()
     (directory / "a.jar").touch()
     assert why_not(make()) == (
-        f"there is no server.jar in {directory}; say which it is, as with -a jar=a.jar (there is a.jar, b 1.jar)"
+        f"there is no server.jar in {directory}; choose a jar, such as -a jar=a.jar (there is a.jar, b 1.jar)"
     )
     for number in range(20):
         (directory / f"c{number:02}.jar").touch()
@@ -183,10 +185,10 @@ def test_a_start_script_that_passes_no_arguments_on(make: MakeServer, directory:
     assert "server-port=25565 must be 25575" in why_not(server)
 
 
-def test_a_start_script_has_its_memory_and_java_in_it(make: MakeServer, directory: Path) -> None:
+def test_memory_and_java_have_no_effect_on_a_start_script(make: MakeServer, directory: Path) -> None:
     executable(directory / "run.sh", '#!/bin/sh\njava "$@"\n')
     assert why_not(make(memory="4G")).endswith(f"write the line -Xmx4G into {directory}/user_jvm_args.txt")
-    assert "java= is not for" in why_not(make(java="java"))
+    assert "java= has no effect on" in why_not(make(java="java"))
 
 
 # A command of the user's own.
@@ -203,13 +205,13 @@ def test_a_start_script_has_its_memory_and_java_in_it(make: MakeServer, director
         ("java -jar paper.jar --port 25575", "server-port=25565\n", None),
         ("java -jar paper.jar -p 25575 nogui", "server-port=25565\n", None),
         ("java -jar paper.jar --port=25575", "server-port=25565\n", None),
-        ("java -jar paper.jar --server-port 25565", None, "says port 25565"),
-        ("java -jar paper.jar --port", None, "says port , and"),
+        ("java -jar paper.jar --server-port 25565", None, "the command has port 25565"),
+        ("java -jar paper.jar --port", None, "the command has port , but"),
         ("java -p modules -jar paper.jar", "server-port=25575\n", None),
         ("ssh -p 22 host ./start", "server-port=25575\n", None),
     ],
 )
-def test_its_port_must_be_the_one_we_were_told(
+def test_the_port_of_the_command_must_be_the_configured_one(
     make: MakeServer, directory: Path, words: str, properties: str | None, wrong: str | None
 ) -> None:
     path = directory / "server.properties"
@@ -222,21 +224,21 @@ def test_its_port_must_be_the_one_we_were_told(
         assert wrong.format(path) in why_not(server)
 
 
-def test_25565_is_what_no_port_means(state: Path, directory: Path) -> None:
+def test_no_port_means_25565(state: Path, directory: Path) -> None:
     (directory / "server.properties").write_text("motd=A\n")
     server = Server("./start", server_port=25565, state_directory=state, working_directory=directory)
     assert server.command() == ("./start",)
 
 
 @pytest.mark.parametrize("keywords", [{"jar": "a.jar"}, {"java": "java"}, {"memory": "4G"}])
-def test_a_command_and_parts_of_one_contradict_each_other(make: MakeServer, keywords: dict[str, str]) -> None:
-    with pytest.raises(PluginError, match="give only the command"):
+def test_a_command_cannot_be_combined_with_jar_java_or_memory(make: MakeServer, keywords: dict[str, str]) -> None:
+    with pytest.raises(PluginError, match="cannot be combined with a command"):
         make("java", "-jar", "server.jar", **keywords)
 
 
 @pytest.mark.parametrize("memory", ["4 GB", "4GB", "", "0", "-1G", "4g;rm", "lots"])
-def test_memory_that_java_would_not_understand(make: MakeServer, memory: str) -> None:
-    with pytest.raises(PluginError, match="is no size that Java knows"):
+def test_invalid_memory(make: MakeServer, memory: str) -> None:
+    with pytest.raises(PluginError, match="is not a size for Java"):
         make(memory=memory)
 
 
@@ -283,10 +285,10 @@ def test_an_eula_accepted_on_the_command_line(make: MakeServer, directory: Path)
             "needs Java 21 or newer",
         ),
         ("echo '[12:00:00] [Server thread/WARN]: **** FAILED TO BIND TO PORT!'; exit 0", "not listen on port 25575"),
-        ("echo 'Invalid maximum heap size: -Xmx400G'; exit 1", "memory it was told to take: Invalid maximum heap"),
+        ("echo 'Invalid maximum heap size: -Xmx400G'; exit 1", "memory it is configured to use: Invalid maximum heap"),
     ],
 )
-async def test_the_usual_reasons_of_an_end_before_ready(
+async def test_usual_reasons_for_an_exit_during_start(
     make: MakeServer, directory: Path, java: Path, script: str, reason: str
 ) -> None:
     (directory / "server.jar").touch()
@@ -298,7 +300,7 @@ async def test_the_usual_reasons_of_an_end_before_ready(
     assert reason.format(directory) in str(raised.value)
 
 
-async def test_an_end_for_no_known_reason_is_its_code(make: MakeServer, directory: Path, java: Path) -> None:
+async def test_an_unknown_reason_gives_the_exit_code(make: MakeServer, directory: Path, java: Path) -> None:
     (directory / "server.jar").touch()
     executable(java, "#!/bin/sh\necho 'Error: Unable to access jarfile'; exit 1\n")
     server = make()
@@ -307,7 +309,7 @@ async def test_an_end_for_no_known_reason_is_its_code(make: MakeServer, director
     assert list(server.last_lines) == ["Error: Unable to access jarfile"]
 
 
-async def test_once_ready_an_end_is_only_its_code(make: MakeServer, directory: Path, java: Path) -> None:
+async def test_after_the_start_an_exit_gives_the_exit_code(make: MakeServer, directory: Path, java: Path) -> None:
     (directory / "server.jar").touch()
     executable(java, "#!/bin/sh\necho 'FAILED TO BIND TO PORT'; echo 'Done (1,5s)! For help'; exit 9\n")
     server = make()

@@ -44,13 +44,13 @@ def test_the_usual_notations(mac: str) -> None:
         "192.168.1.20",
     ],
 )
-def test_what_is_no_address_of_a_card(mac: str) -> None:
-    with pytest.raises(PluginError, match="is no address of a network card, such as 00:11:22:aa:bb:cc"):
+def test_invalid_addresses(mac: str) -> None:
+    with pytest.raises(PluginError, match="is not the address of a network card, such as 00:11:22:aa:bb:cc"):
         hardware_address(mac)
 
 
 @given(st.text(max_size=30))
-def test_whatever_is_given_it_is_six_bytes_or_an_error(mac: str) -> None:
+def test_any_text_is_six_bytes_or_an_error(mac: str) -> None:
     try:
         assert len(hardware_address(mac)) == 6
     except PluginError as error:
@@ -65,7 +65,7 @@ def test_passwords() -> None:
     assert "hunter2" not in str(raised.value)
 
 
-def test_the_packet_is_as_the_card_wants_it() -> None:
+def test_the_packet() -> None:
     packet = magic_packet(ADDRESS)
     assert len(packet) == 102
     assert packet == b"\xff" * 6 + ADDRESS * 16

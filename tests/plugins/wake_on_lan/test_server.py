@@ -134,7 +134,7 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mac
     return Machine(state, tmp_path, monkeypatch)
 
 
-async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Machine) -> None:
+async def test_packets_are_sent_until_the_server_answers(subject: Machine) -> None:
     subject.deaf = 4
     async with driving(subject) as driven:
         await driven.start()
@@ -146,11 +146,11 @@ async def test_packets_are_sent_until_it_answers_and_none_afterwards(subject: Ma
     assert set(subject.packets) == {magic_packet(hardware_address(MAC))}
 
 
-async def test_its_files_are_not_ours(subject: Machine) -> None:
+async def test_the_server_is_remote(subject: Machine) -> None:
     assert PluginAdapter(subject.make_plugin()).is_remote
 
 
-async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
+async def test_the_password_is_in_the_packet(subject: Machine) -> None:
     subject.password = bytes([192, 0, 2, 1])
     server = subject.make_plugin(password="192.0.2.1")
     await server.start()
@@ -158,7 +158,7 @@ async def test_a_password_goes_with_the_packet(subject: Machine) -> None:
     await server.close()
 
 
-async def test_one_that_does_not_answer_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_that_does_not_answer_is_reported(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     subject.deaf = 1_000_000
     server = subject.make_plugin(wake_timeout=0.05)
     with pytest.raises(PluginError, match=r"127\.0\.0\.1 is awake, but nothing listens on its port"):
@@ -168,16 +168,12 @@ async def test_one_that_does_not_answer_is_told(subject: Machine, monkeypatch: p
         return TcpResult.unreachable
 
     monkeypatch.setattr(wake_on_lan, "tcp_check", silent)
-    with pytest.raises(
-        PluginError, match=rf"did not answer within 0\.05 s, though \d+ magic packets for {MAC} went to"
-    ):
+    with pytest.raises(PluginError, match=rf"did not answer within 0\.05 s after \d+ magic packets for {MAC} to"):
         await server.start()
     assert server.status is Status.stopped
 
 
-async def test_without_a_stop_command_it_is_left_to_fall_asleep(
-    subject: Machine, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_without_a_stop_command_nothing_is_run(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     server = subject.make_plugin(stop=None)
     await server.start()
@@ -185,11 +181,11 @@ async def test_without_a_stop_command_it_is_left_to_fall_asleep(
     await server.stop()
     assert await gone is None
     assert await subject.is_running()
-    assert "is left to fall asleep by itself" in caplog.text
+    assert "has to suspend itself" in caplog.text
     await server.close()
 
 
-async def test_a_stop_command_that_fails_is_told_but_not_that_the_machine_took_ssh_with_it(subject: Machine) -> None:
+async def test_a_failing_stop_command_is_an_error_only_if_the_machine_still_answers(subject: Machine) -> None:
     (subject.directory / "sleep").write_text("#!/bin/sh\necho a password is required; exit 1\n")
     server = subject.make_plugin()
     await server.start()
@@ -201,11 +197,11 @@ async def test_a_stop_command_that_fails_is_told_but_not_that_the_machine_took_s
     await server.close()
 
 
-async def test_a_machine_that_stays_awake_is_told(subject: Machine) -> None:
+async def test_a_machine_that_stays_awake_is_reported(subject: Machine) -> None:
     (subject.directory / "sleep").write_text("#!/bin/sh\nexit 0\n")
     server = subject.make_plugin(stop_timeout=0.2)
     await server.start()
-    with pytest.raises(PluginError, match=r"still answers, 0\.2 s after the stop command"):
+    with pytest.raises(PluginError, match=r"still answers 0\.2 s after the stop command"):
         await server.stop()
     await server.close()
 
@@ -218,7 +214,7 @@ async def test_a_machine_that_stays_awake_is_told(subject: Machine) -> None:
         ({"stop": "ssh -p 2222 mc@box sudo poweroff"}, ["-p", "2222", "mc@box", "sudo", "poweroff"]),
     ],
 )
-async def test_ssh_is_told_never_to_ask(
+async def test_ssh_runs_in_batch_mode(
     subject: Machine, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], argv: list[str]
 ) -> None:
     ssh = subject.directory / "ssh"
@@ -234,7 +230,7 @@ async def test_ssh_is_told_never_to_ask(
     await server.close()
 
 
-async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_packet_that_cannot_be_sent_is_reported(subject: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     server = subject.make_plugin(broadcast="a..b")
     with pytest.raises(PluginError, match=r"broadcast=a\.\.b has no address: give one, such as 192\.168\.1\.255"):
         await server.start()
@@ -252,22 +248,22 @@ async def test_a_packet_that_cannot_be_sent_is_told(subject: Machine, monkeypatc
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ssh": "mc@box"}, "ssh= and stop= both say"),
-        ({"stop": None, "ssh": "-oProxyCommand=evil"}, "is no destination for ssh"),
-        ({"port": "0"}, "port='0' is no UDP port"),
-        ({"port": "nine"}, "port='nine' is no UDP port"),
+        ({"ssh": "mc@box"}, "ssh= and stop= both suspend"),
+        ({"stop": None, "ssh": "-oProxyCommand=evil"}, "is not a destination for ssh"),
+        ({"port": "0"}, "port='0' is not a UDP port"),
+        ({"port": "nine"}, "port='nine' is not a UDP port"),
         ({"every": "-1"}, "every=-1 is not from 0.01"),
-        ({"password": "secret"}, "password= is neither six bytes"),
+        ({"password": "secret"}, "password= must be six bytes"),
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],
 )
-async def test_values_that_cannot_be_understood(subject: Machine, changes: dict[str, Any], said: str) -> None:
+async def test_invalid_values(subject: Machine, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes)
     assert said in str(raised.value)
 
 
-async def test_what_is_missing_is_said_before_anybody_waits(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
+async def test_check_reports_what_is_missing(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(PluginError, match="there is no 'no-such-program' in PATH"):
         subject.make_plugin(stop="no-such-program --now").check()
-    assert "give the other one's address by --server-host" in caplog.text
+    assert "give the address of the other one by --server-host" in caplog.text

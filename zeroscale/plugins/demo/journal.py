@@ -1,6 +1,6 @@
-"""The demo server's world: a journal in which a cut save, a lost record or a second server at work cannot hide.
+"""The demo server's world: a journal that shows an interrupted save, a lost record or two servers at once.
 
-Each line is one record with the checksum of itself and of the record before. Pure files: knows no network.
+Each line is one record with its own checksum and that of the record before. Uses files only, no network.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAVE_PARTS = 8
-"""Records of one save, so that it takes a while and can be cut."""
+"""Records of one save, so that a save takes a while and can be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalReport:
-    """What a journal tells.
+    """The result of reading a journal.
 
     :ivar runs: how many times a server has opened it.
     :ivar saves: how many saves were finished.
     :ivar cut_saves: how many saves were begun and not finished.
-    :ivar damaged: a record is torn, or its checksum is wrong.
-    :ivar overlapped: two servers have had it open at the same time, or a whole record is missing.
-    :ivar closed: the last record is the end of a save: the last server stopped as servers should.
+    :ivar damaged: whether a record is incomplete or its checksum is wrong.
+    :ivar overlapped: whether two servers have had it open at the same time, or a whole record is missing.
+    :ivar closed: whether the last record is the end of a save, so that the last server has stopped cleanly.
     """
 
     runs: int
@@ -38,15 +38,15 @@ class JournalReport:
 
     @property
     def consistent(self) -> bool:
-        """Whether the world has suffered nothing."""
+        """Whether nothing is lost or damaged."""
         return not (self.cut_saves or self.damaged or self.overlapped)
 
 
 class Journal:
-    """A journal as one running server has it open."""
+    """A journal that a running server has open."""
 
     def __init__(self, path: Path) -> None:
-        """Opens it, or makes it, and writes down that it did.
+        """Open or create the journal, and record that.
 
         :raises OSError: it cannot be written.
         """
@@ -56,24 +56,24 @@ class Journal:
         self._write("opened", alone=self._lock())
 
     def tick(self) -> None:
-        """The world goes on."""
+        """Record a tick of the world."""
         self._write("tick")
 
     def begin_save(self) -> None:
-        """A save begins; `SAVE_PARTS` parts and `end_save` are to follow."""
+        """Record the start of a save, to be followed by `SAVE_PARTS` calls of `save_part` and by `end_save`."""
         self._write("saving")
 
     def save_part(self) -> None:
-        """One part of the save."""
+        """Record one part of the save."""
         self._write("part")
 
     def end_save(self) -> None:
-        """The save is whole; the journal is closed."""
+        """Record the end of the save, and close the journal."""
         self._write("saved")
-        self.let_go()
+        self.close()
 
-    def let_go(self) -> None:
-        """Closes the journal as it is: what is left of a server that was killed."""
+    def close(self) -> None:
+        """Close the journal as it is, like a server that is killed."""
         os.close(self._descriptor)
 
     def _lock(self) -> bool:
@@ -91,7 +91,7 @@ class Journal:
 
 
 def verify_journal(path: Path) -> JournalReport:
-    """Reads a journal from its beginning.
+    """Read a journal from its beginning.
 
     :raises OSError: it cannot be read.
     """
@@ -108,7 +108,7 @@ def verify_journal(path: Path) -> JournalReport:
         kind, run, checksum = str(record["kind"]), str(record["run"]), zlib.crc32(line[9:-1])
         overlapped = overlapped or not record["alone"] or record["previous"] != previous
         previous = checksum
-        if saving is not None and run != saving:  # its server is gone, and it was not finished
+        if saving is not None and run != saving:  # its server has ended without finishing it
             cut_saves += 1
             saving = None
         if kind == "opened":

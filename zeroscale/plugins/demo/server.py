@@ -1,6 +1,6 @@
-"""A small Minecraft server of our own, so that the whole job can be seen without Java: `zeroscale demo 25565 25575`.
+"""Plugin demo: a small Minecraft server of our own, to try zeroscale without Java: `zeroscale demo 25565 25575`.
 
-The server itself is `demo_server`, in a process of its own.
+The server itself is `zeroscale.plugins.demo.program`, which runs as a child process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Server(ProcessServer):
     """The demo server."""
 
     protocol = "minecraft"
-    alone = True
+    exclusive = True
     ready_line = r"Done \([0-9.,]+s\)!"
 
     def __init__(
@@ -32,22 +32,22 @@ class Server(ProcessServer):
         start_seconds: str | float = 4.0,
         switches: str = "",
     ) -> None:
-        """Starts nothing.
+        """Read the arguments.
 
-        :param server_port: where it listens.
+        :param server_port: the port on which the server listens.
         :param state_directory: this server's own directory.
-        :param server_host: on which address it listens.
-        :param working_directory: where it runs.
-        :param start_seconds: how long it takes to start.
-        :param switches: further arguments of `python -m zeroscale.plugins.demo.program`, split as a shell would.
-        :raises PluginError: one of the values cannot be understood.
+        :param server_host: the address on which the server listens.
+        :param working_directory: the directory in which the server runs.
+        :param start_seconds: how long a start takes.
+        :param switches: further arguments for `python -m zeroscale.plugins.demo.program`, split as a shell would.
+        :raises PluginError: a value is invalid.
         """
         try:
             seconds = float(start_seconds)
         except ValueError:
-            raise PluginError(f"start_seconds={start_seconds!r} is no number") from None
+            raise PluginError(f"start_seconds={start_seconds!r} is not a number") from None
         if not 0 <= seconds <= 3600:
-            raise PluginError(f"start_seconds={start_seconds} is not from 0 to 3600")
+            raise PluginError(f"start_seconds={start_seconds} must be from 0 to 3600 seconds")
         try:
             further = shlex.split(switches)
         except ValueError as error:
@@ -56,15 +56,15 @@ class Server(ProcessServer):
         self._arguments = ["--host", server_host, "--port", str(server_port), "--start-seconds", str(seconds), *further]
 
     def command(self) -> Sequence[str]:
-        """This Python, with the demo server; -P, so that no file of the working directory is taken for a module."""
+        """Return the command line of the demo server. `-P` keeps Python from importing from the working directory."""
         return [sys.executable, "-P", "-m", "zeroscale.plugins.demo.program", *self._arguments]
 
     def environment(self) -> Mapping[str, str]:
-        """Where the child finds this very package, also when it runs from a checkout."""
+        """Return a PYTHONPATH on which the child finds this package, even if that is in a checkout."""
         package = str(Path(__file__).parents[2])
         inherited = os.environ.get("PYTHONPATH")
         return {"PYTHONPATH": f"{package}{os.pathsep}{inherited}" if inherited else package}
 
-    async def ask_to_stop(self) -> None:
-        """Types `stop`, as one does with a Minecraft server."""
-        self.send("stop")
+    async def request_stop(self) -> None:
+        """Write `stop` to the console."""
+        await self.send("stop")

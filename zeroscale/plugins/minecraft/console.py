@@ -1,6 +1,6 @@
-"""Speaking with a running Minecraft server as its operator would: through its console, and by RCON where that is on.
+"""Send commands to a running Minecraft server, by its console or by RCON: list the players, stop it.
 
-It knows how to ask who is on and how to say that it is to stop, and nothing of processes.
+Knows nothing of processes.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles
-from zeroscale.plugins.minecraft.rcon_client import NothingSaid, RconConsole
+from zeroscale.plugins.minecraft.rcon_client import RconConsole, RconUnavailable
 from zeroscale.protocols.minecraft.rcon import parse_list
 
 logger = logging.getLogger(__name__)
 
 LIST_TIMEOUT = 5.0
-"""Seconds that an answer to `list` may take: a tick may be slow, and the output is looked at once a second."""
+"""Seconds to wait for the answer to `list`: a tick may be slow, and the output is read only once a second."""
 
 ANSWER_TIMEOUT = 30.0
-"""Seconds that the answer to an operator's command may take: a save of a large world takes so long."""
+"""Seconds to wait for the answer to an operator's command, such as a save of a large world."""
 
 RCON_STOP_AFTER = 15.0
-"""Seconds after `stop` on the console until it is said by RCON as well."""
+"""Seconds after `stop` on the console until it is also sent by RCON."""
 
 RCON_STOP_TIMEOUT = 120.0
-"""Seconds that a save may take, which comes before RCON's answer to it."""
+"""Seconds to wait for the answer to a save by RCON."""
 
-# Behind the log's own time and thread: a player's words stand behind the player's name.
+# Only the time and thread of the log may precede it: a player's chat message, which follows a name, must not match.
 LIST_ANSWER = re.compile(r"[0-9 :.,/-]*(?:\[[^\]]*\][ :]*)*There are [0-9]")
 
 
 class MinecraftConsole:
-    """What is said to one server, start after start.
+    """The console of one server, used for all of its starts.
 
-    :param files: its files, which say whether there are RCON and a status.
-    :param host: where RCON is reached.
-    :param type_line: types a line into its console; raises `PluginError` where that cannot be.
+    :param files: the server's files, which say whether RCON and the status are enabled.
+    :param host: the address for RCON.
+    :param write_line: writes a line to the console; raises `PluginError` if that is not possible.
     """
 
-    def __init__(self, files: ServerFiles, host: str, type_line: Callable[[str], None]) -> None:
+    def __init__(self, files: ServerFiles, host: str, write_line: Callable[[str], None]) -> None:
         self._files = files
         self._host = host
-        self._type_line = type_line
+        self._write_line = write_line
         self._answer: asyncio.Future[int] | None = None
         self._has_listed = False
         self._warned = False
 
-    def heard(self, line: str) -> None:
-        """A line of its output."""
+    def handle_line(self, line: str) -> None:
+        """Look for the answer to `list` in a line of output."""
         if self._answer is None or self._answer.done() or not LIST_ANSWER.match(line):
             return
         listed = parse_list(line)
@@ -58,9 +58,9 @@ class MinecraftConsole:
             self._answer.set_result(listed.count)
 
     async def players(self) -> int | None:
-        """How many are on, by RCON, or through the console where the status is off; None: it cannot say.
+        """Return the number of players by RCON, or from the console if the status is off; None: not known.
 
-        :raises PluginError: it could before, has no status, and does not answer now.
+        :raises PluginError: the status is off and the server, which has answered before, does not answer now.
         """
         count = await self._list_by_rcon() if self._files.enable_rcon else None
         if self._files.enable_status:
@@ -68,60 +68,60 @@ class MinecraftConsole:
         if count is None:
             count = await self._list_by_console()
         if count is None and self._has_listed:
-            raise PluginError("it has answered `list` before, and does not now")
+            raise PluginError("the server no longer answers `list`")
         self._has_listed = count is not None
         return count
 
-    async def say(self, line: str) -> str | None:
-        """Gives it a command of its operator's.
+    async def send(self, line: str) -> str | None:
+        """Send an operator's command by RCON if that is enabled and reachable, or else write it to the console.
 
-        :returns: its answer, which only RCON gives; None: it was typed into its console.
-        :raises PluginError: it does not take it, or may have taken it and does not answer.
+        :returns: the answer by RCON; None: the command was written to the console.
+        :raises PluginError: the command was not accepted, or it was sent by RCON and not answered.
         """
         if self._files.enable_rcon:
             try:
                 answers = await self._rcon().ask(line, within=ANSWER_TIMEOUT, may_end=True)
-            except NothingSaid as error:
-                logger.info("%s: the command is typed into its console", error)
+            except RconUnavailable as error:
+                logger.info("%s; writing the command to the console instead", error)
             else:
                 return answers[0] if answers else None
-        self._type_line(line)
+        self._write_line(line)
         return None
 
-    async def stop(self, ended: Callable[[], Awaitable[object]]) -> None:
-        """Says that it is to stop, on which it saves; returns once it has, or once all is said.
+    async def stop(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Send `stop`, after which the server saves and ends; return when it has ended or nothing more can be sent.
 
-        :param ended: waits for its end.
-        :raises PluginError: it cannot be told.
+        :param wait: waits for the server's end.
+        :raises PluginError: the command cannot be sent.
         """
         try:
-            self._type_line("stop")
+            self._write_line("stop")
         except PluginError as error:
             if not self._files.enable_rcon:
                 raise
-            logger.warning("%s: it is told to stop by RCON", error)
+            logger.warning("%s; sending stop by RCON instead", error)
             await self._stop_by_rcon()
             return
         if not self._files.enable_rcon:
             return
         try:
             async with asyncio.timeout(RCON_STOP_AFTER):
-                await ended()
+                await wait()
         except TimeoutError:
-            logger.info("It has not stopped for %.0f s: it is told by RCON as well", RCON_STOP_AFTER)
+            logger.info("The server has not stopped within %.0f s; sending stop by RCON, too", RCON_STOP_AFTER)
             try:
                 await self._stop_by_rcon()
             except PluginError as error:
-                logger.info("%s; it may be saving", error)
+                logger.info("%s; the server may be saving", error)
 
     async def _list_by_console(self) -> int | None:
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            self._type_line("list")
+            self._write_line("list")
             async with asyncio.timeout(LIST_TIMEOUT):
                 return await self._answer
         except (PluginError, TimeoutError) as error:
-            logger.debug("It does not say on its console who is on (%s)", error or "no answer")
+            logger.debug("The console does not answer `list`: %s", error or "no answer")
             return None
         finally:
             self._answer = None

@@ -1,6 +1,6 @@
-"""A running server's console over RCON: a connection, a few commands, and their answers. Plain asyncio.
+"""RCON over asyncio: connect, log in, send a few commands and read their answers.
 
-What is said on it is `server.rcon`'s; what to say, and when, is the plugin's.
+`protocols.minecraft.rcon` has the protocol.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from zeroscale.protocols.minecraft.rcon import LoggedIn, LoginRefused, MoreNeede
 READ_SIZE = 4096
 
 
-class NothingSaid(PluginError):
-    """It cannot be asked, and no command has reached it: another way may be tried."""
+class RconUnavailable(PluginError):
+    """RCON cannot be used, and no command has been sent: another way may be tried."""
 
 
 class RconConsole:
-    """The console at one address.
+    """The RCON console at one address.
 
-    :param host: where the server listens for RCON.
-    :param port: the port there.
-    :param password: `rcon.password`.
+    :param host: the address on which the server listens for RCON.
+    :param port: the port.
+    :param password: `rcon.password` in server.properties.
     """
 
     def __init__(self, host: str, port: int, password: str) -> None:
@@ -32,47 +32,47 @@ class RconConsole:
         self._password = password
 
     async def ask(self, *commands: str, within: float, may_end: bool = False) -> list[str]:
-        """Says commands, each once the one before has been answered; returns the answers.
+        """Send commands, each after the answer to the one before; return the answers.
 
-        :param within: seconds that all of it may take.
-        :param may_end: the last command ends the server, which may well be gone before it has answered.
-        :raises NothingSaid: it cannot be asked.
-        :raises PluginError: it does not answer as it should.
+        :param within: seconds for all of it.
+        :param may_end: the last command may end the server before it has answered.
+        :raises RconUnavailable: the server cannot be reached or refuses the login.
+        :raises PluginError: the server does not answer, or wrongly.
         """
-        said: list[str] = []
+        sent: list[str] = []
         try:
             async with asyncio.timeout(within):
-                return await self._ask(commands, may_end, said)
+                return await self._ask(commands, may_end, sent)
         except TimeoutError:
             reason = f"no answer within {within:g} s"
         except OSError as error:
             reason = error.strerror or str(error)
         except (ProtocolError, ValueError) as error:
             reason = str(error)
-        raise (PluginError if said else NothingSaid)(f"RCON at {self._host}:{self._port}: {reason}")
+        raise (PluginError if sent else RconUnavailable)(f"RCON at {self._host}:{self._port}: {reason}")
 
-    async def _ask(self, commands: tuple[str, ...], may_end: bool, said: list[str]) -> list[str]:
+    async def _ask(self, commands: tuple[str, ...], may_end: bool, sent: list[str]) -> list[str]:
         client = RconClient(self._password)
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             exchange = _Exchange(client, reader, writer)
             if not isinstance(await exchange.answer(client.login()), LoggedIn):
-                raise ProtocolError("it refuses the rcon.password of server.properties")
+                raise ProtocolError("the server refuses the rcon.password in server.properties")
             answers = []
             for number, command in enumerate(commands, start=1):
                 request = client.command(command)
-                said.append(command)
+                sent.append(command)
                 try:
                     answer = await exchange.answer(request)
                 except (EOFError, ConnectionError):
                     if not may_end or number < len(commands):
-                        raise ProtocolError("it closed the connection without an answer") from None
+                        raise ProtocolError("the server closed the connection without an answer") from None
                     break
                 if isinstance(answer, Replied):
                     answers.append(answer.text)
             return answers
         except EOFError:
-            raise ProtocolError("it closed the connection without an answer") from None
+            raise ProtocolError("the server closed the connection without an answer") from None
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class _Exchange:
         self._writer = writer
 
     async def answer(self, request: bytes) -> LoggedIn | LoginRefused | Replied:
-        """Sends a request, and what its answer asks for on the way.
+        """Send a request, and further requests that the protocol needs, until the answer is complete.
 
         :raises EOFError: the connection ended.
         """

@@ -1,6 +1,6 @@
-"""A Minecraft server (Java Edition): vanilla, Paper, Fabric, Forge, NeoForge, or a command line of the user's own.
+"""Plugin minecraft: a Minecraft server (Java Edition), such as vanilla, Paper, Fabric, Forge or NeoForge.
 
-Nothing of the user's is edited: what does not fit is said, with the line that mends it.
+It edits no file of the user's. Where a file does not fit, the error message has the line to write.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ START_SCRIPT = "run.sh"
 JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 NAMED_AT_MOST = 10
 LARGEST_SCRIPT = 64 * 1024
-"""Bytes of a start script that are looked at; Forge's is under 1 KiB."""
+"""Bytes of a start script that are read; Forge's has less than 1 KiB."""
 
 PORT_OPTION = re.compile(r"(?:--port|--server-port)(?:=(.*))?")
 SHORT_PORT_OPTION = re.compile(r"(?:-p|--port|--server-port)(?:=(.*))?")
-"""Vanilla knows --port, CraftBukkit and its heirs the other two as well; but many other programs have a -p."""
+"""Vanilla has --port; CraftBukkit and its successors have the other two, too. Many other programs have a -p."""
 
 FIRST_CLASS_FILE_VERSION = 44
-"""Java N's class files are of version 44 + N (JVM specification, table 4.1-A)."""
+"""Class files of Java N have version 44 + N (JVM specification, table 4.1-A)."""
 
 
 class Server(ProcessServer):
-    """A Minecraft server."""
+    """A Minecraft server as a child process."""
 
     protocol = "minecraft"
-    alone = True
+    exclusive = True
     ready_line = r"Done \([0-9.,]+s\)!"  # docs/protocol.md, "The server's process"
 
     def __init__(
@@ -51,28 +51,28 @@ class Server(ProcessServer):
         java: str | None = None,
         memory: str | None = None,
     ) -> None:
-        """Starts nothing.
+        """Read the arguments.
 
-        Without `words` the server is `java -jar server.jar nogui --port SERVER_PORT`; where there is no server.jar, it
-        is run.sh (Forge, NeoForge), else the only jar there is.
+        Without `words` the command is `java -jar server.jar nogui --port SERVER_PORT`. If there is no server.jar, it is
+        run.sh (Forge, NeoForge), or else the only jar in the directory.
 
         :param words: the whole command line, program and arguments.
-        :param server_port: the port that it is to listen on.
+        :param server_port: the port on which the server must listen.
         :param state_directory: this server's own directory.
-        :param server_host: where it is reached.
+        :param server_host: the address at which the server is reached.
         :param working_directory: the server's directory, with its world and server.properties.
-        :param jar: the jar to run, seen from the working directory.
-        :param java: the Java to run it with.
-        :param memory: the most heap it may use, such as 4G (Java's -Xmx). The least is left to Java: a heap that
-            starts small is sooner awake.
-        :raises PluginError: the values contradict each other or cannot be understood.
+        :param jar: the jar to run, relative to the working directory.
+        :param java: the Java program.
+        :param memory: the largest heap, such as 4G (Java's -Xmx). The smallest is left to Java, since a server with a
+            small heap starts sooner.
+        :raises PluginError: a value is invalid, or values contradict each other.
         """
         super().__init__(working_directory=working_directory, state_directory=state_directory)
         if words and (jar or java or memory):
-            raise PluginError("a command of your own has its jar, java and memory in it: give only the command")
+            raise PluginError("jar=, java= and memory= cannot be combined with a command: write them into the command")
         if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
-            raise PluginError(f"memory={memory!r} is no size that Java knows: write 4G, or 4096M")
-        self._console = MinecraftConsole(ServerFiles(self.working_directory), server_host, self._type)
+            raise PluginError(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
+        self._console = MinecraftConsole(ServerFiles(self.working_directory), server_host, self._write_line)
         self._words = words
         self._port = server_port
         self._jar = jar
@@ -80,9 +80,9 @@ class Server(ProcessServer):
         self._memory = memory
 
     def command(self) -> Sequence[str]:
-        """The command line for what is in the working directory now.
+        """Return the command line for the present contents of the working directory.
 
-        :raises PluginError: something is missing or does not fit, and what mends it.
+        :raises PluginError: something is missing or does not fit; the message says what to do.
         """
         if self._words:
             self._check_port_of(self._words)
@@ -97,27 +97,27 @@ class Server(ProcessServer):
         heap = (f"-Xmx{self._memory}",) if self._memory else ()
         return (self._java or "java", *heap, "-jar", jar, *arguments)
 
-    async def ask_to_stop(self) -> None:
-        """Says `stop`, on which it saves."""
+    async def request_stop(self) -> None:
+        """Send `stop`, after which the server saves the world and ends."""
         await self._console.stop(self._process.wait)
 
     async def send(self, line: str) -> str | None:
-        """Gives it a command, by RCON where that is on, which answers; else it is typed into its console.
+        """Send a command by RCON if that is enabled, or else write it to the console.
 
-        :returns: its answer, where there is one.
-        :raises PluginError: it does not take it now, or does not answer.
+        :returns: the answer, which only RCON gives.
+        :raises PluginError: the server does not accept it now, or does not answer.
         """
-        return await self._console.say(line)
+        return await self._console.send(line)
 
     async def players(self) -> int | None:
-        """How many are on, by RCON, or through its console where its status is off; None: it cannot say.
+        """Return the number of players by RCON, or from the console if the status is off; None: not known.
 
-        :raises PluginError: it could before, has no status, and does not answer now.
+        :raises PluginError: the status is off and the server, which has answered before, does not answer now.
         """
         return await self._console.players()
 
-    def explain_end(self, exit_code: int | None) -> str | None:
-        """The usual reasons why a new server does not start."""
+    def explain_exit(self, exit_code: int | None) -> str | None:
+        """Return the reason why a server has ended during its start, if it is one of the usual ones."""
         if self._process.ready is not None:
             return None
         if self._eula() is False:
@@ -125,31 +125,31 @@ class Server(ProcessServer):
         for line in self.last_lines:
             if too_old := re.search(r"UnsupportedClassVersionError.*class file version (\d+)", line):
                 needed = int(too_old[1]) - FIRST_CLASS_FILE_VERSION
-                return f"it needs Java {needed} or newer: install that, or name it with -a java=/path/to/bin/java"
+                return f"it needs Java {needed} or newer: install it, or give its path with -a java=/path/to/bin/java"
             if "FAILED TO BIND TO PORT" in line:
                 return (
-                    f"it could not listen on port {self._port}: something else does, or server-ip in "
-                    f"{self.working_directory / 'server.properties'} is no address of this machine"
+                    f"it could not listen on port {self._port}: another program does, or server-ip in "
+                    f"{self.working_directory / 'server.properties'} is not an address of this machine"
                 )
             if re.search(r"Could not reserve enough space|Invalid maximum heap size|insufficient memory", line):
-                return f"Java did not get the memory it was told to take: {line.strip()}"
+                return f"Java could not allocate the memory it is configured to use: {line.strip()}"
         return None
 
-    def _type(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         self._process.send(line)
 
-    def _line(self, line: str) -> None:
-        self._console.heard(line)
-        super()._line(line)
+    def _handle_line(self, line: str) -> None:
+        self._console.handle_line(line)
+        super()._handle_line(line)
 
-    # What is in the working directory.
+    # The command line
 
     def _find_jar(self) -> str | None:
-        """The jar to run, or None: run.sh is to be run."""
+        """Return the jar to run, or None to run run.sh."""
         directory = self.working_directory
         if self._jar is not None:
             if not (directory / self._jar).is_file():
-                raise PluginError(f"there is no {directory / self._jar}{_instead(self._jars())}")
+                raise PluginError(f"there is no {directory / self._jar}{_alternatives(self._jars())}")
             return self._jar
         if (directory / DEFAULT_JAR).is_file():
             return DEFAULT_JAR
@@ -160,9 +160,9 @@ class Server(ProcessServer):
             return jars[0]
         if not jars:
             raise PluginError(
-                f"there is no {DEFAULT_JAR} in {directory}: put the server there, or say with -w where it is"
+                f"there is no {DEFAULT_JAR} in {directory}: put the server there, or give its directory with -w"
             )
-        raise PluginError(f"there is no {DEFAULT_JAR} in {directory}{_instead(jars)}")
+        raise PluginError(f"there is no {DEFAULT_JAR} in {directory}{_alternatives(jars)}")
 
     def _jars(self) -> list[str]:
         try:
@@ -174,19 +174,21 @@ class Server(ProcessServer):
         script = self.working_directory / START_SCRIPT
         if self._memory:
             raise PluginError(
-                f"memory= is not for {script}: write the line -Xmx{self._memory} "
+                f"memory= has no effect on {script}: write the line -Xmx{self._memory} "
                 f"into {self.working_directory / JAVA_ARGUMENTS_FILE}"
             )
         if self._java:
-            raise PluginError(f"java= is not for {script}, which calls java itself: have the right one first in PATH")
+            raise PluginError(
+                f"java= has no effect on {script}, which runs java itself: put the right one first in PATH"
+            )
         try:
             with script.open(encoding="utf-8", errors="replace") as file:
                 text = file.read(LARGEST_SCRIPT)
         except OSError as error:
             raise PluginError(f"cannot read {script}: {error.strerror}") from None
-        if not re.search(r"\$[@*]", text):  # then our --port would not reach the server
+        if not re.search(r"\$[@*]", text):  # the script does not pass our --port on to the server
             self._check_port_in_properties()
-        # Unpacked from an archive it may have lost its x.
+        # A script unpacked from an archive may not be executable.
         return [f"./{START_SCRIPT}"] if os.access(script, os.X_OK) else ["sh", START_SCRIPT]
 
     def _check_java(self) -> None:
@@ -197,10 +199,10 @@ class Server(ProcessServer):
         if found is None:
             raise PluginError(
                 "there is no java in PATH: install a Java runtime (Debian: apt install default-jre-headless), "
-                "or name it with -a java=/path/to/bin/java"
+                "or give its path with -a java=/path/to/bin/java"
             )
 
-    # Where it would listen.
+    # The port
 
     def _check_port_of(self, words: Sequence[str]) -> None:
         arguments = words[words.index("-jar") + 1 :] if "-jar" in words else words[1:]
@@ -212,7 +214,7 @@ class Server(ProcessServer):
             value = following if option[1] is None else option[1]
             if value != str(self._port):
                 raise PluginError(
-                    f"{shlex.join(words)}: says port {value}, and zeroscale was told that the server listens on "
+                    f"{shlex.join(words)}: the command has port {value}, but zeroscale expects the server on port "
                     f"{self._port}: make them the same"
                 )
             return
@@ -221,7 +223,7 @@ class Server(ProcessServer):
     def _check_port_in_properties(self) -> None:
         path = self.working_directory / "server.properties"
         if not path.is_file():
-            return  # the server writes one, or has no use for it
+            return  # the server will write the file, or does not use it
         port = read_properties(path).get("server-port")
         if port is None and self._port != 25565:
             raise PluginError(f"{path} has no server-port, which means 25565: add the line server-port={self._port}")
@@ -230,7 +232,7 @@ class Server(ProcessServer):
                 f"line {_line_of(path, 'server-port')} of {path}: server-port={port} must be {self._port}"
             )
 
-    # Whether it may run.
+    # The EULA
 
     def _eula(self) -> bool | None:
         path = self.working_directory / "eula.txt"
@@ -250,15 +252,15 @@ class Server(ProcessServer):
         return f"the Minecraft EULA has not been accepted: {where}"
 
 
-def _instead(jars: Sequence[str]) -> str:
+def _alternatives(jars: Sequence[str]) -> str:
     if not jars:
         return ", nor any other jar"
     named = ", ".join(jars[:NAMED_AT_MOST]) + (", ..." if len(jars) > NAMED_AT_MOST else "")
-    return f"; say which it is, as with -a jar={shlex.quote(jars[0])} (there is {named})"
+    return f"; choose a jar, such as -a jar={shlex.quote(jars[0])} (there is {named})"
 
 
 def _line_of(path: Path, key: str) -> int | None:
-    """The number of the line that sets `key`: the last one, since that is the one that counts."""
+    """Return the number of the last line that sets `key`, which is the one that counts; None: there is none."""
     number = None
     try:
         with path.open(encoding="latin-1") as file:

@@ -1,7 +1,7 @@
-"""Wake-on-LAN's magic packet. Pure.
+"""The magic packet of Wake-on-LAN. Does no I/O.
 
-Six bytes of FF, then the address of the network card sixteen times, then a password of four or six bytes if the card
-wants one (AMD, "Magic Packet Technology", publication 20213, and its SecureOn).
+It has six bytes FF, the address of the network card sixteen times, and a password of four or six bytes if the card
+requires one (AMD, "Magic Packet Technology", publication 20213, and SecureOn).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ _NOTATIONS = re.compile(
 
 
 def hardware_address(mac: str) -> bytes:
-    """The six bytes of a network card's address, in any of the usual notations.
+    """Return the six bytes of a network card's address, given in any of the usual notations.
 
-    :raises PluginError: it is none.
+    :raises PluginError: it is not such an address.
     """
     text = mac.strip().lower()
     found = bytes.fromhex(re.sub("[^0-9a-f]", "", text)) if _NOTATIONS.fullmatch(text) else b""
-    if len(found) != 6 or found[0] & 1 or not any(found):  # the lowest bit marks an address of a group
+    if len(found) != 6 or found[0] & 1 or not any(found):  # the lowest bit marks a group address
         raise PluginError(
-            f"mac={mac!r} is no address of a network card, such as 00:11:22:aa:bb:cc; `ip link` on that machine says it"
+            f"mac={mac!r} is not the address of a network card, such as 00:11:22:aa:bb:cc; see `ip link` there"
         )
     return found
 
 
 def password_bytes(password: str) -> bytes:
-    """A SecureOn password: six bytes written like a MAC, or four like an IPv4 address.
+    """Return the bytes of a SecureOn password: six written like a MAC address, or four like an IPv4 address.
 
-    :raises PluginError: it is neither; the message does not repeat it.
+    :raises PluginError: it is neither; the message does not contain it.
     """
     text = password.strip().lower()
     if _NOTATIONS.fullmatch(text):
@@ -42,11 +42,9 @@ def password_bytes(password: str) -> bytes:
     try:
         return ipaddress.IPv4Address(text).packed
     except ValueError:
-        raise PluginError(
-            "password= is neither six bytes, as in 00:11:22:aa:bb:cc, nor four, as in 192.0.2.1"
-        ) from None
+        raise PluginError("password= must be six bytes, as in 00:11:22:aa:bb:cc, or four, as in 192.0.2.1") from None
 
 
 def magic_packet(address: bytes, password: bytes = b"") -> bytes:
-    """The packet that wakes the card with this address."""
+    """Return the packet that wakes the network card with this address."""
     return b"\xff" * 6 + address * 16 + password

@@ -1,6 +1,9 @@
-"""A machine that sleeps, woken by a magic packet: `zeroscale wake_on_lan 25565 25565 -H 192.168.1.20 -a mac=...`.
+"""Plugin wake_on_lan: a machine that is woken by a magic packet.
 
-Its server starts with it. It is put to sleep again by a command, by ssh say, or left to fall asleep by itself.
+    zeroscale wake_on_lan 25565 25565 -H 192.168.1.20 -a mac=00:11:22:aa:bb:cc
+
+The server must start with the machine. A command, such as one by ssh, suspends the machine; without one it has to
+suspend itself.
 """
 
 from __future__ import annotations
@@ -24,27 +27,27 @@ from zeroscale.status import Status
 logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
 
 PACKETS = 3
-"""Of one sending: UDP may lose some, and one is enough."""
+"""Packets sent at a time: UDP may lose some, and one is enough."""
 
 CONNECT_LIMIT = 2.0
-"""Seconds: within one network an answer takes milliseconds."""
+"""Seconds to wait for an answer; within one network it takes milliseconds."""
 
 MISSES = 2
-"""Looks in a row without an answer after which the machine is taken for asleep: one may be lost to a busy moment."""
+"""Failed checks in a row until the machine is considered asleep; one may fail because the machine is busy."""
 
 CHECK_EVERY = 1.0
-"""Seconds between two looks at a machine that goes to sleep."""
+"""Seconds between two checks of a machine that is being suspended."""
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-"""BatchMode: where nobody can be asked, a question would hang."""
+"""Without BatchMode, ssh would wait for ever for the answer to a question."""
 
 
 class Server:
-    """A machine.
+    """A server on a machine that sleeps.
 
     :cvar remote: the server runs on another machine.
-    :ivar status: where this plugin believes it to be.
-    :ivar on_output: called with each line that the stop command says.
+    :ivar status: the state as this plugin knows it.
+    :ivar on_output: called with each line of the stop command's output.
     """
 
     remote = True
@@ -69,25 +72,25 @@ class Server:
         watch_every: str | float = 30.0,
         protocol: str | None = None,
     ) -> None:
-        """Sends nothing.
+        """Read the arguments.
 
         :param mac: the address of the machine's network card.
         :param server_host: the machine's own address.
-        :param server_port: where its server listens: it is awake when that answers.
+        :param server_port: the port of the server; the machine is awake when it answers.
         :param state_directory: this server's own directory.
-        :param working_directory: where the stop command runs.
-        :param broadcast: where the packets go: a broadcast address, or any other.
-        :param port: to which UDP port; 9 and 7 are usual.
-        :param password: SecureOn, where the card wants it.
-        :param ssh: `user@host`: the machine is put to sleep through ssh, which must need no password.
-        :param ssh_command: what is run there.
-        :param stop: another command that puts it to sleep, run here, split as a shell would.
-        :param every: seconds between two sendings, until it answers.
-        :param wake_timeout: seconds for it to answer.
-        :param stop_timeout: seconds for the stop command, and again until it does not answer any more.
-        :param watch_every: seconds between two looks whether it is awake still.
-        :param protocol: `minecraft` where its clients speak that.
-        :raises PluginError: one of the values cannot be understood.
+        :param working_directory: the directory in which the stop command runs.
+        :param broadcast: the destination of the packets, usually a broadcast address.
+        :param port: the UDP port of the destination; 9 and 7 are usual.
+        :param password: the SecureOn password, if the card requires one.
+        :param ssh: `user@host`, to suspend the machine by ssh, which must not ask for a password.
+        :param ssh_command: the command to run there.
+        :param stop: another command that suspends the machine, run here and split as a shell would split it.
+        :param every: seconds between two packets until the machine answers.
+        :param wake_timeout: seconds until the attempt is given up.
+        :param stop_timeout: seconds for the stop command, and again until the machine does not answer.
+        :param watch_every: seconds between two checks whether the machine is still awake.
+        :param protocol: `minecraft` if the clients speak that.
+        :raises PluginError: a value is invalid.
         """
         self.status = Status.stopped
         self.protocol = arguments.protocol(protocol)
@@ -97,11 +100,11 @@ class Server:
         self._to = (broadcast, _port(port))
         self._host, self._port = server_host, server_port
         if ssh is not None and stop is not None:
-            raise PluginError("ssh= and stop= both say how to put the machine to sleep: give one of them")
+            raise PluginError("ssh= and stop= both suspend the machine: give only one of them")
         self._stop: Sequence[str] | None = None
         if ssh is not None:
             if not re.fullmatch(r"[^-\s]\S*", ssh):
-                raise PluginError(f"ssh={ssh!r} is no destination for ssh, such as root@192.168.1.20")
+                raise PluginError(f"ssh={ssh!r} is not a destination for ssh, such as root@192.168.1.20")
             self._stop = [*SSH, ssh, ssh_command]
         elif stop is not None:
             argv = arguments.words("stop", stop)
@@ -110,42 +113,42 @@ class Server:
         self._wake_limit = arguments.seconds("wake_timeout", wake_timeout)
         self._stop_limit = arguments.seconds("stop_timeout", stop_timeout)
         self._watch_every = arguments.seconds("watch_every", watch_every)
-        self._commands = CommandRunner(Path(working_directory or ".").absolute(), Path(state_directory), self._line)
+        self._commands = CommandRunner(
+            Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line
+        )
         self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
 
     def fake_status(self) -> bytes:
-        """Nothing: a client is held."""
+        """Return nothing, so that clients are held."""
         return b""
 
     def check(self) -> None:
-        """Whether the program of the stop command is there.
+        """Check whether the program of the stop command exists.
 
-        :raises PluginError: it is not.
+        :raises PluginError: it does not.
         """
         if self._host in ("localhost", "127.0.0.1", "::1"):
             logger.warning(
-                "%s is this machine, which is awake: give the other one's address by --server-host", self._host
+                "%s is this machine, which is awake: give the address of the other one by --server-host", self._host
             )
         if self._stop is not None and "/" not in self._stop[0] and shutil.which(self._stop[0]) is None:
-            raise PluginError(
-                f"there is no {self._stop[0]!r} in PATH, which is to put the machine to sleep: install it"
-            )
+            raise PluginError(f"there is no {self._stop[0]!r} in PATH, which should suspend the machine: install it")
 
     async def adopt(self) -> bool:
-        """Whether the machine is awake, and its server answers.
+        """Return whether the machine is awake and its server answers.
 
-        :raises PluginError: its name has no address.
+        :raises PluginError: the machine's name has no address.
         """
         if await self._answers() is not TcpResult.accepted:
             return False
-        self._came()
+        self._mark_running()
         return True
 
     async def start(self) -> None:
-        """Sends packets until the server answers.
+        """Send packets until the server answers.
 
-        :raises PluginError: they cannot be sent, or it did not answer in time.
+        :raises PluginError: they cannot be sent, or the server does not answer in time.
         """
         self.status = Status.starting
         try:
@@ -153,32 +156,32 @@ class Server:
         except PluginError:
             self.status = Status.stopped
             raise
-        self._came()
+        self._mark_running()
 
     async def stop(self) -> None:
-        """Puts the machine to sleep, and waits until it does not answer; or leaves it to fall asleep by itself.
+        """Suspend the machine and wait until it does not answer; without a command, do nothing.
 
-        :raises PluginError: the command failed, or it is awake still.
+        :raises PluginError: the command failed, or the machine still answers.
         """
         if self.status is not Status.running:
             return
         if self._stop is None:
-            logger.info("%s is left to fall asleep by itself: neither ssh= nor stop= says how else", self._host)
+            logger.info("%s has to suspend itself: there is neither ssh= nor stop=", self._host)
         else:
             self.status = Status.stopping
             try:
-                await self._put_to_sleep(self._stop)
+                await self._suspend(self._stop)
             except PluginError:
                 self.status = Status.running
                 raise
-        await self._gone()
+        await self._mark_stopped()
 
     async def wait(self) -> int | None:
-        """Waits until it does not answer any more; why, nobody knows."""
+        """Wait until the server does not answer any more; return None, since the reason is not known."""
         return await self._external.wait()
 
     async def close(self) -> None:
-        """Watches no more."""
+        """End the checks and a running command."""
         self._external.close()
         self._commands.close()
         await self._end_watch()
@@ -188,7 +191,7 @@ class Server:
         deadline = loop.time() + self._wake_limit
         sent = 0
         while True:
-            next_one = loop.time() + self._every
+            next_time = loop.time() + self._every
             await self._send()
             sent += PACKETS
             answer = await self._answers()
@@ -196,22 +199,26 @@ class Server:
                 logger.debug("%s answers, after %d packets", self._host, sent)
                 return
             if loop.time() >= deadline:
-                raise PluginError(self._silence(answer, sent))
-            await asyncio.sleep(max(0.0, min(next_one, deadline) - loop.time()))
+                raise PluginError(self._no_answer(answer, sent))
+            await asyncio.sleep(max(0.0, min(next_time, deadline) - loop.time()))
 
-    def _silence(self, answer: TcpResult, sent: int) -> str:
+    def _no_answer(self, answer: TcpResult, sent: int) -> str:
         if answer is TcpResult.refused:
             return (
-                f"{self._host} is awake, but nothing listens on its port {self._port}: does its server start with it?"
+                f"{self._host} is awake, but nothing listens on its port {self._port}: does the server start with the "
+                "machine?"
             )
         return (
-            f"{self._host} did not answer within {self._wake_limit:g} s, though {sent} magic packets for {self._mac} "
-            f"went to {self._to[0]}: is Wake-on-LAN on in its firmware (and by `ethtool -s eth0 wol g`), and is "
-            "broadcast= that of its network?"
+            f"{self._host} did not answer within {self._wake_limit:g} s after {sent} magic packets for {self._mac} to "
+            f"{self._to[0]}: is Wake-on-LAN enabled in its firmware (and by `ethtool -s eth0 wol g`), and does "
+            "broadcast= belong to its network?"
         )
 
     async def _send(self) -> None:
-        """:raises PluginError: they cannot be sent, and what mends it."""
+        """Send some packets.
+
+        :raises PluginError: they cannot be sent; the message says what to do.
+        """
         host, port = self._to
         try:
             async with asyncio.timeout(CONNECT_LIMIT):
@@ -228,35 +235,35 @@ class Server:
         except OSError as error:
             raise PluginError(
                 f"the magic packet cannot be sent to {host}: {error.strerror or error}; give broadcast= the broadcast "
-                "address of the machine's network (`ip address` says it), and let the firewall pass UDP"
+                "address of the machine's network (see `ip address`), and let the firewall pass UDP"
             ) from error
 
-    async def _put_to_sleep(self, argv: Sequence[str]) -> None:
+    async def _suspend(self, argv: Sequence[str]) -> None:
         done = await self._commands.run("stop", argv, self._stop_limit)
-        # A machine that falls asleep takes the connection with it: ssh may well end badly.
+        # When the machine is suspended, ssh loses its connection and fails.
         if done.code != 0 and await self._answers() is TcpResult.accepted:
-            hint = "; ssh must let this user in by a key, and know the host's" if argv[0] == "ssh" else ""
+            hint = "; ssh needs a key for this user, and must know the key of the host" if argv[0] == "ssh" else ""
             raise PluginError(f"the stop command ({argv[0]}) failed with {done.summary()}{hint}")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_limit
         while await self._answers() is TcpResult.accepted:
             if loop.time() >= deadline:
                 raise PluginError(
-                    f"{self._host} still answers, {self._stop_limit:g} s after the stop command ({argv[0]}) ended well"
+                    f"{self._host} still answers {self._stop_limit:g} s after the stop command ({argv[0]}) succeeded"
                 )
             await asyncio.sleep(CHECK_EVERY)
 
     async def _answers(self) -> TcpResult:
         return await tcp_check(self._host, self._port, CONNECT_LIMIT)
 
-    def _came(self) -> None:
+    def _mark_running(self) -> None:
         self.status = Status.running
         self._external.mark_running()
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().create_task(self._look())
+            self._watch = asyncio.get_running_loop().create_task(self._watch_machine())
 
-    async def _look(self) -> None:
-        """Only while it is awake: one that sleeps is not to be disturbed."""
+    async def _watch_machine(self) -> None:
+        """Check the machine until it sleeps; a sleeping machine is not checked."""
         missed = 0
         while missed < MISSES:
             await asyncio.sleep(self._watch_every)
@@ -268,9 +275,9 @@ class Server:
             missed = 0 if answer is TcpResult.accepted else missed + 1
         if self.status is Status.running:
             self._watch = None
-            await self._gone()
+            await self._mark_stopped()
 
-    async def _gone(self) -> None:
+    async def _mark_stopped(self) -> None:
         self.status = Status.stopped
         await self._end_watch()
         self._external.observe_stopped()
@@ -281,7 +288,7 @@ class Server:
             watch.cancel()
             await asyncio.wait([watch])
 
-    def _line(self, line: str) -> None:
+    def _handle_line(self, line: str) -> None:
         if self.on_output is not None:
             self.on_output(line)
 
@@ -292,5 +299,5 @@ def _port(value: str | int) -> int:
     except ValueError:
         number = 0
     if not 1 <= number <= 65535:
-        raise PluginError(f"port={value!r} is no UDP port: 9 and 7 are usual")
+        raise PluginError(f"port={value!r} is not a UDP port: 9 and 7 are usual")
     return number
