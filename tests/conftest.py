@@ -1,4 +1,4 @@
-"""What the marks of the tests mean."""
+"""The marks of the tests, and the settings of hypothesis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import shutil
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says something about the machine, not about the program.
+settings.register_profile("zeroscale", deadline=None)
+settings.load_profile("zeroscale")
 
 PEERS_ARE_REQUIRED = os.environ.get("ZEROSCALE_PEERS") == "required"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from control.fake_proxy import FakeProxy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -301,7 +301,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_whatever_it_does_it_leaves_nothing_behind(steps: list[bytes | str]) -> None:
     client = Client()

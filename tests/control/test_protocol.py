@@ -11,7 +11,7 @@ from typing import get_args
 import msgspec
 import pytest
 from control.fake_proxy import FakeProxy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.control import protocol
@@ -102,7 +102,6 @@ def test_brackets_in_a_text_are_no_depth() -> None:
     assert isinstance(decode_request(line), protocol.ConsoleRequest)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300) | REQUESTS.map(lambda each: json.dumps(each).encode()))
 def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
     try:
@@ -114,14 +113,12 @@ def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
         assert read.version == 1
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_what_is_asked_can_be_answered(value: object) -> None:
     answer = decode_response(protocol.encode_result(1, value))
     assert answer.result is not msgspec.UNSET
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300) | JSON.map(lambda each: json.dumps(each).encode()))
 def test_a_client_reads_answers_or_fails_cleanly(line: bytes) -> None:
     try:
@@ -136,7 +133,6 @@ def test_a_client_survives_any_depth() -> None:
         decode_response(b"[" * 100000)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.integers(1, 10))
 def test_lines_however_they_are_cut(lines: list[bytes], size: int) -> None:
     data = b"".join(line + b"\n" for line in lines) + b"rest"

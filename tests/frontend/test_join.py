@@ -618,7 +618,7 @@ def test_the_proxy_is_full(flushing: FrontendHarness) -> None:
 
 # Whatever happens
 
-SMALL = settings(max_examples=200, deadline=None)
+SMALL = settings(max_examples=200)
 
 which = st.integers(0, 3)
 step = st.one_of(

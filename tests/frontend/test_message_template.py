@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ConfigError
@@ -96,7 +96,6 @@ def test_mistakes_name_the_text(text: str, complaint: str) -> None:
         Template(text, "sleeping", ALLOWED)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab&[]{}\\n \u00a7"))
 def test_any_text_is_a_template_or_a_mistake(text: str) -> None:
     try:

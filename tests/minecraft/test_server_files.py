@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.minecraft.server_files import ServerFiles, parse_properties, read_properties, session_lock_holder
@@ -75,7 +75,6 @@ def test_parsing_properties(text: str, expected: dict[str, str]) -> None:
     assert parse_properties(text) == expected
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(" \t\f\n\r\\=:#!u0aé\U0001f600")))
 def test_any_text_can_be_parsed(text: str) -> None:
     parse_properties(text)
@@ -85,7 +84,6 @@ def escaped(text: str) -> str:
     return "".join(f"\\{char}" if char in " \t\f\n\r\\=:#!" else char for char in text).replace("\\\n", "\\n")
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(alphabet="ab =:#!\\"), st.text(alphabet="ab =:#!\\\n")))
 def test_what_java_writes_is_parsed(properties: dict[str, str]) -> None:
     text = "\n".join(f"{escaped(key)}={escaped(value)}" for key, value in properties.items() if key)

@@ -72,7 +72,7 @@ P = ParamSpec("P")
 
 def any_conversation(function: Callable[P, Deferred[None]]) -> Callable[P, None]:
     """Has hypothesis make up scripts. Its annotations know no tests that return a Deferred."""
-    quiet = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    quiet = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     made_up = given(
         script=st.fixed_dictionaries({"client": SCRIPTS, "backend": SCRIPTS}),
         early=st.sampled_from([0, 50, 70_000]).map(Early),

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import StateError
@@ -129,7 +129,6 @@ def test_a_damaged_file_is_renamed_and_logged_once(
     assert reopened(directory).estimate == 5.0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")

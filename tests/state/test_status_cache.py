@@ -166,7 +166,6 @@ def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(
     assert StatusCache(tmp_path, no_fallback).current == REPLAYED
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")
@@ -181,7 +180,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=30)  # each waits for the disk
+@settings(max_examples=30)  # each waits for the disk
 @given(st.dictionaries(st.sampled_from(sorted(REAL)) | st.text(max_size=5), JSON, max_size=5))
 def test_any_status_is_stored_as_it_is_read_again_or_refused(
     tmp_path_factory: pytest.TempPathFactory, status: Mapping[str, object]

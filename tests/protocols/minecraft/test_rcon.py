@@ -7,7 +7,7 @@ import itertools
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from protocols.minecraft.rcon_server import RconServer, packet, reply
 
@@ -82,7 +82,6 @@ def test_a_short_reply_needs_no_second_request() -> None:
     assert len(server.requests) == 2
 
 
-@settings(deadline=None)
 @given(st.integers(0, 9000), st.lists(st.integers(1, 5000), min_size=1, max_size=5))
 def test_replies_in_any_pieces(length: int, sizes: list[int]) -> None:
     client, server = logged_in("x" * length)
@@ -148,7 +147,6 @@ def test_a_reply_without_end_is_bounded() -> None:
     assert kept <= rcon.LARGEST_REPLY
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_any_bytes_are_events_or_a_protocol_error(data: bytes) -> None:
     client, _ = logged_in()
