@@ -85,7 +85,7 @@ def test_values_are_never_read_as_codes_or_placeholders(value: str) -> None:
     ("text", "complaint"),
     [
         ("{estimat}", r"texts.sleeping has no variable {estimat}: did you mean {estimate}\?"),
-        ("{}", "no variable {}: it knows {estimate} {name} {waiting}"),
+        ("{}", "no variable {}: it has {estimate} {name} {waiting}"),
         ("[{player}]", "no variable {player}"),
         ("{name!r}", "no variable"),
         ("x" * (LONGEST_TEXT + 1), "has 2001 characters: at most 2000"),

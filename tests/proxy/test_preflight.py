@@ -49,7 +49,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
     expected = [
         "/z.toml: metrics.listen: cannot listen on 'tpc:2': ",
         "/z.toml: servers.a.listen: cannot listen on 'tpc:1': ",
-        "/z.toml: servers.a.texts.sleepin: texts has no text 'sleepin': did you mean 'sleeping'?",
+        "/z.toml: servers.a.texts.sleepin: texts has no text 'sleepin': did you mean 'sleeping'",
         "/z.toml: servers.a.texts.failed: texts.failed has no variable {playr}: ",
         "/z.toml: servers.a.plugin: there is no plugin 'mincraft': did you mean 'minecraft'?",
         "/z.toml: servers.b.plugin_arguments: zeroscale.plugins.demo has no argument 'start_second': did you mean ",

@@ -7,12 +7,11 @@ brackets without a variable in them. Values are never read as codes.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from zeroscale.errors import ConfigError
+from zeroscale.errors import ConfigError, suggest
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft.text_component import parse, section_text
 
@@ -30,21 +29,21 @@ _ABSENT = frozenset({"", "0"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Placeholder:
+class _Variable:
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    parts: tuple[str | _Placeholder, ...]
+    pieces: tuple[str | _Variable, ...]
 
 
-_Parts = tuple[str | _Placeholder | _Group, ...]
+_Pieces = tuple[str | _Variable | _Group, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    parts: _Parts
+    pieces: _Pieces
 
 
 class Template:
@@ -57,7 +56,7 @@ class Template:
     """
 
     def __init__(self, text: str, name: str, allowed: Set[str]) -> None:
-        self._parts = _parse(_AMPERSAND.sub(_unambiguous, text), name, allowed)
+        self._pieces = _parse(_AMPERSAND.sub(_unambiguous, text), name, allowed)
 
     def fill(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> Component:
         """Return the message as a component.
@@ -65,7 +64,7 @@ class Template:
         :param values: the variables' values, without section signs; "" and "0" leave a group out.
         :param unknown: what to write for an empty value outside of a group, by the variable's name.
         """
-        return parse(_joined(self._parts, {name: value.replace("&", "&&") for name, value in values.items()}, unknown))
+        return parse(_joined(self._pieces, {name: value.replace("&", "&&") for name, value in values.items()}, unknown))
 
     def line(self, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
         """Return the message as a string with section-sign codes; the parameters are those of `fill`."""
@@ -91,30 +90,30 @@ class ComponentTemplate:
         return filled
 
 
-def _parse(text: str, name: str, allowed: Set[str]) -> _Parts:
+def _parse(text: str, name: str, allowed: Set[str]) -> _Pieces:
     if len(text) > LONGEST_TEXT:
         raise ConfigError(f"texts.{name} has {len(text)} characters: at most {LONGEST_TEXT}")
-    parts: list[str | _Placeholder | _Group] = []
-    group: list[str | _Placeholder] | None = None
+    pieces: list[str | _Variable | _Group] = []
+    group: list[str | _Variable] | None = None
     position = 0
 
-    def add(part: str | _Placeholder) -> None:
-        (parts if group is None else group).append(part)
+    def add(piece: str | _Variable) -> None:
+        (pieces if group is None else group).append(piece)
 
     def end_group(end: str) -> None:
         nonlocal group
         inner, group = group or [], None
-        if end and any(isinstance(part, _Placeholder) for part in inner):
-            parts.append(_Group(tuple(inner)))
+        if end and any(isinstance(piece, _Variable) for piece in inner):
+            pieces.append(_Group(tuple(inner)))
         else:
-            parts.extend(["[", *inner, end])
+            pieces.extend(["[", *inner, end])
 
     for found in _TOKEN.finditer(text):
         add(text[position : found.start()])
         position = found.end()
         token = found[0]
         if found["name"] is not None:
-            add(_placeholder(found["name"], name, allowed))
+            add(_variable(found["name"], name, allowed))
         elif len(token) == 2:
             add(token[0])
         elif token == "[":
@@ -128,33 +127,35 @@ def _parse(text: str, name: str, allowed: Set[str]) -> _Parts:
     add(text[position:])
     if group is not None:
         end_group("")
-    return tuple(part for part in parts if part != "")
+    return tuple(piece for piece in pieces if piece != "")
 
 
-def _placeholder(placeholder: str, name: str, allowed: Set[str]) -> _Placeholder:
-    if placeholder in allowed:
-        return _Placeholder(placeholder)
-    near = difflib.get_close_matches(placeholder, allowed, n=1)
-    known = (
-        f"did you mean {{{near[0]}}}?" if near else "it knows " + " ".join(f"{{{each}}}" for each in sorted(allowed))
-    )
-    raise ConfigError(f"texts.{name} has no variable {{{placeholder}}}: {known}")
+def _variable(variable: str, name: str, allowed: Set[str]) -> _Variable:
+    if variable in allowed:
+        return _Variable(variable)
+    listed = " ".join(map(_braced, sorted(allowed)))
+    known = suggest(variable, allowed, show=_braced) or (f"it has {listed}" if allowed else "it has none")
+    raise ConfigError(f"texts.{name} has no variable {_braced(variable)}: {known}")
 
 
-def _joined(parts: _Parts, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+def _braced(variable: str) -> str:
+    return f"{{{variable}}}"
+
+
+def _joined(pieces: _Pieces, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
     filled = []
-    for part in parts:
-        if not isinstance(part, _Group):
-            filled.append(_value(part, values, unknown))
-        elif all(isinstance(inner, str) or values[inner.name] not in _ABSENT for inner in part.parts):
-            filled.extend(_value(inner, values, unknown) for inner in part.parts)
+    for piece in pieces:
+        if not isinstance(piece, _Group):
+            filled.append(_value(piece, values, unknown))
+        elif all(isinstance(inner, str) or values[inner.name] not in _ABSENT for inner in piece.pieces):
+            filled.extend(_value(inner, values, unknown) for inner in piece.pieces)
     return "".join(filled)
 
 
-def _value(part: str | _Placeholder, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
-    if isinstance(part, str):
-        return part
-    return values[part.name] or unknown.get(part.name, "")
+def _value(piece: str | _Variable, values: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+    if isinstance(piece, str):
+        return piece
+    return values[piece.name] or unknown.get(piece.name, "")
 
 
 def _unambiguous(found: re.Match[str]) -> str:
@@ -186,7 +187,7 @@ def _compiled(value: object, name: str, allowed: Set[str], levels: int) -> objec
 def _filled(value: object, values: Mapping[str, str], unknown: Mapping[str, str]) -> object:
     match value:
         case _Leaf():
-            return _joined(value.parts, values, unknown)
+            return _joined(value.pieces, values, unknown)
         case dict():
             return {key: _filled(inner, values, unknown) for key, inner in value.items()}
         case list():

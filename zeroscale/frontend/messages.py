@@ -9,12 +9,11 @@ Each state has three messages: its name (the server list), its name with `_hover
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from zeroscale.errors import ConfigError
+from zeroscale.errors import ConfigError, suggest
 from zeroscale.frontend.favicon import ICON
 from zeroscale.frontend.message_template import ComponentTemplate, Template
 from zeroscale.protocols.conversation import Component, StatusReply
@@ -165,8 +164,8 @@ class Messages:
     ) -> None:
         for name in overrides:
             if name not in DEFAULTS:
-                near = difflib.get_close_matches(name, DEFAULTS, n=1)
-                raise ConfigError(f"texts has no text {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+                near = suggest(name, DEFAULTS)
+                raise ConfigError(f"texts has no text {name!r}" + (f": {near}" if near else ""))
         self._templates: dict[str, Template | ComponentTemplate] = {}
         self._hovers: dict[str, tuple[Template, ...]] = {}
         for name, default in DEFAULTS.items():
