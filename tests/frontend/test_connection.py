@@ -667,14 +667,14 @@ def test_the_host_is_asked_for_once(make_harness: MakeHarness) -> None:
 )
 def test_addresses_as_bans_know_them(harness: FrontendHarness, address: str, host: str, peer: str) -> None:
     client = harness.connect(address)
-    assert client.protocol.host == host
+    assert client.protocol.record.address.host == host
     client.vanish()
     assert harness.lines[0].startswith(f"{peer}: left after ")
 
 
 def test_a_unix_socket_has_no_address(harness: FrontendHarness) -> None:
-    client = harness.listener.buildProtocol(UNIXAddress(None))
-    assert (client.host, client.peer) == ("local", "local")
+    address = harness.listener.buildProtocol(UNIXAddress(None)).record.address
+    assert (address.host, address.peer) == ("local", "local")
 
 
 def test_the_oldest_of_an_address_makes_room(make_harness: MakeHarness) -> None:

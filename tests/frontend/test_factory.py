@@ -32,17 +32,16 @@ def client(listener: ConnectionFactory) -> ClientConnection:
     return listener.buildProtocol(IPv4Address("TCP", "192.0.2.7", 5000))
 
 
-def test_who_is_held_is_bounded_as_who_is_new_but_counted_apart() -> None:
+def test_held_clients_are_counted_apart_from_pending_ones() -> None:
     shared = context(per_address=2)
     listener = ConnectionFactory(shared, TcpConversation, lambda host: None)
-    held = [client(listener) for _ in range(3)]
-    assert [each.take_hold_slot() for each in held] == [True, True, False]
+    for _ in range(2):
+        shared.held.add(client(listener), "192.0.2.7")
+    assert shared.held.is_full_for("192.0.2.7")
     assert len(shared.pending_connections) == 0
-    held[0].release_hold_slot()
-    assert held[2].take_hold_slot()
 
 
-def test_those_to_come_are_made_as_it_is_told_last() -> None:
+def test_a_new_setting_counts_for_later_connections() -> None:
     made: list[Conversation] = []
 
     def make_conversation() -> Conversation:
@@ -55,4 +54,4 @@ def test_those_to_come_are_made_as_it_is_told_last() -> None:
     after = client(listener)
     assert before.conversation not in made
     assert after.conversation is made[0]
-    assert after.host == "192.0.2.7"
+    assert after.record.address.host == "192.0.2.7"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IDelayedCall, INegotiated, IReactorTime
+from twisted.internet.interfaces import INegotiated, IReactorTime
 
 from zeroscale.frontend.interfaces import IStreamTransport
+from zeroscale.frontend.timer import Timer
 
 LINGER = 5.0
 """Seconds for a client to read what is left and to close, before its connection is aborted."""
@@ -15,8 +16,7 @@ class ConnectionCloser:
 
     def __init__(self, transport: IStreamTransport, clock: IReactorTime) -> None:
         self._transport = transport
-        self._clock = clock
-        self._timer: IDelayedCall | None = None
+        self._timer = Timer(clock)
 
     def close_lingering(self) -> None:
         """Close to a client that may still be sending: finish our side, and read and drop the rest until it closes.
@@ -27,12 +27,12 @@ class ConnectionCloser:
         if INegotiated.providedBy(self._transport):
             self.close()  # TLS ends both ways, and has no half-close
         else:
-            self._abort_after_linger()
+            self._timer.start(LINGER, self.abort)
             self._transport.loseWriteConnection()
 
     def close(self) -> None:
         """Close to a client that sends nothing more, once all is written."""
-        self._abort_after_linger()
+        self._timer.start(LINGER, self.abort)
         self._transport.loseConnection()
 
     def abort(self) -> None:
@@ -41,9 +41,4 @@ class ConnectionCloser:
 
     def connection_lost(self) -> None:
         """Stop waiting for the client to close."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def _abort_after_linger(self) -> None:
-        self.connection_lost()
-        self._timer = self._clock.callLater(LINGER, self.abort)
+        self._timer.cancel()

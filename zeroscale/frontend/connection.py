@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,6 +25,7 @@ from zeroscale.frontend.connection_record import LONGEST_HOST, ConnectionRecord
 from zeroscale.frontend.context import ListenerSettings
 from zeroscale.frontend.interfaces import Backend, IStreamTransport
 from zeroscale.frontend.join import Aborted, Join, JoinResult, Kicked, Relayed
+from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import (
     ClientRecognised,
     Component,
@@ -49,6 +50,7 @@ class ClientConnection(TwistedProtocol):
     """One client's connection. Implements `join.JoiningClient`.
 
     :ivar conversation: parses what the client sends.
+    :ivar record: what is known of the connection, and logged.
     :ivar finished_sending: the end of what it sends has been read.
     """
 
@@ -61,40 +63,16 @@ class ClientConnection(TwistedProtocol):
         self._clock = listener.context.reactor
         self.conversation = listener.make_conversation()
         self._address = ClientAddress(_endpoint(address), listener.accept_from, reject_header=listener.reject_header)
-        self._record = ConnectionRecord(self._context, self._address)
+        self.record = ConnectionRecord(self._context, self._address)
         self.finished_sending = False
         self._join: Join | None = None
         self._task: Deferred[None] | None = None
-        self._timeout: IDelayedCall | None = None
-        self._idle_timeout: IDelayedCall | None = None
+        self._time_limit = Timer(self._clock)
+        self._idle_timer = Timer(self._clock)
         self._half_closes = False
         self._awaits_trigger = False
         self._answered_status = False
         self._owes_pong = False
-
-    @property
-    def host(self) -> str:
-        """Its address without the port, normalised."""
-        return self._address.host
-
-    @property
-    def peer(self) -> str:
-        """Its address and port, for the log."""
-        return self._address.peer
-
-    @property
-    def player(self) -> str:
-        """The name it claims; "" before it does, and where its protocol has none."""
-        return self._record.player
-
-    @property
-    def label(self) -> str:
-        """Its name and address, for the log."""
-        return self._record.label
-
-    def log_debug(self, message: str) -> None:
-        """Log one step of the connection."""
-        self._record.log_debug(message)
 
     # Called by Twisted
 
@@ -103,15 +81,17 @@ class ClientConnection(TwistedProtocol):
         self._closer = ConnectionCloser(self.transport, self._clock)
         self._track_pending()
         seconds = self._listener.timeout
-        self._set_timeout(self._context.handshake_timeout if seconds is None else seconds, self._handshake_timed_out)
+        self._time_limit.start(
+            self._context.handshake_timeout if seconds is None else seconds, self._handshake_timed_out
+        )
         if self._address.is_known:
             self._start_conversation()
         elif self._address.rejects_header:
-            self._idle_timeout = self._clock.callLater(HEADER_WAIT, self._header_wait_over)
+            self._idle_timer.start(HEADER_WAIT, self._header_wait_over)
 
     def dataReceived(self, data: bytes) -> None:
         """Read a PROXY header where one is expected; the Conversation reads the rest."""
-        if self._record.outcome is not None:
+        if self.record.outcome is not None:
             return
         if not self._address.is_known:
             try:
@@ -123,13 +103,13 @@ class ClientConnection(TwistedProtocol):
                 return
             self._address_known()
             data = first
-        if data and self._record.outcome is None:
+        if data and self.record.outcome is None:
             self._process_events(lambda: self.conversation.receive(data))
 
     def readConnectionLost(self) -> None:
         """Close the connection, unless the client's protocol may half-close."""
         self.finished_sending = True
-        if self._record.outcome is None and self._half_closes:
+        if self.record.outcome is None and self._half_closes:
             return
         # A Minecraft client that has finished sending has left: it never half-closes.
         self._client_disconnected()
@@ -149,14 +129,14 @@ class ClientConnection(TwistedProtocol):
     # Who the client is
 
     def _start_conversation(self) -> None:
-        if is_within(self.host, self._listener.health_check):
+        if is_within(self._address.host, self._listener.health_check):
             self._end("health-check")
             self._closer.close()
         else:
             self._process_events(self.conversation.opened)
 
     def _address_known(self) -> None:
-        _cancel(self._idle_timeout)
+        self._idle_timer.cancel()
         self._context.pending_connections.remove(self)
         self._track_pending()
         if self._address.is_health_check and self._listener.reject_header:
@@ -171,7 +151,7 @@ class ClientConnection(TwistedProtocol):
         self._address_known()
 
     def _track_pending(self) -> None:
-        evicted = self._context.pending_connections.add(self, self.host)
+        evicted = self._context.pending_connections.add(self, self._address.host)
         if evicted is not None:
             evicted.evict()
 
@@ -188,21 +168,6 @@ class ClientConnection(TwistedProtocol):
         if self._join is None or not self._join.relaying:
             self._closer.abort()
 
-    def logged_in(self) -> None:
-        """Do not count it among the pending connections any more."""
-        self._context.pending_connections.remove(self)
-
-    def take_hold_slot(self) -> bool:
-        """Count it among the held clients; return False where there are too many of them, or of its address."""
-        if self._context.held.is_full_for(self.host):
-            return False
-        self._context.held.add(self, self.host)
-        return True
-
-    def release_hold_slot(self) -> None:
-        """Do not count it among the held clients any more."""
-        self._context.held.remove(self)
-
     def hold_timed_out(self) -> None:
         """Close it, since it stopped answering while it was held."""
         self._abort_and_cancel("silent", "a held client stopped answering")
@@ -215,17 +180,17 @@ class ClientConnection(TwistedProtocol):
             for event in read():
                 if isinstance(event, HoldAnswered):
                     answered = True
-                elif self._record.outcome is None:
+                elif self.record.outcome is None:
                     self._handle_event(event)
         except ProtocolError as problem:
             # Bytes on their way to a running server are for that server to judge.
             if not (self._awaits_trigger and self._join is not None):
                 self._abort_and_cancel("refused", str(problem))
-        if self._record.outcome is not None:
+        if self.record.outcome is not None:
             return
         if self.conversation.full:
             self.transport.pauseProducing()
-        self._restart_idle_timeout()
+        self._restart_idle_timer()
         if self._join is not None:
             self._join.client_sent(answered=answered)
 
@@ -242,9 +207,9 @@ class ClientConnection(TwistedProtocol):
         match event:
             case LoginRequested() | ClientRecognised():
                 backend.stats.login()
-                refusal = backend.admission.check_login(event, self.host, view, now)
+                refusal = backend.admission.check_login(event, self._address.host, view, now)
             case StatusRequested() | PingRequested():
-                if not self._answered_status and not backend.admission.allows_status(self.host, now):
+                if not self._answered_status and not backend.admission.allows_status(self._address.host, now):
                     self._abort("limited", "too many status requests of its address")
                     return
                 if isinstance(event, StatusRequested):
@@ -271,22 +236,21 @@ class ClientConnection(TwistedProtocol):
             case decision.RelayDecision() | decision.HoldDecision() | decision.RefuseDecision():
                 assert isinstance(event, LoginRequested | ClientRecognised | Connected)
                 self._half_closes = not isinstance(event, LoginRequested)
-                self._record.player = event.name if isinstance(event, LoginRequested) else ""
+                self.record.player = event.name if isinstance(event, LoginRequested) else ""
                 if isinstance(decided, decision.RelayDecision) or not self._send_plugin_reply(backend, decided):
                     self._start_task(self._run_join(self._start_join(backend), event, decided))
 
     def _find_backend(self, event: decision.ClientEvent) -> Backend | None:
-        if self._record.backend is None:
-            self._record.first_event = event
+        if self.record.backend is None:
+            self.record.first_event = event
             host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
-            self._record.backend = self._listener.route(host)
-            if self._record.backend is None:
+            self.record.backend = self._listener.route(host)
+            if self.record.backend is None:
                 self._answer_unrouted(event, host)
             else:
-                self.log_debug(
-                    f"New connection from {self.peer}, server is {self._record.backend.server.view.status.value}"
-                )
-        return self._record.backend
+                status = self.record.backend.server.view.status
+                self.record.log_debug(f"New connection from {self._address.peer}, server is {status.value}")
+        return self.record.backend
 
     # Answers of our own
 
@@ -299,13 +263,13 @@ class ClientConnection(TwistedProtocol):
             case PingRequested() if self._answered_status:
                 self._answer_ping()
             case LoginRequested(name=name) if self._context.answer_unknown_host:
-                self._record.player = name
+                self.record.player = name
                 self._kick("unknown-host", self._listener.messages().unknown_host_kick(host, name), detail)
             case _:
                 self._abort("unknown-host", detail)
 
     def _answer_status(self, backend: Backend) -> None:
-        self.log_debug(f"Answered the status of {self.peer} for the server")
+        self.record.log_debug(f"Answered the status of {self._address.peer} for the server")
         self._send_status(backend.messages.status(backend.server.view, self._clock.seconds()))
 
     def _send_status(self, reply: StatusReply) -> None:
@@ -314,7 +278,7 @@ class ClientConnection(TwistedProtocol):
         if self.conversation.closes_after_status:
             self._close_lingering("status")
         else:
-            self._set_timeout(self._context.handshake_timeout, lambda: self._close_lingering("status"))
+            self._time_limit.start(self._context.handshake_timeout, self._close_lingering, "status")
 
     def _answer_ping(self) -> None:
         # Nothing may follow a ping, so there is no need to linger, which costs an eighth of the answer's time.
@@ -334,19 +298,19 @@ class ClientConnection(TwistedProtocol):
         if reply is None and waiting != "answer":
             return False
         if isinstance(decided, decision.RefuseDecision) and decided.reason:
-            self._record.count_refusal(decided.reason)
+            self.record.count_refusal(decided.reason)
         if isinstance(decided, decision.HoldDecision) or decided.wakes:
-            backend.server.wake(self.label, "connection")
+            backend.server.wake(self.record.label, "connection")
         self.transport.write(reply or b"")
-        self.log_debug(f"Answered {self.peer} for the server")
+        self.record.log_debug(f"Answered {self._address.peer} for the server")
         self._close_lingering("answered")
         return True
 
     # The way to the server
 
     def _start_join(self, backend: Backend) -> Join:
-        self._set_timeout(None)
-        self._join = Join(self, backend, self._clock, self._context.relays)
+        self._time_limit.cancel()
+        self._join = Join(self, backend, self._context)
         return self._join
 
     async def _pass_status(self, backend: Backend, join: Join) -> None:
@@ -366,7 +330,7 @@ class ClientConnection(TwistedProtocol):
         match result:
             case Kicked(outcome, message, detail, warn, reason):
                 if reason:
-                    self._record.count_refusal(reason)
+                    self.record.count_refusal(reason)
                     detail = f"{reason}: {detail}" if detail else reason
                 self._kick(outcome, message, detail, warn=warn)
             case Aborted(outcome, detail):
@@ -388,7 +352,7 @@ class ClientConnection(TwistedProtocol):
             task.cancel()
 
     def _task_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) and self._record.outcome is not None:
+        if failure.check(CancelledError) and self.record.outcome is not None:
             return
         if failure.check(ProtocolError):
             self._abort("refused", failure.getErrorMessage())
@@ -415,13 +379,13 @@ class ClientConnection(TwistedProtocol):
         self._cancel_task()
 
     def _client_disconnected(self) -> None:
-        health_check = self._address.is_health_check and self._record.first_event is None
+        health_check = self._address.is_health_check and self.record.first_event is None
         self._end("status" if self._answered_status else "health-check" if health_check else "left")
 
     def _end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
         """Note how the connection ended; only the first call counts."""
-        if self._record.outcome is None:
-            self._record.end(outcome, detail, warn=warn, **fields)
+        if self.record.outcome is None:
+            self.record.end(outcome, detail, warn=warn, **fields)
             self._context.pending_connections.remove(self)
             self._cancel_timers()
 
@@ -434,26 +398,16 @@ class ClientConnection(TwistedProtocol):
             missing = "no whole handshake" if self._address.is_known else "no whole PROXY protocol header"
             self._abort("too-slow", "nothing that wakes the server" if self._awaits_trigger else missing)
 
-    def _restart_idle_timeout(self) -> None:
-        _cancel(self._idle_timeout)
+    def _restart_idle_timer(self) -> None:
+        self._idle_timer.cancel()
         seconds = self.conversation.idle_timeout
         if seconds is not None:
-            self._idle_timeout = self._clock.callLater(seconds, self._process_events, self.conversation.on_idle)
-
-    def _set_timeout(self, seconds: float | None, reached: Callable[[], object] = lambda: None) -> None:
-        _cancel(self._timeout)
-        if seconds is not None:
-            self._timeout = self._clock.callLater(seconds, reached)
+            self._idle_timer.start(seconds, self._process_events, self.conversation.on_idle)
 
     def _cancel_timers(self) -> None:
-        _cancel(self._timeout)
-        _cancel(self._idle_timeout)
+        self._time_limit.cancel()
+        self._idle_timer.cancel()
 
 
 def _endpoint(address: object) -> Endpoint | None:
     return Endpoint(address.host, address.port) if isinstance(address, IPv4Address | IPv6Address) else None
-
-
-def _cancel(call: IDelayedCall | None) -> None:
-    if call is not None and call.active():
-        call.cancel()

@@ -16,6 +16,8 @@ from twisted.internet.task import deferLater
 
 from zeroscale.errors import BackendError, RelayError, ServerUnavailable
 from zeroscale.frontend.backend_connection import BackendConnection, connect
+from zeroscale.frontend.connection_record import ConnectionRecord
+from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import (
     LOCKOUT,
     AdmitDecision,
@@ -26,11 +28,10 @@ from zeroscale.frontend.decision import (
     WakeEvent,
     decide_admission,
 )
-from zeroscale.frontend.interfaces import Backend, IStreamTransport, PlayerSession, RelayService
+from zeroscale.frontend.interfaces import Backend, IStreamTransport, PlayerSession
 from zeroscale.frontend.login_hold import LoginHold
 from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Conversation
 from zeroscale.protocols.proxy_protocol import Version
-from zeroscale.reactor import Reactor
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, Status
 
@@ -82,7 +83,7 @@ class Relayed:
 JoinResult = Kicked | Aborted | Relayed
 
 
-class JoiningClient(Protocol):
+class JoiningClient(EvictableConnection, Protocol):
     """A client's connection, as far as a join uses it; `connection.ClientConnection` implements it.
 
     :ivar finished_sending: the end of what it sends has been read.
@@ -90,46 +91,11 @@ class JoiningClient(Protocol):
 
     transport: IStreamTransport
     conversation: Conversation
+    record: ConnectionRecord
     finished_sending: bool
-
-    @property
-    def player(self) -> str:
-        """The name it claims; "" where its protocol has none."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """Its name and address, for the log."""
-        ...
-
-    @property
-    def host(self) -> str:
-        """Its address without the port, normalised."""
-        ...
-
-    @property
-    def peer(self) -> str:
-        """Its address and port, for the operator."""
-        ...
-
-    def log_debug(self, message: str) -> None:
-        """Log one step of its connection."""
-        ...
 
     def proxy_header(self, version: Version) -> bytes:
         """Return the PROXY protocol header that names its address to the server."""
-        ...
-
-    def logged_in(self) -> None:
-        """Do not count it among the pending connections any more."""
-        ...
-
-    def take_hold_slot(self) -> bool:
-        """Count it among the held clients; return False where there are too many of them, or of its address."""
-        ...
-
-    def release_hold_slot(self) -> None:
-        """Do not count it among the held clients any more."""
         ...
 
     def hold_timed_out(self) -> None:
@@ -143,13 +109,14 @@ class Join:
     :ivar relaying: both connections belong to the relay, and must not be touched.
     """
 
-    def __init__(self, client: JoiningClient, backend: Backend, reactor: Reactor, relays: RelayService) -> None:
+    def __init__(self, client: JoiningClient, backend: Backend, context: FrontendContext) -> None:
         self._client = client
+        self._record = client.record
         self._backend = backend
-        self._reactor = reactor
-        self._relays = relays
-        self._began = reactor.seconds()
-        self._hold = LoginHold(client.conversation, client.transport.write, reactor, client.hold_timed_out)
+        self._context = context
+        self._reactor = context.reactor
+        self._began = context.reactor.seconds()
+        self._hold = LoginHold(client.conversation, client.transport.write, context.reactor, client.hold_timed_out)
         self._event: WakeEvent | None = None
         self._client_bytes_relayed = False
         self._header = b""
@@ -176,10 +143,10 @@ class Join:
             try:
                 match decision:
                     case RelayDecision():
-                        self._client.logged_in()
+                        self._context.pending_connections.remove(self._client)
                         session = await self._backend.server.admit(self._client_info)
                     case HoldDecision(limit=limit, once_answered=once_answered):
-                        if not self._client.take_hold_slot():
+                        if not self._take_hold_slot():
                             return Kicked("kicked", self._refusal_message("hold_full"), "too many players are held")
                         session = await self._wait_for_server(limit, once_answered)
                     case RefuseDecision():
@@ -210,7 +177,7 @@ class Join:
         now, view = self._reactor.seconds(), self._backend.server.view
         refusal: Refusal | None = None
         if not isinstance(event, Connected):
-            refusal = self._backend.admission.check_wake(event, self._client.host, view, now)
+            refusal = self._backend.admission.check_wake(event, self._record.address.host, view, now)
         return decide_admission(event, view, self._backend.policy, now, refusal)
 
     async def _wait_for_server(self, limit: float, once_answered: bool) -> PlayerSession:
@@ -219,19 +186,26 @@ class Join:
         :raises ServerUnavailable: the server will not become ready.
         :raises DeferredTimeoutError: it was not ready within the limit.
         """
-        self._client.log_debug(f"Holding {self._client.label}")
+        self._record.log_debug(f"Holding {self._record.label}")
         try:
             self._hold.begin(at_once=once_answered)
             if once_answered:
                 await self._hold.first_answer()
-            self._client.logged_in()
+            self._context.pending_connections.remove(self._client)
             self._wake()
             left = self._began + limit - self._reactor.seconds()
             waiting: Deferred[PlayerSession] = self._backend.server.admit(self._client_info)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
-            self._client.release_hold_slot()
+            self._context.held.remove(self._client)
+
+    def _take_hold_slot(self) -> bool:
+        host = self._record.address.host
+        if self._context.held.is_full_for(host):
+            return False
+        self._context.held.add(self._client, host)
+        return True
 
     async def _refuse(self, decision: RefuseDecision) -> Kicked:
         if decision.once_answered:
@@ -240,7 +214,7 @@ class Join:
                 await self._hold.first_answer()
             finally:
                 self._hold.end()
-        self._client.logged_in()
+        self._context.pending_connections.remove(self._client)
         refusal = decision.refusal
         if refusal is not None:
             message = self._refusal_message(refusal.message or refusal.reason, refusal.values)
@@ -252,10 +226,10 @@ class Join:
 
     @property
     def _client_info(self) -> ClientInfo:
-        return ClientInfo(self._client.player, self._client.peer)
+        return ClientInfo(self._record.player, self._record.address.peer)
 
     def _wake(self) -> None:
-        self._backend.server.wake(self._client.label, "login" if self._client.player else "connection")
+        self._backend.server.wake(self._record.label, "login" if self._record.player else "connection")
 
     def _unavailable(self, problem: ServerUnavailable) -> Kicked:
         view = self._backend.server.view
@@ -324,7 +298,7 @@ class Join:
 
         self.relaying = True
         try:
-            return await self._relays.hand_over(
+            return await self._context.relays.hand_over(
                 client.transport,
                 backend.transport,
                 self._header + client.conversation.replay_bytes,
@@ -349,12 +323,12 @@ class Join:
             backend.abort()
 
     def _kick_message(self) -> Component:
-        return self._backend.messages.kick(self._backend.server.view, self._reactor.seconds(), self._client.player)
+        return self._backend.messages.kick(self._backend.server.view, self._reactor.seconds(), self._record.player)
 
     def _refusal_message(self, name: str, values: Mapping[str, str] = {}) -> Component:
         view, now = self._backend.server.view, self._reactor.seconds()
-        return self._backend.messages.refusal(name, view, now, self._client.player, values)
+        return self._backend.messages.refusal(name, view, now, self._record.player, values)
 
     def _held_too_long_message(self) -> Component:
         view, now = self._backend.server.view, self._reactor.seconds()
-        return self._backend.messages.held_too_long(view, now, self._client.player)
+        return self._backend.messages.held_too_long(view, now, self._record.player)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import Conversation
 
 KEEPALIVE_EVERY = 7.0
@@ -41,7 +42,7 @@ class LoginHold:
         self._write = write
         self._clock = clock
         self._on_unanswered = on_unanswered
-        self._next: IDelayedCall | None = None
+        self._next_request = Timer(clock)
         self._begun = False
         self._has_answered = False
         self._answered: Deferred[None] | None = None
@@ -59,13 +60,11 @@ class LoginHold:
         if at_once:
             self._ask()
         else:
-            self._next = self._clock.callLater(KEEPALIVE_EVERY, self._ask)
+            self._next_request.start(KEEPALIVE_EVERY, self._ask)
 
     def end(self) -> None:
         """Send no more requests."""
-        pending, self._next = self._next, None
-        if pending is not None and pending.active():
-            pending.cancel()
+        self._next_request.cancel()
 
     def client_sent(self, *, answered: bool) -> None:
         """Take note that the client has sent something, after its Conversation has read it.
@@ -105,11 +104,10 @@ class LoginHold:
         return True
 
     def _ask(self) -> None:
-        self._next = None
         if self._conversation.unanswered >= MOST_UNANSWERED:
             self._on_unanswered()
             return
         request = self._conversation.keepalive()
         if request:
             self._write(request)
-        self._next = self._clock.callLater(KEEPALIVE_EVERY, self._ask)
+        self._next_request.start(KEEPALIVE_EVERY, self._ask)
