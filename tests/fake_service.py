@@ -69,12 +69,12 @@ class FakeProxy:
             self._reactor.callLater(0, self._stopped)
         return self._stopping
 
-    def hurry(self) -> None:
-        logger.warning("hurry")
+    def skip_to_sigterm(self) -> None:
+        logger.warning("skip to SIGTERM")
         if self._does == "hurried":
             self._reactor.callLater(0, self._stopped)
 
-    def command(self, line: str) -> None:
+    def send_to_consoles(self, line: str) -> None:
         logger.warning("command %r", line)
 
     def reload(self) -> Deferred[Sequence[str]]:

@@ -19,7 +19,7 @@ DEADLINE = 30.0
 """Seconds that anything may take on a busy machine."""
 
 
-def tame(name: str, port: int | str, server_port: int, directory: Path, **values: Any) -> ServerConfig:
+def stub_config(name: str, port: int | str, server_port: int, directory: Path, **values: Any) -> ServerConfig:
     """A server of `tame.py`."""
     told: dict[str, Any] = {
         "name": name,
@@ -33,7 +33,7 @@ def tame(name: str, port: int | str, server_port: int, directory: Path, **values
     return ServerConfig(**{**told, **values})
 
 
-def whole(directory: Path, *servers: ServerConfig, **values: Any) -> Config:
+def proxy_config(directory: Path, *servers: ServerConfig, **values: Any) -> Config:
     """A configuration of these servers."""
     return Config(servers=servers, state_directory=directory / "state", control=ControlConfig(listen=""), **values)
 

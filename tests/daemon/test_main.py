@@ -57,7 +57,7 @@ def test_a_second_signal_hurries(faked: Program) -> None:
     faked.signal(signal.SIGTERM)
     faked.wait_for("WARNING:fake:stop")
     faked.signal(signal.SIGTERM)
-    faked.wait_for("WARNING:fake:hurry")
+    faked.wait_for("WARNING:fake:skip to SIGTERM")
     assert faked.wait() == 0
     assert "Traceback" not in faked.output
 
@@ -68,7 +68,7 @@ def test_a_third_signal_ends_it_and_says_which_server_is_left(faked: Program) ->
     faked.signal(signal.SIGINT)
     faked.wait_for("WARNING:fake:stop")
     faked.signal(signal.SIGINT)
-    faked.wait_for("WARNING:fake:hurry")
+    faked.wait_for("WARNING:fake:skip to SIGTERM")
     faked.signal(signal.SIGTERM)
     assert faked.wait() == 1
     assert "CRITICAL" in faked.lines[-1] and "stubborn-25575" in faked.lines[-1]

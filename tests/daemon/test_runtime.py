@@ -32,10 +32,10 @@ class CountingProxy:
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
-    def hurry(self) -> None:
+    def skip_to_sigterm(self) -> None:
         self.hurried += 1
 
-    def command(self, line: str) -> None:
+    def send_to_consoles(self, line: str) -> None:
         raise AssertionError("no signal types anything")
 
     def reload(self) -> Deferred[Sequence[str]]:

@@ -107,7 +107,7 @@ def test_a_second_signal_hurries(directory: Path) -> None:
         program.signal(signal.SIGTERM)
         program.wait_for("WARNING:fake:stop")
         program.signal(signal.SIGTERM)
-        program.wait_for("WARNING:fake:hurry")
+        program.wait_for("WARNING:fake:skip to SIGTERM")
         assert program.wait() == -signal.SIGTERM
     assert "Traceback" not in program.output
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from harness import greeting, run, tame, until, whole
+from harness import greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
-from stub_server import Server as TameServer
+from stub_server import Server as StubServer
 from twisted.internet.task import Clock
 
 from zeroscale.config.model import Config, DiscoveryConfig
 from zeroscale.errors import ConfigError
-from zeroscale.proxy import discovery as discovering
-from zeroscale.proxy.discovery import AGAIN_AFTER, Complaints, Discovering, Tables, with_described
+from zeroscale.proxy import discovery
+from zeroscale.proxy.discovery import RESTART_DELAY, ProblemLog, ServerDiscovery, Tables, add_discovered
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 
@@ -30,9 +30,9 @@ BOTH = DiscoveryConfig(docker=True, kubernetes=True, listen=("25570",))
 class FakeSource:
     """A plugin's discovery."""
 
-    def __init__(self, changed: Callable[[Tables], None], told: dict[str, Any]) -> None:
+    def __init__(self, changed: Callable[[Tables], None], arguments: dict[str, Any]) -> None:
         self.changed = changed
-        self.told = told
+        self.arguments = arguments
         self.end: asyncio.Future[None] | None = None
         self.cancelled = False
 
@@ -55,11 +55,11 @@ class World:
             package = importlib.import_module(f"zeroscale.plugins.{name}")
             monkeypatch.setitem(sys.modules, f"zeroscale.plugins.{name}.discovery", module)
             monkeypatch.setattr(package, "discovery", module, raising=False)
-        monkeypatch.setattr(discovering, "find_plugin", lambda name: object)
+        monkeypatch.setattr(discovery, "find_plugin", lambda name: object)
 
     def _maker(self, name: str) -> Callable[..., FakeSource]:
-        def make(changed: Callable[[Tables], None], **told: Any) -> FakeSource:
-            self.made[name].append(FakeSource(changed, told))
+        def make(changed: Callable[[Tables], None], **arguments: Any) -> FakeSource:
+            self.made[name].append(FakeSource(changed, arguments))
             return self.made[name][-1]
 
         return make
@@ -79,15 +79,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_only_what_is_asked_for_is_asked(world: World) -> None:
-    Discovering(DiscoveryConfig(docker=True, base_url="unix:///a"), Clock(), lambda: None)
-    assert world.docker.told == {"base_url": "unix:///a", "listen": ["25565"]}
+    ServerDiscovery(DiscoveryConfig(docker=True, base_url="unix:///a"), Clock(), lambda: None)
+    assert world.docker.arguments == {"base_url": "unix:///a", "listen": ["25565"]}
     assert world.made["kubernetes"] == []
 
 
 @pytest_twisted.ensureDeferred
 async def test_tables_of_all_sources_are_one(world: World) -> None:
     changes: list[Tables] = []
-    found = Discovering(BOTH, Clock(), lambda: changes.append(found.tables))
+    found = ServerDiscovery(BOTH, Clock(), lambda: changes.append(found.tables))
     found.start()
     await until(lambda: world.docker.end and world.kubernetes.end)
     world.docker.changed({"one": {"a": 1}})
@@ -108,7 +108,7 @@ async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    found = Discovering(DiscoveryConfig(docker=True), clock, lambda: None)
+    found = ServerDiscovery(DiscoveryConfig(docker=True), clock, lambda: None)
     found.start()
     first = world.docker
     await until(lambda: first.end)
@@ -116,9 +116,9 @@ async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
     first.changed({"one": {}})
     first.end.set_exception(ConfigError("no permission"))
     await until(clock.getDelayedCalls)
-    assert "The discovery docker has failed, and begins anew in 60 s: no permission" in caplog.messages
+    assert "Discovery docker failed, and is started again in 60 s: no permission" in caplog.messages
     assert found.tables == {"one": {}}
-    clock.advance(AGAIN_AFTER)
+    clock.advance(RESTART_DELAY)
     assert world.docker is not first
     await until(lambda: world.docker.end)
     found.stop()
@@ -131,7 +131,7 @@ async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    found = Discovering(DiscoveryConfig(docker=True), clock, lambda: None)
+    found = ServerDiscovery(DiscoveryConfig(docker=True), clock, lambda: None)
     found.start()
     first = world.docker
     await until(lambda: first.end)
@@ -143,10 +143,10 @@ async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
         raise ConfigError("the credentials are gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(discovering, "find_plugin", no_plugin)
-        clock.advance(AGAIN_AFTER)
-    assert "The discovery docker has failed, and begins anew in 60 s: the credentials are gone" in caplog.messages
-    clock.advance(AGAIN_AFTER)
+        broken.setattr(discovery, "find_plugin", no_plugin)
+        clock.advance(RESTART_DELAY)
+    assert "Discovery docker failed, and is started again in 60 s: the credentials are gone" in caplog.messages
+    clock.advance(RESTART_DELAY)
     assert world.docker is not first
     await until(lambda: world.docker.end)
     found.stop()
@@ -155,7 +155,7 @@ async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
 
 def test_each_is_judged_by_itself(tmp_path: Path) -> None:
     listen, other, a, b = free_ports(4)
-    config = whole(tmp_path, tame("known", listen, a, tmp_path))
+    config = proxy_config(tmp_path, stub_config("known", listen, a, tmp_path))
 
     def table(at: int, port: int, **more: object) -> dict[str, object]:
         return {"plugin": "stub_server:Server", "listen": at, "server": port, **more}
@@ -165,8 +165,8 @@ def test_each_is_judged_by_itself(tmp_path: Path) -> None:
         if server.plugin_keywords:
             raise ConfigError("no such argument")
 
-    complaints: list[str] = []
-    found = with_described(
+    problems: list[str] = []
+    found = add_discovered(
         config,
         {
             "good": table(other, b, idle_shutdown="1m"),
@@ -176,25 +176,25 @@ def test_each_is_judged_by_itself(tmp_path: Path) -> None:
             "same": table(other, 5),
         },
         check,
-        complaints,
+        problems,
     )
     assert [(server.name, server.idle_shutdown) for server in found.servers] == [("known", 3600.0), ("good", 60.0)]
-    assert [complaint.partition(": ")[0] for complaint in complaints] == [
-        "known is not served",
-        "mistaken is not served",
-        "refused is not served",
-        "same is not served",
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "known is left out",
+        "mistaken is left out",
+        "refused is left out",
+        "same is left out",
     ]
-    assert "which counts" in complaints[0]
-    assert 'did you mean "idle_shutdown"' in complaints[1] or "did you mean 'idle_shutdown'" in complaints[1]
-    assert "no such argument" in complaints[2]
-    assert str(other) in complaints[3]
+    assert "takes precedence" in problems[0]
+    assert 'did you mean "idle_shutdown"' in problems[1] or "did you mean 'idle_shutdown'" in problems[1]
+    assert "no such argument" in problems[2]
+    assert str(other) in problems[3]
 
 
 def test_a_complaint_is_told_once_for_as_long_as_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    problem_log = ProblemLog()
     for now in (["a"], ["a", "b"], ["b"], ["a"]):
-        complaints.tell(now)
+        problem_log.update(now)
     assert caplog.messages == ["a", "b", "a"]
 
 
@@ -206,11 +206,9 @@ async def test_more_than_can_be_served_are_left_out_and_that_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from twisted.internet import reactor
-
-    monkeypatch.setattr(discovering, "MOST_SERVERS", 2)
+    monkeypatch.setattr(discovery, "MAX_SERVERS", 2)
     ports = free_ports(6)
-    proxy = ProxyService(whole(tmp_path, discovery=DiscoveryConfig(docker=True)), reactor)
+    proxy = ProxyService(proxy_config(tmp_path, discovery=DiscoveryConfig(docker=True)), running_reactor())
     proxies.append(proxy)
     await proxy.start()
     await until(lambda: world.docker.end)
@@ -223,8 +221,8 @@ async def test_more_than_can_be_served_are_left_out_and_that_is_said_once(
     first, second, third = tables
     world.docker.changed({first: {**tables[first], "idle_shutdown": 900}, second: tables[second], third: tables[third]})
     await until(lambda: proxy.servers[first].config.idle_shutdown == 900)
-    [told] = [message for message in caplog.messages if "describe themselves" in message]
-    assert told.startswith(f"1 of 3 servers that describe themselves are not served, {third} the first of them")
+    [arguments] = [message for message in caplog.messages if "left out" in message]
+    assert arguments.startswith(f"1 of 3 discovered servers are left out, the first of them {third}")
 
 
 @pytest.fixture
@@ -233,17 +231,15 @@ def proxies() -> Iterator[list[ProxyService]]:
     yield made
     for proxy in made:
         pytest_twisted.blockon(proxy.stop())
-    assert TameServer.running == set()
+    assert StubServer.running == set()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
     world: World, tmp_path: Path, proxies: list[ProxyService]
 ) -> None:
-    from twisted.internet import reactor
-
     listen, port = free_ports(2)
-    proxy = ProxyService(whole(tmp_path, discovery=DiscoveryConfig(docker=True)), reactor)
+    proxy = ProxyService(proxy_config(tmp_path, discovery=DiscoveryConfig(docker=True)), running_reactor())
     proxies.append(proxy)
     await proxy.start()
     await until(lambda: world.docker.end)
@@ -265,19 +261,17 @@ async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
 async def test_a_file_that_was_refused_is_not_tried_again_when_others_describe_themselves(
     world: World, tmp_path: Path, proxies: list[ProxyService]
 ) -> None:
-    from twisted.internet import reactor
-
     listen, other, port, other_port, taken = free_ports(5)
     discovery = DiscoveryConfig(docker=True)
-    one = tame("one", listen, port, tmp_path)
-    told = [whole(tmp_path, one, discovery=discovery)]
-    proxy = ProxyService(told[0], reactor, lambda: told[-1], tmp_path / "zeroscale.toml")
+    one = stub_config("one", listen, port, tmp_path)
+    arguments = [proxy_config(tmp_path, one, discovery=discovery)]
+    proxy = ProxyService(arguments[0], running_reactor(), lambda: arguments[-1], tmp_path / "zeroscale.toml")
     proxies.append(proxy)
     await proxy.start()
     await until(lambda: world.docker.end)
     with socket.create_server(("127.0.0.1", taken)):
-        two = tame("two", f"tcp:{taken}:interface=127.0.0.1", other_port, tmp_path)
-        told.append(whole(tmp_path, two, discovery=discovery))
+        two = stub_config("two", f"tcp:{taken}:interface=127.0.0.1", other_port, tmp_path)
+        arguments.append(proxy_config(tmp_path, two, discovery=discovery))
         with pytest.raises(ConfigError, match="cannot listen"):
             await proxy.reload()
     world.docker.changed({"three": {"plugin": "stub_server:Server", "listen": other, "server": other_port}})

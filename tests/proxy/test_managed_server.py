@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from harness import client, greeting, run, tame, until, whole
+from harness import client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
-from stub_server import Server as TameServer
+from stub_server import Server as StubServer
 
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
-from zeroscale.proxy.managed_server import Hosted
+from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 
@@ -25,11 +25,10 @@ class World:
         self.listen, self.port = free_ports(2)
         self.proxies: list[ProxyService] = []
 
-    async def start(self, **values: Any) -> Hosted:
-        from twisted.internet import reactor
+    async def start(self, **values: Any) -> ManagedServer:
 
-        config = whole(self.directory, tame("one", self.listen, self.port, self.directory, **values))
-        self.proxies.append(ProxyService(config, reactor))
+        config = proxy_config(self.directory, stub_config("one", self.listen, self.port, self.directory, **values))
+        self.proxies.append(ProxyService(config, running_reactor()))
         await self.proxies[-1].start()
         return self.proxies[-1].servers["one"]
 
@@ -40,33 +39,33 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield world
     for proxy in world.proxies:
         pytest_twisted.blockon(proxy.stop())
-    assert TameServer.running == set()
+    assert StubServer.running == set()
 
 
-def status(hosted: Hosted) -> Status:
-    return hosted.report().status
+def status(server: ManagedServer) -> Status:
+    return server.report().status
 
 
 @pytest_twisted.ensureDeferred
 async def test_what_is_reported_of_a_server_through_its_life(world: World) -> None:
-    hosted = await world.start()
-    asleep = hosted.report()
+    server = await world.start()
+    asleep = server.report()
     assert (asleep.name, asleep.plugin) == ("one", "stub_server:Server")
     assert (asleep.status, asleep.players) == (Status.stopped, ())
     assert (asleep.uptime, asleep.idle_in, asleep.last_start, asleep.last_error) == (None, None, None, None)
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
     assert await run(reader.readline()) == b"one\n"
-    awake = hosted.report()
+    awake = server.report()
     [player] = awake.players
     assert (awake.status, awake.idle_in, player.name) == (Status.running, None, "")
     assert player.address.startswith("127.0.0.1:")
-    await until(lambda: hosted.report().stats.to_client == len(b"one\n"))
+    await until(lambda: server.report().stats.to_client == len(b"one\n"))
     assert awake.uptime is not None and awake.last_start is not None and awake.estimate == awake.last_start
     assert (awake.stats.logins, awake.stats.starts, dict(awake.stats.wakes)) == (1, 1, {"connection": 1})
     await run(context.__aexit__(None, None, None))
-    await until(lambda: hosted.report().stats.outcomes)
-    idle = hosted.report()
+    await until(lambda: server.report().stats.outcomes)
+    idle = server.report()
     assert idle.stats.to_client == len(b"one\n")
     assert idle.players == ()
     assert idle.idle_in is not None and 3500 < idle.idle_in <= 3600
@@ -76,103 +75,103 @@ async def test_what_is_reported_of_a_server_through_its_life(world: World) -> No
 
 @pytest_twisted.ensureDeferred
 async def test_its_operator_wakes_it_though_nobody_else_may(world: World) -> None:
-    hosted = await world.start()
-    hosted.lock_out("Back at eight.")
+    server = await world.start()
+    server.lock_out("Back at eight.")
     assert await run(greeting(world.listen)) == b""
-    assert (status(hosted), hosted.report().lockout) == (Status.stopped, "Back at eight.")
-    await hosted.wake()
-    await hosted.wake()
-    assert (status(hosted), dict(hosted.report().stats.wakes)) == (Status.running, {"operator": 1})
+    assert (status(server), server.report().lockout) == (Status.stopped, "Back at eight.")
+    await server.wake()
+    await server.wake()
+    assert (status(server), dict(server.report().stats.wakes)) == (Status.running, {"operator": 1})
     assert await run(greeting(world.listen)) == b""
-    hosted.release()
-    assert hosted.report().lockout is None
+    server.release()
+    assert server.report().lockout is None
     assert await run(greeting(world.listen)) == b"one\n"
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_start_in_vain_is_told_to_who_waits_for_it(world: World) -> None:
-    hosted = await world.start(plugin_keywords={"refuses": "no luck"}, max_crashes=1)
+    server = await world.start(plugin_keywords={"refuses": "no luck"}, max_crashes=1)
     with pytest.raises(ServerUnavailable, match="it could not be started"):
-        await hosted.wake()
-    report = hosted.report()
+        await server.wake()
+    report = server.report()
     assert (report.status, report.last_error, report.retry_in) == (Status.failed, "no luck", None)
     assert report.stats.crashes == 1
     with pytest.raises(ControlError, match="one does not run: it is failed"):
-        hosted.sleep(now=False)
-    hosted.release()
-    await until(lambda: status(hosted) is Status.stopped)
+        server.sleep(now=False)
+    server.release()
+    await until(lambda: status(server) is Status.stopped)
     with pytest.raises(ServerUnavailable):
-        await hosted.wake()
+        await server.wake()
 
 
 @pytest_twisted.ensureDeferred
 async def test_its_operator_lets_it_sleep(world: World) -> None:
-    hosted = await world.start()
+    server = await world.start()
     with pytest.raises(ControlError, match="one does not run: it is stopped"):
-        hosted.sleep(now=True)
-    await hosted.wake()
+        server.sleep(now=True)
+    await server.wake()
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
     assert await run(reader.readline()) == b"one\n"
-    with pytest.raises(ControlError, match="one player is on one: --now stops it all the same"):
-        hosted.sleep(now=False)
+    with pytest.raises(ControlError, match="one player is on one: use --now to stop it anyway"):
+        server.sleep(now=False)
     await run(context.__aexit__(None, None, None))
-    await until(lambda: not hosted.report().players)
-    hosted.keep_awake(None)
-    with pytest.raises(ControlError, match="one is not stopped: its operator keeps it awake; --now"):
-        hosted.sleep(now=False)
-    hosted.release()
-    hosted.sleep(now=False)
-    await until(lambda: status(hosted) is Status.stopped)
+    await until(lambda: not server.report().players)
+    server.keep_awake(None)
+    with pytest.raises(ControlError, match="one is not stopped: its operator keeps it awake; use --now"):
+        server.sleep(now=False)
+    server.release()
+    server.sleep(now=False)
+    await until(lambda: status(server) is Status.stopped)
 
 
 @pytest_twisted.ensureDeferred
 async def test_at_once_whoever_is_on_it(world: World) -> None:
-    hosted = await world.start()
+    server = await world.start()
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
     assert await run(reader.readline()) == b"one\n"
-    hosted.sleep(now=True)
-    hosted.sleep(now=False)
-    await until(lambda: status(hosted) is Status.stopped)
+    server.sleep(now=True)
+    server.sleep(now=False)
+    await until(lambda: status(server) is Status.stopped)
     assert await run(reader.read()) == b""
     await run(context.__aexit__(None, None, None))
 
 
 @pytest_twisted.ensureDeferred
 async def test_at_once_means_that_it_does_not_start_again_either(world: World) -> None:
-    hosted = await world.start()
-    await hosted.wake()
+    server = await world.start()
+    await server.wake()
     await run(asyncio.sleep(0))  # what fires then is told in the middle of it
-    hosted.sleep(now=True)
-    assert status(hosted) is Status.stopping
-    waiting = hosted.wake()
-    hosted.sleep(now=True)
+    server.sleep(now=True)
+    assert status(server) is Status.stopping
+    waiting = server.wake()
+    server.sleep(now=True)
     with pytest.raises(ServerUnavailable, match="its operator has put the server to sleep"):
         await waiting
-    await until(lambda: status(hosted) is Status.stopped)
-    assert TameServer.running == set()
+    await until(lambda: status(server) is Status.stopped)
+    assert StubServer.running == set()
 
 
 @pytest_twisted.ensureDeferred
 async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> None:
-    hosted = await world.start(idle_shutdown=0.0)
-    hosted.keep_awake(3600.0)
+    server = await world.start(idle_shutdown=0.0)
+    server.keep_awake(3600.0)
     assert await run(greeting(world.listen)) == b"one\n"
-    await until(lambda: (hosted.report().idle_in or 0.0) > 1.0)
-    assert (status(hosted), hosted.report().keep_awake_reason) == (
+    await until(lambda: (server.report().idle_in or 0.0) > 1.0)
+    assert (status(server), server.report().keep_awake_reason) == (
         Status.running,
         "its operator keeps it awake for another 60 min",
     )
-    hosted.release()
-    await until(lambda: status(hosted) is Status.stopped)
+    server.release()
+    await until(lambda: status(server) is Status.stopped)
 
 
 @pytest_twisted.ensureDeferred
 async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
-    hosted = await world.start()
-    hosted.lock_out("Moving.")
-    hosted.keep_awake(None)
+    server = await world.start()
+    server.lock_out("Moving.")
+    server.keep_awake(None)
     await world.proxies.pop().stop()
     again = await world.start()
     assert (again.report().lockout, again.report().keep_awake_reason) == ("Moving.", "its operator keeps it awake")
@@ -181,30 +180,30 @@ async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_server_is_reached_where_its_plugin_says(world: World) -> None:
     [elsewhere] = free_ports(1)
-    hosted = await world.start(plugin_keywords={"greeting": "moved\n", "moves": str(elsewhere)})
+    server = await world.start(plugin_keywords={"greeting": "moved\n", "moves": str(elsewhere)})
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
     assert await run(reader.readline()) == b"moved\n"
-    assert (hosted.place.host, hosted.place.port) == ("127.0.0.1", elsewhere)
+    assert (server.backend.host, server.backend.port) == ("127.0.0.1", elsewhere)
     await run(context.__aexit__(None, None, None))
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_console_that_is_none(world: World) -> None:
-    hosted = await world.start()
+    server = await world.start()
     with pytest.raises(PluginError, match="one does not run"):
-        await hosted.console("say hello")
-    await hosted.wake()
+        await server.console("say hello")
+    await server.wake()
     with pytest.raises(PluginError, match="this server has no console"):
-        await hosted.console("say hello")
-    assert hosted.recent_output() == ()
+        await server.console("say hello")
+    assert server.recent_output() == ()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_lockout_of_the_configuration(world: World) -> None:
     from zeroscale.config.model import AdmissionConfig
 
-    hosted = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
-    assert hosted.report().lockout == "Closed for the season."
+    server = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
+    assert server.report().lockout == "Closed for the season."
     assert await run(greeting(world.listen)) == b""
-    assert status(hosted) is Status.stopped
+    assert status(server) is Status.stopped

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock
+from harness import FakeReactor
 
 from zeroscale.config.model import Config, MetricsConfig, ServerConfig
 from zeroscale.config.secret_refs import Secret
@@ -24,7 +24,7 @@ def server(name: str, directory: Path, **values: Any) -> ServerConfig:
 def checked(directory: Path, *servers: ServerConfig, file: Path | None = None, **values: Any) -> list[str]:
     config = Config(servers=servers, state_directory=directory / "state", **values)
     try:
-        service.check(config, MemoryReactorClock(), file)
+        service.check(config, FakeReactor(), file)
     except ConfigMistakes as error:
         return list(error.mistakes)
     return []
@@ -56,7 +56,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
         f"/z.toml: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
         '/z.toml: servers."c d".plugin_arguments: server name ',
         f"/z.toml: servers.e: there is no server.jar in {tmp_path}: ",
-        f"/z.toml: servers.f.working_directory: working directory '{tmp_path}/a_file' is no directory",
+        f"/z.toml: servers.f.working_directory: working directory '{tmp_path}/a_file' is not a directory",
     ]
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
@@ -84,9 +84,9 @@ def test_only_minecrafts_clients_say_whom_they_mean(tmp_path: Path) -> None:
         file=Path("/z.toml"),
     )
     assert lines == [
-        "/z.toml: servers.b.hosts: only Minecraft's clients say which host they mean; leave it out",
-        "/z.toml: servers.b.listen: servers.a listens on 25565 as well, and only Minecraft's clients say whom they "
-        "mean; give one of them another port",
+        "/z.toml: servers.b.hosts: only Minecraft clients send the host they connect to; remove hosts",
+        "/z.toml: servers.b.listen: servers.a listens on 25565 as well, and only Minecraft clients send the host they "
+        "connect to; give one of them another port",
     ]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from harness import client, greeting, run, tame, until, whole
+from harness import client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
-from stub_server import Server as TameServer
+from stub_server import Server as StubServer
 
 from zeroscale.config.model import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
@@ -26,27 +26,28 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.config: Config = whole(directory)
+        self.config: Config = proxy_config(directory)
         self.proxy: ProxyService | None = None
 
     def server(self, name: str, at: int, port: int, **values: Any) -> ServerConfig:
-        return tame(name, at, port, self.directory, **values)
+        return stub_config(name, at, port, self.directory, **values)
 
     def tell(self, *servers: ServerConfig, **values: Any) -> None:
-        self.config = whole(self.directory, *servers, **values)
+        self.config = proxy_config(self.directory, *servers, **values)
 
     async def start(self, *servers: ServerConfig) -> ProxyService:
-        from twisted.internet import reactor
 
         self.tell(*servers)
-        self.proxy = ProxyService(self.config, reactor, lambda: self.config, self.directory / "zeroscale.toml")
+        self.proxy = ProxyService(
+            self.config, running_reactor(), lambda: self.config, self.directory / "zeroscale.toml"
+        )
         await self.proxy.start()
         return self.proxy
 
     def status(self, name: str) -> Status | None:
         assert self.proxy is not None
-        hosted = self.proxy.servers.get(name)
-        return None if hosted is None else hosted.lifecycle.view.status
+        server = self.proxy.servers.get(name)
+        return None if server is None else server.lifecycle.view.status
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield world
     if world.proxy is not None:
         pytest_twisted.blockon(world.proxy.stop())
-    assert TameServer.running == set()
+    assert StubServer.running == set()
 
 
 async def answer(port: int, said: bytes) -> bytes:
@@ -72,14 +73,14 @@ async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) 
     async with Client(first) as player:
         assert await player.line() == b"first\n"
         world.tell(world.server("second", second, b))
-        assert await proxy.reload() == ["second: added", "first: removed; it is stopped once nobody is on it"]
+        assert await proxy.reload() == ["second: added", "first: removed; it is stopped when no player is left on it"]
         assert [(each.name, each.draining) for each in proxy.report().servers] == [("first", True), ("second", False)]
         assert await run(greeting(second)) == b"second\n"
         with pytest.raises(ConnectionError):
             await run(greeting(first))
         assert await player.echo(b"still here\n") == b"still here\n"
-        assert TameServer.running == {a, b}
-    await until(lambda: TameServer.running == {b})
+        assert StubServer.running == {a, b}
+    await until(lambda: StubServer.running == {b})
 
 
 @pytest_twisted.ensureDeferred
@@ -99,8 +100,8 @@ async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(wo
         assert await player.line() == b"former\n"
         world.tell(world.server("later", later, port))
         assert await proxy.reload() == [
-            "later: will be added once the one in its place has stopped",
-            "former: removed; it is stopped once nobody is on it",
+            "later: will be added once the server that uses its name, port or world has stopped",
+            "former: removed; it is stopped when no player is left on it",
         ]
         assert (world.status("former"), world.status("later")) == (Status.running, None)
     await until(lambda: world.status("later") is Status.stopped)
@@ -118,7 +119,7 @@ async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(
         await proxy.reload()
         world.tell(world.server("one", listen, later if changed else port))
         assert await proxy.reload() == [
-            "one: added again; it has not stopped meanwhile",
+            "one: added again; it is still running",
             *(["one: changed: from its next start on server_port"] if changed else []),
         ]
         assert [(each.name, each.draining) for each in proxy.report().servers] == [("one", False)]
@@ -127,7 +128,7 @@ async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(
     proxy.servers["one"].sleep(now=True)
     await until(lambda: world.status("one") is Status.stopped)
     assert await run(greeting(listen)) == b"one\n"
-    assert TameServer.running == {later if changed else port}
+    assert StubServer.running == {later if changed else port}
 
 
 @pytest_twisted.ensureDeferred
@@ -140,10 +141,10 @@ async def test_a_server_that_comes_back_is_removed_again_by_the_next_reload(worl
         for servers in ([], [one], []):
             world.tell(*servers)
             [change] = await proxy.reload()
-        assert change == "one: removed; it is stopped once nobody is on it"
+        assert change == "one: removed; it is stopped when no player is left on it"
         assert await player.echo(b"on\n") == b"on\n"
     await until(lambda: proxy.report().servers == ())
-    assert TameServer.running == set()
+    assert StubServer.running == set()
 
 
 @pytest_twisted.ensureDeferred
@@ -154,14 +155,14 @@ async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
     one = world.server("one", listen, port)
     proxy = await world.start(one)
     stopping = asyncio.Event()
-    monkeypatch.setattr(TameServer, "stop_gate", stopping)
+    monkeypatch.setattr(StubServer, "stop_gate", stopping)
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         world.tell()
         await proxy.reload()
     await until(lambda: world.status("one") is Status.stopping)
     world.tell(one)
-    assert await proxy.reload() == ["one: will be added once the one in its place has stopped"]
+    assert await proxy.reload() == ["one: will be added once the server that uses its name, port or world has stopped"]
     stopping.set()
     await until(lambda: [each.draining for each in proxy.report().servers] == [False])
     assert await run(greeting(listen)) == b"one\n"
@@ -201,7 +202,7 @@ async def test_what_a_running_server_cannot_change_it_is_from_its_next_start_on(
     proxy.servers["one"].sleep(now=True)
     await until(lambda: world.status("one") is Status.stopped)
     assert await run(greeting(listen)) == b"changed\n"
-    assert TameServer.running == {other}
+    assert StubServer.running == {other}
 
 
 @pytest_twisted.ensureDeferred
@@ -265,11 +266,9 @@ async def test_a_mistake_changes_nothing(world: World) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_command_line_cannot_be_read_again(world: World) -> None:
-    from twisted.internet import reactor
-
-    world.proxy = ProxyService(world.config, reactor)
+    world.proxy = ProxyService(world.config, running_reactor())
     await world.proxy.start()
-    with pytest.raises(ConfigError, match="there is nothing to read again"):
+    with pytest.raises(ConfigError, match="cannot reload: zeroscale was started without"):
         await world.proxy.reload()
 
 
@@ -283,14 +282,14 @@ async def test_stopping_does_not_wait_for_players_of_a_server_that_was_removed(w
         await proxy.reload()
         world.proxy = None
         await proxy.stop()
-        assert TameServer.running == set()
+        assert StubServer.running == set()
 
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """What all starts wait for."""
     gate = asyncio.Event()
-    monkeypatch.setattr(TameServer, "gate", gate)
+    monkeypatch.setattr(StubServer, "gate", gate)
     return gate
 
 
@@ -309,7 +308,7 @@ async def test_a_server_that_is_changed_while_it_starts_is_reached_where_it_was_
     gate.set()
     assert await held == b"one\n"
     assert await run(greeting(listen)) == b"one\n"
-    assert TameServer.running == {moved if moves else port}
+    assert StubServer.running == {moved if moves else port}
 
 
 @pytest_twisted.ensureDeferred
@@ -337,7 +336,7 @@ async def test_a_change_that_cannot_be_is_seen_before_anything_is_changed(world:
     proxy = await world.start(one)
     keywords = {"greeting": "one\n", "ready_line": "("}
     world.tell(world.server("two", new, other), world.server("one", listen, port, plugin_keywords=keywords))
-    with pytest.raises(ConfigError, match="ready_line is no regular expression"):
+    with pytest.raises(ConfigError, match="ready_line is not a regular expression"):
         await proxy.reload()
     assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
     assert not (world.directory / "state" / "two" / "lock").exists()
@@ -360,11 +359,11 @@ async def test_what_outlives_us_is_kept_where_it_was_until_the_next_start(world:
 
 @pytest_twisted.ensureDeferred
 async def test_nothing_is_read_again_before_all_has_begun(world: World, gate: asyncio.Event) -> None:
-    from twisted.internet import reactor
-
     listen, port = free_ports(2)
     world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable"))
-    proxy = world.proxy = ProxyService(world.config, reactor, lambda: world.config, world.directory / "zeroscale.toml")
+    proxy = world.proxy = ProxyService(
+        world.config, running_reactor(), lambda: world.config, world.directory / "zeroscale.toml"
+    )
     starting = proxy.start()
     world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable", idle_shutdown=1.0))
     reloading = proxy.reload()
@@ -394,7 +393,7 @@ async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World)
     assert "another server of this zeroscale holds" in str(proxy.servers["one"].report().last_error)
     other.release()
     waking = proxy.servers["one"].wake()
-    await until(lambda: TameServer.running == {port})
+    await until(lambda: StubServer.running == {port})
     assert (second / ".zeroscale.lock").exists()
     proxy.servers["one"].sleep(now=True)
     with pytest.raises(ServerUnavailable):
@@ -409,7 +408,7 @@ async def test_a_server_that_takes_the_port_that_another_one_still_has_comes_lat
         assert await player.line() == b"one\n"
         world.tell(world.server("one", listen, other), world.server("two", new, port))
         assert await proxy.reload() == [
-            "two: will be added once the one in its place has stopped",
+            "two: will be added once the server that uses its name, port or world has stopped",
             "one: changed: from its next start on server_port",
         ]
         assert await player.echo(b"on\n") == b"on\n"

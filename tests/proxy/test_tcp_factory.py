@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import running_reactor
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -18,7 +19,7 @@ from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.protocols.conversation import ClientRecognised, Connected, Event
 from zeroscale.protocols.minecraft.text_component import plain
-from zeroscale.proxy import tcp_factory as any_server
+from zeroscale.proxy import tcp_factory
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 ASLEEP = ServerSnapshot(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
@@ -48,7 +49,7 @@ def hello() -> bytes:
     ],
 )
 def test_a_client_has_to_show_itself(wake_on: str, said: bytes) -> None:
-    conversation = any_server.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0)
+    conversation = tcp_factory.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0)
     events: list[Event] = [*conversation.opened()]
     for byte in said:
         events += conversation.receive(bytes([byte]))
@@ -56,31 +57,33 @@ def test_a_client_has_to_show_itself(wake_on: str, said: bytes) -> None:
 
 
 def test_or_it_need_not() -> None:
-    assert list(any_server.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [ClientRecognised()]
+    assert list(tcp_factory.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [ClientRecognised()]
 
 
 def test_a_page_says_when_to_come_again() -> None:
     config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
-    conversation = any_server.conversation(config, lambda: ASLEEP, lambda: 0.0)
+    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0)
     assert list(conversation.receive(GET)) == [ClientRecognised(max_hold=0.0)]
-    page = conversation.kick(any_server.texts(config).kick(ASLEEP, 0.0, ""))
+    page = conversation.kick(tcp_factory.messages(config).kick(ASLEEP, 0.0, ""))
     assert b"Retry-After: 20\r\n" in page and b"<h1>Gleich da</h1>" in page
-    assert plain(any_server.texts(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")
+    assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")
 
 
 def test_none_of_it_is_for_minecraft() -> None:
-    assert list(any_server.unused(server())) == []
+    assert list(tcp_factory.unused_fields(server())) == []
     told = {"wake_on": "http", "ready": "http", "waiting": "page"}
-    assert list(any_server.unused(server(**told))) == ["wake_on", "waiting", "ready"]
+    assert list(tcp_factory.unused_fields(server(**told))) == ["wake_on", "waiting", "ready"]
 
 
 def test_how_readiness_is_waited_for() -> None:
     for ready, kind in (("connect", Readiness), ("http", Readiness), ("line:Done", LineReadiness)):
         config = server(ready=ready)
-        assert isinstance(any_server.readiness(config, reactor, any_server.probe(config, reactor)), kind)
-    pattern = any_server.ready_line(server(ready="line:Done"))
+        assert isinstance(
+            tcp_factory.readiness(config, running_reactor(), tcp_factory.probe(config, running_reactor())), kind
+        )
+    pattern = tcp_factory.ready_line(server(ready="line:Done"))
     assert pattern is not None and pattern.search("[12:00:00] Done (1 s)")
-    assert any_server.ready_line(server()) is None
+    assert tcp_factory.ready_line(server()) is None
 
 
 class _Http(Protocol):
@@ -112,7 +115,7 @@ async def test_how_it_is_asked(ready: str, problem: str | None, tmp_path: Path) 
         proxied = ProxyProtocolConfig(send="v1") if problem is None else ProxyProtocolConfig()
         told = {"ready": ready, "working_directory": tmp_path, "proxy_protocol": proxied}
         config = server(server_port=port.getHost().port, **told)
-        asked = any_server.probe(config, reactor).ask()
+        asked = tcp_factory.probe(config, running_reactor()).ask()
         if problem is None:
             assert await asked == ProbeResult()
         else:

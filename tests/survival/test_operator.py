@@ -46,7 +46,7 @@ def test_left_running_for_the_next_zeroscale(harness: SurvivalHarness, state: st
 def test_console_stop_ends_the_proxy_and_other_lines_go_to_the_server(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo("--console")
     proxy.tell("list")
-    proxy.wait_for("Not typed: demo-.* does not run")
+    proxy.wait_for("Console: demo-.* does not run")
     harness.player().is_greeted()
     proxy.tell("list")
     wait_until(lambda: "There are 0 of a max of 20 players online" in harness.console(), "it answers", program=proxy)

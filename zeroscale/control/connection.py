@@ -242,8 +242,10 @@ class ControlConnection(TwistedProtocol):
     def _request_done(self, result: Failure | None, pending: _PendingRequest) -> None:
         self._pending.remove(pending)
         if isinstance(result, Failure):
-            logger.error("%s failed: a bug in zeroscale: %s", _describe(pending.request), result.getTraceback())
-            self._send_error(pending.request, "internal", "a bug in zeroscale; its log has the details")
+            logger.error(
+                "A fault in zeroscale itself: %s failed: %s", _describe(pending.request), result.getTraceback()
+            )
+            self._send_error(pending.request, "internal", "a fault in zeroscale itself; its log has the details")
         if not self._processing and not self._lost:
             self._process_lines()
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reactor.callWhenRunning(interrupts.install)
     reactor.callWhenRunning(foreground.begin)
     if invocation.console:
-        reactor.callWhenRunning(Console(reactor, foreground.end, proxy.command).start)
+        reactor.callWhenRunning(Console(reactor, foreground.end, proxy.send_to_consoles).start)
     reactor.run(installSignalHandlers=False)
     # Python removes its signal handlers when it exits; another signal would then change the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,11 +45,11 @@ class Proxy(Protocol):
         """Stop; the Deferred fires when the servers are down. Also allowed after a start that failed."""
         ...
 
-    def hurry(self) -> None:
+    def skip_to_sigterm(self) -> None:
         """Make a running `stop()` quicker without losing data: send SIGTERM now."""
         ...
 
-    def command(self, line: str) -> None:
+    def send_to_consoles(self, line: str) -> None:
         """Send a line to the consoles of the servers."""
         ...
 
@@ -113,7 +113,7 @@ class Interrupts:
             self._stop(number)
         elif self._count == 2:
             logger.warning("%s again: hurrying; a third one exits at once and leaves the server running", number.name)
-            self._proxy.hurry()
+            self._proxy.skip_to_sigterm()
         else:
             self._leave(number)
 

@@ -1,7 +1,7 @@
-"""Servers that describe themselves, by labels or annotations: as the configuration file's, each judged by itself.
+"""Servers described by container labels or annotations: run the discoveries, and merge their servers into the config.
 
-Whoever describes one wrong is told so in the log, and the others are served all the same. What the labels mean is the
-plugins' to know.
+Each described server is checked by itself; the mistakes of one are logged and do not affect the others. The plugins
+interpret the labels.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.config import conflicts, loader
@@ -26,108 +26,104 @@ from zeroscale.plugins.loader import find_plugin
 logger = logging.getLogger(__name__)
 
 Tables = Mapping[str, Mapping[str, object]]
-"""Servers as tables of the configuration file, by name."""
+"""Servers by name, each as a table of the configuration file."""
 
-AGAIN_AFTER = 60.0
-"""Seconds until a discovery that has failed is begun anew; one that merely has lost its engine tries again itself."""
+RESTART_DELAY = 60.0
+"""Seconds until a failed discovery is started again; one that has only lost its connection reconnects by itself."""
 
-MOST_SERVERS = 500
-"""Of all discoveries; whoever can label so many has made a mistake, or means harm."""
+MAX_SERVERS = 500
+"""Servers from all discoveries together; more of them are a mistake or an attack."""
 
 
-class Source(Protocol):
+class DiscoverySource(Protocol):
     """A plugin's discovery."""
 
     async def run(self) -> None:
-        """Keeps up until it is cancelled."""
+        """Report servers until cancelled."""
         ...
 
 
-class Discovering:
-    """All the discoveries that a configuration asks for.
+class ServerDiscovery:
+    """All discoveries of a configuration.
 
-    :param config: which.
-    :param reactor: the clock.
+    :param config: which discoveries, and their options.
+    :param clock: delays restarts.
     :param changed: called when `tables` has changed.
+    :raises ZeroscaleError: a discovery cannot be made: its SDK is not installed, or it has no credentials.
     """
 
-    def __init__(self, config: DiscoveryConfig, reactor: Any, changed: Callable[[], None]) -> None:
-        """Asks nobody yet.
-
-        :raises ZeroscaleError: one of them cannot be: its SDK is not installed, or it has no credentials.
-        """
+    def __init__(self, config: DiscoveryConfig, clock: IReactorTime, changed: Callable[[], None]) -> None:
         self._config = config
-        self._reactor = reactor
+        self._clock = clock
         self._changed = changed
         self._tables: dict[str, Tables] = {}
         self._running: dict[str, Deferred[None]] = {}
-        self._again: dict[str, IDelayedCall] = {}
-        self._sources = {name: self._source(name) for name in asked(config)}
+        self._restarts: dict[str, IDelayedCall] = {}
+        self._sources = {name: self._make_source(name) for name in enabled_discoveries(config)}
 
     @property
     def tables(self) -> Tables:
-        """All that is described now; of two with one name the first discovery's counts. At most `MOST_SERVERS`."""
-        return dict(list(self._found.items())[:MOST_SERVERS])
+        """The described servers, at most `MAX_SERVERS`. If two have the same name, the first discovery's counts."""
+        return dict(list(self._all_tables().items())[:MAX_SERVERS])
 
     @property
-    def complaints(self) -> list[str]:
-        """What is wrong with all of them together, a line each."""
-        left_out = list(self._found)[MOST_SERVERS:]
+    def problems(self) -> list[str]:
+        """What is wrong with the described servers as a whole, one line each."""
+        left_out = list(self._all_tables())[MAX_SERVERS:]
         if not left_out:
             return []
         return [
-            f"{len(left_out)} of {len(left_out) + MOST_SERVERS} servers that describe themselves are not served, "
-            f"{left_out[0]} the first of them: {MOST_SERVERS} is the most; take the labels or annotations off some"
+            f"{len(left_out)} of {len(left_out) + MAX_SERVERS} discovered servers are left out, the first of them "
+            f"{left_out[0]}: the maximum is {MAX_SERVERS}; remove the labels or annotations of some"
         ]
 
-    @property
-    def _found(self) -> dict[str, Mapping[str, object]]:
+    def start(self) -> None:
+        """Start all discoveries; the reactor must be running."""
+        for name in self._sources:
+            self._run(name)
+
+    def stop(self) -> None:
+        """Cancel all discoveries."""
+        for restart in self._restarts.values():
+            if restart.active():
+                restart.cancel()
+        running, self._running = self._running, {}
+        for deferred in running.values():
+            deferred.cancel()
+
+    def _all_tables(self) -> dict[str, Mapping[str, object]]:
         found: dict[str, Mapping[str, object]] = {}
         for tables in self._tables.values():
             for name, table in tables.items():
                 found.setdefault(name, table)
         return found
 
-    def start(self) -> None:
-        """Begins; to be called once the reactor runs."""
-        for name in self._sources:
-            self._begin(name)
-
-    def stop(self) -> None:
-        """Ends them all."""
-        for again in self._again.values():
-            if again.active():
-                again.cancel()
-        running, self._running = self._running, {}
-        for deferred in running.values():
-            deferred.cancel()
-
-    def _begin(self, name: str) -> None:
+    def _run(self, name: str) -> None:
         logger.info("Discovering servers: %s", name)
         running = self._running[name] = from_coroutine(self._sources[name].run())
         running.addBoth(self._ended, name)
 
     def _ended(self, result: object, name: str) -> None:
-        if name not in self._running:  # we have ended it
+        if name not in self._running:  # by stop()
             if isinstance(result, Failure) and not result.check(CancelledError, asyncio.CancelledError):
-                logger.warning("The discovery %s did not end well: %s", name, result.getErrorMessage())
+                logger.warning("Discovery %s failed while it stopped: %s", name, result.getErrorMessage())
             return
-        self._begin_later(name, result.getErrorMessage() if isinstance(result, Failure) else "it ended by itself")
+        self._restart_later(name, result.getErrorMessage() if isinstance(result, Failure) else "it ended by itself")
 
-    def _begin_later(self, name: str, said: str) -> None:
-        logger.error("The discovery %s has failed, and begins anew in %.0f s: %s", name, AGAIN_AFTER, said)
-        self._again[name] = self._reactor.callLater(AGAIN_AFTER, self._begin_anew, name)
+    def _restart_later(self, name: str, reason: str) -> None:
+        logger.error("Discovery %s failed, and is started again in %.0f s: %s", name, RESTART_DELAY, reason)
+        self._restarts[name] = self._clock.callLater(RESTART_DELAY, self._restart, name)
 
-    def _begin_anew(self, name: str) -> None:
+    def _restart(self, name: str) -> None:
         try:
-            self._sources[name] = self._source(name)
+            self._sources[name] = self._make_source(name)
         except ZeroscaleError as error:
-            self._begin_later(name, str(error))
+            self._restart_later(name, str(error))
         else:
-            self._begin(name)
+            self._run(name)
 
-    def _source(self, name: str) -> Source:
-        find_plugin(name)  # says what to install, where it cannot be imported
+    def _make_source(self, name: str) -> DiscoverySource:
+        find_plugin(name)  # its error says what to install
         config = self._config
         listen = list(config.listen)
 
@@ -151,48 +147,51 @@ class Discovering:
         )
 
 
-def asked(config: DiscoveryConfig) -> tuple[str, ...]:
-    """Which discoveries a configuration asks for, by their plugins' names."""
+def enabled_discoveries(config: DiscoveryConfig) -> tuple[str, ...]:
+    """Return the plugins whose discovery is enabled."""
     return tuple(name for name in ("docker", "kubernetes") if getattr(config, name))
 
 
-class Complaints:
-    """What is wrong with described servers, each told once for as long as it is wrong."""
+class ProblemLog:
+    """Logs problems of described servers: each once, until it is gone."""
 
     def __init__(self) -> None:
-        self._told: frozenset[str] = frozenset()
+        self._logged: frozenset[str] = frozenset()
 
-    def tell(self, complaints: list[str]) -> None:
-        """These are all there are now."""
-        for complaint in complaints:
-            if complaint not in self._told:
-                logger.warning("%s", complaint)
-        self._told = frozenset(complaints)
+    def update(self, problems: list[str]) -> None:
+        """Log the problems that are new.
+
+        :param problems: all current problems.
+        """
+        for problem in problems:
+            if problem not in self._logged:
+                logger.warning("%s", problem)
+        self._logged = frozenset(problems)
 
 
-def with_described(config: Config, tables: Tables, check: Callable[[Config], None], complaints: list[str]) -> Config:
-    """The configuration with those described servers that can be served.
+def add_discovered(config: Config, tables: Tables, check: Callable[[Config], None], problems: list[str]) -> Config:
+    """Return the configuration with the described servers that are valid.
 
-    :param check: judges a configuration; raises `ZeroscaleError`.
-    :param complaints: gets a line for each mistake.
+    :param check: checks a configuration; raises `ZeroscaleError`.
+    :param problems: one line is appended for each mistake.
     """
     servers = list(config.servers)
     for name, table in sorted(tables.items()):
-        wrong = list(_judge(config, servers, name, table, check))
-        complaints += [f"{name} is not served: {mistake}" for mistake in wrong]
+        mistakes = list(_add_server(config, servers, name, table, check))
+        problems += [f"{name} is left out: {mistake}" for mistake in mistakes]
     return msgspec.structs.replace(config, servers=tuple(servers))
 
 
-def _judge(
+def _add_server(
     config: Config,
     servers: list[ServerConfig],
     name: str,
     table: Mapping[str, object],
     check: Callable[[Config], None],
 ) -> Iterator[str]:
-    """Adds a described server to the others, or tells why it cannot be."""
+    """Add a described server to `servers`, or yield its mistakes."""
     if any(server.name == name for server in config.servers):
-        yield "the configuration file describes one of this name, which counts"
+        yield "the configuration file has a server with this name, which takes precedence"
         return
     try:
         server = loader.parse_server(name, table, config.state_directory, os.environ)
@@ -203,8 +202,8 @@ def _judge(
     except ZeroscaleError as error:
         yield str(error)
         return
-    between = list(map(str, conflicts.mistakes_between([*servers, server], config.metrics.listen)))
-    if between:
-        yield from between
+    found = [str(each) for each in conflicts.mistakes_between([*servers, server], config.metrics.listen)]
+    if found:
+        yield from found
     else:
         servers.append(server)

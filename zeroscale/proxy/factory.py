@@ -1,6 +1,6 @@
-"""What one server's configuration means, in terms of those who keep to it: its plugin, its policies, its texts.
+"""Converts one server's configuration into the objects that other packages work with: plugin, policies, messages.
 
-Each of these is made of values alone, and touches nothing.
+Does no I/O, except importing the plugin's module.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.access_lists import Names, ServerLists, parse_network
@@ -24,14 +25,42 @@ from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import construct, find_plugin
 from zeroscale.protocols.conversation import MinecraftOptions
-from zeroscale.proxy import tcp_factory as any_server
+from zeroscale.proxy import tcp_factory
 from zeroscale.system.files import server_directory
 
 
-def constructor(server: ServerConfig, config: Config) -> Callable[[], PluginAdapter]:
-    """What makes a server's plugin.
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The settings of a server that can change while it runs."""
 
-    :raises ConfigError: there is no such plugin. What it makes raises that as well, for what does not fit it.
+    policy: LifecyclePolicy
+    join_policy: JoinPolicy
+    messages: Messages
+    admission: Admission
+    minecraft_options: MinecraftOptions
+
+
+def server_settings(
+    server: ServerConfig, config: Config, plugin: PluginAdapter, files: ServerFiles | None
+) -> ServerSettings:
+    """Make the settings of a server.
+
+    :param files: the files of a Minecraft server; None: it speaks another protocol.
+    :raises ConfigError: a pattern, a text or an admission rule is invalid.
+    """
+    return ServerSettings(
+        policy=lifecycle_policy(server, plugin),
+        join_policy=join_policy(server),
+        messages=messages(server) if plugin.speaks_minecraft else tcp_factory.messages(server),
+        admission=admission(server, config, files),
+        minecraft_options=MinecraftOptions(server.legacy_hold, server.transfer_as_login),
+    )
+
+
+def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginAdapter]:
+    """Return a function that constructs the server's plugin; it raises `ConfigError` if the arguments do not fit.
+
+    :raises ConfigError: there is no such plugin.
     """
     plugin_class = find_plugin(server.plugin)
     offered: Mapping[str, object] = {
@@ -41,104 +70,99 @@ def constructor(server: ServerConfig, config: Config) -> Callable[[], PluginAdap
         "state_directory": server_directory(config.state_directory, server.name),
     }
 
-    def make() -> PluginAdapter:
+    def make_plugin() -> PluginAdapter:
         return PluginAdapter(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
 
-    return make
+    return make_plugin
 
 
-def home_of(server: ServerConfig, config: Config, plugin: PluginAdapter) -> Path:
-    """Where the files are by which a server's operator says something: its working directory, if that is here.
+def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapter) -> Path:
+    """Return the directory of the operator's files (keep-awake, lockout, server.properties).
 
-    Of a server elsewhere, of which nobody has said that its directory is to be seen here, it is what we keep of it.
+    It is the working directory; for a remote server without a configured one, the server's state directory.
     """
     if plugin.is_remote and server.working_directory is None:
         return server_directory(config.state_directory, server.name)
     return server.directory
 
 
-def policy(config: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
-    """How a server is to be treated.
+def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
+    """Make the policy of the server's lifecycle.
 
-    :raises ConfigError: a pattern that is none.
+    :raises ConfigError: the plugin's `ready_line` is not a regular expression.
     """
     minecraft = plugin.speaks_minecraft
     return LifecyclePolicy(
-        idle=IdlePolicy(config.idle_shutdown, config.minimum_online_time, ignore_short_sessions=minecraft),
-        pause_when_idle=config.idle_action != "stop",
-        pause_stop_after=config.pause_stop_after if config.idle_action == "pause+stop" else None,
-        start_timeout=config.start_timeout,
-        stop_timeout=config.stop_timeout,
-        kill_timeout=config.kill_timeout,
-        max_crashes=config.max_crashes,
+        idle=IdlePolicy(server.idle_shutdown, server.minimum_online_time, ignore_short_sessions=minecraft),
+        pause_when_idle=server.idle_action != "stop",
+        pause_stop_after=server.pause_stop_after if server.idle_action == "pause+stop" else None,
+        start_timeout=server.start_timeout,
+        stop_timeout=server.stop_timeout,
+        kill_timeout=server.kill_timeout,
+        max_crashes=server.max_crashes,
         ask_players=minecraft,
-        ready_line=any_server.ready_line(config) or _pattern(config, plugin.ready_line),
+        ready_line=tcp_factory.ready_line(server) or _compile(server, plugin.ready_line),
     )
 
 
-def session_policy(config: ServerConfig) -> JoinPolicy:
-    """How its players are to be treated."""
+def join_policy(server: ServerConfig) -> JoinPolicy:
+    """Make the policy for clients that join."""
     return JoinPolicy(
-        holds=config.join == "hold",
-        hold_limit=config.start_timeout if config.hold_limit is None else config.hold_limit,
-        wake_on_answer=config.wake_after == "answer",
-        waiting=config.waiting,
+        holds=server.join == "hold",
+        hold_limit=server.start_timeout if server.hold_limit is None else server.hold_limit,
+        wake_on_answer=server.wake_after == "answer",
+        waiting=server.waiting,
     )
 
 
-def minecraft_options(config: ServerConfig) -> MinecraftOptions:
-    """How its clients' conversations are to be."""
-    return MinecraftOptions(config.legacy_hold, config.transfer_as_login)
+def messages(server: ServerConfig) -> Messages:
+    """Make the texts for players of a Minecraft server.
 
-
-def texts(server: ServerConfig) -> Messages:
-    """What a server's players read.
-
-    :raises ConfigError: a text that cannot be.
+    :raises ConfigError: a text is invalid.
     """
     return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
 def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -> Admission:
-    """Who may wake a server.
+    """Make the rules for who may wake a server.
 
-    :param files: its directory's, where it is a Minecraft server.
-    :raises ConfigError: only its players' names could tell, which this kind of server has not.
+    :param files: the files of a Minecraft server; None: it speaks another protocol.
+    :raises ConfigError: the rules need players' names, which other protocols do not have.
     """
-    asked = server.admission
-    if files is None and asked.wake not in ("anyone", "nobody"):
+    rules = server.admission
+    if files is None and rules.wake not in ("anyone", "nobody"):
         raise ConfigError(
-            f"server {server.name!r}: admission.wake {asked.wake!r} needs a Minecraft server, whose players have "
-            "names; for others say 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
+            f"server {server.name!r}: admission.wake {rules.wake!r} needs a Minecraft server, whose players have "
+            "names; for others use 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
         )
     return Admission(
-        Rules(asked.wake, asked.server_lists, Names(asked.allow), Names(asked.deny)),
-        Limits(asked.status_per_minute, asked.logins_per_minute, asked.wakes_per_minute),
+        Rules(rules.wake, rules.server_lists, Names(rules.allow), Names(rules.deny)),
+        Limits(rules.status_per_minute, rules.logins_per_minute, rules.wakes_per_minute),
         lists=ServerLists if files is None else PlayerLists(files).read,
         wall_clock=time.time,
-        trusted=trusted(config.limits),
+        trusted=trusted_networks(config.limits),
     )
 
 
-def trusted(limits: LimitsConfig) -> Sequence[Network]:
-    """The networks that have no limit for each address."""
+def trusted_networks(limits: LimitsConfig) -> Sequence[Network]:
+    """Return the networks that have no limits per address."""
     return [parse_network(network) for network in limits.trusted]
 
 
-def accept_from(server: ServerConfig) -> Sequence[Network]:
-    """The networks that have to send PROXY headers."""
+def header_networks(server: ServerConfig) -> Sequence[Network]:
+    """Return the networks that must send PROXY headers."""
     return [parse_network(network) for network in server.proxy_protocol.accept_from]
 
 
-def health_check(server: ServerConfig) -> Sequence[Network]:
-    """The networks that only look whether anybody listens."""
+def health_check_networks(server: ServerConfig) -> Sequence[Network]:
+    """Return the networks of health checkers; they never wake the server."""
     return [parse_network(network) for network in server.health_check]
 
 
-def _pattern(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
+def _compile(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
     if ready_line is None:
         return None
     try:
         return re.compile(ready_line)
     except re.error as error:
-        raise ConfigError(f"server {server.name!r}: ready_line is no regular expression: {error}") from None
+        raise ConfigError(f"server {server.name!r}: ready_line is not a regular expression: {error}") from None

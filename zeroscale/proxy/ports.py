@@ -1,12 +1,11 @@
-"""The ports of a running proxy: each open once, whichever servers share it, and where each of its clients is led.
+"""The listening ports of a running proxy: each opened once, shared by servers, and routed to them by host.
 
-What a client says is the front's to read; whether a server runs is the server's to know.
+The frontend reads what clients send; this module only chooses the conversation and the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -19,140 +18,142 @@ from zeroscale.frontend.interfaces import Backend, Messages
 from zeroscale.frontend.routing import Router, normalised
 from zeroscale.protocols.conversation import Conversation, MinecraftOptions
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
-from zeroscale.proxy import tcp_factory as any_server
-from zeroscale.proxy.factory import accept_from, health_check
-from zeroscale.proxy.managed_server import Hosted
-from zeroscale.system import endpoints as listening
+from zeroscale.proxy import tcp_factory
+from zeroscale.proxy.factory import header_networks, health_check_networks
+from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.reactor import Reactor
+from zeroscale.system import endpoints
 
-Plan = Mapping[str, Sequence[Hosted]]
+ServersByPort = Mapping[str, Sequence[ManagedServer]]
 """The servers behind each `listen` value."""
 
 
-class Door:
-    """One `listen` value.
+class ListenPort:
+    """One `listen` value: its listening sockets, and the servers behind it.
 
-    :ivar where: the value.
+    :ivar listen: the value.
     """
 
-    def __init__(self, where: str, context: FrontendContext) -> None:
-        """Opens nothing."""
-        self.where = where
+    def __init__(self, listen: str, context: FrontendContext) -> None:
+        self.listen = listen
         self._clock = context.reactor
-        self._servers: Sequence[Hosted] = ()
-        self._router: Router[Hosted] = Router((), None)
-        self._minecraft = False
-        self._alone: Hosted | None = None
+        self._servers: Sequence[ManagedServer] = ()
+        self._router: Router[ManagedServer] = Router((), None)
+        self._tcp_server: ManagedServer | None = None
         self._forwarding = False
-        self._listener = ConnectionFactory(context, self._make_conversation, self._route)
-        self._listener.messages = self._messages
-        self._ports: list[IListeningPort] = []
+        self._factory = ConnectionFactory(context, self._make_conversation, self._route)
+        self._factory.messages = self._messages
+        self._sockets: list[IListeningPort] = []
 
-    async def open(self, reactor: Any) -> None:
-        """Listens.
+    async def open(self, reactor: Reactor) -> None:
+        """Listen.
 
-        :raises ConfigError: it cannot be listened on.
+        :raises ConfigError: listening failed.
         """
-        self._ports = await listening.listen(reactor, self.where, self._listener)
+        self._sockets = await endpoints.listen(reactor, self.listen, self._factory)
 
     async def close(self) -> None:
-        """Listens no more; those who are connected stay."""
-        ports, self._ports = self._ports, []
-        for port in ports:
-            await maybeDeferred(port.stopListening)
+        """Stop listening; connected clients stay connected."""
+        sockets, self._sockets = self._sockets, []
+        for each in sockets:
+            await maybeDeferred(each.stopListening)
 
-    def lead_to(self, servers: Sequence[Hosted]) -> None:
-        """Has the clients to come led to these."""
+    def route_to(self, servers: Sequence[ManagedServer]) -> None:
+        """Route future connections to these servers."""
         self._servers = servers
         default = next((server for server in servers if not server.config.hosts), None)
-        named = [(normalised(host), server) for server in servers for host in server.config.hosts]
-        self._router = Router(named, default)
-        self._minecraft = any(server.speaks_minecraft for server in servers)
+        hosts = [(normalised(host), server) for server in servers for host in server.config.hosts]
+        self._router = Router(hosts, default)
+        minecraft = any(server.speaks_minecraft for server in servers)
         self._forwarding = any(server.config.forwarding for server in servers)
-        self._listener.reject_header = not self._minecraft
-        self._alone = None if self._minecraft else default
-        self._listener.timeout = None if self._alone is None else self._alone.config.wake_timeout
-        self._listener.health_check = [network for server in servers for network in health_check(server.config)]
-        self._listener.accept_from = [network for server in servers for network in accept_from(server.config)]
+        self._tcp_server = None if minecraft else default
+        self._factory.reject_header = not minecraft
+        self._factory.timeout = None if self._tcp_server is None else self._tcp_server.config.wake_timeout
+        self._factory.health_check = [each for server in servers for each in health_check_networks(server.config)]
+        self._factory.accept_from = [each for server in servers for each in header_networks(server.config)]
 
-    def look_again(self) -> None:
-        """One of the servers is another one."""
-        self.lead_to(self._servers)
+    def refresh(self) -> None:
+        """Read the servers' configuration again, after one of them has changed."""
+        self.route_to(self._servers)
 
     def _route(self, host: str) -> Backend | None:
         server = self._router.route(host)
-        return None if server is None else server.place
+        return None if server is None else server.backend
 
     def _messages(self) -> Messages:
         """Return the messages for clients whose host is no server's: those of the first server on this port."""
-        return self._servers[0].place.messages
+        return self._servers[0].backend.messages
 
     def _make_conversation(self) -> Conversation:
-        server = self._alone
+        server = self._tcp_server
         if server is not None:
-            return any_server.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
+            return tcp_factory.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
         return MinecraftConversation(forwarding=self._forwarding, minecraft_options=self._minecraft_options)
 
     def _minecraft_options(self, host: str) -> MinecraftOptions:
-        place = self._route(host)
-        return MinecraftOptions() if place is None else place.minecraft_options
+        backend = self._route(host)
+        return MinecraftOptions() if backend is None else backend.minecraft_options
 
 
-class Doors:
-    """All of them.
+class PortManager:
+    """All listening ports of the proxy.
 
     :param reactor: listens.
-    :param context: what all connections share.
+    :param context: shared by all client connections.
     """
 
-    def __init__(self, reactor: Any, context: FrontendContext) -> None:
+    def __init__(self, reactor: Reactor, context: FrontendContext) -> None:
         self._reactor = reactor
         self._context = context
-        self._doors: dict[str, Door] = {}
+        self._ports: dict[str, ListenPort] = {}
 
-    async def open(self, plan: Plan) -> None:
-        """Opens the doors of a plan that are not open yet: all of them, or none.
+    async def open(self, servers_by_port: ServersByPort) -> None:
+        """Open the ports that are not open yet: all of them, or none.
 
-        :raises ConfigError: one of them cannot be listened on.
+        :raises ConfigError: listening on one of them failed.
         """
-        opened: list[Door] = []
-        for where, servers in plan.items():
-            if where in self._doors:
+        opened: list[ListenPort] = []
+        for listen, servers in servers_by_port.items():
+            if listen in self._ports:
                 continue
-            door = self._doors[where] = Door(where, self._context)
-            opened.append(door)
-            door.lead_to(servers)
+            port = self._ports[listen] = ListenPort(listen, self._context)
+            opened.append(port)
+            port.route_to(servers)
             try:
-                await door.open(self._reactor)
+                await port.open(self._reactor)
             except ConfigError:
                 for each in opened:
-                    del self._doors[each.where]
+                    del self._ports[each.listen]
                     await each.close()
                 raise
 
-    async def lead_to(self, plan: Plan) -> None:
-        """From now on the plan is all there is; a door that is not in it is closed. The others are open."""
-        closing = [self._doors.pop(where) for where in list(self._doors) if where not in plan]
-        for where, door in self._doors.items():
-            door.lead_to(plan[where])
-        for door in closing:
-            await door.close()
+    async def route_to(self, servers_by_port: ServersByPort) -> None:
+        """Route all ports to these servers, and close the ports that have none. The ports are open already."""
+        closing = [self._ports.pop(listen) for listen in list(self._ports) if listen not in servers_by_port]
+        for listen, port in self._ports.items():
+            port.route_to(servers_by_port[listen])
+        for port in closing:
+            await port.close()
 
-    def look_again(self) -> None:
-        """One of the servers is another one, and its clients may speak another protocol."""
-        for door in self._doors.values():
-            door.look_again()
+    def refresh(self) -> None:
+        """Read the servers' configuration again, after one of them has changed, perhaps its protocol."""
+        for port in self._ports.values():
+            port.refresh()
 
     async def close(self) -> None:
-        """Closes all."""
-        doors, self._doors = self._doors, {}
-        for door in doors.values():
-            await door.close()
+        """Close all ports."""
+        ports, self._ports = self._ports, {}
+        for port in ports.values():
+            await port.close()
 
 
-def plan(servers: Iterable[tuple[ServerConfig, Hosted]]) -> Plan:
-    """Which servers stand behind which door, when they are told this."""
-    behind: dict[str, list[Hosted]] = {}
-    for config, hosted in servers:
-        for where in config.listen:
-            behind.setdefault(where, []).append(hosted)
-    return behind
+def servers_by_port(servers: Iterable[tuple[ServerConfig, ManagedServer]]) -> ServersByPort:
+    """Return the servers behind each port.
+
+    :param servers: each server with the configuration that it has, or will have.
+    """
+    found: dict[str, list[ManagedServer]] = {}
+    for config, server in servers:
+        for listen in config.listen:
+            found.setdefault(listen, []).append(server)
+    return found

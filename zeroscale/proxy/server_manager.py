@@ -1,14 +1,13 @@
-"""The servers that a running proxy serves, and how they become those of another configuration while players are on.
+"""The servers of a running proxy, and how they are reconciled with a new configuration while players are connected.
 
-What stays is changed in its place, what is new comes once what stands in its way has gone, and what is not told any
-more goes once it is empty. It knows no configuration file, and nobody who asks for a change.
+A server that stays is changed in place; a new one is added once no other server uses what it needs; a removed one is
+drained: it is stopped once no player is left on it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
@@ -16,232 +15,239 @@ from twisted.python.failure import Failure
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ZeroscaleError
 from zeroscale.frontend.context import FrontendContext
-from zeroscale.proxy.managed_server import Hosted
-from zeroscale.proxy.ports import Doors, Plan, plan
+from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
+from zeroscale.proxy.reconfigure import apply_change, prepare_change
+from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 
 logger = logging.getLogger(__name__)
 
-InTurn = Callable[[Callable[[], Coroutine[Any, Any, object]]], None]
-"""Has something done once nothing else is being changed."""
+RunExclusive = Callable[[Callable[[], Awaitable[object]]], None]
+"""Schedules work for when no other change is being made."""
 
 
-class Serving:
-    """All of them.
+class ServerManager:
+    """All servers of the proxy. The constructor does no I/O.
 
-    :param config: what is to be served at first.
+    :param config: the first configuration.
     :param reactor: listens, and is the clock.
-    :param context: what all connections share.
-    :param told: called with the name of a server of which something has changed.
-    :param in_turn: has what is still to be done done, later. All else here is to be called in turn, too.
-    :ivar servers: those that are served, by name.
+    :param context: shared by all client connections.
+    :param server_changed: called with the name of a server whose report has changed.
+    :param run_exclusive: schedules later changes. All methods that change servers must be called exclusively, too.
+    :raises ZeroscaleError: a server's configuration cannot be used; the message names what to change.
+    :ivar servers: the servers of the configuration, by name.
     """
 
     def __init__(
-        self, config: Config, reactor: Any, context: FrontendContext, told: Callable[[str], None], in_turn: InTurn
+        self,
+        config: Config,
+        reactor: Reactor,
+        context: FrontendContext,
+        server_changed: Callable[[str], None],
+        run_exclusive: RunExclusive,
     ) -> None:
-        """Makes them, and touches nothing.
-
-        :raises ZeroscaleError: one of them cannot be made; the message names what to change.
-        """
         self._config = config
         self._reactor = reactor
-        self._told = told
-        self._in_turn = in_turn
-        self._doors = Doors(reactor, context)
-        self._leaving: dict[Hosted, Deferred[None]] = {}
-        self._awaited: frozenset[str] = frozenset()
-        self.servers: dict[str, Hosted] = {}
-        for server in config.servers:
-            self._take_in(Hosted(server, config, reactor))
+        self._server_changed = server_changed
+        self._run_exclusive = run_exclusive
+        self._ports = PortManager(reactor, context)
+        self._draining: dict[ManagedServer, Deferred[None]] = {}
+        self._blocked: frozenset[str] = frozenset()
+        self.servers: dict[str, ManagedServer] = {}
+        for server_config in config.servers:
+            self._add(ManagedServer(server_config, config, reactor))
 
     @property
-    def leaving(self) -> Sequence[Hosted]:
-        """Those that are not served any more, but have not stopped yet."""
-        return tuple(self._leaving)
+    def draining(self) -> Sequence[ManagedServer]:
+        """Servers that have been removed from the configuration, but have not stopped yet."""
+        return tuple(self._draining)
 
     @property
-    def ports(self) -> Sequence[str]:
-        """Where clients come in."""
-        return tuple(self._plan())
+    def listen_values(self) -> Sequence[str]:
+        """The `listen` values of all servers."""
+        return tuple(self._servers_by_port())
 
-    def views(self) -> Sequence[ServerSnapshot]:
-        """All as they are now, also those that are on their way out."""
-        return [hosted.lifecycle.view for hosted in (*self.servers.values(), *self._leaving)]
+    def snapshots(self) -> Sequence[ServerSnapshot]:
+        """Return the current state of all servers, including draining ones."""
+        return [server.lifecycle.view for server in (*self.servers.values(), *self._draining)]
 
-    # Their beginning and their end
+    # Startup and shutdown
 
-    def open(self) -> None:
-        """Takes the servers' locks.
+    def take_locks(self) -> None:
+        """Take the locks of all servers.
 
-        :raises ZeroscaleError: somebody else has one.
+        :raises ZeroscaleError: another process holds one of them.
         """
-        for hosted in self.servers.values():
-            hosted.open()
+        for server in self.servers.values():
+            server.take_locks()
 
-    async def open_doors(self) -> None:
-        """Listens.
+    async def open_ports(self) -> None:
+        """Listen on all ports.
 
-        :raises ConfigError: a port cannot be listened on.
+        :raises ConfigError: listening on one of them failed.
         """
-        await self._doors.open(self._plan())
+        await self._ports.open(self._servers_by_port())
 
-    async def look_for_servers(self) -> None:
-        """Takes over those that still run."""
-        await _look_for(self.servers.values())
+    async def adopt_running_servers(self) -> None:
+        """Take over servers that still run since an earlier run of zeroscale."""
+        await _adopt(self.servers.values())
 
-    def hurry(self) -> None:
-        """Somebody cannot wait for `close()`: servers that have not stopped get their SIGTERM now."""
-        for hosted in (*self.servers.values(), *self._leaving):
-            hosted.lifecycle.skip_to_sigterm()
+    def skip_to_sigterm(self) -> None:
+        """Send SIGTERM now to all servers that are stopping, instead of waiting for their stop command."""
+        for server in (*self.servers.values(), *self._draining):
+            server.lifecycle.skip_to_sigterm()
 
     async def close(self) -> None:
-        """No new clients; all servers stopped, or left as was asked, and waited for."""
-        await self._doors.close()
-        leaving = [hosted.lifecycle.close() for hosted in list(self._leaving)]  # by us: nobody would take it over
-        await gatherResults([*(hosted.close() for hosted in self.servers.values()), *leaving])
+        """Close the ports, stop all servers or leave them running as configured, and wait for that."""
+        await self._ports.close()
+        # Draining servers are never left running: no later zeroscale would adopt them.
+        draining = [server.lifecycle.close() for server in list(self._draining)]
+        await gatherResults([*(server.close() for server in self.servers.values()), *draining])
 
-    def let_go(self) -> None:
-        """Gives the servers' locks back."""
-        for hosted in self.servers.values():
-            hosted.let_go()
+    def release_locks(self) -> None:
+        """Release the locks of all servers."""
+        for server in self.servers.values():
+            server.release_locks()
 
-    # Other servers
+    # Reload
 
-    async def become(self, config: Config) -> Sequence[str]:
-        """Has them be those of this configuration.
+    async def reconcile(self, config: Config) -> Sequence[str]:
+        """Add, change and remove servers until they are those of the configuration.
 
-        :returns: what has changed, a line each.
-        :raises ZeroscaleError: they cannot be; then nothing has changed.
+        :returns: the changes, one line each.
+        :raises ZeroscaleError: the configuration cannot be used; then nothing has changed.
         """
-        told = {server.name: server for server in config.servers}
-        back = {hosted.name: hosted for hosted in self._leaving if hosted.name in told and hosted.is_running}
-        staying = {name: hosted for name, hosted in {**self.servers, **back}.items() if name in told}
-        going = {name: hosted for name, hosted in self.servers.items() if name not in told}
-        # All that can fail comes first.
-        prepared = {name: hosted.prepare(told[name], config) for name, hosted in staying.items()}
-        in_the_way = [*going.values(), *(hosted for hosted in self._leaving if hosted not in back.values())]
-        in_the_way += [hosted for name, hosted in staying.items() if _stays_for_now(hosted, prepared[name] is not None)]
-        blocked = [name for name in told if name not in staying and _is_blocked(told[name], in_the_way)]
-        new = [name for name in told if name not in staying and name not in blocked]
-        added = await self._prepare(config, staying, new)
-        returned = [name for name, hosted in back.items() if self._reinstate(hosted)]
-        blocked += [name for name in back if name not in returned]  # it has begun to stop meanwhile
+        wanted = {server.name: server for server in config.servers}
+        returning = {each.name: each for each in self._draining if each.name in wanted and each.is_running}
+        kept = {name: server for name, server in {**self.servers, **returning}.items() if name in wanted}
+        removed = {name: server for name, server in self.servers.items() if name not in wanted}
+        # Everything that can fail comes first.
+        prepared = {name: prepare_change(server, wanted[name], config) for name, server in kept.items()}
+        occupying = [*removed.values(), *(each for each in self._draining if each not in returning.values())]
+        occupying += [server for name, server in kept.items() if _waits_for_stop(server, prepared[name] is not None)]
+        blocked = [name for name in wanted if name not in kept and _is_blocked(wanted[name], occupying)]
+        new = [name for name in wanted if name not in kept and name not in blocked]
+        added = await self._prepare_servers(config, kept, new)
+        returned = [name for name, server in returning.items() if self._reinstate(server)]
+        blocked += [name for name in returning if name not in returned]  # it has begun to stop in the meantime
         self._config = config
-        self._awaited = frozenset(blocked)
+        self._blocked = frozenset(blocked)
         changes = [f"{name}: added" for name in added]
-        changes += [f"{name}: added again; it has not stopped meanwhile" for name in returned]
-        changes += [f"{name}: will be added once the one in its place has stopped" for name in blocked]
+        changes += [f"{name}: added again; it is still running" for name in returned]
+        changes += [
+            f"{name}: will be added once the server that uses its name, port or world has stopped" for name in blocked
+        ]
         for name, change in prepared.items():
             if change is not None and name not in blocked:
-                changes.append(f"{name}: changed: {staying[name].become(change)}")
-        for hosted in added.values():
-            self._take_in(hosted)
-        for name, hosted in going.items():
-            busy = hosted.lifecycle.view.players > 0
-            changes.append(f"{name}: removed" + ("; it is stopped once nobody is on it" if busy else ""))
+                changes.append(f"{name}: changed: {apply_change(kept[name], change)}")
+        for server in added.values():
+            self._add(server)
+        for name, server in removed.items():
+            busy = server.lifecycle.view.players > 0
+            changes.append(f"{name}: removed" + ("; it is stopped when no player is left on it" if busy else ""))
             del self.servers[name]
-            self._retire(hosted)
-        await self._doors.lead_to(self._plan())
-        await _look_for(added.values())
-        self._see_to_awaited()  # what was in the way may have gone meanwhile
+            self._drain(server)
+        await self._ports.route_to(self._servers_by_port())
+        await _adopt(added.values())
+        self._retry_blocked()  # the servers that blocked them may have stopped in the meantime
         return changes
 
-    async def _prepare(
-        self, config: Config, staying: Mapping[str, Hosted], names: Sequence[str]
-    ) -> Mapping[str, Hosted]:
-        """Servers that are new in this configuration, with their locks taken and all doors open.
+    async def _prepare_servers(
+        self, config: Config, kept: Mapping[str, ManagedServer], names: Sequence[str]
+    ) -> Mapping[str, ManagedServer]:
+        """Make new servers, take their locks, and open all ports.
 
-        :raises ZeroscaleError: one of them cannot be had; then nothing has been done.
+        :raises ZeroscaleError: one of these failed; then all of them have been undone.
         """
-        told = {server.name: server for server in config.servers}
-        added: dict[str, Hosted] = {}
+        wanted = {server.name: server for server in config.servers}
+        added: dict[str, ManagedServer] = {}
         try:
             for name in names:
-                hosted = Hosted(told[name], config, self._reactor)
-                hosted.open()
-                added[name] = hosted
-            await self._doors.open(plan((told[name], hosted) for name, hosted in {**staying, **added}.items()))
+                server = ManagedServer(wanted[name], config, self._reactor)
+                server.take_locks()
+                added[name] = server
+            await self._ports.open(servers_by_port((wanted[name], each) for name, each in {**kept, **added}.items()))
         except ZeroscaleError:
-            for hosted in added.values():
-                hosted.let_go()
+            for server in added.values():
+                server.release_locks()
             raise
         return added
 
-    def _take_in(self, hosted: Hosted) -> None:
-        self.servers[hosted.name] = hosted
-        hosted.lifecycle.add_observer(lambda view: self._told(view.name))
-        hosted.lifecycle.add_session_observer(lambda: self._told(hosted.name))
-        hosted.on_another = self._is_another
+    def _add(self, server: ManagedServer) -> None:
+        self.servers[server.name] = server
+        server.lifecycle.add_observer(lambda view: self._server_changed(view.name))
+        server.lifecycle.add_session_observer(lambda: self._server_changed(server.name))
+        server.on_replaced = self._server_replaced
 
-    def _is_another(self) -> None:
-        self._doors.look_again()
-        self._see_to_awaited()
+    def _server_replaced(self) -> None:
+        self._ports.refresh()
+        self._retry_blocked()
 
-    def _retire(self, hosted: Hosted) -> None:
-        """It is stopped once nobody is on it."""
-        gone = self._leaving[hosted] = hosted.lifecycle.retire()
+    def _drain(self, server: ManagedServer) -> None:
+        """Stop the server once no player is left on it."""
+        stopped = self._draining[server] = server.lifecycle.retire()
 
-        def let_go(_: None) -> None:
-            del self._leaving[hosted]
-            hosted.let_go()
-            self._see_to_awaited()
+        def drained(_: None) -> None:
+            del self._draining[server]
+            server.release_locks()
+            self._retry_blocked()
 
-        gone.addCallback(let_go).addErrback(_fault)
+        stopped.addCallback(drained).addErrback(_log_bug)
 
-    def _reinstate(self, hosted: Hosted) -> bool:
-        """It is served again, with whoever is on it; False: it stops already, and another one can come after it."""
-        if not hosted.lifecycle.reinstate():
+    def _reinstate(self, server: ManagedServer) -> bool:
+        """Cancel draining; False: the server is stopping already."""
+        if not server.lifecycle.reinstate():
             return False
-        del self._leaving[hosted]
-        self.servers[hosted.name] = hosted
+        del self._draining[server]
+        self.servers[server.name] = server
         return True
 
-    def _see_to_awaited(self) -> None:
-        if self._awaited:
-            self._in_turn(self._take_in_awaited)
+    def _retry_blocked(self) -> None:
+        if self._blocked:
+            self._run_exclusive(self._add_blocked)
 
-    async def _take_in_awaited(self) -> None:
-        """Those that could not be added before another one had stopped."""
-        told = {server.name: server for server in self._config.servers}
-        in_the_way = [*self._leaving, *(hosted for hosted in self.servers.values() if hosted.is_to_be_another)]
-        for name in sorted(self._awaited):
-            if _is_blocked(told[name], in_the_way):
+    async def _add_blocked(self) -> None:
+        """Add the blocked servers that are not blocked any more."""
+        wanted = {server.name: server for server in self._config.servers}
+        occupying = [*self._draining, *(server for server in self.servers.values() if server.restart_pending)]
+        for name in sorted(self._blocked):
+            if _is_blocked(wanted[name], occupying):
                 continue
-            self._awaited -= {name}
+            self._blocked -= {name}
             try:
-                added = await self._prepare(self._config, self.servers, [name])
+                added = await self._prepare_servers(self._config, self.servers, [name])
             except ZeroscaleError as error:
                 logger.error("%s cannot be added: %s", name, error)
                 continue
             logger.info("Reloaded: %s: added", name)
-            self._take_in(added[name])
-            await self._doors.lead_to(self._plan())
-            await _look_for(added.values())
+            self._add(added[name])
+            await self._ports.route_to(self._servers_by_port())
+            await _adopt(added.values())
 
-    def _plan(self) -> Plan:
-        return plan((hosted.config, hosted) for hosted in self.servers.values())
-
-
-def _stays_for_now(hosted: Hosted, changes: bool) -> bool:
-    """Whether a server may have to stay what it is until the one that runs has stopped."""
-    return hosted.is_to_be_another or (changes and not hosted.is_down)
+    def _servers_by_port(self) -> ServersByPort:
+        return servers_by_port((server.config, server) for server in self.servers.values())
 
 
-def _is_blocked(server: ServerConfig, others: Iterable[Hosted]) -> bool:
-    """Whether one of the others has what this server needs: its name, its world or its port."""
+def _waits_for_stop(server: ManagedServer, changes: bool) -> bool:
+    """Return whether the server may keep its former name, port and world until it has stopped."""
+    return server.restart_pending or (changes and not server.is_down)
+
+
+def _is_blocked(config: ServerConfig, others: Iterable[ManagedServer]) -> bool:
+    """Return whether another server uses the name, the world or the address of this configuration."""
     return any(
-        server.name == other.name
-        or (other.speaks_minecraft and server.directory == other.home)
-        or (server.server_host, server.server_port) == other.address
+        config.name == other.name
+        or (other.speaks_minecraft and config.directory == other.directory)
+        or (config.server_host, config.server_port) == other.address
         for other in others
     )
 
 
-async def _look_for(servers: Iterable[Hosted]) -> None:
-    """Takes over those that still run: all at once, for an engine that is away has each of them wait."""
-    await gatherResults([Deferred.fromCoroutine(hosted.lifecycle.open()) for hosted in servers])
+async def _adopt(servers: Iterable[ManagedServer]) -> None:
+    """Take over running servers, all at the same time: a container engine that does not answer delays each of them."""
+    await gatherResults([Deferred.fromCoroutine(server.lifecycle.open()) for server in servers])
 
 
-def _fault(failure: Failure) -> None:
+def _log_bug(failure: Failure) -> None:
     logger.error("A fault in zeroscale itself: %s", failure.getTraceback())

@@ -1,13 +1,13 @@
-"""The composition root: a configuration in, one running proxy out. Nobody imports it but those who run it."""
+"""The composition root: makes a running proxy from a configuration. Imported only by the programs that run it."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredLock
@@ -15,17 +15,18 @@ from twisted.python.failure import Failure
 
 from zeroscale.config.messages import Mistakes
 from zeroscale.config.model import Config, LimitsConfig
-from zeroscale.control import socket_path as paths
+from zeroscale.control import socket_path
 from zeroscale.control.server import ControlServer
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.protocols.minecraft import packets
-from zeroscale.proxy import preflight as checking
-from zeroscale.proxy.discovery import Complaints, Discovering, asked, with_described
-from zeroscale.proxy.factory import constructor, trusted
-from zeroscale.proxy.managed_server import Hosted
-from zeroscale.proxy.server_manager import Serving
+from zeroscale.proxy import preflight
+from zeroscale.proxy.discovery import ProblemLog, ServerDiscovery, add_discovered, enabled_discoveries
+from zeroscale.proxy.factory import plugin_factory, trusted_networks
+from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.server_manager import ServerManager
+from zeroscale.reactor import Reactor
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.reports import ProxyReport, RelayReport
 from zeroscale.system.privileges import Owner, make_directories
@@ -38,62 +39,73 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DRAIN = 5.0
-"""Seconds that relayed connections have to end by themselves once their server is gone."""
+DRAIN_TIMEOUT = 5.0
+"""Seconds that relayed connections have at shutdown to end by themselves, once their servers are stopped."""
 
-MOST_TOLD = 10
-"""Ports in one line; nobody reads a hundred."""
+MAX_LISTED_PORTS = 10
+"""Ports listed in one log line at most."""
 
-NEXT_START_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log", "discovery")
-"""What a running proxy cannot change."""
+RESTART_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log", "discovery")
+"""Fields of the proxy's configuration that cannot be changed while it runs."""
 
 
-def check(config: Config, reactor: Any = None, file: Path | None = None, known: Mistakes | None = None) -> None:
-    """Judges what needs Twisted or a plugin to be judged, and starts nothing.
+def check(
+    config: Config, reactor: Reactor | None = None, file: Path | None = None, known: Mistakes | None = None
+) -> None:
+    """Check what only Twisted, the plugins and the file system can check, without starting anything.
 
-    :param reactor: the one that is to run it; None: the installed one.
-    :param file: where the configuration was read; None: the command line said it.
-    :param known: mistakes that have been found while reading.
-    :raises ConfigMistakes: it cannot be run; the lines name what to change.
+    :param reactor: the reactor that would run it; None: the installed one.
+    :param file: the configuration file; None: the configuration is from the command line.
+    :param known: mistakes that were found while reading.
+    :raises ConfigMistakes: one line for each mistake, the known ones first.
     """
     if reactor is None:
-        from twisted.internet import reactor
-    checking.check(config, reactor, lambda server: constructor(server, config)(), file, known)
+        from twisted.internet import reactor as installed
+
+        reactor = cast(Reactor, installed)
+    preflight.check(config, reactor, lambda server: plugin_factory(server, config)(), file, known)
 
 
 def make_service(
-    config: Config, reactor: Any, read_again: Callable[[], Config] | None = None, file: Path | None = None
+    config: Config, reactor: Reactor, read_config: Callable[[], Config] | None = None, file: Path | None = None
 ) -> ProxyService:
-    """A proxy, not started yet.
+    """Make a proxy, not started yet.
 
-    :param read_again: reads the configuration again, for a reload.
-    :param file: where it was read; None: the command line said it.
-    :raises ZeroscaleError: it cannot be made; see `check`.
+    :param read_config: reads the configuration again, for a reload; None: there is no configuration file.
+    :param file: the configuration file; None: the configuration is from the command line.
+    :raises ZeroscaleError: the configuration cannot be used; see `check`.
     """
-    return ProxyService(config, reactor, read_again, file)
+    return ProxyService(config, reactor, read_config, file)
 
 
 class ProxyService:
-    """A whole proxy. Implements `control.contract.Proxy`.
+    """A whole proxy. Implements `control.interfaces.ProxyControl`.
 
-    :ivar fatal: fails when something died without which it cannot go on.
+    :param config: the first configuration.
+    :param reactor: the reactor that runs the proxy.
+    :param read_config: reads the configuration again, for a reload; None: there is no configuration file.
+    :param file: the configuration file; None: the configuration is from the command line.
+    :raises ZeroscaleError: the configuration cannot be used; see `check`.
+    :ivar fatal: fails when a part has died without which the proxy cannot continue.
     """
 
     def __init__(
         self,
         config: Config,
-        reactor: Any,
-        read_again: Callable[[], Config] | None = None,
+        reactor: Reactor,
+        read_config: Callable[[], Config] | None = None,
         file: Path | None = None,
     ) -> None:
         self.fatal: Deferred[None] = Deferred()
-        self._base = self._begun_with = config
-        self._complaints = Complaints()
-        self._discovering = Discovering(config.discovery, reactor, self._described) if asked(config.discovery) else None
+        self._config = self._first_config = config
         self._reactor = reactor
-        self._read_again = read_again
+        self._read_config = read_config
         self._file = file
-        self._began = reactor.seconds()
+        self._started_at = reactor.seconds()
+        self._problems = ProblemLog()
+        self._discovery: ServerDiscovery | None = None
+        if enabled_discoveries(config.discovery):
+            self._discovery = ServerDiscovery(config.discovery, reactor, self._discovered_changed)
         self._relays = Relays(reactor, config.relay, self._relay_crashed)
         self._frontend = FrontendContext(
             reactor=reactor,
@@ -102,110 +114,108 @@ class ProxyService:
             handshake_timeout=config.limits.handshake_timeout,
             answer_unknown_host=config.unknown_host == "answer",
         )
-        self._serving = Serving(config, reactor, self._frontend, self._told, self._in_turn)
-        self._watchers: dict[object, Callable[[str], None]] = {}
-        self._notices = ServiceNotifier(
-            reactor, service_manager_environment(), self._serving.views, self._relays.heartbeat
+        self._manager = ServerManager(config, reactor, self._frontend, self._server_changed, self._run_exclusive)
+        self._observers: dict[object, Callable[[str], None]] = {}
+        self._notifier = ServiceNotifier(
+            reactor, service_manager_environment(), self._manager.snapshots, self._relays.heartbeat
         )
-        self._changing = DeferredLock()
+        self._change_lock = DeferredLock()
         self._relaying = False
         self._stopping = False
-        self._control = _control(self, config, reactor, file)
-        self._metrics = _metrics(self, config, reactor)
+        self._control = _control_server(self, config, reactor, file)
+        self._metrics = _metrics_server(self, config, reactor)
 
     @property
-    def servers(self) -> Mapping[str, Hosted]:
-        """Those that are served, and those that are not any more but have not stopped yet, by name."""
-        return {**self._serving.servers, **{hosted.name: hosted for hosted in self._serving.leaving}}
+    def servers(self) -> Mapping[str, ManagedServer]:
+        """All servers by name, including removed ones that have not stopped yet."""
+        return {**self._manager.servers, **{server.name: server for server in self._manager.draining}}
 
-    # Its beginning and its end
+    # Startup and shutdown
 
     def prepare(self, owner: Owner) -> Deferred[None]:
-        """What only root can do, for a process that is about to become somebody else; `start()` does the rest.
+        """Do what needs root, in a process that is about to switch to another user: directories and ports.
 
-        :returns: fails with `ConfigError`: a port cannot be listened on.
+        :param owner: the user that the process will switch to.
+        :returns: fails with `ConfigError` if a port cannot be listened on.
         """
-        directories = [self._base.state_directory]
+        directories = [self._config.state_directory]
         if self._control is not None:
             directories.append(self._control.directory)
         make_directories(directories, owner)
-        return Deferred.fromCoroutine(self._serving.open_doors())
+        return Deferred.fromCoroutine(self._manager.open_ports())
 
     def start(self) -> Deferred[None]:
-        """Listens, and takes over servers that still run.
+        """Listen, and adopt servers that still run.
 
-        May be called before the reactor runs: what can fail has then failed by the time this returns.
+        May be called before the reactor runs; an error is then known when this returns.
 
-        :returns: fails with `ZeroscaleError`; then `stop()` tidies up.
+        :returns: fails with `ZeroscaleError`; `stop()` must be called then, too.
         """
-        return self._changing.run(lambda: Deferred.fromCoroutine(self._start()))
+        return self._change_lock.run(lambda: Deferred.fromCoroutine(self._start()))
 
     async def _start(self) -> None:
         _, limit = raise_descriptor_limit()
         logger.debug("Up to %d descriptors may be open", limit)
         self._relays.start()
         self._relaying = True
-        self._serving.open()
+        self._manager.take_locks()
         if self._control is not None:
             await self._control.start()
         if self._metrics is not None:
             await self._metrics.start()
-        await self._serving.open_doors()
-        if any(hosted.speaks_minecraft for hosted in self._serving.servers.values()):
+        await self._manager.open_ports()
+        if any(server.speaks_minecraft for server in self._manager.servers.values()):
             packets.preload()
-        runs: Deferred[None] = Deferred()
-        # Not callWhenRunning: that is before asyncio's loop runs, which a plugin's coroutines need.
-        self._reactor.callLater(0, runs.callback, None)
-        await runs
-        await self._serving.look_for_servers()
-        if self._discovering is not None:
-            self._discovering.start()
-        logger.info("Ready: players come to %s", _few(self._serving.ports) or "no port yet")
-        self._notices.ready()
+        running: Deferred[None] = Deferred()
+        # Not callWhenRunning: that is before the asyncio loop runs, which a plugin's coroutines need.
+        self._reactor.callLater(0, running.callback, None)
+        await running
+        await self._manager.adopt_running_servers()
+        if self._discovery is not None:
+            self._discovery.start()
+        logger.info("Ready: players come to %s", _list_ports(self._manager.listen_values) or "no port yet")
+        self._notifier.ready()
 
     def stop(self) -> Deferred[None]:
-        """Our own end: no new clients, servers stopped and waited for, then what is still relayed."""
+        """Stop: accept no more clients, stop the servers and wait for them, then end what is still relayed."""
         self._stopping = True
-        return self._changing.run(lambda: Deferred.fromCoroutine(self._stop()))
+        return self._change_lock.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     async def _stop(self) -> None:
-        if self._discovering is not None:
-            self._discovering.stop()
-        self._notices.stopping()
-        await self._serving.close()
+        if self._discovery is not None:
+            self._discovery.stop()
+        self._notifier.stopping()
+        await self._manager.close()
         if self._relaying:
-            left = all(hosted.config.on_exit == "leave" for hosted in self._serving.servers.values())
-            await self._relays.stop(0.0 if left else DRAIN)
-        self._serving.let_go()
+            all_left = all(server.config.on_exit == "leave" for server in self._manager.servers.values())
+            await self._relays.stop(0.0 if all_left else DRAIN_TIMEOUT)
+        self._manager.release_locks()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._control is not None:
             await self._control.stop()
-        self._notices.stopped()
+        self._notifier.stopped()
 
-    def hurry(self) -> None:
-        """Somebody cannot wait for `stop()`: servers that have not stopped get their SIGTERM now."""
-        self._serving.hurry()
+    def skip_to_sigterm(self) -> None:
+        """Make a running `stop()` quicker: servers that have not stopped yet get SIGTERM now."""
+        self._manager.skip_to_sigterm()
 
-    # What its operator may do
+    # Operator commands
 
-    def command(self, line: str) -> None:
-        """One line for the consoles of the servers that run."""
-        for hosted in self._serving.servers.values():
-            hosted.console(line).addCallbacks(
-                lambda answer: logger.info("%s", answer) if answer else None,
-                lambda failure: logger.warning("Not typed: %s", failure.getErrorMessage()),
-            )
+    def send_to_consoles(self, line: str) -> None:
+        """Send one line to the consoles of all servers."""
+        for server in self._manager.servers.values():
+            server.console(line).addCallbacks(_log_answer, _log_console_error)
 
     def report(self) -> ProxyReport:
-        """All of it as it is now."""
+        """See `ProxyControl.report`."""
         servers = [
-            *(hosted.report() for hosted in self._serving.servers.values()),
-            *(replace(hosted.report(), draining=True) for hosted in self._serving.leaving),
+            *(server.report() for server in self._manager.servers.values()),
+            *(replace(server.report(), draining=True) for server in self._manager.draining),
         ]
         return ProxyReport(
             version=VERSION,
-            uptime=self._reactor.seconds() - self._began,
+            uptime=self._reactor.seconds() - self._started_at,
             servers=tuple(sorted(servers, key=lambda server: server.name)),
             relays=tuple(RelayReport(name=name, **asdict(sums)) for name, sums in self._relays.counters().items()),
             pending_connections=len(self._frontend.pending_connections),
@@ -213,132 +223,140 @@ class ProxyService:
         )
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """See `control.contract.Proxy.watch`."""
+        """See `ProxyControl.watch`."""
         key = object()
-        self._watchers[key] = changed
+        self._observers[key] = changed
 
-        def leave() -> None:
-            self._watchers.pop(key, None)
+        def unsubscribe() -> None:
+            self._observers.pop(key, None)
 
-        return leave
+        return unsubscribe
 
     def reload(self) -> Deferred[Sequence[str]]:
-        """See `control.contract.Proxy.reload`."""
-        return self._changing.run(lambda: Deferred.fromCoroutine(self._reload_with_notice()))
+        """See `ProxyControl.reload`."""
+        return self._change_lock.run(lambda: Deferred.fromCoroutine(self._notify_and_reload()))
 
-    async def _reload_with_notice(self) -> Sequence[str]:
+    async def _notify_and_reload(self) -> Sequence[str]:
         if self._stopping:
-            raise ConfigError("nothing is read again: this proxy is shutting down")
-        self._notices.reloading()
+            raise ConfigError("cannot reload: zeroscale is shutting down")
+        self._notifier.reloading()
         try:
             return await self._reload()
         finally:
-            self._notices.ready()
+            self._notifier.ready()
 
     async def _reload(self) -> Sequence[str]:
-        if self._read_again is None or self._file is None:
-            raise ConfigError("there is nothing to read again: this proxy was told by its command line")
-        base = self._read_again()
-        check(base, self._reactor, self._file)
-        changes = [*await self._serve(base), *self._follow(base)]
-        self._base = base  # not before: what could not be is not to be tried again at the next occasion
+        if self._read_config is None or self._file is None:
+            raise ConfigError("cannot reload: zeroscale was started without a configuration file")
+        config = self._read_config()
+        check(config, self._reactor, self._file)
+        changes = [*await self._reconcile(config), *self._apply_proxy_settings(config)]
+        self._config = config  # only now: a configuration that failed must not be applied by the next discovery
         return changes
 
-    async def _serve(self, base: Config) -> Sequence[str]:
-        """Serves what it says, and what describes itself. What outlives us stays where it is until we have ended."""
-        config = msgspec.structs.replace(base, state_directory=self._begun_with.state_directory)
-        changes = await self._serving.become(self._with_described(config))
+    async def _reconcile(self, config: Config) -> Sequence[str]:
+        """Reconcile the servers with a configuration and with the discovered servers."""
+        # The state directory holds locks and is not moved while zeroscale runs.
+        config = msgspec.structs.replace(config, state_directory=self._first_config.state_directory)
+        changes = await self._manager.reconcile(self._with_discovered(config))
         for change in changes:
             logger.info("Reloaded: %s", change)
         return changes
 
-    def _follow(self, config: Config) -> list[str]:
-        """What concerns all servers."""
+    def _apply_proxy_settings(self, config: Config) -> list[str]:
+        """Apply the settings that are not of a server, and return the changes."""
         self._frontend.answer_unknown_host = config.unknown_host == "answer"
         self._frontend.handshake_timeout = config.limits.handshake_timeout
-        late = [name for name in NEXT_START_FIELDS if getattr(config, name) != getattr(self._begun_with, name)]
-        changes = ["unknown_host: changed"] if config.unknown_host != self._base.unknown_host else []
+        late = [name for name in RESTART_FIELDS if getattr(config, name) != getattr(self._first_config, name)]
+        changes = ["unknown_host: changed"] if config.unknown_host != self._config.unknown_host else []
         changes += [f"{name}: changes at the next start of zeroscale" for name in late]
         for change in changes:
             logger.info("Reloaded: %s", change)
         return changes
 
-    def _described(self) -> None:
-        """Other servers describe themselves than before."""
-        self._in_turn(lambda: self._serve(self._base))
+    # Discovery
 
-    def _with_described(self, config: Config) -> Config:
-        if self._discovering is None:
+    def _discovered_changed(self) -> None:
+        self._run_exclusive(lambda: self._reconcile(self._config))
+
+    def _with_discovered(self, config: Config) -> Config:
+        if self._discovery is None:
             return config
-        complaints = self._discovering.complaints
-        config = with_described(config, self._discovering.tables, lambda one: check(one, self._reactor), complaints)
-        self._complaints.tell(complaints)
+        problems = self._discovery.problems
+        config = add_discovered(config, self._discovery.tables, lambda one: check(one, self._reactor), problems)
+        self._problems.update(problems)
         return config
 
-    def _told(self, name: str) -> None:
-        for changed in list(self._watchers.values()):
+    # Callbacks
+
+    def _server_changed(self, name: str) -> None:
+        for changed in list(self._observers.values()):
             changed(name)
-        self._notices.changed()
+        self._notifier.changed()
 
-    def _in_turn(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Does it once nothing else is being changed; not any more where we are at our end."""
+    def _run_exclusive(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work` when no other change is being made, unless the proxy stops before."""
 
-        async def unless_we_stop() -> None:
+        async def run() -> None:
             if not self._stopping:
                 await work()
 
-        self._changing.run(lambda: Deferred.fromCoroutine(unless_we_stop())).addErrback(_not_applied)
+        self._change_lock.run(lambda: Deferred.fromCoroutine(run())).addErrback(_log_not_applied)
 
     def _relay_crashed(self, failure: Failure) -> None:
-        logger.critical("The relay has died, and every connection with it: %s", failure.getTraceback())
+        logger.critical("The relay has crashed, and all connections are closed: %s", failure.getTraceback())
         if not self.fatal.called:
-            self.fatal.errback(ZeroscaleError(f"the relay has died: {failure.getErrorMessage()}"))
+            self.fatal.errback(ZeroscaleError(f"the relay has crashed: {failure.getErrorMessage()}"))
 
 
-def _few(ports: Sequence[str]) -> str:
-    """Where it listens, in words fit for one line."""
-    names = [f"port {where}" if where.isdecimal() else where for where in ports]
-    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return ", ".join(names[:MOST_TOLD]) + more
+def _list_ports(listen_values: Sequence[str]) -> str:
+    names = [f"port {listen}" if listen.isdecimal() else listen for listen in listen_values]
+    more = f" and {len(names) - MAX_LISTED_PORTS} more" if len(names) > MAX_LISTED_PORTS else ""
+    return ", ".join(names[:MAX_LISTED_PORTS]) + more
 
 
-def _not_applied(failure: Failure) -> None:
+def _log_answer(answer: str | None) -> None:
+    if answer:
+        logger.info("%s", answer)
+
+
+def _log_console_error(failure: Failure) -> None:
+    logger.warning("Console: %s", failure.getErrorMessage())
+
+
+def _log_not_applied(failure: Failure) -> None:
     if failure.check(ZeroscaleError):
-        logger.error("Servers that describe themselves cannot be served: %s", failure.getErrorMessage())
+        logger.error("Discovered servers cannot be applied: %s", failure.getErrorMessage())
     else:
-        _fault(failure)
+        logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
 
-def _fault(failure: Failure) -> None:
-    logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
-
-
-def _control(proxy: ProxyService, config: Config, reactor: Any, file: Path | None) -> ControlServer | None:
-    """The operator's socket; None where there is to be none."""
+def _control_server(proxy: ProxyService, config: Config, reactor: Reactor, file: Path | None) -> ControlServer | None:
+    """Make the admin socket; None: it is disabled, or there is no directory for it."""
     listen = config.control.listen
     if listen == "":
         return None
     if listen is not None:
-        return ControlServer(proxy, reactor, paths.parse_listen(listen), required=True)
-    of_one = file is None and config.servers
-    name = config.servers[0].name if of_one else paths.NAME_WITH_CONFIG_FILE
+        return ControlServer(proxy, reactor, socket_path.parse_listen(listen), required=True)
+    only_server = file is None and config.servers
+    name = config.servers[0].name if only_server else socket_path.NAME_WITH_CONFIG_FILE
     try:
-        place = paths.default_socket(name, config.state_directory, os.environ, os.geteuid())
+        control_socket = socket_path.default_socket(name, config.state_directory, os.environ, os.geteuid())
     except ConfigError as error:
         logger.warning("zeroscalectl cannot be used: %s", error)
         return None
-    return ControlServer(proxy, reactor, place, required=False)
+    return ControlServer(proxy, reactor, control_socket, required=False)
 
 
-def _metrics(proxy: ProxyService, config: Config, reactor: Any) -> MetricsServer | None:
+def _metrics_server(proxy: ProxyService, config: Config, reactor: Reactor) -> MetricsServer | None:
     listen = config.metrics.listen
     if listen is None:
         return None
-    # Twisted's HTTP takes 145 ms to import.
+    # Imported late: Twisted's HTTP takes 145 ms to import.
     from zeroscale.control.metrics_http import MetricsServer
 
     return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
 
 
 def _pending_connections(limits: LimitsConfig) -> PendingConnections[EvictableConnection]:
-    return PendingConnections(limits.per_address, limits.total, trusted(limits))
+    return PendingConnections(limits.per_address, limits.total, trusted_networks(limits))

@@ -1,17 +1,16 @@
-"""A server whose protocol we do not speak, as its configuration has it: how its clients are known, how it is asked.
-
-Puts the parts together, for `service`; each of them knows only what it is handed.
-"""
+"""Like `factory`, for servers that do not speak Minecraft: their conversations, probes and readiness checks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+
+from twisted.internet.defer import Deferred
 
 from zeroscale.config import triggers
 from zeroscale.config.model import ServerConfig
-from zeroscale.frontend import http_page as web
+from zeroscale.frontend import http_page
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes.base import ServerProbe
@@ -22,24 +21,31 @@ from zeroscale.protocols import http, sniffing
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.protocols.tcp import HttpConversation, TcpConversation
+from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 
 
-def unused(config: ServerConfig) -> Iterator[str]:
-    """What is said of a server that speaks Minecraft, and is not for it: the fields' names."""
+def unused_fields(config: ServerConfig) -> Iterator[str]:
+    """Return the configured fields that have no effect on a Minecraft server."""
     for name, default in (("wake_on", "connect"), ("waiting", "auto"), ("ready", "connect")):
         if getattr(config, name) != default:
             yield name
 
 
 def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float]) -> Conversation:
-    """A new client's conversation."""
+    """Make the conversation of a new client, according to `wake_on`.
+
+    :param view: returns the current state of the server.
+    :param now: returns the time of the clock that the state's times are of.
+    """
     trigger = triggers.parse_wake_on(config.wake_on)
     match trigger.kind:
         case "connect":
             return TcpConversation()
         case "http":
-            return HttpConversation(page=config.waiting == "page", retry_after=lambda: web.try_again_in(view(), now()))
+            return HttpConversation(
+                page=config.waiting == "page", retry_after=lambda: http_page.try_again_in(view(), now())
+            )
         case "data":
             return TcpConversation(sniffer=sniffing.any_byte)
         case "tls":
@@ -51,29 +57,26 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
             return TcpConversation(sniffer=sniffing.matching_pattern(trigger.pattern))
 
 
-def texts(config: ServerConfig) -> Messages:
-    """What its clients read, where their protocol has words.
+def messages(config: ServerConfig) -> Messages:
+    """Make the texts for clients whose protocol can show one.
 
-    :raises ConfigError: a text is wrong.
+    :raises ConfigError: a text is invalid.
     """
-    return Messages({**web.TEXTS, **config.texts})
+    return Messages({**http_page.TEXTS, **config.texts})
 
 
-def probe(config: ServerConfig, reactor: Any) -> TcpProbe:
-    """How it is asked."""
+def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
+    """Make the probe of the server, according to `ready`."""
     check: ResponseCheck | None = None
-    command = None
+    command: Callable[[], Deferred[int]] | None = None
     match triggers.parse_ready(config.ready):
         case triggers.ExpectBytes(expected, request):
             check = BytesCheck(expected, request)
         case triggers.HttpCheck(path, statuses):
-            asked = http.get_request(config.server_host, config.server_port, path)
-            check = HttpStatusCheck(asked, http.parse_status, statuses)
+            request = http.get_request(config.server_host, config.server_port, path)
+            check = HttpStatusCheck(request, http.parse_status, statuses)
         case triggers.ExecCheck(words):
-
-            def command() -> Any:
-                return from_coroutine(run_ready_command(words, config.directory))
-
+            command = partial(_run_command, words, config)
     return TcpProbe(
         reactor,
         config.server_host,
@@ -84,20 +87,24 @@ def probe(config: ServerConfig, reactor: Any) -> TcpProbe:
     )
 
 
+def _run_command(words: tuple[str, ...], config: ServerConfig) -> Deferred[int]:
+    return from_coroutine(run_ready_command(words, config.directory))
+
+
 def probe_header(config: ServerConfig) -> bytes:
-    """The PROXY header that the server is sent when it is we who ask: its receiver insists on one from everybody."""
-    sends = config.proxy_protocol.send
-    return b"" if sends is None else local_header(sends)
+    """Return the PROXY header that probes send to the server, which requires one on every connection; b"": none."""
+    version = config.proxy_protocol.send
+    return b"" if version is None else local_header(version)
 
 
-def readiness(config: ServerConfig, reactor: Any, asking: ServerProbe) -> Readiness | LineReadiness:
-    """A new wait until it is ready."""
+def readiness(config: ServerConfig, reactor: Reactor, probe: ServerProbe) -> Readiness | LineReadiness:
+    """Make the check that waits until a starting server is ready."""
     if ready_line(config) is not None:
-        return LineReadiness(reactor, asking)
-    return Readiness(reactor, asking, probe_interval=PROBE_INTERVAL)
+        return LineReadiness(reactor, probe)
+    return Readiness(reactor, probe, probe_interval=PROBE_INTERVAL)
 
 
 def ready_line(config: ServerConfig) -> re.Pattern[str] | None:
-    """The line of its output that says it is ready, where that is what tells."""
-    trigger = triggers.parse_ready(config.ready)
-    return re.compile(trigger.pattern) if isinstance(trigger, triggers.OutputLineCheck) else None
+    """Return the pattern of the output line that means ready; None: `ready` is another check."""
+    check = triggers.parse_ready(config.ready)
+    return re.compile(check.pattern) if isinstance(check, triggers.OutputLineCheck) else None

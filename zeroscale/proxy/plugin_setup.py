@@ -1,0 +1,87 @@
+"""One constructed plugin with what belongs to it: the server's files, its probe, its readiness check.
+
+A reload that changes anything of this replaces it as a whole, once the running server has stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeroscale.config.model import Config, ServerConfig
+from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
+from zeroscale.probes.minecraft import MinecraftProbe
+from zeroscale.probes.readiness import LineReadiness, Readiness
+from zeroscale.probes.tcp import TcpProbe
+from zeroscale.proxy import tcp_factory
+from zeroscale.proxy.factory import operator_directory, plugin_factory
+from zeroscale.reactor import Reactor
+from zeroscale.state.flag_files import FlagFiles
+from zeroscale.system.files import server_directory
+
+
+class PluginSetup:
+    """A plugin, and what is configured together with it. The constructor does no I/O.
+
+    :param config: the server's configuration.
+    :param proxy_config: the proxy's configuration.
+    :param reactor: the clock; connects the probe.
+    :raises ZeroscaleError: there is no such plugin, or it rejects its arguments.
+    :ivar address: host and port of the server, as configured.
+    :ivar files: the server's own files.
+    :ivar flag_files: files by which the operator keeps the server awake or locks it.
+    """
+
+    def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor) -> None:
+        self.config = config
+        self._reactor = reactor
+        self.make_plugin = plugin_factory(config, proxy_config)
+        self.plugin = self.make_plugin()
+        self.speaks_minecraft = self.plugin.speaks_minecraft
+        self.address = config.server_host, config.server_port
+        directory = operator_directory(config, proxy_config, self.plugin)
+        self._has_world = self.speaks_minecraft and directory != server_directory(
+            proxy_config.state_directory, config.name
+        )
+        self.files = ServerFiles(directory)
+        self.flag_files = FlagFiles(directory)
+        self.probe = self._make_probe()
+
+    @property
+    def admission_files(self) -> ServerFiles | None:
+        """Files with the server's own player lists; None: it does not speak Minecraft."""
+        return self.files if self.speaks_minecraft else None
+
+    @property
+    def world_directory(self) -> Path | None:
+        """The directory with the world, which only one server may use; None: there is none on this machine."""
+        return self.files.directory if self._has_world else None
+
+    def make_readiness(self) -> Readiness | LineReadiness:
+        """Make the check that waits until a starting server is ready."""
+        if self.speaks_minecraft:
+            return Readiness(self._reactor, self.probe, status_disabled=self._status_disabled)
+        return tcp_factory.readiness(self.config, self._reactor, self.probe)
+
+    def start_obstacle(self) -> str | None:
+        """Return why the server must not be started now: another process has its world open; None: nothing."""
+        if not self.speaks_minecraft:
+            return None
+        holder = session_lock_holder(self.files.level_directory)
+        if holder is None:
+            return None
+        process = f"process {holder}" if holder else "another process"
+        lock = self.files.level_directory / "session.lock"
+        return f"{process} has this world open (it holds {lock}): stop that server first"
+
+    def _make_probe(self) -> MinecraftProbe | TcpProbe:
+        if not self.speaks_minecraft:
+            return tcp_factory.probe(self.config, self._reactor)
+        return MinecraftProbe(
+            self._reactor,
+            *self.address,
+            header=tcp_factory.probe_header(self.config),
+            status_disabled=self._status_disabled,
+        )
+
+    def _status_disabled(self) -> bool:
+        return not self.files.enable_status
