@@ -1,6 +1,6 @@
-"""Plugin command: a server that is started by one command and stopped by another.
+r"""Plugin command: a server that is started by one command and stopped by another.
 
-    zeroscale command 25565 25575 -H 10.0.0.5 -a start='virsh start mc' -a stop='virsh shutdown mc' \\
+    zeroscale command 25565 25575 -H 10.0.0.5 -a start='virsh start mc' -a stop='virsh shutdown mc' \
         -a status="sh -c 'virsh domstate mc | grep -q running'" -a protocol=minecraft
 
 The commands end, and the server runs on. (For a command that is the server itself, use the plugin `generic`.) With

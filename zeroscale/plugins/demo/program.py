@@ -1,7 +1,7 @@
-"""The demo server: a program of its own that behaves as a Minecraft server does, but for the game.
+"""The demo server: a program that behaves like a Minecraft server without the game.
 
-It takes a while to start, binds its port before it is ready, answers the status of every client from 1.7 on and
-greets every login with a friendly disconnect. Its switches make it behave badly, for tests. Run it as
+It takes a while to start, listens before it is ready, answers status requests of all clients from 1.7 on, and answers
+each login with a greeting and a disconnect. Options make it misbehave, for tests. Run it as
 `python -m zeroscale.plugins.demo.program --port 25575`.
 """
 
@@ -17,33 +17,36 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from quarry.net.protocol import ProtocolError
 from quarry.net.server import ServerFactory, ServerProtocol
 from quarry.types.buffer import Buffer1_7, BufferUnderrun
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.python.failure import Failure
 from twisted.python.log import PythonLoggingObserver
 from zope.interface import implementer
 
 from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal
 
+if TYPE_CHECKING:
+    from twisted.internet.posixbase import PosixReactorBase
+
 MAXIMUM_BEFORE_LOGIN = 128 * 1024
-"""Bytes: a handshake under IP forwarding is 32 KiB at most (docs/protocol.md, "Limits"); Twisted reads 64 KiB."""
+"""Bytes: a handshake has up to 32 KiB with IP forwarding (docs/protocol.md, "Limits"); Twisted reads 64 KiB."""
 
 SILENT_SECONDS = 30.0
-"""After which a client that says nothing is closed, as the real server does."""
+"""Seconds after which a client that sends nothing is disconnected, as by the real server."""
 
 TICK_SECONDS = 0.1
 LONGEST_COMMAND = 4096
 MAXIMUM_PLAYERS = 20
 VERSION_NAME = "zeroscale demo"
 
-# Which packets there are before the game is the same from 1.7 on (docs/protocol.md, "Login"); quarry's own tables
-# end at 1.19.1.
+# The packets before the game are the same from 1.7 on (docs/protocol.md, "Login"); quarry's own tables end at 1.19.1.
 RECEIVED = {
     ("init", 0): "handshake",
     ("status", 0): "status_request",
@@ -55,49 +58,51 @@ STATES = {1: "status", 2: "login", 3: "login"}
 
 
 class OneTimer:
-    """In the place of quarry's ticker, which wakes up twenty times a second for every connection."""
+    """One timer, in place of quarry's ticker, which runs twenty times a second for every connection."""
 
     interval = 1.0
 
     def __init__(self, _logger: logging.Logger) -> None:
-        self._call: Any = None
+        self._call: IDelayedCall | None = None
         self._delay = 0.0
         self._callback: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Nothing runs before there is a delay."""
+        """Do nothing: the timer starts with `add_delay`."""
 
     def add_delay(self, delay: float, callback: Callable[[], None]) -> OneTimer:
-        """Calls back after so many seconds."""
+        """Call `callback` after `delay` seconds."""
         self._delay, self._callback = delay, callback
         self.restart()
         return self
 
     def restart(self) -> None:
-        """The delay begins again."""
+        """Begin the delay again."""
         self.stop()
         if self._callback is not None:
             self._call = _reactor().callLater(self._delay, self._callback)
 
     def stop(self) -> None:
-        """No call back any more."""
+        """Cancel the call."""
         if self._call is not None and self._call.active():
             self._call.cancel()
 
 
 @implementer(IHalfCloseableProtocol)
 class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
-    """One client."""
+    """The connection of one client."""
 
     _server: DemoServer
     _echoing = False
     _name = ""
 
     def setup(self) -> None:
+        """Prepare the connection."""
         self._server = self.factory.server
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
+        """Handle packets, or echo the bytes after a login."""
         if self._echoing:
             self.transport.write(data)
             return
@@ -107,22 +112,26 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             return
         try:
             super().data_received(data)
-        except (BufferUnderrun, ValueError):  # quarry's own bounds and checks are not all there
+        except (BufferUnderrun, ValueError):  # quarry does not check everything itself
             self.close()
 
     def protocol_error(self, err: Exception) -> None:
+        """Close the connection."""
         self.close()
 
     def get_packet_name(self, ident: int) -> str:
+        """Return the name of a packet from the client."""
         try:
             return RECEIVED[self.protocol_mode, ident]
         except KeyError:
             raise ProtocolError(f"no packet {ident} in {self.protocol_mode}") from None
 
     def get_packet_ident(self, name: str) -> int:
+        """Return the number of a packet to the client."""
         return SENT[name]
 
-    def packet_handshake(self, buff: Any) -> None:
+    def packet_handshake(self, buff: Buffer1_7) -> None:
+        """Change to the status or login state."""
         self.protocol_version = buff.unpack_varint()
         buff.unpack_string()
         buff.unpack("H")
@@ -131,13 +140,15 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             raise ProtocolError(f"intent {intent}")
         self.protocol_mode = STATES[intent]
         if self.protocol_mode == "status" and not self._server.answers_status:
-            self._server.say("Status asked while starting" if not self._server.ready else "Status asked, but it is off")
+            self._server.log("Status asked while starting" if not self._server.ready else "Status asked, but it is off")
             self.close()
 
-    def packet_status_request(self, buff: Any) -> None:
+    def packet_status_request(self, buff: Buffer1_7) -> None:
+        """Send the status."""
         self.send_packet("status_response", self.buff_type.pack_json(self._server.status(self.protocol_version)))
 
-    def packet_login_start(self, buff: Any) -> None:
+    def packet_login_start(self, buff: Buffer1_7) -> None:
+        """Greet and disconnect the player, or begin to echo."""
         name = "".join(filter(str.isprintable, buff.unpack_string()))[:16]
         buff.discard()  # what follows the name depends on the version
         if not self._server.ready:
@@ -145,14 +156,14 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
         elif self._server.echoes:
             self._name = name
             self._echoing = True
-            self.recv_buff.discard()  # what came with the login is no packet any more
+            self.recv_buff.discard()  # what follows the login is echoed and not parsed
             self.connection_timer.stop()
-            self._server.say(f"{name} joined the game")
+            self._server.log(f"{name} joined the game")
             self._server.players += 1
-            self.transport.registerProducer(self.transport, True)  # what it does not read is not read from it either
+            self.transport.registerProducer(self.transport, True)  # stop reading while the client does not read
             self.transport.write(self._received)
         else:
-            self._server.say(f"{name} was greeted")
+            self._server.log(f"{name} was greeted")
             self._kick(
                 f"\u00a7aHello {name}!\u00a7r\n\nYou have woken the zeroscale demo server: it was asleep, "
                 f"and took {self._server.started_in:.1f} seconds to start for you.\nSoon it will sleep again.\n\n"
@@ -160,15 +171,17 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             )
 
     def readConnectionLost(self) -> None:
-        self.transport.loseConnection()  # once all is sent back
+        """Close the connection once all has been sent."""
+        self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Only what has been read matters."""
+        """Do nothing: only the client's side counts."""
 
-    def connection_lost(self, reason: Any = None) -> None:
+    def connection_lost(self, reason: Failure | None = None) -> None:
+        """Count the player as gone."""
         if self._echoing:
             self._server.players -= 1
-            self._server.say(f"{self._name} left the game")
+            self._server.log(f"{self._name} left the game")
         super().connection_lost(reason)
 
     def _kick(self, text: str) -> None:
@@ -177,7 +190,7 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
 
 
 class DemoFactory(ServerFactory):  # type: ignore[misc] # quarry has no types
-    """Makes the clients' protocols."""
+    """Creates a `DemoProtocol` for each client."""
 
     protocol = DemoProtocol
     ticker_type = OneTimer
@@ -186,17 +199,25 @@ class DemoFactory(ServerFactory):  # type: ignore[misc] # quarry has no types
     noisy = False
 
     def __init__(self, server: DemoServer) -> None:
-        self.players: set[DemoProtocol] = set()  # its base would make RSA keys, for an online mode that there is not
+        self.players: set[DemoProtocol] = set()  # the base class would make RSA keys, for the online mode
         self.server = server
 
-    def get_buff_type(self, protocol_version: int) -> Any:
-        return Buffer1_7
+    def get_buff_type(self, protocol_version: int) -> type[Buffer1_7]:
+        """Return the buffer type, which is the same for all versions."""
+        buffer_type: type[Buffer1_7] = Buffer1_7
+        return buffer_type
 
 
 class DemoServer:
-    """The server: what it has been told to do, and how far it is."""
+    """The server.
 
-    def __init__(self, options: argparse.Namespace, reactor: Any) -> None:
+    :ivar started_in: seconds that the start took.
+    :ivar ready: whether it has started.
+    :ivar players: number of clients whose bytes are echoed.
+    :ivar exit_code: the exit code for the process.
+    """
+
+    def __init__(self, options: argparse.Namespace, reactor: PosixReactorBase) -> None:
         self._options = options
         self._reactor = reactor
         self._began = time.monotonic()
@@ -210,21 +231,21 @@ class DemoServer:
 
     @property
     def answers_status(self) -> bool:
-        """Whether it answers the server list now."""
+        """Whether it answers status requests now."""
         return self.ready and not self._options.status_off
 
     @property
     def echoes(self) -> bool:
-        """Whether a login is sent back all its bytes, instead of being greeted."""
+        """Whether a login's bytes are sent back, instead of a greeting."""
         return bool(self._options.echo)
 
-    def say(self, text: str, level: str = "INFO") -> None:
-        """One line on the console, as the real server writes it."""
+    def log(self, text: str, level: str = "INFO") -> None:
+        """Write one line to the console in the real server's format."""
         sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] [Server thread/{level}]: {text}\n")
         sys.stdout.flush()
 
     def status(self, protocol: int) -> dict[str, object]:
-        """The status reply for a client of this protocol number."""
+        """Return the status for a client with this protocol number."""
         return {
             "description": {"text": "The zeroscale demo server is \u00a7aawake\u00a7r: join, and be greeted"},
             "players": {"online": self._options.players + self.players, "max": MAXIMUM_PLAYERS},
@@ -232,30 +253,30 @@ class DemoServer:
         }
 
     async def start(self) -> None:
-        """Starts, as slowly as was asked for."""
-        self.say("Starting minecraft server version demo")
+        """Start, in `--start-seconds`."""
+        self.log("Starting minecraft server version demo")
         if self._options.journal:
             self._journal = Journal(self._options.journal)
         await self._until(0.3)
-        self.say(f"Starting Minecraft server on {self._options.host}:{self._options.port}")
+        self.log(f"Starting Minecraft server on {self._options.host}:{self._options.port}")
         try:
             self._reactor.listenTCP(self._options.port, DemoFactory(self), interface=self._options.host)
         except CannotListenError as error:
-            self.say("**** FAILED TO BIND TO PORT!", "WARN")
-            self.say(f"The exception was: {error.socketError}", "WARN")
+            self.log("**** FAILED TO BIND TO PORT!", "WARN")
+            self.log(f"The exception was: {error.socketError}", "WARN")
             self._end(1)
             return
-        self.say('Preparing level "world"')
+        self.log('Preparing level "world"')
         if self._options.crash_at_start:
-            self.say("Encountered an unexpected exception", "ERROR")
-            self.say("java.lang.IllegalStateException: told to crash at start", "ERROR")
+            self.log("Encountered an unexpected exception", "ERROR")
+            self.log("java.lang.IllegalStateException: told to crash at start", "ERROR")
             self._end(1)
             return
         for percent in (20, 40, 60, 80, 100):
             await self._until(0.3 + 0.7 * percent / 100)
             if self._stopping:
                 return
-            self.say(f"Preparing spawn area: {percent}%")
+            self.log(f"Preparing spawn area: {percent}%")
         self.started_in = time.monotonic() - self._began
         self.ready = True
         self._loop(TICK_SECONDS, self._tick)
@@ -263,15 +284,15 @@ class DemoServer:
             self._loop(TICK_SECONDS, self._fill_output)
         if self._options.crash_after is not None:
             self._reactor.callLater(self._options.crash_after, self._crash)
-        self.say(f'Done ({self.started_in:.3f}s)! For help, type "help"')
+        self.log(f'Done ({self.started_in:.3f}s)! For help, type "help"')
 
     async def stop(self, exit_code: int) -> None:
-        """Saves the world, and ends."""
+        """Save the world and end."""
         if self._stopping:
             return
         self._stopping = True
-        self.say("Stopping server")
-        self.say("Saving worlds")
+        self.log("Stopping server")
+        self.log("Saving worlds")
         for loop in self._loops:
             loop.stop()
         if self._journal:
@@ -282,31 +303,31 @@ class DemoServer:
                 self._journal.save_part()
         if self._journal:
             self._journal.end_save()
-        self.say("All dimensions are saved")
+        self.log("All dimensions are saved")
         self._end(exit_code)
 
     def command(self, line: str) -> None:
-        """What was typed into its console."""
+        """Run a command from the console."""
         match line.strip().removeprefix("/"):
             case "":
                 pass
             case "stop" if self._options.ignore_stop:
-                self.say("Told to ignore a stop")
+                self.log("Told to ignore a stop")
             case "stop":
                 self.run(self.stop(0))
             case "list":
                 count = self._options.players + self.players
-                self.say(f"There are {count} of a max of {MAXIMUM_PLAYERS} players online: ")
+                self.log(f"There are {count} of a max of {MAXIMUM_PLAYERS} players online: ")
             case "help":
-                self.say("/help, /list, /stop")
+                self.log("/help, /list, /stop")
             case _:
-                self.say("Unknown or incomplete command, see below for error")
+                self.log("Unknown or incomplete command, see below for error")
 
-    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Runs a part of the server; if that fails, the server does."""
+    def run(self, coroutine: Coroutine[Deferred[object], object, None]) -> None:
+        """Run a coroutine; if it fails, end the server with an error."""
 
-        def failed(failure: Any) -> None:
-            self.say(f"Encountered an unexpected exception: {failure.getTraceback()}", "ERROR")
+        def failed(failure: Failure) -> None:
+            self.log(f"Encountered an unexpected exception: {failure.getTraceback()}", "ERROR")
             self._end(1)
 
         Deferred.fromCoroutine(coroutine).addErrback(failed)
@@ -324,12 +345,12 @@ class DemoServer:
         left = int(self._options.fill_output * TICK_SECONDS)
         while left > 0:
             line = "x" * min(100, left)
-            self.say(line)
+            self.log(line)
             left -= len(line) + 40
 
     def _crash(self) -> None:
-        self.say("Encountered an unexpected exception", "ERROR")
-        self.say("java.lang.IllegalStateException: told to crash in play", "ERROR")
+        self.log("Encountered an unexpected exception", "ERROR")
+        self.log("java.lang.IllegalStateException: told to crash in play", "ERROR")
         os._exit(1)
 
     async def _until(self, part: float) -> None:
@@ -342,19 +363,21 @@ class DemoServer:
         self._reactor.stop()
 
 
-def _reactor() -> Any:
+def _reactor() -> PosixReactorBase:
     from twisted.internet import reactor
 
-    return reactor
+    return cast("PosixReactorBase", reactor)
 
 
-async def _fail(failure: Any) -> None:
+async def _fail(failure: Failure) -> None:
     failure.raiseException()
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="demo_server", description=(__doc__ or "").splitlines()[0])
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zeroscale.plugins.demo.program", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--start-seconds", type=float, default=4.0, help="how long it takes to start")
@@ -372,8 +395,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _read_commands(server: DemoServer, reactor: Any) -> None:
-    """Reads the console in a thread of its own: it may be a pipe, a terminal or a file, and epoll refuses files."""
+def _read_commands(server: DemoServer, reactor: PosixReactorBase) -> None:
+    """Read commands from the console, in a thread, since the console may be a file and epoll refuses files."""
     rest = b""
     while data := _read_input():
         *lines, rest = (rest + data).split(b"\n")
@@ -390,7 +413,7 @@ def _read_input() -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs it; returns the exit code."""
+    """Run the server; return the exit code."""
     options = parse(arguments)
     if options.fork_child:
         given = [word for word in (arguments or sys.argv[1:]) if word != "--fork-child"]
@@ -401,7 +424,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = DemoServer(options, reactor)
 
     def on_signal(number: int, _frame: object) -> None:
-        # As the Java machine does: it saves, and exits with 128 and the signal's number.
+        # Like Java: save, and exit with 128 plus the number of the signal.
         reactor.callFromThread(lambda: server.run(server.stop(128 + number)))
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if options.ignore_term else on_signal)
