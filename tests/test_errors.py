@@ -39,5 +39,6 @@ def test_what_may_be_meant_by_a_word(word: str, meant: str) -> None:
 
 
 def test_several_words_may_be_meant() -> None:
-    assert suggest("surviva", ["survival-1", "survival-2"], show=str) == "did you mean survival-1 or survival-2?"
+    assert suggest("s", ["sea", "sand", "stone", "shell"], show=str) == "did you mean sea or sand or stone?"
+    assert suggest("s", ["survival-1", "survival-2"], show=str) == "did you mean survival-1 or survival-2?"
     assert suggest("surwival", ["survival1", "survival2"], show=str, most=2) == "did you mean survival2 or survival1?"

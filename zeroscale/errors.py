@@ -71,6 +71,10 @@ def one_line(text: str) -> str:
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+MOST_SUGGESTED = 3
+"""Words that begin like the unknown one; more would be a list to read."""
+
+
 def suggest(
     word: str,
     known: Iterable[str],
@@ -81,8 +85,8 @@ def suggest(
 ) -> str:
     """Return "did you mean X?" for a word that is not known; empty where nothing resembles it.
 
-    Letter case does not count, nor whether there are hyphens or underscores. Aliases come first, then known words that
-    begin with the word, then likeness.
+    Letter case does not count, nor whether there are hyphens or underscores. Aliases come first, then likeness, then
+    known words that begin with the word.
 
     :param known: the words that could be meant.
     :param aliases: other words that people use for known ones.
@@ -96,9 +100,12 @@ def suggest(
     if plain in meant:
         found = [meant[plain]]
     else:
-        found = [each for like, each in meant.items() if plain and like == _plain(each) and like.startswith(plain)]
-        found = found or [meant[like] for like in difflib.get_close_matches(plain, meant, n=most)]
-    return f"did you mean {' or '.join(show(each) for each in dict.fromkeys(found))}?" if found else ""
+        found = [meant[like] for like in difflib.get_close_matches(plain, meant, n=most)]
+        found = found or [
+            each for like, each in meant.items() if plain and like == _plain(each) and like.startswith(plain)
+        ]
+    shown = [show(each) for each in dict.fromkeys(found)][:MOST_SUGGESTED]
+    return f"did you mean {' or '.join(shown)}?" if shown else ""
 
 
 def _plain(word: str) -> str:

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from zeroscale.ctl.arguments import add_address, add_protocol, seconds
+from zeroscale.ctl.arguments import add_address, add_protocol, duration
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,8 +30,12 @@ def test_argparse_tells_why(words: list[str], named: str) -> None:
         parser().parse_args(words)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])
-def test_no_seconds(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
-        seconds(text)
-    assert seconds("0.5") == 0.5
+@pytest.mark.parametrize(("text", "seconds"), [("0.5", 0.5), ("5s", 5.0), ("1h30m", 5400.0), ("500ms", 0.5)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon", "0ms"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match='a number of seconds, or such as "15m"'):
+        duration(text)

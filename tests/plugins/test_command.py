@@ -313,7 +313,7 @@ def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str],
         ({"start": ""}, "start= is empty"),
         ({"stop": "a 'b"}, "cannot be split into words"),
         ({"resume": None}, "give both pause= and resume="),
-        ({"status_every": "often"}, "status_every='often' is no number of seconds"),
+        ({"status_every": "often"}, "status_every='often' is not a duration"),
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],
 )

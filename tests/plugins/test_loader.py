@@ -77,6 +77,8 @@ def test_hyphens_may_be_written_for_underscores() -> None:
 def test_a_similar_name_is_suggested() -> None:
     assert refusal("minecarft") == "there is no plugin 'minecarft': did you mean 'minecraft'?"
     assert refusal("docker_engine") == "there is no plugin 'docker_engine': did you mean 'docker'?"
+    assert refusal("paper-mc") == "there is no plugin 'paper-mc': did you mean 'minecraft'?"
+    assert refusal("k8s") == "there is no plugin 'k8s': did you mean 'kubernetes'?"
 
 
 def test_without_a_similar_name_the_plugins_are_listed() -> None:

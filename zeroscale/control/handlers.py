@@ -6,7 +6,6 @@ Sees the proxy only through `control.interfaces`, and a client only as a functio
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections import deque
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure
 from zeroscale.control import protocol
 from zeroscale.control.interfaces import ProxyControl, ServerControl
 from zeroscale.control.protocol import RequestError
+from zeroscale.errors import suggest
 from zeroscale.reports import ProxyReport, ServerReport
 
 Send = Callable[[object], Deferred[None]]
@@ -220,8 +220,7 @@ class CommandHandler:
         if name is not None:
             if name in servers:
                 return servers[name]
-            similar = difflib.get_close_matches(name, servers, n=3)
-            hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are: {_list_names(list(servers))}"
+            hint = suggest(name, servers, show=str, most=3) or f"there are: {_list_names(list(servers))}"
             raise RequestError("unknown_server", f"there is no server {name!r}; {hint}")
         if len(servers) == 1:
             return next(iter(servers.values()))

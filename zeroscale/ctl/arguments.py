@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -60,22 +59,8 @@ def duration(text: str) -> float:
     """
     number = seconds_of(text)
     if number <= 0:
-        raise ValueError(f"{text!r} is no time at all: {EXPECTED}")
+        raise ValueError(f"{text!r} is not above 0: {EXPECTED}")
     return number
-
-
-def seconds(text: str) -> float:
-    """Parse a number of seconds above 0.
-
-    :raises argparse.ArgumentTypeError: it is not one.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if 0 < number < math.inf:
-        return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
 
 
 def with_reason(convert: Callable[[str], T]) -> Callable[[str], T]:

@@ -5,7 +5,6 @@ Nothing is imported before it is named, so that a missing SDK is an error only w
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -22,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TypeVar
 
 from zeroscale import plugins
-from zeroscale.errors import ConfigError, MissingDependency, ZeroscaleError
+from zeroscale.errors import ConfigError, MissingDependency, ZeroscaleError, suggest
 from zeroscale.plugins.api import ABILITIES, Plugin
 
 T = TypeVar("T")
@@ -32,6 +31,17 @@ ENTRY_POINT_GROUP = "zeroscale.plugins"
 CLASS_NAME = "Server"
 HELPERS = frozenset({"api", "base", "loader", "support", "testing"})
 """What in this package is not a plugin; everything else is one, by the name of its module or package."""
+
+ALIASES = {
+    **dict.fromkeys(("java", "mc", "paper", "spigot", "purpur", "vanilla", "forge", "fabric", "neoforge"), "minecraft"),
+    **dict.fromkeys(("container", "compose", "podman"), "docker"),
+    **dict.fromkeys(("k8s", "kube", "statefulset", "deployment"), "kubernetes"),
+    **dict.fromkeys(("systemd", "systemctl", "unit", "service"), "systemd_unit"),
+    **dict.fromkeys(("process", "program", "tcp", "exec"), "generic"),
+    **dict.fromkeys(("shell", "script"), "command"),
+    "wol": "wake_on_lan",
+}
+"""Names that people type for built-in plugins; they are only suggested."""
 
 PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?")
 
@@ -89,10 +99,10 @@ def construct(
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     for keyword in keywords:
         if keyword not in named and not takes_any:
-            close = difflib.get_close_matches(keyword, sorted(named - offered.keys()), n=1)
+            near = suggest(keyword, sorted(named - offered.keys()))
             raise ConfigError(
                 f"{where} has no argument {keyword!r}: "
-                + (f"did you mean {close[0]!r}? It takes " if close else "it takes ")
+                + (f"{near} It takes " if near else "it takes ")
                 + _listed(named, offered)
             )
     try:
@@ -268,8 +278,7 @@ def _known_names() -> list[str]:
 def _suggestion(name: str, before: str = ": ") -> str:
     """Return the plugin that was perhaps meant, or else all of them, as the end of a message."""
     known = [each for each in _known_names() if each != name]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{before}did you mean {close[0]!r}?" if close else f"{before}there are {', '.join(known)}"
+    return before + (suggest(name, known, ALIASES) or f"there are {', '.join(known)}")
 
 
 def _describe(error: Exception) -> str:

@@ -299,9 +299,9 @@ async def test_no_module_is_imported_from_the_working_directory(demo: Demo, tmp_
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda demo: demo.make(start_seconds="soon"), "start_seconds='soon' is not a number"),
-        (lambda demo: demo.make(start_seconds="-1"), "must be from 0 to 3600 seconds"),
-        (lambda demo: demo.make(start_seconds="nan"), "must be from 0 to 3600 seconds"),
+        (lambda demo: demo.make(start_seconds="soon"), "start_seconds='soon' is not a duration"),
+        (lambda demo: demo.make(start_seconds="2h"), "is not from 0 to 3600 seconds"),
+        (lambda demo: demo.make(start_seconds="nan"), "is not a duration"),
         (lambda demo: demo.make("'"), "cannot be split into words"),
     ],
 )

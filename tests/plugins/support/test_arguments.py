@@ -10,7 +10,10 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments as values
 
 
-@pytest.mark.parametrize(("value", "number"), [("5", 5.0), (2.5, 2.5), ("0.01", 0.01), ("86400", 86400.0)])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("5", 5.0), (2.5, 2.5), ("2m", 120.0), ("1h30m", 5400.0), ("500ms", 0.5), ("0.01", 0.01), ("86400", 86400.0)],
+)
 def test_seconds(value: str | float, number: float) -> None:
     assert values.seconds("every", value) == number
 
@@ -35,10 +38,10 @@ def test_protocols() -> None:
 @pytest.mark.parametrize(
     ("understand", "said"),
     [
-        (lambda: values.seconds("every", "soon"), "every='soon' is no number of seconds"),
-        (lambda: values.seconds("every", "nan"), "every=nan is not from 0.01 to 86400 seconds"),
-        (lambda: values.seconds("every", "-1"), "not from 0.01"),
-        (lambda: values.seconds("every", "1e9"), "not from 0.01"),
+        (lambda: values.seconds("every", "soon"), "every='soon' is not a duration: a number of seconds, or such as"),
+        (lambda: values.seconds("every", "nan"), "every='nan' is not a duration"),
+        (lambda: values.seconds("every", -1), "every=-1 is not from 0.01 to 86400 seconds"),
+        (lambda: values.seconds("every", "2d"), "not from 0.01"),
         (lambda: values.words("start", "a 'b"), 'start="a \'b" cannot be split into words: No closing quotation'),
         (lambda: values.words("start", []), "start= is empty"),
         (lambda: values.words("start", " "), "start= is empty: give it a command line"),

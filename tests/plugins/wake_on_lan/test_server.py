@@ -252,7 +252,7 @@ async def test_a_packet_that_cannot_be_sent_is_reported(subject: Machine, monkey
         ({"stop": None, "ssh": "-oProxyCommand=evil"}, "is not a destination for ssh"),
         ({"port": "0"}, "port='0' is not a UDP port"),
         ({"port": "nine"}, "port='nine' is not a UDP port"),
-        ({"every": "-1"}, "every=-1 is not from 0.01"),
+        ({"every": "-1"}, "every='-1' is not a duration"),
         ({"password": "secret"}, "password= must be six bytes"),
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, seconds, with_reason
+from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
 from zeroscale.ctl.commands.ping import ask
 from zeroscale.ctl.game_connection import Address, GameConnection
 from zeroscale.errors import BackendError, ProtocolError
@@ -52,9 +52,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_protocol(parser, "what the server's status says, or the newest")
     parser.add_argument(
         "--timeout",
-        type=seconds,
+        type=with_reason(duration),
         default=DEFAULT_TIMEOUT,
-        metavar="SECONDS",
+        metavar="DURATION",
         help="give up after this long without data (default: %(default)g, as the game does)",
     )
     parser.set_defaults(run=run)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, seconds
+from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
 from zeroscale.ctl.game_connection import Address, GameConnection
 from zeroscale.errors import BackendError
 from zeroscale.protocols.conversation import Component
@@ -47,9 +47,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--json", action="store_true", help="print the server's reply as JSON")
     parser.add_argument(
         "--timeout",
-        type=seconds,
+        type=with_reason(duration),
         default=DEFAULT_TIMEOUT,
-        metavar="SECONDS",
+        metavar="DURATION",
         help="time limit for the whole command (default: %(default)g)",
     )
     parser.set_defaults(run=run)

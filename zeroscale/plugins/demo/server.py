@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
+from zeroscale.plugins.support import arguments
 
 
 class Server(ProcessServer):
@@ -42,12 +43,7 @@ class Server(ProcessServer):
         :param switches: further arguments for `python -m zeroscale.plugins.demo.program`, split as a shell would.
         :raises PluginError: a value is invalid.
         """
-        try:
-            seconds = float(start_seconds)
-        except ValueError:
-            raise PluginError(f"start_seconds={start_seconds!r} is not a number") from None
-        if not 0 <= seconds <= 3600:
-            raise PluginError(f"start_seconds={start_seconds} must be from 0 to 3600 seconds")
+        seconds = arguments.seconds("start_seconds", start_seconds, least=0, most=3600)
         try:
             further = shlex.split(switches)
         except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from zeroscale.config.durations import EXPECTED, seconds_of
 from zeroscale.errors import PluginError
 
 PROTOCOLS = ("minecraft",)
@@ -14,17 +15,17 @@ LONGEST = 24 * 3600.0
 """Seconds: nothing here waits longer than a day."""
 
 
-def seconds(name: str, value: str | float, *, least: float = 0.01) -> float:
+def seconds(name: str, value: str | float, *, least: float = 0.01, most: float = LONGEST) -> float:
     """A duration.
 
     :raises PluginError: it is none, or not from `least` to a day.
     """
     try:
-        number = float(value)
+        number = seconds_of(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
-        raise PluginError(f"{name}={value!r} is no number of seconds") from None
-    if not least <= number <= LONGEST:
-        raise PluginError(f"{name}={value} is not from {least:g} to {LONGEST:.0f} seconds")
+        raise PluginError(f"{name}={value!r} is not a duration: {EXPECTED}") from None
+    if not least <= number <= most:
+        raise PluginError(f"{name}={value} is not from {least:g} to {most:.0f} seconds")
     return number
 
 

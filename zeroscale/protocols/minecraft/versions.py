@@ -5,7 +5,7 @@ Source: docs/protocol.md, "Versions" and "Login". A new protocol version needs a
 
 from __future__ import annotations
 
-import difflib
+from zeroscale.errors import suggest
 
 RELEASES = {
     "1.7.2": 4,
@@ -120,9 +120,8 @@ def protocol_number(text: str) -> int:
     name = SAME_PROTOCOL.get(text, text)
     if name in RELEASES:
         return RELEASES[name]
-    near = difflib.get_close_matches(text, [*RELEASES, *SAME_PROTOCOL])
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise ValueError(f"{text!r} is neither a protocol number nor a release known here{hint}")
+    near = suggest(text, [*RELEASES, *SAME_PROTOCOL], show=str, most=3)
+    raise ValueError(f"{text!r} is neither a protocol number nor a release known here" + (f"; {near}" if near else ""))
 
 
 def layout_of(protocol: int) -> int:
