@@ -1,4 +1,4 @@
-"""What plugins share that run their server as a child process."""
+"""The base class of plugins whose server is a child process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPT = 'echo "Done $GIVEN"; while read -r line; do echo "got $line"; [ "$line"
 
 
 class Server(ProcessServer):
-    """A server in shell."""
+    """A shell script as a server."""
 
     ready_line = "^Done"
     interpreter = "sh"
@@ -41,11 +41,11 @@ class Server(ProcessServer):
         await self.send("stop")
 
     def explain_exit(self, exit_code: int | None) -> str | None:
-        return "it was told to" if exit_code == 7 else None
+        return "exit code 7 was requested" if exit_code == 7 else None
 
 
 def status(server: Server) -> Status:
-    """Its status now, whatever it was a line before."""
+    """Return the present status; mypy would assume that the attribute has not changed."""
     return server.status
 
 
@@ -88,7 +88,7 @@ async def test_a_program_that_cannot_be_started(state: Path) -> None:
 async def test_an_exit_that_was_not_requested_is_explained(state: Path) -> None:
     server = Server(state, "exit 7")
     await server.start()
-    with pytest.raises(PluginError, match="it was told to"):
+    with pytest.raises(PluginError, match="exit code 7 was requested"):
         await server.wait()
     server.script = "exit 8"
     await server.start()
@@ -103,7 +103,7 @@ async def test_a_requested_exit_is_not_explained(state: Path) -> None:
     assert await server.wait() == 7
     server.script = "exit 7"
     await server.start()
-    with pytest.raises(PluginError, match="it was told to"):
+    with pytest.raises(PluginError, match="exit code 7 was requested"):
         await server.wait()
 
 

@@ -1,4 +1,4 @@
-"""A server behind commands, with and without one that tells of it."""
+"""A server controlled by commands, with and without a status command."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ COMMANDS = {
 
 
 class Switch(ServerUnderTest):
-    """A server that is a file; commands make it and take it away."""
+    """A server that is a file, which the commands create and remove."""
 
     reports_crashes = False
 
@@ -75,7 +75,7 @@ class Switch(ServerUnderTest):
         return Server(**values)
 
     def write(self, name: str, work: str) -> None:
-        """Has a command do something else."""
+        """Write the script of a command."""
         (self.directory / name).write_text(f"#!/bin/sh\n{work}\n")
 
     def has(self, name: str) -> bool:
@@ -137,7 +137,7 @@ class TestWithStatus(
     PermissionTests,
     ApiTests,
 ):
-    """What every plugin does alike, where a command tells of the server."""
+    """The contract tests with a status command."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
@@ -154,7 +154,7 @@ while True:
 
 
 class Background(Switch):
-    """A program that `start` leaves in the background; only its port tells of it."""
+    """A program that `start` leaves in the background; only its port shows whether it runs."""
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(state, directory, monkeypatch)
@@ -190,7 +190,7 @@ class Background(Switch):
 
 @pytest.mark.slow
 class TestWithoutStatus(PluginTests, AdoptableTests, RemovableTests, PermissionTests):
-    """What every plugin does alike, where a connection has to tell."""
+    """The contract tests without a status command."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
@@ -203,25 +203,25 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swi
 
 
 async def test_output_of_the_commands_except_status_is_passed_on(subject: Switch) -> None:
-    async with driving(subject) as driven:
-        await driven.start()
-        await driven.stop()
-        assert driven.output.lines == ["up it goes"]
+    async with driving(subject) as driver:
+        await driver.start()
+        await driver.stop()
+        assert driver.output.lines == ["up it goes"]
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 7])
 async def test_other_exit_codes_of_status_mean_that_it_does_not_run(subject: Switch, code: int) -> None:
     subject.write("status", f"exit {code}")
-    async with driving(subject) as driven:
-        assert not await driven.adopt()
+    async with driving(subject) as driver:
+        assert not await driver.adopt()
 
 
 @pytest.mark.parametrize("code", [4, 126, 127, 143, 255])
 async def test_some_exit_codes_of_status_mean_unknown(subject: Switch, code: int) -> None:
     subject.write("status", f"echo no idea; exit {code}")
-    async with driving(subject) as driven:
+    async with driving(subject) as driver:
         with pytest.raises(PluginError, match=rf"status command \(\./status\) cannot tell: exit code {code}: no idea"):
-            await driven.adopt()
+            await driver.adopt()
 
 
 async def test_a_status_command_that_hangs_is_ended_and_means_unknown(subject: Switch) -> None:
@@ -250,14 +250,14 @@ async def test_a_start_after_which_nothing_runs_has_failed(subject: Switch) -> N
 
 
 async def test_a_failing_stop_command_is_an_error_only_if_the_server_still_runs(subject: Switch) -> None:
-    async with driving(subject) as driven:
-        await driven.start()
+    async with driving(subject) as driver:
+        await driver.start()
         subject.write("stop", "echo no right; exit 1")
         with pytest.raises(PluginError, match=r"the stop command \(\./stop\) failed with exit code 1: no right"):
-            await driven.stop()
+            await driver.stop()
         assert await subject.is_running()
         subject.write("stop", "rm runs; exit 1")
-        await driven.stop()
+        await driver.stop()
 
 
 async def test_a_stop_after_which_its_port_still_answers_has_failed(
@@ -274,41 +274,41 @@ async def test_a_stop_after_which_its_port_still_answers_has_failed(
 
 async def test_status_is_ignored_while_paused_if_it_says_that_the_server_does_not_run(subject: Switch) -> None:
     subject.write("status", "echo asked >>asked; test -e runs -a ! -e frozen || exit 3")
-    async with driving(subject) as driven:
-        await driven.start()
-        await driven.pause()
-        assert driven.exit is not None
-        assert not driven.exit.done()
-        await driven.resume()
+    async with driving(subject) as driver:
+        await driver.start()
+        await driver.pause()
+        assert driver.exit is not None
+        assert not driver.exit.done()
+        await driver.resume()
         await subject.crash()
-        await driven.exit
+        await driver.exit
 
 
 async def test_a_failing_pause_is_reported(subject: Switch) -> None:
-    async with driving(subject) as driven:
-        await driven.start()
+    async with driving(subject) as driver:
+        await driver.start()
         subject.write("pause", "echo not today; exit 2")
         with pytest.raises(PluginError, match=r"the pause command .* failed with exit code 2: not today"):
-            await driven.pause()
-        await driven.stop()
+            await driver.pause()
+        await driver.stop()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"start": "no-such-program x"}, "start=no-such-program...: there is no 'no-such-program' in PATH"),
         ({"status": "./no-such-file"}, "status=./no-such-file...: there is no such file"),
         ({"working_directory": "/nowhere"}, "the working directory /nowhere does not exist"),
     ],
 )
-def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str], said: str) -> None:
+def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes).check()
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"start": ""}, "start= is empty"),
         ({"stop": "a 'b"}, "cannot be split into words"),
@@ -317,10 +317,10 @@ def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str],
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],
 )
-def test_invalid_values(subject: Switch, changes: dict[str, str | None], said: str) -> None:
+def test_invalid_values(subject: Switch, changes: dict[str, str | None], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_check_succeeds(subject: Switch) -> None:

@@ -1,4 +1,4 @@
-"""Any command line."""
+"""Command lines as servers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(state: Path, *words: str, **keywords: str) -> tuple[Server, RecordedOut
 
 
 def trap(name: str) -> str:
-    """A server in shell that says which signal it got, and ends well."""
+    """Return a shell script that prints the signal it gets, and exits with 0."""
     return f"trap 'echo got {name}; exit 0' {name}; echo ready; while :; do sleep 0.01; done"
 
 
@@ -71,16 +71,16 @@ wait
 """
 
 
-@pytest.mark.parametrize("whom", ["all", "first"])
-async def test_the_stop_signal_goes_to_all_processes_or_to_the_first(state: Path, tmp_path: Path, whom: str) -> None:
-    server, output = make(state, "sh", "-c", FAMILY, stop_to=whom, working_directory=str(tmp_path))
+@pytest.mark.parametrize("target", ["all", "first"])
+async def test_the_stop_signal_goes_to_all_processes_or_to_the_first(state: Path, tmp_path: Path, target: str) -> None:
+    server, output = make(state, "sh", "-c", FAMILY, stop_to=target, working_directory=str(tmp_path))
     await server.start()
     await output.line_with("ready")
     stopping = asyncio.ensure_future(server.stop())
     await output.line_with("the first got it")
     (tmp_path / "over").touch()
     await stopping
-    assert ("another got it" in output.lines) is (whom == "all")
+    assert ("another got it" in output.lines) is (target == "all")
 
 
 async def test_the_stop_signal_goes_to_all_processes_if_the_first_has_ended(state: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_missing_program(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "keywords", "said"),
+    ("words", "keywords", "message"),
     [
         ((), {}, "no command to run: give it with -a"),
         ((), {"command": "  "}, "no command to run"),
@@ -127,10 +127,10 @@ async def test_a_missing_program(state: Path) -> None:
         (("a",), {"ready_line": "("}, "ready_line='(' is not a regular expression"),
     ],
 )
-def test_invalid_values(state: Path, words: tuple[str, ...], keywords: dict[str, str], said: str) -> None:
+def test_invalid_values(state: Path, words: tuple[str, ...], keywords: dict[str, str], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         make(state, *words, **keywords)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 async def test_the_ready_line_can_be_given(state: Path) -> None:
@@ -155,10 +155,10 @@ while :; do sleep 0.01; done
 
 
 class Script(ServerUnderTest):
-    """A server in shell, in a directory of its own."""
+    """A shell script in its own directory."""
 
     class Leaving(Server):
-        """One that leaves its server running when it is closed, as the end of a zeroscale's process would."""
+        """A plugin that leaves its server running when it is closed, as the end of a zeroscale process does."""
 
         async def close(self) -> None:
             self.detach()
@@ -234,7 +234,7 @@ class Script(ServerUnderTest):
 
 
 class TestBehaviour(PluginTests, WaitableTests, AdoptableTests, PausableTests, RemovableTests, PermissionTests):
-    """What every plugin does alike."""
+    """The contract tests."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path) -> ServerUnderTest:

@@ -399,7 +399,7 @@ def test_the_values_arrive(
 
 
 @pytest.mark.parametrize(
-    ("plugin_class", "positional", "keywords", "said"),
+    ("plugin_class", "positional", "keywords", "message"),
     [
         (Plain, [], {"secnod": "b"}, "has no argument 'secnod': did you mean 'second'? It takes first, second"),
         (Nothing, [], {"x": 1}, "has no argument 'x': it takes none"),
@@ -409,22 +409,22 @@ def test_the_values_arrive(
     ],
 )
 def test_values_that_do_not_fit(
-    plugin_class: type[Any], positional: list[str], keywords: dict[str, Any], said: str
+    plugin_class: type[Any], positional: list[str], keywords: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as raised:
         construct(plugin_class, positional, keywords, OFFERED)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (ValueError("no\n  such thing"), "test_plugins: ValueError: no such thing"),
         (KeyError(), "test_plugins: KeyError"),
         (PluginError("no token: give one"), "test_plugins: no token: give one"),
     ],
 )
-def test_a_constructor_that_raises(error: Exception, said: str) -> None:
+def test_a_constructor_that_raises(error: Exception, message: str) -> None:
     class Raises:
         def __init__(self) -> None:
             raise error
@@ -432,4 +432,4 @@ def test_a_constructor_that_raises(error: Exception, said: str) -> None:
     Raises.__module__ = "test_plugins"
     with pytest.raises(ConfigError) as raised:
         construct(Raises, [], {}, OFFERED)
-    assert str(raised.value) == said
+    assert str(raised.value) == message

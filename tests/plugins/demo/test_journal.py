@@ -1,4 +1,4 @@
-"""A journal tells what its server suffered."""
+"""The demo server's journal."""
 
 from __future__ import annotations
 

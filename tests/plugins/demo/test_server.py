@@ -1,4 +1,4 @@
-"""The demo server, as the plugin runs it: real processes, real clients."""
+"""The demo server as the plugin runs it, with real processes and clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.process import procfs
 
 PROTOCOLS = [4, 47, 340, 760, 777, 1073742162, -1]
-"""1.7.2 to 26.3, a snapshot, and a client that does not say."""
+"""1.7.2 to 26.3, a snapshot, and a client without a protocol number."""
 
 
 class Demo:
@@ -36,7 +36,7 @@ class Demo:
         self._directory = directory
 
     def make(self, switches: str = "", start_seconds: str = "0") -> Server:
-        """The plugin, not started."""
+        """Construct the plugin."""
         server = Server(
             server_port=self.port,
             state_directory=self._state,
@@ -49,14 +49,14 @@ class Demo:
         return server
 
     async def ready(self, switches: str = "", start_seconds: str = "0") -> Server:
-        """The plugin, its server ready."""
+        """Start the server, and return the plugin when it is ready."""
         server = self.make(switches, start_seconds)
         await server.start()
         await self.output.line_with("Done (")
         return server
 
     async def ask(self, sent: bytes) -> bytes:
-        """What a client gets that sends this, until the server closes."""
+        """Send bytes as a client; return everything received until the server closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(sent)
@@ -99,7 +99,7 @@ def login(protocol: int, name: str = "Steve", intent: int = 2) -> bytes:
 
 
 def unpacked(data: bytes) -> tuple[int, dict[str, object]]:
-    """The id and the JSON of the one packet that this is."""
+    """Return the number and the JSON of a single packet."""
 
     def number(at: int) -> tuple[int, int]:
         value = shift = 0
@@ -247,14 +247,14 @@ async def test_it_can_ignore_stop_and_sigterm(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "said"),
+    ("switches", "message"),
     [("--crash-at-start", "told to crash at start"), ("--crash-after 0", "told to crash in play")],
 )
-async def test_crashes(demo: Demo, switches: str, said: str) -> None:
+async def test_crashes(demo: Demo, switches: str, message: str) -> None:
     server = demo.make(switches)
     await server.start()
     assert await server.wait() == 1
-    assert said in demo.output.lines[-1]
+    assert message in demo.output.lines[-1]
 
 
 @pytest.mark.slow
@@ -297,7 +297,7 @@ async def test_no_module_is_imported_from_the_working_directory(demo: Demo, tmp_
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda demo: demo.make(start_seconds="soon"), "start_seconds='soon' is not a duration"),
         (lambda demo: demo.make(start_seconds="2h"), "is not from 0 to 3600 seconds"),
@@ -305,7 +305,7 @@ async def test_no_module_is_imported_from_the_working_directory(demo: Demo, tmp_
         (lambda demo: demo.make("'"), "cannot be split into words"),
     ],
 )
-def test_invalid_values(demo: Demo, make: Callable[[Demo], Server], said: str) -> None:
+def test_invalid_values(demo: Demo, make: Callable[[Demo], Server], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         make(demo)
-    assert said in str(raised.value)
+    assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""Who is on, and the word to stop, by whichever way there is."""
+"""Listing the players and stopping the server, by console and by RCON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY = "[12:00:00] [Server thread/INFO]: There are 0 of a max of 20 players onl
 
 
 class Server:
-    """A server's console and RCON, as far as the test lets it have them."""
+    """A server's console and RCON."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,8 +35,8 @@ class Server:
         self.ended = asyncio.Event()
         self.console = MinecraftConsole(ServerFiles(directory), "127.0.0.1", self._type)
 
-    def say(self, **properties: str) -> None:
-        """What server.properties says, `_` for a hyphen; RCON's port and password always."""
+    def write_properties(self, **properties: str) -> None:
+        """Write server.properties with RCON's port and password and these, with `_` for a hyphen."""
         lines = [f"rcon.port={self.port}", f"rcon.password={PASSWORD}"]
         lines += [f"{name.replace('_', '-')}={value}" for name, value in properties.items()]
         (self.directory / "server.properties").write_text("\n".join(lines))
@@ -56,8 +56,8 @@ class Server:
 
     @asynccontextmanager
     async def rcon(self, silent: bool = False) -> AsyncIterator[None]:
-        """RCON is on; a silent one takes commands and answers none."""
-        self.say(enable_rcon="true")
+        """Enable RCON; if `silent`, it accepts commands and does not answer."""
+        self.write_properties(enable_rcon="true")
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connection = RconServer(PASSWORD, self._run)
@@ -84,7 +84,7 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_with_a_status_and_without_rcon_it_sends_no_command(server: Server) -> None:
     assert await server.console.players() is None
-    server.say(enable_status="true")
+    server.write_properties(enable_status="true")
     assert await server.console.players() is None
     assert server.typed == []
 
@@ -100,12 +100,12 @@ async def test_players_are_counted_by_rcon(server: Server) -> None:
 async def test_failing_rcon_is_logged_once_and_the_console_is_used(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.say(enable_rcon="true")
+    server.write_properties(enable_rcon="true")
     with caplog.at_level(logging.WARNING):
         assert await server.console.players() is None
         assert await server.console.players() is None
     assert len(caplog.records) == 1
-    server.say(enable_rcon="true", enable_status="false")
+    server.write_properties(enable_rcon="true", enable_status="false")
     server.answer = EMPTY
     assert await server.console.players() == 0
     assert server.typed == ["list"]
@@ -123,7 +123,7 @@ async def test_failing_rcon_is_logged_once_and_the_console_is_used(
     ],
 )
 async def test_without_a_status_players_are_counted_by_the_console(server: Server, line: str, count: int) -> None:
-    server.say(enable_status="false")
+    server.write_properties(enable_status="false")
     server.answer = line
     assert await server.console.players() == count
     assert server.typed == ["list"]
@@ -141,14 +141,14 @@ async def test_without_a_status_players_are_counted_by_the_console(server: Serve
     ],
 )
 async def test_a_chat_message_is_not_taken_for_the_answer(server: Server, line: str) -> None:
-    server.say(enable_status="false")
+    server.write_properties(enable_status="false")
     server.answer = line
     assert await server.console.players() is None
     server.console.handle_line(EMPTY)  # nobody asks any more
 
 
 async def test_a_console_that_no_longer_answers_does_not_mean_no_players(server: Server) -> None:
-    server.say(enable_status="false")
+    server.write_properties(enable_status="false")
     server.answer = EMPTY
     assert await server.console.players() == 0
     server.answer = None
@@ -164,7 +164,7 @@ async def test_a_console_that_no_longer_answers_does_not_mean_no_players(server:
 
 
 async def test_a_question_can_be_cancelled(server: Server) -> None:
-    server.say(enable_status="false")
+    server.write_properties(enable_status="false")
     asking = asyncio.ensure_future(server.console.players())
     await asyncio.sleep(0)
     asking.cancel()
@@ -185,7 +185,7 @@ async def test_a_command_is_answered_by_rcon(server: Server) -> None:
 
 
 async def test_a_command_is_written_to_the_console_while_rcon_is_unreachable(server: Server) -> None:
-    server.say(enable_rcon="true")
+    server.write_properties(enable_rcon="true")
     assert await server.console.send("save-all") is None
     assert server.typed == ["save-all"]
 
@@ -229,12 +229,12 @@ async def test_stop_fails_without_console_and_rcon(server: Server) -> None:
     server.readable = False
     with pytest.raises(PluginError, match="takes no input"):
         await server.console.stop(server.ended.wait)
-    server.say(enable_rcon="true")
+    server.write_properties(enable_rcon="true")
     with pytest.raises(PluginError, match="RCON at"):
         await server.console.stop(server.ended.wait)
 
 
 async def test_a_failing_rcon_after_stop_on_the_console_is_no_error(server: Server) -> None:
-    server.say(enable_rcon="true")
+    server.write_properties(enable_rcon="true")
     await server.console.stop(server.ended.wait)
     assert server.typed == ["stop"]

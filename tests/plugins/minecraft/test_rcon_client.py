@@ -1,4 +1,4 @@
-"""RCON on real sockets, against a server that does as the game does, and against some that do not."""
+"""RCON over real sockets, with a correct server and with faulty ones."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PASSWORD = "secret"
 
 @asynccontextmanager
 async def listening(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[RconConsole]:
-    """A server that answers each read with this; None: it closes."""
+    """Run a server that answers each read with the result of `answer`, or closes if that is None."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1460):
-            said = answer(data)
-            if said is None:
+            reply = answer(data)
+            if reply is None:
                 break
-            writer.write(said)
+            writer.write(reply)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

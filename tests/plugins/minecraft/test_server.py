@@ -1,4 +1,4 @@
-"""A Minecraft server's command line for what is in its directory, and the usual reasons why there can be none."""
+"""The command line for a Minecraft server's directory, and the usual reasons why it cannot start."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `java` that comes first in PATH, and behaves as a server."""
+    """A `java`, first in PATH, that behaves like a server."""
     path = tmp_path / "bin" / "java"
     path.parent.mkdir()
     executable(path, FAKE_JAVA)
@@ -46,7 +46,7 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make(directory: Path, state: Path, java: Path) -> MakeServer:
-    """Makes the plugin as the core does."""
+    """Constructs the plugin as the proxy does."""
 
     def make(*words: str, **keywords: str) -> Server:
         server = Server(*words, server_port=25575, state_directory=state, working_directory=str(directory), **keywords)
@@ -67,12 +67,12 @@ def listen(server: Server) -> RecordedOutput:
     return output
 
 
-def why_not(server: Server) -> str:
+def refusal(server: Server) -> str:
     with pytest.raises(PluginError) as raised:
         server.check()
-    said = str(raised.value)
-    assert "\n" not in said
-    return said
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
 
 
 async def test_a_whole_life_by_default(make: MakeServer, directory: Path) -> None:
@@ -130,37 +130,37 @@ def test_a_java_of_choice(make: MakeServer, directory: Path, tmp_path: Path) -> 
     (directory / "server.jar").touch()
     executable(directory / "java21", FAKE_JAVA)
     assert make(java="./java21").command()[0] == "./java21"
-    assert "java=/no/java: there is no such program" in why_not(make(java="/no/java"))
-    assert "java=java99: there is no such program" in why_not(make(java="java99"))
+    assert "java=/no/java: there is no such program" in refusal(make(java="/no/java"))
+    assert "java=java99: there is no such program" in refusal(make(java="java99"))
 
 
 def test_no_java(make: MakeServer, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (directory / "server.jar").touch()
     monkeypatch.setenv("PATH", "/nowhere")
-    assert why_not(make()).startswith("there is no java in PATH: install")
+    assert refusal(make()).startswith("there is no java in PATH: install")
 
 
 def test_no_jar(make: MakeServer, directory: Path) -> None:
     assert (
-        why_not(make()) == f"there is no server.jar in {directory}: put the server there, or give its directory with -w"
+        refusal(make()) == f"there is no server.jar in {directory}: put the server there, or give its directory with -w"
     )
-    assert why_not(make(jar="mine.jar")) == f"there is no {directory}/mine.jar, nor any other jar"
+    assert refusal(make(jar="mine.jar")) == f"there is no {directory}/mine.jar, nor any other jar"
 
 
 def test_several_jars(make: MakeServer, directory: Path) -> None:
     (directory / "b 1.jar").touch()
     (directory / "a.jar").touch()
-    assert why_not(make()) == (
+    assert refusal(make()) == (
         f"there is no server.jar in {directory}; choose a jar, such as -a jar=a.jar (there is a.jar, b 1.jar)"
     )
     for number in range(20):
         (directory / f"c{number:02}.jar").touch()
-    assert why_not(make(jar="d.jar")).endswith("c06.jar, c07.jar, ...)")
+    assert refusal(make(jar="d.jar")).endswith("c06.jar, c07.jar, ...)")
 
 
 def test_no_directory(make: MakeServer, directory: Path) -> None:
     directory.rmdir()
-    assert why_not(make()) == f"the working directory {directory} does not exist"
+    assert refusal(make()) == f"the working directory {directory} does not exist"
 
 
 # run.sh
@@ -182,13 +182,13 @@ def test_a_start_script_that_passes_no_arguments_on(make: MakeServer, directory:
     server = make()
     assert server.command() == ("./run.sh", "nogui", "--port", "25575")
     (directory / "server.properties").write_text("server-port=25565\n")
-    assert "server-port=25565 must be 25575" in why_not(server)
+    assert "server-port=25565 must be 25575" in refusal(server)
 
 
 def test_memory_and_java_have_no_effect_on_a_start_script(make: MakeServer, directory: Path) -> None:
     executable(directory / "run.sh", '#!/bin/sh\njava "$@"\n')
-    assert why_not(make(memory="4G")).endswith(f"write the line -Xmx4G into {directory}/user_jvm_args.txt")
-    assert "java= has no effect on" in why_not(make(java="java"))
+    assert refusal(make(memory="4G")).endswith(f"write the line -Xmx4G into {directory}/user_jvm_args.txt")
+    assert "java= has no effect on" in refusal(make(java="java"))
 
 
 # A command of the user's own.
@@ -221,7 +221,7 @@ def test_the_port_of_the_command_must_be_the_configured_one(
     if wrong is None:
         assert list(server.command()) == words.split()
     else:
-        assert wrong.format(path) in why_not(server)
+        assert wrong.format(path) in refusal(server)
 
 
 def test_no_port_means_25565(state: Path, directory: Path) -> None:
@@ -260,7 +260,7 @@ def test_an_eula_that_is_not_accepted(
     (directory / "server.jar").touch()
     path = directory / "eula.txt"
     path.write_text(text)
-    assert why_not(make(*words)) == f"the Minecraft EULA has not been accepted: {where.format(path)}"
+    assert refusal(make(*words)) == f"the Minecraft EULA has not been accepted: {where.format(path)}"
 
 
 @pytest.mark.parametrize("text", ["eula=true", "eula = TRUE \n"])

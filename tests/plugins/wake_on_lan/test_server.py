@@ -1,4 +1,4 @@
-"""A machine that sleeps: on loopback, one that listens for its magic packet."""
+"""A sleeping machine, played by a listener for magic packets on the loopback interface."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ while [ -e fall-asleep ]; do sleep 0.01; done
 
 
 class Machine(ServerUnderTest, asyncio.DatagramProtocol):
-    """A machine with a network card, and a server that starts with it.
+    """A machine with a network card, whose server starts with it.
 
-    :ivar packets: what its card has received.
-    :ivar deaf: how many packets it does not hear.
+    :ivar packets: the packets that its card has received.
+    :ivar deaf: the number of packets that it ignores.
     """
 
     reports_crashes = False
@@ -122,7 +122,7 @@ class Machine(ServerUnderTest, asyncio.DatagramProtocol):
 
 @pytest.mark.slow
 class TestBehaviour(PluginTests, WaitableTests, AdoptableTests):
-    """What every plugin does alike."""
+    """The contract tests."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
@@ -136,12 +136,12 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mac
 
 async def test_packets_are_sent_until_the_server_answers(subject: Machine) -> None:
     subject.deaf = 4
-    async with driving(subject) as driven:
-        await driven.start()
+    async with driving(subject) as driver:
+        await driver.start()
         await until(lambda: len(subject.packets) >= 2 * wake_on_lan.PACKETS)
         sent = len(subject.packets)
-        await driven.stop()
-        await driven.start()
+        await driver.stop()
+        await driver.start()
     assert sent < 20
     assert set(subject.packets) == {magic_packet(hardware_address(MAC))}
 
@@ -207,7 +207,7 @@ async def test_a_machine_that_stays_awake_is_reported(subject: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "argv"),
+    (("arguments", "argv")),
     [
         ({"stop": None, "ssh": "mc@box"}, ["mc@box", "sudo systemctl suspend"]),
         ({"stop": None, "ssh": "mc@box", "ssh_command": "sudo poweroff"}, ["mc@box", "sudo poweroff"]),
@@ -215,13 +215,13 @@ async def test_a_machine_that_stays_awake_is_reported(subject: Machine) -> None:
     ],
 )
 async def test_ssh_runs_in_batch_mode(
-    subject: Machine, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], argv: list[str]
+    subject: Machine, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str], argv: list[str]
 ) -> None:
     ssh = subject.directory / "ssh"
     ssh.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >words\nexec ./sleep\n')
     ssh.chmod(0o700)
     monkeypatch.setenv("PATH", f"{subject.directory}:/usr/bin:/bin")
-    server = subject.make_plugin(**told)
+    server = subject.make_plugin(**arguments)
     server.check()
     await server.start()
     await server.stop()
@@ -246,7 +246,7 @@ async def test_a_packet_that_cannot_be_sent_is_reported(subject: Machine, monkey
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"ssh": "mc@box"}, "ssh= and stop= both suspend"),
         ({"stop": None, "ssh": "-oProxyCommand=evil"}, "is not a destination for ssh"),
@@ -257,10 +257,10 @@ async def test_a_packet_that_cannot_be_sent_is_reported(subject: Machine, monkey
         ({"protocol": "chess"}, "zeroscale speaks minecraft"),
     ],
 )
-async def test_invalid_values(subject: Machine, changes: dict[str, Any], said: str) -> None:
+async def test_invalid_values(subject: Machine, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 async def test_check_reports_what_is_missing(subject: Machine, caplog: pytest.LogCaptureFixture) -> None:
