@@ -1,18 +1,20 @@
 """A systemd unit: `zeroscale systemd_unit 25565 25575 -a unit=minecraft@survival -a protocol=minecraft`.
 
 The unit keeps its user, limits and journal; this plugin starts, stops and freezes it: by D-Bus if `dbus-fast` is
-installed (`pip install 'zeroscale[systemd]'`) and a bus exists, else by the program `systemctl`.
+installed and a bus exists, else by the program `systemctl`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.loader import requirement_for
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
 from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
@@ -91,9 +93,10 @@ class Server:
         :raises PluginError: neither is installed.
         """
         if not _has_library() and shutil.which("systemctl") is None:
+            library = shlex.quote(requirement_for(LIBRARY))
             raise PluginError(
-                "systemd cannot be reached: neither the library for D-Bus (pip install 'zeroscale[systemd]') nor the "
-                "program systemctl is installed; does this machine run systemd?"
+                f"systemd cannot be reached: neither the library for D-Bus (pip install {library}) nor the program "
+                "systemctl is installed; does this machine run systemd?"
             )
 
     async def adopt(self) -> bool:
