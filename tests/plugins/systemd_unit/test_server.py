@@ -245,7 +245,7 @@ def test_without_dbus_and_systemctl_the_check_fails(state: Path, monkeypatch: py
     monkeypatch.setenv("PATH", "/nowhere")
     Server("game", state_directory=state).check()
     monkeypatch.setattr(systemd_unit, "LIBRARY", "no_such_library")
-    with pytest.raises(PluginError, match=r"\(pip install '?dbus.fast(>=[0-9.]+')?\)"):
+    with pytest.raises(PluginError, match=r"\(pip install no_such_library\)"):
         Server("game", state_directory=state).check()
 
 
