@@ -7,7 +7,7 @@ import pytest
 from zeroscale.protocols.minecraft import versions
 
 
-@pytest.mark.parametrize("protocol", [-1, -2147483648, 778, 1000, 0x40000000 + 338, 0x7FFFFFFF])
+@pytest.mark.parametrize("protocol", [-1, -2147483648, versions.NEWEST + 1, 0x40000000 + 338, 0x7FFFFFFF])
 def test_unknown_protocols_have_the_newest_layout(protocol: int) -> None:
     assert versions.layout_of(protocol) == versions.NEWEST
 

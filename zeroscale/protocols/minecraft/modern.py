@@ -118,9 +118,9 @@ class ModernConversation:
         """What the client sent before the hold, unchanged except the intent under `transfer_as_login`."""
         if not (self._transfer and self._minecraft_options.transfer_as_login):
             return bytes(self._received)
-        kept = bytearray(self._received)
-        kept[self._intent_at] = LOGIN
-        return bytes(kept)
+        replay = bytearray(self._received)
+        replay[self._intent_at] = LOGIN
+        return bytes(replay)
 
     def status(self, reply: StatusReply) -> bytes:
         """Return the Status Response; see `responses.encode_status`."""
