@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from zeroscale.access_lists import NIL, Ban, Claim, Listed, Names, Roll, offline_uuid, parse_uuid
+from zeroscale.access_lists import (
+    NIL_UUID,
+    AccessList,
+    Ban,
+    ClaimedIdentity,
+    ListedPlayer,
+    PlayerList,
+    offline_uuid,
+    parse_uuid,
+)
 
 ACCOUNT = "6f1b0b1e5c1d4c6a9b0f0d7f7c9a1a01"
 ANOTHER = "0a9c2f647be04b1c8f7e3d1f5e6a7b02"
 
 
-def claim(name: str = "Ada", uuid: str | None = None, address: str = "203.0.113.7") -> Claim:
+def claim(name: str = "Ada", uuid: str | None = None, address: str = "203.0.113.7") -> ClaimedIdentity:
     """Somebody."""
-    return Claim(name, uuid, address)
+    return ClaimedIdentity(name, uuid, address)
 
 
 @pytest.mark.parametrize(
@@ -46,41 +55,41 @@ def test_a_uuid_has_two_spellings(text: str, parsed: str | None) -> None:
 @pytest.mark.parametrize(
     ("listed", "who", "found"),
     [
-        (Listed("Ada", ACCOUNT), claim("Ada", ACCOUNT), True),
-        (Listed("Ada", ACCOUNT), claim("Renamed", ACCOUNT), True),
-        (Listed("Ada", ACCOUNT), claim("Ada", ANOTHER), False),
-        (Listed("Ada", ACCOUNT), claim("ADA"), True),
-        (Listed("Ada", ACCOUNT), claim("Ada", NIL), True),
-        (Listed("Ada", ACCOUNT), claim("Bob"), False),
-        (Listed("Ada", None), claim("ada", ANOTHER), True),
+        (ListedPlayer("Ada", ACCOUNT), claim("Ada", ACCOUNT), True),
+        (ListedPlayer("Ada", ACCOUNT), claim("Renamed", ACCOUNT), True),
+        (ListedPlayer("Ada", ACCOUNT), claim("Ada", ANOTHER), False),
+        (ListedPlayer("Ada", ACCOUNT), claim("ADA"), True),
+        (ListedPlayer("Ada", ACCOUNT), claim("Ada", NIL_UUID), True),
+        (ListedPlayer("Ada", ACCOUNT), claim("Bob"), False),
+        (ListedPlayer("Ada", None), claim("ada", ANOTHER), True),
         # Offline mode: the file's UUID is made of the name, the client may send its account's.
-        (Listed("Ada", offline_uuid("Ada")), claim("Ada", ACCOUNT), True),
-        (Listed("Ada", offline_uuid("Ada")), claim("aDA", ACCOUNT), True),
-        (Listed("Ada", offline_uuid("Ada")), claim("Ada", offline_uuid("Ada")), True),
-        (Listed("Ada", offline_uuid("Ada")), claim("Ada"), True),
+        (ListedPlayer("Ada", offline_uuid("Ada")), claim("Ada", ACCOUNT), True),
+        (ListedPlayer("Ada", offline_uuid("Ada")), claim("aDA", ACCOUNT), True),
+        (ListedPlayer("Ada", offline_uuid("Ada")), claim("Ada", offline_uuid("Ada")), True),
+        (ListedPlayer("Ada", offline_uuid("Ada")), claim("Ada"), True),
         # A UUID of version 3 that is not made of this name tells nothing of the name.
-        (Listed("Ada", offline_uuid("Bob")), claim("Ada", ACCOUNT), False),
+        (ListedPlayer("Ada", offline_uuid("Bob")), claim("Ada", ACCOUNT), False),
         # An account's place is not for whoever plays without one under its name.
-        (Listed("Ada", ACCOUNT), claim("Ada", offline_uuid("Ada")), False),
-        (Listed("Ada", ACCOUNT), claim("", None), False),
+        (ListedPlayer("Ada", ACCOUNT), claim("Ada", offline_uuid("Ada")), False),
+        (ListedPlayer("Ada", ACCOUNT), claim("", None), False),
     ],
 )
-def test_who_is_found_on_a_list(listed: Listed, who: Claim, found: bool) -> None:
-    assert Roll([Listed("Zoe", None), listed]).find(who) == ([listed] if found else [])
+def test_who_is_found_on_a_list(listed: ListedPlayer, who: ClaimedIdentity, found: bool) -> None:
+    assert PlayerList([ListedPlayer("Zoe", None), listed]).find(who) == ([listed] if found else [])
 
 
 def test_all_of_one_name_are_found_and_each_once() -> None:
-    former, offline = Listed("Ada", ACCOUNT), Listed("ada", offline_uuid("ada"))
-    roll = Roll([former, offline])
+    former, offline = ListedPlayer("Ada", ACCOUNT), ListedPlayer("ada", offline_uuid("ada"))
+    roll = PlayerList([former, offline])
     assert roll.find(claim("ADA")) == [former, offline]
     assert roll.find(claim("Ada", offline_uuid("ada"))) == [offline]
     assert (len(roll), list(roll)) == (2, [former, offline])
 
 
 def test_a_ban_ends() -> None:
-    assert Ban("why").holds(1e12)
-    assert Ban("why", 100.0).holds(99.9)
-    assert not Ban("why", 100.0).holds(100.0)
+    assert Ban("why").is_active(1e12)
+    assert Ban("why", 100.0).is_active(99.9)
+    assert not Ban("why", 100.0).is_active(100.0)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +113,9 @@ def test_a_ban_ends() -> None:
         ("::ffff:203.0.112.0/120", claim(), False),
     ],
 )
-def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: Claim, found: bool) -> None:
-    assert Names(["Zoe", entry]).mean(who) is found
-    assert not Names().mean(who)
+def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: ClaimedIdentity, found: bool) -> None:
+    assert AccessList(["Zoe", entry]).matches(who) is found
+    assert not AccessList().matches(who)
 
 
 @pytest.mark.parametrize(
@@ -114,5 +123,5 @@ def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: Claim, fou
     ["", "two words", "a name that is too long", "10.0.0.0/99", "10.0.0.256", "fe80:::1", "g" * 32, "\u00e4da"],
 )
 def test_what_is_nothing_a_list_can_have(entry: str) -> None:
-    with pytest.raises(ValueError, match="is no player's name, no UUID, no address and no network"):
-        Names(["Ada", entry])
+    with pytest.raises(ValueError, match="is not a player name, UUID, address or network"):
+        AccessList(["Ada", entry])

@@ -1,6 +1,6 @@
-"""Who is on which list: frozen values, and how somebody is found on one. It knows no file and no clock.
+"""Lists of players, bans and addresses, and how a client is matched against them. Pure: no file access, no clock.
 
-A client's name and UUID are what it says of itself before anything is proven.
+A client's name and UUID are what it claims; at this point nothing of it is authenticated.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Wake = Literal["anyone", "known", "whitelist", "ops", "nobody"]
-"""Who may wake a server, of those whom no list names."""
+WakeRule = Literal["anyone", "known", "whitelist", "ops", "nobody"]
+"""Which players may wake a server if no list of the configuration names them."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-NIL = "0" * 32
-"""The UUID that says nothing: some tools and old proxies fill the field with it."""
+NIL_UUID = "0" * 32
+"""The nil UUID, which some tools and old proxies send instead of none."""
 
 _NAME = re.compile(r"[!-.0-9;-~]{1,16}")
 _MISTAKEN_ADDRESS = re.compile(r"\d+\.[\d.]*")
-"""A name may have strange characters, as those of Bedrock players do, but not so that a mistyped network is one."""
+"""Names may have unusual characters, as those of Bedrock players do; a mistyped network is not taken as a name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Who somebody says to be.
+class ClaimedIdentity:
+    """What a client claims to be, and its address.
 
-    :ivar name: the name; "" where the protocol has none.
-    :ivar uuid: the UUID, 32 lower-case hexadecimal digits; None where the client sends none.
-    :ivar address: where it comes from, without port, in its shortest form; an IPv4 one never as `::ffff:...`.
+    :ivar name: the name; "" if the protocol has none.
+    :ivar uuid: the UUID, 32 lower-case hexadecimal digits; None if the client sends none.
+    :ivar address: without port, in its shortest form; an IPv4 address never as `::ffff:...`.
     """
 
     name: str
@@ -42,29 +42,29 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """Why somebody is kept out, and until when.
+    """A ban of a player or an address.
 
-    :ivar reason: in the operator's words.
+    :ivar reason: text of the operator.
     :ivar expires: seconds since 1970; None: never.
-    :ivar until: the same in words; "" where it never ends.
+    :ivar until: the expiry as the file has it; "" if it never expires.
     """
 
     reason: str
     expires: float | None = None
     until: str = ""
 
-    def holds(self, now: float) -> bool:
-        """Whether it holds at `now`, in seconds since 1970."""
+    def is_active(self, now: float) -> bool:
+        """Return whether the ban has not expired at `now`, in seconds since 1970."""
         return self.expires is None or now < self.expires
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPlayer:
     """One player on a list.
 
-    :ivar name: the name that he had when he was put there.
-    :ivar uuid: 32 lower-case hexadecimal digits; None where the list has none.
-    :ivar ban: on a list of bans, his.
+    :ivar name: the name at the time the player was added.
+    :ivar uuid: 32 lower-case hexadecimal digits; None if the list has none.
+    :ivar ban: the ban, on a list of bans.
     """
 
     name: str
@@ -72,23 +72,23 @@ class Listed:
     ban: Ban | None = None
 
     @property
-    def by_name(self) -> bool:
-        """Whether the name says all: there is no UUID, or one that is made of this very name (offline mode)."""
+    def matches_by_name(self) -> bool:
+        """Whether the name alone identifies the player: there is no UUID, or it is derived from the name."""
         return self.uuid is None or self.uuid == offline_uuid(self.name)
 
 
-class Roll:
-    """A list of players, found by UUID or by name in the same time however long it is.
+class PlayerList:
+    """A list of players, indexed by UUID and by name.
 
-    :param players: who is on it, in the file's order.
+    :param players: the players, in the file's order.
     """
 
     __slots__ = ("_named", "_players", "_with_uuid")
 
-    def __init__(self, players: Iterable[Listed] = ()) -> None:
+    def __init__(self, players: Iterable[ListedPlayer] = ()) -> None:
         self._players = tuple(players)
-        self._with_uuid: dict[str, list[Listed]] = {}
-        self._named: dict[str, list[Listed]] = {}
+        self._with_uuid: dict[str, list[ListedPlayer]] = {}
+        self._named: dict[str, list[ListedPlayer]] = {}
         for player in self._players:
             if player.uuid is not None:
                 self._with_uuid.setdefault(player.uuid, []).append(player)
@@ -97,48 +97,48 @@ class Roll:
     def __len__(self) -> int:
         return len(self._players)
 
-    def __iter__(self) -> Iterator[Listed]:
+    def __iter__(self) -> Iterator[ListedPlayer]:
         return iter(self._players)
 
-    def find(self, claim: Claim) -> list[Listed]:
-        """Those on it whom the claim means.
+    def find(self, claim: ClaimedIdentity) -> list[ListedPlayer]:
+        """Return the players on the list that match the client.
 
-        A client that sends a UUID is known by that, whatever it is called by now; one that sends none by its name, in
-        whatever case. Where the list's own UUID is only made of the name, as a server in offline mode makes it, the
-        name counts for both: such a server's players send the UUIDs of their accounts, if they have one.
+        A client that sends a UUID is matched by that, whatever its name is now; one that sends none by its name,
+        ignoring case. If the list's UUID is derived from the name, as on a server in offline mode, the name counts
+        for both: players of such a server send the UUIDs of their accounts, if they have one.
         """
         named = self._named.get(claim.name.lower(), []) if claim.name else []
-        if claim.uuid is None or claim.uuid == NIL:
+        if claim.uuid is None or claim.uuid == NIL_UUID:
             return list(named)
         found = self._with_uuid.get(claim.uuid, [])
-        return found + [player for player in named if player.by_name and player not in found]
+        return found + [player for player in named if player.matches_by_name and player not in found]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLists:
-    """What one server's own files say. Each is empty where its file is missing or broken.
+    """The lists in one Minecraft server's own files. A list is empty if its file is missing or damaged.
 
-    :ivar enforces_whitelist: it lets in only those on its whitelist, which it has.
-    :ivar whitelist: who is on it, whether it is enforced or not.
-    :ivar operators: its operators.
-    :ivar known: who has been on it, as far as it remembers.
+    :ivar enforces_whitelist: whether the server admits only players on its whitelist, and the file exists.
+    :ivar whitelist: the whitelist, whether it is enforced or not.
+    :ivar operators: the server's operators.
+    :ivar known: players who were on the server, as far as its user cache has them.
     :ivar bans: banned players.
-    :ivar address_bans: banned addresses, each in the form of `Claim.address`.
+    :ivar address_bans: banned addresses, in the form of `ClaimedIdentity.address`.
     """
 
     enforces_whitelist: bool = False
-    whitelist: Roll = field(default_factory=Roll)
-    operators: Roll = field(default_factory=Roll)
-    known: Roll = field(default_factory=Roll)
-    bans: Roll = field(default_factory=Roll)
+    whitelist: PlayerList = field(default_factory=PlayerList)
+    operators: PlayerList = field(default_factory=PlayerList)
+    known: PlayerList = field(default_factory=PlayerList)
+    bans: PlayerList = field(default_factory=PlayerList)
     address_bans: Mapping[str, Ban] = field(default_factory=dict)
 
 
-class Names:
-    """A list of our own: names, UUIDs, addresses and networks.
+class AccessList:
+    """A list of the configuration: names, UUIDs, addresses and networks.
 
-    :param entries: as the operator wrote them.
-    :raises ValueError: naming the first that is none of these.
+    :param entries: the entries as written.
+    :raises ValueError: an entry is none of these; the message names the first.
     """
 
     __slots__ = ("_names", "_networks", "_uuids")
@@ -161,13 +161,14 @@ class Names:
         except ValueError:
             pass
         if _NAME.fullmatch(entry) is None or _MISTAKEN_ADDRESS.fullmatch(entry) is not None:
-            raise ValueError(f"{entry!r} is no player's name, no UUID, no address and no network")
+            raise ValueError(f"{entry!r} is not a player name, UUID, address or network")
         self._names.add(entry.lower())
 
-    def mean(self, claim: Claim) -> bool:
-        """Whether they mean somebody.
+    def matches(self, claim: ClaimedIdentity) -> bool:
+        """Return whether an entry matches the client.
 
-        A name means whoever bears it, whatever his UUID; a UUID also who would have it on a server in offline mode.
+        A name matches every client with that name, whatever its UUID; a UUID also matches the player who has it on a
+        server in offline mode.
         """
         if claim.name.lower() in self._names or claim.uuid in self._uuids:
             return True
@@ -175,15 +176,15 @@ class Names:
             return True
         try:
             address = ipaddress.ip_address(claim.address)
-        except ValueError:  # a Unix socket's peer has none
+        except ValueError:  # a client of a Unix socket has no address
             return False
         return any(address in network for network in self._networks)
 
 
 def parse_network(text: str) -> Network:
-    """An address or a network; one of IPv4 addresses in IPv6's clothes is one of IPv4 addresses, as `Claim.address` is.
+    """Parse an address or a network. IPv4-mapped IPv6 networks become IPv4 networks, as in `ClaimedIdentity.address`.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is neither.
     """
     parsed = ipaddress.ip_network(text, strict=False)
     mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Network) else None
@@ -192,7 +193,7 @@ def parse_network(text: str) -> Network:
 
 
 def parse_uuid(text: str) -> str | None:
-    """A UUID, with hyphens or without, as 32 lower-case hexadecimal digits; None where it is none."""
+    """Parse a UUID with or without hyphens, and return 32 lower-case hexadecimal digits; None: it is not a UUID."""
     digits = text.replace("-", "").lower()
     hyphens = [index for index, character in enumerate(text) if character == "-"]
     if len(digits) != 32 or hyphens not in ([], [8, 13, 18, 23]):
@@ -201,7 +202,7 @@ def parse_uuid(text: str) -> str | None:
 
 
 def offline_uuid(name: str) -> str:
-    """The UUID that a server in offline mode gives a player: Java's `UUID.nameUUIDFromBytes("OfflinePlayer:" + name)`.
+    """Return the UUID of a player in offline mode: Java's `UUID.nameUUIDFromBytes("OfflinePlayer:" + name)`.
 
     :returns: 32 lower-case hexadecimal digits.
     """

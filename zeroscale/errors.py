@@ -1,4 +1,7 @@
-"""Every exception of ours. Each message is one line that a person can act on; only `ConfigMistakes` has several."""
+"""All exceptions of zeroscale, and helpers for their messages.
+
+A message is one line that tells the operator what to do; only `ConfigMistakes` has several lines.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 class ZeroscaleError(Exception):
-    """The base of all of them; `str()` of any is fit to be shown to the operator."""
+    """Base of all exceptions of zeroscale; `str()` is the message for the operator."""
 
 
 class ConfigError(ZeroscaleError):
-    """What we were told cannot be done: a bad option, file, port or directory."""
+    """The configuration cannot be used: a bad option, file, port or directory."""
 
 
 class MissingDependency(ConfigError):
@@ -18,10 +21,10 @@ class MissingDependency(ConfigError):
 
 
 class ConfigMistakes(ConfigError):
-    """All that is wrong with a configuration, one line each.
+    """All mistakes of a configuration.
 
-    :ivar mistakes: the lines; `str()` has them one below the other.
-    :ivar usage: whether what people wrote is wrong; otherwise only what is around it: a file, a missing library.
+    :ivar mistakes: one line for each; `str()` joins them with newlines.
+    :ivar usage: whether the configuration itself is wrong; False: only its environment, such as a missing library.
     """
 
     def __init__(self, mistakes: Iterable[str], *, usage: bool = True) -> None:
@@ -31,34 +34,34 @@ class ConfigMistakes(ConfigError):
 
 
 class ProtocolError(ZeroscaleError):
-    """The peer broke its protocol. The peer's fault: one log line, closed, nothing woken."""
+    """The peer violated its protocol. Its connection is closed with one log line, and wakes nothing."""
 
 
 class PluginError(ZeroscaleError):
-    """A plugin cannot do what it was asked; the message says why and what mends it.
+    """A plugin cannot do what was requested; the message says why and how to fix it.
 
-    Raised by plugins (also by those of other authors) from their constructor, `start()`, `stop()` or `wait()`.
+    Raised by plugins, including third-party ones, from their constructor, `start()`, `stop()` or `wait()`.
     """
 
 
 class StateError(ZeroscaleError):
-    """What is kept on disk is held by somebody else, or cannot be written."""
+    """A file of the state directory is locked by another process, or cannot be written."""
 
 
 class ServerUnavailable(ZeroscaleError):
-    """The server will not become ready for those who wait: `str()` is the reason, for a player to read."""
+    """The server will not become ready for the clients that wait; `str()` is the reason, as a text for players."""
 
 
 class BackendError(ZeroscaleError):
-    """The real server did not take the connection, or did not answer as its protocol demands."""
+    """The server did not accept the connection, or its answer violated the protocol."""
 
 
 class RelayError(ZeroscaleError):
-    """The relay cannot take or keep a pair of connections."""
+    """The relay cannot relay a pair of connections."""
 
 
 class ControlError(ZeroscaleError):
-    """The operator asked for what cannot be done now; the message says why."""
+    """A command of the operator is impossible now; the message says why."""
 
 
 def lines_of(error: BaseException | None) -> list[str]:
@@ -83,7 +86,7 @@ def suggest(
     show: Callable[[str], str] = repr,
     most: int = 1,
 ) -> str:
-    """Return "did you mean X?" for a word that is not known; empty where nothing resembles it.
+    """Return "did you mean X?" for an unknown word; "" if no known word is similar.
 
     Letter case does not count, nor whether there are hyphens or underscores. Aliases come first, then likeness, then
     known words that begin with the word.

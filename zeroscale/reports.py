@@ -1,4 +1,8 @@
-"""Reports: what the operator sees of the proxy, its servers, players and relays, as frozen values."""
+"""Reports: the state of the proxy, its servers, players and relays, as the operator sees it. Frozen values.
+
+Their fields are public: `zeroscalectl status --json`, `/metrics.json` and the control protocol have them. Durations are
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,9 @@ from zeroscale.status import Status
 class PlayerReport:
     """One player who is relayed to a server.
 
-    :ivar name: the name it claims; "" where its protocol has none.
+    :ivar name: the name it claims; "" if its protocol has none.
     :ivar address: its address and port.
-    :ivar seconds: for how long it has been there.
+    :ivar seconds: time since it joined.
     """
 
     name: str
@@ -24,20 +28,20 @@ class PlayerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStats:
-    """What has been counted of one server since we began.
+    """Counts of one server since the proxy started.
 
-    :ivar seconds_by_status: how long it has been in each status.
-    :ivar wakes: how often it was woken, by the reason's one word: `login`, `connection`, `operator`.
-    :ivar start_durations: how many starts took at most so many seconds, by that bound, cumulative, ascending.
-    :ivar starts: how many starts became ready.
-    :ivar start_seconds: how long those took in all.
-    :ivar crashes: how often it failed.
-    :ivar outcomes: how connections ended, by the log's one word for it.
-    :ivar refusals: logins refused, by the reason's one word: `not_whitelisted`, `banned`, `rate`, `lockout`...
-    :ivar pings: status questions, whoever answered them.
-    :ivar logins: players and other clients who wanted in.
-    :ivar to_backend: bytes relayed to it.
-    :ivar to_client: bytes relayed from it.
+    :ivar seconds_by_status: time spent in each status.
+    :ivar wakes: number of wakes by reason: `login`, `connection`, `operator`.
+    :ivar start_durations: for each bound in seconds, ascending, the number of starts that took at most as long.
+    :ivar starts: number of starts that became ready.
+    :ivar start_seconds: sum of their durations.
+    :ivar crashes: number of failures.
+    :ivar outcomes: number of ended connections by outcome, as in the log.
+    :ivar refusals: number of refused logins by reason: `not_whitelisted`, `banned`, `rate`, `lockout` and others.
+    :ivar pings: number of status requests, answered by the proxy or by the server.
+    :ivar logins: number of logins, and of other clients that wanted to connect.
+    :ivar to_backend: bytes relayed to the server.
+    :ivar to_client: bytes relayed to clients.
     """
 
     seconds_by_status: Mapping[Status, float]
@@ -56,26 +60,26 @@ class ServerStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerReport:
-    """One server at one moment, as its operator sees it. Durations are seconds.
+    """One server at one moment.
 
     :ivar name: its name.
-    :ivar plugin: its kind.
+    :ivar plugin: the name of its plugin.
     :ivar status: its status.
-    :ivar status_age: for how long it has been in that status.
-    :ivar players: who is relayed to it, the longest-standing first.
-    :ivar waiting: the names of those who are held for it; "" where their protocol has none.
-    :ivar idle_in: when it is asked whether it may sleep; None while somebody is on, or it does not run.
-    :ivar keep_awake_reason: why it is kept up though it may be idle; None: it is not.
-    :ivar lockout: why nobody may wake it; None: anybody may.
-    :ivar uptime: for how long it has been ready; None where it is not.
-    :ivar slept: how long it has been stopped or paused, since we began.
-    :ivar last_start: how long its last start took; None before there was one.
-    :ivar estimate: how long the next one will take; None where that is not known.
-    :ivar retry_in: `failed` only: when the next login may start it again; None: not until told otherwise.
+    :ivar status_age: time in that status.
+    :ivar players: players relayed to it, the first to join first.
+    :ivar waiting: names of the players held for it; "" if their protocol has none.
+    :ivar idle_in: time until it is checked whether it is idle; None: players are on it, or it does not run.
+    :ivar keep_awake_reason: why it is kept running even when idle; None: it is not.
+    :ivar lockout: the text for players during a lockout; None: there is none.
+    :ivar uptime: time since it was ready; None: it is not.
+    :ivar slept: time stopped or paused since the proxy started.
+    :ivar last_start: duration of its last start; None: there was none.
+    :ivar estimate: expected duration of the next start; None: unknown.
+    :ivar retry_in: only if `failed`: time until the next login may start it again; None: not before `release`.
     :ivar last_error: why it failed last, for the operator; None: it has not.
-    :ivar last_error_ago: how long ago that was.
-    :ivar draining: it is not in the configuration any more, and is stopped once nobody is on it.
-    :ivar stats: what has been counted.
+    :ivar last_error_ago: time since then.
+    :ivar draining: it was removed from the configuration, and is stopped when no player is left on it.
+    :ivar stats: its counts.
     """
 
     name: str
@@ -100,13 +104,13 @@ class ServerReport:
 
 @dataclass(frozen=True, slots=True)
 class RelayReport:
-    """One relay's sums since we began.
+    """Counts of one relay since the proxy started.
 
-    :ivar name: which relay.
+    :ivar name: the relay's name.
     :ivar to_backend: bytes to servers.
     :ivar to_client: bytes to clients.
-    :ivar live: pairs now.
-    :ivar total: pairs ever.
+    :ivar live: pairs of connections relayed now.
+    :ivar total: pairs relayed so far.
     """
 
     name: str
@@ -120,12 +124,12 @@ class RelayReport:
 class ProxyReport:
     """The whole proxy at one moment.
 
-    :ivar version: zeroscale's.
-    :ivar uptime: seconds since we began.
-    :ivar servers: in the order of their names.
-    :ivar relays: each relay that can run here.
-    :ivar pending_connections: connections that have not logged in.
-    :ivar unrouted: how connections ended that found no server, by the log's one word for it.
+    :ivar version: version of zeroscale.
+    :ivar uptime: time since it started.
+    :ivar servers: all servers, sorted by name.
+    :ivar relays: all relays that are available on this system.
+    :ivar pending_connections: number of connections that have not logged in yet.
+    :ivar unrouted: number of ended connections for which no server was found, by outcome, as in the log.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""A server's status, and what the rest of the house may know of a server: frozen values."""
+"""The status of a server and other values that plugins, probes, the lifecycle and the frontend share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Status(Enum):
-    """Where a server is in its life. Plugins keep one of their own as a hint; the lifecycle holds the real one."""
+    """The status of a server. A plugin may keep one of its own as a hint; the lifecycle's is authoritative."""
 
     stopped = "stopped"
     starting = "starting"
@@ -20,22 +20,22 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerSnapshot:
-    """One server at one moment.
+    """The state of one server at one moment.
 
     Times are seconds of the process's monotonic clock, durations are seconds.
 
     :ivar name: the server's name, on disk and in the log.
     :ivar status: its status.
     :ivar since: when it entered that status.
-    :ivar estimate: how long a start takes, from past ones; None before one is known.
-    :ivar reason: why it failed, why it does not stop, or None; a sentence fit for players.
+    :ivar estimate: expected duration of a start, from past ones; None: unknown.
+    :ivar reason: why it failed or does not stop, as a text for players; None: neither.
     :ivar detail: the same for the operator, with exit code and last output.
-    :ivar retry_at: `failed` only: when the next login may start it again; None means not until told otherwise.
-    :ivar stop_timed_out: `stopping` only: it has ignored SIGTERM for the stop time-out; joiners are kicked.
-    :ivar lockout: why nobody may wake it now, in the operator's words; None: anybody may.
-    :ivar waiting: how many players are held for it.
-    :ivar players: how many players are relayed to it.
-    :ivar cached_status: its last real status reply, decoded; None until one has been seen. Never changed in place.
+    :ivar retry_at: only if `failed`: when the next login may start it again; None: not before `release`.
+    :ivar stop_timed_out: only if `stopping`: it has ignored SIGTERM for `stop_timeout`; joining players are kicked.
+    :ivar lockout: the operator's text for why no player may join now; None: there is no lockout.
+    :ivar waiting: number of players held until it is ready.
+    :ivar players: number of players relayed to it.
+    :ivar cached_status: its last status reply, decoded; None: there was none yet. Never modified.
     """
 
     name: str
@@ -54,11 +54,11 @@ class ServerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What a server said of itself.
+    """A server's answer to a probe.
 
-    :ivar status: its status as decoded JSON; None where it has no such thing, or has it off.
-    :ivar players: how many are on; None where it does not say.
-    :ivar player_names: some of them.
+    :ivar status: its status reply as decoded JSON; None: its protocol has none, or it is disabled.
+    :ivar players: number of players; None: unknown.
+    :ivar player_names: names of some of them.
     """
 
     status: Mapping[str, object] | None = None
@@ -68,9 +68,9 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """Who wants in, as far as it says.
+    """A client that joins or has joined a server.
 
-    :ivar name: the name it claims; "" where its protocol has none.
+    :ivar name: the name it claims; "" if its protocol has none.
     :ivar address: its address and port, for the operator.
     """
 

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.access_lists import Ban, Claim, Listed, Names, Roll, ServerLists, Wake, offline_uuid
+from zeroscale.access_lists import (
+    AccessList,
+    Ban,
+    ClaimedIdentity,
+    ListedPlayer,
+    PlayerList,
+    ServerLists,
+    WakeRule,
+    offline_uuid,
+)
 from zeroscale.frontend.admission import Admission, Limits, Rules, check, claim_of
 from zeroscale.frontend.decision import Refusal
 from zeroscale.frontend.messages import Messages
@@ -44,12 +53,12 @@ def lists() -> ServerLists:
     return PlayerLists(ServerFiles(FIXTURES)).read()
 
 
-def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> Claim:
+def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> ClaimedIdentity:
     """Somebody."""
-    return Claim(name, uuid, address)
+    return ClaimedIdentity(name, uuid, address)
 
 
-def refusal_reason(lists: ServerLists, rules: Rules, claim: Claim, now: float = BEFORE) -> str:
+def refusal_reason(lists: ServerLists, rules: Rules, claim: ClaimedIdentity, now: float = BEFORE) -> str:
     """Why not, or nothing."""
     refusal = check(lists, rules, claim, now)
     return "" if refusal is None else refusal.reason
@@ -77,7 +86,7 @@ def refusal_reason(lists: ServerLists, rules: Rules, claim: Claim, now: float = 
         ("nobody", player_claim("Olga", OLGA), ""),
     ],
 )
-def test_who_may_wake(lists: ServerLists, wake: Wake, claim: Claim, expected: str) -> None:
+def test_who_may_wake(lists: ServerLists, wake: WakeRule, claim: ClaimedIdentity, expected: str) -> None:
     assert refusal_reason(lists, Rules(wake), claim) == expected
 
 
@@ -92,7 +101,7 @@ def test_who_may_wake(lists: ServerLists, wake: Wake, claim: Claim, expected: st
         (player_claim("Olga"), "not_whitelisted"),
     ],
 )
-def test_the_servers_whitelist_counts_where_it_is_on(lists: ServerLists, claim: Claim, expected: str) -> None:
+def test_the_servers_whitelist_counts_where_it_is_on(lists: ServerLists, claim: ClaimedIdentity, expected: str) -> None:
     enforced = replace(lists, enforces_whitelist=True)
     assert refusal_reason(enforced, Rules(), claim) == expected
     assert refusal_reason(lists, Rules(), claim) == ""
@@ -120,7 +129,7 @@ def test_the_whitelist_and_wake_must_both_let_pass(lists: ServerLists) -> None:
         (player_claim("Zoe", address="203.0.113.67"), "", ""),
     ],
 )
-def test_bans_hold_until_they_end(lists: ServerLists, claim: Claim, before: str, after: str) -> None:
+def test_bans_hold_until_they_end(lists: ServerLists, claim: ClaimedIdentity, before: str, after: str) -> None:
     assert refusal_reason(lists, Rules(), claim, BEFORE) == before
     assert refusal_reason(lists, Rules(), claim, AFTER) == after
     assert refusal_reason(lists, Rules(use_server_lists=False), claim, BEFORE) == ""
@@ -129,9 +138,9 @@ def test_bans_hold_until_they_end(lists: ServerLists, claim: Claim, before: str,
 @pytest.mark.parametrize("entry", ["zoe", STRANGER, ELSEWHERE, "198.51.100.0/24"])
 def test_our_own_lists(lists: ServerLists, entry: str) -> None:
     enforced = replace(lists, enforces_whitelist=True)
-    assert refusal_reason(lists, Rules(deny=Names([entry])), player_claim("Zoe")) == "denied"
-    assert refusal_reason(enforced, Rules("nobody", allow=Names([entry])), player_claim("Zoe")) == ""
-    assert refusal_reason(enforced, Rules(allow=Names([entry])), player_claim("Zoe")) == ""
+    assert refusal_reason(lists, Rules(deny=AccessList([entry])), player_claim("Zoe")) == "denied"
+    assert refusal_reason(enforced, Rules("nobody", allow=AccessList([entry])), player_claim("Zoe")) == ""
+    assert refusal_reason(enforced, Rules(allow=AccessList([entry])), player_claim("Zoe")) == ""
 
 
 EVERY_RULE = [
@@ -148,8 +157,8 @@ EVERY_RULE = [
 @given(st.tuples(*[st.booleans()] * len(EVERY_RULE)))
 def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> None:
     denied, banned, address_banned, operator, allowed, not_whitelisted, not_known = holds
-    zoe = Listed("Zoe", STRANGER, Ban("why"))
-    only, nobody = Roll([zoe]), Roll()
+    zoe = ListedPlayer("Zoe", STRANGER, Ban("why"))
+    only, nobody = PlayerList([zoe]), PlayerList()
     lists = ServerLists(
         enforces_whitelist=not_whitelisted,
         operators=only if operator else nobody,
@@ -158,8 +167,8 @@ def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> 
     )
     rules = Rules(
         wake="known" if not_known else "anyone",
-        allow=Names(["Zoe"] if allowed else []),
-        deny=Names(["Zoe"] if denied else []),
+        allow=AccessList(["Zoe"] if allowed else []),
+        deny=AccessList(["Zoe"] if denied else []),
     )
     expected = next((said for (said, _), held in zip(EVERY_RULE, holds, strict=True) if held), "")
     assert refusal_reason(lists, rules, player_claim("Zoe")) == expected
@@ -170,8 +179,8 @@ def message(refusal: Refusal) -> Component:
     return Messages().refusal(refusal.message or refusal.reason, view(), 0.0, "Zoe", refusal.values)
 
 
-@pytest.mark.parametrize("wake", get_args(Wake))
-def test_who_is_refused_reads_why(lists: ServerLists, wake: Wake) -> None:
+@pytest.mark.parametrize("wake", get_args(WakeRule))
+def test_who_is_refused_reads_why(lists: ServerLists, wake: WakeRule) -> None:
     refusal = check(lists, Rules(wake), player_claim("Zoe"), BEFORE)
     if wake == "anyone":
         assert refusal is None
@@ -183,7 +192,7 @@ def test_who_is_refused_reads_why(lists: ServerLists, wake: Wake) -> None:
 
 
 def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
-    def words(claim: Claim) -> Component:
+    def words(claim: ClaimedIdentity) -> Component:
         refusal = check(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
         assert refusal is not None
         return message(refusal)
@@ -222,7 +231,7 @@ def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
 
 def test_who_somebody_says_to_be() -> None:
     assert claim_of(login(), ELSEWHERE) == player_claim("Zoe")
-    assert claim_of(ClientRecognised(), ELSEWHERE) == Claim("", None, ELSEWHERE)
+    assert claim_of(ClientRecognised(), ELSEWHERE) == ClaimedIdentity("", None, ELSEWHERE)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -292,7 +301,7 @@ def test_only_what_wakes_is_a_wake(seen: ServerSnapshot, counts: bool) -> None:
 
 
 def test_who_may_not_wake_uses_nothing_up() -> None:
-    admission = Admission(Rules(deny=Names(["Zoe"])), Limits(wakes=1))
+    admission = Admission(Rules(deny=AccessList(["Zoe"])), Limits(wakes=1))
     assert all(admission.check_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))
     assert rate(admission, 2, login("Ada"), view()) == 1
 
@@ -426,7 +435,7 @@ def test_so_does_a_client_of_before_1_7(make_harness: Callable[..., FrontendHarn
 def test_a_generic_client_that_may_not_wake_is_closed_without_what_others_are_sent(
     make_harness: Callable[..., FrontendHarness],
 ) -> None:
-    harness = make_harness(generic=True, admission=Admission(Rules(deny=Names(["203.0.113.0/24"]))))
+    harness = make_harness(generic=True, admission=Admission(Rules(deny=AccessList(["203.0.113.0/24"]))))
     harness.server.fake = b"come again"
     denied, welcome = harness.connect(), harness.connect(ELSEWHERE)
     harness.settle()

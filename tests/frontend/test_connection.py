@@ -24,7 +24,7 @@ from frontend.harness import (
 )
 from twisted.internet.address import UNIXAddress
 
-from zeroscale.access_lists import Names
+from zeroscale.access_lists import AccessList
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.closing import LINGER
 from zeroscale.frontend.connection import HEADER_WAIT
@@ -944,7 +944,7 @@ def test_a_header_that_nobody_may_send_is_named_where_minecraft_is_spoken(
 
 
 def test_it_is_the_client_behind_a_proxy_that_is_judged(make_harness: MakeHarness) -> None:
-    denied = Admission(Rules(deny=Names(["203.0.113.9", TRUSTED_PROXY])), Limits(statuses=1.0))
+    denied = Admission(Rules(deny=AccessList(["203.0.113.9", TRUSTED_PROXY])), Limits(statuses=1.0))
     harness = behind_a_proxy(make_harness(admission=denied))
 
     def behind(host: str, said: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.access_lists import Ban, Claim, Roll, offline_uuid
+from zeroscale.access_lists import Ban, ClaimedIdentity, PlayerList, offline_uuid
 from zeroscale.minecraft import player_lists
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
@@ -37,7 +37,7 @@ def lists(directory: Path) -> PlayerLists:
     return PlayerLists(ServerFiles(directory))
 
 
-def names(roll: Roll) -> list[str]:
+def names(roll: PlayerList) -> list[str]:
     return [player.name for player in roll]
 
 
@@ -56,7 +56,7 @@ def test_files_of_a_real_server(lists: PlayerLists) -> None:
         "203.0.113.66": Ban("Banned by an operator."),
         "2001:db8::66": Ban("Bypassing Ban", NEW_YEAR, "2026-01-01 at 00:00:00 UTC"),
     }
-    assert [player.by_name for player in read.whitelist] == [False, True]
+    assert [player.matches_by_name for player in read.whitelist] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "on"), [("true", True), ("TRUE", True), ("false", False), ("", False)])
@@ -149,9 +149,9 @@ def test_an_invalid_date_is_no_end(directory: Path, lists: PlayerLists, expires:
 def test_only_a_changed_file_is_read_again(directory: Path, lists: PlayerLists) -> None:
     before = lists.read()
     assert lists.read().operators is before.operators
-    assert not before.whitelist.find(Claim("Zoe", None, "local"))
+    assert not before.whitelist.find(ClaimedIdentity("Zoe", None, "local"))
     entries = [*json.loads((directory / "whitelist.json").read_text()), {"uuid": offline_uuid("Zoe"), "name": "Zoe"}]
     (directory / "whitelist.json").write_text(json.dumps(entries, indent=2))
     after = lists.read()
-    assert after.whitelist.find(Claim("zoe", None, "local"))
+    assert after.whitelist.find(ClaimedIdentity("zoe", None, "local"))
     assert after.operators is before.operators

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from zeroscale.access_lists import Names
+from zeroscale.access_lists import AccessList
 from zeroscale.config import durations, triggers
 from zeroscale.config.messages import show
 from zeroscale.config.model import HIGHEST_PORT, is_host
@@ -159,7 +159,7 @@ def _listed(given: object, base: Path) -> str:
     if not isinstance(given, str):
         raise ValueError
     try:
-        Names([given])
+        AccessList([given])
     except ValueError:
         raise ValueError from None
     return given

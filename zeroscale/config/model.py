@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from zeroscale.access_lists import Wake
+from zeroscale.access_lists import WakeRule
 from zeroscale.config.keys import key
 
 Join = Literal["hold", "kick"]
@@ -97,7 +97,7 @@ class Rule:
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Who may wake one server, and how often each address may ask."""
 
-    wake: Annotated[Wake, key("players who may wake it; its operators always may")] = "anyone"
+    wake: Annotated[WakeRule, key("players who may wake it; its operators always may")] = "anyone"
     server_lists: Annotated[bool, key("obey the server's own whitelist, bans and operators (Minecraft)")] = True
     allow: Annotated[tuple[Listed, ...], key("these may wake it, whatever `wake` and the whitelist say")] = ()
     deny: Annotated[tuple[Listed, ...], key("these may not wake it, whatever else is configured")] = ()

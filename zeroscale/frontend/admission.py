@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from zeroscale.access_lists import Ban, Claim, Names, Roll, ServerLists, Wake
+from zeroscale.access_lists import AccessList, Ban, ClaimedIdentity, PlayerList, ServerLists, WakeRule
 from zeroscale.frontend.connection_limits import Network, limit_key
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets
@@ -27,32 +27,32 @@ class Rules:
     :ivar deny: clients that may not, whatever the other lists say.
     """
 
-    wake: Wake = "anyone"
+    wake: WakeRule = "anyone"
     use_server_lists: bool = True
-    allow: Names = field(default_factory=Names)
-    deny: Names = field(default_factory=Names)
+    allow: AccessList = field(default_factory=AccessList)
+    deny: AccessList = field(default_factory=AccessList)
 
 
-def check(lists: ServerLists, rules: Rules, claim: Claim, now: float) -> Refusal | None:
+def check(lists: ServerLists, rules: Rules, claim: ClaimedIdentity, now: float) -> Refusal | None:
     """Return why a client may not wake the server; None: it may.
 
     :param now: seconds since 1970, as bans expire.
     """
-    if rules.deny.mean(claim):
+    if rules.deny.matches(claim):
         return _DENIED
     if rules.use_server_lists:
         refusal = _banned(lists, claim, now)
         if refusal is not None or lists.operators.find(claim):
             return refusal
-    if rules.allow.mean(claim):
+    if rules.allow.matches(claim):
         return None
     if rules.use_server_lists and lists.enforces_whitelist and not lists.whitelist.find(claim):
         return _NOT_WHITELISTED
     return _check_wake_rule(lists, rules.wake, claim)
 
 
-def _check_wake_rule(lists: ServerLists, wake: Wake, claim: Claim) -> Refusal | None:
-    listed: Roll
+def _check_wake_rule(lists: ServerLists, wake: WakeRule, claim: ClaimedIdentity) -> Refusal | None:
+    listed: PlayerList
     match wake:
         case "anyone":
             return None
@@ -67,12 +67,12 @@ def _check_wake_rule(lists: ServerLists, wake: Wake, claim: Claim) -> Refusal | 
     return None if listed.find(claim) else refusal
 
 
-def _banned(lists: ServerLists, claim: Claim, now: float) -> Refusal | None:
+def _banned(lists: ServerLists, claim: ClaimedIdentity, now: float) -> Refusal | None:
     for player in lists.bans.find(claim):
-        if player.ban is not None and player.ban.holds(now):
+        if player.ban is not None and player.ban.is_active(now):
             return _ban_refusal("banned", "in banned-players.json", player.ban)
     ban = lists.address_bans.get(claim.address)
-    if ban is not None and ban.holds(now):
+    if ban is not None and ban.is_active(now):
         return _ban_refusal("banned_ip", "in banned-ips.json", ban)
     return None
 
@@ -161,8 +161,8 @@ class Admission:
         return limit_key(address, self._trusted)
 
 
-def claim_of(event: LoginRequested | ClientRecognised, address: str) -> Claim:
+def claim_of(event: LoginRequested | ClientRecognised, address: str) -> ClaimedIdentity:
     """Return what a client claims to be."""
     if isinstance(event, LoginRequested):
-        return Claim(event.name, event.uuid, address)
-    return Claim("", None, address)
+        return ClaimedIdentity(event.name, event.uuid, address)
+    return ClaimedIdentity("", None, address)

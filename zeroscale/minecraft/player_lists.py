@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.access_lists import Ban, Listed, Roll, ServerLists, parse_uuid
+from zeroscale.access_lists import Ban, ListedPlayer, PlayerList, ServerLists, parse_uuid
 from zeroscale.minecraft.server_files import CachedFile, ServerFiles
 from zeroscale.system.files import read_bounded
 
@@ -55,7 +55,7 @@ class PlayerLists:
         whitelist = self._whitelist.get()
         return ServerLists(
             enforces_whitelist=whitelist is not None and self._files.white_list,
-            whitelist=Roll() if whitelist is None else whitelist,
+            whitelist=PlayerList() if whitelist is None else whitelist,
             operators=self._operators.get(),
             known=self._known.get(),
             bans=self._bans.get(),
@@ -63,18 +63,18 @@ class PlayerLists:
         )
 
 
-def _read_whitelist(path: Path) -> Roll | None:
+def _read_whitelist(path: Path) -> PlayerList | None:
     """Return the whitelist; None where there is no valid file, which is not the same as an empty list."""
     entries = _entries(path)
-    return None if entries is None else Roll(_listed(entries))
+    return None if entries is None else PlayerList(_listed(entries))
 
 
-def _read_roll(path: Path) -> Roll:
-    return Roll(_listed(_entries(path) or []))
+def _read_roll(path: Path) -> PlayerList:
+    return PlayerList(_listed(_entries(path) or []))
 
 
-def _read_bans(path: Path) -> Roll:
-    return Roll(_listed(_entries(path) or [], banned=True))
+def _read_bans(path: Path) -> PlayerList:
+    return PlayerList(_listed(_entries(path) or [], banned=True))
 
 
 def _read_address_bans(path: Path) -> Mapping[str, Ban]:
@@ -100,12 +100,12 @@ def _entries(path: Path) -> list[Mapping[str, object]] | None:
     return [entry for entry in decoded if isinstance(entry, dict)]
 
 
-def _listed(entries: list[Mapping[str, object]], *, banned: bool = False) -> Iterator[Listed]:
+def _listed(entries: list[Mapping[str, object]], *, banned: bool = False) -> Iterator[ListedPlayer]:
     for entry in entries:
         name, uuid = entry.get("name"), entry.get("uuid")
         digits = parse_uuid(uuid) if isinstance(uuid, str) else None
         if isinstance(name, str) and name:
-            yield Listed(name, digits, _ban(entry) if banned else None)
+            yield ListedPlayer(name, digits, _ban(entry) if banned else None)
 
 
 def _ban(entry: Mapping[str, object]) -> Ban:

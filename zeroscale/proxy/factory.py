@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroscale.access_lists import Names, ServerLists, parse_network
+from zeroscale.access_lists import AccessList, ServerLists, parse_network
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules
@@ -136,7 +136,7 @@ def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -
             "names; for others use 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
         )
     return Admission(
-        Rules(rules.wake, rules.server_lists, Names(rules.allow), Names(rules.deny)),
+        Rules(rules.wake, rules.server_lists, AccessList(rules.allow), AccessList(rules.deny)),
         Limits(rules.status_per_minute, rules.logins_per_minute, rules.wakes_per_minute),
         lists=ServerLists if files is None else PlayerLists(files).read,
         wall_clock=time.time,
