@@ -151,8 +151,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     plugin: Annotated[
         str,
         key(
-            "kind of server: minecraft, generic, demo, docker, kubernetes, systemd_unit, command, wake_on_lan, or the "
-            "dotted path of a plugin (docs/plugins.md)",
+            "kind of server, such as minecraft, generic or docker, or the name of a module (docs/plugins.md)",
             aliases=("server_plugin", "type", "kind"),
         ),
     ]
