@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,12 +35,25 @@ async def test_one_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("capture", [True, False])
-async def test_cancelled_it_is_killed_with_all_that_it_started(tmp_path: Path, capture: bool) -> None:
+@pytest.mark.parametrize("while_starting", [True, False])
+async def test_cancelled_it_is_killed_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture: bool, while_starting: bool
+) -> None:
+    start, may_return = asyncio.create_subprocess_exec, asyncio.Event()
+
+    async def slow_start(*argv: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*argv, **options)
+        await may_return.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow_start if while_starting else start)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     running = asyncio.ensure_future(run_program(["sh", "-c", f"(sleep 60; :) > {pipe}; :"], capture=capture))
     opened = await asyncio.to_thread(pipe.open, "rb")  # returns once the innermost process has begun
     running.cancel()
+    await asyncio.sleep(0)
+    may_return.set()
     with pytest.raises(asyncio.CancelledError):
         await running
     with opened:

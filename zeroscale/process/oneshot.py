@@ -45,18 +45,22 @@ async def run_program(
     :param capture: whether to return its output instead of discarding it.
     :raises OSError: it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=directory,
-        env=child_environment(environment or {}),
-        stdin=DEVNULL,
-        stdout=PIPE if capture else DEVNULL,
-        stderr=PIPE if capture else DEVNULL,
-        start_new_session=True,
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            cwd=directory,
+            env=child_environment(environment or {}),
+            stdin=DEVNULL,
+            stdout=PIPE if capture else DEVNULL,
+            stderr=PIPE if capture else DEVNULL,
+            start_new_session=True,
+        )
     )
     try:
+        process = await asyncio.shield(starting)
         output, errors = await process.communicate()
     except asyncio.CancelledError:
+        process = await starting  # asyncio would kill a program that is just starting, but not its children
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()  # reads the pipes to their end, and closes them
