@@ -358,7 +358,7 @@ asyncio.run(main())
 
 
 def kill_a_zeroscale(state: Path, script: str, *, ready: bool = True) -> None:
-    """One starts a server from this directory, and is killed; not `ready`: before it wrote anything down."""
+    """Run a zeroscale that starts a server and is killed; without `ready`, before it writes the record."""
     words = [sys.executable, "-c", OTHER_ZEROSCALE, str(state), script, *(["ready"] if ready else [])]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

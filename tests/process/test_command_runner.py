@@ -1,4 +1,4 @@
-"""Commands that do something and end."""
+"""Operators' commands: exit code, output, time limit, cancellation."""
 
 from __future__ import annotations
 

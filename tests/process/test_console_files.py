@@ -13,7 +13,7 @@ from zeroscale.process.console_files import InputFifo, OutputFile, plain_text
 
 
 class Reader:
-    """A file of output, and the lines that came of it."""
+    """A file of output, and the lines read from it."""
 
     def __init__(self, path: Path) -> None:
         self.lines: list[str] = []

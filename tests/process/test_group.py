@@ -1,4 +1,4 @@
-"""Which processes are the server's, and which only look so."""
+"""Which processes belong to the server, and which do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zeroscale.process.record import ProcessRecord
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
-    """A server that stays until it is killed."""
+    """Start a server that runs until it is killed."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         yield process
         process.kill()
@@ -38,7 +38,7 @@ def record_of(child: subprocess.Popen[bytes]) -> ProcessRecord:
 
 
 def other_start(record: ProcessRecord) -> ProcessRecord:
-    """The same number, of an earlier process."""
+    """Make a record of an earlier process with the same number."""
     return ProcessRecord(record.pid, (record.start_time or 0) - 1, record.boot_id, record.argv)
 
 
@@ -94,7 +94,7 @@ def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Po
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_process_of_its_session_is_a_member_only_with_our_environment(group: ProcessGroup, ours: bool) -> None:
-    """A server that restarts itself: nothing of it has the lock, and the recorded process is gone."""
+    """After a server has restarted itself, no process holds the lock, and the recorded one has ended."""
     environment = {**os.environ, **(group.environment if ours else {MARK: "another"})}
     script = ["sh", "-c", "sleep 60 <&- >&- 2>&- & echo $!; read line"]
     pipe = subprocess.PIPE

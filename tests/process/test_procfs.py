@@ -1,4 +1,4 @@
-"""What /proc says, asked about real processes."""
+"""Facts from /proc about real processes."""
 
 from __future__ import annotations
 

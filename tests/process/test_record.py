@@ -1,4 +1,4 @@
-"""What is written down of a server, and what becomes of a damaged record."""
+"""The record of a server's process, whole and damaged."""
 
 from __future__ import annotations
 

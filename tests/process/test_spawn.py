@@ -1,4 +1,4 @@
-"""What a program is started with, and why one is not started."""
+"""The environment that a program is started in, and the messages when it cannot be started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeroscale.process.spawn import check_program, spawn
 
 
 def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
-    """What a program says; it must end well."""
+    """Return the output of a program, which must exit with 0."""
     read, write = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY)
     try:

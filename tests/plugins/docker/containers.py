@@ -1,6 +1,6 @@
-"""A container as the subject of the suite of behaviour, at an engine that can be made to be away, slow or strict.
+"""A container for the contract tests, with an engine that can be made unreachable, slow or strict.
 
-The plugin reaches the engine through a gate, our own hands past it. The engine may be a real one or `fake_engine`.
+The plugin reaches the engine through a gate, the tests directly. The engine may be a real one or `fake_engine`.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ SCRIPT = (
     "hold=; asked=; trap 'hold=1; echo holding' USR1; trap 'hold=' USR2; trap 'asked=1; echo asked' TERM; "
     'echo ready; echo >/run/ready; while [ -z "$asked" ] || [ -n "$hold" ]; do busybox sleep 0.02; done'
 )
-"""What a container runs: ends well on SIGTERM, unless it got a SIGUSR1, and then not before a SIGUSR2."""
+"""The command of a container: it exits with 0 on SIGTERM, but after a SIGUSR1 not before a SIGUSR2."""
 
 CONFIG: dict[str, Any] = {
     "Image": "base:1",
     "Cmd": ["/bin/sh", "-c", SCRIPT],
     "HostConfig": {"NetworkMode": "host", "Tmpfs": {"/run": ""}},
 }
-"""How it is created."""
+"""The container's configuration."""
 
 HEALTH: dict[str, Any] = {"Test": ["CMD", "/bin/busybox", "test", "-e", "/run/ready"], "Interval": 100_000_000}
 """A HEALTHCHECK for it. Each check costs the engine as much as a start."""
 
 NEVER = "0001-01-01T00:00:00Z"
-"""How an engine says that something has not happened."""
+"""An engine's time for "never"."""
 
 REFUSAL = b'{"message":"authorization denied by plugin: start is not allowed"}'
-"""What Docker says where an authorization plugin forbids it, with status 403."""
+"""Docker's answer, with status 403, where an authorization plugin refuses a request."""
 
 
 class Gate:
@@ -60,13 +60,13 @@ class Gate:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listens, and passes everything on."""
+        """Start listening, and forward everything."""
         self._passes.set()
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._serve, self.path)
 
     async def shut(self) -> None:
-        """Breaks every connection, and takes no new ones."""
+        """Close every connection, and accept no new ones."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -80,11 +80,11 @@ class Gate:
             await asyncio.wait(tasks)
 
     def hold(self) -> None:
-        """Takes what it is sent, and keeps it until it is opened."""
+        """Keep what it receives until it is opened."""
         self._passes.clear()
 
     def forbid(self) -> None:
-        """Answers everything by a refusal."""
+        """Refuse every request."""
         self._strict = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +150,7 @@ class ContainerSubject(ServerUnderTest):
 
     @property
     def docker(self) -> Docker:
-        """Our own hands."""
+        """A client of the engine that bypasses the gate."""
         if self._docker is None:
             # No connection of ours outlives its answer: the suite looks what plugins leave behind on the loop.
             self._connector = UnixConnector(str(self._engine), force_close=True)
@@ -177,11 +177,11 @@ class ContainerSubject(ServerUnderTest):
         return self.server()
 
     def server(self, **arguments: Any) -> Server:
-        """The plugin with these arguments."""
+        """Make the plugin with these arguments."""
         says_ready = partial(self._says, "ready")
 
         class Patient(Server):
-            """A signal that reaches a container's first process before its trap is set is lost."""
+            """Waits until the container's trap is set: a signal that arrives before is lost."""
 
             async def start(self) -> None:
                 await super().start()
@@ -191,7 +191,7 @@ class ContainerSubject(ServerUnderTest):
         return Patient(self.name, server_port=25575, base_url=f"unix://{self.gate.path}", **arguments)
 
     async def state(self) -> dict[str, Any]:
-        """Its state, as the engine says it; empty: it is not there."""
+        """Return the container's state from the engine; empty where it does not exist."""
         try:
             found: dict[str, Any] = (await self._container.show())["State"]
         except DockerError:
@@ -252,7 +252,7 @@ class ContainerSubject(ServerUnderTest):
         await self.gate.asked.wait()
 
     async def _says(self, line: str) -> None:
-        """Waits for a line of its latest run."""
+        """Wait for a line of output of its latest run."""
         ended = (await self.state()).get("FinishedAt", NEVER)
         since = {} if ended == NEVER else {"since": _seconds(ended)}
         while True:
@@ -265,6 +265,6 @@ class ContainerSubject(ServerUnderTest):
 
 
 def _seconds(moment: str) -> str:
-    """An engine's moment as its API wants it: seconds since 1970, with nine digits behind the point."""
+    """Convert an engine's time to its API's format: seconds since 1970, with nine decimals."""
     whole, _, fraction = moment.rstrip("Z").partition(".")
     return f"{datetime.fromisoformat(whole + '+00:00').timestamp():.0f}.{fraction or 0}"

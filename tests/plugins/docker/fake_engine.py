@@ -1,7 +1,7 @@
-"""A small container engine in memory, on a Unix socket: as much of the Docker Engine's API as the plugin uses.
+"""A fake container engine on a Unix socket, with the part of the Docker Engine's API that the plugin uses.
 
-Its containers behave as the real ones of the tests (`containers.SCRIPT`): each ends on SIGTERM, not before SIGUSR2
-where it got a SIGUSR1. Shapes and statuses are those of Docker 20.10, tried by hand.
+Its containers behave as the real ones of the tests (`containers.SCRIPT`): each ends on SIGTERM, but after a SIGUSR1
+not before a SIGUSR2. Answers and statuses are those of Docker 20.10, recorded by hand.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FakeContainer:
         self.stop_timeout: str | None = None
 
     def inspection(self) -> dict[str, Any]:
-        """What `docker inspect` says."""
+        """Return the inspection, as `docker inspect` prints it."""
         networks = {
             name: {"IPAddress": address if self.state["Running"] else ""} for name, address in self.addresses.items()
         }
@@ -75,12 +75,12 @@ class FakeEngine:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"unix://{self.path}"
 
     @property
-    def is_followed(self) -> bool:
-        """Whether somebody hears its events."""
+    def is_watched(self) -> bool:
+        """Whether a client watches its events."""
         return bool(self._listeners)
 
     def create(
@@ -90,13 +90,13 @@ class FakeEngine:
         host: dict[str, Any] | None = None,
         networks: dict[str, str] | None = None,
     ) -> FakeContainer:
-        """A new container, not started."""
+        """Create a container, not started."""
         container = self.containers[name] = FakeContainer(name, config or {}, host or {}, networks or {})
-        self._happens(container, "create")
+        self._emit(container, "create")
         return container
 
     async def begin(self) -> None:
-        """Listens."""
+        """Start listening."""
         app = web.Application(middlewares=[self._note])
         every = (
             web.get("/{v}/version", self._version),
@@ -121,7 +121,7 @@ class FakeEngine:
         await web.UnixSite(self._runner, str(self.path)).start()
 
     async def clear(self) -> None:
-        """Ends it, containers and all."""
+        """Stop the engine and its containers."""
         for container in list(self.containers.values()):
             if container.state["Running"]:
                 self.end(container, 137)
@@ -129,40 +129,40 @@ class FakeEngine:
             await self._runner.cleanup()
 
     def end(self, container: FakeContainer, code: int, *, out_of_memory: bool = False) -> None:
-        """Its first process has ended."""
+        """Let a container's first process end."""
         container.state |= {"Running": False, "Paused": False, "ExitCode": code, "OOMKilled": out_of_memory}
         container.ended.set()
         container.has_output.set()
-        self._happens(container, "die", exitCode=str(code))
+        self._emit(container, "die", exitCode=str(code))
 
     def run(self, container: FakeContainer) -> None:
-        """Starts it."""
+        """Start a container."""
         started = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         container.state |= {"Running": True, "OOMKilled": False, "ExitCode": 0, "StartedAt": started}
         container.ended = asyncio.Event()
         container.holds = container.asked = False
         container.lines = []
         self.say(container, "ready")
-        self._happens(container, "start")
+        self._emit(container, "start")
 
     def say(self, container: FakeContainer, line: str) -> None:
-        """A line of its output."""
+        """Write a line to a container's output."""
         container.lines.append(line)
         container.has_output.set()
 
     def health(self, container: FakeContainer, health: str) -> None:
-        """What its HEALTHCHECK says from now on."""
+        """Set the result of a container's HEALTHCHECK."""
         container.state["Health"] = {"Status": health}
-        self._happens(container, f"health_status: {health}")
+        self._emit(container, f"health_status: {health}")
 
     def remove(self, container: FakeContainer) -> None:
-        """It is gone for good."""
+        """Remove a container."""
         if container.state["Running"]:
             self.end(container, 137)
         del self.containers[container.name]
-        self._happens(container, "destroy")
+        self._emit(container, "destroy")
 
-    def _happens(self, container: FakeContainer, action: str, **attributes: str) -> None:
+    def _emit(self, container: FakeContainer, action: str, **attributes: str) -> None:
         event = {
             "Type": "container",
             "Action": action,
@@ -263,7 +263,7 @@ class FakeEngine:
         if not container.state["Running"] or container.state["Paused"]:
             return _refusal(409, f"Container {container.id} is already paused")
         container.state["Paused"] = True
-        self._happens(container, "pause")
+        self._emit(container, "pause")
         return web.Response(status=204)
 
     async def _unpause(self, request: web.Request) -> web.Response:
@@ -271,7 +271,7 @@ class FakeEngine:
         if not container.state["Paused"]:
             return _refusal(500, f"Container {container.id} is not paused")
         container.state["Paused"] = False
-        self._happens(container, "unpause")
+        self._emit(container, "unpause")
         return web.Response(status=204)
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:

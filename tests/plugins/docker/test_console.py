@@ -1,4 +1,4 @@
-"""Refusals only: what a console takes is shown with a real engine, in tests/peers/test_docker.py."""
+"""Refusals by an engine; a console that works is tested with a real engine in tests/peers/test_docker.py."""
 
 from __future__ import annotations
 

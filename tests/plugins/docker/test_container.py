@@ -1,4 +1,4 @@
-"""What an inspection says."""
+"""The state of a container, read from inspections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping up with labelled containers, on an engine in memory."""
+"""Discovery of labelled containers, with a fake engine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def discovering(directory: Path) -> AsyncIterator[tuple[FakeEngine, Gate, 
     updates: Updates = []
     task = asyncio.ensure_future(Discovery(updates.append, base_url=f"unix://{gate.path}").run())
     try:
-        await until(lambda: updates and engine.is_followed)
+        await until(lambda: updates and engine.is_watched)
         yield engine, gate, updates
     finally:
         task.cancel()

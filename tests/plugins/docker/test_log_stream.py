@@ -1,4 +1,4 @@
-"""What a container says, in pieces."""
+"""A container's output, split into frames and lines."""
 
 from __future__ import annotations
 

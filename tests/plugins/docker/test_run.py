@@ -1,4 +1,4 @@
-"""One run of a container."""
+"""One run of a container, its exit code and output."""
 
 from __future__ import annotations
 

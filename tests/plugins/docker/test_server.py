@@ -1,4 +1,4 @@
-"""The docker plugin, at an engine in memory; tests/peers/test_docker.py has it at a real one."""
+"""The docker plugin with a fake engine; tests/peers/test_docker.py has it with a real one."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from zeroscale.status import Status
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that is away is waited for; tests have no time for that."""
+    """Shorten the time for which an engine that is away is waited for."""
     monkeypatch.setattr(docker_engine, "RETRY_TIME", 0.05)
     monkeypatch.setattr(docker_engine, "FIRST_DELAY", 0.01)
 
 
 class FakeSubject(ContainerSubject):
-    """A container of an engine in memory."""
+    """A container of a fake engine."""
 
     def __init__(self, directory: Path) -> None:
         self.engine = FakeEngine(directory / "engine.sock")
@@ -119,7 +119,7 @@ class TestBehaviourAtARealEngine(
 
 @asynccontextmanager
 async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[PluginDriver]:
-    """The plugin with these arguments, driven as the core does."""
+    """Make the plugin with these arguments, driven as the core does."""
     subject.make_plugin = lambda: subject.server(**arguments)  # type: ignore[method-assign]
     async with driving(subject) as one:
         yield one
@@ -221,7 +221,7 @@ async def test_a_restart_by_others_is_an_end_and_a_find(subject: FakeSubject) ->
     async with driven(subject) as one:
         await one.start()
         await one.output.line_with("ready")
-        await until(lambda: subject.engine.is_followed)
+        await until(lambda: subject.engine.is_watched)
         subject.engine.end(subject.container, 143)
         subject.engine.run(subject.container)
         assert one.exit is not None
@@ -310,7 +310,7 @@ async def test_without_a_network_it_is_at_the_configured_address(subject: FakeSu
 async def test_a_container_that_is_created_anew_under_its_name_is_the_server(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
-        await until(lambda: subject.engine.is_followed)
+        await until(lambda: subject.engine.is_watched)
         subject.engine.remove(subject.container)
         assert one.exit is not None
         assert (await one.exit).code == 137

@@ -1,4 +1,4 @@
-"""What is seen of a container that nobody asks anything of; what is done with it is in test_docker.py."""
+"""A container that is only watched; test_server.py starts and stops it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def following(directory: Path, *, runs: bool = False) -> AsyncIterator[tup
         engine.run(container)
     seen = Seen(engine)
     try:
-        await until(lambda: engine.is_followed)
+        await until(lambda: engine.is_watched)
         yield engine, seen
     finally:
         await seen.container.close()

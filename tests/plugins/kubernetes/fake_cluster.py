@@ -1,10 +1,10 @@
-"""A Kubernetes API server as far as a scaler sees one, over real HTTP, with a small controller behind it.
+"""A fake Kubernetes API server with what the plugin uses, over real HTTP, with small controllers.
 
 Shapes are those of a real server: a Scale leaves out `spec.replicas` at zero (`autoscaling/v1` has it `omitempty`), a
 StatefulSet does not (there it is a pointer), counts of zero are left out of a status, errors are `Status` objects, each
 write has a new resourceVersion, and only a change of the spec a new generation. A StatefulSet's `status.replicas`
 and its `readyReplicas` count terminating pods, its `currentReplicas` and `updatedReplicas` and a Deployment's counts do
-not. What was asked is kept in the words of a Role.
+not. Requests are recorded in the terms of a Role.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {"statefulsets": "StatefulSet", "deployments": "Deployment"}
 
 
 def status(code: int, reason: str, message: str) -> dict[str, Any]:
-    """An error as the API has it."""
+    """Make a Status, the API's error object."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -43,8 +43,8 @@ def status(code: int, reason: str, message: str) -> dict[str, Any]:
     }
 
 
-def wrong_with(body: dict[str, Any], content_type: str, plural: str, found: dict[str, Any]) -> dict[str, Any] | None:
-    """What kube-apiserver 1.36 says to an update of a Scale that is none, or is of another version or object."""
+def update_error(body: dict[str, Any], content_type: str, plural: str, found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return kube-apiserver 1.36's error for an update of a Scale that is invalid, or of another version or object."""
     name, metadata = found["metadata"]["name"], body["metadata"]
     if content_type != "application/json":
         return status(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
@@ -71,7 +71,7 @@ _context: list[ssl.SSLContext] = []
 
 
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests have no time for delays between tries, nor for reading all of the system's certificate authorities."""
+    """Shorten the delays between tries, and read the system's certificate authorities only once."""
     monkeypatch.setattr(watch, "FIRST_DELAY", 0.01)
     monkeypatch.setattr(watch, "LONGEST_DELAY", 0.02)
     if not _context:
@@ -86,9 +86,9 @@ EXPIRED = status(410, "Expired", "too old resource version: 7 (1200)")
 class Pod:
     """One pod.
 
-    :ivar owner: the name of what it belongs to.
-    :ivar terminating: its containers have been told to end.
-    :ivar ready: its readiness probe says so.
+    :ivar owner: the name of its StatefulSet or Deployment.
+    :ivar terminating: whether its containers are ending.
+    :ivar ready: whether its readiness probe succeeds.
     """
 
     owner: str
@@ -100,19 +100,19 @@ class Pod:
 
 @dataclass
 class Cluster:
-    """The server, and what its controllers do.
+    """The server and its controllers.
 
-    :ivar asked: how often each (verb, resource) was asked for.
-    :ivar forbidden: those that are refused with 403.
+    :ivar asked: number of requests for each (verb, resource).
+    :ivar forbidden: (verb, resource) that are refused with 403.
     :ivar allows: whether a Role allows (verb, group, resource, name); a list or watch has a name by its selector.
-    :ivar auto_ready: pods get ready by themselves.
-    :ivar holds_pods: pods that are terminating go on doing so, until `let_pods_end`.
-    :ivar paused: the controllers do nothing, until `work`.
-    :ivar answer_next: the next requests of a (verb, resource) are answered with these.
-    :ivar tells_up_to: the last version that watches are told of; see `tell_up_to`.
+    :ivar auto_ready: whether pods become ready by themselves.
+    :ivar holds_pods: whether terminating pods end only with `let_pods_end`.
+    :ivar paused: whether the controllers run only with `work`.
+    :ivar answer_next: the answers to the next requests of a (verb, resource).
+    :ivar sends_up_to: the last version that watches get; see `send_up_to`.
     :ivar hold: requests of a (verb, resource) are answered once these events are set.
-    :ivar before_update: called before the next update is looked at: somebody else is quicker.
-    :ivar token: what a request must bear; None: nothing.
+    :ivar before_update: called before the next update is processed, to make a conflicting change.
+    :ivar token: the bearer token of requests; None: none is needed.
     """
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Cluster:
     page: int = 500
     port: int = 0
     answer_next: dict[tuple[str, str], list[dict[str, Any] | Callable[[], None]]] = field(default_factory=dict)
-    tells_up_to: float = math.inf
+    sends_up_to: float = math.inf
     hold: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     before_update: list[Callable[[], None]] = field(default_factory=list)
 
@@ -147,7 +147,7 @@ class Cluster:
     # Serving
 
     async def open(self, tls: ssl.SSLContext | None = None) -> None:
-        """Begins to serve, on the same port as before."""
+        """Start serving, on the same port as before."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
@@ -157,7 +157,7 @@ class Cluster:
         self.port = self._runner.addresses[0][1]
 
     async def shut(self) -> None:
-        """Cannot be reached any more; connections are lost."""
+        """Stop serving, and close all connections."""
         self._answers.set()
         runner, self._runner = self._runner, None
         if runner is not None:
@@ -170,19 +170,19 @@ class Cluster:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be reached."""
+        """Whether it serves."""
         return self._runner is not None
 
     def be_slow(self) -> None:
-        """Answers nothing before `be_quick`."""
+        """Answer no request before `be_quick`."""
         self._answers.clear()
 
     def be_quick(self) -> None:
-        """Ends `be_slow`."""
+        """End `be_slow`."""
         self._answers.set()
 
     def kubeconfig(self, directory: Path, *, namespace: str | None = "games", **user: Any) -> Path:
-        """A kubeconfig for it."""
+        """Write a kubeconfig for it."""
         path = directory / "kubeconfig"
         context: dict[str, Any] = {"cluster": "fake", "user": "us"}
         if namespace is not None:
@@ -213,7 +213,7 @@ class Cluster:
         annotations: dict[str, str] | None = None,
         **spec: Any,
     ) -> None:
-        """An operator applies a manifest."""
+        """Create an object, as an operator who applies a manifest."""
         found: dict[str, Any] = {
             "kind": KINDS[plural],
             "apiVersion": "apps/v1",
@@ -244,7 +244,7 @@ class Cluster:
         self.work()
 
     def scale(self, name: str, replicas: int, *, plural: str = "statefulsets", namespace: str = "games") -> None:
-        """`kubectl scale`."""
+        """Scale an object, as `kubectl scale` does."""
         found = self.objects[plural, namespace, name]
         if found["spec"]["replicas"] != replicas:
             found["spec"]["replicas"] = replicas
@@ -253,72 +253,72 @@ class Cluster:
         self.work()
 
     def annotate(self, name: str, annotations: dict[str, str], *, plural: str = "statefulsets") -> None:
-        """`kubectl annotate --overwrite`."""
+        """Set annotations, as `kubectl annotate --overwrite` does."""
         found = self.objects[plural, "games", name]
         found["metadata"]["annotations"] = annotations
         self._wrote("MODIFIED", plural, found)
 
     def touch(self, name: str = "mc", *, plural: str = "statefulsets") -> None:
-        """Somebody changes something that has nothing to do with us."""
+        """Change an object in a way that does not matter to us."""
         self._wrote("MODIFIED", plural, self.objects[plural, "games", name])
 
     def delete(self, name: str, *, plural: str = "statefulsets", namespace: str = "games") -> None:
-        """`kubectl delete`; its pods end as well."""
+        """Delete an object and its pods, as `kubectl delete` does."""
         found = self.objects.pop((plural, namespace, name))
         self.pods = [pod for pod in self.pods if pod.owner != name]
         self._wrote("DELETED", plural, found)
 
     def let_pods_end(self) -> None:
-        """Their worlds are saved."""
+        """Let terminating pods end."""
         self.holds_pods = False
         self.work()
 
     def get_ready(self) -> None:
-        """Their readiness probes succeed."""
+        """Let the readiness probes of all pods succeed."""
         for pod in self.pods:
             pod.ready = True
         self.work()
 
     def forget_history(self) -> None:
-        """What etcd's compaction does: watches from old versions get a 410."""
+        """Refuse watches from old versions with 410, as after etcd's compaction."""
         self.version += 1
         self.oldest = self.version
 
     def drop_watches(self) -> None:
-        """All watch connections are lost, amid a line."""
+        """Break all watch connections, in the middle of a line."""
         for queue in self._watches:
             queue.put_nowait(b'{"type":"MODI')
 
     def end_watches(self) -> None:
-        """Their time is over: an ordinary end."""
+        """End all watches normally."""
         for queue in self._watches:
             queue.put_nowait(None)
 
-    def tell_up_to(self, version: float) -> None:
-        """Watches lag behind: they are told of this version and those before, for now."""
-        self.tells_up_to = version
+    def send_up_to(self, version: float) -> None:
+        """Have watches lag behind: send them no version after this one."""
+        self.sends_up_to = version
         for queue in self._watches:
             queue.put_nowait("news")
 
     def send_to_watches(self, event: dict[str, Any]) -> None:
-        """One event to all of them."""
+        """Send one event to all watches."""
         for queue in self._watches:
             queue.put_nowait(json.dumps(event).encode() + b"\n")
 
     @property
     def watches(self) -> int:
-        """How many are open."""
+        """Number of open watches."""
         return len(self._watches)
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Waits until something is so, which is looked at after each request and each write."""
+        """Wait until a condition is true, which is checked after each request and each write."""
         while not true():
             await self._news.wait()
 
     # Controllers
 
     def work(self) -> None:
-        """One round of the controllers: pods, then statuses."""
+        """Run the controllers once: pods, then statuses."""
         if self.paused:
             return
         for (plural, _, name), found in list(self.objects.items()):
@@ -359,9 +359,9 @@ class Cluster:
         self.events.append((self.version, kind, plural, deepcopy(found)))
         for queue in self._watches:
             queue.put_nowait("news")
-        self._tell()
+        self._send_events()
 
-    def _tell(self) -> None:
+    def _send_events(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -383,7 +383,7 @@ class Cluster:
         self.asked[verb, resource] += 1
         self.queries.append((verb, resource, dict(request.query)))
         self.users.add(request.headers.get("User-Agent", ""))
-        self._tell()
+        self._send_events()
         await self._answers.wait()
         if (held := self.hold.get((verb, resource))) is not None:
             await held.wait()
@@ -465,7 +465,7 @@ class Cluster:
         await response.prepare(request)
         queue: asyncio.Queue[Any] = asyncio.Queue()
         self._watches[queue] = None
-        self._tell()
+        self._send_events()
         queue.put_nowait("news")
         try:
             while (said := await queue.get()) is not None:
@@ -477,7 +477,7 @@ class Cluster:
                         return response
                     continue
                 for at, kind, of, found in self.events:
-                    if at > version and of == plural and at <= self.tells_up_to:
+                    if at > version and of == plural and at <= self.sends_up_to:
                         version = at
                         if selected(found):
                             await response.write(json.dumps({"type": kind, "object": found}).encode() + b"\n")
@@ -485,7 +485,7 @@ class Cluster:
             return response
         finally:
             self._watches.pop(queue, None)
-            self._tell()
+            self._send_events()
         await response.write_eof()
         return response
 
@@ -500,7 +500,7 @@ class Cluster:
         if request.method == "PUT":
             body = await request.json()
             self.bodies.append(body)
-            if (said := wrong_with(body, request.content_type, plural, found)) is not None:
+            if (said := update_error(body, request.content_type, plural, found)) is not None:
                 return self._error(said)
             self.scale(name, body["spec"].get("replicas", 0), plural=plural, namespace=namespace)
         metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}

@@ -1,4 +1,4 @@
-"""Requests to an API server, and what is made of its answers."""
+"""Requests to an API server, its answers and refusals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def answering(directory: Path, answer: web.StreamResponse | None) -> AsyncIterator[Api]:
-    """An API server that answers all with this; with None, not at all."""
+    """Run an API server that answers every request with this; with None, none."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if answer is None:

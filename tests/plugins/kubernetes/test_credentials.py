@@ -1,4 +1,4 @@
-"""Which credentials count, and what becomes of those that cannot be had."""
+"""Which credentials are used, and errors of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIST = ApiRequest("list", "statefulsets", "apps", "games")
 
 @pytest.fixture(autouse=True)
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the kubelet mounts; and no kubeconfig in the home directory."""
+    """Create the service account's files, and a home directory without a kubeconfig."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     directory = tmp_path / "serviceaccount"
@@ -38,7 +38,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(path: Path, **changes: Any) -> Path:
-    """A kubeconfig with two contexts."""
+    """Write a kubeconfig with two contexts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {
         "apiVersion": "v1",
@@ -130,7 +130,7 @@ async def test_a_service_accounts_token_and_authority(account: Path) -> None:
 
 
 async def test_space_around_a_token_is_not_part_of_it(account: Path, tmp_path: Path) -> None:
-    """As `echo` writes a file; a header that holds the end of a line is refused before it is sent."""
+    """A file written by `echo` ends with a newline; a header with a newline is refused before it is sent."""
     (account / "token").write_text("first\n")
     assert await (await Credentials(environment=IN_A_POD).load()).get_api_key_with_prefix("BearerToken") == (
         "Bearer first"
@@ -143,7 +143,7 @@ async def test_space_around_a_token_is_not_part_of_it(account: Path, tmp_path: P
 
 @pytest.mark.parametrize("user", [{"user": "u"}, {"user": "v"}, {"user": ""}, {}])
 async def test_an_anonymous_user_over_tls(tmp_path: Path, user: dict[str, str]) -> None:
-    """As kubectl has it: who has no credentials asks without any."""
+    """As with kubectl, a user without credentials sends none."""
     path = write(
         tmp_path / "k",
         clusters=[{"name": "c", "cluster": {"server": "https://api.example.org/", "insecure-skip-tls-verify": True}}],

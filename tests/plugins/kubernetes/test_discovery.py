@@ -1,4 +1,4 @@
-"""Keeping up with annotated objects, on a fake of the API."""
+"""Discovery of annotated objects, with a fake API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that a kubeconfig names, and what it gives."""
+"""Exec plugins of a kubeconfig and the credentials that they print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One object's scale, itself and its pods, each asked for once."""
+"""Requests about one object: its scale, itself and its pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A StatefulSet or Deployment that is scaled, on a fake of the API over real HTTP."""
+"""The kubernetes plugin with a fake API server over real HTTP."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def plural(request: pytest.FixtureRequest) -> str:
 class TestBehaviour(
     PluginTests, WaitableTests, AdoptableTests, ReportsStartsTests, RemovableTests, PermissionTests, ApiTests
 ):
-    """What every plugin does alike; but a pod that crashes is not the end of its server."""
+    """The tests of the plugin contract, except that a pod that crashes is not the end of its server."""
 
     @pytest.fixture
     def subject(self, tmp_path: Path, plural: str) -> ServerUnderTest:
@@ -164,13 +164,13 @@ async def started(subject: InCluster) -> AsyncIterator[PluginDriver]:
 
 
 async def turns(count: int = 50) -> None:
-    """Lets what could happen now happen. Only what must not happen is looked for after it."""
+    """Let pending work run; for tests that nothing happens afterwards."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def nothing_happens(cluster: Cluster, work: asyncio.Future[Any]) -> None:
-    """What the cluster has to say has reached the plugin, and `work` is not done."""
+    """Wait until the plugin has all events, without running the controllers."""
     cluster.touch()
     asked = cluster.asked.total()
     cluster.end_watches()
@@ -307,11 +307,11 @@ async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster
     cluster = subject.cluster
     async with driving(subject) as driven:
         await driven.adopt()
-        cluster.tell_up_to(cluster.version)
+        cluster.send_up_to(cluster.version)
         cluster.touch()
         before_the_start = cluster.version
         await driven.start()
-        cluster.tell_up_to(before_the_start)
+        cluster.send_up_to(before_the_start)
         cluster.send_to_watches({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "1"}}})
         await until(lambda: driven.plugin._watch._version == "1")
         assert driven.exit is not None
@@ -430,7 +430,7 @@ async def test_a_stop_waits_for_an_api_that_is_away(subject: InCluster, caplog: 
 
 
 async def test_a_pod_that_still_terminates_is_no_sign_of_the_next_one(subject: InCluster) -> None:
-    """A StatefulSet's `readyReplicas` counts it, as a real controller of Kubernetes 1.36 was seen to."""
+    """A StatefulSet's `readyReplicas` counts it, as seen with Kubernetes 1.36."""
     cluster = subject.cluster
     await subject.start()
     await subject.block_stop()
@@ -463,7 +463,7 @@ async def test_the_pod_after_one_that_terminates_is_found(subject: InCluster) ->
 
 
 async def test_counts_without_a_generation_are_believed(subject: InCluster) -> None:
-    """Whoever keeps the status without any controller writes no more than the counts."""
+    """A status that is maintained without a controller has only the counts."""
     cluster = subject.cluster
     cluster.paused = True
     found = cluster.objects["statefulsets", "games", "mc"]
@@ -595,7 +595,7 @@ async def test_whatever_becomes_of_a_watch_the_end_is_seen(subject: InCluster, b
 
 @asynccontextmanager
 async def kubelet(cluster: Cluster, port: int) -> AsyncIterator[None]:
-    """While a pod of `mc` is there, something echoes on the port."""
+    """Run an echo server on the port while `mc` has a pod."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while answer := await reader.read(1000):
@@ -617,7 +617,7 @@ async def kubelet(cluster: Cluster, port: int) -> AsyncIterator[None]:
 
 
 async def echoed(port: int) -> bytes:
-    """What a client is told that says hello; it waits for zeroscale to listen."""
+    """Return the answer to a client's hello; waits until zeroscale listens."""
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

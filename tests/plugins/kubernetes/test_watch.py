@@ -1,4 +1,4 @@
-"""Keeping up with a cluster, whatever becomes of the connection."""
+"""A watch of a cluster's objects, through failures of the connection."""
 
 from __future__ import annotations
 

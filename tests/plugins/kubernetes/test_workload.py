@@ -1,4 +1,4 @@
-"""What a StatefulSet's or Deployment's fields mean."""
+"""The state of a StatefulSet or Deployment, read from its fields."""
 
 from __future__ import annotations
 

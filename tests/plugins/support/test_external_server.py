@@ -1,4 +1,4 @@
-"""Coming and going of a server that is no child of ours."""
+"""Observations of a server that is not our child, and polling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a machine answers."""
+"""TCP checks of machines that accept, refuse or do not answer."""
 
 from __future__ import annotations
 

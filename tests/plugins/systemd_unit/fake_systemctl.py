@@ -1,4 +1,4 @@
-"""A `systemctl` of our own, with one unit that is files in a directory; its words are those of systemd 252's."""
+"""A fake `systemctl` with one unit, whose state is files in a directory; its messages are those of systemd 252."""
 
 from __future__ import annotations
 
@@ -60,31 +60,31 @@ class Systemctl:
 
     @property
     def runs(self) -> bool:
-        """The unit is active."""
+        """Whether the unit is active."""
         return self._properties["ActiveState"] not in ("inactive", "failed")
 
     @property
     def calls(self) -> list[str]:
-        """With which words the program was called."""
+        """The arguments of each call of the program."""
         return (self._directory / "calls").read_text().splitlines()
 
     def set(self, **properties: object) -> None:
-        """Changes what the unit is."""
+        """Set properties of the unit."""
         self._write({**self._properties, **{name: str(value) for name, value in properties.items()}})
 
     def has(self, switch: str) -> bool:
-        """Whether a switch is set: slow, broken, denied, failing, held or frozen; by the program: asked, stopping."""
+        """Return whether a switch is set: slow, broken, denied, failing, held, frozen; by the program: asked."""
         return (self._directory / switch).exists()
 
     def switch(self, name: str, to: bool) -> None:
-        """Sets a switch."""
+        """Set a switch."""
         if to:
             (self._directory / name).touch()
         else:
             (self._directory / name).unlink(missing_ok=True)
 
     async def until(self, switch: str) -> None:
-        """Waits until the program has set a switch."""
+        """Wait until the program has set a switch."""
         await until(lambda: self.has(switch))
 
     @property

@@ -1,6 +1,6 @@
-"""A D-Bus daemon of our own, with a systemd of our own on it that has one unit.
+"""A D-Bus daemon for the tests, with a fake systemd on it that has one unit.
 
-Its answers have the shapes of systemd 252's (org.freedesktop.systemd1(5)).
+Its answers have the form of systemd 252's (org.freedesktop.systemd1(5)).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Daemon:
         self.address = f"unix:path={self._socket}"
 
     async def start(self) -> None:
-        """Starts it; returns when it listens."""
+        """Start it; return when it listens."""
         self._process = await asyncio.create_subprocess_exec(
             "dbus-daemon",
             "--nofork",
@@ -54,7 +54,7 @@ class Daemon:
         assert await self._process.stdout.readline(), "it ended without an address"
 
     async def stop(self) -> None:
-        """Kills it, and every connection to it with it."""
+        """Kill it, which closes every connection to it."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGKILL)
@@ -107,7 +107,7 @@ class Systemd:
         }
 
     async def connect(self) -> None:
-        """Takes its name on the bus."""
+        """Connect to the bus, and request systemd's name."""
         self._bus = MessageBus(bus_address=self._address, bus_type=BusType.SYSTEM)
         await self._bus.connect()
         self._bus.add_message_handler(self._message)
@@ -115,11 +115,11 @@ class Systemd:
 
     @property
     def is_connected(self) -> bool:
-        """It is on the bus."""
+        """Whether it is connected to the bus."""
         return self._bus is not None
 
     async def disconnect(self) -> None:
-        """Leaves the bus."""
+        """Disconnect from the bus."""
         self.answer(True)
         self._may_stop.set()
         bus, self._bus = self._bus, None
@@ -129,7 +129,7 @@ class Systemd:
             task.cancel()
 
     def answer(self, does: bool) -> None:
-        """Whether it answers what it is asked."""
+        """Set whether it answers calls."""
         if does:
             self._answers.set()
         else:
@@ -137,14 +137,14 @@ class Systemd:
             self._answers.clear()
 
     def hold_stop(self, held: bool) -> None:
-        """Whether a stop takes its time."""
+        """Set whether a stop waits."""
         if held:
             self._may_stop.clear()
         else:
             self._may_stop.set()
 
     def change(self, **properties: object) -> None:
-        """Sets properties of the unit, and says so; not of its freezer, of which systemd 252 says nothing either."""
+        """Set properties of the unit and send a signal, but not for its freezer: systemd 252 sends none either."""
         self.properties.update(properties)
         if self._bus is None:
             return
@@ -160,14 +160,14 @@ class Systemd:
                 )
 
     def run(self) -> None:
-        """The unit has started."""
+        """Let the unit start."""
         self.change(
             ActiveState="active", SubState="running", Result="success", ExecMainCode=0, ExecMainStatus=0,
             FreezerState="running",
         )  # fmt: skip
 
     def end(self, result: str = "success", code: int = 1, status: int = 0) -> None:
-        """The unit has ended."""
+        """Let the unit end."""
         failed = result != "success"
         self.properties.update(ExecMainCode=code, ExecMainStatus=status, FreezerState="running", Result=result)
         self.change(

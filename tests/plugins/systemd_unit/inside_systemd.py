@@ -1,4 +1,4 @@
-"""What every plugin does alike, with a unit of the systemd that is process 1.
+"""The contract tests with a unit of the systemd that is process 1.
 
 Run inside a container by peers/test_real_systemd.py.
 """
@@ -55,7 +55,7 @@ def hold(held: bool) -> None:
 
 
 class Unit(ServerUnderTest):
-    """A shell that takes its time, and ends as Java does."""
+    """A shell that ends slowly, with Java's exit code."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -124,7 +124,7 @@ def subject(request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.Mon
 class TestBehaviour(
     PluginTests, WaitableTests, AdoptableTests, ReportsStartsTests, PausableTests, ReportsPausesTests, RemovableTests
 ):
-    """What every plugin does alike."""
+    """The tests of the plugin contract."""
 
     @pytest.fixture
     def subject(self, subject: ServerUnderTest) -> ServerUnderTest:

@@ -1,4 +1,4 @@
-"""A systemd unit through D-Bus, against a systemd of our own on a bus of our own."""
+"""A systemd unit by D-Bus, with a fake systemd on a bus of its own."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ UNIT = "game.service"
 
 
 class ByBus(ServerUnderTest):
-    """A unit of a systemd of our own, on a bus of our own."""
+    """A unit of a fake systemd, on a bus of its own."""
 
     permission_hint = "polkit rule"
 
@@ -124,7 +124,7 @@ class TestByBus(
     PermissionTests,
     ApiTests,
 ):
-    """What every plugin does alike, with signals."""
+    """The tests of the plugin contract, by D-Bus."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:
@@ -157,7 +157,7 @@ async def test_a_start_that_takes_for_ever_can_be_ended(
 
 
 class ByCommand(ServerUnderTest):
-    """A unit of a `systemctl` of our own."""
+    """A unit of a fake `systemctl`."""
 
     permission_hint = "polkit rule"
 
@@ -234,7 +234,7 @@ class TestByCommand(
     PermissionTests,
     ApiTests,
 ):
-    """What every plugin does alike, by looking."""
+    """The tests of the plugin contract, by `systemctl`."""
 
     @pytest.fixture
     def subject(self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerUnderTest:

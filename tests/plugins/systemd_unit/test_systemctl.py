@@ -1,4 +1,4 @@
-"""A systemd unit through `systemctl`, against one of our own."""
+"""A systemd unit by `systemctl`, with a fake of it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_failing_systemctl_is_reported(systemctl: Systemctl, state: Path
 
 @pytest.mark.peers("systemctl")
 async def test_the_real_systemctl_takes_our_options(state: Path) -> None:
-    """On a machine without systemd it says so; on one with it, that there is no such unit."""
+    """Without systemd there is an error; with it, the unit does not exist."""
     unit = UnitCommands("zeroscale-has-no-such-unit.service", user=False, logs=state)
     try:
         assert (await unit.state()).load_problem("it") is not None

@@ -1,4 +1,4 @@
-"""What systemd says of a unit."""
+"""The state of a unit, read from its properties."""
 
 from __future__ import annotations
 
