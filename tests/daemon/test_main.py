@@ -177,6 +177,30 @@ def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
     ]
 
 
+def test_mistakes_of_a_file_and_of_its_plugins_are_told_in_one_run(tmp_path: Path) -> None:
+    file = tmp_path / "zeroscale.toml"
+    file.write_text(
+        f'state_directory = "{tmp_path}/state"\n'
+        '[servers.a]\nplugin = "demo"\nlisten = 1\nserver = 2\nidle-shutdown = "soon"\n'
+        "plugin_arguments = {start_second = 1}\n"
+        '[servers.b]\nplugin = "generic"\nlisten = 3\nserver = 4\ntexts = {sleping = "x"}\nplugin_arguments = 5\n'
+    )
+    with zeroscale("--config", str(file), "--relay", "fast") as program:
+        assert program.wait() == 2
+    assert [line.removeprefix("zeroscale: error: ").rpartition(": ")[0][:80] for line in program.lines] == [
+        "--relay",
+        *(
+            f"{file}: {path}"[:80]
+            for path in (
+                'servers.a.idle_shutdown: "soon" is not a duration',
+                "servers.b.plugin_arguments",
+                "servers.a.plugin_arguments: zeroscale.plugins.demo has no argument",
+                "servers.b.texts.sleping: texts has no text",
+            )
+        ),
+    ]
+
+
 def test_a_command_line_without_words() -> None:
     with zeroscale() as program:
         assert program.wait() == 2

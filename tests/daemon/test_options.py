@@ -303,6 +303,16 @@ def test_it_is_read_again(file: Path) -> None:
         told.read_again()
 
 
+def test_a_file_that_is_read_again_tells_all_its_mistakes(file: Path) -> None:
+    invocation = parse(["--config", str(file), "--relay", "transport"])
+    file.write_text(FILE.format(name="a").replace("minecraft", "unknown") + 'join = "hols"\n')
+    with pytest.raises(ConfigMistakes) as raised:
+        invocation.read_again()
+    join, plugin = raised.value.mistakes
+    assert join.startswith(f'{file}: servers.a.join: "hols" is not')
+    assert plugin.startswith(f"{file}: servers.a.plugin: there is no plugin 'unknown'")
+
+
 def test_without_a_file_there_is_nothing_else_to_read() -> None:
     told = parse(["minecraft", "25565", "25575"])
     assert told.config_file is None

@@ -38,13 +38,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keys_have_options_where_their_metadata_say_so() -> None:
-    assert {option.name for option in options() if not option.is_about_server} == {
-        "state-directory",
-        "relay",
-        "log-format",
-        "log-addresses",
-    }
-    assert len([option for option in options() if option.is_about_server]) == 27
+    for_the_proxy = {option.name for option in options() if not option.is_about_server}
+    assert for_the_proxy >= {"state-directory", "relay", "log-format", "log-addresses"}
+    assert not for_the_proxy & {"idle-shutdown", "server-host", "text", "proxy-protocol-from"}
     assert not {"hosts", "unknown-host", "listen", "wake", "trusted"} & {*OPTIONS}
     nested = OPTIONS["proxy-protocol-from"]
     assert (nested.fields, nested.is_repeatable, nested.metavar) == (("proxy_protocol", "accept_from"), True, "NETWORK")

@@ -1,6 +1,6 @@
 """The command line of `zeroscale` and `twistd zeroscale`: words in, a configuration or all mistakes at once out.
 
-Nothing here starts anything or knows a plugin; the only file that is read is the one that `--config` names. argparse
+Nothing here starts anything; the only file that is read is the one that `--config` names. argparse
 alone would refuse `-a -Xmx4G` and underscores; so plugin arguments are taken out and option names are normalised before
 it sees the words.
 """
@@ -42,11 +42,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
 
-FLAGS = frozenset(
-    {"--help", "--version", "--info", "--debug", "--console"}
-    | {f"--{option.name}" for option in options() if option.is_flag}
-)
-
 POSITIONALS = ("server_plugin", "listen_port", "server_port")
 
 
@@ -82,12 +77,17 @@ class Invocation:
     def read_again(self) -> Config:
         """Return what the configuration file says now; without one, what the command line said.
 
-        :raises ConfigMistakes: the file has mistakes.
+        :raises ConfigMistakes: the file has mistakes: these and those that only a plugin can find.
         """
         if self.config_file is None:
             return self.valid()
-        config = loader.read(self.config_file, os.environ, os.geteuid())
-        return _overridden(config, self.overrides)
+        reading = loader.look(self.config_file, os.environ, os.geteuid())
+        config = _overridden(reading.config, self.overrides)
+        if reading.mistakes:
+            from zeroscale.proxy import service  # imports the global reactor
+
+            service.check(config, file=self.config_file, known=reading.mistakes)
+        return config
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -119,9 +119,11 @@ class _CommandLine:
         self._base = base
         self._more = f"'{prog} --help' tells more"
         self._mistakes = Mistakes()
-        words, self._plugin_arguments, self._positional = self._split(argv)
-        self._args, rest = build_parser(prog, for_help=False).parse_known_args(words)
-        self._positional = [*self._known(rest), *self._positional]
+        parser = build_parser(prog, for_help=False)
+        self._flags = {name: action.nargs == 0 for action in parser._actions for name in action.option_strings}
+        words, self._plugin_arguments, tail = self._split(argv)
+        self._args, rest = parser.parse_known_args(words)
+        self._positional = [*self._known(rest), *tail]
         self._given = [option for option in options() if getattr(self._args, option.dest) is not None]
 
     def invocation(self) -> Invocation:
@@ -277,7 +279,7 @@ class _CommandLine:
                 name = "--" + name[2:].replace("_", "-")
                 if name == PLUGIN_ARGUMENT:
                     plugin_arguments += [value] if equals else self._value_after(rest)
-                elif equals and name in FLAGS:
+                elif equals and self._flags.get(name):
                     self._mistake(f"{name} takes no value: leave out ={value}")
                 else:
                     words.append(name + equals + value)
@@ -295,6 +297,14 @@ class _CommandLine:
             return [value]
         self._mistake(f"{PLUGIN_ARGUMENT}/-a: a value must follow")
         return []
+
+    def _near(self, word: str) -> str:
+        """Return what may be meant by an option that there is not."""
+        if not word.startswith("--"):
+            return ""
+        known = [name for name in self._flags if name.startswith("--")]
+        aliases = {f"--{alias}": f"--{option.name}" for option in options() for alias in option.key.aliases}
+        return suggest(word.partition("=")[0], known, aliases, show=str)
 
     def _known(self, rest: Sequence[str]) -> list[str]:
         """Return the positional words of those that argparse does not know; keep a mistake for each unknown option.
@@ -315,19 +325,10 @@ class _CommandLine:
                 positional.append(word)
                 follows = False
         for option in unknown:
-            self._mistake(f"unrecognized arguments: {option[0]}; {_near(option[0]) or self._more}")
+            self._mistake(f"unrecognized arguments: {option[0]}; {self._near(option[0]) or self._more}")
         too_many = len(positional) - len(POSITIONALS)
         left_out = set(values[-too_many:]) if too_many > 0 else set()
         return [word for index, word in enumerate(positional) if index not in left_out]
-
-
-def _near(word: str) -> str:
-    """Return what may be meant by an option that there is not."""
-    known = [option.name for option in options()]
-    known += ["config", "discover", "info", "debug", "console", "version", "plugin-argument"]
-    aliases = {alias: option.name for option in options() for alias in option.key.aliases}
-    name = word.partition("=")[0].lstrip("-")
-    return suggest(name, known, aliases, show=lambda each: f"--{each}", most=1) if word.startswith("--") else ""
 
 
 def _name_of(key: Key) -> str:

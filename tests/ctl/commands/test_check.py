@@ -88,5 +88,5 @@ def test_what_can_be_judged_beside_the_files_mistakes_is(tmp_path: Path, capsys:
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "/gone.toml"]) == 2
+    assert main(["check", "/gone.toml"]) == 1
     assert capsys.readouterr().err == "cannot read /gone.toml: No such file or directory\n"

@@ -25,7 +25,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "check",
         help="find mistakes in a configuration file",
         description="Finds all mistakes in a configuration file: keys, values, ports, plugins and the servers' "
-        f"directories. Nothing is started. Exit code {exit_codes.USAGE}: there are mistakes.",
+        f"directories. Nothing is started. Exit code {exit_codes.USAGE}: there are mistakes; {exit_codes.REFUSED}: "
+        "only something around it is missing, such as a directory or a library.",
     )
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.set_defaults(run=run)
@@ -35,27 +36,25 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     if _is_installed(OLDER) and _is_installed(DISTRIBUTION):
         sys.stderr.write(BOTH_INSTALLED)
-    servers, mistakes = check(Path(args.file).absolute())
-    if mistakes:
-        sys.stderr.write("".join(f"{mistake}\n" for mistake in mistakes))
-        return exit_codes.USAGE
+    try:
+        servers = check(Path(args.file).absolute())
+    except ConfigMistakes as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.USAGE if error.usage else exit_codes.REFUSED
     print(f"{args.file}: no mistakes, {servers} server{'' if servers == 1 else 's'}")
     return exit_codes.DONE
 
 
-def check(path: Path) -> tuple[int, list[str]]:
-    """Check a file as `zeroscale` does before it starts; checks go on after the first mistake.
+def check(path: Path) -> int:
+    """Check a file as `zeroscale` does before it starts, and return the number of its servers.
 
-    :return: the number of servers, and the mistakes, each with the path of the file before it.
+    :raises ConfigMistakes: all mistakes, each with the path of the file before it.
     """
     reading = loader.look(path, os.environ, os.geteuid())
     from zeroscale.proxy import service  # importing it takes half a second and installs a reactor
 
-    try:
-        service.check(reading.config, file=path, known=reading.mistakes)
-    except ConfigMistakes as error:
-        return len(reading.config.servers), list(error.mistakes)
-    return len(reading.config.servers), []
+    service.check(reading.config, file=path, known=reading.mistakes)
+    return len(reading.config.servers)
 
 
 def _is_installed(distribution: str) -> bool:
