@@ -136,7 +136,7 @@ def test_bans_hold_until_they_end(lists: ServerLists, claim: ClaimedIdentity, be
 
 
 @pytest.mark.parametrize("entry", ["zoe", STRANGER, ELSEWHERE, "198.51.100.0/24"])
-def test_our_own_lists(lists: ServerLists, entry: str) -> None:
+def test_allow_and_deny_lists(lists: ServerLists, entry: str) -> None:
     enforced = replace(lists, enforces_whitelist=True)
     assert refusal_reason(lists, Rules(deny=AccessList([entry])), player_claim("Zoe")) == "denied"
     assert refusal_reason(enforced, Rules("nobody", allow=AccessList([entry])), player_claim("Zoe")) == ""
@@ -155,7 +155,7 @@ EVERY_RULE = [
 
 
 @given(st.tuples(*[st.booleans()] * len(EVERY_RULE)))
-def test_the_first_rule_that_says_something_decides(holds: tuple[bool, ...]) -> None:
+def test_the_first_rule_that_matches_decides(holds: tuple[bool, ...]) -> None:
     denied, banned, address_banned, operator, allowed, not_whitelisted, not_known = holds
     zoe = ListedPlayer("Zoe", STRANGER, Ban("why"))
     only, nobody = PlayerList([zoe]), PlayerList()
@@ -180,7 +180,7 @@ def message(refusal: Refusal) -> Component:
 
 
 @pytest.mark.parametrize("wake", get_args(WakeRule))
-def test_who_is_refused_reads_why(lists: ServerLists, wake: WakeRule) -> None:
+def test_a_refused_player_reads_why(lists: ServerLists, wake: WakeRule) -> None:
     refusal = check(lists, Rules(wake), player_claim("Zoe"), BEFORE)
     if wake == "anyone":
         assert refusal is None
@@ -191,7 +191,7 @@ def test_who_is_refused_reads_why(lists: ServerLists, wake: WakeRule) -> None:
     assert "multiplayer" not in plain(words)
 
 
-def test_a_refusal_is_in_the_games_own_words(lists: ServerLists) -> None:
+def test_bans_and_the_whitelist_use_the_games_own_texts(lists: ServerLists) -> None:
     def words(claim: ClaimedIdentity) -> Component:
         refusal = check(replace(lists, enforces_whitelist=True), Rules(), claim, BEFORE)
         assert refusal is not None
@@ -229,7 +229,7 @@ def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
     return ServerSnapshot("survival", status, 0.0, **more)  # type: ignore[arg-type]  # as ServerSnapshot's own
 
 
-def test_who_somebody_says_to_be() -> None:
+def test_the_claim_of_a_client() -> None:
     assert claim_of(login(), ELSEWHERE) == player_claim("Zoe")
     assert claim_of(ClientRecognised(), ELSEWHERE) == ClaimedIdentity("", None, ELSEWHERE)
 
@@ -300,7 +300,7 @@ def test_only_what_wakes_is_a_wake(seen: ServerSnapshot, counts: bool) -> None:
     assert rate(admission, 5, login(), seen) == (2 if counts else 5)
 
 
-def test_who_may_not_wake_uses_nothing_up() -> None:
+def test_a_refused_client_uses_up_no_wakes() -> None:
     admission = Admission(Rules(deny=AccessList(["Zoe"])), Limits(wakes=1))
     assert all(admission.check_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))
     assert rate(admission, 2, login("Ada"), view()) == 1
@@ -357,7 +357,7 @@ def test_while_it_runs_the_real_server_judges(make_harness: Callable[..., Fronte
     assert len(harness.relays.live) == 1
 
 
-def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(harness: FrontendHarness) -> None:
+def test_a_lockout_refuses_players_in_every_state(harness: FrontendHarness) -> None:
     harness.server.lockout = "a backup"
     for status in Status:
         harness.server.status = status
@@ -367,7 +367,7 @@ def test_a_lockout_is_told_and_nothing_is_woken_whatever_it_does(harness: Fronte
     assert harness.counts.snapshot(0.0).refusals == {"lockout": len(Status)}
 
 
-def test_who_was_let_in_and_lost_the_server_wakes_it_only_if_he_may(
+def test_a_player_that_lost_the_server_wakes_it_only_if_admitted(
     make_harness: Callable[..., FrontendHarness],
 ) -> None:
     harness = make_harness(admission=Admission(Rules("nobody")))
@@ -398,7 +398,7 @@ def test_too_many_status_questions_are_not_answered(make_harness: Callable[..., 
     assert harness.outcomes["limited"] == 1
 
 
-def test_too_many_wakes_are_told_so(make_harness: Callable[..., FrontendHarness]) -> None:
+def test_too_many_wakes_are_refused_with_a_message(make_harness: Callable[..., FrontendHarness]) -> None:
     harness = make_harness(admission=Admission(limits=Limits(wakes=1)))
     harness.player()
     harness.server.status = Status.stopped
@@ -415,14 +415,14 @@ def test_too_many_wakes_are_told_so(make_harness: Callable[..., FrontendHarness]
         (777, b'"translate":"multiplayer.disconnect.not_whitelisted"'),
     ],
 )
-def test_every_client_reads_it_in_words(
+def test_every_version_gets_a_readable_refusal(
     make_harness: Callable[..., FrontendHarness], protocol: int, expected: bytes
 ) -> None:
     harness = make_harness(admission=Admission(Rules("whitelist")), messages=Messages())
     assert expected in harness.player(protocol=protocol).received
 
 
-def test_so_does_a_client_of_before_1_7(make_harness: Callable[..., FrontendHarness]) -> None:
+def test_a_client_before_1_7_gets_a_readable_refusal(make_harness: Callable[..., FrontendHarness]) -> None:
     harness = make_harness(admission=Admission(Rules("whitelist")), messages=Messages())
     client = harness.connect()
     name, host = "Steve".encode("utf-16-be"), "localhost".encode("utf-16-be")

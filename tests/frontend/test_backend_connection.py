@@ -112,7 +112,7 @@ def test_a_server_that_does_not_take_it(problem: Exception, said: str) -> None:
     assert said in message
 
 
-def test_a_server_that_says_nothing_has_a_time() -> None:
+def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
     harness = FrontendHarness()
     assert harness.reactor.tcpClients[0][3] == CONNECT_TIMEOUT
 
@@ -192,7 +192,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.socket) -> None:
+async def test_the_first_bytes_of_a_server_stay_in_the_kernel(listener: socket.socket) -> None:
     reactor = global_reactor()
     backend = await connect(reactor, *listener.getsockname())
     server, _ = listener.accept()
@@ -212,7 +212,7 @@ async def test_what_a_server_says_first_stays_in_the_kernel(listener: socket.soc
 
 
 @pytest_twisted.ensureDeferred
-async def test_nobody_listens(listener: socket.socket) -> None:
+async def test_a_refused_connection(listener: socket.socket) -> None:
     reactor = global_reactor()
     address = listener.getsockname()
     listener.close()

@@ -70,7 +70,7 @@ def test_a_proxy_that_speaks_for_itself(said: bytes) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [1, 1000])
-def test_nobody_else_may_send_one(version: Version, size: int) -> None:
+def test_only_trusted_proxies_may_send_a_header(version: Version, size: int) -> None:
     origin = ClientAddress(CLIENT, TRUSTED, reject_header=True)
     assert (origin.is_known, origin.rejects_header, origin.host) == (False, True, "203.0.113.7")
     said = encode(version, PROXY, PUBLIC)
@@ -98,7 +98,7 @@ def test_a_protocol_that_would_notice_is_not_guarded() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_the_real_server_is_told(version: Version) -> None:
+def test_the_header_for_the_real_server(version: Version) -> None:
     assert ClientAddress(CLIENT).proxy_header(version, OURS) == encode(version, CLIENT, OURS)
     behind = ClientAddress(PROXY, TRUSTED)
     behind.receive(encode("v2", CLIENT, PUBLIC))

@@ -44,7 +44,7 @@ MakeHarness = Callable[..., FrontendHarness]
 
 
 @pytest.mark.parametrize("state", ASLEEP)
-def test_the_server_list_is_answered_and_nothing_woken(harness: FrontendHarness, state: Status) -> None:
+def test_a_status_request_is_answered_without_a_wake(harness: FrontendHarness, state: Status) -> None:
     harness.server.status = state
     client = harness.connect()
     client.send(status())
@@ -72,7 +72,7 @@ def test_a_client_that_does_not_read_its_pong_is_not_waited_for_for_ever(harness
     harness.assert_over(client, "status")
 
 
-def test_a_client_without_a_ping_is_let_go_in_time(harness: FrontendHarness) -> None:
+def test_a_client_without_a_ping_is_closed_in_time(harness: FrontendHarness) -> None:
     client = harness.connect()
     client.send(status())
     harness.advance(HANDSHAKE_TIMEOUT - 0.1)
@@ -248,7 +248,7 @@ def awake(harness: FrontendHarness) -> FrontendHarness:
 
 
 @pytest.mark.parametrize("said", [status(), status() + ping(), b"\xfe\x01\xfa"])
-def test_the_running_server_answers_for_itself_and_counts_nobody(awake: FrontendHarness, said: bytes) -> None:
+def test_a_running_server_answers_its_status_without_a_session(awake: FrontendHarness, said: bytes) -> None:
     client = awake.connect()
     client.send(said)
     awake.advance(0.5)
@@ -271,7 +271,7 @@ def test_a_status_that_the_server_answers_slowly_is_left_to_it(awake: FrontendHa
     awake.assert_over(client, "status")
 
 
-def test_a_ping_that_comes_while_the_server_is_connected_to_is_its(awake: FrontendHarness) -> None:
+def test_a_ping_during_the_connect_is_for_the_server(awake: FrontendHarness) -> None:
     client = awake.connect()
     client.send(status())
     client.send(ping())
@@ -295,7 +295,7 @@ def test_a_running_server_that_does_not_take_it_is_answered_for(awake: FrontendH
     awake.assert_over(client, "status")
 
 
-def test_a_status_for_which_there_is_no_room_is_answered_by_us(awake: FrontendHarness) -> None:
+def test_a_status_that_cannot_be_relayed_is_answered_by_us(awake: FrontendHarness) -> None:
     awake.relays.at_once = False
     client = awake.connect()
     client.send(status())
@@ -425,7 +425,7 @@ def showing(make_harness: MakeHarness, **options: Any) -> FrontendHarness:
     return make_harness(make_conversation=lambda: TcpConversation(sniffer=sniffing.tls), timeout=3.0, **options)
 
 
-def test_a_client_that_shows_itself_wakes_and_all_it_said_is_kept(make_harness: MakeHarness) -> None:
+def test_a_recognised_client_wakes_and_all_its_bytes_are_kept(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     client = harness.connect()
     for byte in CLIENT_HELLO:
@@ -475,7 +475,7 @@ def test_a_port_scan_wakes_nothing(make_harness: MakeHarness, how: str) -> None:
     harness.assert_over(client, "left")
 
 
-def test_whoever_comes_while_it_runs_is_relayed_before_having_said_a_word(make_harness: MakeHarness) -> None:
+def test_a_client_of_a_running_server_is_relayed_before_its_first_byte(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     harness.server.status = Status.running
     client = harness.connect()
@@ -488,7 +488,7 @@ def test_whoever_comes_while_it_runs_is_relayed_before_having_said_a_word(make_h
     assert not harness.server.sessions[0].silent
 
 
-def test_whoever_says_nothing_while_it_runs_is_told_from_a_client(make_harness: MakeHarness) -> None:
+def test_a_silent_relayed_connection_ends_as_a_silent_session(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     harness.server.status = Status.running
     client = harness.connect()
@@ -498,7 +498,7 @@ def test_whoever_says_nothing_while_it_runs_is_told_from_a_client(make_harness: 
     assert harness.server.sessions[0].silent
 
 
-def test_whoever_leaves_before_it_is_relayed_is_told_from_a_client(make_harness: MakeHarness) -> None:
+def test_a_connection_that_leaves_before_the_relay_is_a_silent_session(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     harness.server.status = Status.running
     client = harness.connect()
@@ -507,7 +507,7 @@ def test_whoever_leaves_before_it_is_relayed_is_told_from_a_client(make_harness:
     assert [session.silent for session in harness.server.sessions] == [True]
 
 
-def test_whoever_waits_for_the_server_to_speak_has_it_once_it_runs(make_harness: MakeHarness) -> None:
+def test_a_client_that_waits_for_the_server_is_relayed_once_it_runs(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     client = harness.connect()
     harness.advance(2.0)
@@ -519,9 +519,7 @@ def test_whoever_waits_for_the_server_to_speak_has_it_once_it_runs(make_harness:
 
 
 @pytest.mark.parametrize("said", [b"", CLIENT_HELLO])
-def test_a_running_server_that_is_gone_is_woken_only_for_who_has_shown_itself(
-    make_harness: MakeHarness, said: bytes
-) -> None:
+def test_a_lost_running_server_is_woken_only_for_a_recognised_client(make_harness: MakeHarness, said: bytes) -> None:
     harness = showing(make_harness)
     harness.server.status = Status.running
     client = harness.connect()
@@ -547,7 +545,7 @@ def test_a_health_check_is_accepted_closed_and_nothing_else(make_harness: MakeHa
     harness.assert_over(client, "health-check")
 
 
-def test_whoever_is_no_health_check_wakes(make_harness: MakeHarness) -> None:
+def test_other_addresses_wake(make_harness: MakeHarness) -> None:
     harness = make_harness(generic=True, health_check=(ipaddress.ip_network("198.51.100.0/24"),))
     harness.connect()
     assert len(harness.server.wakes) == 1
@@ -614,7 +612,7 @@ def test_a_form_is_held_and_reaches_the_server(make_harness: MakeHarness) -> Non
 # Who
 
 
-def test_a_host_that_nobody_knows(make_harness: MakeHarness) -> None:
+def test_an_unknown_host(make_harness: MakeHarness) -> None:
     hosts = []
     harness = make_harness(route=lambda host, backend: hosts.append(host))
     client = harness.connect()
@@ -625,7 +623,7 @@ def test_a_host_that_nobody_knows(make_harness: MakeHarness) -> None:
     assert "'elsewhere.example.org'" in harness.lines[0]
 
 
-def test_a_host_that_nobody_knows_may_be_told_so(make_harness: MakeHarness) -> None:
+def test_an_unknown_host_is_answered_if_configured(make_harness: MakeHarness) -> None:
     harness = make_harness(route=lambda host, backend: None, messages=Messages())
     harness.context.answer_unknown_host = True
     asks, joins = harness.connect(), harness.connect()
@@ -677,7 +675,7 @@ def test_a_unix_socket_has_no_address(harness: FrontendHarness) -> None:
     assert (address.host, address.peer) == ("local", "local")
 
 
-def test_the_oldest_of_an_address_makes_room(make_harness: MakeHarness) -> None:
+def test_the_oldest_connection_of_an_address_is_evicted(make_harness: MakeHarness) -> None:
     harness = make_harness(per_address=2)
     first, second, other = harness.connect(), harness.connect(), harness.connect("203.0.113.8")
     third = harness.connect()
@@ -692,7 +690,7 @@ def test_the_oldest_of_an_address_makes_room(make_harness: MakeHarness) -> None:
     assert not second.closed, "who has logged in takes no room"
 
 
-def test_the_oldest_of_all_makes_room(make_harness: MakeHarness) -> None:
+def test_the_oldest_of_all_connections_is_evicted(make_harness: MakeHarness) -> None:
     harness = make_harness(total=2, trusted=(ipaddress.ip_network("203.0.113.0/24"),))
     clients = [harness.connect() for _ in range(3)]
     harness.settle()
@@ -700,7 +698,7 @@ def test_the_oldest_of_all_makes_room(make_harness: MakeHarness) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_status_that_is_passed_on_still_takes_room(make_harness: MakeHarness, at_once: bool) -> None:
+def test_a_relayed_status_still_counts_as_pending(make_harness: MakeHarness, at_once: bool) -> None:
     harness = make_harness(per_address=1)
     harness.server.status = Status.running
     harness.relays.at_once = at_once
@@ -756,7 +754,7 @@ def test_the_line_at_the_end_has_fields(harness: FrontendHarness, caplog: pytest
     assert (vars(record)["to_server"], vars(record)["to_client"]) == (len(login()), 7)
 
 
-def test_of_a_stranger_the_fields_say_little(harness: FrontendHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fields_of_an_unrouted_client(harness: FrontendHarness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "zeroscale.access")
     harness.connect().send(b"\xff\xff\xff\xff")
     [record] = caplog.records
@@ -783,7 +781,7 @@ def test_a_flood_of_one_address_is_no_flood_of_lines(harness: FrontendHarness) -
     assert harness.outcomes == {"status": 100, "refused": 20, "left": 1}
 
 
-def test_a_fault_of_ours_is_told_and_closes_the_connection(
+def test_a_fault_of_ours_is_logged_and_closes_the_connection(
     harness: FrontendHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(harness.server, "admit", lambda _: 1 / 0)
@@ -804,7 +802,7 @@ def behind_a_proxy(harness: FrontendHarness) -> FrontendHarness:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_player_behind_a_proxy_is_known_by_his_own_address(make_harness: MakeHarness, version: Version) -> None:
+def test_a_player_behind_a_proxy_has_its_own_address(make_harness: MakeHarness, version: Version) -> None:
     harness = behind_a_proxy(make_harness())
     client = harness.connect(TRUSTED_PROXY)
     said = encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login()
@@ -819,7 +817,7 @@ def test_a_player_behind_a_proxy_is_known_by_his_own_address(make_harness: MakeH
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_the_real_server_is_told_who_it_is_before_anything_else(make_harness: MakeHarness, version: Version) -> None:
+def test_the_real_server_gets_the_header_first(make_harness: MakeHarness, version: Version) -> None:
     harness = make_harness()
     harness.backend = replace(harness.backend, proxy_version=version)
     harness.server.status = Status.running
@@ -840,7 +838,7 @@ def test_a_trusted_proxy_without_a_whole_header_is_cut_off(make_harness: MakeHar
     assert harness.server.wakes == []
 
 
-def test_a_trusted_proxy_that_says_nothing_is_not_waited_for_for_ever(make_harness: MakeHarness) -> None:
+def test_a_trusted_proxy_that_sends_nothing_is_closed_in_time(make_harness: MakeHarness) -> None:
     harness = behind_a_proxy(make_harness(generic=True))
     client = harness.connect(TRUSTED_PROXY)
     harness.advance(HANDSHAKE_TIMEOUT)
@@ -850,7 +848,7 @@ def test_a_trusted_proxy_that_says_nothing_is_not_waited_for_for_ever(make_harne
 
 @pytest.mark.parametrize("generic", [True, False])
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_header_from_anybody_else_is_refused(make_harness: MakeHarness, generic: bool, version: Version) -> None:
+def test_a_header_from_another_address_is_refused(make_harness: MakeHarness, generic: bool, version: Version) -> None:
     harness = behind_a_proxy(make_harness(generic=generic))
     harness.listener.reject_header = generic
     client = harness.connect("203.0.113.66")
@@ -860,7 +858,7 @@ def test_a_header_from_anybody_else_is_refused(make_harness: MakeHarness, generi
     assert harness.server.wakes == []
 
 
-def test_anybody_else_is_let_in_without_one(make_harness: MakeHarness) -> None:
+def test_another_address_needs_no_header(make_harness: MakeHarness) -> None:
     harness = behind_a_proxy(make_harness(generic=True))
     harness.listener.reject_header = True
     speaks, waits, hesitates, creeps = (harness.connect() for _ in range(4))
@@ -886,7 +884,7 @@ def test_anybody_else_is_let_in_without_one(make_harness: MakeHarness) -> None:
     assert sorted(handover.early for handover in harness.relays.handovers) == [b"", b"GET / HTTP/1.1\r\n", b"PROPOSE"]
 
 
-def test_a_proxys_look_whether_we_are_here_wakes_nothing(make_harness: MakeHarness) -> None:
+def test_a_health_check_of_a_proxy_wakes_nothing(make_harness: MakeHarness) -> None:
     harness = behind_a_proxy(make_harness(generic=True))
     harness.listener.reject_header = True
     client = harness.connect(TRUSTED_PROXY)
@@ -915,7 +913,7 @@ def test_a_check_whose_header_names_its_own_connection_wakes_nothing(make_harnes
     assert harness.server.wakes == []
 
 
-def test_a_proxy_that_only_looks_at_a_minecraft_server_is_told_as_that(make_harness: MakeHarness) -> None:
+def test_a_health_check_of_a_minecraft_server_is_logged_as_one(make_harness: MakeHarness) -> None:
     harness = behind_a_proxy(make_harness())
     client = harness.connect(TRUSTED_PROXY)
     client.send(local_header())
@@ -934,9 +932,7 @@ def test_a_proxys_own_status_question_is_answered(make_harness: MakeHarness) -> 
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_header_that_nobody_may_send_is_named_where_minecraft_is_spoken(
-    harness: FrontendHarness, version: Version
-) -> None:
+def test_an_unexpected_header_is_named_for_minecraft(harness: FrontendHarness, version: Version) -> None:
     client = harness.connect()
     client.send(encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login())
     harness.assert_over(client, "refused")
@@ -962,7 +958,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_harness: MakeHarnes
     assert harness.server.admitted == [ClientInfo("Steve", "203.0.113.1:5000")]
 
 
-def test_a_header_of_ours_is_no_word_of_the_clients(make_harness: MakeHarness) -> None:
+def test_our_header_does_not_count_as_the_clients_bytes(make_harness: MakeHarness) -> None:
     harness = showing(make_harness)
     harness.backend = replace(harness.backend, proxy_version="v2")
     harness.server.status = Status.running

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zeroscale.frontend.connection_limits import PendingConnections, is_within, normalised, rate_limit_key
 
 
-def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
+def test_a_table_reports_when_it_is_full() -> None:
     pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=9)
     waiting = pending_connections.another(total=2)
     assert not waiting.is_full_for("203.0.113.1")
@@ -25,7 +25,7 @@ def test_a_table_says_when_one_more_would_push_another_one_out() -> None:
     assert len(pending_connections) == 0
 
 
-def test_the_oldest_of_an_address_goes() -> None:
+def test_the_oldest_of_an_address_is_evicted() -> None:
     pending_connections: PendingConnections[str] = PendingConnections(per_address=2, total=10)
     assert pending_connections.add("a1", "203.0.113.1") is None
     assert pending_connections.add("b1", "203.0.113.2") is None
@@ -35,7 +35,7 @@ def test_the_oldest_of_an_address_goes() -> None:
     assert len(pending_connections) == 3
 
 
-def test_the_oldest_of_all_goes() -> None:
+def test_the_oldest_of_all_is_evicted() -> None:
     pending_connections: PendingConnections[int] = PendingConnections(per_address=10, total=2)
     assert pending_connections.add(1, "203.0.113.1") is None
     assert pending_connections.add(2, "203.0.113.2") is None
@@ -43,7 +43,7 @@ def test_the_oldest_of_all_goes() -> None:
     assert len(pending_connections) == 2
 
 
-def test_who_has_logged_in_takes_no_room() -> None:
+def test_a_removed_connection_does_not_count() -> None:
     pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=1)
     pending_connections.add(1, "203.0.113.1")
     pending_connections.remove(1)
@@ -60,7 +60,7 @@ def test_an_ipv6_peer_has_its_whole_network() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "2001:db8::7", "local"])
-def test_who_stands_for_many_has_no_bound_of_its_own(address: str) -> None:
+def test_loopback_and_trusted_networks_have_no_bound(address: str) -> None:
     trusted = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32")]
     pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=3, trusted=trusted)
     assert [pending_connections.add(number, address) for number in range(4)] == [None, None, None, 0]
@@ -72,7 +72,7 @@ def test_who_stands_for_many_has_no_bound_of_its_own(address: str) -> None:
         max_size=100,
     )
 )
-def test_whatever_comes_and_goes(steps: list[tuple[bool, str, int]]) -> None:
+def test_any_order_of_connections_keeps_the_bounds(steps: list[tuple[bool, str, int]]) -> None:
     pending_connections: PendingConnections[int] = PendingConnections(per_address=3, total=5)
     there: dict[int, str] = {}
     for comes, address, who in steps:

@@ -52,7 +52,7 @@ def test_a_status_is_the_servers_own_while_it_runs(status: Status) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_a_ping_is_ours(status: Status) -> None:
+def test_we_answer_pings(status: Status) -> None:
     assert decide(PingRequested(), view(status), HOLDING, NOW) == AnswerPing()
 
 
@@ -67,7 +67,7 @@ def test_no_ping_ever_wakes(question: ClientEvent, status: Status, policy: JoinP
 
 @pytest.mark.parametrize("client", [login(), login(0.0), login(27.0), ClientRecognised()])
 @pytest.mark.parametrize("policy", [HOLDING, KICKING, ANSWERING])
-def test_who_wants_in_is_let_in_while_it_runs(client: ClientEvent, policy: JoinPolicy) -> None:
+def test_a_client_is_relayed_while_the_server_runs(client: ClientEvent, policy: JoinPolicy) -> None:
     assert decide(client, view(Status.running), policy, NOW) == RelayDecision()
 
 
@@ -90,7 +90,7 @@ def test_who_wants_in_is_let_in_while_it_runs(client: ClientEvent, policy: JoinP
         (login(27.0), JoinPolicy(False, 300.0, True), RefuseDecision(wakes=True)),
     ],
 )
-def test_who_wants_in_while_it_does_not_run(
+def test_a_client_while_the_server_does_not_run(
     status: Status, client: ClientEvent, policy: JoinPolicy, expected: Decision
 ) -> None:
     assert decide(client, view(status), policy, NOW) == expected
@@ -111,7 +111,7 @@ def test_a_failed_server_is_tried_again_when_it_may_be(retry_at: float | None, a
 
 
 @pytest.mark.parametrize("status", Status)
-def test_nobody_comes_in_while_a_lockout_lasts(status: Status) -> None:
+def test_a_lockout_refuses_all_clients(status: Status) -> None:
     held_down = view(status, lockout="a backup")
     assert decide(login(), held_down, HOLDING, NOW) == RefuseDecision(wakes=False, reason="lockout")
     assert not would_wake(held_down, NOW)
@@ -129,9 +129,7 @@ def test_a_verdict_decides_whatever_the_server_does(status: Status, lockout: str
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("retry_at", [None, NOW, NOW + 1])
 @pytest.mark.parametrize("lockout", [None, "a backup"])
-def test_who_would_wake_is_who_is_held_or_told_to_come_again_while_it_is_down(
-    status: Status, retry_at: float | None, lockout: str | None
-) -> None:
+def test_would_wake_agrees_with_the_decision(status: Status, retry_at: float | None, lockout: str | None) -> None:
     asleep = view(status, retry_at, lockout=lockout)
     wakes = decide(login(), asleep, KICKING, NOW) == RefuseDecision(wakes=True)
     assert would_wake(asleep, NOW) is (wakes and status is not Status.starting)

@@ -78,7 +78,7 @@ def test_a_login_byte_by_byte(harness: FrontendHarness) -> None:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_the_relays_word_is_the_outcome(harness: FrontendHarness, outcome: Outcome) -> None:
+def test_the_relays_outcome_is_logged(harness: FrontendHarness, outcome: Outcome) -> None:
     harness.server.status = Status.running
     client = harness.player()
     harness.accept()
@@ -167,7 +167,7 @@ def test_a_held_client_that_stops_answering_is_closed(harness: FrontendHarness) 
     ],
 )
 @pytest.mark.parametrize("ready", [True, False])
-def test_who_says_what_it_was_not_asked_is_closed(
+def test_an_unexpected_answer_closes_the_connection(
     harness: FrontendHarness, strays: Callable[[int], bytes], ready: bool
 ) -> None:
     client = harness.player()
@@ -195,7 +195,7 @@ def test_more_than_a_login_is_refused_while_it_is_held(harness: FrontendHarness)
     harness.assert_over(client, "refused")
 
 
-def test_more_than_a_login_goes_to_a_server_that_runs(harness: FrontendHarness) -> None:
+def test_bytes_after_the_login_go_to_a_running_server(harness: FrontendHarness) -> None:
     harness.server.status = Status.running
     client = harness.player()
     client.send(packet(0x10, bytes(20)))
@@ -206,7 +206,7 @@ def test_more_than_a_login_goes_to_a_server_that_runs(harness: FrontendHarness) 
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-def test_a_player_who_gives_up_is_noticed_at_once_and_the_server_starts_on(harness: FrontendHarness, how: str) -> None:
+def test_a_held_player_that_leaves_is_noticed_at_once(harness: FrontendHarness, how: str) -> None:
     client = harness.player()
     harness.advance(10)
     getattr(client, how)()
@@ -217,7 +217,7 @@ def test_a_player_who_gives_up_is_noticed_at_once_and_the_server_starts_on(harne
     assert harness.server.sessions == []
 
 
-def test_a_player_who_gives_up_and_does_not_read_is_let_go_at_once_too(harness: FrontendHarness) -> None:
+def test_a_held_player_that_leaves_without_reading_is_closed_at_once(harness: FrontendHarness) -> None:
     client = harness.player()
     client.blocked = True
     harness.advance(KEEPALIVE_EVERY)
@@ -304,7 +304,7 @@ def test_too_many_of_one_address_wait_already(make_harness: MakeHarness) -> None
     assert harness.player().received == b"", "there is room again"
 
 
-def test_who_sits_behind_a_tunnel_has_no_bound_of_its_own_and_all_have_one(
+def test_held_clients_of_a_tunnel_have_only_the_total_bound(
     make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context, "MOST_HELD", 3)
@@ -350,7 +350,7 @@ def test_a_scanner_never_answers(answering: FrontendHarness) -> None:
     answering.assert_over(client, "silent")
 
 
-def test_a_scanner_makes_room_for_a_player(make_harness: MakeHarness) -> None:
+def test_a_scanner_is_evicted_for_a_player(make_harness: MakeHarness) -> None:
     harness = make_harness(policy=ANSWERING, per_address=1)
     scanner, player = harness.player(), harness.player("Alex")
     harness.settle()
@@ -377,7 +377,7 @@ def test_a_client_that_cannot_be_asked_wakes_at_once(make_harness: MakeHarness, 
     harness.assert_over(client, "left")
 
 
-def test_who_is_not_held_is_told_once_it_has_answered(make_harness: MakeHarness) -> None:
+def test_a_client_that_is_not_held_is_kicked_once_it_has_answered(make_harness: MakeHarness) -> None:
     harness = make_harness(policy=JoinPolicy(holds=False, hold_limit=300.0, wake_on_answer=True))
     client = harness.player()
     (number,) = requests(client.received)
@@ -412,7 +412,7 @@ def test_a_server_that_may_not_be_started_again_yet(harness: FrontendHarness) ->
     harness.assert_over(client, "kicked")
 
 
-def test_those_who_wait_are_told_at_once_that_it_failed(harness: FrontendHarness) -> None:
+def test_held_clients_are_kicked_at_once_when_the_start_fails(harness: FrontendHarness) -> None:
     client = harness.player()
     harness.advance(5)
     harness.set_status(Status.failed)
@@ -430,7 +430,7 @@ def test_a_server_that_fails_to_be_woken(harness: FrontendHarness) -> None:
     harness.assert_over(client, "kicked")
 
 
-def test_those_who_wait_are_told_of_our_own_end(harness: FrontendHarness) -> None:
+def test_held_clients_are_kicked_when_the_proxy_exits(harness: FrontendHarness) -> None:
     client = harness.player()
     harness.server.refuse("the proxy is shutting down")
     harness.settle()
@@ -439,7 +439,7 @@ def test_those_who_wait_are_told_of_our_own_end(harness: FrontendHarness) -> Non
     harness.assert_over(client, "kicked")
 
 
-def test_who_comes_at_our_own_end_is_told(harness: FrontendHarness) -> None:
+def test_a_client_that_joins_while_the_proxy_exits_is_kicked(harness: FrontendHarness) -> None:
     harness.server.status = Status.running
     harness.server.closing = True
     client = harness.player()
@@ -591,7 +591,7 @@ def test_a_player_who_is_lost_while_its_connection_is_flushed(flushing: Frontend
     flushing.assert_over(client, "left")
 
 
-def test_a_server_that_is_lost_meanwhile_is_tried_again(flushing: FrontendHarness) -> None:
+def test_a_lost_server_is_tried_again(flushing: FrontendHarness) -> None:
     client = flushing.player()
     flushing.accept()
     flushing.relays.handovers[0].lose_backend()

@@ -101,14 +101,14 @@ def test_it_may_begin_again(held: Held) -> None:
     assert held.sent == [b"?"]
 
 
-def test_who_answers_no_more_is_given_up_once(held: Held) -> None:
+def test_a_client_that_stops_answering_is_reported_once(held: Held) -> None:
     held.hold.begin()
     held.clock.pump([KEEPALIVE_EVERY] * (MOST_UNANSWERED + 1))
     assert (len(held.sent), held.silent) == (MOST_UNANSWERED, 1)
     assert held.clock.getDelayedCalls() == []
 
 
-def test_who_has_said_too_much_is_not_held() -> None:
+def test_a_client_that_sent_more_than_its_login_is_not_held() -> None:
     held = Held(Asked(early=True))
     with pytest.raises(ProtocolError):
         held.hold.begin(at_once=True)
@@ -127,7 +127,7 @@ def test_the_first_answer(held: Held) -> None:
     assert first_answer(held).called, "once is enough"
 
 
-def test_who_cannot_answer_is_not_waited_for() -> None:
+def test_a_client_that_cannot_answer_is_not_waited_for() -> None:
     held = Held(Asked(asks=False))
     held.hold.begin(at_once=True)
     assert held.sent == [b"\x00"]

@@ -75,14 +75,14 @@ def test_every_state_has_texts_that_are_whole(
 
 
 @pytest.mark.parametrize("state", VIEWS)
-def test_each_state_has_its_own_words(state: str) -> None:
+def test_each_state_has_its_own_message(state: str) -> None:
     texts = Messages()
     others = [view for name, view in VIEWS.items() if name != state]
     assert motd(texts, VIEWS[state]) not in [motd(texts, other) for other in others]
     assert kick(texts, VIEWS[state]) not in [kick(texts, other) for other in others]
 
 
-def test_asleep_it_says_that_joining_wakes_it() -> None:
+def test_the_sleeping_message_says_that_joining_wakes_it() -> None:
     assert motd(Messages(), VIEWS["sleeping"]) == "zZz Asleep. Join to wake it"
     assert "asleep" in kick(Messages(), VIEWS["sleeping"])
 
@@ -110,7 +110,7 @@ def test_while_starting_the_remaining_time_counts_down_and_then_is_not_quoted() 
     ]
 
 
-def test_a_failure_says_why_and_when_to_come_again() -> None:
+def test_a_failure_names_its_reason_and_the_next_try() -> None:
     texts = Messages()
     assert "in about 30 s" in motd(texts, VIEWS["failed"])
     assert "in about 30 s" in kick(texts, VIEWS["failed"])
@@ -121,12 +121,12 @@ def test_a_failure_says_why_and_when_to_come_again() -> None:
     assert "again" not in motd(texts, VIEWS["given_up"])
 
 
-def test_who_waits_is_counted() -> None:
+def test_held_players_are_counted() -> None:
     assert "3" in hover(Messages(), replace(VIEWS["starting"], waiting=3))
     assert "waiting" not in hover(Messages(), VIEWS["starting"])
 
 
-def test_who_was_held_too_long_reads_about_the_hold_unless_something_happened() -> None:
+def test_held_too_long_names_the_hold_unless_the_state_changed() -> None:
     texts = Messages()
     held = plain(texts.held_too_long(replace(VIEWS["starting"], estimate=90.0), NOW, "Notch"))
     assert "longer" in held
@@ -155,7 +155,7 @@ def test_who_was_held_too_long_reads_about_the_hold_unless_something_happened() 
         (86400, "about 24 h"),
     ],
 )
-def test_durations_are_said_as_one_says_them(seconds: float, said: str) -> None:
+def test_durations_are_rounded_words(seconds: float, said: str) -> None:
     assert Messages().duration(seconds) == said
 
 
@@ -192,7 +192,7 @@ def test_of_a_mirrored_motd_the_first_line(description: object, first: str) -> N
 
 
 @pytest.mark.parametrize("description", ["", {}, [], None, 7])
-def test_an_empty_mirrored_motd_leaves_both_lines_to_ours(description: object) -> None:
+def test_an_empty_cached_motd_leaves_both_lines_to_our_message(description: object) -> None:
     texts = Messages({"sleeping": "ours\nand more"})
     assert motd(texts, replace(VIEWS["sleeping"], cached_status={"description": description})) == "ours\nand more"
 
@@ -252,7 +252,7 @@ def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
         assert texts.status(other, now) != reply
 
 
-def test_the_operator_s_own_words() -> None:
+def test_the_operators_own_messages() -> None:
     texts = Messages(
         {
             "sleeping": "&a{server} is {state}[, wakes in {estimate}]",
@@ -270,7 +270,7 @@ def test_the_operator_s_own_words() -> None:
     assert kick(texts, VIEWS["paused"]) == kick(Messages(), VIEWS["paused"])
 
 
-def test_what_others_say_has_no_codes_and_no_more_lines() -> None:
+def test_untrusted_values_have_no_codes_and_no_line_breaks() -> None:
     texts = Messages(
         {"failed": "{reason}", "failed_hover": "{reason}", "failed_kick": "{player}: {reason}"}, motd="replace"
     )
@@ -306,14 +306,14 @@ def test_every_default_is_one_that_an_operator_could_write() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_a_server_that_is_held_down_says_so_in_its_operators_words(status: Status) -> None:
+def test_a_lockout_shows_the_operators_text(status: Status) -> None:
     texts = Messages()
     view = ServerSnapshot(name="test", status=status, since=0.0, lockout="Backup until five")
     assert "Backup until five" in plain(texts.status(view, 1.0).description)
     assert plain(texts.kick(view, 1.0, "Steve")) == "Backup until five"
 
 
-def test_that_a_server_is_stuck_goes_before() -> None:
+def test_a_stuck_server_is_shown_before_a_lockout() -> None:
     view = ServerSnapshot(
         name="test", status=Status.stopping, since=0.0, lockout="Backup until five", stop_timed_out=True
     )

@@ -17,7 +17,7 @@ def test_so_many_at_once_and_then_as_many_as_a_minute_brings() -> None:
     assert [buckets.take("a", 31.0) for _ in range(3)] == [True, True, False]
 
 
-def test_each_address_has_its_own_and_who_has_no_limit_has_none() -> None:
+def test_each_address_has_its_own_bucket() -> None:
     buckets = Buckets(1)
     assert buckets.take("a", 0.0)
     assert not buckets.take("a", 0.0)
@@ -42,7 +42,7 @@ def test_a_full_bucket_is_forgotten() -> None:
     assert len(buckets) == 50  # those used in the last minute, and the new one
 
 
-def test_there_are_never_more_than_so_many_and_the_longest_unused_goes() -> None:
+def test_the_bucket_unused_longest_is_dropped() -> None:
     buckets = Buckets(1, most=3)
     for key in "abc":
         assert buckets.take(key, 0.0)

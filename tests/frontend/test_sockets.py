@@ -218,7 +218,7 @@ async def test_status_and_ping() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_was_told_our_last_word_is_gone_as_soon_as_it_closes() -> None:
+async def test_a_kicked_client_is_forgotten_as_soon_as_it_closes() -> None:
     async with front() as harness:
         harness.server.status = Status.failed
         peer = harness.connect()
@@ -249,7 +249,7 @@ async def test_a_kick_arrives_though_the_client_sends_on() -> None:
 
 @pytest.mark.parametrize("how", ["finish", "close", "reset"])
 @pytest_twisted.ensureDeferred
-async def test_a_player_who_gives_up_is_noticed_at_once(how: str) -> None:
+async def test_a_player_that_leaves_is_noticed_at_once(how: str) -> None:
     async with front() as harness:
         peer = harness.connect()
         await peer.send(login())
@@ -265,7 +265,7 @@ async def test_a_player_who_gives_up_is_noticed_at_once(how: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_player_who_gives_up_while_the_server_is_connected_to_leaves_nothing() -> None:
+async def test_a_player_that_leaves_during_the_connect_leaves_nothing() -> None:
     async with front() as harness:
         # A full backlog takes no more: the attempt stays open.
         harness.backend.listen(0)
@@ -309,7 +309,7 @@ async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: 
 
 
 @pytest_twisted.ensureDeferred
-async def test_all_that_a_generic_client_said_is_the_servers_and_its_end_too() -> None:
+async def test_all_bytes_and_the_end_of_a_generic_client_reach_the_server() -> None:
     async with front(generic=True) as harness:
         peer = harness.connect()
         await peer.send(b"early")
@@ -325,7 +325,7 @@ async def test_all_that_a_generic_client_said_is_the_servers_and_its_end_too() -
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> None:
+async def test_a_generic_client_that_sends_much_is_paused() -> None:
     sent = bytes(range(251)) * 40_000
     async with front(generic=True) as harness:
         peer = harness.connect()
@@ -349,7 +349,7 @@ async def test_a_generic_client_that_says_much_is_not_read_and_not_closed() -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_player_of_a_full_proxy_is_told_and_the_server_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_player_of_a_full_proxy_is_kicked(monkeypatch: pytest.MonkeyPatch) -> None:
     async with front() as harness:
         harness.server.status = Status.running
         await harness.relays.stop(0)

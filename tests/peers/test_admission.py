@@ -14,7 +14,7 @@ WORDS = "You are not white-listed on this server!"
 KEY = "multiplayer.disconnect.not_whitelisted"
 
 
-def test_clients_of_every_kind_are_told_and_wake_nothing(harness: PeerHarness) -> None:
+def test_refused_clients_of_every_version_read_why_and_wake_nothing(harness: PeerHarness) -> None:
     proxy, record = harness.minecraft("minecraft-protocol", "1.16.5", "whitelisted")
     (proxy.directory / "server.properties").write_text(f"white-list=true\nserver-port={proxy.server_port}\n")
     (proxy.directory / "whitelist.json").write_text("[]")

@@ -122,7 +122,7 @@ def test_killed_by_hand_it_has_crashed_and_a_login_starts_it_again(harness: Peer
     proxy.end()
 
 
-def test_it_is_paused_and_resumed_whoever_does_it(harness: PeerHarness, engine: Dockerd) -> None:
+def test_a_pause_or_resume_by_hand_is_followed(harness: PeerHarness, engine: Dockerd) -> None:
     proxy = begin(harness, engine, "paused", create(engine, "paused"), "--idle_action", "pause")
     join(harness, proxy).leave()
     engine.wait_for_state("paused", "paused", proxy)

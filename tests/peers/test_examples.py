@@ -265,7 +265,7 @@ def test_mumble(directory: Path, npm_packages: None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.peers("nmap")
-def test_whoever_says_anything_at_all_wakes_what_is_woken_by_data(directory: Path) -> None:
+def test_any_bytes_wake_a_server_that_wakes_on_data(directory: Path) -> None:
     port, server_port = free_port(), free_port()
     options = ["--wake_on", "data", "--wake_timeout", str(LATE)]
     command = [sys.executable, "-m", "http.server", str(server_port), "--bind", "127.0.0.1"]

@@ -57,7 +57,7 @@ def test_sshd_which_speaks_first(harness: PeerHarness) -> None:
 
 
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
-def test_a_client_that_says_nothing_sees_the_banner_of_sshd(harness: PeerHarness) -> None:
+def test_a_silent_client_sees_the_banner_of_sshd(harness: PeerHarness) -> None:
     server_port = free_port()
     command = sshd_command(harness.directory / "banner keys", server_port)
     proxy = harness.proxy("generic", "banner", command, server_port)

@@ -43,7 +43,7 @@ def test_a_client_waits_longer_than_its_own_limit(version: str, holds: dict[str,
 
 
 @pytest.mark.parametrize("version", KICKED)
-def test_a_client_that_cannot_wait_is_told_and_comes_again(version: str, holds: dict[str, Future[None]]) -> None:
+def test_a_client_that_cannot_wait_is_kicked_and_joins_again(version: str, holds: dict[str, Future[None]]) -> None:
     holds[version].result(timeout=180)
 
 

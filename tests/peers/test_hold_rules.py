@@ -202,7 +202,7 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def test_this_file_s_client_is_held_and_let_in_when_it_behaves(harness: PeerHarness) -> None:
+def test_this_files_client_is_held_and_relayed_when_it_behaves(harness: PeerHarness) -> None:
     """Without this, the tests above could pass for a client that is refused for its first bytes."""
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "behaves", start_delay=10)
     client = HeldClient(proxy.port, "Behaves")

@@ -83,7 +83,7 @@ def many(harness: PeerHarness, tmp_path: Path) -> Many:
     return harness.track(Many(tmp_path))
 
 
-def test_each_player_wakes_the_server_of_his_host_and_no_other(harness: PeerHarness, many: Many) -> None:
+def test_each_player_wakes_only_the_server_of_its_host(harness: PeerHarness, many: Many) -> None:
     assert JavaServer("127.0.0.1", many.port, timeout=5).status().players.online == 0
     assert many.running() == set()
     for name, (version, _, _) in SERVERS.items():
@@ -98,7 +98,7 @@ def test_each_player_wakes_the_server_of_his_host_and_no_other(harness: PeerHarn
     assert all(record.exit_codes() == [0] for record in many.records.values())
 
 
-def test_all_at_once_and_the_file_read_again_meanwhile(harness: PeerHarness, many: Many) -> None:
+def test_all_join_at_once_during_a_reload(harness: PeerHarness, many: Many) -> None:
     with ThreadPoolExecutor(len(SERVERS)) as pool:
         players = {
             name: pool.submit(harness.player, version, many.port, "Alex", "--fake-host", HOSTS[name])

@@ -205,7 +205,7 @@ proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2"
 
 
 @pytest.mark.parametrize("plugin", ["generic", "minecraft"])
-def test_who_may_not_and_who_must(plugin: str, harness: PeerHarness) -> None:
+def test_which_addresses_may_send_a_header(plugin: str, harness: PeerHarness) -> None:
     proxy = harness.proxy(
         plugin,
         f"closed-{plugin}",

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")
 VERSION = "1.16.5"
 
 
-def test_players_who_wait_together_wake_it_once_and_enter_in_the_order_in_which_they_came(harness: PeerHarness) -> None:
+def test_waiting_players_wake_it_once_and_enter_in_order(harness: PeerHarness) -> None:
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "together", start_delay=6)
     names = [f"Player{number}" for number in range(5)]
     players = []
@@ -30,7 +30,7 @@ def test_players_who_wait_together_wake_it_once_and_enter_in_the_order_in_which_
     proxy.end()
 
 
-def test_a_player_who_gives_up_does_not_cut_the_wake_short(harness: PeerHarness) -> None:
+def test_a_player_that_leaves_does_not_cancel_the_start(harness: PeerHarness) -> None:
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "gives-up", start_delay=4)
     player = harness.player(VERSION, proxy.port, "Hasty")
     player.wait_for_event("connected")
@@ -44,7 +44,7 @@ def test_a_player_who_gives_up_does_not_cut_the_wake_short(harness: PeerHarness)
     proxy.end()
 
 
-def test_a_player_who_comes_while_it_stops_waits_for_the_stop_and_then_for_the_start(harness: PeerHarness) -> None:
+def test_a_player_during_the_stop_waits_for_stop_and_start(harness: PeerHarness) -> None:
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "stopping", stop_delay=3)
     early = harness.player(VERSION, proxy.port, "Early")
     early.wait_for_event("joined")

@@ -1,6 +1,6 @@
 """The relays under test, each on the reactor that the tests run on.
 
-`rig` is imported late: it imports the reactor, and pytest loads this file before it has installed one.
+`relay_fixture` is imported late: it imports the reactor, and pytest loads this file before it has installed one.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ async def test_cancelled_it_leaves_the_transport_as_it_was() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_connection_that_is_lost_meanwhile_is_an_error() -> None:
+async def test_a_connection_lost_while_flushing_is_an_error() -> None:
     pair = Pair(buffers=4096)
     pair.to_client.transport.write(b"x" * 2_000_000)
     flush = flushing(pair.to_client.transport)
@@ -81,7 +81,7 @@ async def test_a_lost_connection_is_an_error_at_once() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_somebody_elses_producer_is_an_error_and_stays() -> None:
+async def test_a_registered_producer_is_an_error_and_stays() -> None:
     @implementer(IPushProducer)
     class Producer:
         def pauseProducing(self) -> None: ...

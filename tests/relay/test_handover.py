@@ -20,7 +20,7 @@ import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from relay import relay_fixture as rig
+from relay import relay_fixture
 from relay.relay_fixture import (
     Connect,
     Finale,
@@ -194,7 +194,7 @@ async def test_early_bytes_beyond_every_buffer_go_first(relays: Relays) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_backend_that_speaks_first_is_heard(relays: Relays) -> None:
+async def test_the_first_bytes_of_a_backend_are_relayed(relays: Relays) -> None:
     pair = Pair()
     pair.backend.sendall(b"220 welcome\r\n")
     await later()
@@ -209,7 +209,7 @@ async def test_a_backend_that_speaks_first_is_heard(relays: Relays) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_was_written_before_the_hand_over_goes_before_what_the_backend_sends(relays: Relays) -> None:
+async def test_bytes_written_before_the_hand_over_arrive_before_the_backends(relays: Relays) -> None:
     pair = Pair(buffers=4096)
     ours = os.urandom(500_000)
     pair.to_client.transport.write(ours)
@@ -400,7 +400,7 @@ async def test_forty_connections_of_mixed_speeds(relays: Relays) -> None:
 @pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_five_hundred_connections_of_mixed_speeds(relays: Relays, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rig, "DEADLINE", 300.0)
+    monkeypatch.setattr(relay_fixture, "DEADLINE", 300.0)
     await crowd(relays, 500, volume=60_000)
 
 
@@ -419,7 +419,7 @@ async def test_soak(relays: Relays) -> None:
     for number in range(3):
         await crowd(relays, 20, volume=20_000, first=number * 20)
     gc.collect()
-    descriptors, threads, memory = rig.descriptors(), threading.active_count(), resident()
+    descriptors, threads, memory = relay_fixture.descriptors(), threading.active_count(), resident()
     until = monotonic() + float(os.environ.get("ZEROSCALE_SOAK_SECONDS", "60"))
     number = 3
     while monotonic() < until:
@@ -428,6 +428,6 @@ async def test_soak(relays: Relays) -> None:
     gc.collect()
     assert all(each.live == 0 for each in relays.counters().values())
     # Pipes may be kept for the next stall, up to a bound.
-    assert rig.descriptors() <= descriptors + 2 * MOST_SPARE
+    assert relay_fixture.descriptors() <= descriptors + 2 * MOST_SPARE
     assert threading.active_count() <= threads
     assert resident() < memory + 8 * 1024

@@ -53,7 +53,7 @@ def test_what_a_peer_has_not_taken(connect: object) -> None:
         assert sockets.unacknowledged(ours) > 0
 
 
-def test_a_reset_that_nobody_has_noticed() -> None:
+def test_a_reset_before_the_hand_over() -> None:
     peer, ours = tcp_pair()
     with ours:
         assert not sockets.has_died(ours)
@@ -83,7 +83,7 @@ def test_a_live_peer_that_does_not_read_has_not_vanished() -> None:
         (tcp_info(probes=1, silent=121), False),  # the kernel probes a window every 120 s at last
     ],
 )
-def test_who_looks_vanished(info: bytes, verdict: bool) -> None:
+def test_which_peers_look_vanished(info: bytes, verdict: bool) -> None:
     assert sockets.looks_vanished(info) is verdict
 
 

@@ -155,7 +155,7 @@ async def test_cancelling_the_report_aborts_the_pair_and_still_reports() -> None
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_sign_of_life_comes_from_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_heartbeat_is_answered_by_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = await made()
     await within(relay.heartbeat())
     hangs, goes_on = threading.Event(), threading.Event()
@@ -180,7 +180,7 @@ async def test_a_sign_of_life_comes_from_the_thread(monkeypatch: pytest.MonkeyPa
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_relay_that_ends_owes_no_sign_of_life() -> None:
+async def test_a_stopped_relay_answers_heartbeats_at_once() -> None:
     relay = await made()
     stopped = relay.stop(0)
     asked = relay.heartbeat()
@@ -190,7 +190,7 @@ async def test_a_relay_that_ends_owes_no_sign_of_life() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_crash_of_the_thread_is_told_and_nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_of_the_thread_is_reported_and_nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     crashes: list[Failure] = []
     before = descriptors()
     relay = await made(crashes.append)
@@ -266,7 +266,7 @@ async def test_where_epoll_takes_no_more_the_pair_is_the_callers_again(monkeypat
 
 
 @pytest_twisted.ensureDeferred
-async def test_elsewhere_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_systems_get_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(RelayError, match="Linux"):
         SpliceRelay(reactor, ignore).start()
@@ -307,7 +307,7 @@ from twisted.internet import asyncioreactor
 asyncioreactor.install()
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from relay.rig import Pair, later, receive, send, until, within
+from relay.relay_fixture import Pair, later, receive, send, until, within
 from zeroscale.errors import RelayError
 from zeroscale.relay import Relays
 
@@ -316,7 +316,7 @@ async def main():
     relays.start()
     live = [Pair(buffers=4096) for _ in range(3)]
     reports = [pair.hand_over(relays) for pair in live]
-    newcomer = Pair()
+    new_pair = Pair()
     await until(lambda: relays.counters()["splice"].live == 3)
     held = []
     try:
@@ -330,12 +330,12 @@ async def main():
     await until(lambda: relays.counters()["splice"].to_backend > 0)
     await later(0.2)
     try:
-        await newcomer.hand_over(relays, b"early")
+        await new_pair.hand_over(relays, b"early")
         print("taken")
     except RelayError as error:
         print(error)
-    newcomer.to_client.transport.write(b"sorry")
-    print((await receive(newcomer.client, 5)).decode())
+    new_pair.to_client.transport.write(b"sorry")
+    print((await receive(new_pair.client, 5)).decode())
     await send(live[2].client, b"ping")
     print((await receive(live[2].backend, 4)).decode())
     print([await receive(pair.backend, len(data)) == data for pair in live[:2]])
@@ -345,7 +345,7 @@ async def main():
     print([(await report).outcome.value for report in reports])
     for pair in live:
         await pair.gone()
-    await newcomer.close()
+    await new_pair.close()
 
 def done(result):
     if result is not None:
@@ -362,12 +362,12 @@ reactor.run()
 
 
 @pytest.mark.slow
-def test_without_descriptors_newcomers_are_refused_and_players_play_on() -> None:
+def test_without_descriptors_new_connections_are_refused_and_players_play_on() -> None:
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with Program(python("-c", OUT_OF_DESCRIPTORS), environment=environment) as program:
         assert program.wait() == 0, program.output
     assert program.lines == [
-        "the relay takes no more connections: Too many open files",
+        "the relay accepts no more connections: Too many open files",
         "sorry",
         "ping",
         "[True, True]",

@@ -370,7 +370,7 @@ def test_a_half_closed_pair_that_moves_bytes_or_owes_them_is_not(start: Start) -
     assert not slow.over
 
 
-def test_a_half_closed_pair_whose_kernel_owes_bytes_to_a_slow_reader_is_not(start: Start) -> None:
+def test_a_half_closed_pair_with_a_slow_reader_is_not_idle(start: Start) -> None:
     running = start(half_closed_limit=0.2)
     client, backend, pair = running.pair(buffers=16384)
     backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

@@ -105,7 +105,7 @@ def started() -> Relays:
 
 
 @pytest_twisted.ensureDeferred
-async def test_tls_goes_by_transports_and_both_ways() -> None:
+async def test_tls_is_relayed_by_transports() -> None:
     relays, client = started(), await made()
     pair = client.pair
     report = pair.hand_over(relays, b"early ")
@@ -125,7 +125,7 @@ async def test_tls_goes_by_transports_and_both_ways() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_was_written_before_the_hand_over_goes_first() -> None:
+async def test_bytes_written_before_the_hand_over_arrive_first() -> None:
     relays, client = started(), await made()
     client.pair.to_client.transport.write(b"kept alive; ")
     client.pair.backend.sendall(b"hello")
@@ -235,7 +235,7 @@ async def test_the_transports_own_protocols_hear_of_nothing_but_the_end() -> Non
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_client_that_resets_first_is_told_to_its_protocol_after_the_report() -> None:
+async def test_a_clients_reset_reaches_its_protocol_after_the_report() -> None:
     relays = TransportRelay(reactor)
     relays.start()
     pair = Pair()
