@@ -1,4 +1,4 @@
-"""What the tests of the front share: harnesses, and what they log."""
+"""What the tests of the frontend share: harnesses, and what they log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make_harness() -> Iterator[Callable[..., FrontendHarness]]:
-    """Makes harnesses whose log is collected."""
+    """Return a function that makes harnesses whose log is collected."""
     # Not before: quarry installs a reactor when it is imported, and pytest has to choose which.
     from frontend.harness import FrontendHarness, logged
 
@@ -30,11 +30,11 @@ def make_harness() -> Iterator[Callable[..., FrontendHarness]]:
 
 @pytest.fixture
 def harness(make_harness: Callable[..., FrontendHarness]) -> FrontendHarness:
-    """A Minecraft server that sleeps."""
+    """A frontend with a Minecraft server that is stopped."""
     return make_harness()
 
 
 @pytest.fixture
 def generic(make_harness: Callable[..., FrontendHarness]) -> FrontendHarness:
-    """Any other server, asleep."""
+    """A frontend with a server of another protocol that is stopped."""
     return make_harness(generic=True)

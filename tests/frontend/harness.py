@@ -1,6 +1,6 @@
-"""A front without a socket: clients on transports in memory, real conversations, and everything behind it pretended.
+"""The frontend without sockets: clients on transports in memory, real conversations, fakes of everything else.
 
-The transports do what Twisted's do, and complain about what must not be done to them.
+The transports behave as Twisted's do, and fail when they are used in a way that is not allowed.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ HANDSHAKE_TIMEOUT = 5.0
 class Transport:
     """One connection, as the protocol's transport (in Twisted's spelling) and as its peer (in ours).
 
-    :ivar received: what the peer has been sent.
-    :ivar finished: the peer has seen our end of sending.
-    :ivar closed: the connection is gone.
-    :ivar reset: it was reset, by us.
-    :ivar taken: a relay has it; nobody else may touch it.
-    :ivar blocked: the peer takes nothing.
+    :ivar received: the bytes that the peer has received.
+    :ivar finished: the peer has received our FIN.
+    :ivar closed: the connection is closed.
+    :ivar reset: we have reset it.
+    :ivar taken: a relay has it, and only the relay may use it.
+    :ivar blocked: the peer does not read.
     """
 
     def __init__(self, reactor: MemoryReactorClock, peer: object = None) -> None:
@@ -121,32 +121,32 @@ class Transport:
     # The peer's side
 
     def send(self, data: bytes) -> None:
-        """The peer sends; what is not read waits."""
+        """Send bytes as the peer; they wait until they are read."""
         self._unread.append(data)
         self._read()
 
     def finish(self) -> None:
-        """The peer has no more to say."""
+        """Finish sending, as the peer."""
         self._unread.append(None)
         self._read()
 
     def vanish(self) -> None:
-        """The peer resets the connection; a relay that has it, or nobody who reads it, does not hear of it here."""
+        """Reset the connection as the peer; its protocol is not called while a relay has the transport."""
         if not self.taken and not self.closed:
             self._close(error.ConnectionLost())
 
     def unblock(self) -> None:
-        """The peer takes what it is sent again."""
+        """Let the peer read again."""
         self.blocked = False
         self._flush()
 
     @property
     def open(self) -> bool:
-        """Neither closed nor half-closed, as far as the peer can see."""
+        """Whether the peer sees it neither closed nor half-closed."""
         return not self.closed and not self.finished
 
     def dead(self) -> bool:
-        """Whether it is closed, or about to be without any doing of the peer's."""
+        """Return whether it is closed, or will be without the peer doing anything."""
         return self.closed or self._aborting or (self._disconnecting and not self.blocked)
 
     def _touched(self) -> None:
@@ -185,7 +185,7 @@ class Transport:
 
 @dataclass
 class PlayerSession:
-    """A player's stay; ended once, or the test fails."""
+    """A player's session; ending it twice fails the test."""
 
     ended: bool = False
     silent: bool = False
@@ -198,7 +198,7 @@ class PlayerSession:
 
 @dataclass
 class Server:
-    """A server that does what it is told: `set_status()` sets its status, and tells those who wait."""
+    """A fake of the lifecycle: `set_status` sets its status and answers the clients that wait."""
 
     status: Status = Status.stopped
     retry_at: float | None = None
@@ -230,11 +230,11 @@ class Server:
 
     @property
     def players(self) -> int:
-        """Visits that have not ended."""
+        """Sessions that have not ended."""
         return sum(not session.ended for session in self.sessions)
 
-    def wake(self, who: str, reason: str = "login") -> None:
-        self.wakes.append(who)
+    def wake(self, client: str, reason: str = "login") -> None:
+        self.wakes.append(client)
         self.reasons.append(reason)
         if self.status in (Status.stopped, Status.failed, Status.paused):
             self.set_status(self.wakes_to)
@@ -261,7 +261,7 @@ class Server:
         return self.fake
 
     def set_status(self, status: Status) -> None:
-        """Enters a status."""
+        """Enter a status."""
         self.status = status
         if status is Status.running:
             waiters, self.waiters = self.waiters, []
@@ -271,7 +271,7 @@ class Server:
             self.refuse("it ended while it started")
 
     def refuse(self, reason: str) -> None:
-        """Tells all who wait that they wait in vain."""
+        """Fail all clients that wait."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.errback(ServerUnavailable(reason))
@@ -306,7 +306,7 @@ class FakeMessages:
 
 
 class Handover:
-    """One pair as a relay has it: flushing first, then relaying, then reported."""
+    """One pair in the relay: flushed first, then relayed, then reported."""
 
     def __init__(self, client: Transport, backend: Transport, early: bytes, client_finished: bool) -> None:
         self.client = client
@@ -325,13 +325,13 @@ class Handover:
         try:
             await self.flushing
         except BaseException:
-            self._let_go()
+            self._give_back()
             raise
         return await self.report
 
     def end(self, outcome: Outcome = Outcome.closed) -> None:
-        """The pair has ended."""
-        self._let_go()
+        """End the pair."""
+        self._give_back()
         for transport in (self.client, self.backend):
             if outcome is Outcome.closed:
                 transport.loseConnection()
@@ -342,26 +342,26 @@ class Handover:
         self.report.callback(Report(len(self.early), 7, outcome))
 
     def refuse(self, reason: str = "no descriptors left") -> None:
-        """It is not taken."""
+        """Refuse the pair."""
         self.flushing.errback(RelayError(reason))
 
     def lose_client(self) -> None:
-        """The client resets while its transport is flushed: the relay hears of it first."""
+        """Reset the client while its transport is flushed: the relay is told first."""
         self.refuse("the connection was lost before it could be relayed")
         self.client.vanish()
 
     def lose_backend(self) -> None:
-        """The server does."""
+        """Reset the backend while its transport is flushed."""
         self.refuse("the connection was lost before it could be relayed")
         self.backend.vanish()
 
-    def _let_go(self) -> None:
+    def _give_back(self) -> None:
         self.client.taken = self.backend.taken = False
         self.ended = True
 
 
 class Relays:
-    """Relays that wait to be told."""
+    """Relays that do what the test says."""
 
     def __init__(self) -> None:
         self.handovers: list[Handover] = []
@@ -402,16 +402,16 @@ class Attempt:
 
     @property
     def cancelled(self) -> bool:
-        """We have given it up."""
+        """Whether we have cancelled it."""
         return bool(self._connector.stoppedConnecting)
 
     @property
     def open(self) -> bool:
-        """It still waits for an answer."""
+        """Whether it still waits for an answer."""
         return not self.over and not self.cancelled
 
     def accept(self) -> Transport:
-        """The server takes it."""
+        """Accept it, as the server."""
         self.over = True
         transport = self.transport = Transport(self._reactor)
         protocol = self._factory.buildProtocol(IPv4Address("TCP", self.host, self.port))
@@ -421,7 +421,7 @@ class Attempt:
         return transport
 
     def refuse(self, reason: Exception | None = None) -> None:
-        """The server does not."""
+        """Refuse it, as the server."""
         self.over = True
         problem = reason or error.ConnectionRefusedError(111, "Connection refused")
         self._factory.clientConnectionFailed(self._connector, Failure(problem))
@@ -430,7 +430,7 @@ class Attempt:
 class FrontendHarness:
     """A context with one server.
 
-    :ivar lines: what the log was told at INFO and above.
+    :ivar lines: what was logged at INFO and above.
     """
 
     def __init__(
@@ -477,7 +477,7 @@ class FrontendHarness:
         return MinecraftConversation(minecraft_options=lambda _: MinecraftOptions(**self._conversation))
 
     def connect(self, host: str = "203.0.113.7") -> Transport:
-        """A new client."""
+        """Connect a new client."""
         address = (IPv6Address if ":" in host else IPv4Address)("TCP", host, 40000 + len(self.clients))
         transport = Transport(self.reactor, address)
         self.clients.append(transport)
@@ -486,14 +486,14 @@ class FrontendHarness:
         return transport
 
     def player(self, name: str = "Steve", protocol: int = 769, **options: Any) -> Transport:
-        """A new client that wants to join."""
+        """Connect a new client that joins."""
         client = self.connect(**options)
         client.send(login(name, protocol))
         self.settle()
         return client
 
     def advance(self, seconds: float) -> None:
-        """Time passes, in steps: what happens at one time is not told that it is later."""
+        """Let time pass, stopping at each timer, so that each call sees its own time."""
         end = self.reactor.seconds() + seconds
         while True:
             self.settle()
@@ -505,7 +505,7 @@ class FrontendHarness:
         self.settle()
 
     def settle(self) -> None:
-        """What is due now happens."""
+        """Run everything that is due now."""
         while any(call.getTime() <= self.reactor.seconds() for call in self.reactor.getDelayedCalls()):
             self.reactor.advance(0)
 
@@ -517,36 +517,36 @@ class FrontendHarness:
         return self._attempts
 
     def accept(self) -> Transport:
-        """The real server takes the one attempt that waits."""
+        """Accept the one attempt to connect that waits."""
         (attempt,) = [attempt for attempt in self.attempts if attempt.open]
         transport = attempt.accept()
         self.settle()
         return transport
 
     def refuse(self) -> None:
-        """The real server refuses the one attempt that waits."""
+        """Refuse the one attempt to connect that waits."""
         (attempt,) = [attempt for attempt in self.attempts if attempt.open]
         attempt.refuse()
         self.settle()
 
     def set_status(self, status: Status) -> None:
-        """The server enters a status."""
+        """Let the server enter a status."""
         self.server.set_status(status)
         self.settle()
 
     @property
     def timers(self) -> list[Any]:
-        """What is still to happen, but for the log's summing up."""
+        """The pending timers, without the access log's."""
         own = self.context.access_log
         return [call for call in self.reactor.getDelayedCalls() if getattr(call.func, "__self__", None) is not own]
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How connections ended."""
+        """How connections ended, with their numbers."""
         return dict(Counter(self.counts.snapshot(0.0).outcomes) + self.context.unrouted)
 
     def assert_over(self, client: Transport, outcome: str) -> None:
-        """The connection is gone, was told of in one line, and nothing of it is left."""
+        """Check that the connection is closed, has one line in the log, and left nothing behind."""
         self.settle()
         assert client.closed
         assert self.outcomes == {outcome: 1}
@@ -554,7 +554,7 @@ class FrontendHarness:
         self.assert_nothing_left()
 
     def assert_log(self, begins: str) -> None:
-        """The log was told one line, and it begins so."""
+        """Check that one line was logged, and how it begins."""
         (line,) = self.lines
         assert line.startswith(begins)
 
@@ -606,40 +606,40 @@ def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
 
 
 def packet(packet_id: int, *fields: bytes) -> bytes:
-    """A frame."""
+    """Return a frame."""
     framed: bytes = Buffer1_7.pack_packet(Buffer1_7.pack_varint(packet_id) + b"".join(fields))
     return framed
 
 
 def handshake(intent: int, protocol: int = 769, host: str = "play.example.org") -> bytes:
-    """How every client since 1.7 begins."""
+    """Return the handshake of a client since 1.7."""
     fields = [Buffer1_7.pack_varint(protocol), Buffer1_7.pack_string(host), Buffer1_7.pack("H", 25565)]
     return packet(0, *fields, Buffer1_7.pack_varint(intent))
 
 
 def status(protocol: int = 769, host: str = "play.example.org") -> bytes:
-    """What the server list sends first."""
+    """Return the status request of the server list."""
     return handshake(1, protocol, host) + packet(0)
 
 
 def ping(token: int = 0x1122334455667788) -> bytes:
-    """What it sends then."""
+    """Return the ping that follows it."""
     return packet(1, Buffer1_7.pack("Q", token))
 
 
 def login(name: str = "Steve", protocol: int = 769, host: str = "play.example.org", intent: int = 2) -> bytes:
-    """What a player sends who joins."""
+    """Return what a joining player sends."""
     uuid = bytes(16) if protocol >= 764 else b""
     return handshake(intent, protocol, host) + packet(0, Buffer1_7.pack_string(name), uuid)
 
 
 def answer(number: int) -> bytes:
-    """The answer to a request of ours: "not understood"."""
+    """Return the answer to a request of ours: "not understood"."""
     return packet(2, Buffer1_7.pack_varint(number), b"\x00")
 
 
 def packets(data: bytes) -> list[tuple[int, bytes]]:
-    """The frames in what a client was sent: each its id and the rest."""
+    """Return the frames that a client received: for each its id and the rest."""
     found = []
     buffer = Buffer1_7(data)
     while len(buffer):
@@ -649,12 +649,12 @@ def packets(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def requests(data: bytes) -> list[int]:
-    """The ids of the requests that keep a held client alive."""
+    """Return the ids of the requests that keep a held client alive."""
     return [Buffer1_7(rest).unpack_varint() for packet_id, rest in packets(data) if packet_id == 4]
 
 
 def legacy_login(name: str = "Notch") -> bytes:
-    """A login of 1.5.2."""
+    """Return the login of a 1.5.2 client."""
     host = "play.example.org"
     name_field = len(name).to_bytes(2, "big") + name.encode("utf-16-be")
     host_field = len(host).to_bytes(2, "big") + host.encode("utf-16-be")
@@ -662,7 +662,7 @@ def legacy_login(name: str = "Notch") -> bytes:
 
 
 def legacy_text(data: bytes) -> str:
-    """What a client of before 1.7 was told."""
+    """Return the kick text that a client before 1.7 received."""
     assert data[:1] == b"\xff"
     assert len(data) == 3 + 2 * int.from_bytes(data[1:3], "big")
     return data[3:].decode("utf-16-be")

@@ -1,4 +1,4 @@
-"""Who may wake: the rules one by one, from the files that a server writes; their order; the limits."""
+"""Admission: each rule, on files that a real server writes; their order; the rate limits."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def lists() -> ServerLists:
 
 
 def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> ClaimedIdentity:
-    """Somebody."""
+    """Return the claim of a player."""
     return ClaimedIdentity(name, uuid, address)
 
 
 def refusal_reason(lists: ServerLists, rules: Rules, claim: ClaimedIdentity, now: float = BEFORE) -> str:
-    """Why not, or nothing."""
+    """Return the refusal's reason; "" where there is none."""
     refusal = check(lists, rules, claim, now)
     return "" if refusal is None else refusal.reason
 

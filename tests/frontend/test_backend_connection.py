@@ -22,7 +22,7 @@ from zeroscale.frontend.backend_connection import CONNECT_TIMEOUT, BackendConnec
 
 
 class Names:
-    """A resolver that is told when."""
+    """A resolver that answers when the test says so."""
 
     def __init__(self) -> None:
         self.receiver: Any = None

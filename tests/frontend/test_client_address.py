@@ -1,4 +1,4 @@
-"""Who a client really is: by its connection, by a header that may be believed, and by none that may not."""
+"""A client's address: from its connection, from a trusted PROXY header, and never from another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has not logged in yet: bounded, and whose connections are counted together."""
+"""The bounded table of connections, and the keys by which addresses are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A player's way in: held, let through, relayed, or told why not; and whatever happens on it, nothing stays behind."""
+"""Joining: held, relayed, or kicked with a reason; and whatever happens, nothing is left behind."""
 
 from __future__ import annotations
 

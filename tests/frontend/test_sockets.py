@@ -1,4 +1,4 @@
-"""The front with the kernel's sockets, the real relay and the real reactor: what transports in memory cannot show."""
+"""The frontend with real sockets, the real relay and the real reactor: what transports in memory cannot show."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Peer:
 
 
 class FrontendHarness:
-    """A front that listens, and the real server's port."""
+    """A frontend that listens, and the real server's port."""
 
     def __init__(self, backend: socket.socket, *, generic: bool) -> None:
         self.server = Server()
@@ -126,7 +126,7 @@ class FrontendHarness:
 
     @property
     def clients(self) -> list[RecordedConnection]:
-        """The front's side of each connection."""
+        """The frontend's side of each connection."""
         return self.listener.clients
 
     async def listen(self, where: str) -> None:
@@ -187,7 +187,7 @@ class RecordingFactory(ConnectionFactory):
 
 @asynccontextmanager
 async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = False) -> AsyncIterator[FrontendHarness]:
-    """A front that listens; at the end nothing of it is left in the reactor."""
+    """Yield a frontend that listens; at the end nothing of it may be left in the reactor."""
     before = {*reactor.getReaders(), *reactor.getWriters()}
     with ExitStack() as stack:
         harness = FrontendHarness(stack.enter_context(socket.create_server(("127.0.0.1", 0))), generic=generic)
@@ -382,7 +382,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A key and a certificate that nobody trusts."""
+    """Make a key and a self-signed certificate."""
     pytest.importorskip("OpenSSL", reason="TLS needs twisted[tls]")
     directory = tmp_path_factory.mktemp("tls")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout key.pem -out cert.pem"

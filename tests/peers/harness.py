@@ -243,7 +243,7 @@ class PeerHarness:
     def minecraft(
         self, engine: str, version: str, name: str, *, start_delay: float = 0, stop_delay: float = 0, **options: Any
     ) -> tuple[Proxy, Record]:
-        """Starts a proxy in front of a real Minecraft server, whose account of itself it also returns."""
+        """Start a proxy in front of a real Minecraft server; return it and the server's record."""
         record = Record(self.directory / f"{name}.record")
         server_port = free_port()
         command = server_command(

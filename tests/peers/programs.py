@@ -62,7 +62,7 @@ class Program:
                 self._more.wait(left)
 
     def wait_until_ready(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits until it is so; where it never is, the program is discarded: nobody else has it yet."""
+        """Wait until the condition holds; discard the program if it never does."""
         try:
             wait_until(lambda: self.process.poll() is not None or condition(), what, program=self)
             assert self.process.poll() is None, self.text()

@@ -1,4 +1,4 @@
-"""Real clients that may not wake a server: each is told why in a form that it reads."""
+"""Real clients that may not wake a server: each reads the reason."""
 
 from __future__ import annotations
 

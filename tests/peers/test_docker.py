@@ -1,4 +1,4 @@
-"""A real Minecraft server in a container of a real engine, and whatever others do with it meanwhile."""
+"""A real Minecraft server in a container of a real engine, which is also used by hand."""
 
 from __future__ import annotations
 

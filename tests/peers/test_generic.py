@@ -1,4 +1,4 @@
-"""The generic plugin in front of servers that have never heard of it: from zero, and not a byte missing."""
+"""The generic plugin in front of real servers: started from zero, with every byte relayed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PUBLIC = Endpoint("198.51.100.1", 25565)
 
 LOG = "receiver.log"
 COMPLAINT = "PROXY protocol"
-"""In every line that HAProxy and nginx have for somebody who did not begin with a whole header."""
+"""In every line that HAProxy and nginx log for a client that did not begin with a whole header."""
 
 TRUST = [word for sender in SENDERS.values() for word in ("--proxy_protocol_from", sender)]
 

@@ -78,12 +78,12 @@ Connect = Callable[[int], tuple[socket.socket, socket.socket]]
 
 @implementer(IHalfCloseableProtocol)
 class Ours(Protocol):
-    """The protocol of one of the proxy's transports: paused from its first moment, and it remembers what it hears."""
+    """The protocol of one of the proxy's transports: paused at once, and keeps what it receives."""
 
     transport: Any
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
         self.finished = False
         self.reason: Failure | None = None
         self.lost: Deferred[None] = Deferred()
@@ -92,7 +92,7 @@ class Ours(Protocol):
         self.transport.pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
-        self.heard += data
+        self.received += data
 
     def readConnectionLost(self) -> None:
         self.finished = True

@@ -200,7 +200,7 @@ async def test_the_first_bytes_of_a_backend_are_relayed(relays: Relays) -> None:
     await later()
     report = pair.hand_over(relays)
     assert await receive(pair.client, 13) == b"220 welcome\r\n"
-    assert pair.to_backend.heard == b""
+    assert pair.to_backend.received == b""
     pair.backend.close()
     assert await receive(pair.client) == b""
     pair.client.close()
@@ -229,7 +229,7 @@ async def test_a_client_whose_end_was_read_already_is_passed_on(relays: Relays) 
     pair.client.shutdown(socket.SHUT_WR)
     pair.to_client.transport.resumeProducing()
     await until(lambda: pair.to_client.finished)
-    report = pair.hand_over(relays, pair.to_client.heard, client_finished=True)
+    report = pair.hand_over(relays, pair.to_client.received, client_finished=True)
     assert await receive(pair.backend) == b"all I have"
     pair.backend.sendall(b"answer")
     pair.backend.close()
@@ -357,7 +357,7 @@ async def test_a_gibibyte_both_ways_at_once(relays: Relays) -> None:
 
 
 def mixed_script(number: int, *, volume: int) -> Script:
-    """One of many speeds, from a trickle to as fast as it goes, with as many ways to leave."""
+    """Return a script of one of many speeds, and one of many ways to close."""
     choice = random.Random(number)
     pause = choice.choice([0.0, 0.0, 0.002, 0.01])
     writes = tuple((pause, choice.randrange(1, volume)) for _ in range(choice.randrange(1, 30)))

@@ -1,4 +1,4 @@
-"""The relay's thread on bare sockets: whose bytes a pipe holds, who waits for whom, and what is used how long."""
+"""The relay's thread on bare sockets: leftovers in pipes, stalled peers, and the use of descriptors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zeroscale.relay.splice_pair import Pair
 
 
 class Recorder:
-    """Hears of the pairs."""
+    """Keeps what the loop reports."""
 
     def __init__(self) -> None:
         self.ends: queue.SimpleQueue[tuple[Pair, Outcome]] = queue.SimpleQueue()

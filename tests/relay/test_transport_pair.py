@@ -230,7 +230,7 @@ async def test_the_transports_own_protocols_hear_of_nothing_but_the_end() -> Non
     await within(report)
     await pair.gone()
     for ours in (pair.to_client, pair.to_backend):
-        assert (ours.heard, ours.finished) == (b"", False)
+        assert (ours.received, ours.finished) == (b"", False)
     await within(relays.stop(0))
 
 
