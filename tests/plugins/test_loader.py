@@ -136,6 +136,8 @@ def test_a_built_in_plugin_comes_before_a_module_of_its_name(directory: Path) ->
 def test_a_module_of_one_name_without_server(directory: Path) -> None:
     (directory / "my_library.py").write_text("")
     assert refusal("my_library") == "plugin 'my_library': the module my_library has no class Server"
+    (directory / "systemd_units.py").write_text("")
+    assert refusal("systemd_units").endswith("has no class Server; did you mean 'systemd_unit'?")
 
 
 @pytest.mark.parametrize("name", ["json", "os.path", "antigravity", "json:JSONEncoder"])

@@ -221,8 +221,10 @@ def _implicit_entries() -> list[int]:
 def _class_in(module: ModuleType, name: str, class_name: str = CLASS_NAME) -> type[Plugin]:
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        nor = ", and there is no module of this name" if hasattr(module, "__path__") and "." in name else ""
-        raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{nor}")
+        more = ", and there is no module of this name" if hasattr(module, "__path__") and "." in name else ""
+        if "." not in name and (near := suggest(name, _known_names(), ALIASES)):
+            more = f"; {near}"
+        raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{more}")
     mistakes = contract_mistakes(found)
     if mistakes:
         raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is not a plugin: {'; '.join(mistakes)}")
