@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -338,6 +339,32 @@ def test_no_import_cycle_between_packages() -> None:
             if imported.startswith("zeroscale.") and package_of(ours) and package_of(ours) != package_of(module):
                 graph[package_of(module)].add(package_of(ours))
     assert sorted(cycles(graph)) == []
+
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PACKAGES = re.findall(r"^\| `(\w+)/` \|", PAGE, re.MULTILINE)
+
+
+def test_the_page_lists_the_packages_from_top_to_bottom() -> None:
+    assert sorted(PACKAGES) == sorted({package_of(module) for module in MODULES} - {""})
+    upward = {
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        for imported in imports(path)
+        if imported.startswith("zeroscale.")
+        and package_of(module)
+        and package_of(imported.removeprefix("zeroscale."))
+        and PACKAGES.index(package_of(module)) > PACKAGES.index(package_of(imported.removeprefix("zeroscale.")))
+    }
+    assert sorted(upward) == []
+
+
+def test_every_file_that_the_page_names_exists() -> None:
+    named = set(re.findall(r"`([\w/.]+\.py)`", PAGE))
+    assert len(named) > 40
+    below = [ROOT, PACKAGE, *(PACKAGE / package for package in PACKAGES)]
+    missing = {name for name in named if "..." not in name and not any((each / name).exists() for each in below)}
+    assert sorted(missing) == []
 
 
 def test_a_cycle_is_found() -> None:

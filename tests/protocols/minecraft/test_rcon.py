@@ -15,10 +15,10 @@ from zeroscale.errors import ProtocolError
 from zeroscale.protocols.minecraft import rcon
 from zeroscale.protocols.minecraft.rcon import (
     Event,
+    ListReply,
     LoggedIn,
     LoginRefused,
     MoreNeeded,
-    PlayerList,
     RconClient,
     Replied,
     parse_list,
@@ -175,14 +175,14 @@ def test_a_command_that_is_too_long_or_has_a_nul(line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("There are 0 of a max of 20 players online: ", PlayerList(0, ())),
-        ("There are 2 of a max of 20 players online: Notch, jeb_", PlayerList(2, ("Notch", "jeb_"))),
-        ("There are 1 of a max 20 players online: Notch\n", PlayerList(1, ("Notch",))),
-        ("There are 2/20 players online:\nNotch, jeb_", PlayerList(2, ("Notch", "jeb_"))),
-        ("\u00a76There are \u00a7c1\u00a76 out of maximum \u00a7c50\u00a76 players online.\n", PlayerList(1, ())),
+        ("There are 0 of a max of 20 players online: ", ListReply(0, ())),
+        ("There are 2 of a max of 20 players online: Notch, jeb_", ListReply(2, ("Notch", "jeb_"))),
+        ("There are 1 of a max 20 players online: Notch\n", ListReply(1, ("Notch",))),
+        ("There are 2/20 players online:\nNotch, jeb_", ListReply(2, ("Notch", "jeb_"))),
+        ("\u00a76There are \u00a7c1\u00a76 out of maximum \u00a7c50\u00a76 players online.\n", ListReply(1, ())),
         ("Es sind 2 Spieler online", None),
         ("", None),
     ],
 )
-def test_replies_to_list(text: str, expected: PlayerList | None) -> None:
+def test_replies_to_list(text: str, expected: ListReply | None) -> None:
     assert parse_list(text) == expected

@@ -179,7 +179,7 @@ class RconClient:
 
 
 @dataclass(frozen=True, slots=True)
-class PlayerList:
+class ListReply:
     """The reply to `list`.
 
     :ivar count: players online.
@@ -190,7 +190,7 @@ class PlayerList:
     names: tuple[str, ...]
 
 
-def parse_list(text: str) -> PlayerList | None:
+def parse_list(text: str) -> ListReply | None:
     """Parse the reply to `list`, in the game's wording since 1.3.
 
     :returns: None for another wording (of a plugin, or in another language).
@@ -199,7 +199,7 @@ def parse_list(text: str) -> PlayerList | None:
     if found is None:
         return None
     names = tuple(name.strip() for name in found["names"].split(","))
-    return PlayerList(int(found["on"]), tuple(name for name in names if _NAME.fullmatch(name)))
+    return ListReply(int(found["on"]), tuple(name for name in names if _NAME.fullmatch(name)))
 
 
 def _packet(packet_id: int, kind: int, payload: str) -> bytes:
