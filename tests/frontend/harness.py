@@ -298,6 +298,10 @@ class FakeMessages:
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
 
+    @property
+    def lockout_reason(self) -> str:
+        return "locked out"
+
     def unknown_host_status(self, host: str) -> StatusReply:
         return StatusReply(description=f"unknown host {host}", online=0, maximum=0, version_name="")
 

@@ -331,7 +331,6 @@ GERMAN = {
     "lockout_reason": "Wartung",
     "sleeping": "{estimate}",
     "failed": "{reason}",
-    "locked_out_kick": "{reason}",
 }
 
 
@@ -349,7 +348,7 @@ def test_the_words_for_what_is_not_known_can_be_changed() -> None:
     assert motd(messages, replace(VIEWS["sleeping"], estimate=None)) == "einer Weile"
     assert motd(messages, replace(VIEWS["failed"], reason=None)) == "unbekannt"
     assert messages.status(VIEWS["sleeping"], NOW).version_name == "Schlaf"
-    assert kick(messages, replace(VIEWS["sleeping"], lockout="")) == "Wartung"
+    assert messages.lockout_reason == "Wartung"
 
 
 @pytest.mark.parametrize("name", sorted(PHRASES))

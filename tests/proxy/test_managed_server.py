@@ -207,3 +207,17 @@ async def test_a_lockout_of_the_configuration(world: World) -> None:
     assert server.report().lockout == "Closed for the season."
     assert await run(greeting(world.listen)) == b""
     assert status(server) is Status.stopped
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("way", ["configuration", "command", "file"])
+async def test_a_lockout_without_a_text_has_the_configured_default(world: World, way: str) -> None:
+    from zeroscale.config.model import AdmissionConfig
+
+    admission = AdmissionConfig(lockout=" ") if way == "configuration" else AdmissionConfig()
+    server = await world.start(admission=admission, texts={"lockout_reason": "Closed."})
+    if way == "command":
+        server.lock_out("")
+    elif way == "file":
+        (server.directory / "zeroscale.keep-asleep").write_text("\n")
+    assert server.report().lockout == "Closed."

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.state.flag_files import DEFAULT_TEXT
 from zeroscale.state.operator_overrides import LARGEST_FILE, OperatorOverrides
 
 
@@ -57,7 +56,7 @@ def test_keep_awake_until_release(fixture: OverridesFixture) -> None:
     assert fixture.reopened().keep_awake_reason() is None
 
 
-def test_lock_out_with_a_text_and_with_the_default(fixture: OverridesFixture) -> None:
+def test_lock_out_with_a_text_and_without(fixture: OverridesFixture) -> None:
     fixture.overrides.lock_out("Back at eight.")
     fixture.overrides.keep_awake(60.0)
     assert fixture.overrides.lockout == "Back at eight."
@@ -65,7 +64,7 @@ def test_lock_out_with_a_text_and_with_the_default(fixture: OverridesFixture) ->
     reopened = fixture.reopened()
     assert reopened.lockout == "Back at eight."
     reopened.lock_out("")
-    assert reopened.lockout == DEFAULT_TEXT
+    assert reopened.lockout == ""
     reopened.close()
 
 

@@ -89,6 +89,11 @@ class Messages(Protocol):
         """Return what a player reads who was held for as long as it can or may be."""
         ...
 
+    @property
+    def lockout_reason(self) -> str:
+        """What players read as the reason of a lockout that has no text."""
+        ...
+
     def unknown_host_status(self, host: str) -> StatusReply:
         """Return what the server list shows for a host that no server has."""
         ...

@@ -224,6 +224,11 @@ class Messages:
         given = {key: _fit(value) for key, value in values.items()}
         return self._templates[f"{name}_kick"].fill(known | {"player": _fit(player)} | given, self._unknown)
 
+    @property
+    def lockout_reason(self) -> str:
+        """The reason of a lockout that has no text."""
+        return self._phrase("lockout_reason")
+
     def unknown_host_status(self, host: str) -> StatusReply:
         """Return what the server list shows for a host that no server has.
 
@@ -259,13 +264,13 @@ class Messages:
             remaining = view.since + view.estimate - now
         elif view.status is Status.failed and view.retry_at is not None:
             remaining = view.retry_at - now
-        reason = (view.lockout or self._phrase("lockout_reason")) if _locked_out(view) else view.reason or ""
+        reason = view.lockout if _locked_out(view) else view.reason
         return {
             "server": _fit(view.name),
             "state": state.replace("_", " "),
             "estimate": self.duration(view.estimate) if view.estimate is not None else "",
             "remaining": self.duration(remaining),
-            "reason": _fit(reason),
+            "reason": _fit(reason or ""),
             "waiting": str(view.waiting),
         }
 

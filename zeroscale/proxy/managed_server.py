@@ -24,7 +24,6 @@ from zeroscale.proxy.factory import ServerSettings, server_settings
 from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.reactor import Reactor
 from zeroscale.reports import PlayerReport, ServerReport
-from zeroscale.state.flag_files import DEFAULT_TEXT
 from zeroscale.state.operator_overrides import OperatorOverrides
 from zeroscale.state.start_history import StartHistory
 from zeroscale.state.status_cache import StatusCache
@@ -266,11 +265,9 @@ class ManagedServer:
         return self._setup.flag_files.keep_awake_reason() or self._overrides.keep_awake_reason()
 
     def _lockout(self, setup: PluginSetup) -> str | None:
-        return setup.flag_files.lockout() or self._overrides.lockout or self._configured_lockout()
-
-    def _configured_lockout(self) -> str | None:
-        text = self.config.admission.lockout
-        return None if text is None else text.strip() or DEFAULT_TEXT
+        texts = setup.flag_files.lockout(), self._overrides.lockout, self.config.admission.lockout
+        text = next((each for each in texts if each is not None), None)
+        return None if text is None else text.strip() or self.backend.messages.lockout_reason
 
     def _start_obstacle(self, setup: PluginSetup) -> str | None:
         return self._start_history.world_lock_error() or setup.start_obstacle()

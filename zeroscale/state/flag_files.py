@@ -19,9 +19,6 @@ KEEP_ASLEEP = "zeroscale.keep-asleep"
 LONGEST_TEXT = 2000
 """Bytes of the text for players: a kick shows a few lines."""
 
-DEFAULT_TEXT = "This server is being looked after. Please come back later."
-"""The text for players where the operator gives none."""
-
 
 class FlagFiles:
     """The two flag files of one server.
@@ -38,14 +35,14 @@ class FlagFiles:
         return f"{self._keep_awake} exists" if self._keep_awake.exists() else None
 
     def lockout(self) -> str | None:
-        """Return the text for players while the server is kept asleep; None if it is not."""
+        """Return the text for players while the server is kept asleep, "" if there is none; None if it is not."""
         if not self._keep_asleep.exists():
             return None
         try:
             content = read_bounded(self._keep_asleep, LONGEST_TEXT)
         except (OSError, ValueError) as error:
             logger.debug("%s keeps the server asleep; its text cannot be used: %s", self._keep_asleep, error)
-            return DEFAULT_TEXT
+            return ""
         if content is None:
             return None
-        return content.decode("utf-8", "replace").strip() or DEFAULT_TEXT
+        return content.decode("utf-8", "replace").strip()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.state.flag_files import DEFAULT_TEXT
 from zeroscale.system.files import BackgroundFile, read_bounded
 
 logger = logging.getLogger(__name__)
@@ -69,9 +68,9 @@ class OperatorOverrides:
     def lock_out(self, message: str) -> None:
         """Let no player wake the server.
 
-        :param message: the text for players; "": the default one.
+        :param message: the text for players; "": there is none.
         """
-        self._overrides.lockout = message or DEFAULT_TEXT
+        self._overrides.lockout = message
         self._write()
 
     def release(self) -> None:
@@ -92,7 +91,7 @@ class OperatorOverrides:
 
     @property
     def lockout(self) -> str | None:
-        """The text for players while the server is locked out; None if it is not."""
+        """The text for players while the server is locked out, "" if there is none; None if it is not."""
         return self._overrides.lockout
 
     def _write(self) -> None:
