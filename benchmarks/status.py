@@ -1,15 +1,16 @@
-"""What it costs to answer the server list while the server sleeps, and what it costs to sleep.
+"""Cost of answering status requests while the server sleeps, and cost of sleeping.
 
     python -m benchmarks.status
 
-Two measurements, of a zeroscale whose server is asleep and of a minecraft-protocol server (Node) that is simply left
-running, which is what one would do without a proxy:
+Measures zeroscale with a sleeping server, and a minecraft-protocol server (Node) that is left running, which is the
+alternative without a proxy:
 
 - status answers per second and their latencies: the server under test alone on one core, the load (`status_load`) in
-  another process on another core, in rounds that take turns;
+  another process on another core, in interleaved rounds;
 - a quiet minute: CPU seconds, wake-ups (voluntary context switches of all threads), resident memory.
 
-Prints a table and writes JSON. Linux only. Needs the npm packages of tests/peers for the peer, and says so without.
+Prints a table and writes JSON. Linux only. The Node server needs the npm packages of tests/peers, and is
+left out without them.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ PEERS = ROOT / "tests" / "peers"
 PEER_VERSION = "1.20.4"
 START_TIMEOUT = 30.0
 SETTLE = 5.0
-"""Seconds after the last load, until timers of its connections and caches are done with."""
+"""Seconds after the last load until timers and caches of its connections have expired."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has used so far.
+    """Resources that a process has used so far.
 
     :ivar cpu_seconds: of all its threads, in user and kernel mode.
-    :ivar wake_ups: how often one of its threads went to sleep and was woken.
-    :ivar resident_bytes: memory, the part shared with others included.
+    :ivar wake_ups: voluntary context switches of all its threads.
+    :ivar resident_bytes: resident memory, including shared pages.
     """
 
     cpu_seconds: float
@@ -56,7 +57,7 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """Reads it from the kernel."""
+        """Read the values from /proc."""
         nanoseconds = wake_ups = 0
         for task in Path(f"/proc/{pid}/task").iterdir():
             nanoseconds += int((task / "schedstat").read_text().split()[0])
@@ -69,8 +70,8 @@ class Usage:
 class Subject:
     """A server under test.
 
-    :ivar name: what the table calls it.
-    :ivar command: makes its command line from a port and an empty directory.
+    :ivar name: its name in the table.
+    :ivar command: returns its command line for a port and an empty directory.
     """
 
     name: str
@@ -78,18 +79,18 @@ class Subject:
 
 
 def zeroscale(port: int, directory: Path) -> list[str]:
-    """A proxy in front of a server that never runs."""
-    told = ["-w", str(directory), "--state-directory", str(directory / "state"), "-a", "sleep 3600"]
-    return [sys.executable, "-m", "zeroscale", *told, "minecraft", str(port), str(free_port())]
+    """Return the command of a proxy whose server never runs."""
+    arguments = ["-w", str(directory), "--state-directory", str(directory / "state"), "-a", "sleep 3600"]
+    return [sys.executable, "-m", "zeroscale", *arguments, "minecraft", str(port), str(free_port())]
 
 
 def node_server(port: int, directory: Path) -> list[str]:
-    """A Minecraft server in Node, with nobody on it."""
+    """Return the command of a Minecraft server in Node without players."""
     return ["node", str(PEERS / "server.js"), "--version", PEER_VERSION, "--port", str(port)]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -98,7 +99,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(subject: Subject, core: int | None) -> Iterator[tuple[int, int]]:
-    """Runs a server, on one core if that is given; gives its process id and its port."""
+    """Run a server, on one core if given; yields its process id and its port."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         log = stack.enter_context((Path(directory) / "log").open("w+"))
@@ -110,7 +111,7 @@ def running(subject: Subject, core: int | None) -> Iterator[tuple[int, int]]:
             while not accepts(port):
                 if server.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise SystemExit(f"{subject.name} does not listen; it said:\n{log.read()}")
+                    raise SystemExit(f"{subject.name} does not listen; its output:\n{log.read()}")
                 time.sleep(0.05)
             if core is not None:
                 for task in Path(f"/proc/{server.pid}/task").iterdir():
@@ -124,26 +125,26 @@ def running(subject: Subject, core: int | None) -> Iterator[tuple[int, int]]:
 
 
 def accepts(port: int) -> bool:
-    """Whether a connection is accepted there."""
+    """Return whether a process listens on the port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
 
 
 def ask(port: int, seconds: float, connections: int, core: int) -> dict[str, float]:
-    """One round of load, on a core of its own."""
+    """Run one round of load on the given core, and return its measurements."""
     words = [sys.executable, "-m", "benchmarks.status_load", str(port), str(seconds), str(connections)]
     load = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     os.sched_setaffinity(load.pid, {core})
-    said, _ = load.communicate()
+    output, _ = load.communicate()
     if load.returncode != 0:
         raise SystemExit(f"the load ended with {load.returncode}")
-    result: dict[str, float] = json.loads(said)
+    result: dict[str, float] = json.loads(output)
     return result
 
 
 def measure_answers(subjects: Sequence[Subject], seconds: float, rounds: int, connections: int) -> dict[str, Any]:
-    """Answers per second and latencies, in rounds that take turns."""
+    """Measure answers per second and latencies, in interleaved rounds."""
     ours, theirs = sorted(os.sched_getaffinity(0))[:2]
     results: dict[str, Any] = {subject.name: {"one": [], "many": []} for subject in subjects}
     with ExitStack() as stack:
@@ -163,7 +164,7 @@ def measure_answers(subjects: Sequence[Subject], seconds: float, rounds: int, co
 
 
 def measure_sleep(subjects: Sequence[Subject], seconds: float) -> dict[str, Any]:
-    """What each costs while nothing happens; all of them at the same time, because nothing does."""
+    """Measure idle costs; all subjects run at the same time."""
     with ExitStack() as stack:
         pids = {subject.name: stack.enter_context(running(subject, None))[0] for subject in subjects}
         time.sleep(SETTLE)
@@ -183,7 +184,7 @@ def measure_sleep(subjects: Sequence[Subject], seconds: float) -> dict[str, Any]
 
 
 def table(answers: Mapping[str, Any], sleep: Mapping[str, Any], quiet: float, connections: int) -> str:
-    """What a person wants to see: medians over the rounds, with the spread of the rate."""
+    """Format the results: medians over the rounds, with the spread of the rate."""
     lines = [
         f"| one core, asleep | answers/s, {connections} at once (spread) | p99 | one at a time: p50 | p99 "
         "| CPU us per answer |",
@@ -208,7 +209,7 @@ def table(answers: Mapping[str, Any], sleep: Mapping[str, Any], quiet: float, co
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """Describe the machine."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "cpu": model[1] if model else platform.machine(),
@@ -229,14 +230,14 @@ def _field(text: str, name: str) -> int:
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.status", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=5, help="of each round of load (default: %(default)g)")
     parser.add_argument("--rounds", type=int, default=5, help="of load, for each server (default: %(default)d)")
     parser.add_argument("--connections", type=int, default=32, help="at once (default: %(default)d)")
     parser.add_argument("--quiet", type=float, default=60, help="seconds of sleep to measure (default: %(default)g)")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks" / "status.json", metavar="FILE")
-    told = parser.parse_args()
+    options = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("two cores are needed: one for the server under test, one for the load")
     subjects = [Subject("zeroscale", zeroscale)]
@@ -244,18 +245,18 @@ def main() -> None:
         subjects.append(Subject("minecraft-protocol (Node)", node_server))
     else:
         print(f"without its peer: Node, or the npm packages (`npm ci` in {PEERS}), are missing", file=sys.stderr)
-    sleep = measure_sleep(subjects, told.quiet)
-    answers = measure_answers(subjects, told.seconds, told.rounds, told.connections)
-    print(table(answers, sleep, told.quiet, told.connections))
+    sleep = measure_sleep(subjects, options.quiet)
+    answers = measure_answers(subjects, options.seconds, options.rounds, options.connections)
+    print(table(answers, sleep, options.quiet, options.connections))
     result = {
         "machine": machine(),
-        "options": {**vars(told), "json": str(told.json)},
+        "options": {**vars(options), "json": str(options.json)},
         "answers": answers,
         "sleep": sleep,
     }
-    told.json.parent.mkdir(parents=True, exist_ok=True)
-    told.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\nmeasured on: {machine()}; written to {told.json}")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"\nmeasured on: {machine()}; written to {options.json}")
 
 
 if __name__ == "__main__":

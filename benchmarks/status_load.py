@@ -1,9 +1,9 @@
-"""The load of `benchmarks.status`: asks one server for its status, over and over, as the server list of a game does.
+"""The load of `benchmarks.status`: requests the status of one server repeatedly, as the server list of a client does.
 
     python -m benchmarks.status_load PORT SECONDS CONNECTIONS
 
 Each question is a connection of its own: handshake, status request, reply, ping, pong, close. CONNECTIONS of them are
-under way at any time. Prints one JSON object: `answers`, `seconds`, `failures`, `cpu_seconds` of the load itself, and
+open at any time. Prints one JSON object: `answers`, `seconds`, `failures`, `cpu_seconds` of the load itself, and
 `p50`, `p90`, `p99`, `worst` of the seconds from the first connect() to the whole status reply.
 """
 
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 
 SOURCES = 100
-"""Loopback addresses to come from, in turn: one alone would run out of ports, each of which rests once it is closed."""
+"""Loopback source addresses, used in turn: one alone would run out of ports, because of TIME_WAIT."""
 
 PROTOCOL_NUMBER = 765
 STATUS_REQUEST = b"\x01\x00"
@@ -28,12 +28,12 @@ PONG_LENGTH = len(PING)
 
 @dataclass(slots=True)
 class Question:
-    """One connection under way.
+    """One open connection.
 
     :ivar began: when it was opened.
-    :ivar received: what has come of what it waits for: the status reply, then the pong.
-    :ivar expected: how long that is; 0 until its length is known.
-    :ivar pinged: the status reply is whole, and the ping is sent.
+    :ivar received: bytes of the status reply, then of the pong.
+    :ivar expected: length of the status reply; 0 until it is known.
+    :ivar pinged: whether the status reply is complete, and the ping sent.
     """
 
     began: float
@@ -43,10 +43,10 @@ class Question:
 
 
 class Load:
-    """Questions to one server.
+    """Asks one server.
 
-    :ivar latencies: seconds from the connect to the whole reply, of each question answered.
-    :ivar failures: questions that were not answered.
+    :ivar latencies: seconds from connect to the complete reply, for each answer.
+    :ivar failures: number of questions without an answer.
     """
 
     def __init__(self, port: int) -> None:
@@ -60,7 +60,7 @@ class Load:
         self._request = bytes([len(handshake)]) + handshake + STATUS_REQUEST
 
     def run(self, seconds: float, connections: int) -> float:
-        """Asks for so long, so many at a time; returns how long it was."""
+        """Ask for a time, on a number of connections at once; return the seconds that it took."""
         began = time.perf_counter()
         deadline = began + seconds
         for _ in range(connections):
@@ -81,13 +81,13 @@ class Load:
         client.bind((f"127.0.2.{1 + self._asked % SOURCES}", 0))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         question = Question(time.perf_counter(), bytearray())
-        client.connect(("127.0.0.1", self._port))  # on loopback it is accepted by the kernel, at once
+        client.connect(("127.0.0.1", self._port))  # on loopback the kernel accepts at once
         client.setblocking(False)
         client.send(self._request)
         self._selector.register(client, selectors.EVENT_READ, question)
 
     def _proceed(self, client: socket.socket, question: Question) -> bool:
-        """Takes what has come; returns whether the question is over."""
+        """Read what has arrived; return whether the question is finished."""
         try:
             data = client.recv(65536)
         except ConnectionError:
@@ -110,7 +110,7 @@ class Load:
 
 
 def _frame_length(data: bytearray) -> int:
-    """The length of the frame that begins there, its own length field included; 0 if that is not whole yet."""
+    """Return the length of the first frame including its length field; 0 if that is incomplete."""
     length = 0
     for index, byte in enumerate(data):
         length |= (byte & 0x7F) << (7 * index)
@@ -129,7 +129,7 @@ def _varint(number: int) -> bytes:
 
 
 def main() -> None:
-    """Runs the load that the command line asks for."""
+    """Run the load of the command line."""
     port, seconds, connections = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     load = Load(port)
     took = load.run(seconds, connections)

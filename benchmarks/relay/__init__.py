@@ -1,1 +1,1 @@
-"""What the relay costs, beside a direct connection and other people's relays: `python -m benchmarks.relay`."""
+"""Cost of the relay, compared with a direct connection and with other relays: `python -m benchmarks.relay`."""

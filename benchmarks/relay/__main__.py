@@ -1,8 +1,7 @@
-"""python -m benchmarks.relay: all relays on one core in turn, the load on another; a table, and JSON.
+"""python -m benchmarks.relay: measures relays on one core, with the load on another; prints a table and writes JSON.
 
-Every figure is the median of several rounds, in each of which every relay has its turn, with the lowest and the highest
-beside it: machines are noisy. Each relay runs alone on its work but is started once, so that what is measured is not
-its start.
+Every figure is the median of several interleaved rounds, with the lowest and the highest value. Each relay is started
+once, so that its start is not measured, and only one is under load at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.relay import contestants
-from benchmarks.relay.contestants import Contestant
+from benchmarks.relay import subjects
 from benchmarks.relay.measure import Spread, cpu_seconds, machine, ratios
+from benchmarks.relay.subjects import Subject
 
 ROOT = Path(__file__).parent.parent.parent
 DIRECT = "direct"
@@ -34,18 +33,18 @@ DEADLINE = 20.0
 IPERF_TRIES = 20
 
 Results = dict[str, dict[str, list[float]]]
-"""By figure, then by relay: a value a round."""
+"""By figure, then by relay: one value for each round."""
 
 
 def free_port() -> int:
-    """A port that nobody has just now."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def await_port(port: int) -> None:
-    """Waits until somebody accepts."""
+    """Wait until a process listens on the port."""
     deadline = time.monotonic() + DEADLINE
     while True:
         try:
@@ -59,19 +58,19 @@ def await_port(port: int) -> None:
 
 
 def pinned(core: int | None, command: list[str]) -> list[str]:
-    """The command, kept to one core."""
+    """Return the command, pinned to one core."""
     return command if core is None else ["taskset", "-c", str(core), *command]
 
 
 class LoadError(Exception):
-    """A load did not come about; the round goes on without it."""
+    """A load failed; the round continues without its value."""
 
 
 class Bench:
-    """All that runs at a time.
+    """The processes of one benchmark run.
 
-    :param relay_core: the relays' core; None leaves everybody where the kernel puts them.
-    :param load_core: everybody else's.
+    :param relay_core: core of the relays; None: not pinned.
+    :param load_core: core of all other processes.
     """
 
     def __init__(self, relay_core: int | None, load_core: int | None) -> None:
@@ -87,7 +86,7 @@ class Bench:
         self._stack.close()
 
     def start(self, name: str, command: list[str], core: int | None) -> subprocess.Popen[bytes]:
-        """Starts a process that is ended with the bench."""
+        """Start a process that is terminated at the end of the run."""
         with (self.directory / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 pinned(core, command), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -96,7 +95,7 @@ class Bench:
         return process
 
     def load(self, command: list[str], *, check: bool = True) -> str:
-        """Runs a load to its end; its output."""
+        """Run a load to its end, and return its output."""
         return subprocess.run(
             pinned(self.load_core, command), cwd=ROOT, check=check, capture_output=True, text=True, timeout=600
         ).stdout
@@ -111,16 +110,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-class Lane:
-    """All relays before one server, each started, and the way to each."""
+class RelaySet:
+    """All relays in front of one server, started.
 
-    def __init__(self, bench: Bench, backend: list[str], relays: list[Contestant]) -> None:
+    :ivar ports: listening port by name of the relay; `DIRECT`: the server's.
+    :ivar processes: process id by name of the relay.
+    """
+
+    def __init__(self, bench: Bench, backend: list[str], relays: list[Subject]) -> None:
         server = free_port()
         command = [word.format(port=server) for word in backend]
         self.ports = {DIRECT: server}
         self.processes: dict[str, int] = {}
         starters = [relay for relay in relays if relay.starts_backend]
-        # What starts its server itself goes first, and the others use that one.
+        # A relay that starts the server itself is started first; the others use that server.
         if not starters:
             bench.start(f"server-{server}", command, bench.load_core)
             await_port(server)
@@ -136,43 +139,43 @@ class Lane:
                 await_port(listen)
                 await_port(server)
             except OSError as error:
-                said = (bench.directory / f"{directory.name}.log").read_text()
-                raise SystemExit(f"{relay.name} does not come up: {error}\n{shlex.join(words)}\n{said}") from None
+                output = (bench.directory / f"{directory.name}.log").read_text()
+                raise SystemExit(f"{relay.name} does not start: {error}\n{shlex.join(words)}\n{output}") from None
             self.ports[relay.name] = listen
             self.processes[relay.name] = process.pid
 
     @contextlib.contextmanager
     def cpu(self, name: str, into: dict[str, float]) -> Iterator[None]:
-        """Notes the CPU seconds that a relay takes meanwhile."""
+        """Store the CPU seconds that a relay uses inside the block."""
         pid = self.processes.get(name)
         before = cpu_seconds(pid) if pid else 0.0
         yield
         into["cpu"] = cpu_seconds(pid) - before if pid else 0.0
 
 
-def bulk(bench: Bench, lane: Lane, seconds: float, name: str) -> dict[str, float]:
-    """One iperf3 stream: Gbit/s, and CPU milliseconds a gigabyte."""
-    command = ["iperf3", "-c", "127.0.0.1", "-p", str(lane.ports[name]), "-t", f"{seconds:g}", "-J"]
+def bulk(bench: Bench, relay_set: RelaySet, seconds: float, name: str) -> dict[str, float]:
+    """Run one iperf3 stream: Gbit/s, and CPU milliseconds per gigabyte."""
+    command = ["iperf3", "-c", "127.0.0.1", "-p", str(relay_set.ports[name]), "-t", f"{seconds:g}", "-J"]
     cost: dict[str, float] = {}
     for _ in range(IPERF_TRIES):
-        with lane.cpu(name, cost):
-            said = json.loads(bench.load(command, check=False))
-        if "error" not in said:
+        with relay_set.cpu(name, cost):
+            output = json.loads(bench.load(command, check=False))
+        if "error" not in output:
             break
-        time.sleep(0.5)  # its server still has the last connection
+        time.sleep(0.5)  # the iperf3 server still serves the last connection
     else:
-        raise LoadError(f"iperf3 through {name}: {said['error']}")
-    received = said["end"]["sum_received"]
+        raise LoadError(f"iperf3 through {name}: {output['error']}")
+    received = output["end"]["sum_received"]
     return {
         "bulk_gbit": received["bits_per_second"] / 1e9,
         "bulk_cpu_ms_per_gb": cost["cpu"] * 1000 / (received["bytes"] / 1e9),
     }
 
 
-def play(bench: Bench, lane: Lane, seconds: float, connections: int, name: str) -> dict[str, float]:
-    """Play-like traffic: CPU percent of a core, p50 and p99."""
+def play(bench: Bench, relay_set: RelaySet, seconds: float, connections: int, name: str) -> dict[str, float]:
+    """Run play-like traffic: CPU percent of a core, p50 and p99."""
     words = ["--connections", str(connections), "--seconds", f"{seconds:g}"]
-    command = [sys.executable, "-m", "benchmarks.relay.play", "ask", str(lane.ports[name]), *words]
+    command = [sys.executable, "-m", "benchmarks.relay.play", "ask", str(relay_set.ports[name]), *words]
     process = subprocess.Popen(
         pinned(bench.load_core, command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -180,12 +183,12 @@ def play(bench: Bench, lane: Lane, seconds: float, connections: int, name: str) 
         assert process.stdout is not None
         cost: dict[str, float] = {}
         if process.stdout.readline() != "asking\n":
-            raise LoadError(f"{name} could not carry {connections} connections")
-        with lane.cpu(name, cost):
-            said = process.stdout.readline()
-    if not said:
+            raise LoadError(f"{name} could not open {connections} connections")
+        with relay_set.cpu(name, cost):
+            output = process.stdout.readline()
+    if not output:
         raise LoadError(f"{name} lost some of {connections} connections")
-    report: dict[str, Any] = json.loads(said)
+    report: dict[str, Any] = json.loads(output)
     if report["answers"] < 0.9 * report["expected"]:
         print(f"  {name}: only {report['answers']} of {report['expected']} answers", file=sys.stderr)
     return {
@@ -195,9 +198,9 @@ def play(bench: Bench, lane: Lane, seconds: float, connections: int, name: str) 
     }
 
 
-def join(bench: Bench, lane: Lane, times: int, name: str) -> dict[str, float]:
-    """What connecting and one answer take."""
-    command = [sys.executable, "-m", "benchmarks.relay.play", "join", str(lane.ports[name]), "--times", str(times)]
+def join(bench: Bench, relay_set: RelaySet, times: int, name: str) -> dict[str, float]:
+    """Measure connecting and one answer."""
+    command = [sys.executable, "-m", "benchmarks.relay.play", "join", str(relay_set.ports[name]), "--times", str(times)]
     report: dict[str, float] = json.loads(bench.load(command))
     return {"join_p50_us": report["p50_us"], "join_p99_us": report["p99_us"]}
 
@@ -215,18 +218,18 @@ FIGURES = {
     "join_p99_us": ("join, p99 us", 0),
 }
 
-AIMS = [
+TARGETS = [
     ("bulk_gbit", "nginx", "at least", 1.3),
     ("bulk_gbit", "haproxy", "at least", 1.3),
     ("bulk_gbit", "socket-proxyd", "at least", 1.0),
     ("play100_cpu", "nginx", "at most", 1.3),
     ("play1000_cpu", "nginx", "at most", 1.2),
 ]
-MOST_ADDED_US = 60.0
+MAX_ADDED_US = 60.0
 
 
 def table(results: Results, names: list[str]) -> str:
-    """The results, for people."""
+    """Format the results as a table."""
     rows = [["", *names]]
     for figure, (title, digits) in FIGURES.items():
         values = results.get(figure)
@@ -242,10 +245,10 @@ def _comparable(values: dict[str, list[float]], one: str, other: str) -> bool:
     return bool(values.get(one)) and len(values[one]) == len(values.get(other, []))
 
 
-def aims(results: Results, ours: str) -> list[dict[str, Any]]:
-    """What was aimed at, and what came of it."""
+def targets(results: Results, ours: str) -> list[dict[str, Any]]:
+    """Return the targets, and whether they are met."""
     found: list[dict[str, Any]] = []
-    for figure, other, word, bound in AIMS:
+    for figure, other, word, bound in TARGETS:
         values = results.get(figure, {})
         if _comparable(values, ours, other):
             spread = ratios(values[ours], values[other])
@@ -257,63 +260,63 @@ def aims(results: Results, ours: str) -> list[dict[str, Any]]:
         values = results.get(figure, {})
         if _comparable(values, ours, DIRECT):
             added = Spread.of([one - other for one, other in zip(values[ours], values[DIRECT], strict=True)])
-            aimed = figure == "play100_p50_us"
-            what = f"{FIGURES[figure][0]}: added to direct" + (f", at most {MOST_ADDED_US:g} us" if aimed else "")
+            is_target = figure == "play100_p50_us"
+            what = f"{FIGURES[figure][0]}: added to direct" + (f", at most {MAX_ADDED_US:g} us" if is_target else "")
             found.append(
-                {"what": what, "added_us": added.show(0), "met": added.median <= MOST_ADDED_US if aimed else None}
+                {"what": what, "added_us": added.show(0), "met": added.median <= MAX_ADDED_US if is_target else None}
             )
     return found
 
 
-def chosen(options: argparse.Namespace) -> list[Contestant]:
-    """Who takes part; says who is missing."""
+def selected_subjects(options: argparse.Namespace) -> list[Subject]:
+    """Return the installed subjects; print those that are missing."""
 
     def ours(directory: Path, listen: int, server: int) -> list[str]:
         state = directory / "state"
         values = {"python": sys.executable, "listen": listen, "server": server, "state": state, "backend": "{backend}"}
         return [word.format(**values) for word in shlex.split(options.command)]
 
-    makers: dict[str, Callable[[], Contestant | None]] = {
-        OURS: contestants.harness if options.harness else lambda: Contestant(OURS, ours, starts_backend=True),
-        "portforward": contestants.portforward,
-        "nginx": contestants.nginx,
-        "haproxy": contestants.haproxy,
-        "socket-proxyd": contestants.socket_proxyd,
+    makers: dict[str, Callable[[], Subject | None]] = {
+        OURS: subjects.harness if options.harness else lambda: Subject(OURS, ours, starts_backend=True),
+        "portforward": subjects.portforward,
+        "nginx": subjects.nginx,
+        "haproxy": subjects.haproxy,
+        "socket-proxyd": subjects.socket_proxyd,
     }
     found = []
     for name, maker in makers.items():
         if options.only and name not in options.only:
             continue
-        contestant = maker()
-        if contestant is None:
+        subject = maker()
+        if subject is None:
             print(f"not installed, left out: {name}", file=sys.stderr)
         else:
-            found.append(contestant)
+            found.append(subject)
     return found
 
 
-def rounds(bench: Bench, options: argparse.Namespace, relays: list[Contestant]) -> Results:
-    """Every relay in turn, as often as asked."""
+def rounds(bench: Bench, options: argparse.Namespace, relays: list[Subject]) -> Results:
+    """Run all rounds."""
     results: Results = {}
     names = [DIRECT, *(relay.name for relay in relays)]
     work: list[Callable[[str], dict[str, float]]] = []
     if "bulk" in options.work:
         if shutil.which("iperf3"):
-            iperf = Lane(bench, ["iperf3", "-s", "-p", "{port}"], relays)
+            iperf = RelaySet(bench, ["iperf3", "-s", "-p", "{port}"], relays)
             work.append(partial(bulk, bench, iperf, options.seconds))
         else:
             print("not installed, left out: iperf3, and bulk with it", file=sys.stderr)
     if {"play", "join"} & set(options.work):
         server = [sys.executable, "-m", "benchmarks.relay.play", "serve", "{port}"]
-        lane = Lane(bench, server, relays)
+        relay_set = RelaySet(bench, server, relays)
         if "play" in options.work:
-            work += [partial(play, bench, lane, options.seconds, count) for count in options.connections]
+            work += [partial(play, bench, relay_set, options.seconds, count) for count in options.connections]
         if "join" in options.work:
-            work.append(partial(join, bench, lane, options.joins))
+            work.append(partial(join, bench, relay_set, options.joins))
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         for each in work:
-            # Nobody always comes first, or always after the same one.
+            # Each round starts with another relay, so that none always runs first.
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 try:
                     figures = each(name)
@@ -326,7 +329,7 @@ def rounds(bench: Bench, options: argparse.Namespace, relays: list[Contestant]) 
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measure, print and write the results."""
     cores = sorted(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -335,27 +338,25 @@ def main() -> None:
     parser.add_argument("--joins", type=int, default=200, help="joins one after the other in each round")
     parser.add_argument("--work", nargs="+", choices=["bulk", "play", "join"], default=["bulk", "play", "join"])
     parser.add_argument("--only", nargs="+", help="of the relays")
-    parser.add_argument("--command", default=contestants.DEFAULT_COMMAND, help="ours; default: %(default)s")
-    parser.add_argument("--harness", action="store_true", help="in place of the whole proxy, the relay alone")
-    parser.add_argument(
-        "--json", type=Path, default=ROOT / "build" / "benchmarks" / "relay.json", help="where the figures go"
-    )
+    parser.add_argument("--command", default=subjects.DEFAULT_COMMAND, help="zeroscale's; default: %(default)s")
+    parser.add_argument("--harness", action="store_true", help="measure the relay alone instead of the whole proxy")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks" / "relay.json", help="output file")
     options = parser.parse_args()
-    relays = chosen(options)
+    relays = selected_subjects(options)
     pin = len(cores) > 1 and shutil.which("taskset") is not None
     if not pin:
-        print("one core, or no taskset: relays and load share what there is", file=sys.stderr)
+        print("one core, or no taskset: relays and load share all cores", file=sys.stderr)
     with Bench(cores[0] if pin else None, cores[1] if pin else None) as bench:
         results = rounds(bench, options, relays)
     names = [DIRECT, *(relay.name for relay in relays)]
     ours = relays[0].name
-    reached = aims(results, ours)
+    reached = targets(results, ours)
     print(f"{machine()}\n\n{table(results, names)}\n")
-    for aim in reached:
-        verdict = "" if aim["met"] is None else "met" if aim["met"] else "MISSED"
-        print(f"{aim['what']}: {aim.get('ratio') or aim.get('added_us')}  {verdict}".rstrip())
+    for target in reached:
+        verdict = "" if target["met"] is None else "met" if target["met"] else "MISSED"
+        print(f"{target['what']}: {target.get('ratio') or target.get('added_us')}  {verdict}".rstrip())
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine(), "results": results, "aims": reached}, indent=1) + "\n")
+    options.json.write_text(json.dumps({"machine": machine(), "results": results, "targets": reached}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

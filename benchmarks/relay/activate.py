@@ -7,11 +7,11 @@ import socket
 import sys
 
 FIRST = 3
-"""The descriptor at which a program finds its sockets (sd_listen_fds(3))."""
+"""The first descriptor passed to a program (sd_listen_fds(3))."""
 
 
 def main() -> None:
-    """Becomes the program."""
+    """Listen, and execute the program."""
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=4096)
     if listener.fileno() == FIRST:
         os.set_inheritable(FIRST, True)

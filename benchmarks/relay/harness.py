@@ -1,4 +1,4 @@
-"""A proxy that is nothing but the relay: what the whole proxy is measured against while the relay is tuned.
+"""A proxy that only relays, to measure the relay without the rest of zeroscale.
 
 python -m benchmarks.relay.harness LISTEN SERVER [--relay splice|transport]
 """
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
-    """Pauses as soon as it is connected, as the relay asks of every backend."""
+    """Pauses when it is connected, as the relay requires."""
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -26,15 +26,15 @@ class Backend(Protocol):
 
 
 class Client(Protocol):
-    """Connects to the server as soon as it is accepted, and hands both over."""
+    """Connects to the server when it is accepted, and hands both over to the relay."""
 
     factory: Clients
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.pauseProducing()
-        self.coming = Deferred.fromCoroutine(self._relay())
-        self.coming.addErrback(self._failed)
+        self.relaying = Deferred.fromCoroutine(self._relay())
+        self.relaying.addErrback(self._failed)
 
     async def _relay(self) -> None:
         from twisted.internet import reactor
@@ -51,11 +51,11 @@ class Client(Protocol):
         transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.coming.cancel()
+        self.relaying.cancel()
 
 
 class Clients(Factory[Client]):
-    """Makes `Client`s."""
+    """Makes a `Client` for each connection."""
 
     protocol = Client
 
@@ -65,7 +65,7 @@ class Clients(Factory[Client]):
 
 
 def main() -> None:
-    """Listens until it is killed."""
+    """Listen until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("listen", type=int)
     parser.add_argument("server", type=int)

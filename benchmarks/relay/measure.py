@@ -1,4 +1,4 @@
-"""What processes cost, and what several rounds amount to."""
+"""CPU time of processes, and statistics over several rounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of all threads of a process so far, to the nanosecond where the kernel tells, else to the tick."""
+    """Return the CPU seconds of all threads of a process so far; in nanosecond resolution if the kernel has it."""
     threads = list(Path(f"/proc/{pid}/task").iterdir())
     try:
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
@@ -21,7 +21,7 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass(frozen=True)
 class Spread:
-    """Several rounds of one figure."""
+    """Median and range of one figure over several rounds."""
 
     median: float
     lowest: float
@@ -29,21 +29,21 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one value."""
+        """Make it from at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
     def show(self, digits: int) -> str:
-        """As a table shows it: the median, and from where to where."""
+        """Format as the median and the range."""
         return f"{self.median:.{digits}f} ({self.lowest:.{digits}f}-{self.highest:.{digits}f})"
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Ours to theirs, round by round."""
+    """Return the spread of the ratios of the rounds."""
     return Spread.of([one / other for one, other in zip(ours, theirs, strict=True)])
 
 
 def machine() -> dict[str, str | int]:
-    """What it was measured on."""
+    """Describe the machine."""
     model = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -2,9 +2,9 @@
 
 python -m benchmarks.relay.play serve PORT
 python -m benchmarks.relay.play ask PORT --connections 100 --seconds 10      prints latencies as JSON
-python -m benchmarks.relay.play join PORT --times 100                        prints what a first answer takes
+python -m benchmarks.relay.play join PORT --times 100                        prints the time to a first answer
 
-One process each, so that neither waits for the other's interpreter. Linux only.
+Client and server are processes of their own, so that they do not share an interpreter lock. Linux only.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import time
 QUESTION = 64
 ANSWER = 512
 PER_SECOND = 20
-"""A Minecraft server's ticks a second."""
+"""Questions per second on each connection: the tick rate of a Minecraft server."""
 
 PR_SET_TIMERSLACK = 29
 
 
 def sharpen_timers() -> None:
-    """Has the kernel wake us on the microsecond, not within its usual 50."""
+    """Set the timer slack of the process to 1 us instead of 50 us."""
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)
 
 
 def serve(port: int) -> None:
-    """Answers until it is killed."""
+    """Answer until killed."""
     answer = bytes(ANSWER)
     with socket.create_server(("127.0.0.1", port), backlog=4096) as listener, select.epoll() as epoll:
         listener.setblocking(False)
         epoll.register(listener, select.EPOLLIN)
         connections: dict[int, socket.socket] = {}
-        owed: dict[int, int] = {}
+        incomplete: dict[int, int] = {}
         print("serving", flush=True)
         while True:
             for fd, _ in epoll.poll():
@@ -50,43 +50,43 @@ def serve(port: int) -> None:
                             new, _ = listener.accept()
                             new.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                             connections[new.fileno()] = new
-                            owed[new.fileno()] = 0
+                            incomplete[new.fileno()] = 0
                             epoll.register(new, select.EPOLLIN)
                     continue
                 try:
                     data = sock.recv(65536)
-                    asked = owed[fd] + len(data)
-                    owed[fd] = asked % QUESTION
+                    asked = incomplete[fd] + len(data)
+                    incomplete[fd] = asked % QUESTION
                     for _ in range(asked // QUESTION):
                         sock.sendall(answer)
                 except OSError:
                     data = b""
                 if not data:
                     epoll.unregister(fd)
-                    del connections[fd], owed[fd]
+                    del connections[fd], incomplete[fd]
                     sock.close()
 
 
 def connect(port: int) -> socket.socket:
-    """A connection that sends at once."""
+    """Open a connection with TCP_NODELAY."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def exchange(sock: socket.socket) -> None:
-    """One question, one answer."""
+    """Send one question and read its answer."""
     sock.sendall(bytes(QUESTION))
     taken = 0
     while taken < ANSWER:
         data = sock.recv(ANSWER)
         if not data:
-            raise ConnectionError("the server left")
+            raise ConnectionError("the server closed the connection")
         taken += len(data)
 
 
 def ask(port: int, connections: int, seconds: float) -> None:
-    """Asks on all connections in turn, evenly spread over time; prints a line when it begins to measure."""
+    """Ask on all connections in turn, evenly spread over time; prints a line when the measurement starts."""
     sharpen_timers()
     question = bytes(QUESTION)
     socks = [connect(port) for _ in range(connections)]
@@ -111,7 +111,7 @@ def ask(port: int, connections: int, seconds: float) -> None:
                 sock = socks[turn]
                 fd = sock.fileno()
                 if fd in asked_at:
-                    late += 1  # the last answer has not come within a whole tick
+                    late += 1  # the last answer took longer than a tick
                 else:
                     asked_at[fd] = now()
                     sock.send(question)
@@ -134,13 +134,13 @@ def ask(port: int, connections: int, seconds: float) -> None:
         "p99_us": quantiles[98] * 1e6,
     }
     print(json.dumps(report), flush=True)
-    sys.stdin.readline()  # the connections stay until whoever measures has looked
+    sys.stdin.readline()  # keep the connections open until the parent has measured
     for sock in socks:
         sock.close()
 
 
 def join(port: int, times: int) -> None:
-    """Connects, asks once and leaves, one after the other; prints the median and the 99th percentile."""
+    """Connect, ask once and close, repeatedly; prints the median and the 99th percentile."""
     taken = []
     for _ in range(times):
         begun = time.perf_counter()
@@ -153,17 +153,17 @@ def join(port: int, times: int) -> None:
 
 
 def main() -> None:
-    """Does what the first word says."""
+    """Run the chosen program."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["serve", "ask", "join"])
+    parser.add_argument("program", choices=["serve", "ask", "join"])
     parser.add_argument("port", type=int)
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--times", type=int, default=100)
     options = parser.parse_args()
-    if options.what == "serve":
+    if options.program == "serve":
         serve(options.port)
-    elif options.what == "ask":
+    elif options.program == "ask":
         ask(options.port, options.connections, options.seconds)
     else:
         join(options.port, options.times)

@@ -1,4 +1,4 @@
-"""Twisted's own port forwarder, as a program: python -m benchmarks.relay.portforward LISTEN SERVER"""
+"""Twisted's port forwarder as a program: python -m benchmarks.relay.portforward LISTEN SERVER."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.protocols.portforward import ProxyFactory
 
 
 def main() -> None:
-    """Forwards until it is killed."""
+    """Forward until killed."""
     reactor: Any = global_reactor
     listen, server = map(int, sys.argv[1:])
     reactor.listenTCP(listen, ProxyFactory("127.0.0.1", server), backlog=4096, interface="127.0.0.1")

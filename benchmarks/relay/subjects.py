@@ -1,4 +1,4 @@
-"""Who is measured, and how each is started: from a listening port and a server's port to a command line."""
+"""The relays to measure, and the command line of each for a listening port and a server port."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ listen relay
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Subject:
     """One relay.
 
-    :ivar command: its command line for a directory of its own, a listening port and a server's port.
-    :ivar starts_backend: it starts the server itself, once somebody connects.
+    :ivar command: returns its command line for a directory of its own, a listening port and a server port.
+    :ivar starts_backend: whether it starts the server itself, at the first connection.
     """
 
     name: str
@@ -71,18 +71,18 @@ def _python(module: str) -> Callable[[Path, int, int], list[str]]:
     return lambda directory, listen, server: [sys.executable, "-m", module, str(listen), str(server)]
 
 
-def harness() -> Contestant:
-    """The relay alone, in a proxy that does nothing else."""
-    return Contestant("harness", _python("benchmarks.relay.harness"))
+def harness() -> Subject:
+    """Return zeroscale's relay in a proxy that does nothing else."""
+    return Subject("harness", _python("benchmarks.relay.harness"))
 
 
-def portforward() -> Contestant:
-    """Twisted's."""
-    return Contestant("portforward", _python("benchmarks.relay.portforward"))
+def portforward() -> Subject:
+    """Return Twisted's port forwarder."""
+    return Subject("portforward", _python("benchmarks.relay.portforward"))
 
 
-def nginx() -> Contestant | None:
-    """nginx with its stream module, built in or as a file; None where it is not installed."""
+def nginx() -> Subject | None:
+    """Return nginx with its stream module, built in or as a file; None: not installed."""
     program = _program("nginx")
     if program is None:
         return None
@@ -94,11 +94,11 @@ def nginx() -> Contestant | None:
         (directory / "nginx.conf").write_text(text)
         return [program, "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", str(directory / "nginx.log")]
 
-    return Contestant("nginx", command)
+    return Subject("nginx", command)
 
 
-def haproxy() -> Contestant | None:
-    """HAProxy that splices when it sees fit; None where it is not installed."""
+def haproxy() -> Subject | None:
+    """Return HAProxy with `splice-auto`; None: not installed."""
     program = _program("haproxy")
     if program is None:
         return None
@@ -107,11 +107,11 @@ def haproxy() -> Contestant | None:
         (directory / "haproxy.cfg").write_text(HAPROXY.format(listen=listen, server=server))
         return [program, "-f", str(directory / "haproxy.cfg"), "-db"]
 
-    return Contestant("haproxy", command)
+    return Subject("haproxy", command)
 
 
-def socket_proxyd() -> Contestant | None:
-    """systemd's; None where it is not installed."""
+def socket_proxyd() -> Subject | None:
+    """Return systemd-socket-proxyd; None: not installed."""
     program = next((each for each in SOCKET_PROXYD if Path(each).exists()), None)
     if program is None:
         return None
@@ -120,4 +120,4 @@ def socket_proxyd() -> Contestant | None:
         activate = [sys.executable, "-m", "benchmarks.relay.activate", str(listen)]
         return [*activate, program, "--connections-max=8192", f"127.0.0.1:{server}"]
 
-    return Contestant("socket-proxyd", command)
+    return Subject("socket-proxyd", command)
