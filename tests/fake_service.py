@@ -1,7 +1,6 @@
-"""Stands in for `zeroscale.proxy.service` in the processes of test_cli.py and test_tap.py.
+"""Replaces `zeroscale.proxy.service` in the processes of tests/daemon/test_main.py and test_tap.py.
 
-What it does is said by the plugin's name, so that one command line makes one behaviour. It says on its log
-what is asked of it; the tests wait for those lines.
+The plugin's name on the command line selects its behaviour. It logs every call; the tests wait for those lines.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class FakeProxy:
     def __init__(self, config: Config, reactor: IReactorTime) -> None:
         self._config = config
         self._reactor = reactor
-        self._does = config.servers[0].plugin
+        self._behaviour = config.servers[0].plugin
         self.fatal: Deferred[None] = Deferred()
         self._stopping: Deferred[None] = Deferred()
 
@@ -49,15 +48,15 @@ class FakeProxy:
 
     def start(self) -> Deferred[None]:
         logger.warning("directories: %s %s", self._config.servers[0].directory, self._config.state_directory)
-        if self._does == "busy":
+        if self._behaviour == "busy":
             return fail(ConfigError("port 25565 is taken"))
-        if self._does == "broken":
+        if self._behaviour == "broken":
             return fail(ZeroDivisionError("a defect"))
-        if self._does == "busy_later":
+        if self._behaviour == "busy_later":
             starting: Deferred[None] = Deferred()
             self._reactor.callLater(0, starting.errback, ConfigError("port 25565 is taken"))
             return starting
-        if self._does == "dies":
+        if self._behaviour == "dies":
             self._reactor.callLater(0, self.fatal.errback, ConfigError("the relay's thread ended"))
         # from within the loop, and so after the signal handlers are in place
         self._reactor.callLater(0, logger.warning, "started")
@@ -65,13 +64,13 @@ class FakeProxy:
 
     def stop(self) -> Deferred[None]:
         logger.warning("stop")
-        if self._does not in ("hurried", "stubborn"):
+        if self._behaviour not in ("hurried", "stubborn"):
             self._reactor.callLater(0, self._stopped)
         return self._stopping
 
     def skip_to_sigterm(self) -> None:
         logger.warning("skip to SIGTERM")
-        if self._does == "hurried":
+        if self._behaviour == "hurried":
             self._reactor.callLater(0, self._stopped)
 
     def send_to_consoles(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""A whole proxy in this process, with tame servers behind it, and clients that talk to them."""
+"""Helpers for tests that run a whole proxy in this process, with servers of `stub_server` and asyncio clients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zeroscale.config.model import Config, ControlConfig, ServerConfig
 from zeroscale.reactor import Reactor
 
 DEADLINE = 30.0
-"""Seconds that anything may take on a busy machine."""
+"""Seconds after which a test gives up waiting, on a busy machine, too."""
 
 
 def stub_config(name: str, port: int | str, server_port: int, directory: Path, **values: Any) -> ServerConfig:
-    """A server of `tame.py`."""
-    told: dict[str, Any] = {
+    """Return the configuration of a server of `stub_server`."""
+    defaults: dict[str, Any] = {
         "name": name,
         "plugin": "stub_server:Server",
         "listen": (str(port),),
@@ -30,11 +30,11 @@ def stub_config(name: str, port: int | str, server_port: int, directory: Path, *
         "plugin_keywords": {"greeting": f"{name}\n"},
         "idle_shutdown": 3600.0,
     }
-    return ServerConfig(**{**told, **values})
+    return ServerConfig(**{**defaults, **values})
 
 
 def proxy_config(directory: Path, *servers: ServerConfig, **values: Any) -> Config:
-    """A configuration of these servers."""
+    """Return a configuration with these servers."""
     return Config(servers=servers, state_directory=directory / "state", control=ControlConfig(listen=""), **values)
 
 
@@ -65,13 +65,13 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def run(coroutine: Any) -> Deferred[Any]:
-    """Asyncio's coroutine as a Deferred, with the deadline."""
+    """Run an asyncio coroutine as a Deferred, with `DEADLINE`."""
     return Deferred.fromFuture(asyncio.get_event_loop().create_task(asyncio.wait_for(coroutine, DEADLINE)))
 
 
 @contextlib.asynccontextmanager
 async def client(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to one of our ports, in asyncio."""
+    """Open a connection to a port of the proxy, in asyncio."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         yield reader, writer
@@ -82,6 +82,6 @@ async def client(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
 
 
 async def greeting(port: int) -> bytes:
-    """The first line that a server says to one that connects; b"" where it is cut off."""
+    """Connect and return the first line that the server sends; b"" if the connection is closed."""
     async with client(port) as (reader, _):
         return await reader.readline()

@@ -1,4 +1,4 @@
-"""A plugin whose server is in this very process: an echo, told what to do by its arguments. For tests of the house."""
+"""A plugin for tests: its server is an echo server in the test process, controlled by its arguments."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from zeroscale.errors import PluginError
 
 
 class Server:
-    """:cvar running: the ports of those that run.
-    :cvar gate: what a start waits for.
-    :cvar stop_gate: what a stop waits for.
+    """An echo server in this process.
+
+    :cvar running: ports of the servers that run.
+    :cvar gate: every start waits for this event.
+    :cvar stop_gate: every stop waits for this event.
     """
 
     running: set[int] = set()
@@ -74,14 +76,14 @@ class Server:
 
 
 class Minecraft(Server):
-    """One that says it speaks Minecraft's protocol."""
+    """A server that claims to speak the Minecraft protocol."""
 
     protocol = "minecraft"
     remote = False
 
 
 class Adoptable(Server):
-    """One that takes its time to see that nothing of it still runs."""
+    """A server whose `adopt()` waits for the gate, and finds nothing."""
 
     async def adopt(self) -> bool:
         if self.gate is not None:

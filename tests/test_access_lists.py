@@ -1,4 +1,4 @@
-"""Who is found on a list, by UUID and by name."""
+"""Matching clients against lists, by UUID, name and address."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def claim(name: str = "Ada", uuid: str | None = None, address: str = "203.0.113.
         ("G3TD0NE", "c7e683c6-e1f8-34c2-9d0b-6005710db225"),  # and one of 1.8, in the case that he plays in
     ],
 )
-def test_the_uuid_of_offline_mode_is_the_games(name: str, uuid: str) -> None:
+def test_offline_uuids_are_those_of_the_game(name: str, uuid: str) -> None:
     assert offline_uuid(name) == parse_uuid(uuid)
 
 
@@ -53,7 +53,7 @@ def test_a_uuid_has_two_spellings(text: str, parsed: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "who", "found"),
+    ("listed", "client", "found"),
     [
         (ListedPlayer("Ada", ACCOUNT), claim("Ada", ACCOUNT), True),
         (ListedPlayer("Ada", ACCOUNT), claim("Renamed", ACCOUNT), True),
@@ -74,11 +74,11 @@ def test_a_uuid_has_two_spellings(text: str, parsed: str | None) -> None:
         (ListedPlayer("Ada", ACCOUNT), claim("", None), False),
     ],
 )
-def test_who_is_found_on_a_list(listed: ListedPlayer, who: ClaimedIdentity, found: bool) -> None:
-    assert PlayerList([ListedPlayer("Zoe", None), listed]).find(who) == ([listed] if found else [])
+def test_players_found_on_a_list(listed: ListedPlayer, client: ClaimedIdentity, found: bool) -> None:
+    assert PlayerList([ListedPlayer("Zoe", None), listed]).find(client) == ([listed] if found else [])
 
 
-def test_all_of_one_name_are_found_and_each_once() -> None:
+def test_all_players_with_a_name_are_found_once() -> None:
     former, offline = ListedPlayer("Ada", ACCOUNT), ListedPlayer("ada", offline_uuid("ada"))
     roll = PlayerList([former, offline])
     assert roll.find(claim("ADA")) == [former, offline]
@@ -93,7 +93,7 @@ def test_a_ban_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "who", "found"),
+    ("entry", "client", "found"),
     [
         ("Ada", claim("aDa", ANOTHER), True),
         ("Ada", claim("Adam"), False),
@@ -113,15 +113,15 @@ def test_a_ban_ends() -> None:
         ("::ffff:203.0.112.0/120", claim(), False),
     ],
 )
-def test_our_own_lists_have_names_uuids_and_networks(entry: str, who: ClaimedIdentity, found: bool) -> None:
-    assert AccessList(["Zoe", entry]).matches(who) is found
-    assert not AccessList().matches(who)
+def test_access_lists_have_names_uuids_and_networks(entry: str, client: ClaimedIdentity, found: bool) -> None:
+    assert AccessList(["Zoe", entry]).matches(client) is found
+    assert not AccessList().matches(client)
 
 
 @pytest.mark.parametrize(
     "entry",
     ["", "two words", "a name that is too long", "10.0.0.0/99", "10.0.0.256", "fe80:::1", "g" * 32, "\u00e4da"],
 )
-def test_what_is_nothing_a_list_can_have(entry: str) -> None:
+def test_invalid_entries(entry: str) -> None:
     with pytest.raises(ValueError, match="is not a player name, UUID, address or network"):
         AccessList(["Ada", entry])

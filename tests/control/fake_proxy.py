@@ -1,4 +1,4 @@
-"""A proxy that does nothing, as its operator sees it: what is asked is written down, the test says the rest."""
+"""A fake proxy and fake servers for tests of the control protocol: they record the commands they get."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NOTHING_COUNTED = ServerStats(
 
 
 class FakeServer:
-    """One server.
+    """A server that records its commands.
 
-    :ivar asked: what was asked of it, in words.
-    :ivar refuses: why it does nothing of it; None: it does.
-    :ivar ready: fires when it is awake.
+    :ivar asked: the commands so far, as text.
+    :ivar refuses: the error of every command; None: commands succeed.
+    :ivar ready: fires when the server is ready.
     """
 
     def __init__(self, name: str, status: Status = Status.stopped) -> None:
@@ -41,7 +41,7 @@ class FakeServer:
         self.refuses: str | None = None
         self.ready: Deferred[None] = Deferred()
         self.output = ["first", "second"]
-        self.followers: list[Callable[[str], None]] = []
+        self.subscribers: list[Callable[[str], None]] = []
         self.players: tuple[PlayerReport, ...] = ()
         self.answer: str | None = None
         self.fields: dict[str, object] = {}
@@ -80,11 +80,11 @@ class FakeServer:
         return self.output
 
     def subscribe_output(self, receive: Callable[[str], None]) -> Callable[[], None]:
-        self.followers.append(receive)
-        return lambda: self.followers.remove(receive)
+        self.subscribers.append(receive)
+        return lambda: self.subscribers.remove(receive)
 
     def says(self, line: str) -> None:
-        for each in list(self.followers):
+        for each in list(self.subscribers):
             each(line)
 
     def _ask(self, what: str) -> None:
@@ -94,15 +94,15 @@ class FakeServer:
 
 
 class FakeProxy:
-    """All of it.
+    """A proxy of fake servers.
 
-    :ivar changes: what a reload has changed, or why it has changed nothing.
+    :ivar changes: the result of a reload, or its error.
     """
 
     def __init__(self, *names: str) -> None:
         self.servers = {name: FakeServer(name) for name in names}
         self.changes: list[str] | Exception = []
-        self.watchers: list[Callable[[str], None]] = []
+        self.observers: list[Callable[[str], None]] = []
         self.uptime = 3600.0
 
     def add(self, name: str) -> None:
@@ -124,9 +124,9 @@ class FakeProxy:
         return succeed(self.changes)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        self.watchers.append(changed)
-        return lambda: self.watchers.remove(changed)
+        self.observers.append(changed)
+        return lambda: self.observers.remove(changed)
 
     def changed(self, name: str) -> None:
-        for each in list(self.watchers):
+        for each in list(self.observers):
             each(name)

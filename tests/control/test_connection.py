@@ -1,4 +1,4 @@
-"""One client, whatever it does, on a transport and a clock of the test's."""
+"""One client of the admin socket, on a fake transport and a fake clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOGGER = "zeroscale.control.connection"
 
 
 class Transport(StringTransport):
-    """Keeps what it is given; aborted, it is gone."""
+    """Records what is written; aborting it loses the connection."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -55,7 +55,7 @@ class Transport(StringTransport):
 
 
 class Client:
-    """A connection, and what has come of it."""
+    """A client connection, and its responses."""
 
     def __init__(self, perform: Any = None, refusal: str | None = None) -> None:
         self.clock = Clock()
@@ -113,13 +113,13 @@ def test_answers_carry_the_id_of_their_request() -> None:
         (protocol.RequestError("which_server", "no"), "which_server"),
     ],
 )
-def test_an_error_is_a_word_and_a_message(error: Exception, code: str) -> None:
+def test_an_error_has_a_code_and_a_message(error: Exception, code: str) -> None:
     client = Client(raises(error))
     client.say({"command": "reload"})
     assert client.answers == [{"id": 0, "error": {"code": code, "message": "no"}}]
 
 
-def test_a_defect_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_is_logged_and_the_connection_stays(caplog: pytest.LogCaptureFixture) -> None:
     client = Client(raises(ZeroDivisionError("secret")))
     client.say({"command": "reload"}, {"command": "reload"})
     assert [each["error"]["code"] for each in client.answers] == ["internal", "internal"]
@@ -127,7 +127,7 @@ def test_a_defect_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_what_changes_something_is_logged_with_who_asked(caplog: pytest.LogCaptureFixture) -> None:
+def test_commands_that_change_something_are_logged_with_the_user(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, LOGGER)
     client = Client()
     client.say(
@@ -138,7 +138,7 @@ def test_what_changes_something_is_logged_with_who_asked(caplog: pytest.LogCaptu
     assert caplog.messages == ["unknown user: sleep 'a\\n' now", "unknown user: console 'a'"]
 
 
-def test_who_is_at_the_other_end() -> None:
+def test_peer_credentials() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         peer = peer_credentials(ours)
@@ -147,7 +147,7 @@ def test_who_is_at_the_other_end() -> None:
         assert str(peer) == f"user {os.getuid()} (process {os.getpid()})"
 
 
-def test_a_line_without_end_is_answered_and_closed() -> None:
+def test_a_line_that_is_too_long_is_an_error_and_closes() -> None:
     client = Client()
     for _ in range(100):
         client.connection.dataReceived(b"a" * 1024)
@@ -155,32 +155,32 @@ def test_a_line_without_end_is_answered_and_closed() -> None:
     assert client.transport.closed
 
 
-def test_so_many_requests_at_a_time() -> None:
+def test_the_number_of_pending_requests_is_limited() -> None:
     client = Client(never)
     client.say(*[{"command": "reload"}] * (MAX_PENDING_REQUESTS + 1))
     assert [(each["id"], each["error"]["code"]) for each in client.answers] == [(MAX_PENDING_REQUESTS, "busy")]
     client.lose()
 
 
-def test_no_place() -> None:
+def test_a_refused_client_gets_an_error() -> None:
     client = Client(refusal="32 clients are connected already")
     client.say({"command": "reload"})
     assert client.answers == [{"id": None, "error": {"code": "busy", "message": "32 clients are connected already"}}]
     assert client.transport.closed
 
 
-def test_while_it_does_not_read_nothing_more_is_read_or_told() -> None:
+def test_a_client_that_does_not_read_is_neither_read_nor_sent_more() -> None:
     client = Client()
     client.say({"command": "status", "watch": True})
     client.connection.pauseProducing()
     assert client.transport.producerState == "paused"
     client.say({"command": "logs", "server": "a"}, {"command": "logs", "server": "b"})
-    told = len(client.answers)
+    sent_before = len(client.answers)
     assert not any("result" in each for each in client.answers)
     for _ in range(20):
         client.proxy.changed("a")
         client.clock.advance(1)
-    assert len(client.answers) - told <= 1, "what was on its way when the buffer filled"
+    assert len(client.answers) - sent_before <= 1, "what was on its way when the buffer filled"
     client.connection.resumeProducing()
     assert client.transport.producerState == "producing"
     assert [each["id"] for each in client.answers if "result" in each] == [0, 1]
@@ -188,7 +188,7 @@ def test_while_it_does_not_read_nothing_more_is_read_or_told() -> None:
     assert client.clock.getDelayedCalls() == []
 
 
-def test_who_never_reads_is_dropped() -> None:
+def test_a_client_that_never_reads_is_disconnected() -> None:
     client = Client()
     client.say({"command": "status", "watch": True})
     client.connection.pauseProducing()
@@ -196,10 +196,10 @@ def test_who_never_reads_is_dropped() -> None:
     assert not client.transport.aborted
     client.clock.pump([1.0])
     assert client.gone == [client.connection]
-    assert client.proxy.watchers == [] and client.clock.getDelayedCalls() == []
+    assert client.proxy.observers == [] and client.clock.getDelayedCalls() == []
 
 
-def test_who_asks_nothing_is_dropped() -> None:
+def test_an_idle_client_is_disconnected() -> None:
     client = Client()
     client.clock.advance(IDLE_TIMEOUT - 1)
     client.say({"command": "logs", "server": "a"})
@@ -209,7 +209,7 @@ def test_who_asks_nothing_is_dropped() -> None:
     assert client.transport.aborted
 
 
-def test_who_waits_for_an_answer_is_not_idle() -> None:
+def test_a_client_with_a_pending_request_is_not_idle() -> None:
     client = Client(never)
     client.say({"command": "reload"})
     client.clock.advance(10 * IDLE_TIMEOUT)
@@ -217,16 +217,16 @@ def test_who_waits_for_an_answer_is_not_idle() -> None:
     client.lose()
 
 
-def test_who_hangs_up_ends_its_streams() -> None:
+def test_a_lost_connection_ends_its_streams() -> None:
     client = Client()
     client.say({"command": "wake", "server": "a", "wait": True}, {"command": "logs", "server": "b", "follow": True})
     client.lose()
     assert client.proxy.servers["a"].asked == ["wake", "waits no more"]
-    assert client.proxy.servers["b"].followers == [] and client.proxy.watchers == []
+    assert client.proxy.servers["b"].subscribers == [] and client.proxy.observers == []
     assert client.gone == [client.connection] and client.clock.getDelayedCalls() == []
 
 
-def test_who_says_nothing_more_gets_what_it_is_owed() -> None:
+def test_a_client_that_closes_its_sending_side_gets_its_answers() -> None:
     waiting: Deferred[object] = Deferred()
 
     async def perform(*_: object) -> object:
@@ -242,7 +242,7 @@ def test_who_says_nothing_more_gets_what_it_is_owed() -> None:
     assert client.transport.closed
 
 
-def test_who_says_nothing_more_has_no_streams() -> None:
+def test_streams_end_when_the_client_closes_its_sending_side() -> None:
     client = Client()
     client.say({"command": "status", "watch": True})
     client.connection.pauseProducing()
@@ -251,10 +251,10 @@ def test_who_says_nothing_more_has_no_streams() -> None:
     client.connection.resumeProducing()
     client.clock.advance(0)
     assert [each["error"]["code"] for each in client.answers if "error" in each] == ["refused", "refused"]
-    assert client.transport.closed and client.proxy.watchers == []
+    assert client.transport.closed and client.proxy.observers == []
 
 
-def test_a_line_cut_off_by_the_end() -> None:
+def test_an_incomplete_last_line_is_an_error() -> None:
     client = Client()
     client.connection.dataReceived(b'{"version":1,"id":1,"command":"reload"}')
     client.connection.readConnectionLost()
@@ -263,19 +263,19 @@ def test_a_line_cut_off_by_the_end() -> None:
     assert client.transport.closed
 
 
-def test_our_own_end_waits_a_moment_for_the_last_answers() -> None:
+def test_closing_waits_briefly_for_the_last_answers() -> None:
     client = Client()
     client.say({"command": "logs", "server": "a", "follow": True})
     client.connection.close()
     client.connection.close()
     assert client.answers[-1]["error"]["message"].startswith("cancelled: ")
-    assert client.transport.closed and client.proxy.servers["a"].followers == []
+    assert client.transport.closed and client.proxy.servers["a"].subscribers == []
     client.say({"command": "logs", "server": "a"})
     client.clock.advance(CLOSE_TIMEOUT)
     assert client.transport.aborted and client.clock.getDelayedCalls() == []
 
 
-def test_who_cannot_be_written_to_is_dropped() -> None:
+def test_a_client_that_cannot_receive_is_disconnected() -> None:
     client = Client()
     client.connection.writeConnectionLost()
     assert client.transport.aborted
@@ -302,7 +302,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_whatever_it_does_it_leaves_nothing_behind(steps: list[bytes | str]) -> None:
+def test_no_input_leaves_anything_behind(steps: list[bytes | str]) -> None:
     client = Client()
     connection, ended = client.connection, False
     for step in steps:
@@ -331,11 +331,11 @@ def test_whatever_it_does_it_leaves_nothing_behind(steps: list[bytes | str]) -> 
         assert answer.get("error", {}).get("code") != "internal"
     if not client.gone:
         client.lose()
-    assert client.proxy.watchers == [] and client.proxy.servers["a"].followers == []
+    assert client.proxy.observers == [] and client.proxy.servers["a"].subscribers == []
     assert client.clock.getDelayedCalls() == []
 
 
-def test_no_event_waits_for_room_that_there_is() -> None:
+def test_no_event_waits_while_the_client_reads() -> None:
     rooms: list[Deferred[None]] = []
 
     async def perform(request: protocol.AnyRequest, send: Callable[[object], Deferred[None]]) -> object:

@@ -1,4 +1,4 @@
-"""What each command does to the proxy, on a clock of the test's."""
+"""Commands of the control protocol, executed on a fake proxy and a fake clock."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from zeroscale.status import Status
 
 
 class Scene:
-    """CommandHandler for a fake proxy, and what they told a client meanwhile."""
+    """A command handler for a fake proxy, and the events it sent.
+
+    :ivar client_ready: fires when the client can take another event; None: it always can.
+    """
 
     def __init__(self, *names: str) -> None:
         self.clock = Clock()
         self.proxy = FakeProxy(*names)
-        self.told: list[Any] = []
-        self.room: Deferred[None] | None = None
+        self.events: list[Any] = []
+        self.client_ready: Deferred[None] | None = None
         self.commands = CommandHandler(self.proxy, self.clock)
 
     def send(self, event: object) -> Deferred[None]:
-        self.told.append(event)
-        return succeed(None) if self.room is None else self.room
+        self.events.append(event)
+        return succeed(None) if self.client_ready is None else self.client_ready
 
     def ask(self, request: protocol.AnyRequest) -> Deferred[Any]:
         return Deferred.fromCoroutine(self.commands.perform(request, self.send))
@@ -45,7 +48,7 @@ class Scene:
     def failure(self, asked: Deferred[Any]) -> BaseException:
         failures: list[Any] = []
         asked.addErrback(failures.append)
-        assert failures, "it has not failed"
+        assert failures, "it did not fail"
         error: BaseException = failures[0].value
         return error
 
@@ -66,7 +69,7 @@ def head(**fields: Any) -> dict[str, Any]:
         (protocol.LockoutRequest(**head(message="later")), ["lock out 'later'"]),
     ],
 )
-def test_what_is_asked_of_the_only_server(request_: protocol.AnyRequest, asked: list[str]) -> None:
+def test_commands_for_the_only_server(request_: protocol.AnyRequest, asked: list[str]) -> None:
     scene = Scene("a")
     report = scene.result(request_)
     assert scene.proxy.servers["a"].asked == asked
@@ -81,7 +84,7 @@ def test_the_status_of_all_and_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "server", "code", "said"),
+    ("names", "server", "code", "message"),
     [
         (["survival", "creative"], None, "which_server", "there are 2 servers: say which one: survival, creative"),
         ([], None, "which_server", "there is no server"),
@@ -90,14 +93,14 @@ def test_the_status_of_all_and_of_one() -> None:
         ([str(number) for number in range(30)], None, "which_server", "18, 19 and 10 more"),
     ],
 )
-def test_which_server(names: list[str], server: str | None, code: str, said: str) -> None:
+def test_which_server(names: list[str], server: str | None, code: str, message: str) -> None:
     scene = Scene(*names)
-    with pytest.raises(RequestError, match=said) as raised:
+    with pytest.raises(RequestError, match=message) as raised:
         scene.result(protocol.WakeRequest(**head(server=server)))
     assert raised.value.code == code
 
 
-def test_what_cannot_be_done_now() -> None:
+def test_a_command_that_is_impossible_now_is_an_error() -> None:
     scene = Scene("a")
     scene.proxy.servers["a"].refuses = "2 players are on it"
     for request in (
@@ -117,62 +120,62 @@ def test_the_console_answers() -> None:
     assert scene.proxy.servers["a"].asked == ["console list"] * 2
 
 
-def test_a_reload_tells_what_has_changed() -> None:
+def test_a_reload_returns_the_changes() -> None:
     scene = Scene()
     scene.proxy.changes = ["survival: added"]
     assert scene.result(protocol.ReloadRequest(**head())) == {"changes": ["survival: added"]}
 
 
-def test_watching_tells_what_changes_and_that_time_passes() -> None:
+def test_a_watch_sends_changes_and_regular_reports() -> None:
     scene = Scene("a", "b")
     watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
-    assert len(scene.told) == 1
+    assert len(scene.events) == 1
     scene.proxy.changed("b")
     scene.clock.advance(0.2)
-    assert len(scene.told) == 1, "it watches a"
+    assert len(scene.events) == 1, "it watches a"
     scene.proxy.changed("a")
-    assert len(scene.told) == 2
+    assert len(scene.events) == 2
     scene.clock.pump([0.1, 0.9])
-    assert len(scene.told) == 3
-    assert all(isinstance(each, ProxyReport) and len(each.servers) == 1 for each in scene.told)
+    assert len(scene.events) == 3
+    assert all(isinstance(each, ProxyReport) and len(each.servers) == 1 for each in scene.events)
     watching.cancel()
     assert isinstance(scene.failure(watching), CancelledError)
-    assert scene.proxy.watchers == [] and scene.clock.getDelayedCalls() == []
+    assert scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
 
 
-def test_a_storm_of_changes_is_a_few_reports() -> None:
+def test_many_changes_become_a_few_reports() -> None:
     scene = Scene("a")
     watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
     for _ in range(1000):
         scene.proxy.changed("a")
         scene.clock.advance(0.001)
-    assert 9 <= len(scene.told) <= 12
+    assert 9 <= len(scene.events) <= 12
     watching.cancel()
     scene.failure(watching)
 
 
-def test_who_does_not_read_is_told_nothing_more() -> None:
+def test_a_client_that_does_not_read_is_sent_no_more_reports() -> None:
     scene = Scene("a")
-    scene.room = Deferred()
+    scene.client_ready = Deferred()
     watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
     scene.proxy.changed("a")
     scene.clock.pump([1.0] * 10)
-    assert len(scene.told) == 1
-    room, scene.room = scene.room, None
-    room.callback(None)
+    assert len(scene.events) == 1
+    client_ready, scene.client_ready = scene.client_ready, None
+    client_ready.callback(None)
     scene.clock.advance(0.2)
-    assert len(scene.told) == 2
+    assert len(scene.events) == 2
     watching.cancel()
     scene.failure(watching)
 
 
-def test_a_server_that_is_gone_is_watched_no_longer() -> None:
+def test_a_watch_ends_when_its_server_is_removed() -> None:
     scene = Scene("a", "b")
     watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
     del scene.proxy.servers["a"]
     scene.clock.pump([0.1, 1.0])
     assert isinstance(scene.failure(watching), RequestError)
-    assert scene.proxy.watchers == []
+    assert scene.proxy.observers == []
 
 
 def test_waiting_for_a_wake() -> None:
@@ -180,14 +183,14 @@ def test_waiting_for_a_wake() -> None:
     server = scene.proxy.servers["a"]
     waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
     scene.clock.pump([0.1, 1.0])
-    assert [each.status for each in scene.told] == [Status.starting] * 2
+    assert [each.status for each in scene.events] == [Status.starting] * 2
     server.status = Status.running
     server.ready.callback(None)
     scene.clock.advance(0.1)
     results: list[Any] = []
     waiting.addCallback(results.append)
     assert [each.status for each in results] == [Status.running]
-    assert server.asked == ["wake"] and scene.proxy.watchers == [] and scene.clock.getDelayedCalls() == []
+    assert server.asked == ["wake"] and scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
 
 
 def test_a_wake_that_fails() -> None:
@@ -196,7 +199,7 @@ def test_a_wake_that_fails() -> None:
     scene.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
     scene.clock.advance(0.1)
     assert isinstance(scene.failure(waiting), ServerUnavailable)
-    assert scene.proxy.watchers == []
+    assert scene.proxy.observers == []
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -208,14 +211,14 @@ def test_a_wake_that_fails_at_once(wait: bool) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
-def test_who_waits_no_longer_leaves_the_wake_alone(seconds: float) -> None:
+def test_cancelling_a_wait_does_not_cancel_the_wake(seconds: float) -> None:
     scene = Scene("a")
     waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
     scene.clock.advance(seconds)
     waiting.cancel()
     assert isinstance(scene.failure(waiting), CancelledError)
     assert scene.proxy.servers["a"].asked == ["wake", "waits no more"]
-    assert scene.proxy.watchers == [] and scene.clock.getDelayedCalls() == []
+    assert scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
 
 
 def test_logs() -> None:
@@ -227,16 +230,16 @@ def test_following_logs() -> None:
     server = scene.proxy.servers["a"]
     following = scene.ask(protocol.LogsRequest(**head(follow=True)))
     server.says("third")
-    scene.room = Deferred()
+    scene.client_ready = Deferred()
     server.says("fourth")
     server.says("fifth")
     server.says("sixth")
-    room, scene.room = scene.room, None
-    room.callback(None)
-    assert [each["lines"] for each in scene.told] == [["first", "second"], ["third"], ["fourth"], ["fifth", "sixth"]]
+    client_ready, scene.client_ready = scene.client_ready, None
+    client_ready.callback(None)
+    assert [each["lines"] for each in scene.events] == [["first", "second"], ["third"], ["fourth"], ["fifth", "sixth"]]
     following.cancel()
     assert isinstance(scene.failure(following), CancelledError)
-    assert server.followers == []
+    assert server.subscribers == []
 
 
 def test_a_backlog_is_bounded() -> None:
@@ -252,7 +255,7 @@ def test_a_backlog_is_bounded() -> None:
     assert backlog.take() == {"lines": ["again"], "skipped": 0}
 
 
-def test_a_event_rung_before_is_heard_once() -> None:
+def test_an_event_that_was_set_before_the_wait_ends_it_once() -> None:
     clock = Clock()
     event = TimedEvent(clock)
     event.set()

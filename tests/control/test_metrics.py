@@ -1,4 +1,4 @@
-"""The report as metrics and as JSON: read by Prometheus' own parser, and the same in both."""
+"""The report as metrics, parsed by Prometheus' own parser, and as JSON with the same values."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_metric(samples: dict[Sample, float], sample: Sample, value: float) ->
     assert samples[sample] == value
 
 
-def test_what_is_not_known_has_no_sample(samples: dict[Sample, float]) -> None:
+def test_unknown_values_have_no_sample(samples: dict[Sample, float]) -> None:
     for name in ("uptime_seconds", "last_start_seconds", "start_estimate_seconds", "idle_countdown_seconds"):
         assert key(f"server_{name}", server="creative") not in samples
     report = proxy_report(replace(asleep(), idle_in=12.0, retry_in=30.0, status=Status.failed))
@@ -100,18 +100,18 @@ def test_what_is_not_known_has_no_sample(samples: dict[Sample, float]) -> None:
     assert later[key("server_retry_countdown_seconds", server="creative")] == 30
 
 
-def test_of_the_process_there_are_prometheus_own(samples: dict[Sample, float]) -> None:
+def test_metrics_of_the_process(samples: dict[Sample, float]) -> None:
     assert samples["process_resident_memory_bytes", frozenset()] > 1e6
 
 
-def test_each_scrape_asks_anew() -> None:
+def test_each_scrape_uses_a_new_report() -> None:
     reports = [proxy_report(asleep()), proxy_report(running())]
     metrics = Metrics(lambda: reports.pop(0))
     assert b'zeroscale_server_info{plugin="generic"' in metrics.exposition()
     assert b'zeroscale_server_info{plugin="minecraft"' in metrics.exposition()
 
 
-def test_names_are_prometheus_own_way() -> None:
+def test_names_follow_prometheus_conventions() -> None:
     for family in text_string_to_metric_families(Metrics(proxy_report).exposition().decode()):
         assert re.fullmatch("(zeroscale|process)_[a-z_]+", family.name)
         assert family.documentation
@@ -119,7 +119,7 @@ def test_names_are_prometheus_own_way() -> None:
             assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
 
 
-def test_strangers_choose_no_label(samples: dict[Sample, float]) -> None:
+def test_clients_cannot_choose_labels(samples: dict[Sample, float]) -> None:
     values = {value for _, labels in samples for _, value in labels}
     assert not values & {"Steve", "Alex", "Herobrine"}
     assert not any("203.0.113" in value for value in values)
@@ -130,7 +130,7 @@ def test_any_server_name_is_a_label() -> None:
     assert scraped(proxy_report(asleep(name)))[key("server_players", server=name)] == 0
 
 
-def test_json_says_the_same(samples: dict[Sample, float]) -> None:
+def test_json_has_the_same_values(samples: dict[Sample, float]) -> None:
     whole: dict[str, Any] = json.loads(Metrics(proxy_report).json())
     assert (whole["version"], whole["uptime"], whole["pending_connections"]) == ("1.2.3", 500.0, 3)
     for relay in whole["relays"]:
@@ -163,7 +163,7 @@ def test_json_says_the_same(samples: dict[Sample, float]) -> None:
             assert samples[name_of_bucket] == count
 
 
-def test_json_names_players_and_their_addresses_unless_told_not_to() -> None:
+def test_json_has_addresses_unless_disabled() -> None:
     [survival, _] = json.loads(Metrics(proxy_report).json())["servers"]
     assert survival["players"][0] == {"name": "Steve", "address": "203.0.113.7:1234", "seconds": 60.0}
     without = Metrics(proxy_report, addresses=False).json()
@@ -173,12 +173,12 @@ def test_json_names_players_and_their_addresses_unless_told_not_to() -> None:
 
 
 def test_the_docs_list_every_metric() -> None:
-    told = set(re.findall(r"^\| `((?:zeroscale|process)_\w+)", DOCS, re.MULTILINE))
+    documented = set(re.findall(r"^\| `((?:zeroscale|process)_\w+)", DOCS, re.MULTILINE))
     report = proxy_report(replace(running(), idle_in=1.0, retry_in=1.0))
     families = list(text_string_to_metric_families(Metrics(lambda: report).exposition().decode()))
     exported = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     assert len(exported) > 30
-    assert exported == told
+    assert exported == documented
 
 
 def test_the_docs_list_every_label() -> None:

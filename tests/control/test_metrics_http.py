@@ -1,4 +1,4 @@
-"""Metrics over HTTP: scraped through the kernel's sockets, and asked badly."""
+"""Metrics over HTTP, over TCP and in memory, also with invalid requests."""
 
 from __future__ import annotations
 
@@ -107,18 +107,18 @@ async def scrape(port: int, request: bytes) -> tuple[bytes, bytes]:
 
 
 @ensureDeferred
-async def test_a_scrape_through_the_kernels_sockets() -> None:
+async def test_a_scrape_over_tcp() -> None:
     server = MetricsServer(running_reactor(), "0", proxy_report)
     await server.start()
     try:
         [listening] = server.ports
-        where = listening.getHost()
-        assert isinstance(where, IPv4Address)
-        assert where.host == "127.0.0.1"
-        head, body = await scrape(where.port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        listen = listening.getHost()
+        assert isinstance(listen, IPv4Address)
+        assert listen.host == "127.0.0.1"
+        head, body = await scrape(listen.port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         families = {family.name: family for family in text_string_to_metric_families(body.decode())}
         assert families["zeroscale_server_players"].samples[0].value == 2
-        head, body = await scrape(where.port, b"GET /metrics.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head, body = await scrape(listen.port, b"GET /metrics.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"Content-Type: application/json\r\n" in head
         assert json.loads(body)["version"] == "1.2.3"
     finally:
@@ -127,16 +127,16 @@ async def test_a_scrape_through_the_kernels_sockets() -> None:
 
 
 @ensureDeferred
-async def test_stopping_drops_who_is_there() -> None:
+async def test_stopping_aborts_connections() -> None:
     from twisted.internet import reactor
 
     server = MetricsServer(running_reactor(), "tcp:0:interface=127.0.0.1", proxy_report)
     await server.stop()
     await server.start()
-    where = server.ports[0].getHost()
-    assert isinstance(where, IPv4Address)
+    listen = server.ports[0].getHost()
+    assert isinstance(listen, IPv4Address)
     client = Collect()
-    await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{where.port}"), client)
+    await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{listen.port}"), client)
     while not server.connections:
         turn: Deferred[None] = Deferred()
         reactor.callLater(0.001, turn.callback, None)
@@ -146,21 +146,21 @@ async def test_stopping_drops_who_is_there() -> None:
     await server.stop()
 
 
-def test_a_bare_port_is_one_of_this_machine_only() -> None:
+def test_a_bare_port_listens_on_loopback_only() -> None:
     scene = Scene()
     assert (scene.port, scene.interface) == (9225, "127.0.0.1")
     assert endpoint_string("tcp:9225") == "tcp:9225"
     assert endpoint_string("unix:/run/metrics") == "unix:/run/metrics"
 
 
-@pytest.mark.parametrize("where", ["99999", "nonsense", "udp:1", ""])
-def test_a_bad_place_is_said(where: str) -> None:
+@pytest.mark.parametrize("listen", ["99999", "nonsense", "udp:1", ""])
+def test_an_invalid_listen_value_is_an_error(listen: str) -> None:
     with pytest.raises(ConfigError, match="cannot listen on"):
-        check(FakeReactor(), where)
+        check(FakeReactor(), listen)
     check(FakeReactor(), "9225")
 
 
-def test_the_answers_say_what_they_are() -> None:
+def test_responses_have_their_headers() -> None:
     scene = Scene()
     head, _, body = scene.ask(b"GET /metrics?x=1 HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -175,7 +175,7 @@ def test_the_answers_say_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("path", [b"/", b"/metrics", b"/metrics.json"])
-def test_head_is_the_head_only(path: bytes) -> None:
+def test_head_has_no_body(path: bytes) -> None:
     scene = Scene()
     answer = scene.ask(b"HEAD %s HTTP/1.1\r\n\r\n" % path)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -198,13 +198,13 @@ def test_head_is_the_head_only(path: bytes) -> None:
         (b"\x16\x03\x01\x02\x00", b"400"),
     ],
 )
-def test_what_is_not_there(request_line: bytes, status: bytes) -> None:
+def test_unknown_pages_and_methods(request_line: bytes, status: bytes) -> None:
     answer = Scene().ask(request_line + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status + b" ")
 
 
 @pytest.mark.parametrize("request_line", [b"GET /metrics HTTP/1.1", b"GET /nothing HTTP/1.1", b"PUT / HTTP/1.1"])
-def test_no_answer_says_what_serves_it(request_line: bytes) -> None:
+def test_no_response_names_the_server_software(request_line: bytes) -> None:
     head, _, _ = Scene().ask(request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
     assert b"twisted" not in head.lower()
     assert b"server:" not in head.lower()
@@ -213,17 +213,17 @@ def test_no_answer_says_what_serves_it(request_line: bytes) -> None:
 @pytest.mark.parametrize(
     "header", [b"Content-Length: 99999999999", b"Content-Length: 5", b"Transfer-Encoding: chunked"]
 )
-def test_a_body_is_refused_before_it_comes(header: bytes) -> None:
+def test_a_request_with_a_body_is_refused_before_it_is_read(header: bytes) -> None:
     scene = Scene()
     client = scene.client()
     assert client.send(b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
     assert client.is_dropped()
-    said = client.heard
-    assert client.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == said
+    heard = client.heard
+    assert client.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == heard
     client.leave()
 
 
-def test_a_request_has_a_bound() -> None:
+def test_the_size_of_a_request_is_limited() -> None:
     scene = Scene()
     client = scene.client()
     for _ in range(MAX_HEADER_BYTES // 100 + 1):
@@ -234,14 +234,14 @@ def test_a_request_has_a_bound() -> None:
     assert client.is_dropped()
 
 
-def test_one_request_a_connection() -> None:
+def test_one_request_per_connection() -> None:
     client = Scene().client()
     answer = client.send(b"GET / HTTP/1.1\r\n\r\n" * 1000)
     assert answer.count(b"HTTP/1.1 200") == 1
     assert client.is_dropped()
 
 
-def test_who_says_nothing_is_dropped_at_the_deadline() -> None:
+def test_a_silent_client_is_aborted_at_the_deadline() -> None:
     scene = Scene()
     client = scene.client()
     client.send(b"GET /metr")
@@ -255,7 +255,7 @@ def test_who_says_nothing_is_dropped_at_the_deadline() -> None:
     assert scene.reactor.getDelayedCalls() == []
 
 
-def test_there_is_an_end_to_connections() -> None:
+def test_the_number_of_connections_is_limited() -> None:
     scene = Scene()
     clients = [scene.client() for _ in range(MAX_CONNECTIONS)]
     assert scene.connect() is None
@@ -264,14 +264,14 @@ def test_there_is_an_end_to_connections() -> None:
     assert scene.server.connections == MAX_CONNECTIONS
 
 
-def test_nothing_happens_while_nobody_asks() -> None:
+def test_there_are_no_timers_without_connections() -> None:
     scene = Scene()
     assert scene.reactor.getDelayedCalls() == []
     scene.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
     assert scene.reactor.getDelayedCalls() == []
 
 
-def test_a_report_that_fails_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_report_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def report() -> ProxyReport:
         raise ZeroDivisionError("secret")
 

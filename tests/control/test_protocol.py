@@ -1,4 +1,4 @@
-"""The control protocol: what is read and written, and that nothing but clean errors comes of anything else."""
+"""The control protocol: valid messages are decoded and encoded; anything else is one of two errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_requests(line: bytes, read: protocol.AnyRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said", "identity"),
+    ("line", "code", "message", "identity"),
     [
         (b"", "malformed", "not a request", None),
         (b"hello", "malformed", "JSON is malformed", None),
@@ -83,27 +83,27 @@ def test_requests(line: bytes, read: protocol.AnyRequest) -> None:
         (request("status", server="a" * 257), "malformed", "server", 7),
     ],
 )
-def test_what_is_no_request(line: bytes, code: str, said: str, identity: object) -> None:
+def test_invalid_requests(line: bytes, code: str, message: str, identity: object) -> None:
     with pytest.raises(RequestError) as raised:
         decode_request(line)
     assert (raised.value.code, raised.value.request) == (code, identity)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'["\\"",[', b'{"version":1,"id":1,"command":"status","server":['])
-def test_no_depth_costs_the_stack(opening: bytes) -> None:
+def test_deep_nesting_is_an_error(opening: bytes) -> None:
     with pytest.raises(RequestError, match="inside one another"):
         decode_request((opening * protocol.MAX_REQUEST_BYTES)[: protocol.MAX_REQUEST_BYTES])
 
 
-def test_brackets_in_a_text_are_no_depth() -> None:
+def test_brackets_in_strings_do_not_count_as_nesting() -> None:
     line = request("console", line='say "' + "[{" * 1000)
     assert isinstance(decode_request(line), protocol.ConsoleRequest)
 
 
 @given(st.binary(max_size=300) | REQUESTS.map(lambda each: json.dumps(each).encode()))
-def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
+def test_any_line_is_a_request_or_a_request_error(line: bytes) -> None:
     try:
         read = decode_request(line)
     except RequestError as error:
@@ -114,13 +114,13 @@ def test_anything_is_a_request_or_a_clean_error(line: bytes) -> None:
 
 
 @given(JSON)
-def test_what_is_asked_can_be_answered(value: object) -> None:
+def test_any_request_can_be_answered(value: object) -> None:
     answer = decode_response(protocol.encode_result(1, value))
     assert answer.result is not msgspec.UNSET
 
 
 @given(st.binary(max_size=300) | JSON.map(lambda each: json.dumps(each).encode()))
-def test_a_client_reads_answers_or_fails_cleanly(line: bytes) -> None:
+def test_a_client_reads_any_line_or_raises_protocol_error(line: bytes) -> None:
     try:
         answer = decode_response(line)
     except ProtocolError:
@@ -134,7 +134,7 @@ def test_a_client_survives_any_depth() -> None:
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.integers(1, 10))
-def test_lines_however_they_are_cut(lines: list[bytes], size: int) -> None:
+def test_lines_in_any_chunks(lines: list[bytes], size: int) -> None:
     data = b"".join(line + b"\n" for line in lines) + b"rest"
     whole = LineBuffer(100)
     assert whole.feed(data) == lines
@@ -144,7 +144,7 @@ def test_lines_however_they_are_cut(lines: list[bytes], size: int) -> None:
 
 
 @pytest.mark.parametrize("chunks", [[b"a" * 11], [b"a" * 11 + b"\n"], [b"a" * 6] * 2, [b"\n" + b"a" * 11 + b"\n\n"]])
-def test_a_line_is_bounded(chunks: list[bytes]) -> None:
+def test_the_length_of_a_line_is_limited(chunks: list[bytes]) -> None:
     lines = LineBuffer(10)
     assert lines.feed(b"a" * 10 + b"\n") == [b"a" * 10]
     assert not lines.has_partial
@@ -153,7 +153,7 @@ def test_a_line_is_bounded(chunks: list[bytes]) -> None:
             lines.feed(chunk)
 
 
-def test_a_report_survives_the_way() -> None:
+def test_a_report_is_encoded_and_decoded() -> None:
     proxy = FakeProxy("a", "b")
     report = proxy.report()
     answer = decode_response(protocol.encode_event("x", report))
@@ -162,7 +162,7 @@ def test_a_report_survives_the_way() -> None:
     assert decode_body(answer.event, ProxyReport) == report
 
 
-def test_mappings_and_broken_text_are_carried() -> None:
+def test_mappings_and_lone_surrogates_are_encoded() -> None:
     line = protocol.encode_result(1, {"frozen": types.MappingProxyType({"half": "\ud800!"}), "more": ["\udfff"]})
     assert json.loads(line)["result"] == {"frozen": {"half": "?!"}, "more": ["?"]}
 
@@ -172,7 +172,7 @@ def test_a_body_of_another_kind() -> None:
         decode_body(msgspec.Raw(b'{"version": 1}'), ProxyReport)
 
 
-def test_what_clients_ask() -> None:
+def test_requests_as_clients_encode_them() -> None:
     line = protocol.encode_request("wake", 3, {"server": "a", "wait": True})
     assert line.endswith(b"\n")
     assert decode_request(line[:-1]) == protocol.WakeRequest(version=1, id=3, server="a", wait=True)
@@ -196,15 +196,15 @@ def test_kinds_of_requests(command: str, fields: dict[str, object], stream: bool
 
 
 @pytest.mark.parametrize("kind", get_args(protocol.AnyRequest))
-def test_every_command_is_told(kind: type[protocol.Request]) -> None:
+def test_every_command_is_documented(kind: type[protocol.Request]) -> None:
     rows = [line for line in DOCS.splitlines() if line.startswith(f"| `{kind.__struct_config__.tag}` |")]
     fields = set(kind.__struct_fields__) - {"version", "id"}
     assert any(all(f"`{field}`" in row for field in fields) for row in rows)
 
 
-def test_every_field_of_a_report_and_every_code_is_told() -> None:
+def test_every_field_of_a_report_and_every_code_is_documented() -> None:
     kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, ServerStats)
-    told = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
-    assert sorted(name for name in told if f"`{name}`" not in DOCS) == []
+    documented = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
+    assert sorted(name for name in documented if f"`{name}`" not in DOCS) == []
     for bound in (protocol.MAX_REQUEST_BYTES, protocol.MAX_DEPTH, protocol.VERSION):
         assert f" {bound} " in DOCS or f" {bound}," in DOCS

@@ -27,13 +27,13 @@ DEADLINE = 20.0
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory whose name is short enough for a socket in it."""
+    """Return a directory with a path that is short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="zs-") as name:
         yield Path(name)
 
 
 class Client:
-    """A blocking client, for a thread of its own."""
+    """A blocking client, to be used in a thread."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
@@ -65,7 +65,7 @@ Serve = Callable[[Callable[[Path, FakeProxy], Any]], Coroutine[Any, Any, Any]]
 
 @pytest.fixture
 def serve(directory: Path) -> Serve:
-    """Runs a scene in a thread, against a server that answers meanwhile."""
+    """Return a function that runs a scene in a thread while the server serves it."""
 
     async def play(scene: Callable[[Path, FakeProxy], Any]) -> Any:
         path = directory / "control.sock"
@@ -77,13 +77,13 @@ def serve(directory: Path) -> Serve:
         finally:
             await server.stop()
             assert not path.exists()
-            assert proxy.watchers == [] and proxy.servers["a"].followers == []
+            assert proxy.observers == [] and proxy.servers["a"].subscribers == []
 
     return play
 
 
 @pytest_twisted.ensureDeferred
-async def test_asked_and_answered(serve: Serve) -> None:
+async def test_requests_are_answered(serve: Serve) -> None:
     def scene(path: Path, proxy: FakeProxy) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         with Client(path) as client:
@@ -95,7 +95,7 @@ async def test_asked_and_answered(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_script_that_only_says_and_then_reads(serve: Serve) -> None:
+async def test_a_client_that_closes_its_sending_side_gets_its_answers(serve: Serve) -> None:
     def scene(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as client:
             client.say("keep-awake", server="a")
@@ -107,7 +107,7 @@ async def test_a_script_that_only_says_and_then_reads(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_never_reads_keeps_nobody_waiting(serve: Serve) -> None:
+async def test_a_client_that_never_reads_does_not_delay_others(serve: Serve) -> None:
     def scene(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as deaf, Client(path) as other:
             deaf.socket.setblocking(False)
@@ -124,7 +124,7 @@ async def test_who_never_reads_keeps_nobody_waiting(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_hangs_up_half_way_harms_nobody(serve: Serve) -> None:
+async def test_a_client_that_closes_early_does_not_affect_others(serve: Serve) -> None:
     def scene(path: Path, proxy: FakeProxy) -> None:
         for _ in range(50):
             with Client(path) as client:
@@ -140,7 +140,7 @@ async def test_who_hangs_up_half_way_harms_nobody(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_so_many_clients_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_clients_is_limited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CLIENTS", 2)
 
     def scene(path: Path, proxy: FakeProxy) -> None:
@@ -164,17 +164,17 @@ async def test_streams_end_with_the_proxy(directory: Path) -> None:
     def watch() -> list[Any]:
         with Client(path) as client:
             client.say("status", watch=True)
-            told = [client.read()]
+            responses = [client.read()]
             running_reactor().callFromThread(server.stop)
             while (line := client.read()) is not None:
-                told.append(line)
-            return told
+                responses.append(line)
+            return responses
 
-    told = await deferToThread(watch)
-    assert "event" in told[0] and told[-1]["error"]["code"] == "refused"
+    responses = await deferToThread(watch)
+    assert "event" in responses[0] and responses[-1]["error"]["code"] == "refused"
 
 
-def test_a_dead_proxys_socket_makes_way(directory: Path) -> None:
+def test_the_socket_of_a_dead_proxy_is_replaced(directory: Path) -> None:
     path = directory / "deeper" / "control.sock"
     prepare_path(path)
     assert path.parent.is_dir()
@@ -184,7 +184,7 @@ def test_a_dead_proxys_socket_makes_way(directory: Path) -> None:
     assert not path.exists()
 
 
-def test_a_live_one_does_not(directory: Path) -> None:
+def test_the_socket_of_a_running_proxy_is_kept(directory: Path) -> None:
     path = directory / "control.sock"
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(str(path))
@@ -195,7 +195,7 @@ def test_a_live_one_does_not(directory: Path) -> None:
     assert path.exists()
 
 
-def test_nor_does_anything_else(directory: Path) -> None:
+def test_a_file_that_is_no_socket_is_kept(directory: Path) -> None:
     path = directory / "control.sock"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="exists and is not a socket"):
@@ -205,7 +205,7 @@ def test_nor_does_anything_else(directory: Path) -> None:
 
 @pytest.mark.parametrize("required", [True, False])
 @pytest_twisted.ensureDeferred
-async def test_who_has_not_named_it_is_only_warned(
+async def test_a_default_socket_that_cannot_be_created_is_only_a_warning(
     directory: Path, required: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     (directory / "file").touch()
@@ -221,9 +221,9 @@ async def test_who_has_not_named_it_is_only_warned(
     await server.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
 @pytest_twisted.ensureDeferred
-async def test_who_may_not_write_it_may_not_connect(serve: Serve) -> None:
+async def test_a_user_without_write_permission_cannot_connect(serve: Serve) -> None:
     def scene(path: Path, proxy: FakeProxy) -> None:
         path.parent.chmod(0o755)
         with Client(path) as client:

@@ -1,4 +1,4 @@
-"""Where the admin socket is."""
+"""The path of the admin socket."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ STATE = Path("/home/steve/.local/state/zeroscale")
         ),
     ],
 )
-def test_where_it_is_when_nobody_says(user_id: int, environment: dict[str, str], path: str) -> None:
+def test_the_default_path(user_id: int, environment: dict[str, str], path: str) -> None:
     assert default_socket("demo-1", STATE, environment, user_id) == ControlSocket(Path(path), 0o660)
 
 
-def test_where_it_is_looked_for() -> None:
+def test_directories_where_sockets_are_searched() -> None:
     runtime = {"XDG_RUNTIME_DIR": "/run/user/1000"}
     assert socket_directories(STATE, runtime) == (Path("/run/zeroscale"), Path("/run/user/1000/zeroscale"), STATE)
     assert socket_directories(STATE, {}) == (Path("/run/zeroscale"), STATE)
 
 
 @pytest.mark.parametrize("name", ["a" * 86, "\u00e9" * 43])
-def test_the_kernel_takes_107_bytes(name: str) -> None:
+def test_a_path_has_at_most_107_bytes(name: str) -> None:
     assert len(str(default_socket(name, STATE, {}, 0).path).encode()) == 106
     assert default_socket(name + "a", STATE, {}, 0)
     with pytest.raises(ConfigError, match="has 108 bytes, but a socket may have at most 107"):
@@ -54,7 +54,7 @@ def test_the_kernel_takes_107_bytes(name: str) -> None:
         ("unix:/run/a\\:b.sock", ControlSocket(Path("/run/a:b.sock"), 0o660)),
     ],
 )
-def test_what_the_configuration_says(text: str, control_socket: ControlSocket) -> None:
+def test_configured_paths(text: str, control_socket: ControlSocket) -> None:
     assert parse_listen(text) == control_socket
 
 
@@ -72,6 +72,6 @@ def test_what_the_configuration_says(text: str, control_socket: ControlSocket) -
         (f"unix:/{'z' * 107}", "has 108 bytes"),
     ],
 )
-def test_what_it_may_not_say(text: str, complaint: str) -> None:
+def test_invalid_configured_paths(text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse_listen(text)

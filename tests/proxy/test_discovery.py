@@ -1,4 +1,4 @@
-"""Servers that describe themselves: each judged by itself, kept up with, and nobody else's hindrance."""
+"""Servers described by labels: each is checked by itself, and changes are followed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FakeSource:
 
 
 class World:
-    """Discoveries of a Docker engine and of a cluster that are none."""
+    """Fake discoveries of Docker and Kubernetes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: dict[str, list[FakeSource]] = {"docker": [], "kubernetes": []}
@@ -78,14 +78,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-def test_only_what_is_asked_for_is_asked(world: World) -> None:
+def test_only_enabled_discoveries_are_made(world: World) -> None:
     ServerDiscovery(DiscoveryConfig(docker=True, base_url="unix:///a"), Clock(), lambda: None)
     assert world.docker.arguments == {"base_url": "unix:///a", "listen": ["25565"]}
     assert world.made["kubernetes"] == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_tables_of_all_sources_are_one(world: World) -> None:
+async def test_tables_of_all_sources_are_merged(world: World) -> None:
     changes: list[Tables] = []
     found = ServerDiscovery(BOTH, Clock(), lambda: changes.append(found.tables))
     found.start()
@@ -104,7 +104,7 @@ async def test_tables_of_all_sources_are_one(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
+async def test_a_failed_discovery_is_restarted_and_its_servers_stay(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
@@ -127,7 +127,7 @@ async def test_one_that_fails_begins_anew_after_a_while_and_what_it_found_stays(
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
+async def test_a_restart_that_fails_is_repeated(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
@@ -153,7 +153,7 @@ async def test_one_that_cannot_even_begin_anew_is_tried_again_all_the_same(
     await until(lambda: world.docker.cancelled)
 
 
-def test_each_is_judged_by_itself(tmp_path: Path) -> None:
+def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
     listen, other, a, b = free_ports(4)
     config = proxy_config(tmp_path, stub_config("known", listen, a, tmp_path))
 
@@ -191,7 +191,7 @@ def test_each_is_judged_by_itself(tmp_path: Path) -> None:
     assert str(other) in problems[3]
 
 
-def test_a_complaint_is_told_once_for_as_long_as_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_problem_is_logged_once_until_it_is_gone(caplog: pytest.LogCaptureFixture) -> None:
     problem_log = ProblemLog()
     for now in (["a"], ["a", "b"], ["b"], ["a"]):
         problem_log.update(now)
@@ -199,7 +199,7 @@ def test_a_complaint_is_told_once_for_as_long_as_it_lasts(caplog: pytest.LogCapt
 
 
 @pytest_twisted.ensureDeferred
-async def test_more_than_can_be_served_are_left_out_and_that_is_said_once(
+async def test_servers_above_the_maximum_are_left_out_and_logged_once(
     world: World,
     tmp_path: Path,
     proxies: list[ProxyService],
@@ -235,7 +235,7 @@ def proxies() -> Iterator[list[ProxyService]]:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
+async def test_described_servers_are_added_changed_and_removed(
     world: World, tmp_path: Path, proxies: list[ProxyService]
 ) -> None:
     listen, port = free_ports(2)
@@ -258,7 +258,7 @@ async def test_a_proxy_serves_what_is_described_for_as_long_as_it_is(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_file_that_was_refused_is_not_tried_again_when_others_describe_themselves(
+async def test_a_file_that_failed_to_load_is_not_applied_by_a_later_discovery(
     world: World, tmp_path: Path, proxies: list[ProxyService]
 ) -> None:
     listen, other, port, other_port, taken = free_ports(5)

@@ -1,4 +1,4 @@
-"""One server as its operator commands it, and what is reported of it."""
+"""One server: its reports, and the operator's commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def status(server: ManagedServer) -> Status:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_is_reported_of_a_server_through_its_life(world: World) -> None:
+async def test_reports_from_asleep_to_idle(world: World) -> None:
     server = await world.start()
     asleep = server.report()
     assert (asleep.name, asleep.plugin) == ("one", "stub_server:Server")
@@ -74,7 +74,7 @@ async def test_what_is_reported_of_a_server_through_its_life(world: World) -> No
 
 
 @pytest_twisted.ensureDeferred
-async def test_its_operator_wakes_it_though_nobody_else_may(world: World) -> None:
+async def test_the_operator_can_wake_it_during_a_lockout(world: World) -> None:
     server = await world.start()
     server.lock_out("Back at eight.")
     assert await run(greeting(world.listen)) == b""
@@ -89,7 +89,7 @@ async def test_its_operator_wakes_it_though_nobody_else_may(world: World) -> Non
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_start_in_vain_is_told_to_who_waits_for_it(world: World) -> None:
+async def test_a_failed_start_is_reported_to_the_waiting_operator(world: World) -> None:
     server = await world.start(plugin_keywords={"refuses": "no luck"}, max_crashes=1)
     with pytest.raises(ServerUnavailable, match="it could not be started"):
         await server.wake()
@@ -105,7 +105,7 @@ async def test_a_start_in_vain_is_told_to_who_waits_for_it(world: World) -> None
 
 
 @pytest_twisted.ensureDeferred
-async def test_its_operator_lets_it_sleep(world: World) -> None:
+async def test_the_operator_puts_it_to_sleep(world: World) -> None:
     server = await world.start()
     with pytest.raises(ControlError, match="one does not run: it is stopped"):
         server.sleep(now=True)
@@ -126,7 +126,7 @@ async def test_its_operator_lets_it_sleep(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_at_once_whoever_is_on_it(world: World) -> None:
+async def test_sleep_now_disconnects_players(world: World) -> None:
     server = await world.start()
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
@@ -139,10 +139,10 @@ async def test_at_once_whoever_is_on_it(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_at_once_means_that_it_does_not_start_again_either(world: World) -> None:
+async def test_sleep_now_cancels_waiting_wakes(world: World) -> None:
     server = await world.start()
     await server.wake()
-    await run(asyncio.sleep(0))  # what fires then is told in the middle of it
+    await run(asyncio.sleep(0))  # callbacks that are due run now
     server.sleep(now=True)
     assert status(server) is Status.stopping
     waiting = server.wake()
@@ -154,7 +154,7 @@ async def test_at_once_means_that_it_does_not_start_again_either(world: World) -
 
 
 @pytest_twisted.ensureDeferred
-async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> None:
+async def test_keep_awake_prevents_the_idle_stop(world: World) -> None:
     server = await world.start(idle_shutdown=0.0)
     server.keep_awake(3600.0)
     assert await run(greeting(world.listen)) == b"one\n"
@@ -168,7 +168,7 @@ async def test_kept_awake_it_is_not_stopped_though_it_is_idle(world: World) -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
+async def test_overrides_survive_a_restart_of_the_proxy(world: World) -> None:
     server = await world.start()
     server.lock_out("Moving.")
     server.keep_awake(None)
@@ -178,7 +178,7 @@ async def test_what_its_operator_said_outlives_the_proxy(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_is_reached_where_its_plugin_says(world: World) -> None:
+async def test_the_plugin_can_set_the_address(world: World) -> None:
     [elsewhere] = free_ports(1)
     server = await world.start(plugin_keywords={"greeting": "moved\n", "moves": str(elsewhere)})
     context = client(world.listen)
@@ -189,7 +189,7 @@ async def test_a_server_is_reached_where_its_plugin_says(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_console_that_is_none(world: World) -> None:
+async def test_a_server_without_a_console(world: World) -> None:
     server = await world.start()
     with pytest.raises(PluginError, match="one does not run"):
         await server.console("say hello")

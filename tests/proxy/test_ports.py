@@ -1,4 +1,4 @@
-"""Ports that several servers share: who is led where, which are open, and which servers cannot share one."""
+"""Listening ports: which are open, and which server a client is routed to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.reactor: Any = FakeReactor()
-        self.house = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), 5.0)
-        self.manager = PortManager(self.reactor, self.house)
+        self.context = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), 5.0)
+        self.manager = PortManager(self.reactor, self.context)
 
     def server(self, name: str, *listen: str, **values: Any) -> ManagedServer:
         config = stub_config(name, "1", 2, self.directory, listen=listen, **values)
@@ -74,7 +74,7 @@ async def test_servers_that_share_a_port_open_it_once(world: World) -> Any:
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_comes_later_is_led_by_the_later_plan(world: World) -> Any:
+async def test_later_connections_are_routed_to_the_new_servers(world: World) -> Any:
     former, later = world.server("former", "tcp:1001"), world.server("later", "tcp:1001")
     await world.manager.open(by_port(former))
     await world.manager.open(by_port(later))
@@ -84,7 +84,7 @@ async def test_who_comes_later_is_led_by_the_later_plan(world: World) -> Any:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_client_must_show_is_the_servers_that_stands_behind_its_port(world: World) -> Any:
+async def test_conversations_and_limits_are_those_of_the_server_behind_the_port(world: World) -> Any:
     wiki = world.server("wiki", "tcp:1001", wake_on="http", wake_timeout=3.0, health_check=("192.0.2.1",))
     cache = world.server("cache", "tcp:1002", wake_on="data", wake_timeout=2.0)
     demo = {"plugin": "demo", "plugin_positional": (), "plugin_keywords": {}}
@@ -109,8 +109,8 @@ async def test_what_a_client_must_show_is_the_servers_that_stands_behind_its_por
 async def test_all_ports_open_or_none(tmp_path: Path) -> Any:
     port, busy = free_ports(2)
     world = World(tmp_path)
-    manager = PortManager(running_reactor(), world.house)
-    other = PortManager(running_reactor(), world.house)
+    manager = PortManager(running_reactor(), world.context)
+    other = PortManager(running_reactor(), world.context)
     await other.open(by_port(world.server("other", f"tcp:{busy}")))
     both = world.server("both", f"tcp:{port}", f"tcp:{busy}")
     with pytest.raises(ConfigError, match=f"cannot listen on 'tcp:{busy}': Address already in use"):

@@ -1,4 +1,4 @@
-"""All that is in the way of a configuration, in one go."""
+"""All mistakes of a configuration, found before anything is started."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SECRET = Secret("hunter2", "from /run/secrets/x")
 
 
 def server(name: str, directory: Path, **values: Any) -> ServerConfig:
-    told = {"plugin": "demo", "listen": ("25565",), "server_port": 25575, "working_directory": directory}
-    return ServerConfig(name=name, **{**told, **values})
+    defaults = {"plugin": "demo", "listen": ("25565",), "server_port": 25575, "working_directory": directory}
+    return ServerConfig(name=name, **{**defaults, **values})
 
 
 def checked(directory: Path, *servers: ServerConfig, file: Path | None = None, **values: Any) -> list[str]:
@@ -30,10 +30,10 @@ def checked(directory: Path, *servers: ServerConfig, file: Path | None = None, *
     return []
 
 
-def test_what_can_run(tmp_path: Path) -> None:
+def test_a_valid_configuration(tmp_path: Path) -> None:
     command = {"plugin": "generic", "plugin_positional": ("sleep", "9"), "listen": ("1",)}
     assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **command)) == []
-    assert not (tmp_path / "state").exists(), "nothing is made"
+    assert not (tmp_path / "state").exists(), "the check creates no files"
 
 
 def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
 
 
-def test_what_is_not_for_minecraft_is_said(tmp_path: Path) -> None:
+def test_fields_that_minecraft_servers_do_not_use_are_mistakes(tmp_path: Path) -> None:
     lines = checked(tmp_path, server("a", tmp_path, wake_on="tls"), file=Path("/z.toml"))
     assert lines == ["/z.toml: servers.a.wake_on: wake_on is for servers that do not speak Minecraft, as demo does"]
 
@@ -73,7 +73,7 @@ def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     ]
 
 
-def test_only_minecrafts_clients_say_whom_they_mean(tmp_path: Path) -> None:
+def test_only_minecraft_servers_can_share_a_port(tmp_path: Path) -> None:
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9")}
     (tmp_path / "c").mkdir()
     lines = checked(
@@ -99,18 +99,18 @@ def test_only_minecrafts_clients_say_whom_they_mean(tmp_path: Path) -> None:
         {"plugin": "minecraft", "plugin_positional": ("java", SECRET, "--port", SECRET)},
     ],
 )
-def test_a_secret_is_not_shown_whoever_complains_of_it(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_secrets_are_redacted_in_messages(tmp_path: Path, values: dict[str, Any]) -> None:
     (tmp_path / "x.jar").touch()
     [line] = checked(tmp_path, server("a", tmp_path, **values))
     assert "hunter2" not in line and "<from /run/secrets/x>" in line
 
 
-def test_the_installed_reactor_will_do(tmp_path: Path) -> None:
+def test_the_installed_reactor_is_the_default(tmp_path: Path) -> None:
     with pytest.raises(ConfigMistakes, match="no plugin"):
         service.check(Config(servers=(server("a", tmp_path, plugin="x"),), state_directory=tmp_path))
 
 
-def test_two_worlds_are_in_two_directories(tmp_path: Path) -> None:
+def test_two_minecraft_servers_need_two_directories(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     values = {"listen": ("1",), "server_port": 25576}
     [line] = checked(tmp_path, server("a", tmp_path), server("b", tmp_path / "link", **values), file=Path("/z.toml"))

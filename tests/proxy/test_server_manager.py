@@ -1,4 +1,4 @@
-"""Reading the configuration again while players are on: what is added, removed, changed, and who notices nothing."""
+"""Reloads while players are connected: servers are added, changed, removed, and untouched ones not disturbed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zeroscale.system.files import Lock
 
 
 class World:
-    """One proxy whose configuration is what `config` is."""
+    """One proxy that reads its configuration from `config`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -32,12 +32,12 @@ class World:
     def server(self, name: str, at: int, port: int, **values: Any) -> ServerConfig:
         return stub_config(name, at, port, self.directory, **values)
 
-    def tell(self, *servers: ServerConfig, **values: Any) -> None:
+    def configure(self, *servers: ServerConfig, **values: Any) -> None:
         self.config = proxy_config(self.directory, *servers, **values)
 
     async def start(self, *servers: ServerConfig) -> ProxyService:
 
-        self.tell(*servers)
+        self.configure(*servers)
         self.proxy = ProxyService(
             self.config, running_reactor(), lambda: self.config, self.directory / "zeroscale.toml"
         )
@@ -59,20 +59,20 @@ def world(tmp_path: Path) -> Iterator[World]:
     assert StubServer.running == set()
 
 
-async def answer(port: int, said: bytes) -> bytes:
-    """The first line that a client is told that says this."""
+async def answer(port: int, data: bytes) -> bytes:
+    """Connect, send the data, and return the first line of the answer."""
     async with client(port) as (reader, writer):
-        writer.write(said)
+        writer.write(data)
         return await reader.readline()
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) -> None:
+async def test_a_new_server_is_added_and_a_removed_one_is_drained(world: World) -> None:
     first, second, a, b = free_ports(4)
     proxy = await world.start(world.server("first", first, a))
     async with Client(first) as player:
         assert await player.line() == b"first\n"
-        world.tell(world.server("second", second, b))
+        world.configure(world.server("second", second, b))
         assert await proxy.reload() == ["second: added", "first: removed; it is stopped when no player is left on it"]
         assert [(each.name, each.draining) for each in proxy.report().servers] == [("first", True), ("second", False)]
         assert await run(greeting(second)) == b"second\n"
@@ -84,21 +84,21 @@ async def test_a_server_appears_and_another_goes_once_it_is_empty(world: World) 
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_sleeping_server_goes_at_once(world: World) -> None:
+async def test_a_sleeping_server_is_removed_at_once(world: World) -> None:
     first, second, a, b = free_ports(4)
     proxy = await world.start(world.server("first", first, a), world.server("second", second, b))
-    world.tell(world.server("second", second, b))
+    world.configure(world.server("second", second, b))
     assert await proxy.reload() == ["first: removed"]
     assert not (world.directory / "state" / "first" / "lock").exists()
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(world: World) -> None:
+async def test_a_server_on_the_port_of_a_draining_one_is_added_later(world: World) -> None:
     listen, later, port = free_ports(3)
     proxy = await world.start(world.server("former", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"former\n"
-        world.tell(world.server("later", later, port))
+        world.configure(world.server("later", later, port))
         assert await proxy.reload() == [
             "later: will be added once the server that uses its name, port or world has stopped",
             "former: removed; it is stopped when no player is left on it",
@@ -110,14 +110,14 @@ async def test_a_server_that_takes_another_ones_place_comes_once_that_is_gone(wo
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("changed", [False, True])
-async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(world: World, changed: bool) -> None:
+async def test_a_draining_server_that_is_added_again_is_reinstated(world: World, changed: bool) -> None:
     listen, port, later = free_ports(3)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
-        world.tell()
+        world.configure()
         await proxy.reload()
-        world.tell(world.server("one", listen, later if changed else port))
+        world.configure(world.server("one", listen, later if changed else port))
         assert await proxy.reload() == [
             "one: added again; it is still running",
             *(["one: changed: from its next start on server_port"] if changed else []),
@@ -132,14 +132,14 @@ async def test_a_server_that_comes_back_while_somebody_is_on_it_is_back_at_once(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_comes_back_is_removed_again_by_the_next_reload(world: World) -> None:
+async def test_a_reinstated_server_can_be_removed_again(world: World) -> None:
     listen, port = free_ports(2)
     one = world.server("one", listen, port)
     proxy = await world.start(one)
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         for servers in ([], [one], []):
-            world.tell(*servers)
+            world.configure(*servers)
             [change] = await proxy.reload()
         assert change == "one: removed; it is stopped when no player is left on it"
         assert await player.echo(b"on\n") == b"on\n"
@@ -148,7 +148,7 @@ async def test_a_server_that_comes_back_is_removed_again_by_the_next_reload(worl
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
+async def test_a_stopping_server_that_is_added_again_is_added_once_it_has_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listen, port = free_ports(2)
@@ -158,10 +158,10 @@ async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
     monkeypatch.setattr(StubServer, "stop_gate", stopping)
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
-        world.tell()
+        world.configure()
         await proxy.reload()
     await until(lambda: world.status("one") is Status.stopping)
-    world.tell(one)
+    world.configure(one)
     assert await proxy.reload() == ["one: will be added once the server that uses its name, port or world has stopped"]
     stopping.set()
     await until(lambda: [each.draining for each in proxy.report().servers] == [False])
@@ -169,31 +169,31 @@ async def test_a_server_that_comes_back_while_it_stops_comes_once_it_has(
 
 
 @pytest_twisted.ensureDeferred
-async def test_whose_headers_are_believed_changes_at_once_and_what_it_is_sent_does_not(world: World) -> None:
+async def test_accepted_headers_change_at_once_and_sent_headers_at_the_next_start(world: World) -> None:
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         believing = ProxyProtocolConfig(accept_from=("127.0.0.1",))
-        world.tell(world.server("one", listen, port, proxy_protocol=believing))
+        world.configure(world.server("one", listen, port, proxy_protocol=believing))
         assert await proxy.reload() == ["one: changed: proxy_protocol"]
         assert await run(answer(listen, b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 80\r\n")) == b"one\n"
         with pytest.raises(ConnectionResetError):
             await run(answer(listen, b"without"))
         sending = ProxyProtocolConfig(accept_from=("127.0.0.1",), send="v1")
-        world.tell(world.server("one", listen, port, proxy_protocol=sending))
+        world.configure(world.server("one", listen, port, proxy_protocol=sending))
         assert await proxy.reload() == ["one: changed: from its next start on proxy_protocol"]
         assert await player.echo(b"on\n") == b"on\n"
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_running_server_cannot_change_it_is_from_its_next_start_on(world: World) -> None:
+async def test_restart_fields_change_at_the_next_start(world: World) -> None:
     listen, port, other = free_ports(3)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         changed = world.server("one", listen, other, plugin_keywords={"greeting": "changed\n"}, idle_shutdown=1800.0)
-        world.tell(changed)
+        world.configure(changed)
         assert await proxy.reload() == [
             "one: changed: idle_shutdown, from its next start on server_port, plugin_keywords"
         ]
@@ -206,38 +206,38 @@ async def test_what_a_running_server_cannot_change_it_is_from_its_next_start_on(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_sleeping_server_is_another_at_once(world: World) -> None:
+async def test_restart_fields_of_a_sleeping_server_change_at_once(world: World) -> None:
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
-    world.tell(world.server("one", listen, port, plugin_keywords={"greeting": "changed\n"}))
+    world.configure(world.server("one", listen, port, plugin_keywords={"greeting": "changed\n"}))
     assert await proxy.reload() == ["one: changed: plugin_keywords"]
     assert await run(greeting(listen)) == b"changed\n"
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_shorter_idle_time_counts_at_once(world: World) -> None:
+async def test_a_shorter_idle_time_takes_effect_at_once(world: World) -> None:
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
     assert await run(greeting(listen)) == b"one\n"
     await until(lambda: proxy.servers["one"].report().idle_in is not None)
-    world.tell(world.server("one", listen, port, idle_shutdown=0.0))
+    world.configure(world.server("one", listen, port, idle_shutdown=0.0))
     assert await proxy.reload() == ["one: changed: idle_shutdown"]
     await until(lambda: world.status("one") is Status.stopped)
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_same_again_changes_nothing(world: World) -> None:
+async def test_an_unchanged_configuration_changes_nothing(world: World) -> None:
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
     assert await proxy.reload() == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_concerns_the_whole_proxy(world: World) -> None:
+async def test_settings_of_the_whole_proxy(world: World) -> None:
     listen, port = free_ports(2)
     server = world.server("one", listen, port)
     proxy = await world.start(server)
-    world.tell(server, relay="transport", unknown_host="answer")
+    world.configure(server, relay="transport", unknown_host="answer")
     assert await proxy.reload() == ["unknown_host: changed", "relay: changes at the next start of zeroscale"]
 
 
@@ -254,7 +254,7 @@ async def test_a_mistake_changes_nothing(world: World) -> None:
         (world.server("two", 0, other, listen=(f"tcp:{listen}",)), "cannot listen on"),
     ]
     for two, complaint in wrong:
-        world.tell(world.server("one", listen, port, idle_shutdown=1.0), two)
+        world.configure(world.server("one", listen, port, idle_shutdown=1.0), two)
         with pytest.raises(ZeroscaleError, match=complaint):
             await proxy.reload()
         assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
@@ -265,7 +265,7 @@ async def test_a_mistake_changes_nothing(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_command_line_cannot_be_read_again(world: World) -> None:
+async def test_a_proxy_without_a_file_cannot_reload(world: World) -> None:
     world.proxy = ProxyService(world.config, running_reactor())
     await world.proxy.start()
     with pytest.raises(ConfigError, match="cannot reload: zeroscale was started without"):
@@ -278,7 +278,7 @@ async def test_stopping_does_not_wait_for_players_of_a_server_that_was_removed(w
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
-        world.tell()
+        world.configure()
         await proxy.reload()
         world.proxy = None
         await proxy.stop()
@@ -287,7 +287,7 @@ async def test_stopping_does_not_wait_for_players_of_a_server_that_was_removed(w
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """What all starts wait for."""
+    """Return an event that all starts wait for."""
     gate = asyncio.Event()
     monkeypatch.setattr(StubServer, "gate", gate)
     return gate
@@ -295,7 +295,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("moves", [False, True])
-async def test_a_server_that_is_changed_while_it_starts_is_reached_where_it_was_started(
+async def test_a_server_changed_during_its_start_keeps_its_address(
     world: World, gate: asyncio.Event, moves: bool
 ) -> None:
     listen, port, other, moved = free_ports(4)
@@ -303,7 +303,7 @@ async def test_a_server_that_is_changed_while_it_starts_is_reached_where_it_was_
     proxy = await world.start(world.server("one", listen, port, plugin_keywords=keywords))
     held = run(greeting(listen))
     await until(lambda: world.status("one") is Status.starting)
-    world.tell(world.server("one", listen, other, plugin_keywords=keywords, idle_shutdown=1800.0))
+    world.configure(world.server("one", listen, other, plugin_keywords=keywords, idle_shutdown=1800.0))
     await proxy.reload()
     gate.set()
     assert await held == b"one\n"
@@ -312,13 +312,13 @@ async def test_a_server_that_is_changed_while_it_starts_is_reached_where_it_was_
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_speaks_another_protocol_from_its_next_start_on(world: World) -> None:
+async def test_a_protocol_changes_at_the_next_start(world: World) -> None:
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
         admission = AdmissionConfig(wake="whitelist")
-        world.tell(world.server("one", listen, port, plugin="stub_server:Minecraft", admission=admission))
+        world.configure(world.server("one", listen, port, plugin="stub_server:Minecraft", admission=admission))
         assert await proxy.reload() == ["one: changed: from its next start on plugin, admission"]
         assert await run(greeting(listen)) == b"one\n"
     proxy.servers["one"].sleep(now=True)
@@ -330,12 +330,12 @@ LEGACY_PING = b"\xfe\x01"
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_change_that_cannot_be_is_seen_before_anything_is_changed(world: World) -> None:
+async def test_a_change_that_fails_is_found_before_anything_is_changed(world: World) -> None:
     listen, new, port, other = free_ports(4)
     one = world.server("one", listen, port)
     proxy = await world.start(one)
     keywords = {"greeting": "one\n", "ready_line": "("}
-    world.tell(world.server("two", new, other), world.server("one", listen, port, plugin_keywords=keywords))
+    world.configure(world.server("two", new, other), world.server("one", listen, port, plugin_keywords=keywords))
     with pytest.raises(ConfigError, match="ready_line is not a regular expression"):
         await proxy.reload()
     assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
@@ -346,10 +346,10 @@ async def test_a_change_that_cannot_be_is_seen_before_anything_is_changed(world:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_outlives_us_is_kept_where_it_was_until_the_next_start(world: World) -> None:
+async def test_the_state_directory_changes_at_the_next_start(world: World) -> None:
     listen, new, port, other = free_ports(4)
     proxy = await world.start(world.server("one", listen, port))
-    world.tell(world.server("one", listen, port), world.server("two", new, other))
+    world.configure(world.server("one", listen, port), world.server("two", new, other))
     world.config = msgspec.structs.replace(world.config, state_directory=world.directory / "elsewhere")
     assert await proxy.reload() == ["two: added", "state_directory: changes at the next start of zeroscale"]
     assert await proxy.reload() == ["state_directory: changes at the next start of zeroscale"]
@@ -358,14 +358,14 @@ async def test_what_outlives_us_is_kept_where_it_was_until_the_next_start(world:
 
 
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_read_again_before_all_has_begun(world: World, gate: asyncio.Event) -> None:
+async def test_a_reload_waits_for_the_startup(world: World, gate: asyncio.Event) -> None:
     listen, port = free_ports(2)
-    world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable"))
+    world.configure(world.server("one", listen, port, plugin="stub_server:Adoptable"))
     proxy = world.proxy = ProxyService(
         world.config, running_reactor(), lambda: world.config, world.directory / "zeroscale.toml"
     )
     starting = proxy.start()
-    world.tell(world.server("one", listen, port, plugin="stub_server:Adoptable", idle_shutdown=1.0))
+    world.configure(world.server("one", listen, port, plugin="stub_server:Adoptable", idle_shutdown=1.0))
     reloading = proxy.reload()
     assert not reloading.called
     assert proxy.servers["one"].config.idle_shutdown == 3600.0
@@ -375,7 +375,7 @@ async def test_nothing_is_read_again_before_all_has_begun(world: World, gate: as
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World) -> None:
+async def test_the_world_lock_moves_with_the_working_directory(world: World) -> None:
     listen, port = free_ports(2)
     first, second = world.directory / "first", world.directory / "second"
     for directory in (first, second):
@@ -385,7 +385,7 @@ async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World)
     assert (first / ".zeroscale.lock").exists()
     other = Lock(second / ".zeroscale.lock")
     other.acquire()
-    world.tell(world.server("one", listen, port, plugin="stub_server:Minecraft", working_directory=second))
+    world.configure(world.server("one", listen, port, plugin="stub_server:Minecraft", working_directory=second))
     assert await proxy.reload() == ["one: changed: working_directory"]
     assert not (first / ".zeroscale.lock").exists()
     with pytest.raises(ServerUnavailable):
@@ -401,12 +401,12 @@ async def test_a_world_is_locked_for_as_long_as_it_is_this_servers(world: World)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_takes_the_port_that_another_one_still_has_comes_later(world: World) -> None:
+async def test_a_server_on_the_address_of_a_running_one_is_added_later(world: World) -> None:
     listen, new, port, other = free_ports(4)
     proxy = await world.start(world.server("one", listen, port))
     async with Client(listen) as player:
         assert await player.line() == b"one\n"
-        world.tell(world.server("one", listen, other), world.server("two", new, port))
+        world.configure(world.server("one", listen, other), world.server("two", new, port))
         assert await proxy.reload() == [
             "two: will be added once the server that uses its name, port or world has stopped",
             "one: changed: from its next start on server_port",
@@ -429,7 +429,7 @@ async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:
     sent = [0] * 200
 
     async def play(number: int) -> None:
-        """Sends and compares until all is done."""
+        """Send and compare until `done` is set."""
         async with client(listen) as (reader, writer):
             assert await reader.readline() == b"busy\n"
             while not done.is_set():
@@ -444,11 +444,11 @@ async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:
     for number in range(50):
         match number % 3:
             case 0:
-                world.tell(busy, world.server("other", other, other_port))
+                world.configure(busy, world.server("other", other, other_port))
             case 1:
-                world.tell(busy, world.server("other", other, other_port, idle_shutdown=float(number)))
+                world.configure(busy, world.server("other", other, other_port, idle_shutdown=float(number)))
             case _:
-                world.tell(busy)
+                world.configure(busy)
         before = sum(sent)
         [change] = await proxy.reload()
         assert change.startswith("other: ")
@@ -461,7 +461,7 @@ async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:
 
 
 class Client:
-    """A client on a relayed connection, in asyncio, for tests that Twisted runs."""
+    """A client of a relayed connection, in asyncio, for tests that run in Twisted."""
 
     def __init__(self, port: int) -> None:
         self._context = client(port)

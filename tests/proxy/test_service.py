@@ -72,7 +72,7 @@ with socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Echo) as s
 
 
 class Scene:
-    """A zeroscale with somebody's plugin."""
+    """A zeroscale with a third-party plugin."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -82,8 +82,8 @@ class Scene:
         (directory / "echo.py").write_text(ECHO)
 
     def plugin(self, source: str) -> None:
-        (self.directory / "somebody").mkdir(exist_ok=True)
-        (self.directory / "somebody" / "plugin.py").write_text(source)
+        (self.directory / "thirdparty").mkdir(exist_ok=True)
+        (self.directory / "thirdparty" / "plugin.py").write_text(source)
 
     def echo_plugin(self, start: str = START, fake_status: str = "") -> None:
         """Write a plugin that keeps a `status`, as those for the older zeroscale do."""
@@ -92,7 +92,7 @@ class Scene:
     def run(self, *options: str, listens: bool = True) -> Program:
         state = ["--state_directory", str(self.directory / "state"), "-w", str(self.directory)]
         where = [str(self.port), str(self.server_port)]
-        command = [sys.executable, "-m", "zeroscale", *state, "--debug", *options, "somebody.plugin", *where]
+        command = [sys.executable, "-m", "zeroscale", *state, "--debug", *options, "thirdparty.plugin", *where]
         program = Program(command, self.directory)
         self.programs.append(program)
         if listens:
@@ -142,16 +142,16 @@ def test_a_plugin_with_a_status_of_its_own_runs(scene: Scene) -> None:
         r"^DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
         r"^DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
         r"^DEBUG:zeroscale\.\S+:New connection .*server is stopped",
-        r"^INFO:somebody\.plugin:launching the echo server",
-        r"^INFO:somebody\.plugin:launched it",
-        r"^INFO:somebody\.plugin:.* is online",
+        r"^INFO:thirdparty\.plugin:launching the echo server",
+        r"^INFO:thirdparty\.plugin:launched it",
+        r"^INFO:thirdparty\.plugin:.* is online",
         r"^DEBUG:.*[Tt]otal clients: 1",
         r"^DEBUG:.*[Ll]ost connection, total clients: 0",
         r"^DEBUG:.*Scheduling the stop",
         r"^DEBUG:.*No clients online for 1 seconds",
-        r"^INFO:somebody\.plugin:ending the echo server",
-        r"^INFO:somebody\.plugin:ended it",
-        r"^INFO:somebody\.plugin:.* is offline",
+        r"^INFO:thirdparty\.plugin:ending the echo server",
+        r"^INFO:thirdparty\.plugin:ended it",
+        r"^INFO:thirdparty\.plugin:.* is offline",
     ):
         at = proxy.wait_for(pattern, after=at)
     assert proxy.terminate() == 0
@@ -170,14 +170,14 @@ def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Sce
 
 
 @pytest.mark.slow
-def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a_fresh_server(scene: Scene) -> None:
+def test_a_start_that_raises_closes_the_connection_and_the_next_client_gets_a_new_server(scene: Scene) -> None:
     broken = "import pathlib; marker = pathlib.Path(self.working_directory, 'marker')\n"
     broken += "            if not marker.exists(): marker.touch(); raise OSError('out of luck')\n            " + START
     scene.echo_plugin(start=broken)
     proxy = scene.run("-a", str(scene.server_port))
     with scene.connect() as client:
         assert receive(client, 1) == b""
-    proxy.wait_for(r"ERROR:somebody\.plugin:.*start.. raised OSError: out of luck")
+    proxy.wait_for(r"ERROR:thirdparty\.plugin:.*start.. raised OSError: out of luck")
     with scene.connect() as client:
         assert receive(client, 6) == b"hello "
     assert proxy.terminate() == 0
@@ -185,7 +185,7 @@ def test_a_start_that_raises_costs_the_client_its_connection_and_the_next_gets_a
 
 
 @pytest.mark.slow
-def test_the_client_after_a_crash_gets_a_fresh_server(scene: Scene) -> None:
+def test_the_client_after_a_crash_gets_a_new_server(scene: Scene) -> None:
     scene.echo_plugin()
     proxy = scene.run("-a", str(scene.server_port))
     with scene.connect() as client:
@@ -203,7 +203,7 @@ def test_the_client_after_a_crash_gets_a_fresh_server(scene: Scene) -> None:
     assert proxy.terminate() == 0
 
 
-def test_a_plugin_that_raises_in_its_constructor_is_one_line_and_no_traceback(scene: Scene) -> None:
+def test_a_plugin_that_raises_in_its_constructor_gives_one_line_without_traceback(scene: Scene) -> None:
     methods = "    async def start(self): ...\n    async def stop(self): ...\n"
     scene.plugin(f"class Server:\n    def __init__(self):\n        raise ValueError('no\\nluck')\n{methods}")
     proxy = scene.run(listens=False)
@@ -213,7 +213,7 @@ def test_a_plugin_that_raises_in_its_constructor_is_one_line_and_no_traceback(sc
     assert "ValueError: no luck" in line
 
 
-def test_a_minecraft_directory_without_a_server_is_said_at_once_not_to_the_first_player(scene: Scene) -> None:
+def test_a_minecraft_directory_without_a_server_is_an_error_at_startup(scene: Scene) -> None:
     where = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory)]
     ports = [str(scene.port), str(scene.server_port)]
     with Program([sys.executable, "-m", "zeroscale", *where, "minecraft", *ports], scene.directory) as proxy:
@@ -244,7 +244,9 @@ def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Sce
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("tick_time", "warns"), [("60000", True), ("-1", False)])
-def test_whoever_pauses_a_minecraft_server_is_warned_of_its_watchdog(scene: Scene, tick_time: str, warns: bool) -> None:
+def test_pausing_a_minecraft_server_with_its_watchdog_gives_a_warning(
+    scene: Scene, tick_time: str, warns: bool
+) -> None:
     (scene.directory / "server.properties").write_text(f"server-port={scene.server_port}\nmax-tick-time={tick_time}\n")
     state = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory), "--debug"]
     words = ["--idle_action", "pause", "-a", "sleep 60", "minecraft", str(scene.port), str(scene.server_port)]

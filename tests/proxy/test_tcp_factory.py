@@ -1,4 +1,4 @@
-"""What a configuration says of a server that does not speak Minecraft becomes its parts."""
+"""Objects made from the configuration of a server that does not speak Minecraft."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hello() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("wake_on", "said"),
+    ("wake_on", "data"),
     [
         ("data", b"x"),
         ("tls", hello()),
@@ -48,19 +48,19 @@ def hello() -> bytes:
         ("regex:[a-c]{2}", b"ca"),
     ],
 )
-def test_a_client_has_to_show_itself(wake_on: str, said: bytes) -> None:
+def test_wake_on_decides_which_clients_wake(wake_on: str, data: bytes) -> None:
     conversation = tcp_factory.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0)
     events: list[Event] = [*conversation.opened()]
-    for byte in said:
+    for byte in data:
         events += conversation.receive(bytes([byte]))
     assert events == [Connected(), ClientRecognised()]
 
 
-def test_or_it_need_not() -> None:
+def test_by_default_a_connection_wakes() -> None:
     assert list(tcp_factory.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [ClientRecognised()]
 
 
-def test_a_page_says_when_to_come_again() -> None:
+def test_the_waiting_page_has_retry_after() -> None:
     config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
     conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0)
     assert list(conversation.receive(GET)) == [ClientRecognised(max_hold=0.0)]
@@ -69,13 +69,13 @@ def test_a_page_says_when_to_come_again() -> None:
     assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")
 
 
-def test_none_of_it_is_for_minecraft() -> None:
+def test_unused_fields() -> None:
     assert list(tcp_factory.unused_fields(server())) == []
-    told = {"wake_on": "http", "ready": "http", "waiting": "page"}
-    assert list(tcp_factory.unused_fields(server(**told))) == ["wake_on", "waiting", "ready"]
+    values = {"wake_on": "http", "ready": "http", "waiting": "page"}
+    assert list(tcp_factory.unused_fields(server(**values))) == ["wake_on", "waiting", "ready"]
 
 
-def test_how_readiness_is_waited_for() -> None:
+def test_readiness_checks() -> None:
     for ready, kind in (("connect", Readiness), ("http", Readiness), ("line:Done", LineReadiness)):
         config = server(ready=ready)
         assert isinstance(
@@ -108,13 +108,13 @@ class _Http(Protocol):
     ],
 )
 @ensureDeferred
-async def test_how_it_is_asked(ready: str, problem: str | None, tmp_path: Path) -> None:
+async def test_probes(ready: str, problem: str | None, tmp_path: Path) -> None:
     (tmp_path / "ready").touch()
     port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(_Http))
     try:
         proxied = ProxyProtocolConfig(send="v1") if problem is None else ProxyProtocolConfig()
-        told = {"ready": ready, "working_directory": tmp_path, "proxy_protocol": proxied}
-        config = server(server_port=port.getHost().port, **told)
+        values = {"ready": ready, "working_directory": tmp_path, "proxy_protocol": proxied}
+        config = server(server_port=port.getHost().port, **values)
         asked = tcp_factory.probe(config, running_reactor()).ask()
         if problem is None:
             assert await asked == ProbeResult()

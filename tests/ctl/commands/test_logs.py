@@ -20,7 +20,7 @@ async def test_the_last_lines(desk: Desk) -> None:
 async def test_and_those_that_come(desk: Desk) -> None:
     server = desk.proxy.servers["survival"]
     following = desk.run("logs", "survival", "-f")
-    await desk.until(lambda: server.followers and "second" in desk.out.getvalue())
+    await desk.until(lambda: server.subscribers and "second" in desk.out.getvalue())
     server.says("third")
     await desk.until(lambda: "third" in desk.out.getvalue())
     server.says("x" * (commands.MAX_BACKLOG + 1))
@@ -28,4 +28,4 @@ async def test_and_those_that_come(desk: Desk) -> None:
     await desk.close()
     run = await following
     assert run.out == "first\nsecond\nthird\n"
-    assert server.followers == []
+    assert server.subscribers == []
