@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from msgspec import inspect
 
@@ -35,10 +35,10 @@ class Kind:
 
     expected: str
     brief: str
-    read: Callable[[object, Path], Any]
+    read: Callable[[object, Path], object]
 
 
-class FieldValues(dict[str, Any]):
+class FieldValues(dict[str, object]):
     """The values of several fields of a struct, which one key gives."""
 
 
@@ -248,7 +248,7 @@ def _trigger(parse: Callable[[str], object]) -> Callable[[object, Path], str]:
     return read
 
 
-def _not_read_here(given: object, base: Path) -> Any:
+def _not_read_here(given: object, base: Path) -> NoReturn:
     raise NotImplementedError  # the reader reads it, as its parts have paths of their own
 
 

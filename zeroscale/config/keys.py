@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -61,7 +60,7 @@ class Key:
         return not self.internal and not self.part_of
 
 
-def key(help: str = "", *, kind: str = "", **extra: Any) -> msgspec.Meta:
+def key(help: str = "", *, kind: str = "", **extra: object) -> msgspec.Meta:
     """Return the metadata of a field.
 
     :param help: see `Key`.

@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from zeroscale.config import conflicts, model
 from zeroscale.config.messages import Mistake, Mistakes, join, show
@@ -134,13 +133,14 @@ def _read(text: str, directory: Path, environment: Mapping[str, str], user_id: i
         raise _NotRead("is nested too deeply") from None
 
 
-def _walked(table: dict[str, Any], directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
+def _walked(table: dict[str, object], directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
     walk = Walk(directory, environment)
     tables = table.pop("servers", {})
     values = walk.values(table, Config, "", provided=("servers", "state_directory")) or {}
     values.setdefault("state_directory", model.default_state_directory(environment, user_id))
-    discovery = values.get("discovery", model.DiscoveryConfig())
-    values["servers"] = _servers(walk, tables, needed=not (discovery.docker or discovery.kubernetes))
+    discovery = values.get("discovery")
+    discovers = isinstance(discovery, model.DiscoveryConfig) and (discovery.docker or discovery.kubernetes)
+    values["servers"] = _servers(walk, tables, needed=not discovers)
     config = walk.made(Config, values, "")
     for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, walk.mistakes.is_bad):
         walk.mistakes.add(mistake)
@@ -155,7 +155,7 @@ def _decoded(content: bytes) -> str:
         raise _NotRead(f"line {line}: is not UTF-8, which TOML is written in") from None
 
 
-def _toml(text: str) -> dict[str, Any]:
+def _toml(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -11,7 +11,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -76,7 +76,7 @@ class Walk:
 
     def values(
         self, table: object, struct: type[msgspec.Struct], path: str, *, provided: Collection[str] = ()
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, object] | None:
         """Return the values that a table gives, by the struct's fields, without the bad ones; None: it is no table.
 
         :param provided: keys that the table may lack though they have no default.
@@ -85,7 +85,7 @@ class Walk:
             self.wrong(path, table, "a table")
             return None
         keys = keys_of(struct)
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         written: dict[str, str] = {}
         for name, given in table.items():
             key = keys.get(name) or keys.get(name.replace("-", "_"))
@@ -105,7 +105,7 @@ class Walk:
                 self.mistake(join(path, name), f"is missing; it must be {expected(key.type, self._is_text)}")
         return values
 
-    def made(self, struct: type[T], values: Mapping[str, Any], path: str) -> T:
+    def made(self, struct: type[T], values: Mapping[str, object], path: str) -> T:
         """Return the struct of these values; what is missing is None, and its mistake has been kept.
 
         Rules of the struct that are broken are kept as mistakes.
@@ -124,7 +124,7 @@ class Walk:
 
     # Single values.
 
-    def value(self, given: object, kind: inspect.Type, path: str) -> Any:
+    def value(self, given: object, kind: inspect.Type, path: str) -> object:
         """Return one value, or BAD."""
         if self._is_text and isinstance(given, str):
             given = _from_text(given, kind)
@@ -165,7 +165,7 @@ class Walk:
         self.wrong(path, given, self._expected(kind))
         return BAD
 
-    def text(self, given: object, path: str, what: str) -> Any:
+    def text(self, given: object, path: str, what: str) -> object:
         """Return a text, or the text that a reference names, or BAD."""
         if isinstance(given, str):
             return given
@@ -178,7 +178,7 @@ class Walk:
             self.wrong(path, given, what)
         return BAD
 
-    def _one_of(self, given: object, kind: inspect.UnionType, path: str) -> Any:
+    def _one_of(self, given: object, kind: inspect.UnionType, path: str) -> object:
         """Read a value of one of several types. TOML has no null: a key that may be None is left out."""
         kinds = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
         if len(kinds) == 1:
@@ -191,7 +191,7 @@ class Walk:
         self.wrong(path, given, self._expected(kind))
         return BAD
 
-    def _list(self, given: object, kind: inspect.VarTupleType, path: str) -> Any:
+    def _list(self, given: object, kind: inspect.VarTupleType, path: str) -> object:
         """Read a list; a value that is none stands for a list of one."""
         if not isinstance(given, list):
             value = self.value(given, kind.item_type, path)
@@ -202,14 +202,14 @@ class Walk:
         values = [self.value(each, kind.item_type, f"{path}[{index}]") for index, each in enumerate(given)]
         return BAD if BAD in values else tuple(values)
 
-    def _table(self, given: object, kind: inspect.DictType, path: str) -> Any:
+    def _table(self, given: object, kind: inspect.DictType, path: str) -> object:
         if not isinstance(given, dict):
             self.wrong(path, given, "a table")
             return BAD
         values = {key: self.value(each, kind.value_type, join(path, key)) for key, each in given.items()}
         return BAD if BAD in values.values() else values
 
-    def _anything(self, given: object, path: str) -> Any:
+    def _anything(self, given: object, path: str) -> object:
         if secret_refs.is_reference(given):
             return self.text(given, path, "")
         match given:
@@ -221,16 +221,16 @@ class Walk:
                 return BAD if BAD in items else items
         return given
 
-    def _path(self, given: object, path: str) -> Any:
+    def _path(self, given: object, path: str) -> object:
         text = self.text(given, path, "a path" if self._is_text else "a path in quotes")
-        if text is BAD:
+        if not isinstance(text, str):
             return BAD
         if not text or "\0" in text:
             self.wrong(path, text, "a path")
             return BAD
         return self.base / text
 
-    def _literal(self, given: object, kind: inspect.LiteralType, path: str) -> Any:
+    def _literal(self, given: object, kind: inspect.LiteralType, path: str) -> object:
         # 1 == True, and both are hashable; a list is not
         if any(given == value and type(given) is type(value) for value in kind.values):
             return given
@@ -239,7 +239,7 @@ class Walk:
         self.wrong(path, given, self._expected(kind), near and f"; {near}")
         return BAD
 
-    def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> Any:
+    def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> object:
         """Read a value that is more than its type tells."""
         if secret_refs.is_reference(given):
             given = self.text(given, path, "")
@@ -250,12 +250,12 @@ class Walk:
         except ValueError as error:
             self.wrong(path, given, special.expected, str(error))
             return BAD
-        if isinstance(kind.type, inspect.FloatType) and not within(value, kind.type):
+        if isinstance(kind.type, inspect.FloatType) and not within(cast(float, value), kind.type):
             self.wrong(path, given, f"a duration{bounds(kind.type)} seconds")
             return BAD
         return value
 
-    def _plugin_arguments(self, given: object, path: str) -> Any:
+    def _plugin_arguments(self, given: object, path: str) -> object:
         """Read a plugin's arguments: in a file `command` has the positional ones, every other key is a keyword."""
         if not isinstance(given, dict):
             self.wrong(path, given, "a table")

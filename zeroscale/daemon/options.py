@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -62,7 +62,7 @@ class Invocation:
     log_level: int
     console: bool = False
     config_file: Path | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     mistakes: Mistakes = field(default_factory=Mistakes)
 
     def valid(self) -> Config:
@@ -152,9 +152,9 @@ class _CommandLine:
             self._mistakes.add(mistake)
         return reading.config, file
 
-    def _without_file(self, overrides: Mapping[str, Any]) -> Config:
+    def _without_file(self, overrides: Mapping[str, object]) -> Config:
         default = model.default_state_directory(os.environ, os.geteuid())
-        values: dict[str, Any] = {"state_directory": default, **overrides, "servers": ()}
+        values: dict[str, object] = {"state_directory": default, **overrides, "servers": ()}
         if self._args.discover:
             self._refuse_servers(DISCOVER, "in the labels of the servers")
             kind = inspect.type_info(Discoveries)
@@ -185,11 +185,13 @@ class _CommandLine:
         plugin, listen, port = [*self._positional, "", "", ""][: len(POSITIONALS)]
         name = server_name(plugin, port)
         path = join("servers", name)
-        values: dict[str, Any] = {"name": name, "plugin": plugin, "default_directory": self._base}
-        kinds = {"listen": keys_of(ServerConfig)["listen"].type, "server_port": inspect.type_info(model.Port)}
+        values: dict[str, object] = {"name": name, "plugin": plugin, "default_directory": self._base}
         if not missing:
-            self._read(values, "listen", [listen], kinds["listen"], f"{path}.listen", "listen_port")
-            self._read(values, "server_port", port, kinds["server_port"], f"{path}.server", "server_port")
+            values["listen"] = self._value(
+                [listen], keys_of(ServerConfig)["listen"].type, f"{path}.listen", "listen_port"
+            )
+            values["server_port"] = self._value(port, inspect.type_info(model.Port), f"{path}.server", "server_port")
+            values = {name: value for name, value in values.items() if value is not BAD}
         values |= self._values([option for option in self._given if option.is_about_server], path)
         try:
             values["plugin_positional"], values["plugin_keywords"] = _sort_plugin_arguments(self._plugin_arguments)
@@ -201,15 +203,16 @@ class _CommandLine:
 
     # Values.
 
-    def _values(self, given: Sequence[Option], path: str) -> dict[str, Any]:
+    def _values(self, given: Sequence[Option], path: str) -> dict[str, object]:
         """Return the values of options by their fields; those of a table are a mapping again."""
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for option in given:
             inner = values
             at = path
             for name in option.fields[:-1]:
-                inner = inner.setdefault(name, {})
-                at = join(at, name)
+                deeper = inner.setdefault(name, {})
+                assert isinstance(deeper, dict)
+                inner, at = deeper, join(at, name)
             text = getattr(self._args, option.dest)
             at = join(at, option.key.part_of or option.key.name)
             where = f"--{option.name}"
@@ -218,15 +221,12 @@ class _CommandLine:
             elif option.key.metavar == NAME_TEXT:
                 inner[option.fields[-1]] = self._texts(text, at, where)
             else:
-                self._read(inner, option.fields[-1], text, option.key.type, at, where)
+                value = self._value(text, option.key.type, at, where)
+                if value is not BAD:
+                    inner[option.fields[-1]] = value
         return values
 
-    def _read(self, values: dict[str, Any], name: str, text: object, kind: inspect.Type, path: str, where: str) -> None:
-        value = self._value(text, kind, path, where)
-        if value is not BAD:
-            values[name] = value
-
-    def _value(self, text: object, kind: inspect.Type, path: str, where: str) -> Any:
+    def _value(self, text: object, kind: inspect.Type, path: str, where: str) -> object:
         """Return a value, or BAD.
 
         :param where: how the option is called.
@@ -247,13 +247,14 @@ class _CommandLine:
                 self._mistakes.add(Mistake(path, f"{argument!r} is not NAME=TEXT", where=where))
         return texts
 
-    def _made(self, struct: type[T], values: Mapping[str, Any], path: str) -> T:
+    def _made(self, struct: type[T], values: Mapping[str, object], path: str) -> T:
         """Return the struct of values, in which tables are mappings."""
         whole = dict(values)
         for key in all_keys(struct):
             inner = struct_of(key.type)
-            if inner is not None and key.field.name in values:
-                whole[key.field.name] = self._made(inner, values[key.field.name], join(path, key.name))
+            inner_values = values.get(key.field.name)
+            if inner is not None and isinstance(inner_values, Mapping):
+                whole[key.field.name] = self._made(inner, inner_values, join(path, key.name))
         walk = Walk(self._base, {}, text=True, name_of=_name_of, mistakes=self._mistakes)
         return walk.made(struct, whole, path)
 
@@ -337,7 +338,7 @@ def _name_of(key: Key) -> str:
     return names.get(key.field.name) or f"--{(key.option or key.field.name).replace('_', '-')}"
 
 
-def _overridden(config: T, values: Mapping[str, Any]) -> T:
+def _overridden(config: T, values: Mapping[str, object]) -> T:
     """Return a struct with other values, in which tables are mappings."""
     changed = {
         name: _overridden(getattr(config, name), value) if isinstance(value, Mapping) else value

@@ -161,11 +161,11 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
         ),
         (
             described(host="h", networks=("b", "a")),
-            "container mc: it is in several networks: say by zeroscale.network which: a, b",
+            "container mc: it is in several networks: name one with zeroscale.network: a, b",
         ),
         (
             described(host="h", networks=("none",)),
-            "container mc: it is in no network, and publishes no port: there is no way to its server",
+            "container mc: it is in no network, and publishes no port: its server cannot be reached",
         ),
         (
             described(host="h", idle_shutdwn="5"),

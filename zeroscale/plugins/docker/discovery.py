@@ -6,7 +6,7 @@ Knows no configuration and no server: the receiver checks the tables as if they 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from aiodocker import Docker
@@ -31,7 +31,7 @@ class Discovery:
         changed: Callable[[Mapping[str, Mapping[str, object]]], None],
         *,
         base_url: str | None = None,
-        listen: object = MINECRAFT_PORT,
+        listen: Sequence[str] = (str(MINECRAFT_PORT),),
     ) -> None:
         """Make no request yet.
 

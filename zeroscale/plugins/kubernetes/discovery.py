@@ -31,7 +31,7 @@ class Discovery:
         namespace: str | None = None,
         kubeconfig: str | None = None,
         context: str | None = None,
-        listen: object = MINECRAFT_PORT,
+        listen: Sequence[str] = (str(MINECRAFT_PORT),),
     ) -> None:
         """Make no request yet.
 
