@@ -163,7 +163,7 @@ def test_labels_are_all_the_configuration_that_it_needs(harness: PeerHarness, en
     finder = harness.track(Program([sys.executable, "-c", DISCOVER, engine.url], ROOT))
     finder.wait_for(r"^\{\}$")
     create(engine, "wrong", labels={"host": "mc.example.org", "port": "none"})
-    finder.wait_for("container wrong: zeroscale.port='none' is no port")
+    finder.wait_for("container wrong: zeroscale.port='none' is not a port")
     port = free_port()
     labels = {"host": "mc.example.org, 127.0.0.1", "protocol": "minecraft", "idle_shutdown": "1s"}
     inside = create(engine, "labelled", labels={"listen": str(port), **labels})
