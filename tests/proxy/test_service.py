@@ -237,7 +237,7 @@ def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Sce
         """
     )
     with Program([sys.executable, "-m", "zeroscale", "--config", str(file)], scene.directory) as proxy:
-        assert proxy.wait() == 1
+        assert proxy.wait() == 2
         (line,) = proxy.lines
     assert "server 'cache': admission.wake 'known' needs a Minecraft server" in line
 
