@@ -1,1 +1,1 @@
-"""The configuration file: its structs, its reader, its messages."""
+"""The configuration: its keys, the reader for files, options and labels, and its messages."""

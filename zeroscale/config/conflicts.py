@@ -32,7 +32,7 @@ def mistakes_between(
 
 
 def port_of(listen: str) -> int | None:
-    """The TCP port that a `listen` value means; None where it has none."""
+    """Return the TCP port of a `listen` value; None if it is not on TCP."""
     found = _PORT.fullmatch(listen)
     return int(found[1]) if found else None
 

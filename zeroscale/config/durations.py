@@ -1,11 +1,11 @@
-"""Durations as operators write them: "15m", "1h30m", "500ms". Pure, and of no use but for what people write."""
+"""Durations as people write them: "15m", "1h30m", "500ms". Used for keys, options, labels, plugin arguments. Pure."""
 
 from __future__ import annotations
 
 import re
 
 EXPECTED = 'a number of seconds, or such as "15m", "1h30m", "500ms"'
-"""What is to be said to who has written something else."""
+"""What a duration is, for the message about something else."""
 
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
 _WRITTEN = re.compile(
@@ -15,9 +15,10 @@ _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
 def seconds_of(text: str) -> float:
-    """The seconds that a text means: days, hours, minutes, seconds and milliseconds, in this order, or a bare number.
+    """Return the seconds of a duration.
 
-    :raises ValueError: it means none; the message is fit for the operator.
+    :param text: a number of seconds, or days, hours, minutes, seconds and milliseconds, in this order: `1d2h3m4s5ms`.
+    :raises ValueError: it is not a duration; the message can be shown to the operator.
     """
     text = text.strip()
     if re.fullmatch(_NUMBER, text):

@@ -103,7 +103,7 @@ def _either(words: list[str]) -> str:
 
 
 def bounds(kind: inspect.IntType | inspect.FloatType) -> str:
-    """The range of a number, with a space before it; empty where it has none."""
+    """Return the range of a number in words, with a space before it; empty where it has none."""
     if kind.ge is not None and kind.le is not None:
         return f" from {_number(kind.ge)} to {_number(kind.le)}"
     words = [
@@ -124,7 +124,7 @@ def _number(value: float) -> str:
 
 
 def within(number: float, kind: inspect.IntType | inspect.FloatType) -> bool:
-    """Whether a number is in the range of its type."""
+    """Return whether a number is in the range of its type."""
     return (
         abs(number) <= sys.float_info.max  # neither inf nor nan, nor a whole number that no float can hold
         and (kind.ge is None or number >= kind.ge)
@@ -166,7 +166,7 @@ def _listed(given: object, base: Path) -> str:
 
 
 def _host(given: object, base: Path) -> str:
-    """A host's name as clients are compared with it: in small letters, without the dot at its end."""
+    """Read a host name in the form that clients' names are compared with: lower case, without a dot at its end."""
     if not isinstance(given, str):
         raise ValueError
     name = given.lower().removesuffix(".")
@@ -203,7 +203,7 @@ def _control_socket(given: object, base: Path) -> str:
 
 
 def _rooted(endpoint: str, base: Path) -> str:
-    """A Unix socket's relative path, from the file's directory on."""
+    """Return an endpoint string; the relative path of a Unix socket starts from `base`."""
     relative = re.match("unix:(?!/|address=)", endpoint)
     if relative is None:
         return endpoint

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from zeroscale.config.secret_refs import Secret
 
 LONGEST_SHOWN = 60
-"""Characters of a value in a message: enough to find it by."""
+"""Characters of a value in a message: enough to find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Mistakes:
 
 
 def join(path: str, key: str) -> str:
-    """The path of a table's key, as TOML would write it."""
+    """Return the path of a table's key, written as in TOML."""
     component = key if re.fullmatch("[A-Za-z0-9_-]{1,100}", key) else show(key)
     return f"{path}.{component}" if path else component
 
 
 def show(value: object) -> str:
-    """A value in a message: as it stands in the file, on one line, shortened; a secret only by its source."""
+    """Return a value for a message: as it is in the file, on one line, shortened; of a secret only its source."""
     match value:
         case Secret():
             return f"the text {value.source}"

@@ -1,7 +1,7 @@
-"""Values that are not written in the configuration, but in a file or in the environment: passwords, tokens.
+"""Secrets that the configuration only refers to: passwords and tokens in a file or in the environment.
 
-Where a text is expected there may stand `{ file = "/run/secrets/x" }` or `{ env = "NAME" }`. What is read there is
-never shown: not by us, and not by whoever shows it with `repr()`.
+`{ file = "/run/secrets/x" }` or `{ env = "NAME" }` can be written where a text is expected. The text is never shown, not
+even by `repr()`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ LONGEST = 64 * 1024
 
 
 class Secret(str):
-    """A text that must not be shown, and where it is from."""
+    """A text that must not be shown.
+
+    :ivar source: where it was read.
+    """
 
     __slots__ = ("source",)
 
     source: str
 
     def __new__(cls, text: str, source: str) -> Secret:
+        """Make a secret; see the class."""
         secret = super().__new__(cls, text)
         secret.source = source
         return secret
@@ -32,15 +36,15 @@ class Secret(str):
 
 
 def is_reference(value: object) -> bool:
-    """Whether a value of the file says where its text is to be found."""
+    """Return whether a value of the file is a reference to a secret."""
     return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("file", "env")
 
 
 def resolve(reference: Mapping[str, object], base: Path, environment: Mapping[str, str]) -> Secret:
-    """The text that a reference means; of a file without the line break at its end.
+    """Return the text that a reference names; of a file, without the line break at its end.
 
-    :param base: what a relative path starts from.
-    :raises ConfigError: there is none.
+    :param base: the directory that a relative path starts from.
+    :raises ConfigError: there is no such file or variable, or it is not a text.
     """
     [(kind, name)] = reference.items()
     if not isinstance(name, str) or not name or "\0" in name:

@@ -1,7 +1,6 @@
-"""By what a client is known, and a starting server to be ready: how the two are spelled in a file or an option.
+"""The values of `wake_on` and `ready`: what a client must send to wake a server, and how a server is seen to be ready.
 
-Only spelling is judged here; what a trigger looks like in bytes is `protocols.sniffing`'s, and how a server is asked
-`server.generic_probe`'s.
+Only their syntax is here: `protocols.sniffing` recognises the bytes, and `probes` asks the server.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ READY_EXPECTED = (
 )
 
 LONGEST_PATTERN = 1000
-"""Characters of a pattern: what is longer was not written by a person."""
+"""Characters of a pattern: a longer one was not written by a person."""
 
 ANY_ANSWER = range(100, 500)
-"""HTTP statuses of a server that is up, unless one is named: it may well want a password, or have no such page."""
+"""HTTP statuses of a server that is up, unless one is named: 401 and 404 are answers, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class WakeTrigger:
-    """What a connection must show to count as a client.
+    """What a client must send to wake a server.
 
-    :ivar kind: "connect": nothing.
-    :ivar pattern: "regex" only: what its first bytes must match, from the first one on.
+    :ivar kind: `connect` is nothing; `data` is any byte.
+    :ivar pattern: for `regex`: what its bytes must match, from the first one on.
     """
 
     kind: WakeKind
@@ -45,15 +44,15 @@ class WakeTrigger:
 
 @dataclass(frozen=True, slots=True)
 class ConnectCheck:
-    """It takes a connection."""
+    """Ready when the server accepts a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectBytes:
-    """It says something upon a connection.
+    """Ready when the server sends these bytes.
 
-    :ivar expected: its first bytes.
-    :ivar request: what it is sent first.
+    :ivar expected: the first bytes that it sends.
+    :ivar request: what is sent to it before.
     """
 
     expected: bytes
@@ -62,10 +61,10 @@ class ExpectBytes:
 
 @dataclass(frozen=True, slots=True)
 class HttpCheck:
-    """It answers a GET.
+    """Ready when the server answers a GET request.
 
-    :ivar path: of what.
-    :ivar statuses: with one of these.
+    :ivar path: the path of the request.
+    :ivar statuses: the HTTP statuses that count.
     """
 
     path: str
@@ -74,9 +73,9 @@ class HttpCheck:
 
 @dataclass(frozen=True, slots=True)
 class ExecCheck:
-    """A command ends with exit code 0.
+    """Ready when a command exits with 0.
 
-    :ivar words: the command.
+    :ivar words: the program and its arguments.
     """
 
     words: tuple[str, ...]
@@ -84,9 +83,9 @@ class ExecCheck:
 
 @dataclass(frozen=True, slots=True)
 class OutputLineCheck:
-    """It writes a line of output, and takes a connection.
+    """Ready when the server has written a line of output, and accepts a connection.
 
-    :ivar pattern: what the line has in it.
+    :ivar pattern: a regular expression that matches somewhere in the line.
     """
 
     pattern: str
@@ -96,9 +95,9 @@ ReadyCheck = ConnectCheck | ExpectBytes | HttpCheck | ExecCheck | OutputLineChec
 
 
 def parse_wake_on(text: str) -> WakeTrigger:
-    """Reads `wake_on`.
+    """Parse a value of `wake_on`.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not `WAKE_EXPECTED`; the message, which may be empty, is the end of one that says so.
     """
     for word in WAKE_WORDS:
         if text == word:
@@ -110,9 +109,9 @@ def parse_wake_on(text: str) -> WakeTrigger:
 
 
 def parse_ready(text: str) -> ReadyCheck:
-    """Reads `ready`.
+    """Parse a value of `ready`.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not `READY_EXPECTED`; the message, which may be empty, is the end of one that says so.
     """
     kind, colon, value = text.partition(":")
     match kind:
@@ -152,7 +151,7 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def _bytes(text: str) -> bytes:
-    r"""Text with Python's escapes: `\r`, `\n`, `\x00`, `\\`."""
+    r"""Return the bytes of a text with Python's escapes: `\r`, `\n`, `\x00`, `\\`."""
     try:
         return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
     except UnicodeError:
@@ -160,8 +159,8 @@ def _bytes(text: str) -> bytes:
 
 
 def _bytes_pattern(pattern: str) -> regex.Pattern[bytes]:
-    """Of the library whose matching can be given a time, for it is strangers' bytes that are matched."""
-    import regex  # two MiB, which only those who have a pattern pay
+    """Compile a pattern with `regex`, which can limit the time of a match: clients choose the bytes."""
+    import regex  # imported only where it is used: it takes two MiB
 
     _text_pattern(pattern)
     try:

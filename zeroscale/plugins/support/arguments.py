@@ -1,4 +1,4 @@
-"""Plugin arguments as they come from a command line, understood: durations, yes and no, command lines. Pure."""
+"""Convert plugin arguments, which are texts on a command line: durations, yes or no, command lines. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from zeroscale.config.durations import EXPECTED, seconds_of
 from zeroscale.errors import PluginError
 
 PROTOCOLS = ("minecraft",)
-"""What zeroscale can speak with a server's clients; of all others it knows connections."""
+"""Protocols that zeroscale speaks with clients; of other servers it sees only connections."""
 
 LONGEST = 24 * 3600.0
-"""Seconds: nothing here waits longer than a day."""
+"""Seconds; no plugin waits longer than a day."""
 
 
 def seconds(name: str, value: str | float, *, least: float = 0.01, most: float = LONGEST) -> float:
-    """A duration.
+    """Return the seconds of a duration.
 
-    :raises PluginError: it is none, or not from `least` to a day.
+    :param least: seconds that are at least demanded.
+    :param most: seconds that are at most allowed.
+    :raises PluginError: it is not a duration, or not in this range.
     """
     try:
         number = seconds_of(value) if isinstance(value, str) else float(value)
@@ -30,7 +32,7 @@ def seconds(name: str, value: str | float, *, least: float = 0.01, most: float =
 
 
 def words(name: str, value: str | Sequence[str]) -> Sequence[str]:
-    """A command line, split as a shell would, or as its words; for pipes and the like it has to name a shell.
+    """Return the words of a command line. It is split as a shell would, but pipes and the like need a shell.
 
     :raises PluginError: it cannot be split, or is empty.
     """
@@ -44,9 +46,9 @@ def words(name: str, value: str | Sequence[str]) -> Sequence[str]:
 
 
 def yes_or_no(name: str, value: str | bool) -> bool:
-    """A switch.
+    """Return whether a switch is on: yes, true, on or 1.
 
-    :raises PluginError: it is neither.
+    :raises PluginError: it is neither on nor off.
     """
     if isinstance(value, bool):
         return value
@@ -59,9 +61,9 @@ def yes_or_no(name: str, value: str | bool) -> bool:
 
 
 def protocol(value: str | None) -> str | None:
-    """What a server's clients speak; None: zeroscale need not know.
+    """Return the protocol that zeroscale is to speak with a server's clients; None: none.
 
-    :raises PluginError: zeroscale does not know it.
+    :raises PluginError: zeroscale does not speak it.
     """
     if value is None or value in PROTOCOLS:
         return value
