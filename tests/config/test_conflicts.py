@@ -11,8 +11,8 @@ from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 
 
 def server(name: str, **values: Any) -> ServerConfig:
-    told = {"plugin": "minecraft", "listen": ("25565",), "server_port": 25575 + ord(name) - ord("a")}
-    return ServerConfig(name=name, **{**told, **values})
+    read = {"plugin": "minecraft", "listen": ("25565",), "server_port": 25575 + ord(name) - ord("a")}
+    return ServerConfig(name=name, **{**read, **values})
 
 
 def mistakes(*servers: ServerConfig, metrics: str | None = None) -> list[str]:
@@ -44,22 +44,22 @@ def test_the_port_of_a_listen_value(listen: str, port: int | None) -> None:
         (server("a", server_host="192.0.2.1", server_port=25565),),
     ],
 )
-def test_what_may_stand_beside_each_other(servers: tuple[ServerConfig, ...]) -> None:
+def test_servers_without_conflicts(servers: tuple[ServerConfig, ...]) -> None:
     assert mistakes(*servers) == []
 
 
-def test_of_a_pair_each_thing_is_said_once() -> None:
+def test_each_conflict_of_two_servers_is_reported_once() -> None:
     both = ("25565", "25566")
     assert len(mistakes(server("a", listen=both), server("b", listen=both))) == 1
     believing = ProxyProtocolConfig(accept_from=("10.0.0.1",))
-    [said] = mistakes(
+    [message] = mistakes(
         server("a", listen=both, hosts=("a.example.org",)), server("b", listen=both, proxy_protocol=believing)
     )
-    assert said.startswith("servers.b.proxy_protocol.accept_from: differs from servers.a's")
+    assert message.startswith("servers.b.proxy_protocol.accept_from: differs from servers.a's")
 
 
-def test_each_of_three_is_named() -> None:
-    assert [said.partition(":")[0] for said in mistakes(server("a"), server("b"), server("c"))] == [
+def test_each_of_three_servers_is_named() -> None:
+    assert [message.partition(":")[0] for message in mistakes(server("a"), server("b"), server("c"))] == [
         "servers.b.hosts",
         "servers.c.hosts",
     ]
@@ -67,16 +67,16 @@ def test_each_of_three_is_named() -> None:
 
 def test_metrics_have_a_port_of_their_own() -> None:
     assert mistakes(server("a"), metrics="tcp:9225") == []
-    [said] = mistakes(server("a"), metrics="tcp:25565")
-    assert said.startswith("metrics.listen:")
+    [message] = mistakes(server("a"), metrics="tcp:25565")
+    assert message.startswith("metrics.listen:")
 
 
 def test_loopback_has_many_names() -> None:
-    [said] = mistakes(
+    [message] = mistakes(
         server("a", server_host="::1", server_port=1),
         server("b", listen=("2",), server_host="localhost", server_port=1),
     )
-    assert said.startswith('servers.b.server: "localhost:1" is servers.a\'s as well')
+    assert message.startswith('servers.b.server: "localhost:1" is servers.a\'s as well')
 
 
 def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:

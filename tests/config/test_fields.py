@@ -42,7 +42,7 @@ def test_expected(annotation: Any, words: str) -> None:
     assert described(annotation) == words
 
 
-def test_a_kind_that_nobody_knows_is_a_defect_and_no_mistake() -> None:
+def test_an_unknown_kind_is_a_defect_and_not_a_mistake() -> None:
     kind = inspect.type_info(Annotated[str, msgspec.Meta(extra={"kind": "colour"})])
     assert isinstance(kind, inspect.Metadata)
     with pytest.raises(KeyError, match="colour"):

@@ -38,7 +38,7 @@ def mistakes(text: str) -> tuple[str, ...]:
 
 
 def test_a_whole_file() -> None:
-    told = config(
+    parsed = config(
         """
         state_directory = "/var/lib/games"
         unknown_host = "answer"
@@ -78,14 +78,14 @@ def test_a_whole_file() -> None:
         plugin_arguments = { command = ["redis-server", "--port", 6380], stop_signal = "SIGINT" }
         """
     )
-    assert (told.state_directory, told.unknown_host) == (Path("/var/lib/games"), "answer")
-    assert (told.control.listen, told.metrics) == (
+    assert (parsed.state_directory, parsed.unknown_host) == (Path("/var/lib/games"), "answer")
+    assert (parsed.control.listen, parsed.metrics) == (
         "unix:/run/zeroscale/control.sock",
         MetricsConfig(listen="tcp:9225:interface=127.0.0.1"),
     )
-    assert (told.log, told.limits.trusted) == (LogConfig(format="json", addresses=False), ("10.0.0.0/8",))
-    assert told.limits.handshake_timeout == 2.0
-    survival, redis = told.servers
+    assert (parsed.log, parsed.limits.trusted) == (LogConfig(format="json", addresses=False), ("10.0.0.0/8",))
+    assert parsed.limits.handshake_timeout == 2.0
+    survival, redis = parsed.servers
     assert (survival.name, survival.plugin, survival.listen) == (
         "survival",
         "minecraft",
@@ -105,9 +105,9 @@ def test_a_whole_file() -> None:
     )
 
 
-def test_what_is_not_said_is_as_on_the_command_line() -> None:
-    told = config(SERVER)
-    assert told == Config(
+def test_defaults_are_those_of_the_command_line() -> None:
+    parsed = config(SERVER)
+    assert parsed == Config(
         servers=(
             ServerConfig(name="a", plugin="minecraft", listen=("25565",), server_port=25575, default_directory=BASE),
         ),
@@ -120,8 +120,8 @@ def test_what_is_not_said_is_as_on_the_command_line() -> None:
 
 def test_relative_paths_start_from_the_files_directory(tmp_path: Path) -> None:
     (tmp_path / "zeroscale.toml").write_text(f'state_directory = "state"\n{SERVER}working_directory = "."\n')
-    told = read(tmp_path / "zeroscale.toml", {}, 0)
-    assert (told.state_directory, told.servers[0].directory) == (tmp_path / "state", tmp_path)
+    parsed = read(tmp_path / "zeroscale.toml", {}, 0)
+    assert (parsed.state_directory, parsed.servers[0].directory) == (tmp_path / "state", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +150,21 @@ def test_a_command_is_split_as_a_shell_would_and_a_list_is_taken_as_it_is() -> N
 
 
 def test_plugins_are_given_values_of_any_type() -> None:
-    told = only('plugin_arguments = {a = 1, b = [true, 1.5], c = {d = "e"}}')
-    assert told.plugin_keywords == {"a": 1, "b": [True, 1.5], "c": {"d": "e"}}
+    parsed = only('plugin_arguments = {a = 1, b = [true, 1.5], c = {d = "e"}}')
+    assert parsed.plugin_keywords == {"a": 1, "b": [True, 1.5], "c": {"d": "e"}}
 
 
-def test_secrets_reach_the_plugin_and_nobody_else(tmp_path: Path) -> None:
+def test_secrets_reach_the_plugin_and_are_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hunter2\n")
-    told = only(
+    parsed = only(
         f'plugin_arguments = {{token = {{file = "{tmp_path}/token"}}, command = ["x", {{env = "WORD"}}]}}\n'
         'texts.sleeping = {env = "TEXT"}',
         {"WORD": "hunter3", "TEXT": "hunter4"},
     )
-    assert told.plugin_keywords == {"token": "hunter2"}
-    assert told.plugin_positional == ("x", "hunter3")
-    assert told.texts == {"sleeping": "hunter4"}
-    assert "hunter" not in repr(told)
+    assert parsed.plugin_keywords == {"token": "hunter2"}
+    assert parsed.plugin_positional == ("x", "hunter3")
+    assert parsed.texts == {"sleeping": "hunter4"}
+    assert "hunter" not in repr(parsed)
 
 
 @pytest.mark.parametrize("key", ["plugin", "listen", "server", "idle_shutdown", "hosts", "join", "max_crashes"])
@@ -192,42 +192,42 @@ def test_there_are_fifty_broken_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("relay = " + "[" * 3000, "is nested too deeply"),
         (SERVER + "plugin_arguments." + "a." * 2000 + "a = 1", "is nested too deeply"),
         ("relay = " + "9" * 5000, "has a number with more digits than any value here can have"),
     ],
 )
-def test_what_python_itself_cannot_read(text: str, says: str) -> None:
-    assert mistakes(text) == (says,)
+def test_toml_that_python_cannot_read(text: str, expected: str) -> None:
+    assert mistakes(text) == (expected,)
 
 
 def test_a_server_with_a_mistake_is_not_blamed_for_what_it_does_not_say() -> None:
-    said = mistakes(SERVER + SERVER.replace("[servers.a]", "[servers.b]").replace("25575", "25576") + 'hosts = "*"')
-    assert [line.partition(":")[0] for line in said] == ["servers.b.hosts"]
+    message = mistakes(SERVER + SERVER.replace("[servers.a]", "[servers.b]").replace("25575", "25576") + 'hosts = "*"')
+    assert [line.partition(":")[0] for line in message] == ["servers.b.hosts"]
 
 
 def test_mistakes_are_bounded() -> None:
-    said = mistakes(SERVER + "\n".join(f"x{number} = 1" for number in range(150)))
-    assert len(said) == 101
-    assert said[-1] == "and 50 more mistakes"
+    message = mistakes(SERVER + "\n".join(f"x{number} = 1" for number in range(150)))
+    assert len(message) == 101
+    assert message[-1] == "and 50 more mistakes"
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         (b"relay = 'x'\n", "{path}: relay: "),
         (b"[log]\n# m\xfcnchen\n", "{path}: line 2: is not UTF-8, which TOML is written in"),
         (b"#" * (LARGEST_FILE + 1), "{path}: is longer than 1048576 bytes"),
     ],
 )
-def test_every_line_names_the_file(tmp_path: Path, content: bytes, says: str) -> None:
+def test_every_line_names_the_file(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "zeroscale.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigMistakes) as raised:
         read(path, {}, 0)
-    assert raised.value.mistakes[0].startswith(says.format(path=path))
+    assert raised.value.mistakes[0].startswith(expected.format(path=path))
     assert all(line.startswith(f"{path}: ") for line in str(raised.value).splitlines())
 
 
@@ -308,9 +308,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 def test_what_is_written_is_what_is_read(
     arguments: dict[str, object], seconds: float, hosts: list[str], text: str
 ) -> None:
-    told = only(
+    parsed = only(
         f"idle_shutdown = {seconds!r}\nhosts = {toml(hosts)}\n"
         f"plugin_arguments = {toml(arguments)}\ntexts = {toml({'sleeping': text})}"
     )
-    assert (told.idle_shutdown, list(told.hosts)) == (seconds, hosts)
-    assert (told.plugin_keywords, told.texts) == (arguments, {"sleeping": text})
+    assert (parsed.idle_shutdown, list(parsed.hosts)) == (seconds, hosts)
+    assert (parsed.plugin_keywords, parsed.texts) == (arguments, {"sleeping": text})

@@ -17,8 +17,8 @@ from zeroscale.config.model import (
 
 
 def server(**values: Any) -> ServerConfig:
-    told = {"name": "survival", "plugin": "minecraft", "listen": ("25565",), "server_port": 25575}
-    return ServerConfig(**{**told, **values})
+    read = {"name": "survival", "plugin": "minecraft", "listen": ("25565",), "server_port": 25575}
+    return ServerConfig(**{**read, **values})
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_what_is_no_list_stands_for_a_list_of_one() -> None:
 def test_each_mistake_has_its_path(table: object, mistakes: list[str]) -> None:
     _, found = walked(table)
     assert len(found) == len(mistakes)
-    assert all(said.startswith(start) for said, start in zip(found, mistakes, strict=True)), found
+    assert all(message.startswith(start) for message, start in zip(found, mistakes, strict=True)), found
 
 
 def test_hyphens_stand_for_underscores() -> None:

@@ -43,7 +43,7 @@ def test_a_pattern_to_wake_on_is_of_bytes() -> None:
         (r"regex:\u00e9", "; it is no regular expression of bytes"),
     ],
 )
-def test_what_nobody_can_wake_on(text: str, named: str) -> None:
+def test_values_that_are_not_a_wake_trigger(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}") as raised:
         parse_wake_on(text)
     assert "\n" not in str(raised.value)
@@ -63,7 +63,7 @@ def test_what_nobody_can_wake_on(text: str, named: str) -> None:
         (r"line:Done \(.*\)", OutputLineCheck(r"Done \(.*\)")),
     ],
 )
-def test_what_tells_that_it_is_ready(text: str, trigger: ReadyCheck) -> None:
+def test_ready_checks(text: str, trigger: ReadyCheck) -> None:
     assert parse_ready(text) == trigger
 
 
@@ -87,7 +87,7 @@ def test_what_tells_that_it_is_ready(text: str, trigger: ReadyCheck) -> None:
         ("line:(", "; it is no regular expression"),
     ],
 )
-def test_what_tells_nothing(text: str, named: str) -> None:
+def test_values_that_are_not_a_ready_check(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}") as raised:
         parse_ready(text)
     assert "\n" not in str(raised.value)

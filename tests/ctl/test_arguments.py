@@ -17,8 +17,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def test_they_are_converted() -> None:
-    told = parser().parse_args(["localhost:1", "--protocol", "1.8.9"])
-    assert (told.address.port, told.protocol) == (1, 47)
+    parsed = parser().parse_args(["localhost:1", "--protocol", "1.8.9"])
+    assert (parsed.address.port, parsed.protocol) == (1, 47)
     assert parser().parse_args(["localhost"]).protocol is None
 
 

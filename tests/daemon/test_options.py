@@ -90,33 +90,33 @@ def test_any_values_reach_the_plugin_in_order(values: list[str]) -> None:
 
 
 def test_name_and_value_is_a_keyword_where_the_name_can_be_one() -> None:
-    told = server(
+    parsed = server(
         "-a", "memory=4G", "-a", "--foo=bar", "-a", "a b=c", "-a", "1x=y", "-a", "if=/dev/zero", "-a", "e=a=b"
     )
-    assert told.plugin_keywords == {"memory": "4G", "e": "a=b"}
-    assert told.plugin_positional == ("--foo=bar", "a b=c", "1x=y", "if=/dev/zero")
+    assert parsed.plugin_keywords == {"memory": "4G", "e": "a=b"}
+    assert parsed.plugin_positional == ("--foo=bar", "a b=c", "1x=y", "if=/dev/zero")
 
 
 def test_a_single_positional_with_spaces_is_split_as_a_shell_would() -> None:
-    told = server("-a", "java -Dname='a b' -jar server.jar", "-a", "memory=4G 5G")
-    assert told.plugin_positional == ("java", "-Dname=a b", "-jar", "server.jar")
-    assert told.plugin_keywords == {"memory": "4G 5G"}
+    parsed = server("-a", "java -Dname='a b' -jar server.jar", "-a", "memory=4G 5G")
+    assert parsed.plugin_positional == ("java", "-Dname=a b", "-jar", "server.jar")
+    assert parsed.plugin_keywords == {"memory": "4G 5G"}
     assert server("-a", "one word", "-a", "another").plugin_positional == ("one word", "another")
     assert "quotation" in mistake(*BASIC, "-a", "java 'unbalanced")
 
 
 def test_every_other_option() -> None:
     words = "-H ::1 --join kick --hold-limit 20 --wake_after answer --start_timeout 1 --stop-timeout 2 --kill-timeout 3"
-    told = server(*words.split())
-    assert (told.server_host, told.join, told.hold_limit, told.wake_after) == ("::1", "kick", 20.0, "answer")
-    assert (told.start_timeout, told.stop_timeout, told.kill_timeout) == (1.0, 2.0, 3.0)
+    parsed = server(*words.split())
+    assert (parsed.server_host, parsed.join, parsed.hold_limit, parsed.wake_after) == ("::1", "kick", 20.0, "answer")
+    assert (parsed.start_timeout, parsed.stop_timeout, parsed.kill_timeout) == (1.0, 2.0, 3.0)
     assert parse([*BASIC, "--relay", "transport"]).config.relay == "transport"
 
 
 def test_paths_are_absolute_and_start_from_the_directory_given(tmp_path: Path) -> None:
-    told = parse([*BASIC, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
-    assert told.servers[0].working_directory == tmp_path / "world"
-    assert told.state_directory == tmp_path / "state"
+    parsed = parse([*BASIC, "-w", "world", "--state-directory", "state"], directory=tmp_path).config
+    assert parsed.servers[0].working_directory == tmp_path / "world"
+    assert parsed.state_directory == tmp_path / "state"
     assert parse(BASIC, directory=tmp_path).config.servers[0].working_directory is None
     assert parse(BASIC, directory=tmp_path).config.servers[0].directory == tmp_path
     assert parse([*BASIC, "-w", "/srv"], directory=tmp_path).config.servers[0].working_directory == Path("/srv")
@@ -183,29 +183,29 @@ def test_texts() -> None:
     assert "NAME=TEXT" in mistake(*BASIC, "--text", "=text")
 
 
-def test_what_an_operator_may_want() -> None:
+def test_idle_and_crash_options() -> None:
     words = "--idle_action pause+stop --pause-stop-after 5 --on_exit leave --max-crashes 2 --motd replace"
-    told = server(*words.split())
-    assert (told.idle_action, told.pause_stop_after, told.on_exit) == ("pause+stop", 5.0, "leave")
-    assert (told.max_crashes, told.motd) == (2, "replace")
+    parsed = server(*words.split())
+    assert (parsed.idle_action, parsed.pause_stop_after, parsed.on_exit) == ("pause+stop", 5.0, "leave")
+    assert (parsed.max_crashes, parsed.motd) == (2, "replace")
     assert server("--minimum_online_time", "60").minimum_online_time == 60.0
     assert parse([*BASIC, "--console"]).console and not parse(BASIC).console
     assert '"many" is not a whole number' in mistake(*BASIC, "--max_crashes", "many")
 
 
-def test_the_logs_form_is_told() -> None:
+def test_log_format_and_addresses() -> None:
     assert parse(BASIC).config.log == LogConfig()
-    told = parse([*BASIC, "--log_format", "json", "--log_addresses", "no"]).config.log
-    assert told == LogConfig(format="json", addresses=False)
+    parsed = parse([*BASIC, "--log_format", "json", "--log_addresses", "no"]).config.log
+    assert parsed == LogConfig(format="json", addresses=False)
     with pytest.raises(ConfigError, match='"perhaps" is not yes or no'):
         parse([*BASIC, "--log_addresses", "perhaps"])
 
 
 def test_servers_that_do_not_speak_minecraft() -> None:
     words = "--wake-on http --wake_timeout 2 --waiting page --ready http:/health=200 --health-check 192.0.2.1"
-    told = server(*words.split(), "--health_check", "10.0.0.0/8")
-    assert (told.wake_on, told.wake_timeout, told.waiting) == ("http", 2.0, "page")
-    assert (told.ready, told.health_check) == ("http:/health=200", ("192.0.2.1", "10.0.0.0/8"))
+    parsed = server(*words.split(), "--health_check", "10.0.0.0/8")
+    assert (parsed.wake_on, parsed.wake_timeout, parsed.waiting) == ("http", 2.0, "page")
+    assert (parsed.ready, parsed.health_check) == ("http:/health=200", ("192.0.2.1", "10.0.0.0/8"))
     assert (server().wake_on, server().wake_timeout, server().waiting, server().ready) == (
         "connect",
         5.0,
@@ -215,10 +215,10 @@ def test_servers_that_do_not_speak_minecraft() -> None:
     assert "is not one of connect" in mistake(*BASIC, "--wake_on", "tsl")
 
 
-def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
-    told = parse(["--discover", "docker", "--state-directory", "state", "-i"], directory=tmp_path)
-    assert (told.config.servers, told.config.state_directory) == ((), tmp_path / "state")
-    assert (told.config.discovery.docker, told.config.discovery.kubernetes) == (True, False)
+def test_discovery_needs_no_positional_words(tmp_path: Path) -> None:
+    parsed = parse(["--discover", "docker", "--state-directory", "state", "-i"], directory=tmp_path)
+    assert (parsed.config.servers, parsed.config.state_directory) == ((), tmp_path / "state")
+    assert (parsed.config.discovery.docker, parsed.config.discovery.kubernetes) == (True, False)
     both = parse(
         ["--discover", "docker", "--discover=kubernetes", "--relay", "transport", "--log_format", "json"]
     ).config
@@ -236,7 +236,7 @@ def test_what_describes_itself_needs_no_words(tmp_path: Path) -> None:
         (["--discover", "docker", "--config", "a.toml"], "with --config the file says what is discovered"),
     ],
 )
-def test_what_is_said_beside_a_discovery_and_may_not_be(words: list[str], complaint: str) -> None:
+def test_options_that_cannot_be_used_with_discovery(words: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse(words)
 
@@ -244,8 +244,8 @@ def test_what_is_said_beside_a_discovery_and_may_not_be(words: list[str], compla
 def test_real_addresses() -> None:
     assert server().proxy_protocol == ProxyProtocolConfig()
     words = "--proxy_protocol_from 10.0.0.0/8 --proxy-protocol-from 2001:db8::7 --send_proxy_protocol v2"
-    told = server(*words.split()).proxy_protocol
-    assert told == ProxyProtocolConfig(accept_from=("10.0.0.0/8", "2001:db8::7"), send="v2")
+    parsed = server(*words.split()).proxy_protocol
+    assert parsed == ProxyProtocolConfig(accept_from=("10.0.0.0/8", "2001:db8::7"), send="v2")
     assert '"v3"' in mistake(*BASIC, "--send_proxy_protocol", "v3")
     assert '--proxy-protocol-from: "10.0.0.0/33" is not an address or a network' in mistake(
         *BASIC, "--proxy_protocol_from", "10.0.0.0/33"
@@ -267,32 +267,32 @@ def names(config: Config) -> list[str]:
 
 
 def test_a_file_in_place_of_a_server(file: Path) -> None:
-    told = parse(["--config", str(file)])
-    assert (names(told.config), told.config_file, told.log_level) == (["survival"], file, logging.WARNING)
+    parsed = parse(["--config", str(file)])
+    assert (names(parsed.config), parsed.config_file, parsed.log_level) == (["survival"], file, logging.WARNING)
     assert parse(["-i", f"--config={file}"]).log_level == logging.INFO
     assert parse(["--config", file.name], directory=file.parent).config_file == file
 
 
-def test_what_the_command_line_says_wins(file: Path) -> None:
+def test_the_command_line_overrides_the_file(file: Path) -> None:
     file.write_text('relay = "splice"\nstate_directory = "state"\nlog = {format = "text", addresses = false}\n')
     with file.open("a") as more:
         more.write(FILE.format(name="survival"))
     plain = parse(["--config", str(file)]).config
     assert (plain.relay, plain.state_directory, plain.log.format) == ("splice", file.parent / "state", "text")
     words = ["--relay", "transport", "--state-directory", "other", "--log-format", "json", "--console", "--debug"]
-    told = parse(["--config", str(file), *words], directory=Path("/srv"))
-    assert (told.config.relay, told.config.state_directory) == ("transport", Path("/srv/other"))
-    assert (told.config.log.format, told.config.log.addresses) == ("json", False)
-    assert (told.console, told.log_level) == (True, logging.DEBUG)
+    parsed = parse(["--config", str(file), *words], directory=Path("/srv"))
+    assert (parsed.config.relay, parsed.config.state_directory) == ("transport", Path("/srv/other"))
+    assert (parsed.config.log.format, parsed.config.log.addresses) == ("json", False)
+    assert (parsed.console, parsed.log_level) == (True, logging.DEBUG)
     shown = parse(["--config", str(file), "--log-addresses", "yes"]).config.log
     assert (shown.format, shown.addresses) == ("text", True)
 
 
 def test_it_is_read_again(file: Path) -> None:
-    told = parse(["--config", str(file), "--relay", "transport", "--log_format", "json"])
+    parsed = parse(["--config", str(file), "--relay", "transport", "--log_format", "json"])
     file.write_text(FILE.format(name="creative"))
-    again = told.read_again()
-    assert (names(told.config), names(again), again.relay, again.log.format) == (
+    again = parsed.read_again()
+    assert (names(parsed.config), names(again), again.relay, again.log.format) == (
         ["survival"],
         ["creative"],
         "transport",
@@ -300,7 +300,7 @@ def test_it_is_read_again(file: Path) -> None:
     )
     file.write_text("relay = 5")
     with pytest.raises(ConfigMistakes):
-        told.read_again()
+        parsed.read_again()
 
 
 def test_a_file_that_is_read_again_tells_all_its_mistakes(file: Path) -> None:
@@ -314,13 +314,13 @@ def test_a_file_that_is_read_again_tells_all_its_mistakes(file: Path) -> None:
 
 
 def test_without_a_file_there_is_nothing_else_to_read() -> None:
-    told = parse(["minecraft", "25565", "25575"])
-    assert told.config_file is None
-    assert told.read_again() is told.config
+    parsed = parse(["minecraft", "25565", "25575"])
+    assert parsed.config_file is None
+    assert parsed.read_again() is parsed.config
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "expected"),
     [
         (["minecraft", "25565", "25575"], "leave out minecraft 25565 25575"),
         (["-t", "900"], "--idle-shutdown: write it in the file"),
@@ -332,10 +332,10 @@ def test_without_a_file_there_is_nothing_else_to_read() -> None:
         (["minecraft", "--"], "leave out minecraft"),
     ],
 )
-def test_what_is_about_one_server_is_for_the_file(file: Path, words: list[str], says: str) -> None:
+def test_options_about_one_server_cannot_be_used_with_a_file(file: Path, words: list[str], expected: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(["--config", str(file), *words])
-    assert says in str(raised.value) and "\n" not in str(raised.value)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_aliases_come_before_likeness() -> None:
@@ -354,7 +354,7 @@ def test_a_word_after_an_unknown_option_may_be_its_value() -> None:
     ]
 
 
-def test_all_mistakes_are_told_and_the_rest_can_be_checked_further() -> None:
+def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None:
     invocation = look(
         [*BASIC, "--join", "hols", "--waiting=page", "-t", "--health-check", "x", "-a", "a=1", "-a", "a=2"]
     )
@@ -377,7 +377,7 @@ def test_a_file_without_a_name(words: list[str]) -> None:
         parse(words)
 
 
-def test_all_mistakes_of_the_file_are_told(file: Path) -> None:
+def test_all_mistakes_of_the_file_are_reported(file: Path) -> None:
     file.write_text("relay = 5\nlog = 5\n")
     with pytest.raises(ConfigMistakes) as raised:
         parse(["--config", str(file)])

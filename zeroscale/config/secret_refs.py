@@ -1,6 +1,6 @@
 """Secrets that the configuration only refers to: passwords and tokens in a file or in the environment.
 
-`{ file = "/run/secrets/x" }` or `{ env = "NAME" }` can be written where a text is expected. The text is never shown, not
+`{ file = "/run/secrets/x" }` or `{ env = "NAME" }` can be written where a text is expected. The text is not shown, not
 even by `repr()`.
 """
 

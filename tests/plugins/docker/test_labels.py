@@ -58,12 +58,12 @@ def test_a_host_is_enough() -> None:
     }
 
 
-def test_who_says_nothing_to_us_is_no_server() -> None:
+def test_what_has_neither_host_nor_listen_is_no_server() -> None:
     assert read(described(), described("two", idle_shutdown="5"), {"Id": "three"}) == {}
     assert not is_described(None)
 
 
-def test_all_that_can_be_said() -> None:
+def test_everything_that_can_be_set() -> None:
     tables = read(
         described(
             "games-mc-1",
@@ -147,7 +147,7 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inspection", "said"),
+    ("inspection", "message"),
     [
         (
             described(host="h", port="minecraft"),
@@ -175,8 +175,8 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
         (described(host="h", plugin_arguments="x"), "container mc: zeroscale.plugin_arguments may not be set here"),
     ],
 )
-def test_a_mistake_is_told_with_its_container_and_label(inspection: dict[str, Any], said: str) -> None:
-    assert complaint(inspection) == said
+def test_a_mistake_names_its_container_and_label(inspection: dict[str, Any], message: str) -> None:
+    assert complaint(inspection) == message
 
 
 def test_two_of_one_name() -> None:

@@ -37,12 +37,12 @@ def test_a_host_is_enough() -> None:
     }
 
 
-def test_who_says_nothing_to_us_is_no_server() -> None:
+def test_what_has_neither_host_nor_listen_is_no_server() -> None:
     assert read(described(), described("two", idle_shutdown="5")) == {}
     assert read(("deployment", {"metadata": {"name": "three", "namespace": "games"}})) == {}
 
 
-def test_all_that_can_be_said() -> None:
+def test_everything_that_can_be_set() -> None:
     container = {"ports": [{"containerPort": 25575}, {"containerPort": 25566, "name": "minecraft", "protocol": "TCP"}]}
     spec = {"serviceName": "headless", "template": {"spec": {"containers": [container]}}}
     tables = read(
@@ -106,7 +106,7 @@ def test_service_and_port_of_its_own() -> None:
     assert table["mc"]["server"] == "front.games.svc:7777"
 
 
-def test_names_are_told_apart() -> None:
+def test_names_are_distinguished_by_namespace() -> None:
     two = (described(host="a"), described(namespace="more", host="b"))
     assert list(read(*two, qualified=True)) == ["games.mc", "more.mc"]
     assert list(read(described(name="x", host="a"))) == ["x"]
@@ -126,7 +126,7 @@ def test_a_name_is_given_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("idle_shutdwon", "zeroscale/idle_shutdwon is not known: did you mean idle_shutdown?"),
         ("working_directory", "zeroscale/working_directory may not be set here"),
@@ -136,13 +136,13 @@ def test_a_name_is_given_once() -> None:
         ("texts", "zeroscale/texts may not be set here"),
     ],
 )
-def test_what_may_not_be_said_is_left_out_and_told(key: str, said: str) -> None:
+def test_what_may_not_be_set_is_left_out_and_reported(key: str, message: str) -> None:
     found = described(host="h")
     found[1]["metadata"]["annotations"][f"zeroscale/{key}"] = "x"
     tables, wrong = tables_of([found], ["25565"], {}, qualified=False)
     assert tables == read(described(host="h"))
     [line] = wrong
-    assert line.startswith(f"statefulset/mc in namespace 'games': {said}")
+    assert line.startswith(f"statefulset/mc in namespace 'games': {message}")
 
 
 def test_no_annotation_reaches_out_of_its_namespace_or_into_our_environment() -> None:
@@ -153,7 +153,7 @@ def test_no_annotation_reaches_out_of_its_namespace_or_into_our_environment() ->
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         (
             "service",
@@ -166,11 +166,11 @@ def test_no_annotation_reaches_out_of_its_namespace_or_into_our_environment() ->
         ("listen", '[25565, "unix:/x"]', "is not a port"),
     ],
 )
-def test_what_a_server_cannot_be_made_of_makes_none(key: str, value: str, said: str) -> None:
+def test_values_without_which_there_is_no_server(key: str, value: str, message: str) -> None:
     tables, wrong = tables_of([described(host="h", **{key: value})], ["25565"], {}, qualified=False)
     assert tables == {}
     [line] = wrong
-    assert said in line
+    assert message in line
 
 
 def test_several_ports() -> None:

@@ -36,7 +36,7 @@ def test_protocols() -> None:
 
 
 @pytest.mark.parametrize(
-    ("understand", "said"),
+    ("understand", "message"),
     [
         (lambda: values.seconds("every", "soon"), "every='soon' is not a duration: a number of seconds, or such as"),
         (lambda: values.seconds("every", "nan"), "every='nan' is not a duration"),
@@ -49,7 +49,7 @@ def test_protocols() -> None:
         (lambda: values.protocol("terraria"), "protocol='terraria': zeroscale speaks minecraft"),
     ],
 )
-def test_values_that_cannot_be_understood(understand: Callable[[], object], said: str) -> None:
+def test_values_that_cannot_be_converted(understand: Callable[[], object], message: str) -> None:
     with pytest.raises(PluginError) as raised:
         understand()
-    assert said in str(raised.value)
+    assert message in str(raised.value)
