@@ -200,7 +200,7 @@ WITHOUT_A_TEST_FILE = {
     "frontend.context": "values, and contracts",
     "frontend.interfaces": "contracts, and one of values",
     "lifecycle.interfaces": "contracts, and values",
-    "plugins.demo.program": "a program of its own, run by test_demo.py",
+    "plugins.demo.program": "a program of its own, run by demo/test_server.py",
 }
 WITHOUT_A_MODULE = {
     "frontend/test_sockets.py": "is about all of the front, with the kernel's sockets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_type_hints
+from typing import TYPE_CHECKING, get_type_hints
 
 import pytest
 from processes import Program, python
@@ -12,6 +12,37 @@ from processes import Program, python
 import zeroscale
 from zeroscale.plugins import api
 from zeroscale.plugins.loader import built_in_plugins, find_plugin
+
+if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
+    from zeroscale.plugins import base, command, docker, kubernetes, systemd_unit
+
+    def check_types(
+        child: base.ProcessServer,
+        machine: command.Server,
+        container: docker.Server,
+        pod: kubernetes.Server,
+        unit: systemd_unit.Server,
+    ) -> None:
+        _plugins: list[api.Plugin] = [child, machine, container, pod, unit]
+        _checkable: list[api.Checkable] = [child, machine, container, unit]
+        _has_fake_status: list[api.HasFakeStatus] = [child, machine, container, pod, unit]
+        _waitable: list[api.Waitable] = [child, container, pod, unit]
+        _adoptable: list[api.Adoptable] = [child, machine, container, pod, unit]
+        _pausable: list[api.Pausable] = [child, container, unit]
+        _signalable: list[api.Signalable] = [child, container]
+        _has_console: list[api.HasConsole] = [child, container]
+        _reports_players: list[api.ReportsPlayers] = [pod]
+        _closable: list[api.Closable] = [machine, container, pod, unit]
+        _reports_output: list[api.ReportsOutput] = [child, machine, container, pod]
+        _reports_starts: list[api.ReportsStarts] = [container, pod, unit]
+        _reports_pauses: list[api.ReportsPauses] = [container, unit]
+        _has_protocol: list[api.HasProtocol] = [machine, container, pod, unit]
+        _has_ready_line: list[api.HasReadyLine] = [child]
+        _has_server_address: list[api.HasServerAddress] = [container]
+        _remote: list[api.Remote] = [container, pod, unit]
+        _load_balanced: list[api.LoadBalanced] = [pod]
+        _interruptible_start: list[api.InterruptibleStart] = [pod]
+
 
 ADAPTER = (Path(zeroscale.__file__).parent / "lifecycle" / "plugin_adapter.py").read_text()
 
