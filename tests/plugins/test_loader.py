@@ -323,6 +323,14 @@ def test_a_class_that_is_not_a_plugin(module: MakeModule, body: str, mistakes: s
     assert refusal(path) == f"plugin '{path}': {path}.Server is not a plugin: {mistakes}"
 
 
+def test_what_is_inherited_from_the_protocols_does_not_count(module: MakeModule) -> None:
+    source = "import zeroscale\nclass Server(zeroscale.Plugin, zeroscale.HasConsole):\n"
+    assert refusal(module("inherits", source + START)).endswith(
+        "Server is not a plugin: it has no stop() (write: async def stop(self) -> None); "
+        "it has no send() (write: async def send(self, line: str) -> str | None)"
+    )
+
+
 FITS = """
 import functools
 from collections.abc import Awaitable

@@ -247,9 +247,9 @@ def contract_mistakes(plugin_class: type) -> list[str]:
 
 
 def _method_mistake(found: type, method: str, wanted: FunctionType, *, required: bool) -> str | None:
-    if required and not callable(getattr(found, method, None)):
-        return f"it has no {method}()"
     actual = inspect.getattr_static(found, method, None)
+    if actual is wanted or (required and not callable(getattr(found, method, None))):  # or inherited from the Protocol
+        return f"it has no {method}()"
     arguments: list[None] = [None] * len(inspect.signature(wanted).parameters)
     if isinstance(actual, staticmethod):
         del arguments[0]
