@@ -22,8 +22,9 @@ from zeroscale.lifecycle.output_buffer import OutputBuffer
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.proxy.factory import ServerSettings, server_settings
 from zeroscale.proxy.plugin_setup import PluginSetup
+from zeroscale.proxy.server_report import server_report
 from zeroscale.reactor import Reactor
-from zeroscale.reports import PlayerReport, ServerReport
+from zeroscale.reports import ServerReport
 from zeroscale.state.operator_overrides import OperatorOverrides
 from zeroscale.state.start_history import StartHistory
 from zeroscale.state.status_cache import StatusCache
@@ -177,32 +178,8 @@ class ManagedServer:
     def report(self) -> ServerReport:
         """Return the current state of the server."""
         now = self._reactor.seconds()
-        view = self.lifecycle.view
-        status_age = now - view.since
-        stats = self._stats.snapshot(now)
-        error = self.lifecycle.last_error
-        idle_check_at = self.lifecycle.idle_check_at
-        return ServerReport(
-            name=self.name,
-            plugin=self.config.plugin,
-            status=view.status,
-            status_age=status_age,
-            players=tuple(
-                PlayerReport(session.client.name, session.client.address, now - session.joined_at)
-                for session in self.lifecycle.sessions
-            ),
-            waiting=tuple(self.lifecycle.waiting),
-            idle_in=None if idle_check_at is None else max(0.0, idle_check_at - now),
-            keep_awake_reason=self._keep_awake_reason(),
-            lockout=view.lockout,
-            uptime=status_age if view.status is Status.running else None,
-            slept=sum(stats.seconds_by_status[status] for status in (Status.stopped, Status.paused)),
-            last_start=self.lifecycle.last_start,
-            estimate=view.estimate,
-            retry_in=None if view.retry_at is None else max(0.0, view.retry_at - now),
-            last_error=None if error is None else error[0],
-            last_error_ago=None if error is None else now - error[1],
-            stats=stats,
+        return server_report(
+            self.lifecycle, self.config.plugin, self._stats.snapshot(now), self._keep_awake_reason(), now
         )
 
     def wake(self) -> Deferred[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
@@ -17,7 +18,7 @@ from zeroscale.errors import ZeroscaleError
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
-from zeroscale.proxy.reconfigure import apply_change, prepare_change
+from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 
@@ -25,6 +26,29 @@ logger = logging.getLogger(__name__)
 
 RunExclusive = Callable[[Callable[[], Awaitable[object]]], None]
 """Schedules work for when no other change is being made."""
+
+
+BLOCKED = "will be added once the server that uses its name, port or world has stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How to get from the current servers to those of a configuration.
+
+    :ivar kept: servers that stay, including returning ones.
+    :ivar returning: draining servers that are in the configuration again.
+    :ivar removed: servers that are not in the configuration any more.
+    :ivar changes: changes of kept servers.
+    :ivar new: names of servers to add now.
+    :ivar blocked: names of servers to add once another server has stopped.
+    """
+
+    kept: Mapping[str, ManagedServer]
+    returning: Mapping[str, ManagedServer]
+    removed: Mapping[str, ManagedServer]
+    changes: Mapping[str, ServerChange]
+    new: Sequence[str]
+    blocked: Sequence[str]
 
 
 class ServerManager:
@@ -118,40 +142,48 @@ class ServerManager:
         :returns: the changes, one line each.
         :raises ZeroscaleError: the configuration cannot be used; then nothing has changed.
         """
-        wanted = {server.name: server for server in config.servers}
-        returning = {each.name: each for each in self._draining if each.name in wanted and each.is_running}
-        kept = {name: server for name, server in {**self.servers, **returning}.items() if name in wanted}
-        removed = {name: server for name, server in self.servers.items() if name not in wanted}
-        # Everything that can fail comes first.
-        prepared = {name: prepare_change(server, wanted[name], config) for name, server in kept.items()}
-        occupying = [*removed.values(), *(each for each in self._draining if each not in returning.values())]
-        occupying += [server for name, server in kept.items() if _waits_for_stop(server, prepared[name] is not None)]
-        blocked = [name for name in wanted if name not in kept and _is_blocked(wanted[name], occupying)]
-        new = [name for name in wanted if name not in kept and name not in blocked]
-        added = await self._prepare_servers(config, kept, new)
-        returned = [name for name, server in returning.items() if self._reinstate(server)]
-        blocked += [name for name in returning if name not in returned]  # it has begun to stop in the meantime
+        plan = self._plan(config)
+        added = await self._prepare_servers(config, plan.kept, plan.new)
+        # Nothing after this fails.
+        returned = [name for name, server in plan.returning.items() if self._reinstate(server)]
+        # A returning server that has begun to stop in the meantime is added again once it has stopped.
+        blocked = [*plan.blocked, *(name for name in plan.returning if name not in returned)]
         self._config = config
         self._blocked = frozenset(blocked)
-        changes = [f"{name}: added" for name in added]
-        changes += [f"{name}: added again; it is still running" for name in returned]
-        changes += [
-            f"{name}: will be added once the server that uses its name, port or world has stopped" for name in blocked
-        ]
-        for name, change in prepared.items():
-            if change is not None and name not in blocked:
-                changes.append(f"{name}: changed: {apply_change(kept[name], change)}")
+        messages = [f"{name}: added" for name in added]
+        messages += [f"{name}: added again; it is still running" for name in returned]
+        messages += [f"{name}: {BLOCKED}" for name in blocked]
+        for name, change in plan.changes.items():
+            if name not in blocked:
+                messages.append(f"{name}: changed: {apply_change(plan.kept[name], change)}")
         for server in added.values():
             self._add(server)
-        for name, server in removed.items():
+        for name, server in plan.removed.items():
             busy = server.lifecycle.view.players > 0
-            changes.append(f"{name}: removed" + ("; it is stopped when no player is left on it" if busy else ""))
+            messages.append(f"{name}: removed" + ("; it is stopped when no player is left on it" if busy else ""))
             del self.servers[name]
             self._drain(server)
         await self._ports.route_to(self._servers_by_port())
         await _adopt(added.values())
         self._retry_blocked()  # the servers that blocked them may have stopped in the meantime
-        return changes
+        return messages
+
+    def _plan(self, config: Config) -> _Plan:
+        """Compare the servers with a configuration, check the changes, and change nothing.
+
+        :raises ZeroscaleError: a change cannot be made.
+        """
+        wanted = {server.name: server for server in config.servers}
+        returning = {each.name: each for each in self._draining if each.name in wanted and each.is_running}
+        kept = {name: server for name, server in {**self.servers, **returning}.items() if name in wanted}
+        removed = {name: server for name, server in self.servers.items() if name not in wanted}
+        prepared = {name: prepare_change(server, wanted[name], config) for name, server in kept.items()}
+        changes = {name: change for name, change in prepared.items() if change is not None}
+        occupying = [*removed.values(), *(each for each in self._draining if each not in returning.values())]
+        occupying += [server for name, server in kept.items() if _waits_for_stop(server, name in changes)]
+        new = [name for name in wanted if name not in kept]
+        blocked = [name for name in new if _is_blocked(wanted[name], occupying)]
+        return _Plan(kept, returning, removed, changes, [name for name in new if name not in blocked], blocked)
 
     async def _prepare_servers(
         self, config: Config, kept: Mapping[str, ManagedServer], names: Sequence[str]

@@ -1,0 +1,37 @@
+"""The report of one server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import FakeReactor, proxy_config, stub_config
+
+from zeroscale.lifecycle.stats import StatsRecorder
+from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.server_report import server_report
+from zeroscale.status import Status
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> ManagedServer:
+    config = stub_config("one", 25565, 25566, tmp_path)
+    return ManagedServer(config, proxy_config(tmp_path, config), FakeReactor())
+
+
+def test_a_server_that_never_ran(server: ManagedServer) -> None:
+    stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
+    report = server_report(server.lifecycle, "demo", stats, None, 30.0)
+    assert (report.name, report.plugin, report.status) == ("one", "demo", Status.stopped)
+    assert (report.status_age, report.slept) == (30.0, 30.0)
+    assert (report.uptime, report.idle_in, report.retry_in) == (None, None, None)
+    assert (report.last_start, report.last_error, report.last_error_ago) == (None, None, None)
+    assert report.stats is stats
+
+
+def test_reasons_and_waiting_players(server: ManagedServer) -> None:
+    server.keep_awake(None)
+    server.lock_out("Back at eight.")
+    report = server.report()
+    assert (report.keep_awake_reason, report.lockout) == ("its operator keeps it awake", "Back at eight.")
+    assert report.waiting == ()
