@@ -55,6 +55,11 @@ class Key:
         return self.field.type
 
     @property
+    def is_table(self) -> bool:
+        """Whether it has keys of its own in a file."""
+        return struct_of(self.type) is not None or self.field.default_factory is dict
+
+    @property
     def is_written(self) -> bool:
         """Whether a file can have it."""
         return not self.internal and not self.part_of

@@ -464,6 +464,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "directory for what must outlive zeroscale; each server has one in it",
             default="/var/lib/zeroscale as root, else ~/.local/state/zeroscale",
             group=PROXY,
+            aliases=("state_dir", "data_directory"),
         ),
     ]
     relay: Annotated[RelayChoice, key("which relay moves the bytes; for tests", group=PROXY)] = "auto"

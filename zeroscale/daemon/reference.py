@@ -1,7 +1,7 @@
-"""The tables of keys and options in docs/configuration.md and README.md, written from the metadata of the keys.
+"""The tables of keys and options in the documentation, written from the metadata of the keys.
 
 `python -m zeroscale.daemon.reference`, in a checkout, writes them anew between their marks: `<!-- keys: log -->`,
-`<!-- options: the proxy -->` and `<!-- end -->`.
+`<!-- options: the proxy -->`, `<!-- labels: keys -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from msgspec import NODEFAULT, inspect
 
 from zeroscale.config.fields import brief
 from zeroscale.config.keys import Key, keys_of, struct_of
-from zeroscale.config.model import Config
+from zeroscale.config.model import Config, ServerConfig
 from zeroscale.daemon.parser import build_parser, default_of, options
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("docs/configuration.md", "README.md")
+PAGES = ("README.md", "docs/configuration.md", "docs/docker.md", "docs/kubernetes.md")
 
 TOP = "top"
 """The mark's name for the keys above all tables."""
 
-_MARKED = re.compile(r"(<!-- (keys|options): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- (keys|options|labels): (.+?) -->).*?(<!-- end -->)", re.DOTALL)
 
 
 def structs() -> dict[str, type[msgspec.Struct]]:
@@ -39,9 +39,11 @@ def rewrite(text: str, page: str) -> str:
     """
 
     def table(found: re.Match[str]) -> str:
+        if found[2] == "labels":
+            return f"{found[1]}{_label_keys()}{found[4]}"
         rows = _key_rows(structs()[found[3]]) if found[2] == "keys" else _option_rows(found[3])
         lines = "\n".join(_linked(row, page) for row in rows)
-        return f"{found[1]}\n{lines}\n\n{found[4]}"
+        return f"{found[1]}\n\n{lines}\n\n{found[4]}"
 
     return _MARKED.sub(table, text)
 
@@ -80,6 +82,12 @@ def _default(key: Key) -> str:
     if key.field.required and not key.default:
         return "" if key.name == "servers" else "must be given"
     return "" if key.field.default is NODEFAULT and not key.default else default_of(key)
+
+
+def _label_keys() -> str:
+    """Return the keys that labels may set; tables are described on the pages."""
+    keys = keys_of(ServerConfig).items()
+    return ", ".join(f"`{name}`" for name, key in keys if key.labels and not key.is_table)
 
 
 def _option_rows(title: str) -> Iterator[str]:

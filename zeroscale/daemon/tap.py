@@ -24,6 +24,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from zeroscale.config.messages import Mistake
 from zeroscale.daemon import log
 from zeroscale.daemon.options import Invocation, look
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
@@ -63,6 +64,9 @@ class Options(usage.Options):
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
             self.invocation = look(options or (), PROGRAM, directory)
+            if self.invocation.console:
+                text = "--console is for the 'zeroscale' command: a daemon has no input"
+                self.invocation.mistakes.add(Mistake("", text))
             if self.invocation.mistakes:
                 from zeroscale.proxy import service  # imports the global reactor
 
@@ -71,8 +75,6 @@ class Options(usage.Options):
                 )
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
-        if self.invocation.console:
-            raise usage.UsageError("--console is for the 'zeroscale' command: a daemon has no input")
 
 
 def makeService(options: Options) -> DaemonService:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from zeroscale.config.keys import Key, aliases_of, keys_of, struct_of
+from zeroscale.config.keys import Key, aliases_of, keys_of
 from zeroscale.config.model import ServerConfig
 from zeroscale.errors import suggest
 
@@ -27,11 +27,6 @@ def settable() -> dict[str, Key]:
     return {name: key for name, key in keys_of(ServerConfig).items() if key.labels}
 
 
-def is_table(key: Key) -> bool:
-    """Return whether a key has keys of its own."""
-    return struct_of(key.type) is not None or key.field.default_factory is dict
-
-
 def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong: list[str]) -> None:
     """Write one key into a table.
 
@@ -42,7 +37,7 @@ def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong
     """
     parent, dot, inner = key.partition(".")
     known = settable().get(parent.replace("-", "_"))
-    if known is not None and is_table(known) == bool(dot and inner) == bool(dot):
+    if known is not None and known.is_table == bool(dot and inner) == bool(dot):
         if not dot:
             table[key] = text
             return
@@ -50,7 +45,7 @@ def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong
         assert isinstance(inside, dict)
         inside[inner] = text
         return
-    plain = [name for name, each in settable().items() if not is_table(each)]
+    plain = [name for name, each in settable().items() if not each.is_table]
     aliases = {alias: each.name for alias, each in aliases_of(ServerConfig).items() if each.labels}
     near = "" if parent.replace("-", "_") in keys_of(ServerConfig) else suggest(key, [*own, *plain], aliases, show=str)
     wrong.append(f"{where} is not known: {near}" if near else f"{where} may not be set here")
