@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest_twisted
 from twisted.internet import reactor as global_reactor
@@ -105,7 +105,7 @@ class Ours(Protocol):
         self.lost.callback(None)
 
 
-Wrap = Callable[[Factory[Ours]], Factory[Any]]
+Wrap: TypeAlias = "Callable[[Factory[Ours]], Factory[Any]]"  # in quotes: not generic before Twisted 25
 
 
 def adopt(sock: socket.socket, wrap: Wrap | None = None) -> Ours:
