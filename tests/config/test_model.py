@@ -72,3 +72,10 @@ def test_loopback(host: str, loopback: bool) -> None:
 )
 def test_where_state_is_kept(environment: dict[str, str], user: int, directory: str) -> None:
     assert default_state_directory(environment, user) == Path(directory)
+
+
+def test_where_state_is_kept_for_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd's DynamicUser= has no entry in the user database where its NSS module is not installed."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert default_state_directory({}, 65000) == Path("/nonexistent/.local/state/zeroscale")

@@ -515,5 +515,12 @@ def default_state_directory(environment: Mapping[str, str], user_id: int) -> Pat
         return Path("/var/lib/zeroscale")
     base = Path(environment.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():  # the specification: a relative one is to be ignored
-        base = Path(environment.get("HOME") or Path.home()) / ".local" / "state"
+        base = _home(environment) / ".local" / "state"
     return base / "zeroscale"
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    try:
+        return Path(environment.get("HOME") or Path.home())
+    except RuntimeError:  # a user without an entry in the user database, such as one of systemd's DynamicUser=
+        return Path("/nonexistent")
