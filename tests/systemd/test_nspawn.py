@@ -38,7 +38,7 @@ watchdog: restarted within 20 s: True, the same server: True
 restart: restarted: True, the same server for all: True
 restart: refused: 0
 restart: cut off: True
-proxy_only: relayed: True, dynamic user: zeroscale-proxy
+proxy_only: relayed: True, dynamic user: True
 proxy_only: result: success
 done
 """
