@@ -60,7 +60,8 @@ def said(*command: str, code: int = 0) -> str:
 
 
 def log() -> str:
-    words = ["journalctl", "-u", "zeroscale", "-u", "zeroscale-proxy", "-n", "60", "--no-pager", "-o", "cat"]
+    units = ("--unit=zeroscale", "--unit=zeroscale-proxy", "--unit=elsewhere")
+    words = ["journalctl", *units, "-n", "60", "--no-pager", "-o", "cat"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
@@ -184,7 +185,7 @@ def restart() -> Iterator[str]:
 def proxy_only() -> Iterator[str]:
     said("systemctl", "stop", "zeroscale.socket", "zeroscale.service")
     CONFIG.write_text(ELSEWHERE)
-    elsewhere = ["systemd-run", "--unit=elsewhere", PYTHON, "/opt/inside/slow_server.py", "25600", "/dev/null"]
+    elsewhere = ["systemd-run", "--unit=elsewhere", "--setenv=LD_LIBRARY_PATH", PYTHON, "/opt/inside/slow_server.py", "25600", "/dev/null"]
     said(*elsewhere)
     said("systemctl", "start", "zeroscale-proxy.service")
     with player(25599):
