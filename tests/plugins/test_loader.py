@@ -253,6 +253,12 @@ def test_a_requirement_has_its_version_from_the_metadata(
     assert requirement_for(name) == requirement
 
 
+def test_a_module_that_comes_with_a_requirement_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "requires", {"zeroscale-proxy": REQUIREMENTS}.__getitem__)
+    assert requirement_for("aiohttp", "docker") == "aiodocker>=0.27"
+    assert requirement_for("aiohttp", "none") == "aiohttp"
+
+
 @pytest.mark.parametrize("error", [importlib.metadata.PackageNotFoundError("zeroscale-proxy"), TypeError(), None])
 def test_without_metadata_a_requirement_is_the_name_of_the_module(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None

@@ -121,22 +121,30 @@ def _listed(named: Collection[str], offered: Mapping[str, object]) -> str:
     return ", ".join(sorted(set(named) - offered.keys())) or "none"
 
 
-def requirement_for(module: str) -> str:
+def requirement_for(module: str, extra: str | None = None) -> str:
     """Return what to give to `pip install` for a missing module, such as `aiodocker>=0.27` for `aiodocker`.
 
-    The version is the one that the metadata of this distribution demands. Where the metadata cannot be read or does
-    not name the module, the result is the name of its top package.
+    The version is the one that the metadata of this distribution demands. Where that does not name the module, which
+    may be required by what is missing, the result is the requirement of the extra; else the name of its top package.
+
+    :param extra: an extra of this distribution, called as the plugin that needs the module.
     """
     top = module.partition(".")[0]
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
     except Exception:  # not installed as a distribution, or its metadata is damaged
         requirements = []
+    of_extra = None
     for requirement in requirements:
         found = re.match(r"([\w.-]+)\s*(?:\[.*?\])?\s*\(?([^;)]*)", requirement)
-        if found is not None and re.sub(r"[-_.]+", "_", found[1]).lower() == top.lower():
-            return found[1] + found[2].replace(" ", "")
-    return top
+        if found is None:
+            continue
+        wanted = found[1] + found[2].replace(" ", "")
+        if re.sub(r"[-_.]+", "_", found[1]).lower() == top.lower():
+            return wanted
+        if extra is not None and re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", requirement):
+            of_extra = of_extra or wanted
+    return of_extra or top
 
 
 def _find_class(path: str, name: str) -> type[Plugin]:
@@ -168,7 +176,7 @@ def _import(module_name: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         if module_name != missing and not module_name.startswith(f"{missing}."):
-            needed = requirement_for(missing)
+            needed = requirement_for(missing, name)
             raise MissingDependency(
                 f"plugin {name} needs {needed}, which is not installed: pip install {shlex.quote(needed)}"
             ) from error

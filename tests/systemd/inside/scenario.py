@@ -185,7 +185,15 @@ def restart() -> Iterator[str]:
 def proxy_only() -> Iterator[str]:
     said("systemctl", "stop", "zeroscale.socket", "zeroscale.service")
     CONFIG.write_text(ELSEWHERE)
-    elsewhere = ["systemd-run", "--unit=elsewhere", "--setenv=LD_LIBRARY_PATH", PYTHON, "/opt/inside/slow_server.py", "25600", "/dev/null"]
+    elsewhere = [
+        "systemd-run",
+        "--unit=elsewhere",
+        "--setenv=LD_LIBRARY_PATH",
+        PYTHON,
+        "/opt/inside/slow_server.py",
+        "25600",
+        "/dev/null",
+    ]
     said(*elsewhere)
     said("systemctl", "start", "zeroscale-proxy.service")
     with player(25599):
