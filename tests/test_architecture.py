@@ -209,6 +209,7 @@ WITHOUT_A_MODULE = {
     "test_architecture.py": "is about all of them",
     "config/test_configuration_page.py": "is about what docs/configuration.md says",
     "test_container.py": "is about the Dockerfile, and docs/container/",
+    "test_distribution.py": "is about pyproject.toml, constraints.txt, sdist and wheel",
     "test_readme.py": "is about what README.md says",
 }
 TESTS_OF_THE_WHOLE = {"peers", "survival", "fixtures", "systemd"}

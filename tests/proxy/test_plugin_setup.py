@@ -24,20 +24,20 @@ sys.stdin.read()
 """
 
 
-def setup(directory: Path, **values: Any) -> PluginSetup:
+def plugin_setup(directory: Path, **values: Any) -> PluginSetup:
     server = stub_config("one", 25565, 25566, directory, **values)
     return PluginSetup(server, proxy_config(directory, server), FakeReactor())
 
 
 def test_a_tcp_server_has_no_world_and_no_player_lists(tmp_path: Path) -> None:
-    made = setup(tmp_path)
+    made = plugin_setup(tmp_path)
     assert (made.speaks_minecraft, made.world_directory, made.admission_files) == (False, None, None)
     assert isinstance(made.probe, TcpProbe)
     assert made.start_obstacle() is None
 
 
 def test_a_minecraft_server_has_its_world_in_the_working_directory(tmp_path: Path) -> None:
-    made = setup(tmp_path, plugin="stub_server:Minecraft")
+    made = plugin_setup(tmp_path, plugin="stub_server:Minecraft")
     assert (made.speaks_minecraft, made.world_directory) == (True, tmp_path)
     assert made.admission_files is made.files
     assert isinstance(made.probe, MinecraftProbe)
@@ -47,20 +47,20 @@ def test_a_minecraft_server_has_its_world_in_the_working_directory(tmp_path: Pat
 
 def test_the_state_directory_holds_no_world(tmp_path: Path) -> None:
     directory = tmp_path / "state" / "one"
-    assert setup(tmp_path, plugin="stub_server:Minecraft", working_directory=directory).world_directory is None
+    assert plugin_setup(tmp_path, plugin="stub_server:Minecraft", working_directory=directory).world_directory is None
 
 
 @pytest.mark.parametrize("values", [{"plugin": "nothing_like_it"}, {"plugin_keywords": {"no_such": "argument"}}])
 def test_a_plugin_that_cannot_be_made_is_an_error(tmp_path: Path, values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        setup(tmp_path, **values)
+        plugin_setup(tmp_path, **values)
 
 
 def test_a_world_that_another_process_has_open_is_an_obstacle(tmp_path: Path) -> None:
     lock = tmp_path / "world" / "session.lock"
     lock.parent.mkdir()
     lock.touch()
-    made = setup(tmp_path, plugin="stub_server:Minecraft")
+    made = plugin_setup(tmp_path, plugin="stub_server:Minecraft")
     assert made.start_obstacle() is None
     with Program(python("-c", LOCK_AND_WAIT, str(lock))) as program:
         program.wait_for("locked")
