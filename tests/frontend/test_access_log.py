@@ -87,8 +87,10 @@ def test_peers_beyond_the_limit_are_counted_together(
 
 
 def test_docs_list_every_outcome() -> None:
-    source = "".join((ROOT / "zeroscale" / "frontend" / name).read_text() for name in ("connection.py", "join.py"))
-    endings = r'(?:Kicked|Aborted|Relayed|_abort|_abort_and_cancel|_kick|_close_lingering|_end)\("([a-z-]+)"'
+    source = "".join(
+        (ROOT / "zeroscale" / "frontend" / name).read_text() for name in ("connection.py", "join.py", "answers.py")
+    )
+    endings = r'(?:Kicked|Aborted|Relayed|_abort_and_cancel|send_kick|abort|note|close|close_lingering)\("([a-z-]+)"'
     outcomes = {*re.findall(endings, source), *(each.value for each in Outcome), "left", "ping"}
     assert len(outcomes) > 15
     _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## A connection's end")

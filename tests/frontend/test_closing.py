@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface import directlyProvides
 
 from zeroscale.frontend.closing import LINGER, ConnectionCloser
+from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.interfaces import IStreamTransport
 
 
@@ -32,11 +33,30 @@ class Transport:
         self.calls.append("abort")
 
 
+class Record:
+    """Notes what is counted and logged."""
+
+    def __init__(self) -> None:
+        self.outcome: str | None = None
+        self.ends: list[tuple[str, str, bool]] = []
+
+    def end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
+        self.outcome = outcome
+        self.ends.append((outcome, detail, warn))
+
+
 class Closing:
     def __init__(self) -> None:
         self.clock = Clock()
         self.transport = Transport()
-        self.closer = ConnectionCloser(cast(IStreamTransport, self.transport), self.clock)
+        self.record = Record()
+        self.ended: list[str | None] = []
+        self.closer = ConnectionCloser(
+            cast(IStreamTransport, self.transport),
+            cast(ConnectionRecord, self.record),
+            self.clock,
+            lambda: self.ended.append(self.record.outcome),
+        )
 
 
 @pytest.fixture
@@ -44,35 +64,50 @@ def closing() -> Closing:
     return Closing()
 
 
+def test_the_first_outcome_counts(closing: Closing) -> None:
+    closing.closer.note("full", "no descriptors left", warn=True)
+    closing.closer.close_lingering("left")
+    closing.closer.abort("silent", "it stopped answering")
+    assert closing.record.ends == [("full", "no descriptors left", True)]
+    assert closing.ended == ["full"]
+    assert closing.transport.calls == ["resume", "half-close", "abort"]
+
+
+def test_noting_closes_nothing(closing: Closing) -> None:
+    closing.closer.note("closed")
+    assert closing.transport.calls == []
+    assert closing.clock.getDelayedCalls() == []
+
+
 def test_lingering_reads_on_and_finishes_our_side(closing: Closing) -> None:
-    closing.closer.close_lingering()
+    closing.closer.close_lingering("kicked")
     assert closing.transport.calls == ["resume", "half-close"]
 
 
 def test_a_client_that_does_not_close_is_aborted(closing: Closing) -> None:
-    closing.closer.close_lingering()
+    closing.closer.close_lingering("kicked")
     closing.clock.advance(LINGER)
     assert closing.transport.calls == ["resume", "half-close", "abort"]
 
 
 def test_tls_has_no_half_close(closing: Closing) -> None:
     directlyProvides(closing.transport, INegotiated)
-    closing.closer.close_lingering()
+    closing.closer.close_lingering("kicked")
     assert closing.transport.calls == ["resume", "close"]
     closing.clock.advance(LINGER)
     assert closing.transport.calls[-1] == "abort"
 
 
 def test_closing_is_bounded_too(closing: Closing) -> None:
-    closing.closer.close()
+    closing.closer.close("status")
     closing.clock.advance(LINGER)
     assert closing.transport.calls == ["close", "abort"]
 
 
 def test_a_second_close_begins_the_time_anew(closing: Closing) -> None:
-    closing.closer.close_lingering()
+    closing.closer.close_lingering("kicked")
     closing.clock.advance(LINGER - 1)
-    closing.closer.close()
+    closing.closer.close("left")
     closing.clock.advance(LINGER - 1)
     assert "abort" not in closing.transport.calls
     closing.clock.advance(1)
@@ -82,12 +117,6 @@ def test_a_second_close_begins_the_time_anew(closing: Closing) -> None:
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_lost_connection_leaves_no_timer(closing: Closing, closed: bool) -> None:
     if closed:
-        closing.closer.close()
+        closing.closer.close("left")
     closing.closer.connection_lost()
-    assert closing.clock.getDelayedCalls() == []
-
-
-def test_an_abort_needs_no_timer(closing: Closing) -> None:
-    closing.closer.abort()
-    assert closing.transport.calls == ["abort"]
     assert closing.clock.getDelayedCalls() == []

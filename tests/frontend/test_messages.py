@@ -407,7 +407,7 @@ def test_every_variable_is_explained() -> None:
     assert explained == set(IN_KICKS).union(*VARIABLES.values())
 
 
-WHAT_PLAYERS_ARE_SENT = {"Kicked": 1, "_kick": 1, "kick": 0, "StatusReply": 0}
+WHAT_PLAYERS_ARE_SENT = {"Kicked": 1, "send_kick": 1, "kick": 0, "StatusReply": 0}
 """Calls by which a player is sent a message, and which argument the message is."""
 
 
@@ -429,5 +429,7 @@ def test_players_read_nothing_that_is_not_in_the_table(tmp_path: Path) -> None:
     paths = sorted((ROOT / "zeroscale").rglob("*.py"))
     assert [call for path in paths for call in fixed_messages(path)] == []
     example = tmp_path / "example.py"
-    example.write_text('Kicked("full", f"Sorry: {reason}.")\nself._kick("full", text)\nStatusReply(description="x")\n')
+    example.write_text(
+        'Kicked("full", f"Sorry: {reason}.")\nself.send_kick("full", text)\nStatusReply(description="x")\n'
+    )
     assert len(fixed_messages(example)) == 2

@@ -1,9 +1,12 @@
-"""Close a client's connection so that what it was sent last arrives, in bounded time."""
+"""End a client's connection: note the outcome once, and close so that the last bytes arrive, in bounded time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import INegotiated, IReactorTime
 
+from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.interfaces import IStreamTransport
 from zeroscale.frontend.timer import Timer
 
@@ -12,31 +15,47 @@ LINGER = 5.0
 
 
 class ConnectionCloser:
-    """Closes one connection. Each method may follow another one, on a connection that is closing already, too."""
+    """Ends one connection. Of several outcomes the first one counts; the connection is closed as the last call says.
 
-    def __init__(self, transport: IStreamTransport, clock: IReactorTime) -> None:
+    :param on_end: called once, when the first outcome is noted.
+    """
+
+    def __init__(
+        self, transport: IStreamTransport, record: ConnectionRecord, clock: IReactorTime, on_end: Callable[[], object]
+    ) -> None:
         self._transport = transport
+        self._record = record
+        self._on_end = on_end
         self._timer = Timer(clock)
 
-    def close_lingering(self) -> None:
+    def note(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
+        """Count and log the outcome, and close nothing; the parameters are those of `ConnectionRecord.end`."""
+        if self._record.outcome is None:
+            self._record.end(outcome, detail, warn=warn, **fields)
+            self._on_end()
+
+    def close_lingering(self, outcome: str, detail: str = "", *, warn: bool = False) -> None:
         """Close to a client that may still be sending: finish our side, and read and drop the rest until it closes.
 
         Closing with bytes unread would reset the connection, and the client would not see our last message.
         """
+        self.note(outcome, detail, warn=warn)
         self._transport.resumeProducing()
         if INegotiated.providedBy(self._transport):
-            self.close()  # TLS ends both ways, and has no half-close
+            self.close(outcome)  # TLS ends both ways, and has no half-close
         else:
-            self._timer.start(LINGER, self.abort)
+            self._timer.start(LINGER, self._transport.abortConnection)
             self._transport.loseWriteConnection()
 
-    def close(self) -> None:
+    def close(self, outcome: str) -> None:
         """Close to a client that sends nothing more, once all is written."""
-        self._timer.start(LINGER, self.abort)
+        self.note(outcome)
+        self._timer.start(LINGER, self._transport.abortConnection)
         self._transport.loseConnection()
 
-    def abort(self) -> None:
+    def abort(self, outcome: str, detail: str = "") -> None:
         """Reset the connection; what is not yet written is lost."""
+        self.note(outcome, detail)
         self._transport.abortConnection()
 
     def connection_lost(self) -> None:

@@ -1,7 +1,7 @@
 """One client's connection, from accept to its end: reads bytes, decides, carries out, keeps timers and bounds.
 
 What the bytes mean is the Conversation's business, what to do `decision`'s, what to say `messages`', the way to the
-server `join`'s, and how to close `closing`'s.
+server `join`'s, how to close `closing`'s, and what it answers itself `answers`'.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from zope.interface import implementer
 
 from zeroscale.errors import ProtocolError
 from zeroscale.frontend import decision
+from zeroscale.frontend.answers import Answers
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.closing import ConnectionCloser
 from zeroscale.frontend.connection_limits import is_within
-from zeroscale.frontend.connection_record import LONGEST_HOST, ConnectionRecord
+from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.context import ListenerSettings
 from zeroscale.frontend.interfaces import Backend, IStreamTransport
 from zeroscale.frontend.join import Aborted, Join, JoinResult, Kicked, Relayed
 from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import (
     ClientRecognised,
-    Component,
     Connected,
     Event,
     HoldAnswered,
     LoginRequested,
     PingRequested,
-    StatusReply,
     StatusRequested,
 )
 from zeroscale.protocols.proxy_protocol import Endpoint, Version
@@ -56,6 +55,7 @@ class ClientConnection(TwistedProtocol):
 
     transport: IStreamTransport
     _closer: ConnectionCloser
+    _answers: Answers
 
     def __init__(self, listener: ListenerSettings, address: object) -> None:
         self._context = listener.context
@@ -71,14 +71,16 @@ class ClientConnection(TwistedProtocol):
         self._idle_timer = Timer(self._clock)
         self._half_closes = False
         self._awaits_trigger = False
-        self._answered_status = False
         self._owes_pong = False
 
     # Called by Twisted
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
-        self._closer = ConnectionCloser(self.transport, self._clock)
+        self._closer = ConnectionCloser(self.transport, self.record, self._clock, self._ended)
+        self._answers = Answers(
+            self.transport, self.conversation, self.record, self._closer, self._listener, self._time_limit
+        )
         self._track_pending()
         seconds = self._listener.timeout
         self._time_limit.start(
@@ -113,8 +115,7 @@ class ClientConnection(TwistedProtocol):
             return
         # A Minecraft client that has finished sending has left: it never half-closes.
         self._client_disconnected()
-        self._cancel_task()
-        self._closer.close()
+        self._closer.close("left")
 
     def writeConnectionLost(self) -> None:
         """Do nothing: what the client still sends is read and dropped until it closes, too."""
@@ -122,7 +123,6 @@ class ClientConnection(TwistedProtocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Cancel all that is still being done for the client."""
         self._client_disconnected()
-        self._cancel_task()
         self._cancel_timers()
         self._closer.connection_lost()
 
@@ -130,8 +130,7 @@ class ClientConnection(TwistedProtocol):
 
     def _start_conversation(self) -> None:
         if is_within(self._address.host, self._listener.health_check):
-            self._end("health-check")
-            self._closer.close()
+            self._closer.close("health-check")
         else:
             self._process_events(self.conversation.opened)
 
@@ -140,7 +139,7 @@ class ClientConnection(TwistedProtocol):
         self._context.pending_connections.remove(self)
         self._track_pending()
         if self._address.is_health_check and self._listener.reject_header:
-            self._abort("health-check", "the proxy in front sent a PROXY header of its own")
+            self._closer.abort("health-check", "the proxy in front sent a PROXY header of its own")
         else:
             self._start_conversation()
 
@@ -163,10 +162,10 @@ class ClientConnection(TwistedProtocol):
 
     def evict(self) -> None:
         """Close the connection: there are too many pending ones, and this is the oldest."""
-        self._end("crowded-out")
+        self._closer.note("crowded-out")
         self._cancel_task()
         if self._join is None or not self._join.relaying:
-            self._closer.abort()
+            self._closer.abort("crowded-out")
 
     def hold_timed_out(self) -> None:
         """Close it, since it stopped answering while it was held."""
@@ -209,8 +208,8 @@ class ClientConnection(TwistedProtocol):
                 backend.stats.login()
                 refusal = backend.admission.check_login(event, self._address.host, view, now)
             case StatusRequested() | PingRequested():
-                if not self._answered_status and not backend.admission.allows_status(self._address.host, now):
-                    self._abort("limited", "too many status requests of its address")
+                if not self._answers.answered_status and not backend.admission.allows_status(self._address.host, now):
+                    self._closer.abort("limited", "too many status requests of its address")
                     return
                 if isinstance(event, StatusRequested):
                     backend.stats.pinged()
@@ -226,9 +225,9 @@ class ClientConnection(TwistedProtocol):
     def _carry_out(self, decided: decision.Decision, event: decision.ClientEvent, backend: Backend) -> None:
         match decided:
             case decision.AnswerStatus():
-                self._answer_status(backend)
+                self._answers.status(backend)
             case decision.AnswerPing():
-                self._answer_ping()
+                self._answers.ping()
             case decision.PassStatus():
                 self._start_task(self._pass_status(backend, self._start_join(backend)))
             case decision.Wait():
@@ -237,7 +236,11 @@ class ClientConnection(TwistedProtocol):
                 assert isinstance(event, LoginRequested | ClientRecognised | Connected)
                 self._half_closes = not isinstance(event, LoginRequested)
                 self.record.player = event.name if isinstance(event, LoginRequested) else ""
-                if isinstance(decided, decision.RelayDecision) or not self._send_plugin_reply(backend, decided):
+                if (
+                    isinstance(decided, decision.RelayDecision)
+                    or not self._half_closes
+                    or not self._answers.plugin_reply(backend, decided)
+                ):
                     self._start_task(self._run_join(self._start_join(backend), event, decided))
 
     def _find_backend(self, event: decision.ClientEvent) -> Backend | None:
@@ -246,65 +249,11 @@ class ClientConnection(TwistedProtocol):
             host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
             self.record.backend = self._listener.route(host)
             if self.record.backend is None:
-                self._answer_unrouted(event, host)
+                self._answers.unrouted(event, host)
             else:
                 status = self.record.backend.server.view.status
                 self.record.log_debug(f"New connection from {self._address.peer}, server is {status.value}")
         return self.record.backend
-
-    # Answers of our own
-
-    def _answer_unrouted(self, event: decision.ClientEvent, host: str) -> None:
-        """Answer a client whose host is no server's, with nothing that tells a scanner what is here."""
-        detail = repr(host[:LONGEST_HOST])
-        match event:
-            case StatusRequested() if self._context.answer_unknown_host:
-                self._send_status(self._listener.messages().unknown_host_status(host))
-            case PingRequested() if self._answered_status:
-                self._answer_ping()
-            case LoginRequested(name=name) if self._context.answer_unknown_host:
-                self.record.player = name
-                self._kick("unknown-host", self._listener.messages().unknown_host_kick(host, name), detail)
-            case _:
-                self._abort("unknown-host", detail)
-
-    def _answer_status(self, backend: Backend) -> None:
-        self.record.log_debug(f"Answered the status of {self._address.peer} for the server")
-        self._send_status(backend.messages.status(backend.server.view, self._clock.seconds()))
-
-    def _send_status(self, reply: StatusReply) -> None:
-        self.transport.write(self.conversation.status(reply))
-        self._answered_status = True
-        if self.conversation.closes_after_status:
-            self._close_lingering("status")
-        else:
-            self._time_limit.start(self._context.handshake_timeout, self._close_lingering, "status")
-
-    def _answer_ping(self) -> None:
-        # Nothing may follow a ping, so there is no need to linger, which costs an eighth of the answer's time.
-        self.transport.write(self.conversation.pong())
-        self._end("status" if self._answered_status else "ping")
-        self._closer.close()
-
-    def _send_plugin_reply(self, backend: Backend, decided: decision.HoldDecision | decision.RefuseDecision) -> bool:
-        """Answer a client of a protocol other than Minecraft with the plugin's reply.
-
-        :returns: False where there is none to send, and the join has to go on.
-        """
-        if not self._half_closes or (isinstance(decided, decision.RefuseDecision) and decided.refusal is not None):
-            return False
-        waiting = backend.policy.waiting
-        reply = backend.server.fake_status() if waiting in ("auto", "answer") else None
-        if reply is None and waiting != "answer":
-            return False
-        if isinstance(decided, decision.RefuseDecision) and decided.reason:
-            self.record.count_refusal(decided.reason)
-        if isinstance(decided, decision.HoldDecision) or decided.wakes:
-            backend.server.wake(self.record.label, "connection")
-        self.transport.write(reply or b"")
-        self.record.log_debug(f"Answered {self._address.peer} for the server")
-        self._close_lingering("answered")
-        return True
 
     # The way to the server
 
@@ -319,9 +268,9 @@ class ClientConnection(TwistedProtocol):
             self._finish(result)
             return
         self._join = None
-        self._answer_status(backend)
+        self._answers.status(backend)
         if self._owes_pong:
-            self._answer_ping()
+            self._answers.ping()
 
     async def _run_join(self, join: Join, event: decision.WakeEvent, decided: decision.AdmitDecision) -> None:
         self._finish(await join.run(event, decided))
@@ -332,11 +281,11 @@ class ClientConnection(TwistedProtocol):
                 if reason:
                     self.record.count_refusal(reason)
                     detail = f"{reason}: {detail}" if detail else reason
-                self._kick(outcome, message, detail, warn=warn)
+                self._answers.send_kick(outcome, message, detail, warn=warn)
             case Aborted(outcome, detail):
-                self._abort(outcome, detail)
+                self._closer.abort(outcome, detail)
             case Relayed(outcome, detail, to_backend, to_client):
-                self._end(outcome, detail, to_server=to_backend, to_client=to_client)
+                self._closer.note(outcome, detail, to_server=to_backend, to_client=to_client)
 
     def _start_task(self, work: Coroutine[Deferred[object], object, None]) -> None:
         self._task = Deferred.fromCoroutine(work)
@@ -355,39 +304,26 @@ class ClientConnection(TwistedProtocol):
         if failure.check(CancelledError) and self.record.outcome is not None:
             return
         if failure.check(ProtocolError):
-            self._abort("refused", failure.getErrorMessage())
+            self._closer.abort("refused", failure.getErrorMessage())
         else:
             logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
-            self._abort("fault", failure.getErrorMessage())
+            self._closer.abort("fault", failure.getErrorMessage())
 
     # The end
 
-    def _kick(self, outcome: str, message: Component, detail: str, *, warn: bool = False) -> None:
-        self.transport.write(self.conversation.kick(message))
-        self._close_lingering(outcome, detail, warn=warn)
-
-    def _close_lingering(self, outcome: str, detail: str = "", *, warn: bool = False) -> None:
-        self._end(outcome, detail, warn=warn)
-        self._closer.close_lingering()
-
-    def _abort(self, outcome: str, detail: str) -> None:
-        self._end(outcome, detail)
-        self._closer.abort()
-
     def _abort_and_cancel(self, outcome: str, detail: str) -> None:
-        self._abort(outcome, detail)
+        self._closer.abort(outcome, detail)
         self._cancel_task()
 
     def _client_disconnected(self) -> None:
         health_check = self._address.is_health_check and self.record.first_event is None
-        self._end("status" if self._answered_status else "health-check" if health_check else "left")
+        status = self._answers.answered_status
+        self._closer.note("status" if status else "health-check" if health_check else "left")
+        self._cancel_task()
 
-    def _end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
-        """Note how the connection ended; only the first call counts."""
-        if self.record.outcome is None:
-            self.record.end(outcome, detail, warn=warn, **fields)
-            self._context.pending_connections.remove(self)
-            self._cancel_timers()
+    def _ended(self) -> None:
+        self._context.pending_connections.remove(self)
+        self._cancel_timers()
 
     # Timers
 
@@ -396,7 +332,7 @@ class ClientConnection(TwistedProtocol):
             self._handle_event(Connected())
         if self._join is None:
             missing = "no whole handshake" if self._address.is_known else "no whole PROXY protocol header"
-            self._abort("too-slow", "nothing that wakes the server" if self._awaits_trigger else missing)
+            self._closer.abort("too-slow", "nothing that wakes the server" if self._awaits_trigger else missing)
 
     def _restart_idle_timer(self) -> None:
         self._idle_timer.cancel()

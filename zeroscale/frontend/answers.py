@@ -1,0 +1,100 @@
+"""What the proxy answers to a client itself: status, pings, kicks, and the plugin's own reply."""
+
+from __future__ import annotations
+
+from zeroscale.frontend.closing import ConnectionCloser
+from zeroscale.frontend.connection_record import LONGEST_HOST, ConnectionRecord
+from zeroscale.frontend.context import ListenerSettings
+from zeroscale.frontend.decision import ClientEvent, HoldDecision, RefuseDecision
+from zeroscale.frontend.interfaces import Backend, IStreamTransport
+from zeroscale.frontend.timer import Timer
+from zeroscale.protocols.conversation import (
+    Component,
+    Conversation,
+    LoginRequested,
+    PingRequested,
+    StatusReply,
+    StatusRequested,
+)
+
+
+class Answers:
+    """Sends one client answers, and closes its connection after the last one.
+
+    :param time_limit: ends the connection where the ping does not follow the status in time.
+    :ivar answered_status: a status request has been answered.
+    """
+
+    def __init__(
+        self,
+        transport: IStreamTransport,
+        conversation: Conversation,
+        record: ConnectionRecord,
+        closer: ConnectionCloser,
+        listener: ListenerSettings,
+        time_limit: Timer,
+    ) -> None:
+        self._transport = transport
+        self._conversation = conversation
+        self._record = record
+        self._closer = closer
+        self._listener = listener
+        self._time_limit = time_limit
+        self.answered_status = False
+
+    def status(self, backend: Backend) -> None:
+        """Answer a status request for a server."""
+        self._record.log_debug(f"Answered the status of {self._record.address.peer} for the server")
+        self._send_status(backend.messages.status(backend.server.view, self._listener.context.reactor.seconds()))
+
+    def ping(self) -> None:
+        """Answer a ping; nothing may follow it, so there is no need to linger, which would take longer."""
+        self._transport.write(self._conversation.pong())
+        self._closer.close("status" if self.answered_status else "ping")
+
+    def unrouted(self, event: ClientEvent, host: str) -> None:
+        """Answer a client whose host is no server's, with nothing that tells a scanner what is here."""
+        detail = repr(host[:LONGEST_HOST])
+        match event:
+            case StatusRequested() if self._listener.context.answer_unknown_host:
+                self._send_status(self._listener.messages().unknown_host_status(host))
+            case PingRequested() if self.answered_status:
+                self.ping()
+            case LoginRequested(name=name) if self._listener.context.answer_unknown_host:
+                self._record.player = name
+                self.send_kick("unknown-host", self._listener.messages().unknown_host_kick(host, name), detail)
+            case _:
+                self._closer.abort("unknown-host", detail)
+
+    def plugin_reply(self, backend: Backend, decided: HoldDecision | RefuseDecision) -> bool:
+        """Answer a client of a protocol other than Minecraft with the plugin's reply.
+
+        :returns: False where there is none to send, and the join has to go on.
+        """
+        if isinstance(decided, RefuseDecision) and decided.refusal is not None:
+            return False
+        waiting = backend.policy.waiting
+        reply = backend.server.fake_status() if waiting in ("auto", "answer") else None
+        if reply is None and waiting != "answer":
+            return False
+        if isinstance(decided, RefuseDecision) and decided.reason:
+            self._record.count_refusal(decided.reason)
+        if isinstance(decided, HoldDecision) or decided.wakes:
+            backend.server.wake(self._record.label, "connection")
+        self._transport.write(reply or b"")
+        self._record.log_debug(f"Answered {self._record.address.peer} for the server")
+        self._closer.close_lingering("answered")
+        return True
+
+    def send_kick(self, outcome: str, message: Component, detail: str = "", *, warn: bool = False) -> None:
+        """Send a message, and close."""
+        self._transport.write(self._conversation.kick(message))
+        self._closer.close_lingering(outcome, detail, warn=warn)
+
+    def _send_status(self, reply: StatusReply) -> None:
+        self._transport.write(self._conversation.status(reply))
+        self.answered_status = True
+        if self._conversation.closes_after_status:
+            self._closer.close_lingering("status")
+        else:
+            self._time_limit.start(self._listener.context.handshake_timeout, self._closer.close_lingering, "status")
