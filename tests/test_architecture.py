@@ -203,7 +203,7 @@ WITHOUT_A_TEST_FILE = {
     "plugins.demo.program": "a program of its own, run by demo/test_server.py",
 }
 WITHOUT_A_MODULE = {
-    "frontend/test_sockets.py": "is about all of the front, with the kernel's sockets",
+    "frontend/test_sockets.py": "is about the whole frontend, with the kernel's sockets",
     "plugins/test_package.py": "is about a plugin of another package, and docs/plugins.md",
     "protocols/test_protocol_page.py": "is about docs/protocol.md, and what cites it",
     "test_architecture.py": "is about all of them",

@@ -170,7 +170,7 @@ def test_the_first_rule_that_matches_decides(holds: tuple[bool, ...]) -> None:
         allow=AccessList(["Zoe"] if allowed else []),
         deny=AccessList(["Zoe"] if denied else []),
     )
-    expected = next((said for (said, _), held in zip(EVERY_RULE, holds, strict=True) if held), "")
+    expected = next((reason for (reason, _), held in zip(EVERY_RULE, holds, strict=True) if held), "")
     assert refusal_reason(lists, rules, player_claim("Zoe")) == expected
 
 

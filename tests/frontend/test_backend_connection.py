@@ -96,7 +96,7 @@ def test_a_name_is_looked_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "said"),
+    ("problem", "expected"),
     [
         (error.ConnectionRefusedError(111, "Connection refused"), "Connection was refused by other side: 111: Connec"),
         (error.NoRouteError(113, "No route to host"), "No route to host"),
@@ -104,12 +104,12 @@ def test_a_name_is_looked_up() -> None:
         (error.TimeoutError("User timeout"), "User timeout caused connection failure"),
     ],
 )
-def test_a_server_that_does_not_take_it(problem: Exception, said: str) -> None:
+def test_a_server_that_does_not_take_it(problem: Exception, expected: str) -> None:
     harness = FrontendHarness()
     harness.refuse(problem)
     message = harness.failed(BackendError)
     assert message.startswith("127.0.0.1:25575: ")
-    assert said in message
+    assert expected in message
 
 
 def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:

@@ -30,21 +30,21 @@ VERSIONS: list[Version] = ["v1", "v2"]
     ],
 )
 def test_by_its_connection(address: Endpoint | None, host: str, peer: str) -> None:
-    origin = ClientAddress(address)
-    assert (origin.is_known, origin.host, origin.peer) == (True, host, peer)
-    assert origin.receive(b"PROXY TCP4") == b"PROXY TCP4"
+    address = ClientAddress(address)
+    assert (address.is_known, address.host, address.peer) == (True, host, peer)
+    assert address.receive(b"PROXY TCP4") == b"PROXY TCP4"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("proxy", [PROXY, Endpoint("::ffff:10.0.0.1", 1), Endpoint("2001:db8::1", 1)])
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_by_a_trusted_header_however_it_is_cut(version: Version, proxy: Endpoint, size: int) -> None:
-    origin = ClientAddress(proxy, TRUSTED)
-    assert (origin.is_known, origin.host) == (False, BEHIND_A_PROXY)
-    said = encode(version, CLIENT, PUBLIC) + b"first"
-    got = b"".join(origin.receive(said[at : at + size]) or b"" for at in range(0, len(said), size))
+    address = ClientAddress(proxy, TRUSTED)
+    assert (address.is_known, address.host) == (False, BEHIND_A_PROXY)
+    sent = encode(version, CLIENT, PUBLIC) + b"first"
+    got = b"".join(address.receive(sent[at : at + size]) or b"" for at in range(0, len(sent), size))
     assert got == b"first"
-    assert (origin.is_known, origin.is_health_check, origin.host, origin.peer) == (
+    assert (address.is_known, address.is_health_check, address.host, address.peer) == (
         True,
         False,
         "203.0.113.7",
@@ -53,37 +53,37 @@ def test_by_a_trusted_header_however_it_is_cut(version: Version, proxy: Endpoint
 
 
 @pytest.mark.parametrize(
-    "said", [b"\x10\x00", b"GET / HTTP/1.1\r\n", b"PROXY TCP4 a b c d\r\n", b"\r\n\r\n\x00\r\nQUIX"]
+    "sent", [b"\x10\x00", b"GET / HTTP/1.1\r\n", b"PROXY TCP4 a b c d\r\n", b"\r\n\r\n\x00\r\nQUIX"]
 )
-def test_a_trusted_one_must_send_a_whole_one(said: bytes) -> None:
-    origin = ClientAddress(PROXY, TRUSTED)
+def test_a_trusted_one_must_send_a_whole_one(sent: bytes) -> None:
+    address = ClientAddress(PROXY, TRUSTED)
     with pytest.raises(ProtocolError, match="PROXY"):
-        origin.receive(said)
+        address.receive(sent)
 
 
-@pytest.mark.parametrize("said", [local_header(), local_header("v1")])
-def test_a_proxy_that_speaks_for_itself(said: bytes) -> None:
-    origin = ClientAddress(PROXY, TRUSTED)
-    assert origin.receive(said + b"x") == b"x"
-    assert (origin.is_known, origin.is_health_check, origin.host) == (True, True, "10.0.0.1")
+@pytest.mark.parametrize("sent", [local_header(), local_header("v1")])
+def test_a_proxy_that_speaks_for_itself(sent: bytes) -> None:
+    address = ClientAddress(PROXY, TRUSTED)
+    assert address.receive(sent + b"x") == b"x"
+    assert (address.is_known, address.is_health_check, address.host) == (True, True, "10.0.0.1")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [1, 1000])
 def test_only_trusted_proxies_may_send_a_header(version: Version, size: int) -> None:
-    origin = ClientAddress(CLIENT, TRUSTED, reject_header=True)
-    assert (origin.is_known, origin.rejects_header, origin.host) == (False, True, "203.0.113.7")
-    said = encode(version, PROXY, PUBLIC)
+    address = ClientAddress(CLIENT, TRUSTED, reject_header=True)
+    assert (address.is_known, address.rejects_header, address.host) == (False, True, "203.0.113.7")
+    sent = encode(version, PROXY, PUBLIC)
     with pytest.raises(ProtocolError, match="from an address that is not trusted"):
-        for at in range(0, len(said), size):
-            assert origin.receive(said[at : at + size]) is None
+        for at in range(0, len(sent), size):
+            assert address.receive(sent[at : at + size]) is None
 
 
 def test_what_only_begins_like_one_is_the_clients_own() -> None:
-    origin = ClientAddress(CLIENT, TRUSTED, reject_header=True)
-    assert origin.receive(b"PRO") is None
-    assert origin.receive(b"TOCOL") == b"PROTOCOL"
-    assert origin.is_known
+    address = ClientAddress(CLIENT, TRUSTED, reject_header=True)
+    assert address.receive(b"PRO") is None
+    assert address.receive(b"TOCOL") == b"PROTOCOL"
+    assert address.is_known
     late = ClientAddress(CLIENT, TRUSTED, reject_header=True)
     assert late.receive(b"\r\n") is None
     begun = late.has_partial_header
@@ -112,17 +112,17 @@ def test_the_header_for_the_real_server(version: Version) -> None:
     ("proxy", "ours"), [(PROXY, OURS), (Endpoint("2001:db8::1", 9), Endpoint("2001:db8::2%2", 25565))]
 )
 def test_a_proxy_that_names_this_very_connection_speaks_for_itself(size: int, proxy: Endpoint, ours: Endpoint) -> None:
-    origin = ClientAddress(proxy, TRUSTED)
-    said = encode("v1", proxy, ours)
-    for at in range(0, len(said), size):
-        rest = origin.receive(said[at : at + size], ours)
-    assert (rest, origin.is_known, origin.is_health_check, origin.host) == (b"", True, True, proxy.host)
+    address = ClientAddress(proxy, TRUSTED)
+    sent = encode("v1", proxy, ours)
+    for at in range(0, len(sent), size):
+        rest = address.receive(sent[at : at + size], ours)
+    assert (rest, address.is_known, address.is_health_check, address.host) == (b"", True, True, proxy.host)
 
 
 @pytest.mark.parametrize(
     ("source", "destination"), [(PROXY, PUBLIC), (Endpoint(PROXY.host, 40001), OURS), (CLIENT, OURS)]
 )
 def test_a_client_on_the_proxys_machine_is_no_proxy(source: Endpoint, destination: Endpoint) -> None:
-    origin = ClientAddress(PROXY, TRUSTED)
-    assert origin.receive(encode("v1", source, destination), OURS) == b""
-    assert (origin.is_known, origin.is_health_check, origin.host) == (True, False, source.host)
+    address = ClientAddress(PROXY, TRUSTED)
+    assert address.receive(encode("v1", source, destination), OURS) == b""
+    assert (address.is_known, address.is_health_check, address.host) == (True, False, source.host)

@@ -112,7 +112,7 @@ def test_status_and_ping_in_one_piece(harness: FrontendHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         pytest.param(status() + packet(0), id="a second status"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
@@ -123,20 +123,20 @@ def test_status_and_ping_in_one_piece(harness: FrontendHarness) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])
-def test_garbage_is_one_line_and_wakes_nothing(harness: FrontendHarness, said: bytes, size: int | None) -> None:
+def test_garbage_is_one_line_and_wakes_nothing(harness: FrontendHarness, sent: bytes, size: int | None) -> None:
     client = harness.connect()
-    for begin in range(0, len(said), size or len(said)):
-        client.send(said[begin : begin + (size or len(said))])
+    for begin in range(0, len(sent), size or len(sent)):
+        client.send(sent[begin : begin + (size or len(sent))])
     harness.settle()
     assert client.reset
     assert harness.server.wakes == []
     harness.assert_over(client, "refused")
 
 
-@pytest.mark.parametrize("said", [b"", handshake(1)[:9], handshake(2), login()[:-1]])
-def test_half_a_handshake_is_given_its_time(harness: FrontendHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", handshake(1)[:9], handshake(2), login()[:-1]])
+def test_half_a_handshake_is_given_its_time(harness: FrontendHarness, sent: bytes) -> None:
     client = harness.connect()
-    client.send(said)
+    client.send(sent)
     harness.advance(HANDSHAKE_TIMEOUT - 0.1)
     assert not client.closed
     harness.advance(0.2)
@@ -154,10 +154,10 @@ def test_a_slow_trickle_is_given_no_more(harness: FrontendHarness) -> None:
 
 
 @pytest.mark.parametrize("how", ["finish", "vanish"])
-@pytest.mark.parametrize("said", [b"", handshake(1), login()[:-1]])
-def test_a_client_that_leaves_early(harness: FrontendHarness, how: str, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", handshake(1), login()[:-1]])
+def test_a_client_that_leaves_early(harness: FrontendHarness, how: str, sent: bytes) -> None:
     client = harness.connect()
-    client.send(said)
+    client.send(sent)
     getattr(client, how)()
     harness.assert_over(client, "left")
 
@@ -247,15 +247,15 @@ def awake(harness: FrontendHarness) -> FrontendHarness:
     return harness
 
 
-@pytest.mark.parametrize("said", [status(), status() + ping(), b"\xfe\x01\xfa"])
-def test_a_running_server_answers_its_status_without_a_session(awake: FrontendHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [status(), status() + ping(), b"\xfe\x01\xfa"])
+def test_a_running_server_answers_its_status_without_a_session(awake: FrontendHarness, sent: bytes) -> None:
     client = awake.connect()
-    client.send(said)
+    client.send(sent)
     awake.advance(0.5)
     assert client.received == b""
     backend = awake.accept()
     (handover,) = awake.relays.handovers
-    assert (handover.client, handover.backend, handover.early) == (client, backend, said)
+    assert (handover.client, handover.backend, handover.early) == (client, backend, sent)
     assert awake.server.sessions == [] and awake.server.wakes == []
     handover.end()
     awake.assert_over(client, "status")
@@ -457,11 +457,11 @@ def test_a_client_that_does_not_show_itself_in_time_wakes_nothing(make_harness: 
     assert "nothing that wakes the server" in harness.lines[0]
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.0\r\n\r\n", b"\0" * 10, b"SSH-2.0-x\r\n"])
-def test_garbage_wakes_nothing(make_harness: MakeHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n\r\n", b"\0" * 10, b"SSH-2.0-x\r\n"])
+def test_garbage_wakes_nothing(make_harness: MakeHarness, sent: bytes) -> None:
     harness = showing(make_harness)
     client = harness.connect()
-    client.send(said)
+    client.send(sent)
     assert harness.server.wakes == []
     harness.assert_over(client, "refused")
 
@@ -518,16 +518,16 @@ def test_a_client_that_waits_for_the_server_is_relayed_once_it_runs(make_harness
     harness.assert_over(client, "closed")
 
 
-@pytest.mark.parametrize("said", [b"", CLIENT_HELLO])
-def test_a_lost_running_server_is_woken_only_for_a_recognised_client(make_harness: MakeHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", CLIENT_HELLO])
+def test_a_lost_running_server_is_woken_only_for_a_recognised_client(make_harness: MakeHarness, sent: bytes) -> None:
     harness = showing(make_harness)
     harness.server.status = Status.running
     client = harness.connect()
-    client.send(said)
+    client.send(sent)
     harness.refuse()
     harness.server.status = Status.stopped
     harness.advance(1.0)
-    assert bool(harness.server.wakes) is bool(said)
+    assert bool(harness.server.wakes) is bool(sent)
     client.finish()
     client.vanish()
     harness.settle()
@@ -741,8 +741,8 @@ def test_the_line_at_the_end_has_fields(harness: FrontendHarness, caplog: pytest
     harness.relays.handovers[0].end()
     harness.settle()
     [record] = caplog.records
-    said = {name: vars(record)[name] for name in ("server", "peer", "player", "outcome", "seconds", "host", "protocol")}
-    assert said == {
+    sent = {name: vars(record)[name] for name in ("server", "peer", "player", "outcome", "seconds", "host", "protocol")}
+    assert sent == {
         "server": "survival",
         "peer": "203.0.113.7:40000",
         "player": "Steve",
@@ -805,9 +805,9 @@ def behind_a_proxy(harness: FrontendHarness) -> FrontendHarness:
 def test_a_player_behind_a_proxy_has_its_own_address(make_harness: MakeHarness, version: Version) -> None:
     harness = behind_a_proxy(make_harness())
     client = harness.connect(TRUSTED_PROXY)
-    said = encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login()
-    for at in range(len(said)):
-        client.send(said[at : at + 1])
+    sent = encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 25565)) + login()
+    for at in range(len(sent)):
+        client.send(sent[at : at + 1])
     harness.settle()
     assert harness.server.wakes == ["Steve (203.0.113.9:5000)"]
     harness.set_status(Status.running)
@@ -828,11 +828,11 @@ def test_the_real_server_gets_the_header_first(make_harness: MakeHarness, versio
     assert handover.early == encode(version, source, destination) + login()
 
 
-@pytest.mark.parametrize("said", [login(), b"PROXY TCP4 203.0.113.9\r\n", SIGNATURE + bytes(4)])
-def test_a_trusted_proxy_without_a_whole_header_is_cut_off(make_harness: MakeHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [login(), b"PROXY TCP4 203.0.113.9\r\n", SIGNATURE + bytes(4)])
+def test_a_trusted_proxy_without_a_whole_header_is_cut_off(make_harness: MakeHarness, sent: bytes) -> None:
     harness = behind_a_proxy(make_harness())
     client = harness.connect(TRUSTED_PROXY)
-    client.send(said)
+    client.send(sent)
     harness.assert_over(client, "refused")
     assert "PROXY" in harness.lines[0]
     assert harness.server.wakes == []
@@ -943,9 +943,9 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_harness: MakeHarnes
     denied = Admission(Rules(deny=AccessList(["203.0.113.9", TRUSTED_PROXY])), Limits(statuses=1.0))
     harness = behind_a_proxy(make_harness(admission=denied))
 
-    def behind(host: str, said: bytes) -> None:
+    def behind(host: str, sent: bytes) -> None:
         client = harness.connect(TRUSTED_PROXY)
-        client.send(encode("v2", Endpoint(host, 5000), Endpoint("192.0.2.1", 25565)) + said)
+        client.send(encode("v2", Endpoint(host, 5000), Endpoint("192.0.2.1", 25565)) + sent)
         harness.settle()
 
     behind("203.0.113.9", login())

@@ -75,19 +75,19 @@ def test_loopback_and_trusted_networks_have_no_bound(address: str) -> None:
 def test_any_order_of_connections_keeps_the_bounds(steps: list[tuple[bool, str, int]]) -> None:
     pending_connections: PendingConnections[int] = PendingConnections(per_address=3, total=5)
     there: dict[int, str] = {}
-    for comes, address, who in steps:
-        if comes and who not in there:
-            evicted = pending_connections.add(who, address)
-            assert evicted != who
+    for comes, address, number in steps:
+        if comes and number not in there:
+            evicted = pending_connections.add(number, address)
+            assert evicted != number
             if evicted is not None:
                 of_address = [each for each in there if there[each] == address]
                 bound = address != "::1" and len(of_address) == 3
                 assert evicted == (of_address if bound else list(there))[0]
                 del there[evicted]
-            there[who] = address
+            there[number] = address
         elif not comes:
-            pending_connections.remove(who)
-            there.pop(who, None)
+            pending_connections.remove(number)
+            there.pop(number, None)
         assert len(pending_connections) == len(there) <= 5
         assert len(pending_connections._by_key) <= len(pending_connections), "an address that has left leaves a trace"
 

@@ -180,10 +180,10 @@ def test_an_unexpected_answer_closes_the_connection(
     harness.assert_over(client, "refused")
 
 
-@pytest.mark.parametrize("said", [b"\x00", packet(0x10, bytes(20)), b"\x01"])
-def test_more_than_a_login_wakes_nothing(harness: FrontendHarness, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"\x00", packet(0x10, bytes(20)), b"\x01"])
+def test_more_than_a_login_wakes_nothing(harness: FrontendHarness, sent: bytes) -> None:
     client = harness.connect()
-    client.send(login() + said)
+    client.send(login() + sent)
     assert harness.server.wakes == []
     harness.assert_over(client, "refused")
 
@@ -642,10 +642,10 @@ step = st.one_of(
 class Storm:
     """Does one thing after another to clients, server and relay, wherever it can be done."""
 
-    def __init__(self, harness: FrontendHarness, said: list[bytes]) -> None:
+    def __init__(self, harness: FrontendHarness, sent: list[bytes]) -> None:
         self.harness = harness
         harness.relays.at_once = False
-        for data in said:
+        for data in sent:
             harness.connect().send(data)
 
     def do(self, what: str, *arguments: object) -> None:
@@ -741,8 +741,8 @@ class Storm:
         self.harness.settle()
         assert all(client.closed for client in self.harness.clients)
         assert sum(self.harness.outcomes.values()) == len(self.harness.clients)
-        told = [line for line in self.harness.lines if " after " in line]
-        assert len(told) == len(self.harness.clients)
+        ends = [line for line in self.harness.lines if " after " in line]
+        assert len(ends) == len(self.harness.clients)
         self.harness.assert_nothing_left()
 
 
@@ -750,7 +750,7 @@ class Storm:
 @SMALL
 @given(
     state=st.sampled_from(Status) | st.just(Status.running),
-    said=st.lists(st.sampled_from([login(), login(), login(protocol=340), status(), b""]), min_size=1, max_size=4),
+    sent=st.lists(st.sampled_from([login(), login(), login(protocol=340), status(), b""]), min_size=1, max_size=4),
     steps=st.lists(step, min_size=20, max_size=50),
     generic=st.booleans(),
     wake_on_answer=st.booleans(),
@@ -759,7 +759,7 @@ class Storm:
 )
 def test_whatever_happens_nothing_stays_behind(
     state: Status,
-    said: list[bytes],
+    sent: list[bytes],
     steps: list[tuple[str, object]],
     generic: bool,
     wake_on_answer: bool,
@@ -770,7 +770,7 @@ def test_whatever_happens_nothing_stays_behind(
     harness = FrontendHarness(generic=generic, policy=policy, per_address=per_address)
     harness.server.status = state
     with logged(harness.lines):
-        storm = Storm(harness, said)
+        storm = Storm(harness, sent)
         for what, *arguments in steps:
             storm.do(what, *arguments)
         storm.calm()

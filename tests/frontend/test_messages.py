@@ -100,8 +100,8 @@ def test_no_estimate_is_quoted_before_one_is_known() -> None:
 def test_while_starting_the_remaining_time_counts_down_and_then_is_not_quoted() -> None:
     texts = Messages()
     view = replace(VIEWS["starting"], since=NOW, estimate=60.0)
-    said = [motd(texts, view, NOW + passed) for passed in (0, 22, 56, 60, 600)]
-    assert said == [
+    lines = [motd(texts, view, NOW + passed) for passed in (0, 22, 56, 60, 600)]
+    assert lines == [
         "Waking up, ready in about 60 s",
         "Waking up, ready in about 40 s",
         "Waking up, ready in a few seconds",
@@ -135,7 +135,7 @@ def test_held_too_long_names_the_hold_unless_the_state_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (-1, ""),
         (0, ""),
@@ -155,8 +155,8 @@ def test_held_too_long_names_the_hold_unless_the_state_changed() -> None:
         (86400, "about 24 h"),
     ],
 )
-def test_durations_are_rounded_words(seconds: float, said: str) -> None:
-    assert Messages().duration(seconds) == said
+def test_durations_are_rounded_words(seconds: float, expected: str) -> None:
+    assert Messages().duration(seconds) == expected
 
 
 def test_beside_the_mirrored_motd() -> None:
@@ -388,11 +388,11 @@ def documented() -> dict[str, set[str]]:
     _, _, tables = (ROOT / "docs" / "messages.md").read_text().partition("## For each state")
     for row in re.findall(r"^\| (`.*) \|$", tables, re.MULTILINE):
         names, _, *variables = row.split(" | ")
-        said = set(re.findall(r"`{(\w+)}`", "".join(variables)))
+        listed = set(re.findall(r"`{(\w+)}`", "".join(variables)))
         for name in re.findall(r"`(\w+)`", names):
             base = IN_KICKS if name.endswith("_kick") else IN_STATES
             exact = bool(variables) and variables[0].startswith(("only", "none"))
-            found[name] = said if exact else said | base
+            found[name] = listed if exact else listed | base
     return found
 
 

@@ -224,7 +224,7 @@ async def test_a_kicked_client_is_forgotten_as_soon_as_it_closes() -> None:
         peer = harness.connect()
         await peer.send(login())
         assert b"kick failed Steve" in await peer.receive_all()
-        assert not harness.clients[0].is_lost, "we have said our last word, and it has not"
+        assert not harness.clients[0].is_lost, "we have finished sending, and it has not"
         begun = reactor.seconds()
         peer.socket.close()
         await harness.over("kicked")
@@ -393,7 +393,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory
 
 
-async def over_tls(harness: FrontendHarness, said: bytes) -> Peer:
+async def over_tls(harness: FrontendHarness, data: bytes) -> Peer:
     """A client that speaks through TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -411,7 +411,7 @@ async def over_tls(harness: FrontendHarness, said: bytes) -> Peer:
         return True
 
     await until(shaken)
-    await peer.send(said)
+    await peer.send(data)
     return peer
 
 

@@ -129,9 +129,9 @@ async def talk(
     """Plays both scripts on a pair that is relayed, and checks what came of it."""
     peers = {"client": pair.client, "backend": pair.backend}
     played = await gatherResults([play(peers[name], script[name], threads) for name in peers], consumeErrors=True)
-    said = await within(report)
+    result = await within(report)
     await pair.gone()
-    check(script, early, dict(zip(peers, played, strict=True)), said, loses=loses, orderly=orderly)
+    check(script, early, dict(zip(peers, played, strict=True)), result, loses=loses, orderly=orderly)
 
 
 async def converse(

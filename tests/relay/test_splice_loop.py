@@ -376,15 +376,15 @@ def test_a_half_closed_pair_with_a_slow_reader_is_not_idle(start: Start) -> None
     backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     pair.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     _, _, silent = running.pair()
-    said = b"x" * 102400
-    backend.sendall(said)
+    data = b"x" * 102400
+    backend.sendall(data)
     backend.shutdown(socket.SHUT_WR)
     wait(lambda: pair.to_client.done)
     assert not pair.to_client.waiting, "all of it is in the kernel's hands"
     silent.client.socket.shutdown(socket.SHUT_RD)
     assert running.end_of(silent) is Outcome.aborted
     assert running.observer.ends.empty()
-    assert receive(client, len(said)) == said
+    assert receive(client, len(data)) == data
     assert client.recv(1) == b""
     client.close()
     assert running.end_of(pair) is Outcome.closed

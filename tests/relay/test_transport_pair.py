@@ -241,7 +241,7 @@ async def test_a_clients_reset_reaches_its_protocol_after_the_report() -> None:
     pair = Pair()
     report = relays.add(pair.to_client.transport, pair.to_backend.transport, b"")
     order: list[str] = []
-    report.addCallback(lambda said: order.append(said.outcome.value))
+    report.addCallback(lambda result: order.append(result.outcome.value))
     pair.to_client.lost.addCallback(lambda ignored: order.append("lost"))
     reset(pair.client)
     await pair.gone()
