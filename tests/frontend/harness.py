@@ -563,7 +563,7 @@ class FrontendHarness:
         assert line.startswith(begins)
 
     def assert_nothing_left(self) -> None:
-        """No timer, no waiter, no session, no connection to the server, no newcomer, no failure."""
+        """Check that no timer, waiting client, session, pending connection or failure is left."""
         assert not any("Unhandled failure" in line for line in self.lines), self.lines
         assert [attempt for attempt in self.attempts if attempt.open] == []
         backends = [attempt.transport for attempt in self.attempts if attempt.transport is not None]

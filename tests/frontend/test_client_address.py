@@ -21,7 +21,7 @@ VERSIONS: list[Version] = ["v1", "v2"]
 
 
 @pytest.mark.parametrize(
-    ("address", "host", "peer"),
+    ("endpoint", "host", "peer"),
     [
         (CLIENT, "203.0.113.7", "203.0.113.7:56324"),
         (Endpoint("::ffff:203.0.113.7", 1), "203.0.113.7", "203.0.113.7:1"),
@@ -29,8 +29,8 @@ VERSIONS: list[Version] = ["v1", "v2"]
         (None, LOCAL, LOCAL),
     ],
 )
-def test_by_its_connection(address: Endpoint | None, host: str, peer: str) -> None:
-    address = ClientAddress(address)
+def test_by_its_connection(endpoint: Endpoint | None, host: str, peer: str) -> None:
+    address = ClientAddress(endpoint)
     assert (address.is_known, address.host, address.peer) == (True, host, peer)
     assert address.receive(b"PROXY TCP4") == b"PROXY TCP4"
 
