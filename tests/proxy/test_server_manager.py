@@ -14,7 +14,7 @@ from harness import client, greeting, proxy_config, run, running_reactor, stub_c
 from ports import free_ports
 from stub_server import Server as StubServer
 
-from zeroscale.config.model import AdmissionConfig, Config, ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
@@ -239,6 +239,17 @@ async def test_settings_of_the_whole_proxy(world: World) -> None:
     proxy = await world.start(server)
     world.configure(server, relay="transport", unknown_host="answer")
     assert await proxy.reload() == ["unknown_host: changed", "relay: changes at the next start of zeroscale"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_the_limits_that_wait_for_the_next_start_are_reported_so(world: World) -> None:
+    listen, port = free_ports(2)
+    server = world.server("one", listen, port)
+    proxy = await world.start(server)
+    world.configure(server, limits=LimitsConfig(handshake_timeout=2.0))
+    assert await proxy.reload() == ["limits.handshake_timeout: changed"]
+    world.configure(server, limits=LimitsConfig(handshake_timeout=2.0, total=7))
+    assert await proxy.reload() == ["limits: changes at the next start of zeroscale"]
 
 
 @pytest_twisted.ensureDeferred

@@ -267,8 +267,13 @@ class ProxyService:
         """Apply the settings that are not of a server, and return the changes."""
         self._frontend.answer_unknown_host = config.unknown_host == "answer"
         self._frontend.handshake_timeout = config.limits.handshake_timeout
-        late = [name for name in RESTART_FIELDS if getattr(config, name) != getattr(self._first_config, name)]
+        timeout = config.limits.handshake_timeout
+        first_limits = msgspec.structs.replace(self._first_config.limits, handshake_timeout=timeout)
+        first = msgspec.structs.replace(self._first_config, limits=first_limits)
+        late = [name for name in RESTART_FIELDS if getattr(config, name) != getattr(first, name)]
         changes = ["unknown_host: changed"] if config.unknown_host != self._config.unknown_host else []
+        if timeout != self._config.limits.handshake_timeout:
+            changes.append("limits.handshake_timeout: changed")
         changes += [f"{name}: changes at the next start of zeroscale" for name in late]
         for change in changes:
             logger.info("Reloaded: %s", change)
