@@ -354,6 +354,12 @@ def test_a_word_after_an_unknown_option_may_be_its_value() -> None:
     ]
 
 
+def test_beside_a_file_a_word_after_an_unknown_option_is_its_value(file: Path) -> None:
+    with pytest.raises(ConfigMistakes) as raised:
+        parse(["--config", str(file), "--idle-timeout", "5"])
+    assert raised.value.mistakes == ("unrecognized arguments: --idle-timeout; did you mean --idle-shutdown?",)
+
+
 def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None:
     invocation = look(
         [*BASIC, "--join", "hols", "--waiting=page", "-t", "--health-check", "x", "-a", "a=1", "-a", "a=2"]

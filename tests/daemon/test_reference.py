@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_every_option_is_in_the_readme() -> None:
 @pytest.mark.parametrize(("path", "struct"), reference.structs().items())
 def test_every_key_has_a_help_text(path: str, struct: type) -> None:
     assert [name for name, key in keys_of(struct).items() if not key.help] == []
+
+
+@pytest.mark.parametrize("path", ["README.md", "CHANGELOG.md", "Dockerfile", "docs", "systemd", "zeroscale"])
+def test_options_are_written_with_hyphens(path: str) -> None:
+    whole = ROOT / path
+    files = [file for file in (whole.rglob("*") if whole.is_dir() else [whole]) if file.is_file()]
+    texts = {file: file.read_text(errors="replace") for file in files if file.suffix != ".pyc"}
+    underscored = re.compile("--(" + "|".join(option.dest for option in options() if "_" in option.dest) + ")")
+    assert [f"{file}: {found[0]}" for file, text in texts.items() for found in underscored.finditer(text)] == []
 
 
 def test_links_start_from_the_page() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from harness import FakeReactor
 
+from zeroscale.config.messages import Mistake, Mistakes
 from zeroscale.config.model import Config, MetricsConfig, ServerConfig
 from zeroscale.config.secret_refs import Secret
-from zeroscale.errors import ConfigMistakes
-from zeroscale.proxy import service
+from zeroscale.errors import ConfigMistakes, MissingDependency
+from zeroscale.proxy import preflight, service
 
 SECRET = Secret("hunter2", "from /run/secrets/x")
 
@@ -117,3 +118,41 @@ def test_two_minecraft_servers_need_two_directories(tmp_path: Path) -> None:
     assert line.startswith(f"/z.toml: servers.b.working_directory: '{tmp_path}/link' is servers.a's as well; ")
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9"), **values}
     assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **generic)) == []
+
+
+def usage(config: Config) -> bool:
+    with pytest.raises(ConfigMistakes) as raised:
+        service.check(config, FakeReactor())
+    return raised.value.usage
+
+
+def test_what_is_only_missing_is_no_mistake_in_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, typo = server("a", tmp_path / "gone"), server("b", tmp_path, listen=("1",), texts={"sleping": "x"})
+    assert not usage(Config(servers=(gone,), state_directory=tmp_path))
+    assert usage(Config(servers=(typo,), state_directory=tmp_path))
+    assert usage(Config(servers=(gone, typo), state_directory=tmp_path))
+
+    def missing(name: str) -> None:
+        raise MissingDependency("plugin docker needs aiodocker")
+
+    monkeypatch.setattr(preflight, "find_plugin", missing)
+    assert not usage(Config(servers=(server("a", tmp_path),), state_directory=tmp_path))
+
+
+def test_what_has_a_mistake_already_is_not_checked_again(tmp_path: Path) -> None:
+    servers = (
+        server("a", tmp_path, plugin="minecraft", plugin_keywords={}),
+        server("b", tmp_path, plugin="generic", listen=(), texts={"sleping": "x"}),
+    )
+    known = Mistakes([Mistake("servers.a.plugin_arguments.memory", "known"), Mistake("servers.b.listen", "known too")])
+    with pytest.raises(ConfigMistakes) as raised:
+        service.check(Config(servers=servers, state_directory=tmp_path), FakeReactor(), Path("/z.toml"), known)
+    paths = [mistake.removeprefix("/z.toml: ").partition(": ")[0] for mistake in raised.value.mistakes]
+    assert paths == [
+        "servers.a.plugin_arguments.memory",
+        "servers.b.listen",
+        "servers.b.texts.sleping",
+        "servers.b.plugin_arguments",
+    ]

@@ -24,7 +24,7 @@ class Key:
     :ivar details: more of it, for the page of the configuration file only.
     :ivar default: the default in words, where the value itself does not tell.
     :ivar group: the title of its option's group in `--help`; "": it has no option.
-    :ivar option: the option's name with underscores and without dashes; "": the key's name.
+    :ivar option: the option's name, with underscores; "": the field's name.
     :ivar short: the option's letter.
     :ivar metavar: the word for the option's value; "": taken from the type.
     :ivar aliases: names that people type for it by mistake.
@@ -53,6 +53,11 @@ class Key:
     def type(self) -> inspect.Type:
         """The type of its values."""
         return self.field.type
+
+    @property
+    def option_name(self) -> str:
+        """The name of its option, without the dashes before it."""
+        return (self.option or self.field.name).replace("_", "-")
 
     @property
     def is_table(self) -> bool:

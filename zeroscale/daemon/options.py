@@ -1,8 +1,7 @@
 """The command line of `zeroscale` and `twistd zeroscale`: words in, a configuration or all mistakes at once out.
 
-Nothing here starts anything; the only file that is read is the one that `--config` names. argparse
-alone would refuse `-a -Xmx4G` and underscores; so plugin arguments are taken out and option names are normalised before
-it sees the words.
+Nothing here starts anything; the only file that is read is the one that `--config` names. argparse alone would refuse
+`-a -Xmx4G` and underscores; so plugin arguments are taken out and option names are normalised before it sees the words.
 """
 
 from __future__ import annotations
@@ -314,11 +313,11 @@ class _CommandLine:
         """
         positional: list[str] = []
         values: list[int] = []
-        unknown: list[list[str]] = []
+        unknown: list[str] = []
         follows = False
         for word in rest:
             if word.startswith("-") and not re.fullmatch("-[0-9.]*", word):
-                unknown.append([word])
+                unknown.append(word)
                 follows = "=" not in word
             else:
                 if follows:
@@ -326,8 +325,9 @@ class _CommandLine:
                 positional.append(word)
                 follows = False
         for option in unknown:
-            self._mistake(f"unrecognized arguments: {option[0]}; {self._near(option[0]) or self._more}")
-        too_many = len(positional) - len(POSITIONALS)
+            self._mistake(f"unrecognized arguments: {option}; {self._near(option) or self._more}")
+        described_elsewhere = self._args.config is not None or self._args.discover
+        too_many = len(positional) - (0 if described_elsewhere else len(POSITIONALS))
         left_out = set(values[-too_many:]) if too_many > 0 else set()
         return [word for index, word in enumerate(positional) if index not in left_out]
 
@@ -335,7 +335,7 @@ class _CommandLine:
 def _name_of(key: Key) -> str:
     """Return how a key is called on the command line."""
     names = {"plugin": "server_plugin", "listen": "listen_port", "server_port": "server_port"}
-    return names.get(key.field.name) or f"--{(key.option or key.field.name).replace('_', '-')}"
+    return names.get(key.field.name) or f"--{key.option_name}"
 
 
 def _overridden(config: T, values: Mapping[str, object]) -> T:

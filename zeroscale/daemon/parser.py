@@ -68,8 +68,8 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The option as it is documented, without its dashes."""
-        return (self.key.option or self.key.name if not self.key.part_of else self.key.field.name).replace("_", "-")
+        """The option as it is documented, without the dashes before it."""
+        return self.key.option_name
 
     @property
     def dest(self) -> str:
