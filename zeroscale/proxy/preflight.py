@@ -49,7 +49,7 @@ def check(
     """
     known = known or Mistakes()
     found = [
-        in_file(mistake, file) if file is not None else replace(mistake, where="")
+        in_file(mistake, file) if file is not None else replace(mistake, where=mistake.where or "")
         for mistake in mistakes(config, reactor, make_plugin, known.is_bad)
     ]
     if known or found:
@@ -79,9 +79,8 @@ def mistakes(
             yield replace(mistake, text=_redact(_secrets(server), mistake.text))
         for plugin in plugins:
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
-                yield Mistake(
-                    f"{path}.{name}", f"{name} is for servers that do not speak Minecraft, as {server.plugin} does"
-                )
+                text = f"is for servers that do not speak Minecraft, as {server.plugin} does"
+                yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             directory = operator_directory(server, config, plugin)
             files = ServerFiles(directory) if plugin.speaks_minecraft else None
             if not bad("admission"):
