@@ -170,7 +170,7 @@ def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
         '--idle-shutdown: "soon" is not a duration',
         "--join: a value must follow",
         "texts has no text 'sleping'",
-        "zeroscale.plugins.generic has no argument 'stp'",
+        "zeroscale.plugins.generic: it has no argument 'stp'",
     ]
     assert [line[: len("zeroscale: error: " + start)] for line, start in zip(program.lines, starts, strict=True)] == [
         f"zeroscale: error: {start}" for start in starts
@@ -194,10 +194,22 @@ def test_mistakes_of_a_file_and_of_its_plugins_are_told_in_one_run(tmp_path: Pat
             for path in (
                 'servers.a.idle_shutdown: "soon" is not a duration',
                 "servers.b.plugin_arguments",
-                "servers.a.plugin_arguments: zeroscale.plugins.demo has no argument",
+                "servers.a.plugin_arguments: zeroscale.plugins.demo: it has no argument",
                 "servers.b.texts.sleping: texts has no text",
             )
         ),
+    ]
+
+
+@pytest.mark.parametrize("port", ["99999", None])
+def test_the_plugins_arguments_are_checked_beside_a_port_that_is_wrong_or_missing(port: str | None) -> None:
+    with zeroscale("demo", "25565", *([port] if port else []), "-a", "foo=3", "-a", "start_seconds=1q") as program:
+        assert program.wait() == 2
+    assert [line.removeprefix("zeroscale: error: ")[:50] for line in program.lines] == [
+        "server_port: 99999 is not a whole number from 1 to"
+        if port
+        else "the following arguments are required: server_port;",
+        "zeroscale.plugins.demo: it has no argument 'foo'; ",
     ]
 
 

@@ -53,7 +53,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
         "/z.toml: servers.a.texts.sleepin: texts has no text 'sleepin': did you mean 'sleeping'",
         "/z.toml: servers.a.texts.failed: texts.failed has no variable {playr}: ",
         "/z.toml: servers.a.plugin: there is no plugin 'mincraft': did you mean 'minecraft'?",
-        "/z.toml: servers.b.plugin_arguments: zeroscale.plugins.demo has no argument 'start_second': did you mean ",
+        "/z.toml: servers.b.plugin_arguments: zeroscale.plugins.demo: it has no argument 'start_second' (did you mean ",
         f"/z.toml: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
         '/z.toml: servers."c d".plugin_arguments: server name ',
         f"/z.toml: servers.e: there is no server.jar in {tmp_path}: ",
@@ -157,4 +157,22 @@ def test_what_has_a_mistake_already_is_not_checked_again(tmp_path: Path) -> None
         "servers.b.listen",
         "servers.b.texts.sleping",
         "servers.b.plugin_arguments",
+    ]
+
+
+def test_a_plugins_arguments_are_checked_beside_a_mistake_in_the_address_or_the_directory(tmp_path: Path) -> None:
+    arguments = {"start_seconds": "2x"}
+    servers = (
+        server("a", tmp_path, server_port=None, plugin_keywords=arguments),
+        server("b", tmp_path, plugin_keywords={"foo": 1, "bar": 2}),
+        server("c", tmp_path, server_port=None),
+    )
+    places = ("servers.a.server", "servers.b.working_directory", "servers.c.server", "servers.c.working_directory")
+    known = Mistakes([Mistake(path, "known") for path in places])
+    config = Config(servers=servers, state_directory=tmp_path)
+    with pytest.raises(ConfigMistakes) as raised:
+        service.check(config, FakeReactor(), Path("/z.toml"), known)
+    assert [line.removeprefix("/z.toml: servers.")[:79] for line in raised.value.mistakes[len(places) :]] == [
+        "a.plugin_arguments: zeroscale.plugins.demo: start_seconds='2x' is not a duration"[:79],
+        "b.plugin_arguments: zeroscale.plugins.demo: it has no argument 'bar' and no argument 'foo'"[:79],
     ]

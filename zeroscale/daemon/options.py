@@ -177,26 +177,28 @@ class _CommandLine:
 
     def _server(self) -> ServerConfig | None:
         missing = POSITIONALS[len(self._positional) :]
-        if missing:
-            self._mistake(f"the following arguments are required: {', '.join(missing)}; {self._more}")
         if more := self._positional[len(POSITIONALS) :]:
             self._mistake(f"unrecognized arguments: {' '.join(more)}; {self._more}")
         plugin, listen, port = [*self._positional, "", "", ""][: len(POSITIONALS)]
         name = server_name(plugin, port)
         path = join("servers", name)
         values: dict[str, object] = {"name": name, "plugin": plugin, "default_directory": self._base}
-        if not missing:
+        if missing:
+            text = f"the following arguments are required: {', '.join(missing)}; {self._more}"
+            self._mistakes.add(Mistake(f"{path}.server", text, where=""))
+        if "listen_port" not in missing:
             values["listen"] = self._value(
                 [listen], keys_of(ServerConfig)["listen"].type, f"{path}.listen", "listen_port"
             )
+        if "server_port" not in missing:
             values["server_port"] = self._value(port, inspect.type_info(model.Port), f"{path}.server", "server_port")
-            values = {name: value for name, value in values.items() if value is not BAD}
+        values = {name: value for name, value in values.items() if value is not BAD}
         values |= self._values([option for option in self._given if option.is_about_server], path)
         try:
             values["plugin_positional"], values["plugin_keywords"] = _sort_plugin_arguments(self._plugin_arguments)
         except ConfigError as error:
             self._mistakes.add(Mistake(f"{path}.plugin_arguments", str(error), where=""))
-        if missing:
+        if "listen_port" in missing:
             return None
         return self._made(ServerConfig, values, path)
 

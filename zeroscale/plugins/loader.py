@@ -97,20 +97,21 @@ def construct(
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    for keyword in keywords:
-        if keyword not in named and not takes_any:
-            near = suggest(keyword, sorted(named - offered.keys()))
-            raise ConfigError(
-                f"{where} has no argument {keyword!r}: "
-                + (f"{near} It takes " if near else "it takes ")
-                + _listed(named, offered)
-            )
+    known = {keyword: value for keyword, value in keywords.items() if takes_any or keyword in named}
+    unknown = []
+    for keyword in keywords.keys() - known.keys():
+        near = suggest(keyword, sorted(named - offered.keys()))
+        unknown.append(f"no argument {keyword!r}" + (f" ({near})" if near else ""))
+    mistakes = [f"it has {' and '.join(sorted(unknown))}"] if unknown else []
+    values: dict[str, object] = {}
     try:
-        given = signature.bind_partial(*positional, **keywords).arguments.keys()
+        given = signature.bind_partial(*positional, **known).arguments.keys()
         values = {key: value for key, value in offered.items() if key in named and key not in given}
-        signature.bind(*positional, **keywords, **values)
+        signature.bind(*positional, **known, **values)
     except TypeError as error:
-        raise ConfigError(f"{where}: its arguments do not fit: {error}; it takes {_listed(named, offered)}") from error
+        mistakes.append(f"its arguments do not fit: {error}")
+    if mistakes:
+        raise ConfigError(f"{where}: {'; '.join(mistakes)}; it takes {_listed(named, offered)}")
     try:
         return plugin_class(*positional, **keywords, **values)
     except Exception as error:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join
-from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.control import socket_path
 from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
@@ -87,7 +89,8 @@ def mistakes(
                 yield from _errors(f"{path}.admission", partial(admission, server, config, files))
             if not bad("listen", "hosts"):
                 yield from _sharing_mistakes(server, path, plugin.speaks_minecraft, protocols)
-            other = worlds.setdefault(directory.resolve(), path) if plugin.speaks_minecraft else path
+            has_world = plugin.speaks_minecraft and not bad("working_directory")
+            other = worlds.setdefault(directory.resolve(), path) if has_world else path
             if other != path:
                 yield Mistake(
                     f"{path}.working_directory",
@@ -118,7 +121,9 @@ def _server_mistakes(
         yield from _errors(join(f"{path}.texts", name), partial(Messages, {name: text}))
     unknown = [] if bad("plugin") else list(_errors(f"{path}.plugin", partial(find_plugin, server.plugin)))
     yield from unknown
-    if not unknown and not bad("plugin", "plugin_arguments", "server", "working_directory"):
+    if not unknown and not bad("plugin", "plugin_arguments"):
+        if bad("server"):  # any port will do to check the other arguments
+            server = msgspec.structs.replace(server, server_port=HIGHEST_PORT)
         yield from _errors(f"{path}.plugin_arguments", lambda: plugins.append(make_plugin(server)))
     if bad("working_directory"):
         return
@@ -127,7 +132,7 @@ def _server_mistakes(
         problem = "is not a directory" if server.directory.exists() else "does not exist"
         text = f"working directory {str(server.directory)!r} {problem}"
         yield Mistake(f"{path}.working_directory", text, environment=True)
-    elif plugins:
+    elif plugins and not bad("server"):
         for mistake in _errors(path, plugins[0].check):
             yield replace(mistake, environment=True)
 
