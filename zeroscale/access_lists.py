@@ -121,7 +121,7 @@ class ServerLists:
     :ivar enforces_whitelist: whether the server admits only players on its whitelist, and the file exists.
     :ivar whitelist: the whitelist, whether it is enforced or not.
     :ivar operators: the server's operators.
-    :ivar known: players who were on the server, as far as its user cache has them.
+    :ivar known: players in the server's user cache: they have joined it before.
     :ivar bans: banned players.
     :ivar address_bans: banned addresses, in the form of `ClaimedIdentity.address`.
     """
@@ -167,8 +167,8 @@ class AccessList:
     def matches(self, claim: ClaimedIdentity) -> bool:
         """Return whether an entry matches the client.
 
-        A name matches every client with that name, whatever its UUID; a UUID also matches the player who has it on a
-        server in offline mode.
+        A name matches every client with that name, whatever its UUID; a UUID also matches the player with this UUID on
+        a server in offline mode.
         """
         if claim.name.lower() in self._names or claim.uuid in self._uuids:
             return True

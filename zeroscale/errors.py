@@ -75,7 +75,7 @@ def one_line(text: str) -> str:
 
 
 MOST_SUGGESTED = 3
-"""Words that begin like the unknown one; more would be a list to read."""
+"""The most words named that begin like the unknown one."""
 
 
 def suggest(

@@ -14,7 +14,7 @@ from zeroscale.status import Status
 
 @dataclass(frozen=True, slots=True)
 class PlayerReport:
-    """One player who is relayed to a server.
+    """One player relayed to a server.
 
     :ivar name: the name it claims; "" if its protocol has none.
     :ivar address: its address and port.

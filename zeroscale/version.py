@@ -3,6 +3,6 @@
 VERSION = "0.1.0"
 
 DISTRIBUTION = "zeroscale-proxy"
-"""What pip calls this; `OLDER` is another program, whose package and command have the same names as ours."""
+"""This program's name in pip; `OLDER` is another program with the same package and command names."""
 
 OLDER = "zeroscale"

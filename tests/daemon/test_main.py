@@ -164,7 +164,7 @@ def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
         assert program.wait() == 2
     starts = [
         "--info takes no value: leave out =yes",
-        "unrecognized arguments: --no-such-option; 'zeroscale --help' tells more",
+        "unrecognized arguments: --no-such-option; see 'zeroscale --help'",
         "unrecognized arguments: --idle-timeout=5; did you mean --idle-shutdown?",
         'listen_port: "0" is not a port',
         '--idle-shutdown: "soon" is not a duration',
@@ -218,7 +218,7 @@ def test_a_command_line_without_words() -> None:
         assert program.wait() == 2
     assert program.lines == [
         "zeroscale: error: the following arguments are required: server_plugin, listen_port, server_port; "
-        "'zeroscale --help' tells more"
+        "see 'zeroscale --help'"
     ]
 
 

@@ -152,7 +152,7 @@ def test_an_endpoint_string_may_stand_for_the_port() -> None:
         ([*BASIC, "-a", "memory=1G", "-a", "memory=2G"], "memory is given twice"),
         ([*BASIC, "--idle", "5"], "--idle; did you mean --idle-shutdown?"),
         ([*BASIC, "--idle-shutdwon=5"], "did you mean --idle-shutdown?"),
-        ([*BASIC, "--xyz"], "unrecognized arguments: --xyz; 'zeroscale --help'"),
+        ([*BASIC, "--xyz"], "unrecognized arguments: --xyz; see 'zeroscale --help'"),
         ([*BASIC, "--join", "maybe"], "maybe"),
         ([*BASIC, "another"], "another"),
     ],
@@ -233,7 +233,7 @@ def test_discovery_needs_no_positional_words(tmp_path: Path) -> None:
         (["--discover", "nothing"], '"nothing" is not "docker"'),
         (["--discover", "docker", *BASIC], "with --discover servers are described elsewhere: leave out"),
         (["--discover", "docker", "-t", "9"], "--idle-shutdown: write it in the labels of the servers"),
-        (["--discover", "docker", "--config", "a.toml"], "with --config the file says what is discovered"),
+        (["--discover", "docker", "--config", "a.toml"], "with --config the file's"),
     ],
 )
 def test_options_that_cannot_be_used_with_discovery(words: list[str], complaint: str) -> None:

@@ -25,7 +25,7 @@ _servers: list[ProcessServer] = []
 
 
 def kill_at_end(server: ProcessServer) -> None:
-    """Kill this server at the end of the test, if it still lives then."""
+    """Kill this server at the end of the test, if it is still alive."""
     _servers.append(server)
 
 
@@ -55,7 +55,7 @@ class ProcessFixture:
         return process
 
     async def clear(self) -> None:
-        """Kill what still lives."""
+        """Kill what is still alive."""
         for process in self._processes:
             if process.alive:
                 process.signal(signal.SIGKILL)

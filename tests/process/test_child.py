@@ -166,9 +166,9 @@ async def test_two_at_once_are_refused(process_fixture: ProcessFixture) -> None:
     process, another = process_fixture.process(), process_fixture.process()
     await start(process, ECHO)
     await process_fixture.output.line_with("ready")
-    with pytest.raises(PluginError, match="still lives"):
+    with pytest.raises(PluginError, match="still runs"):
         await start(process, ECHO)
-    with pytest.raises(PluginError, match="still lives"):
+    with pytest.raises(PluginError, match="still runs"):
         await start(another, ECHO)
     process.send("still there")
     await process_fixture.output.line_with("got still there")
@@ -369,7 +369,7 @@ def kill_a_zeroscale(state: Path, script: str, *, ready: bool = True) -> None:
 async def test_a_server_outlives_us_and_is_adopted(process_fixture: ProcessFixture) -> None:
     kill_a_zeroscale(process_fixture.state, ECHO)
     process = process_fixture.process(ready_line="ready")
-    with pytest.raises(PluginError, match="still lives"):
+    with pytest.raises(PluginError, match="still runs"):
         await start(process, "true")
     assert await process.adopt()
     assert process.alive
@@ -412,7 +412,7 @@ async def test_an_adopted_server_gets_signals(process_fixture: ProcessFixture) -
 async def test_a_server_without_a_record_is_found_by_its_lock(process_fixture: ProcessFixture, script: str) -> None:
     kill_a_zeroscale(process_fixture.state, script, ready=False)
     process = process_fixture.process()
-    with pytest.raises(PluginError, match="still lives"):
+    with pytest.raises(PluginError, match="still runs"):
         await start(process, "true")
     assert await process.adopt()
     process.signal(signal.SIGTERM)

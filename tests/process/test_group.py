@@ -44,7 +44,7 @@ def other_start(record: ProcessRecord) -> ProcessRecord:
 
 def test_only_one_process_holds_the_lock(group: ProcessGroup, tmp_path: Path) -> None:
     lock = group.acquire_lock()
-    with pytest.raises(PluginError, match="still lives: it holds"):
+    with pytest.raises(PluginError, match="still runs: it holds"):
         ProcessGroup(tmp_path / "alive").acquire_lock()
     os.close(lock)
     os.close(group.acquire_lock())

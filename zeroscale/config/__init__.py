@@ -1,1 +1,1 @@
-"""The configuration: its keys, the reader for files, options and labels, and its messages."""
+"""The configuration: its keys, the reader for files, options and labels, and the messages about mistakes."""

@@ -56,9 +56,9 @@ def _listening_on_backends(servers: Sequence[ServerConfig], others: Sequence[Ser
         for where in server.listen:
             other = backends.get(port_of(where) or 0)
             if other is not None and _on_all_interfaces(where):
-                whose = "its own server" if other is server else f"{_path(other)}'s server"
+                backend = "its own server" if other is server else f"{_path(other)}'s server"
                 yield Mistake(
-                    f"{_path(server)}.listen", f"{show(where)} is the port of {whose}, which needs one of its own"
+                    f"{_path(server)}.listen", f"{show(where)} is the port of {backend}, which needs one of its own"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Kinds of values in a configuration: what a message expects of each, and how to read those that are more than a type.
+"""Kinds of configuration values: how messages describe each, and how to read those that need more than their type.
 
 A field's annotation names its kind: `msgspec.Meta(extra={"kind": "duration"})`.
 """
@@ -29,8 +29,8 @@ class Kind:
 
     :ivar expected: what such a value is, with its article, for a message.
     :ivar brief: the same in a few words, for the reference pages.
-    :ivar read: converts what was written, beside the directory that relative paths start from; raises ValueError, whose
-        text is appended to `expected`. A dict of several fields' values is `FieldValues`.
+    :ivar read: converts the written value; its second argument is the base directory of relative paths. Raises
+        ValueError with a text that is appended to `expected`. Returns `FieldValues` for several fields.
     """
 
     expected: str
@@ -39,7 +39,7 @@ class Kind:
 
 
 class FieldValues(dict[str, object]):
-    """The values of several fields of a struct, which one key gives."""
+    """The values of several fields of a struct, from one key."""
 
 
 def kind_of(kind: inspect.Metadata) -> Kind | None:
@@ -249,7 +249,7 @@ def _trigger(parse: Callable[[str], object]) -> Callable[[object, Path], str]:
 
 
 def _not_read_here(given: object, base: Path) -> NoReturn:
-    raise NotImplementedError  # the reader reads it, as its parts have paths of their own
+    raise NotImplementedError  # the reader reads it, since its keys have paths of their own
 
 
 _HOST = "an address, or a name of letters, digits, hyphens and dots"

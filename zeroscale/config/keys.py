@@ -1,4 +1,4 @@
-"""What a configuration key is besides its type: help, command-line option, aliases, who may set it.
+"""The metadata of a configuration key: help, command-line option, aliases, whether labels may set it.
 
 It stands once, in the metadata of the struct's field in `config.model`: `key()` writes it there and `keys_of()` reads
 it. The reader, the command line, labels and the reference pages take it from here.
@@ -22,13 +22,13 @@ class Key:
     :ivar name: the key in the file, with underscores.
     :ivar help: what it does, for `--help` and the reference pages; `docs/...` in it becomes a link there.
     :ivar details: more of it, for the page of the configuration file only.
-    :ivar default: the default in words, where the value itself does not tell.
+    :ivar default: the default in words, if the value itself does not say it.
     :ivar group: the title of its option's group in `--help`; "": it has no option.
     :ivar option: the option's name, with underscores; "": the field's name.
     :ivar short: the option's letter.
     :ivar metavar: the word for the option's value; "": taken from the type.
     :ivar aliases: names that people type for it by mistake.
-    :ivar hint: what to write in place of an alias, where the key's name alone does not tell.
+    :ivar hint: what to write instead of an alias, if the key's name alone is not enough.
     :ivar labels: whether a container's labels or a workload's annotations may set it; of a table: all keys in it.
     :ivar part_of: the key that this field is a part of; it is no key of its own then.
     :ivar internal: it cannot be written in a file.
@@ -74,7 +74,7 @@ def key(help: str = "", *, kind: str = "", **extra: object) -> msgspec.Meta:
     """Return the metadata of a field.
 
     :param help: see `Key`.
-    :param kind: how its values are read, where the type does not tell; see `config.fields`.
+    :param kind: how its values are read, if the type alone is not enough; see `config.fields`.
     :param extra: more attributes of `Key`.
     """
     return msgspec.Meta(description=help, extra={"key": extra, **({"kind": kind} if kind else {})})
@@ -96,7 +96,7 @@ def keys_of(struct: type[msgspec.Struct]) -> Mapping[str, Key]:
 
 @cache
 def aliases_of(struct: type[msgspec.Struct]) -> Mapping[str, Key]:
-    """Return the keys that are meant by names which are none, by these names."""
+    """Return the keys by their aliases."""
     found = {alias: each for each in all_keys(struct) for alias in each.aliases}
     return found | {each.name: each for each in all_keys(struct) if not each.is_written and each.hint}
 

@@ -22,17 +22,17 @@ LARGEST_FILE = 1024 * 1024
 """Bytes; a hundred servers with every key written out are a fifth of it."""
 
 MOST_MISTAKES = 100
-"""Lines of mistakes that are shown; more would help nobody."""
+"""The most lines of mistakes shown."""
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file says.
+    """The content of a file.
 
-    :ivar config: all of it, or of a file with mistakes what can be checked further.
-    :ivar mistakes: what is wrong in it.
+    :ivar config: the configuration; of a file with mistakes the part that can be checked further.
+    :ivar mistakes: the mistakes in it.
     """
 
     config: Config
@@ -51,8 +51,8 @@ class Reading:
 def read(path: Path, environment: Mapping[str, str], user_id: int) -> Config:
     """Read a file.
 
-    :param environment: the process's own, for the default state directory and `{ env = ... }`.
-    :param user_id: whose state directory is the default.
+    :param environment: the process's, for the default state directory and `{ env = ... }`.
+    :param user_id: the user, for the default state directory.
     :raises ConfigMistakes: what is wrong, each line with the file's path before it.
     """
     return look(path, environment, user_id).valid()
@@ -123,7 +123,7 @@ def mistakes_error(mistakes: Iterable[Mistake]) -> ConfigMistakes:
 
 
 class _NotRead(Exception):
-    """A file is not TOML; the text says why."""
+    """A file is not TOML; the text is the reason."""
 
 
 def _read(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
@@ -149,7 +149,7 @@ def _walked(table: dict[str, object], directory: Path, environment: Mapping[str,
 
 def _decoded(content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")  # editors of other systems begin a file with a mark
+        return content.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _NotRead(f"line {line}: is not UTF-8, which TOML is written in") from None

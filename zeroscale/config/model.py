@@ -1,4 +1,4 @@
-"""The configuration of a proxy: frozen structs, whose fields' metadata say all that there is to say of each key.
+"""The configuration of a proxy: frozen structs; the metadata of each field describes its key completely.
 
 A struct made in Python is not checked: values from outside come through `config.reader`, which checks each by its
 field's type, and then the rules that several fields have together (`RULES`). What needs Twisted or a plugin to be
@@ -82,10 +82,10 @@ _WRITE_ARGUMENTS = "write them in its table plugin_arguments"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that several keys of one table have together.
+    """A rule about several keys of one table.
 
-    :ivar keys: which; the first one is blamed. It is not asked while one of them has a mistake of its own.
-    :ivar is_broken: takes the keys' values in their order.
+    :ivar keys: the keys; the mistake is reported at the first one. Not checked if one of them has a mistake already.
+    :ivar is_broken: called with the keys' values in their order.
     :ivar text: the mistake; `{0}`, `{1}`... are the keys' names as people write them, `{values[0]}`... their values.
     """
 
@@ -95,7 +95,7 @@ class Rule:
 
 
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may wake one server, and how often each address may ask."""
+    """Which clients may wake one server, and the limits for each address."""
 
     wake: Annotated[WakeRule, key("players who may wake it; its operators always may")] = "anyone"
     server_lists: Annotated[bool, key("obey the server's own whitelist, bans and operators (Minecraft)")] = True
@@ -388,7 +388,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What connections may cost before they have logged in."""
+    """Limits of connections that have not logged in yet."""
 
     handshake_timeout: Annotated[Seconds, key("time for a whole handshake")] = 5.0
     per_address: Annotated[Count, key("connections of one address at once; this machine itself has no limit")] = 64
@@ -434,7 +434,7 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Servers that describe themselves."""
+    """Discovery of servers by their labels or annotations."""
 
     docker: Annotated[bool, key("look for labelled containers")] = False
     base_url: Annotated[
@@ -510,7 +510,7 @@ def _is_label(label: str) -> bool:
 
 
 def default_state_directory(environment: Mapping[str, str], user_id: int) -> Path:
-    """/var/lib/zeroscale for root; for anyone else the user's XDG state directory (XDG Base Directory spec)."""
+    """Return /var/lib/zeroscale for root, else a directory in the user's XDG state directory (XDG Base Directory)."""
     if user_id == 0:
         return Path("/var/lib/zeroscale")
     base = Path(environment.get("XDG_STATE_HOME", ""))

@@ -1,6 +1,6 @@
-"""A table as TOML, a command line or labels give it, read along the types that it is to become. Keeps all mistakes.
+"""Convert a table from TOML, a command line or labels into the configuration's structs, and keep all mistakes.
 
-It knows the types' shapes and no key by its name: a field that is added to a struct can be written in the file. In
+It reads by the fields' types and uses no key by name: a field that is added to a struct can be written in the file. In
 text mode every value is plain text, as on a command line and in labels.
 """
 
@@ -25,7 +25,7 @@ from zeroscale.errors import ConfigError, suggest
 T = TypeVar("T", bound=msgspec.Struct)
 
 BAD: Final = object()
-"""Stands for a value that could not be read; its mistake has been kept."""
+"""A value that could not be read; its mistake has been kept."""
 
 _COMMAND = 'a command: a program and its arguments, such as ["./start.sh", "--nogui"]'
 _WORDS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -35,7 +35,7 @@ class Walk:
     """One reading of one configuration.
 
     :ivar base: the directory that relative paths start from.
-    :ivar mistakes: what is wrong so far, in the order of what was read.
+    :ivar mistakes: the mistakes so far, in the order of reading.
 
     :param base: see above.
     :param environment: where `{ env = ... }` is looked up.
@@ -240,7 +240,7 @@ class Walk:
         return BAD
 
     def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> object:
-        """Read a value that is more than its type tells."""
+        """Read a value of a `Kind`."""
         if secret_refs.is_reference(given):
             given = self.text(given, path, "")
             if given is BAD:
@@ -292,7 +292,7 @@ class Walk:
 
 
 def _meant(name: str, struct: type[msgspec.Struct]) -> str:
-    """Return what to write in place of a key that is not there."""
+    """Return a suggestion for an unknown key."""
     aliases = aliases_of(struct)
     key = aliases.get(name.replace("-", "_"))
     if key is not None and key.hint:

@@ -24,7 +24,7 @@ READY_EXPECTED = (
 )
 
 LONGEST_PATTERN = 1000
-"""Characters of a pattern: a longer one was not written by a person."""
+"""Characters of a pattern."""
 
 ANY_ANSWER = range(100, 500)
 """HTTP statuses of a server that is up, unless one is named: 401 and 404 are answers, too."""
@@ -97,7 +97,7 @@ ReadyCheck = ConnectCheck | ExpectBytes | HttpCheck | ExecCheck | OutputLineChec
 def parse_wake_on(text: str) -> WakeTrigger:
     """Parse a value of `wake_on`.
 
-    :raises ValueError: it is not `WAKE_EXPECTED`; the message, which may be empty, is the end of one that says so.
+    :raises ValueError: it is not `WAKE_EXPECTED`; the message, which may be empty, is to be appended to that.
     """
     for word in WAKE_WORDS:
         if text == word:
@@ -111,7 +111,7 @@ def parse_wake_on(text: str) -> WakeTrigger:
 def parse_ready(text: str) -> ReadyCheck:
     """Parse a value of `ready`.
 
-    :raises ValueError: it is not `READY_EXPECTED`; the message, which may be empty, is the end of one that says so.
+    :raises ValueError: it is not `READY_EXPECTED`; the message, which may be empty, is to be appended to that.
     """
     kind, colon, value = text.partition(":")
     match kind:

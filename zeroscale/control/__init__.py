@@ -1,1 +1,1 @@
-"""The service's side of control: the admin socket, metrics."""
+"""The admin socket and the metrics of the running proxy."""

@@ -1,7 +1,7 @@
 """One client of the admin socket: lines in, responses out, within bounds.
 
 A client may close the connection at any time, send anything, and read nothing; the limits below bound what that costs.
-This module does not know what the commands do.
+`handlers` executes the commands.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Executes the commands of the control protocol on the running proxy.
 
-Sees the proxy only through `control.interfaces`, and a client only as a function that sends it an event.
+Uses the proxy only through `control.interfaces`, and a client only as a function that sends it an event.
 """
 
 from __future__ import annotations

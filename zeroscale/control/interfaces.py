@@ -1,4 +1,4 @@
-"""Protocols through which the control socket and the metrics see the running proxy."""
+"""Protocols through which the control socket and the metrics use the running proxy."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ServerControl(Protocol):
         ...
 
     def lock_out(self, message: str) -> None:
-        """Refuse all new players until `release()`; players who are on the server stay.
+        """Refuse all new players until `release()`; players on the server stay.
 
         :param message: the text for refused players; "" for the default text.
         """

@@ -2,7 +2,7 @@
 
 Each connection has one request without a body, within a deadline; a scraper needs no more. Not used: the resource of
 prometheus-client, which imports the global reactor and renders in a thread pool, and Twisted's `Site`, which wakes up
-every second and logs each request. This module does not know the metrics.
+every second and logs each request. `metrics` has the metrics.
 """
 
 from __future__ import annotations

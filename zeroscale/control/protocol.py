@@ -1,7 +1,7 @@
 """The control protocol, sans-I/O: one line of JSON in each direction (docs/control.md).
 
 A request has the protocol's version, an id that its responses repeat, and a command. The response is one line with a
-`result` or an `error`; a stream sends lines with an `event` before it. This module does not know what commands do.
+`result` or an `error`; a stream sends lines with an `event` before it. `handlers` executes the commands.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RequestError(ControlError):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True):
-    """The fields of every request. Unknown fields are errors: to ignore one could do something else than was asked.
+    """The fields of every request. Unknown fields are errors, since ignoring one could change the meaning.
 
     :ivar version: version of the protocol.
     :ivar id: repeated in the responses.

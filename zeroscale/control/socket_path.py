@@ -1,4 +1,4 @@
-"""Path of the admin socket: the same answer for the proxy that creates it and for `zeroscalectl`, which looks for it.
+"""Path of the admin socket: the same for the proxy, which creates it, and for `zeroscalectl`, which looks for it.
 
 Pure: no file access; the environment is an argument.
 """
@@ -38,7 +38,7 @@ class ControlSocket:
 
 
 def default_socket(name: str, state_directory: Path, environment: Mapping[str, str], user_id: int) -> ControlSocket:
-    """Return the socket of a proxy whose configuration names none.
+    """Return the default socket of a proxy.
 
     It is in /run for root, else in the unit's `RuntimeDirectory=` (systemd.exec(5)), else in the user's runtime
     directory (XDG Base Directory specification), else in the state directory.

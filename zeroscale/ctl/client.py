@@ -34,12 +34,12 @@ OF_THE_COMMAND_LINE = {"unknown_server", "which_server"}
 
 
 class UsageError(ControlError):
-    """The command line names no server of the proxy, or does not say which server or proxy is meant."""
+    """The command line names no server of the proxy, or is ambiguous about the server or proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One part of a stream."""
+    """One event of a stream."""
 
     body: msgspec.Raw
 
@@ -106,7 +106,7 @@ class ControlClient:
         raise AssertionError("an exchange ends with its result")
 
     def stream(self, command: str, **fields: object) -> Iterator[Event | Result]:
-        """Send a command whose answer comes in parts.
+        """Send a command that is answered with a stream of events.
 
         :return: the events, and at the end the result, if there is one.
         :raises ZeroscaleError: the command was refused or failed, or the proxy has ended.

@@ -44,7 +44,7 @@ idle_shutdown = "15m"
 # Several servers can share a port; players then connect each by a name of its own.
 # hosts = ["survival.example.org"]
 
-# Players who join while it sleeps wait in the login screen; "kick" asks them to join again later.
+# "hold": players joining a sleeping server wait in the login screen; "kick" asks them to join again later.
 # join = "hold"
 
 [servers.{name}.plugin_arguments]
@@ -58,8 +58,8 @@ idle_shutdown = "15m"
 # sleeping = "&3zZz &7Asleep. &fJoin to wake it[&7 ({{estimate}})]"
 
 [servers.{name}.admission]
-# Who may wake the server, besides its operators: "anyone", "known" (players who have joined before), "whitelist",
-# "ops" or "nobody". Banned players never wake it.
+# The players that may wake the server, besides its operators: "anyone", "known" (they have joined before),
+# "whitelist", "ops" or "nobody". Banned players never wake it.
 {whitelist_comment}wake = "anyone"
 """
 
@@ -140,7 +140,7 @@ def _port_comment(found: DirectoryScan) -> Iterator[str]:
             yield f"{START_SCRIPT} does not pass its arguments on: YOU must set in server.properties:"
             yield f"    server-port={port}"
     if found.rcon_port is not None:
-        yield f"RCON on port {found.rcon_port} is used to ask who is on and to stop the server."
+        yield f"RCON on port {found.rcon_port} is used to list the players and to stop the server."
     if found.query_port is not None:
         yield f"The query protocol on UDP port {found.query_port} is answered only while the server runs."
     if not found.status:

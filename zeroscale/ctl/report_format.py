@@ -71,10 +71,10 @@ def table(servers: Sequence[ServerReport], colour: bool) -> Iterator[str]:
 
 def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
     if server.players:
-        who = ", ".join(
+        names = ", ".join(
             f"{clean(each.name or each.address)} ({format_duration(each.seconds)})" for each in server.players
         )
-        yield "Players", f"{len(server.players)}: {who}"
+        yield "Players", f"{len(server.players)}: {names}"
     elif server.status is Status.running:
         yield "Players", "none"
     if server.waiting:

@@ -1,4 +1,4 @@
-"""Tell a server's name from the free text that follows it."""
+"""Split command-line words into a server's name and the free text that follows it."""
 
 from __future__ import annotations
 

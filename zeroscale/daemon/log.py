@@ -104,7 +104,7 @@ def _install_handler(handler: logging.Handler, level: int, config: LogConfig) ->
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
-    # at DEBUG asyncio logs its selector, which says nothing to an operator
+    # at DEBUG asyncio logs its selector, which is of no use to an operator
     logging.getLogger("asyncio").setLevel(max(level, logging.INFO))
 
 

@@ -1,7 +1,7 @@
-"""The command line of `zeroscale` and `twistd zeroscale`: words in, a configuration or all mistakes at once out.
+"""Parse the command line of `zeroscale` and `twistd zeroscale` into a configuration, or all of its mistakes at once.
 
 Nothing here starts anything; the only file that is read is the one that `--config` names. argparse alone would refuse
-`-a -Xmx4G` and underscores; so plugin arguments are taken out and option names are normalised before it sees the words.
+`-a -Xmx4G` and underscores; so plugin arguments are removed and option names are normalised before it parses the words.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Invocation:
         return self.config
 
     def read_again(self) -> Config:
-        """Return what the configuration file says now; without one, what the command line said.
+        """Return the configuration of the file as it is now; without a file, that of the command line.
 
         :raises ConfigMistakes: the file has mistakes: these and those that only a plugin can find.
         """
@@ -116,7 +116,7 @@ class _CommandLine:
 
     def __init__(self, argv: Sequence[str], prog: str, base: Path) -> None:
         self._base = base
-        self._more = f"'{prog} --help' tells more"
+        self._more = f"see '{prog} --help'"
         self._mistakes = Mistakes()
         parser = build_parser(prog, for_help=False)
         self._flags = {name: action.nargs == 0 for action in parser._actions for name in action.option_strings}
@@ -141,7 +141,7 @@ class _CommandLine:
     def _with_file(self) -> tuple[Config, Path | None]:
         self._refuse_servers(CONFIG_FILE, "in the file that --config names")
         if self._args.discover:
-            self._mistake(f"with {CONFIG_FILE} the file says what is discovered: leave out {DISCOVER}")
+            self._mistake(f"with {CONFIG_FILE} the file's [discovery] applies: leave out {DISCOVER}")
         if self._args.config in (MISSING, ""):
             self._mistake(f"{CONFIG_FILE}: the name of a file must follow")
             return loader.empty(os.environ, os.geteuid()), None
@@ -166,7 +166,7 @@ class _CommandLine:
         return self._made(Config, values, "")
 
     def _refuse_servers(self, option: str, where: str) -> None:
-        """Keep the mistake that servers are described here though `option` says that they are described elsewhere."""
+        """Keep the mistake that the command line describes a server, which `option` excludes."""
         if self._positional:
             words = " ".join(self._positional)
             self._mistake(f"with {option} servers are described elsewhere: leave out {words}")
@@ -301,7 +301,7 @@ class _CommandLine:
         return []
 
     def _near(self, word: str) -> str:
-        """Return what may be meant by an option that there is not."""
+        """Return a suggestion for an unknown option."""
         if not word.startswith("--"):
             return ""
         known = [name for name in self._flags if name.startswith("--")]
@@ -309,7 +309,7 @@ class _CommandLine:
         return suggest(word.partition("=")[0], known, aliases, show=str)
 
     def _known(self, rest: Sequence[str]) -> list[str]:
-        """Return the positional words of those that argparse does not know; keep a mistake for each unknown option.
+        """Return the positional words among those that argparse left over; keep a mistake for each unknown option.
 
         A word after an unknown option may be its value; it is taken for it where there are too many words otherwise.
         """

@@ -1,7 +1,7 @@
-"""The words of the command line: every option by its name, what it takes, its default, and its help.
+"""The argument parser of the command line: each option's name, value, default and help.
 
 Options for configuration keys come from the keys' metadata in `config.model`; only those that are no keys are declared
-here. Values are taken as texts: `daemon.options` has them read and put together.
+here. Values are taken as texts, which `daemon.options` converts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.version import VERSION
 
 PLUGIN_ARGUMENT = "--plugin-argument"
-"""It is here for the help alone: `options` takes it out of the words before argparse sees them."""
+"""Declared for the help only: `options` removes it from the words before argparse parses them."""
 
 CONFIG_FILE = "--config"
 DISCOVER = "--discover"
@@ -139,12 +139,12 @@ def _options(struct: type[msgspec.Struct], fields: tuple[str, ...], is_about_ser
 
 
 def build_parser(prog: str, *, for_help: bool = True) -> argparse.ArgumentParser:
-    """Return a parser whose `parse_known_args()` raises a mistake as `ConfigError`, on one line.
+    """Return a parser that raises each mistake as a `ConfigError` of one line in `parse_known_args()`.
 
     What is not given is None, an option without its value is `MISSING`, and every value is a text.
 
     :param prog: the program's name in the help text.
-    :param for_help: whether it has the positional words; argparse could not tell several mistakes with them at once.
+    :param for_help: whether it has the positional words; with them, argparse reports only one mistake at once.
     """
     parser = _Parser(
         prog=prog,
@@ -237,7 +237,7 @@ def _kind_name(kind: inspect.Type) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; '{self.prog} --help' tells more")
+        raise ConfigError(f"{message}; see '{self.prog} --help'")
 
     def format_help(self) -> str:
         """Return the help text, which has the positional words whether they are parsed here or not."""

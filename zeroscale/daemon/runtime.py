@@ -1,4 +1,4 @@
-"""What `zeroscale` and `twistd zeroscale` share: installing the reactor, signal handlers, exit codes.
+"""Code shared by `zeroscale` and `twistd zeroscale`: installing the reactor, signal handlers, exit codes.
 
 Like `main` and `tap` this is loaded before a reactor is installed, and must not import the global reactor.
 """
@@ -64,7 +64,7 @@ class Proxy(Protocol):
 
 
 class Interrupts:
-    """Signal handlers: the first SIGTERM or SIGINT stops, the second hurries, the third exits; SIGHUP reloads."""
+    """Signal handlers: the first SIGTERM or SIGINT stops, the second hastens that, the third exits; SIGHUP reloads."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Interrupts:
             logger.error("Not reloaded: %s", line, exc_info=None if expected else failure.value)
 
     def interrupt(self, number: signal.Signals) -> None:
-        """Count one more SIGTERM or SIGINT: the second hurries, the third exits at once."""
+        """Count one more SIGTERM or SIGINT: the second hastens the stop, the third exits at once."""
         self._count += 1
         if self._count == 1:
             logger.info("%s: stopping", number.name)
@@ -121,7 +121,7 @@ class Interrupts:
         names = ", ".join(self._names)
         logger.critical("%s a third time: %s is left as recorded, for the next start to adopt", number.name, names)
         logging.shutdown()
-        # not sys.exit(): asyncio would kill the child processes that it knows
+        # not sys.exit(): asyncio would kill its child processes
         os._exit(EXIT_FAILED)
 
 

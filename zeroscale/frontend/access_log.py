@@ -1,7 +1,7 @@
 """One line in the log for each connection that has ended, at a bounded rate for each peer.
 
 A flood of connections from one peer would otherwise be a flood of lines: beyond its share of a second they are only
-summed up. Knows no connection; the clock is handed in.
+summed up. Uses no connection; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from twisted.internet.interfaces import IReactorTime
 
 logger = logging.getLogger("zeroscale.access")
-"""The access log: its name is public, and does not follow the module's."""
+"""The access log. Its name is public, and so independent of the module's."""
 
 LINES = 10
-"""Lines for one peer in a window: players stay far below it, and nobody can read faster."""
+"""Lines for one peer in a window; players stay far below it."""
 
 WINDOW = 1.0
 """Seconds."""
 
 MOST_PEERS = 1000
-"""Peers that are counted apart in one window; all further ones are counted together as `OTHERS`."""
+"""Peers counted separately in one window; all further ones are counted together as `OTHERS`."""
 
 OTHERS = "other addresses"
 

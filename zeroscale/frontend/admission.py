@@ -1,4 +1,4 @@
-"""Who may wake a server, and how often one address may ask. Pure: lists, rules and times are handed in.
+"""Check which clients may wake a server, and how often. Pure: lists, rules and times are arguments.
 
 The order: our deny list, the server's bans, its operators, our allow list; then the server's whitelist and our `wake`
 rule must both let the client pass. This is checked before a wake only: a running server checks its players itself.
@@ -19,12 +19,12 @@ from zeroscale.status import ServerSnapshot, Status
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who may wake one server, as configured.
+    """Which clients may wake one server, as configured.
 
-    :ivar wake: who may, of the clients that no list names.
+    :ivar wake: which clients may that no list names.
     :ivar use_server_lists: whether the server's own bans, operators and whitelist count.
-    :ivar allow: clients that may, whatever `wake` and the whitelist say.
-    :ivar deny: clients that may not, whatever the other lists say.
+    :ivar allow: clients that may, regardless of `wake` and the whitelist.
+    :ivar deny: clients that may not, regardless of all other lists.
     """
 
     wake: WakeRule = "anyone"
@@ -87,13 +87,13 @@ _NOT_WHITELISTED = Refusal("not_whitelisted", "not in whitelist.json")
 _NOT_KNOWN = Refusal("not_known", "not in usercache.json")
 _NOT_OPERATOR = Refusal("not_op", "not in ops.json")
 _NOBODY = Refusal("nobody", "wake is nobody")
-_TOO_MANY_LOGINS = Refusal("rate", "too many logins of its address")
-_TOO_MANY_WAKES = Refusal("rate", "too many wakes by its address")
+_TOO_MANY_LOGINS = Refusal("rate", "too many logins from its address")
+_TOO_MANY_WAKES = Refusal("rate", "too many wakes from its address")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often one address may ask for one server, each a number per minute.
+    """The most requests of one address to one server, each a number per minute.
 
     :ivar statuses: status requests, and pings without one.
     :ivar logins: logins of players. Connections of other protocols do not count: a browser makes dozens a minute.
@@ -108,7 +108,7 @@ class Limits:
 class Admission:
     """The admission of one server: rules and limits, checked for each client.
 
-    :param limits: how often one address may ask.
+    :param limits: limits for each address.
     :param lists: reads the server's own lists; called for each login that comes while the server does not run.
     :param wall_clock: returns the time in seconds since 1970.
     :param trusted: networks of tunnels and proxies, which many clients share: no limits for them, nor for loopback.
@@ -132,7 +132,7 @@ class Admission:
         self._wakes = Buckets(limits.wakes)
 
     def allows_status(self, address: str, now: float) -> bool:
-        """Return whether one more status request of this address is answered.
+        """Count a status request of this address; return whether to answer it.
 
         :param now: seconds of the monotonic clock, here and below.
         """
@@ -149,7 +149,7 @@ class Admission:
     def check_wake(
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
-        """Return the same for a client that was admitted before, but whose server has ended since."""
+        """Return the same for an admitted client that has to wake the server again."""
         if view.status is Status.running or view.lockout is not None:
             return None
         refusal = check(self._lists(), self._rules, claim_of(event, address), self._wall_clock())
@@ -162,7 +162,7 @@ class Admission:
 
 
 def claim_of(event: LoginRequested | ClientRecognised, address: str) -> ClaimedIdentity:
-    """Return what a client claims to be."""
+    """Return the identity that a client claims."""
     if isinstance(event, LoginRequested):
         return ClaimedIdentity(event.name, event.uuid, address)
     return ClaimedIdentity("", None, address)

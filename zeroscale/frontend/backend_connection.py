@@ -22,8 +22,8 @@ from zeroscale.frontend.interfaces import IStreamTransport
 from zeroscale.reactor import Reactor
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds. The server was ready a moment ago, so a slower connection is lost; and three attempts fit into the 30 s
-after which a client gives up."""
+"""Seconds. The server was ready a moment ago, so a slower connection is lost; three attempts fit into the client's own
+limit of 30 s."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -47,10 +47,10 @@ class BackendConnection(TwistedProtocol):
         self.lost = True
 
     def readConnectionLost(self) -> None:
-        """Do nothing: the relay reads this connection, and sees its end itself."""
+        """Do nothing: the relay reads this connection, and handles its end."""
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: the relay writes this connection, and sees its end itself."""
+        """Do nothing: the relay writes this connection, and handles its end."""
 
     def abort(self) -> None:
         """Abort the connection, if it is not closed already."""

@@ -1,4 +1,4 @@
-"""Find out a client's address: its connection's, or the one in the PROXY protocol header of a trusted proxy. Pure."""
+"""Determine a client's address: its connection's, or the one in a trusted proxy's PROXY protocol header. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ClientAddress:
     """The address of one client.
 
     :param address: the other end of its connection; None: it has none.
-    :param accept_from: networks that must send a header and are believed. Where there are any, no other address may
+    :param accept_from: networks that must send a header, which is trusted. If there are any, no other address may
         send one.
-    :param reject_header: look for a header that must not be sent, since the protocol behind would not notice it.
+    :param reject_header: reject a header that must not be sent; for protocols whose parsers would not notice it.
     :ivar host: the client's address without the port, normalised; `LOCAL` or `BEHIND_A_PROXY` where there is none.
-    :ivar is_health_check: the header says that the proxy itself connects, to check that we listen.
+    :ivar is_health_check: by its header this is the proxy's own connection, a health check.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ClientAddress:
 
     @property
     def rejects_header(self) -> bool:
-        """Whether a header is still looked for that must not be sent; see `header_wait_over`."""
+        """Whether the next bytes may still be a header that must not be sent; see `header_wait_over`."""
         return self._rejector is not None
 
     @property
@@ -93,7 +93,7 @@ class ClientAddress:
         return rest
 
     def _is_this_connection(self, source: Endpoint, destination: Endpoint | None, our_end: Endpoint | None) -> bool:
-        """Return whether these are the ends of this very connection: so HAProxy's checks say it in version 1."""
+        """Return whether these are the ends of this connection: HAProxy's health checks send them in version 1."""
         return source == self._source and our_end is not None and destination == _normalised(our_end)
 
     @property

@@ -1,4 +1,4 @@
-"""End a client's connection: note the outcome once, and close so that the last bytes arrive, in bounded time."""
+"""End a client's connection: note the outcome once, and close it so that the last bytes arrive, in bounded time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINGER = 5.0
 
 
 class ConnectionCloser:
-    """Ends one connection. Of several outcomes the first one counts; the connection is closed as the last call says.
+    """Ends one connection. Of several outcomes the first one counts; the last call decides how it is closed.
 
     :param on_end: called once, when the first outcome is noted.
     """

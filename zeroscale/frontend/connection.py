@@ -1,7 +1,7 @@
-"""One client's connection, from accept to its end: reads bytes, decides, carries out, keeps timers and bounds.
+"""One client's connection, from accept to its end: bytes, decisions, timers and limits.
 
-What the bytes mean is the Conversation's business, what to do `decision`'s, what to say `messages`', the way to the
-server `join`'s, how to close `closing`'s, and what it answers itself `answers`'.
+The Conversation parses the bytes, `decision` decides what to do, `answers` sends our own replies with the texts of
+`messages`, `join` connects the client to its server, and `closing` closes the connection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from zeroscale.protocols.proxy_protocol import Endpoint, Version
 logger = logging.getLogger(__name__)
 
 HEADER_WAIT = 0.5
-"""Seconds after which a silent client is taken to send no PROXY protocol header: proxies send it at once."""
+"""Seconds without a byte after which no PROXY protocol header is expected any more: proxies send it at once."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -49,7 +49,7 @@ class ClientConnection(TwistedProtocol):
     """One client's connection. Implements `join.JoiningClient`.
 
     :ivar conversation: parses what the client sends.
-    :ivar record: what is known of the connection, and logged.
+    :ivar record: the facts about the connection that are logged.
     :ivar finished_sending: the end of what it sends has been read.
     """
 
@@ -126,7 +126,7 @@ class ClientConnection(TwistedProtocol):
         self._cancel_timers()
         self._closer.connection_lost()
 
-    # Who the client is
+    # The client's address
 
     def _start_conversation(self) -> None:
         if is_within(self._address.host, self._listener.health_check):
@@ -182,7 +182,7 @@ class ClientConnection(TwistedProtocol):
                 elif self.record.outcome is None:
                     self._handle_event(event)
         except ProtocolError as problem:
-            # Bytes on their way to a running server are for that server to judge.
+            # The running server checks the bytes that are relayed to it.
             if not (self._awaits_trigger and self._join is not None):
                 self._abort_and_cancel("refused", str(problem))
         if self.record.outcome is not None:
@@ -209,7 +209,7 @@ class ClientConnection(TwistedProtocol):
                 refusal = backend.admission.check_login(event, self._address.host, view, now)
             case StatusRequested() | PingRequested():
                 if not self._answers.answered_status and not backend.admission.allows_status(self._address.host, now):
-                    self._closer.abort("limited", "too many status requests of its address")
+                    self._closer.abort("limited", "too many status requests from its address")
                     return
                 if isinstance(event, StatusRequested):
                     backend.stats.pinged()
@@ -219,7 +219,7 @@ class ClientConnection(TwistedProtocol):
         if isinstance(event, ClientRecognised):
             self._awaits_trigger = False
             join.client_recognised(event)
-        # The server answers a status request itself; only if it does not, this tells what we have to answer then.
+        # The server answers a status request itself; the reply is ours only if it does not.
         self._owes_pong = isinstance(event, PingRequested)
 
     def _carry_out(self, decided: decision.Decision, event: decision.ClientEvent, backend: Backend) -> None:

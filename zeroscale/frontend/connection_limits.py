@@ -1,7 +1,7 @@
-"""A bounded table of connections, in all and for each address; and the keys by which addresses are limited. Pure.
+"""A table of connections, limited in total and for each address, and the keys by which addresses are limited. Pure.
 
-At a bound the oldest connection is evicted, not the new one refused: it has had the most time and done the least, and
-whoever fills the table with half-open connections evicts his own.
+At a limit the oldest connection is evicted instead of refusing the new one: it has had the most time to log in, and an
+attacker who fills the table with half-open connections evicts their own.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that are counted: whoever has one address usually has the whole /64."""
+"""Bits of an IPv6 address that are counted: a customer usually has a whole /64."""
 
 
 class PendingConnections(Generic[T]):
-    """A bounded table of connections; it closes none, but returns the one to be evicted.
+    """A bounded table of connections. It does not close connections: it returns the one to evict.
 
     :param per_address: how many one address may have; loopback and `trusted` addresses have no such bound.
     :param total: how many there may be in all.

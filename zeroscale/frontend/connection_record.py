@@ -1,4 +1,4 @@
-"""What is known of one client's connection, and how it is logged and counted."""
+"""The facts about one client's connection, and how they are logged and counted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LONGEST_HOST = 100
 class ConnectionRecord:
     """One connection's facts.
 
-    :ivar address: who the client is.
+    :ivar address: the client's address.
     :ivar player: the name it claims; "" before it does, and where its protocol has none.
-    :ivar backend: the server that it is routed to; None before, and where its host is no server's.
+    :ivar backend: the server that it is routed to; None before that, and if its host matches no server.
     :ivar first_event: the first event of its conversation.
     :ivar outcome: how it ended, in one word; None while it has not.
     """
@@ -42,7 +42,7 @@ class ConnectionRecord:
         return f"{self.player} ({self.address.peer})" if self.player else self.address.peer
 
     def log_debug(self, message: str) -> None:
-        """Log one step of the connection, if its end will get a line of its own in the access log."""
+        """Log one step of the connection, unless the access log only counts the connection."""
         if self._context.access_log.accepts(rate_limit_key(self.address.host)):
             logger.debug("%s", message, extra=self._fields)
 

@@ -17,7 +17,7 @@ from zeroscale.protocols.conversation import Conversation
 from zeroscale.reactor import Reactor
 
 MOST_HELD = 1000
-"""The most clients held at once in the whole proxy: more than this is not a rush of players."""
+"""The most clients held at once in the whole proxy; more would hardly be players."""
 
 
 class EvictableConnection(Protocol):
@@ -35,9 +35,9 @@ class FrontendContext:
     :ivar relays: moves the bytes of clients that have joined.
     :ivar pending_connections: the connections that have not logged in yet.
     :ivar handshake_timeout: seconds until a handshake must be complete, and until the ping after a status request.
-    :ivar answer_unknown_host: whether clients whose host is no server's are answered; else they are closed.
+    :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
     :ivar held: the clients that are held.
-    :ivar unrouted: how the connections ended that were routed to no server: a number for each outcome.
+    :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
     reactor: Reactor
@@ -59,13 +59,13 @@ class ListenerSettings(Protocol):
 
     :ivar make_conversation: makes a Conversation of the protocol spoken here.
     :ivar route: returns the server that a handshake's host means, or None.
-    :ivar messages: returns the messages for clients whose host is no server's.
-    :ivar accept_from: networks that must send a PROXY protocol header and are believed. Where the list is not empty,
+    :ivar messages: returns the messages for clients whose host matches no server.
+    :ivar accept_from: networks that must send a PROXY protocol header, which is trusted. If the list is not empty,
         no other address may send one.
-    :ivar reject_header: a client that sends a PROXY protocol header without being in `accept_from` is closed. Needed
-        where the protocol spoken here would not notice one.
+    :ivar reject_header: close a client that sends a PROXY protocol header without being in `accept_from`. Needed
+        for protocols whose parsers would not notice a header.
     :ivar timeout: seconds until a handshake must be complete; None: `context.handshake_timeout`.
-    :ivar health_check: networks of health checkers, whose connections are closed at once and never wake a server.
+    :ivar health_check: networks of health checkers: their connections are closed at once and never wake a server.
     """
 
     context: FrontendContext

@@ -1,4 +1,4 @@
-"""Decide what to do with a client: event, server snapshot, policy and time in, a decision out. Pure.
+"""Decide what to do with a client, by its event, the server's snapshot, the policy and the time. Pure.
 
 Nothing is sent, started or awaited here; `connection` and `join` carry the decisions out.
 """
@@ -40,7 +40,7 @@ class JoinPolicy:
 
 
 LOCKOUT = "lockout"
-"""The refusal's reason while the operator locks everybody out."""
+"""The refusal's reason during a lockout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class PassStatus:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Read on: the connection has not yet shown that a client is behind it."""
+    """Read on: nothing shows yet that the connection is a client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class RefuseDecision:
 
     :ivar wakes: wake the server all the same.
     :ivar once_answered: wake and kick only after the client has answered a request of ours.
-    :ivar reason: the refusal's one word where somebody's rule refuses the client; "" where it only has to wait.
+    :ivar reason: the refusal's one word if a rule refuses the client; "" if it only has to wait.
     :ivar refusal: the admission's refusal; None: the message depends on the server's state.
     """
 
@@ -113,7 +113,7 @@ class RefuseDecision:
 
 
 WakeEvent = LoginRequested | ClientRecognised | Connected
-"""Events of clients that want to be connected to the server."""
+"""Events of clients that are to be connected to the server."""
 
 ClientEvent = StatusRequested | PingRequested | WakeEvent
 AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
@@ -126,7 +126,7 @@ def decide(
     """Return what to do about an event.
 
     :param now: seconds of the monotonic clock that the snapshot's times are of.
-    :param refusal: what the server's admission says about the client.
+    :param refusal: the result of the server's admission check.
     """
     match event:
         case StatusRequested():
@@ -134,7 +134,7 @@ def decide(
         case PingRequested():
             return AnswerPing()
         case Connected():
-            # A running server may be the one to speak first.
+            # A running server may send first.
             return decide_admission(event, view, policy, now) if view.status is Status.running else Wait()
         case LoginRequested() | ClientRecognised():
             return decide_admission(event, view, policy, now, refusal)
@@ -143,7 +143,7 @@ def decide(
 def decide_admission(
     event: WakeEvent, view: ServerSnapshot, policy: JoinPolicy, now: float, refusal: Refusal | None = None
 ) -> AdmitDecision:
-    """Return what to do with a client that wants to join; the parameters are those of `decide`."""
+    """Return what to do with a joining client; the parameters are those of `decide`."""
     if refusal is not None:
         return RefuseDecision(wakes=False, reason=refusal.reason, refusal=refusal)
     if view.lockout is not None:  # in every state: connected players stay, new ones are refused
@@ -162,7 +162,7 @@ def decide_admission(
 
 
 def would_wake(view: ServerSnapshot, now: float) -> bool:
-    """Return whether a client that is admitted now starts the server, or keeps it from stopping."""
+    """Return whether admitting a client now starts the server, or prevents its stop."""
     if view.status in (Status.running, Status.starting) or view.lockout is not None:
         return False
     return view.status is not Status.failed or may_retry(view, now)

@@ -1,4 +1,4 @@
-"""What clients of a sleeping HTTP server read: messages for a page, and when to try again. Pure."""
+"""The texts of the page that clients of a sleeping HTTP server get, and the delay of its reload. Pure."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ TEXTS: Mapping[str, str] = {
     "sleeping_kick": "Waking up[, {estimate}]\nThis page reloads itself until the server is there.",
     "starting_kick": "Waking up[, {remaining}]\nThis page reloads itself until the server is there.",
     "stopping_kick": "Starting again\nThe server was just going to sleep. This page reloads itself.",
-    "stuck_kick": "Shutting down for a long time\nThe server's operator has to look after it.",
+    "stuck_kick": "Shutting down for a long time\nThe server's operator has to fix it.",
     "failed_kick": "Something went wrong\n[Reason: {reason}. ]This page tries again[ in {remaining}].",
-    "given_up_kick": "Out of order\n[Reason: {reason}. ]The server's operator has to look after it.",
+    "given_up_kick": "Out of order\n[Reason: {reason}. ]The server's operator has to fix it.",
     "paused_kick": "Waking up\nThis page reloads itself until the server is there.",
     "locked_out_kick": "Down for now\n{reason}",
     "unreachable_kick": "Not answering right now\nThis page reloads itself.",
     "denied_kick": "Not for you\nYou may not wake this server.",
-    "nobody_kick": "Asleep\nIts operator wakes it.",
+    "nobody_kick": "Asleep\nOnly its operator can wake it.",
     "rate_kick": "Too many requests\nPlease try again in a minute.",
     "hold_full_kick": "Too many are waiting\nPlease try again in a minute.",
     "proxy_full_kick": "Too many connections\nPlease try again in a minute.",
     "unavailable_kick": "Not available\n{reason}.",
-    "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than was thought. This page reloads itself.",
+    "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than expected. This page reloads itself.",
 }
-"""The defaults of the messages that such a client can get. (Only players are checked for being known, banned, on the
-whitelist or operators.)"""
+"""The defaults of the messages for such clients. (Checks of known players, bans, whitelist and operators apply to
+players only.)"""
 
 SOON = 5.0
-"""Seconds until another try, where the server's state does not tell."""
+"""Seconds until another try, if the server's state gives no time."""
 
 LATER = 60.0
-"""Seconds until another try, where the operator has to act first."""
+"""Seconds until another try, if the operator has to act first."""
 
 
 def try_again_in(view: ServerSnapshot, now: float) -> float:

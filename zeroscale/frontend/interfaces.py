@@ -1,4 +1,4 @@
-"""What the frontend needs of the rest of the proxy, as Protocols, and one server as the frontend sees it."""
+"""What the frontend uses of the rest of the proxy, as Protocols, and one server as the frontend sees it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Server(Protocol):
         ...
 
     def wake(self, client: str, reason: str = "login", /) -> None:
-        """Start the server for a client; does nothing where it runs already, or may not be started.
+        """Start the server for a client; does nothing if it runs already, or may not be started.
 
         :param client: its name and address, for the log.
         :param reason: one word by which the wake is counted.
@@ -50,7 +50,7 @@ class Server(Protocol):
     def admit(self, client: ClientInfo, /) -> Deferred[Any]:
         """Wait until the server is ready, and count one more player from then on.
 
-        :returns: fires with a `PlayerSession`, which the caller has to end, in the order of the calls. Fails with
+        :returns: fires in the order of the calls, with a `PlayerSession` that the caller has to end. Fails with
             `ServerUnavailable`. May be cancelled.
         """
         ...
@@ -65,20 +65,20 @@ class Server(Protocol):
 
 
 class Messages(Protocol):
-    """What players read. `now` is the time of the monotonic clock that the snapshot's times are of."""
+    """The texts for players. `now` is the time of the monotonic clock that the snapshot's times are of."""
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
-        """Return what the server list shows."""
+        """Return the status for the server list."""
         ...
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """Return what a player reads who cannot join in the server's present state."""
+        """Return the kick message for a player that cannot join in the server's present state."""
         ...
 
     def refusal(
         self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = ...
     ) -> Component:
-        """Return what a player reads who is refused.
+        """Return the kick message for a refused player.
 
         :param name: the message's name, without `_kick`.
         :param values: further variables of that message.
@@ -86,31 +86,31 @@ class Messages(Protocol):
         ...
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """Return what a player reads who was held for as long as it can or may be."""
+        """Return the kick message for a player that was held as long as possible or allowed."""
         ...
 
     @property
     def lockout_reason(self) -> str:
-        """What players read as the reason of a lockout that has no text."""
+        """The reason of a lockout without a text."""
         ...
 
     def unknown_host_status(self, host: str) -> StatusReply:
-        """Return what the server list shows for a host that no server has."""
+        """Return the status for a host that matches no server."""
         ...
 
     def unknown_host_kick(self, host: str, player: str) -> Component:
-        """Return what a player reads who joins by a host that no server has."""
+        """Return the kick message for a player whose host matches no server."""
         ...
 
 
 class AdmissionPolicy(Protocol):
-    """Who may join a server.
+    """Checks which clients may join a server.
 
     `address` is a client's, as `connection_limits.normalised` returns it; `now` is of the monotonic clock.
     """
 
     def allows_status(self, address: str, now: float) -> bool:
-        """Return whether one more status request of this address is answered."""
+        """Count a status request of this address; return whether to answer it."""
         ...
 
     def check_login(
@@ -122,7 +122,7 @@ class AdmissionPolicy(Protocol):
     def check_wake(
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
-        """Return the same for a client that was admitted before, but whose server has ended since."""
+        """Return the same for an admitted client that has to wake the server again."""
         ...
 
 
@@ -142,7 +142,7 @@ class ClientStats(Protocol):
         ...
 
     def login(self) -> None:
-        """Count a client that wants to join."""
+        """Count a joining client."""
         ...
 
     def relaying(self, moved: Callable[[], tuple[int, int]], /) -> Callable[[], None]:
@@ -154,7 +154,7 @@ class ClientStats(Protocol):
         ...
 
     def relayed(self, to_backend: int, to_client: int, /) -> None:
-        """Add the bytes of a client whose relaying has ended."""
+        """Add the bytes of a client that is no longer relayed."""
         ...
 
 
@@ -170,7 +170,7 @@ class RelayService(Protocol):
         client_finished: bool = False,
         on_started: Callable[[Callable[[], tuple[int, int]]], object] = ...,
     ) -> Deferred[Report]:
-        """See `relay.Relays.hand_over`, also for what the caller may do with the transports meanwhile."""
+        """See `relay.Relays.hand_over`, also for what the caller may do with the transports until it has ended."""
         ...
 
 
@@ -179,9 +179,9 @@ class Backend:
     """One server as the frontend sees it. The address may be known only while the server runs, and change.
 
     :ivar server: its lifecycle.
-    :ivar messages: what its players read.
+    :ivar messages: the texts for its players.
     :ivar policy: how joining clients are treated.
-    :ivar admission: who may join.
+    :ivar admission: checks which clients may join.
     :ivar host: the address where it listens.
     :ivar port: the port there.
     :ivar stats: counts what its clients do.

@@ -1,7 +1,6 @@
-"""Bring one client to its server: hold it until the server is ready, connect and relay it, or say why it cannot join.
+"""Connect one client to its server: hold it until the server is ready, then relay it, or kick it with the reason.
 
-The result is returned to `connection`, which carries it out. Of the client's bytes this module knows only that they
-are handed over.
+The result is returned to `connection`, which carries it out. This module does not parse the client's bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from zeroscale.status import ClientInfo, Status
 
 CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
-"""Seconds between two attempts to connect to a running server: it may have ended, which is known a moment later."""
+"""Seconds between two attempts to connect to a running server: the exit of its process is noticed a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +122,15 @@ class Join:
         self.relaying = False
 
     def client_sent(self, *, answered: bool) -> None:
-        """Take note that the client has sent something; see `LoginHold.client_sent`."""
+        """Note that the client has sent something; see `LoginHold.client_sent`."""
         self._hold.client_sent(answered=answered)
 
     def client_recognised(self, event: ClientRecognised) -> None:
-        """Take note that a connection to a running server has turned out to be a client's."""
+        """Note that the connection, which was passed to a running server, is a client's."""
         self._event = event
 
     async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
-        """Carry out what was decided about an event; if the server is lost meanwhile, decide again.
+        """Carry out the decision about an event; decide again if the server is lost before it is done.
 
         :raises ProtocolError: the client sent more than its login before it was answered.
         """
@@ -164,7 +163,7 @@ class Join:
         return Kicked("kicked", self._kick_message(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
-        """Let the server answer a status request itself; return None where it does not take the connection."""
+        """Relay a status request to the server; return None if it does not accept the connection."""
         try:
             return replace(await self._relay(), outcome="status", detail="answered by the server itself")
         except BackendError as problem:
@@ -240,7 +239,7 @@ class Join:
         return Kicked("kicked", message, str(problem), reason=LOCKOUT if view.lockout is not None else "")
 
     async def _relay_when_drained(self) -> JoinResult:
-        """Relay the client once it has answered all that it was asked while it was held.
+        """Relay the client once it has answered all requests of the hold.
 
         :raises BackendError: the server does not take the connection.
         """
@@ -313,7 +312,7 @@ class Join:
     async def _was_lost(self, backend: BackendConnection) -> bool:
         """Return whether the server closed its connection, and abort it.
 
-        The relay is told of a closed connection before its protocol is, in the same turn of the reactor. If it was the
+        The relay notices a closed connection before its protocol does, in the same turn of the reactor. If it was the
         client's connection, this coroutine is cancelled while it waits for the next turn.
         """
         try:

@@ -1,6 +1,6 @@
 """Hold a client in its login screen: keep it alive, notice when it stops answering, wait for its last answer.
 
-What it is asked, and which answers count, is its Conversation's business; this module decides when.
+The client's Conversation makes the requests and parses the answers; this module decides when to send one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import Conversation
 
 KEEPALIVE_EVERY = 7.0
-"""Seconds between two requests. The client gives up after 30 s without one, and a bad line may lose some."""
+"""Seconds between two requests. The client disconnects after 30 s without one, and a bad line may lose some."""
 
 MOST_UNANSWERED = 3
-"""Requests that a held client may leave unanswered: 20 s and more, where a live client needs one round trip."""
+"""Requests that a held client may leave unanswered: 20 s and more; a client normally needs one round trip."""
 
 DRAIN_TIMEOUT = 5.0
 """Seconds that a ready server waits for the last answer of a held client."""
@@ -67,7 +67,7 @@ class LoginHold:
         self._next_request.cancel()
 
     def client_sent(self, *, answered: bool) -> None:
-        """Take note that the client has sent something, after its Conversation has read it.
+        """Note that the client has sent something, after its Conversation has read it.
 
         :param answered: it contained an answer to a request.
         """

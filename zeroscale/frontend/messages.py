@@ -1,8 +1,7 @@
-"""What players read while the real server does not answer itself: server list, hover lines, kicks. Pure.
+"""Texts for players while the real server does not answer itself: server list, hover lines, kicks. Pure.
 
-A message is chosen by the server's state or by the reason of a refusal, and filled with what is known of the server;
-the server list otherwise looks like the real server's last status. `message_template` has the language of the
-messages.
+A message is chosen by the server's state or by the reason of a refusal, and filled with facts about the server; the
+rest of the status is the real server's last one. `message_template` has the language of the messages.
 
 Each state has three messages: its name (the server list), its name with `_hover` (the hover lines), and with `_kick`.
 """
@@ -52,17 +51,17 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "stopping_hover": ("&7The server is saving its world and going to sleep.", "&7Join, and it wakes up again."),
     "stopping_kick": "&6The server is just going to sleep.\n&7Please join again in a moment.",
     "stuck": "&6Shutting down for a long time",
-    "stuck_hover": ("&7The server was told to stop, and does not.", "&7Its operator has to look after it."),
+    "stuck_hover": ("&7The server does not react to its stop request.", "&7Its operator has to fix it."),
     "stuck_kick": "&6The server is stuck while shutting down.\n&7Please try again later, or tell its operator.",
     "failed": "&cSomething went wrong. &fJoin to try again[ in {remaining}]",
     "failed_hover": ("&7The server had a problem.", "[&7Reason: {reason}]"),
     "failed_kick": "&cThe server had a problem.\n[&7Reason: {reason}\n]&fPlease join again in {remaining}.",
-    "given_up": "&cOut of order. &7Its operator has to look after it",
+    "given_up": "&cOut of order. &7Its operator has to fix it",
     "given_up_hover": ("&7The server failed again and again.", "[&7Reason: {reason}]"),
     "given_up_kick": "&cThe server is out of order.\n[&7Reason: {reason}\n]&fPlease tell its operator.",
-    "paused": "&bPaused. &fJoin to play on",
-    "paused_hover": ("&7Nobody was playing, so the server is paused.", "&7Join, and it goes on at once."),
-    "paused_kick": "&bThe server was paused.\n&7It goes on now: please join again.",
+    "paused": "&bPaused. &fJoin to continue",
+    "paused_hover": ("&7Nobody was playing, so the server is paused.", "&7Join, and it continues at once."),
+    "paused_kick": "&bThe server was paused.\n&7It continues now: please join again.",
     "locked_out": "&6{reason}",
     "locked_out_hover": ("&7The operator keeps the server down for now.",),
     "locked_out_kick": "&6{reason}",
@@ -70,9 +69,9 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "unreachable_hover": ("&7The server is running and does not answer.",),
     "unreachable_kick": "&eThe server does not answer right now.\n&7Please join again in a moment.",
     "denied_kick": "&cYou may not wake this server.",
-    "not_known_kick": "&3This server is asleep.\n&7Only who has played on it may wake it.",
+    "not_known_kick": "&3This server is asleep.\n&7Only players who have joined before may wake it.",
     "not_op_kick": "&3This server is asleep.\n&7Only its operators may wake it.",
-    "nobody_kick": "&3This server is asleep.\n&7Its operator wakes it.",
+    "nobody_kick": "&3This server is asleep.\n&7Only its operator can wake it.",
     "not_whitelisted_kick": _translated("not_whitelisted", "You are not white-listed on this server!"),
     "banned_kick": _BANNED,
     "banned_until_kick": _BANNED | _until("banned"),
@@ -86,7 +85,7 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "unknown_host": "",
     "unknown_host_kick": "There is no server of this name here. Please check the address.",
     "version": "zeroscale",
-    "lockout_reason": "This server is being looked after. Please come back later.",
+    "lockout_reason": "This server is under maintenance. Please come back later.",
     "unknown_reason": "not known",
     "unknown_time": "a little while",
     "about_moments": "a few seconds",
@@ -139,7 +138,7 @@ LONGEST_VALUE = 300
 """Characters of a variable's value."""
 
 _NUMBER = "\ue000"
-"""Stands for the number in a phrase that is parsed already: a character that no message has."""
+"""Placeholder of the number in a parsed phrase: a character that no message has."""
 
 _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
 _UNFIT = re.compile("[\x00-\x09\x0b-\x1f\x7f\u00a7]")
@@ -186,7 +185,7 @@ class Messages:
         self._last: tuple[tuple[object, ...], Mapping[str, object] | None, StatusReply] | None = None
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
-        """Return what the server list shows; the same object for as long as it shows the same.
+        """Return the status for the server list; the same object as long as nothing changes.
 
         :param now: the time of the clock that the snapshot's times are of.
         """
@@ -198,7 +197,7 @@ class Messages:
         return self._last[2]
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """Return what a player reads who cannot join in the server's present state.
+        """Return the kick message for a player that cannot join in the server's present state.
 
         :param now: the time of the clock that the snapshot's times are of.
         :param player: the name it claims.
@@ -206,19 +205,19 @@ class Messages:
         return self.refusal(_state(view), view, now, player)
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
-        """Return what a player reads who was held for as long as its client can be, or may be.
+        """Return the kick message for a player that was held as long as its client can be, or may be.
 
-        Where the server is not starting any more, its new state says more than the wait.
+        If the server is not starting any more, it is the message of its new state.
         """
         return self.refusal("hold" if view.status is Status.starting else _state(view), view, now, player)
 
     def refusal(
         self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = {}
     ) -> Component:
-        """Return what a player reads who is refused.
+        """Return the kick message for a refused player.
 
         :param name: the message's name, without `_kick`.
-        :param values: further variables of that message; they win over those of the server.
+        :param values: further variables of that message; they take precedence over those of the server.
         """
         known = self._values(view, _state(view), now)
         given = {key: _fit(value) for key, value in values.items()}
@@ -226,19 +225,19 @@ class Messages:
 
     @property
     def lockout_reason(self) -> str:
-        """The reason of a lockout that has no text."""
+        """The reason of a lockout without a text."""
         return self._phrase("lockout_reason")
 
     def unknown_host_status(self, host: str) -> StatusReply:
-        """Return what the server list shows for a host that no server has.
+        """Return the status for a host that matches no server.
 
-        Apart from the message it tells scanners nothing: no version, no icon.
+        It reveals nothing to scanners: no version, no icon.
         """
         description = self._templates["unknown_host"].fill({"host": _fit(host)}, {})
         return StatusReply(description=description, online=0, maximum=0, version_name="")
 
     def unknown_host_kick(self, host: str, player: str) -> Component:
-        """Return what a player reads who joins by a host that no server has."""
+        """Return the kick message for a player whose host matches no server."""
         return self._templates["unknown_host_kick"].fill({"host": _fit(host), "player": _fit(player)}, {})
 
     def duration(self, seconds: float) -> str:
@@ -320,7 +319,7 @@ def _state(view: ServerSnapshot) -> str:
 
 
 def _locked_out(view: ServerSnapshot) -> bool:
-    """Return whether the lockout is what clients are told; a server that does not stop comes first."""
+    """Return whether clients get the lockout's message; that of a server that does not stop comes first."""
     return view.lockout is not None and not view.stop_timed_out
 
 

@@ -1,4 +1,4 @@
-"""Limit how often one address may ask: token buckets, bounded in number. Pure: times are handed in."""
+"""Limit the requests of each address with token buckets, bounded in number. Pure: times are arguments."""
 
 from __future__ import annotations
 

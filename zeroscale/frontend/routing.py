@@ -1,4 +1,4 @@
-"""Find the server that a handshake's host means, of those that share a port. Pure.
+"""Find the server for a handshake's host, among those that share a port. Pure.
 
 A configured host is a name, or `*.` and a domain, which matches every name below that domain; the longest one counts.
 How hosts are decorated by clients: docs/protocol.md, "Host decorations".
@@ -36,8 +36,8 @@ def normalised(host: str) -> str:
 class Router(Generic[T]):
     """The hosts of the servers that share one port.
 
-    :param named: pairs of a host, `normalised`, and what it means.
-    :param default: what all other hosts mean; None: nothing.
+    :param named: pairs of a host, `normalised`, and its target.
+    :param default: the target of all other hosts; None: they have none.
     """
 
     def __init__(self, named: Iterable[tuple[str, T]], default: T | None) -> None:
@@ -51,7 +51,7 @@ class Router(Generic[T]):
                 self._exact[host] = target
 
     def route(self, host: str) -> T | None:
-        """Return what this host means: by its name, by the longest domain, or by default.
+        """Return the target of this host: by its name, by the longest domain, or by default.
 
         :param host: in the form of `LoginRequested.host`; "" where the client sends none.
         """

@@ -1,1 +1,1 @@
-"""The state machine of one real server: start, stop, idle time, plugin, and who waits for it."""
+"""The state machine of one real server: start, stop, idle time, plugin, and waiting players."""

@@ -1,4 +1,4 @@
-"""When a server that does not stop is sent which signal, and when a crashed one may be started again.
+"""When to send which signal to a server that does not stop, and when to start a crashed server again.
 
 Pure. Times are seconds from the first request to stop.
 """
@@ -12,7 +12,7 @@ from zeroscale.backoff import backoff_delay
 
 
 class StopStep(Enum):
-    """What is done about a server that does not stop."""
+    """A step taken against a server that does not stop."""
 
     terminate = "SIGTERM"
     unanswered = "SIGTERM is unanswered"
@@ -32,7 +32,7 @@ def stop_steps(stop_timeout: float, kill_timeout: float | None, *, hurried: bool
 
     :param stop_timeout: how long the plugin's own stop may take, and SIGTERM after it.
     :param kill_timeout: how long after SIGTERM comes SIGKILL; None: never, as the operator did not ask for it.
-    :param hurried: SIGTERM comes at once, and everything else as long after it as always.
+    :param hurried: SIGTERM comes at once, and the other steps follow it after their usual times.
     """
     terminate_at = 0.0 if hurried else stop_timeout
     steps = [
@@ -49,7 +49,7 @@ LONGEST_BACK_OFF = 600.0
 
 
 def back_off(crashes: int, maximum: int) -> float | None:
-    """Return how long after its latest crash a server may be started again.
+    """Return the delay from a server's latest crash to its next start.
 
     The first retry needs no wait: most crashes happen once, and the next player should get in.
 

@@ -1,4 +1,4 @@
-"""Waiting for a server to exit, and what its exit means."""
+"""Wait for a server to exit, and classify the exit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ProcessExit:
     last_output: str = ""
 
     def crash_reason(self, status: Status, *, adopted: bool) -> str | None:
-        """Return why the exit of a server that was not being stopped is a crash; None: it is none.
+        """Return why the exit of a server that was not being stopped is a crash; None: it is not a crash.
 
         A clean exit is a crash only where the server had not come up. An adopted one may have been stopping when the
         earlier proxy died.
@@ -76,7 +76,7 @@ class ExitWatch:
         self._lines.clear()
 
     def start(self, plugin: AdaptedPlugin) -> None:
-        """Call the plugin's `wait()`, where it has one and was not called already."""
+        """Call the plugin's `wait()`, if it has one and was not called already."""
         if not plugin.can_wait or self._call is not None:
             return
         call = self._call = plugin.wait()

@@ -1,6 +1,6 @@
-"""The players on a running server, and when it has been idle for so long that it may stop.
+"""Count the players on a running server, and report when it has been idle long enough to stop.
 
-The times are computed by `idle_policy`; stopping is up to the caller. Knows no process and no client connection.
+The times are computed by `idle_policy`; the caller stops the server. Uses no process and no client connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNKNOWN_CLIENT = ClientInfo()
 
 
 class PlayerSession:
-    """One player on the server, from the decision to admit it until it has left. The server does not stop meanwhile.
+    """One player on the server, from its admission until it has left. The server does not stop during a session.
 
     :ivar client: the player.
     :ivar joined_at: since when, in seconds of the monotonic clock.
@@ -44,13 +44,13 @@ class PlayerSession:
 
 
 class IdleMonitor:
-    """Counts the players of one server, run after run, and tells when it may stop.
+    """Counts the players of one server, for each of its runs, and reports when it may stop.
 
     :param name: the server's, for the log.
     :param clock: monotonic.
     :param policy: how long the server must be idle.
-    :param busy_reason: asks for players that this proxy does not relay, and for other reasons to keep the server
-        running; fires with one of them in words, or None.
+    :param busy_reason: looks for players that this proxy does not relay, and for other reasons to keep the server
+        running; fires with such a reason as text, or None.
     :param may_stop: called when the server may stop.
     :param log: the server's log.
     :param changed: called when a player has joined or left.
@@ -128,7 +128,7 @@ class IdleMonitor:
         """Note that the server has become ready; `start_timer` is called once the waiting players are admitted."""
         if self.players == 0:
             self.reset()
-        else:  # it was paused with players on it, who are still connected
+        else:  # it was paused with players on it; they are still connected
             self.pause_timer()
         self._empty_since = self._clock.seconds()
         self._warned = False
@@ -156,7 +156,7 @@ class IdleMonitor:
         return session
 
     def session_ended(self, session: PlayerSession, run: int, *, silent: bool = False) -> None:
-        """Count one player less, unless its server has exited before; called by `PlayerSession.end`."""
+        """Count one player less, unless the server of its run has exited; called by `PlayerSession.end`."""
         if run != self._run:
             return
         del self._sessions[session]

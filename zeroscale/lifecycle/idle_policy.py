@@ -11,11 +11,11 @@ SHORT_SESSION = 30.0
 """A relayed Minecraft login shorter than this is a scanner that leaves at the encryption request, not a player."""
 
 GRACE = 15.0
-"""The server never stops sooner than this after such a short session, so that a player who tries again can join."""
+"""The server stops at the earliest this long after a short session, so that the player can try again."""
 
 ASK_AGAIN_AT_LEAST = 5.0
 ASK_AGAIN_AT_MOST = 300.0
-"""A server found busy is asked again after its idle time, but neither in a tight poll nor hours later."""
+"""Bounds of the delay between two checks of a busy server, which otherwise is its idle time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class SessionCounts:
         return replace(fewer, quiet_since=now)
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
-        """Note that there was a reason not to stop, so that it is asked for again later."""
+        """Note that there was a reason not to stop; the next check comes later."""
         again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
         return replace(self, grace_until=max(self.grace_until, now + again))
 

@@ -61,7 +61,7 @@ class AdaptedPlugin(Protocol):
         """Return the number of players, where it is known."""
 
     def adopt(self) -> Deferred[bool]:
-        """Return whether the server runs and is the plugin's now."""
+        """Take over a running server; fires with whether there is one."""
 
     def signal(self, signal_number: int) -> None:
         """Send a signal to the server's processes."""
@@ -70,13 +70,13 @@ class AdaptedPlugin(Protocol):
         """Return what a client is sent while the server does not run."""
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
-        """Have `take_line` called with each line of output."""
+        """Register `take_line`, to be called with each line of output."""
 
     def on_found(self, found: Callable[[], None]) -> None:
-        """Have `found` called when the plugin sees the server run that it has not started."""
+        """Register `found`, to be called when the plugin sees the server run without having started it."""
 
     def on_paused(self, paused: Callable[[], None]) -> None:
-        """Have `paused` called when the plugin sees the server paused that it has not paused."""
+        """Register `paused`, to be called when the plugin sees the server paused without having paused it."""
 
     def close(self) -> Deferred[None]:
         """Close the plugin, not the server."""
@@ -168,7 +168,7 @@ class LifecyclePolicy:
     :ivar stop_timeout: how long each step of a stop may take.
     :ivar kill_timeout: how long after SIGTERM a server is sent SIGKILL; None: never.
     :ivar max_crashes: after how many in a row the server is not started again.
-    :ivar ask_players: the server itself can tell how many players are on it, and is asked before it is stopped.
+    :ivar ask_players: ask the server itself for its number of players before it is stopped.
     :ivar ready_line: a line of output that matches means that the server answers now.
     """
 
@@ -198,7 +198,7 @@ class LifecycleDependencies:
     :ivar lockout: why the server must not be woken now, in the operator's words; None: it may be.
     :ivar stats: counts what happens to the server.
     :ivar on_output: called with each line of the server's output.
-    :ivar start_obstacle: why the server must not be started now, as far as files tell; None: it may be.
+    :ivar start_obstacle: why the server must not be started now, judged by its files; None: it may be.
     :ivar on_address: called with the host and port of the server that runs now; None: those of the configuration.
     :ivar logger: for everything that happens to the server.
     """

@@ -1,6 +1,6 @@
-"""The lifecycle of one real server, as the rest of zeroscale uses it: for clients, for the operator, at begin and end.
+"""The public API of one real server's lifecycle: for clients, operator commands, startup and shutdown.
 
-What the server's state machine does is in `transitions`. Knows no socket, no client connection and no game protocol.
+The outputs of its state machine are in `transitions`. Uses no socket, no client connection and no game protocol.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WARN_AGAIN = 60.0
 
 
 class ServerLifecycle:
-    """Starts a server when a player wants to join, and stops it when it has been idle.
+    """Starts a server when a player joins, and stops it when it has been idle.
 
     :param name: the server's name.
     :param policy: when and how the server is started and stopped.
@@ -73,12 +73,12 @@ class ServerLifecycle:
 
     @property
     def sessions(self) -> Sequence[PlayerSession]:
-        """The players who are on the server, in the order in which they joined."""
+        """The players on the server, in the order in which they joined."""
         return self._idle_monitor.sessions
 
     @property
     def waiting(self) -> Sequence[str]:
-        """The names of the players who wait for the server."""
+        """The names of the players waiting for the server."""
         return self._waiters.names
 
     @property
@@ -97,11 +97,11 @@ class ServerLifecycle:
         return self._record.last_error
 
     def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> None:
-        """Have `changed` called with the new snapshot at every change of status."""
+        """Register `changed`, to be called with the new snapshot at every change of status."""
         self._observers.add(changed)
 
     def add_session_observer(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called whenever a player has joined or left."""
+        """Register `changed`, to be called whenever a player has joined or left."""
         self._session_observers.add(lambda _: changed())
 
     # For clients
@@ -109,7 +109,7 @@ class ServerLifecycle:
     def wake(self, source: str, reason: str = "login", *, ignore_lockout: bool = False) -> None:
         """Start the server where it does not run and may be started.
 
-        :param source: the client or person that wants the server, for the log.
+        :param source: the client or operator that requests the start, for the log.
         :param reason: what the wake is counted as, in one word.
         :param ignore_lockout: start it though its operator has locked it.
         """
@@ -158,7 +158,7 @@ class ServerLifecycle:
             self._log.warning("%s does not accept connections: %s", self.name, reason)
 
     def fake_status(self) -> bytes | None:
-        """Return what the plugin wants sent to clients while the server does not run; None: nothing."""
+        """Return the plugin's own reply to clients while the server does not run; None: it has none."""
         try:
             return self._slot.plugin.fake_status()
         except PluginError as error:
@@ -255,9 +255,9 @@ class ServerLifecycle:
         return self._stop_for_good(closed)
 
     def reinstate(self) -> bool:
-        """Undo `retire`, without effect on the players; what it returned never fires then.
+        """Undo `retire`, without effect on the players; the Deferred that it returned never fires then.
 
-        :returns: whether that was possible: only while the server still runs, and the proxy does not exit.
+        :returns: whether that was possible: the server still runs, and the proxy is not shutting down.
         """
         if self._record.status is not Status.running or not self._shutdown.revoke():
             return False

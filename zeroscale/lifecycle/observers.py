@@ -1,4 +1,4 @@
-"""Callbacks for a change, which cannot do harm to the code that makes the change."""
+"""Callbacks for a change; their errors do not reach the code that makes the change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Observers(Generic[T]):
         self._callbacks: list[Callable[[T], None]] = []
 
     def add(self, callback: Callable[[T], None]) -> None:
-        """Have `callback` called at every change."""
+        """Register `callback`, to be called at every change."""
         self._callbacks.append(callback)
 
     def notify(self, value: T) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 logger = logging.getLogger(__name__)
 
 LINES_KEPT = 500
-"""A crash report of a mod pack is about as long."""
+"""Lines: the crash report of a mod pack is about as long."""
 
 LONGEST_LINE = 1000
 """Characters; with `LINES_KEPT` lines at most about 0.5 MiB a server, and nothing for one that has not run."""
@@ -37,7 +37,7 @@ class OutputBuffer:
         return tuple(self._lines)
 
     def subscribe(self, take_line: Callable[[str], None]) -> Callable[[], None]:
-        """Have `take_line` called with each new line; return a function that ends this."""
+        """Register `take_line`, to be called with each new line; return a function that unregisters it."""
         key = object()
         self._subscribers[key] = take_line
 

@@ -1,4 +1,4 @@
-"""Asks a running server for the number of its players, and for its status."""
+"""Ask a running server for the number of its players, and for its status."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PlayerQuery:
     async def busy_reason(
         self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies, *, ask_server: bool
     ) -> str | None:
-        """Return why a server without relayed players must not be stopped, in words for the log; None: it may be.
+        """Return why a server without relayed players must not be stopped, as text for the log; None: it may be.
 
-        :param ask_server: ask the server itself, too, where its plugin knows of no players.
+        :param ask_server: also ask the server itself, if its plugin reports no players.
         """
         try:
             players = await plugin.players()

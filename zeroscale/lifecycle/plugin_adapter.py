@@ -1,4 +1,4 @@
-"""The border between asyncio and Twisted: a plugin's coroutines as Deferreds.
+"""Adapter between asyncio and Twisted: a plugin's coroutines as Deferreds.
 
 The contract of plugins is in `zeroscale.plugins.api`. Each attribute of a plugin is read here alone, and by name, so
 that a plugin need not inherit from anything.
@@ -35,11 +35,11 @@ def from_coroutine(coroutine: Coroutine[object, None, T]) -> Deferred[T]:
 class PluginAdapter:
     """Calls one plugin. Implements `interfaces.AdaptedPlugin`.
 
-    Whatever a plugin raises comes out as `PluginError` with one line. `start`, `stop`, `pause` and `resume` must not be
-    cancelled: a server could be lost.
+    Every exception of a plugin is converted to a `PluginError` with one line. `start`, `stop`, `pause` and `resume`
+    must not be cancelled: a server could be lost.
 
     :param plugin: an instance of the plugin's class `Server`.
-    :ivar can_signal: the plugin has `signal`; likewise the others whose name begins with `can_`.
+    :ivar can_signal: the plugin has `signal`; the other attributes `can_...` mean the same for their methods.
     :ivar interruptible_start: `stop()` and `close()` may be called before `start()` has returned, and end it.
     """
 
@@ -147,7 +147,7 @@ class PluginAdapter:
         return self._call("players")
 
     def adopt(self) -> Deferred[bool]:
-        """Call `adopt()`; fires with whether the server runs and is the plugin's now."""
+        """Call `adopt()`; fires with whether the plugin has taken over a running server."""
         return self._call("adopt") if self.can_adopt else succeed(False)
 
     def signal(self, signal_number: int) -> None:
@@ -180,15 +180,15 @@ class PluginAdapter:
         return bytes(answer) if answer else None
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
-        """Have `take_line` called with each line of the server's output, where the plugin can."""
+        """Register `take_line`, to be called with each line of the server's output, if the plugin supports that."""
         self._set("on_output", take_line)
 
     def on_found(self, found: Callable[[], None]) -> None:
-        """Have `found` called when the plugin sees the server run that it has not started or resumed."""
+        """Register `found`, to be called when the plugin sees the server run without having started or resumed it."""
         self._set("on_found", found)
 
     def on_paused(self, paused: Callable[[], None]) -> None:
-        """Have `paused` called when the plugin sees the server paused that it has not paused."""
+        """Register `paused`, to be called when the plugin sees the server paused without having paused it."""
         self._set("on_paused", paused)
 
     def close(self) -> Deferred[None]:

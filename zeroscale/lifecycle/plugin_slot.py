@@ -1,6 +1,6 @@
 """The current plugin of a lifecycle, and its replacement: after a failure, or by a new configuration.
 
-Knows when a plugin is no longer used, and nothing of its server.
+Does not use the server's status.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class PluginSlot:
     :param name: the server's, for the log.
     :param dependencies: those of the first plugin.
     :param log: the server's log.
-    :param found: called when the plugin sees its server run though it has not started or resumed it.
-    :param paused: called when the plugin sees its server paused though it has not paused it.
+    :param found: called when the plugin sees its server run without having started or resumed it.
+    :param paused: called when the plugin sees its server paused without having paused it.
     :ivar dependencies: those of the current plugin.
     :ivar plugin: the current plugin.
     :ivar adoption: the search for a running server that `adopt_in_background` began, until it has ended.
@@ -64,7 +64,7 @@ class PluginSlot:
             return False
 
     def adopt_in_background(self, adopted: Callable[[], None], failed: Callable[[Failure], None]) -> None:
-        """Do `adopt` without waiting for it. A start meanwhile can wait for it: see `adoption`.
+        """Do `adopt` without waiting for it. A start in the meantime can wait for it: see `adoption`.
 
         :param adopted: called where there is a server, and the plugin is still the same.
         :param failed: called with an unexpected error.
@@ -86,7 +86,7 @@ class PluginSlot:
         adoption.wait().addCallbacks(on_result, on_failure)
 
     def mark_failed(self) -> None:
-        """Have the plugin replaced before the next start: its state after a failure may not allow one."""
+        """Note that the plugin must be replaced before the next start: its state may not allow one."""
         self._failed = True
 
     def replace_if_failed(self) -> None:
@@ -102,7 +102,7 @@ class PluginSlot:
         self._connect_callbacks()
 
     def schedule_swap(self, dependencies: LifecycleDependencies, swapped: Callable[[], None]) -> None:
-        """Have the plugin replaced by one of another configuration; `swap_pending` does it.
+        """Schedule the plugin's replacement by one of another configuration; `swap_pending` does it.
 
         :param swapped: called when that is done.
         """

@@ -1,4 +1,4 @@
-"""A call that goes on when one of its waiters is cancelled."""
+"""A call that continues when one of its waiters is cancelled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ShieldedCall(Generic[T]):
-    """A call with any number of waiters. A failure that nobody waits for is not logged.
+    """A call with any number of waiters. A failure without a waiter is not logged.
 
     :param call: fires with its result.
     """

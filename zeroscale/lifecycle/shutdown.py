@@ -1,6 +1,6 @@
-"""The end of a lifecycle: the proxy exits, or its configuration does not have the server any more.
+"""The end of a lifecycle: the proxy exits, or the server was removed from its configuration.
 
-Knows no status: the lifecycle decides whether the server is stopped or left running.
+Uses no status: the lifecycle decides whether the server is stopped or left running.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ RETIRED = "this server has been removed from the proxy"
 
 
 class Shutdown:
-    """Rejects players, and tells when the server has stopped and its plugin is closed.
+    """Rejects players, and reports when the server has stopped and its plugin is closed.
 
     :param name: the server's, for the log.
     :param slot: holds the plugin that is closed at the end.
-    :param waiters: the players who are rejected.
+    :param waiters: the players to reject.
     :param detach: cancels all work, timers and waits that concern the server.
     :param log: the server's log.
     :ivar in_progress: the server must not be started any more.
     :ivar proxy_exits: the proxy itself exits; this is never revoked.
-    :ivar left: the server was left to itself: nothing that happens to it matters any more.
+    :ivar left: the server was left running; its events are ignored from now on.
     :ivar reason: why players are rejected, for them to read.
     """
 
@@ -72,9 +72,9 @@ class Shutdown:
         return started.addCallback(lambda _: self._slot.close())
 
     def abandon(self) -> None:
-        """Wait no more for a server that does not stop, and that stops or is adopted without this process.
+        """Stop waiting for a server that can stop, or be adopted, without this process.
 
-        Its API, or its machine, may be away for ever.
+        Its API or its machine may never answer again.
         """
         self._log.warning(
             "%s has not stopped; it is left to stop by itself, for the next zeroscale to take over", self._name
@@ -90,7 +90,7 @@ class Shutdown:
             gone.callback(None)
 
     def revoke(self) -> bool:
-        """Allow starts again; what `begin` returned never fires then.
+        """Allow starts again; the Deferred that `begin` returned never fires then.
 
         :returns: whether that was possible; not when the proxy exits.
         """

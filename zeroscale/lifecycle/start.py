@@ -1,6 +1,6 @@
 """One start of a server, until its first answer: by the plugin, by adoption, or by a resume.
 
-Knows no status: what a failure or a success means is decided by the lifecycle.
+Uses no status: the lifecycle decides what a failure or a success means.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST_LINE = 500
 """Of a line of output that is logged or quoted, in characters."""
 
 LONGEST_START = 4.0
-"""How many start time-outs a start may last while the server writes output: a server in a loop writes for ever."""
+"""Limit of a start while the server writes output, in start time-outs: a server in a loop writes for ever."""
 
 
 class StartAttempt:

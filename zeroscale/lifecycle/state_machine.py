@@ -1,6 +1,6 @@
 """The states of a server, and the transitions between them: the whole table.
 
-What a transition does is up to the outputs, which `lifecycle` implements.
+The outputs, implemented in `transitions`, carry the transitions out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Inputs(Protocol):
     """What can happen to a server."""
 
     def wake(self) -> None:
-        """Note that a player or the operator wants the server to run."""
+        """Note that a player or the operator requests the server."""
 
     def server_found(self) -> None:
         """Note that the server runs, started by an earlier proxy or by another program."""
@@ -23,16 +23,16 @@ class Inputs(Protocol):
         """Note that the server answers."""
 
     def stop(self) -> None:
-        """Have the server stopped: it is idle, its operator wants it, or the proxy exits."""
+        """Stop the server: it is idle, its operator requests it, or the proxy exits."""
 
     def pause(self) -> None:
-        """Have the idle server paused, or note that another program has paused it."""
+        """Pause the idle server, or note that another program has paused it."""
 
     def exited(self) -> None:
-        """Note that the server has exited as servers do that were stopped."""
+        """Note that the server has exited cleanly, as after a stop."""
 
     def crashed(self, reason: str, detail: str) -> None:
-        """Note that the server has exited otherwise, or could not be started or stopped.
+        """Note that the server has crashed, or could not be started or stopped.
 
         :param reason: why, for players.
         :param detail: why, for the operator.
@@ -58,7 +58,7 @@ class StateOutputs(Protocol):
         """Resume a paused server, and wait until it answers."""
 
     def enter_running(self) -> None:
-        """Admit the players who wait."""
+        """Admit the waiting players."""
 
     def pause(self) -> None:
         """Pause the server."""
@@ -73,13 +73,13 @@ class StateOutputs(Protocol):
         """Do the next step with a server that does not stop."""
 
     def wake_after_stop(self) -> None:
-        """Have the server started again once it has stopped."""
+        """Start the server again once it has stopped."""
 
     def enter_stopped(self) -> None:
-        """Start the server again where a player waits."""
+        """Start the server again if a player waits."""
 
     def fail(self, reason: str, detail: str) -> None:
-        """Note the failure, and reject the players who wait."""
+        """Note the failure, and reject the waiting players."""
 
     def clear_failures(self) -> None:
         """Forget past crashes."""

@@ -1,6 +1,6 @@
 """The work and the timer of a lifecycle's current state: leaving the state cancels both.
 
-Knows no status and no plugin.
+Uses no status and no plugin.
 """
 
 from __future__ import annotations

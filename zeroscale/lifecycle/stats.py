@@ -1,6 +1,6 @@
 """Counts what happens to one server and its clients: the mutable side of `reports.ServerStats`.
 
-Knows no clock and no metrics format: the clock's reading is passed in.
+Uses no clock and no metrics format: the clock's reading is passed in.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class StatsRecorder:
         self._pings += 1
 
     def login(self) -> None:
-        """Count a login, or the connection of a client whose protocol is not known."""
+        """Count a login, or the connection of a client with an unknown protocol."""
         self._logins += 1
 
     def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:

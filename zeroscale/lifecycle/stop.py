@@ -1,6 +1,6 @@
 """One stop of a server: by its plugin, then by signals where that does not help.
 
-Knows no status. When a step is due is computed by `escalation`.
+Uses no status. `escalation` computes when a step is due.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class StopAttempt:
         pause_call: ShieldedCall[None] | None,
         on_server: Callable[[], None],
     ) -> None:
-        """Call the plugin's `stop()`; again where the server comes up only after it.
+        """Call the plugin's `stop()`; call it again if the server comes up only after it.
 
         :param start_call: the plugin's `start()`, where that has not returned.
         :param paused: the server is paused; it is resumed first.

@@ -1,7 +1,7 @@
 """What the state machine's transitions do with a server, and which events are inputs for it.
 
-The only place that changes the server's status. The table of transitions is in `state_machine`, a start in `start`, a
-stop in `stop`, the idle time in `idle_monitor`. Knows no socket, no client connection and no game protocol.
+The only module that changes the server's status. The table of transitions is in `state_machine`, a start in `start`, a
+stop in `stop`, the idle time in `idle_monitor`. Uses no socket, no client connection and no game protocol.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from zeroscale.lifecycle.waiters import Waiters
 from zeroscale.status import ProbeResult, Status
 
 HEALTHY_AFTER = 60.0
-"""Seconds: the crash of a server that ran so long is not counted with earlier ones."""
+"""Seconds: a crash after a run of this length is not counted with earlier ones."""
 
 LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or not at all."""
 
 
 class ServerTransitions:
-    """Implements `state_machine.StateOutputs`, whose methods only the machine calls.
+    """Implements `state_machine.StateOutputs`; only the machine calls its methods.
 
     :param name: the server's name, for the log.
     :param policy: when and how the server is started and stopped.
@@ -48,10 +48,10 @@ class ServerTransitions:
     :ivar machine: the state machine.
     :ivar record: the server's status.
     :ivar opened: the server may be started.
-    :ivar waiters: the players who wait for the server.
+    :ivar waiters: the players waiting for the server.
     :ivar slot: holds the plugin.
     :ivar shutdown: whether the lifecycle is about to end.
-    :ivar idle_monitor: the players who are on the server.
+    :ivar idle_monitor: the players on the server.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class ServerTransitions:
             self.slot.adopt_in_background(self._server_adopted, self.log_fault)
 
     def log_fault(self, failure: Failure) -> None:
-        """Log an error that zeroscale's own code must not have raised."""
+        """Log an unexpected error: a bug in zeroscale."""
         self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
 
     # The outputs of the state machine
@@ -141,7 +141,7 @@ class ServerTransitions:
         self._await_first_answer(Deferred.fromCoroutine(attempt.resume(self._pause_call)))
 
     def enter_running(self) -> None:
-        """Admit the players who wait."""
+        """Admit the waiting players."""
         assert self._start_attempt is not None
         seconds = self._clock.seconds() - self._start_attempt.started_at
         if not self._start_attempt.adopted:
@@ -204,19 +204,19 @@ class ServerTransitions:
         if attempt.next_step(self._clock.seconds()):
             self.record.stop_timed_out = True
             self.record.reason = "it does not stop"
-            self.waiters.reject("the server does not stop; its operator has to look after it")
+            self.waiters.reject("the server does not stop; its operator has to fix it")
         if attempt.request_failed and not plugin.can_signal:
             self._request_stop(attempt, paused=False)  # there is nothing else that could help
         self._set_step_timer()
 
     def wake_after_stop(self) -> None:
-        """Have the server started again once it has stopped."""
+        """Start the server again once it has stopped."""
         if not self.record.start_wanted:
             self._log.debug("Will start %s again once it has stopped", self._name)
         self.record.start_wanted = True
 
     def enter_stopped(self) -> None:
-        """Note that the server has stopped, and start it again where a player waits."""
+        """Note that the server has stopped, and start it again if a player waits."""
         start_wanted = self.record.start_wanted or bool(self.waiters)
         runs_again = self._enter_down(Status.stopped)
         self._log.info("%s is offline", self._name)
@@ -336,7 +336,7 @@ class ServerTransitions:
 
     def _stop_requested(self, _: None) -> None:
         if not self._exit_watch.is_active:
-            self._server_exited(ProcessExit())  # nothing else will tell
+            self._server_exited(ProcessExit())  # nothing else reports it
 
     def _stop_failed(self, failure: Failure) -> None:
         message = self._error_message(failure)

@@ -1,4 +1,4 @@
-"""The players who wait until a server is ready, and observers, who do not count as players."""
+"""The players that wait until a server is ready, and observers, which do not count as players."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Waiters:
 
     @property
     def has_observers(self) -> bool:
-        """Whether the operator waits, whom a lockout does not stop."""
+        """Whether the operator waits; a lockout does not apply to the operator."""
         return bool(self._observers)
 
     @property

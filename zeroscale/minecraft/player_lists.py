@@ -121,7 +121,7 @@ def _ban(entry: Mapping[str, object]) -> Ban:
 
 
 def _normalised(address: object) -> str | None:
-    """Return an address in the form of `Claim.address`; None where it is invalid."""
+    """Return an address in the form of `ClaimedIdentity.address`; None if it is invalid."""
     if not isinstance(address, str):
         return None
     try:

@@ -6,7 +6,7 @@ there and is not None. `Plugin` is the only required one. Write the inheritance 
 
 A plugin is plain asyncio. Its methods are called on the loop's own thread and must not block it; a blocking call
 belongs in `asyncio.to_thread()`. An exception never ends the proxy. Raise `zeroscale.PluginError` with one line that
-tells the operator what to do; any other exception is logged with its type.
+says what the operator can do; any other exception is logged with its type.
 
 Imports nothing but types, since `import zeroscale` imports it.
 """
@@ -37,7 +37,7 @@ class Plugin(Protocol):
 
 @runtime_checkable
 class Checkable(Protocol):
-    """Can tell before anything listens whether the server could be started."""
+    """Checks before anything listens whether the server could be started."""
 
     def check(self) -> None:
         """Raise `PluginError` if the server could not be started. A plain method: it must not take long."""
@@ -61,7 +61,7 @@ class Waitable(Protocol):
     async def wait(self) -> int | None:
         """Return when the server has ended, with its exit code, or None if that is not known.
 
-        Exit codes 0, 130 and 143 and None are a clean end, any other code is a crash, and so is an exception, whose
+        Exit codes 0, 130 and 143 and None are a clean end, any other code is a crash, and so is an exception; its
         text is the reason. A negative code is a signal, as in `asyncio.subprocess.Process.returncode`.
         """
 
@@ -98,7 +98,7 @@ class Signalable(Protocol):
 
 @runtime_checkable
 class HasConsole(Protocol):
-    """Takes commands for its server, from `zeroscalectl send` and `zeroscale --console`."""
+    """Takes commands for its server, from `zeroscalectl console` and `zeroscale --console`."""
 
     async def send(self, line: str, /) -> str | None:
         """Send one line to the server's console; return its answer if there is one."""
@@ -106,7 +106,7 @@ class HasConsole(Protocol):
 
 @runtime_checkable
 class ReportsPlayers(Protocol):
-    """Knows how many players are online."""
+    """Reports how many players are online."""
 
     async def players(self) -> int | None:
         """Return the number of players online, or None if it is not known. Called before an idle server is stopped."""
@@ -162,7 +162,7 @@ class HasProtocol(Protocol):
 
 @runtime_checkable
 class HasReadyLine(Protocol):
-    """Knows the line of output by which its server says that it is ready."""
+    """Names the line of output that shows that its server is ready."""
 
     @property
     def ready_line(self) -> str | None:
@@ -197,12 +197,12 @@ class LoadBalanced(Protocol):
 
     @property
     def load_balanced(self) -> bool:
-        """Whether an open port says nothing about the server; if so it is started though its port answers."""
+        """Whether an open port does not mean that the server runs; if so it is started though its port answers."""
 
 
 @runtime_checkable
 class InterruptibleStart(Protocol):
-    """Has a `start()` that can take for ever, such as one that waits for a pod to be scheduled."""
+    """Has a `start()` without a time limit, such as one that waits for a pod to be scheduled."""
 
     @property
     def interruptible_start(self) -> bool:

@@ -1,4 +1,4 @@
-"""Base class for plugins whose server is a child process: one that survives a crash of the proxy.
+"""Base class for plugins with a child process as the server, which survives a crash of the proxy.
 
 A plugin does not need it (see `zeroscale.plugins.api`). It gives the server a console, signals, pause, and adoption by
 the next zeroscale process.
@@ -19,10 +19,10 @@ from zeroscale.status import Status
 class ProcessServer:
     """A server that is a command line. A subclass has at least `command` and `request_stop`.
 
-    :cvar ready_line: a regular expression for the line of output that says that the server is ready; None: there is no
-        such line.
+    :cvar ready_line: a regular expression for the line of output that shows that the server is ready; None: there is
+        no such line.
     :cvar exclusive: whether a second server must not run in the same working directory.
-    :ivar status: the state as this plugin knows it.
+    :ivar status: the state as seen by this plugin.
     :ivar working_directory: the directory in which the server runs.
     """
 
@@ -66,7 +66,7 @@ class ProcessServer:
         raise NotImplementedError
 
     def explain_exit(self, exit_code: int | None) -> str | None:
-        """Return why the server has ended unasked, if this plugin knows more than the exit code says."""
+        """Return why the server has ended without a request, if more than its exit code is known."""
         return None
 
     @property
@@ -132,7 +132,7 @@ class ProcessServer:
     async def wait(self) -> int | None:
         """Wait until the server is gone; return its exit code, or None if that is not known.
 
-        :raises PluginError: it has ended unasked; the message is the reason from `explain_exit`.
+        :raises PluginError: it has ended without a request; the message is the reason from `explain_exit`.
         """
         exit_code = await self._process.wait()
         self.status = Status.stopped

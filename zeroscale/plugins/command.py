@@ -31,7 +31,7 @@ CONNECT_LIMIT = 3.0
 """Seconds to wait for a TCP connection to the server."""
 
 UNKNOWN_STATUS = frozenset({4, 126, 127})
-"""Exit codes of `status` that say nothing about the server: "unknown" in LSB scripts, and the shell's codes for a
+"""Exit codes of `status` without a result: "unknown" in LSB scripts, and the shell's codes for a
 command that it cannot run. The same goes for codes from 128 on, of signals and of ssh (255). 0 means that the server
 runs, and any other code that it does not."""
 
@@ -39,7 +39,7 @@ runs, and any other code that it does not."""
 class Server:
     """A server that is controlled by commands.
 
-    :ivar status: the state as this plugin knows it.
+    :ivar status: the state as seen by this plugin.
     :ivar on_output: called with each line of output of the commands, except `status`.
     :ivar on_found: only with `status`: called when others have started the server.
     :ivar wait: only with `status`: waits until the server is gone and returns None.
@@ -140,7 +140,7 @@ class Server:
     async def adopt(self) -> bool:
         """Return whether the server runs already. Resume it if an earlier zeroscale has paused it.
 
-        :raises PluginError: `status` cannot tell.
+        :raises PluginError: `status` has no result.
         """
         if self._paused_marker.exists() and self._resume is not None:
             done = await self._commands.run("resume", self._resume, self._limit)

@@ -37,9 +37,8 @@ class Server(ProcessServer):
         :param working_directory: the directory in which the command runs.
         :param command: the command line as one string, split as a shell would split it.
         :param stop_signal: the signal that asks the server to stop, by name or number.
-        :param stop_to: the processes that get it: `all`, or the `first` one, for a server that informs its others
-            itself.
-        :param ready_line: a regular expression for the line of output that says that the server is ready.
+        :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
+        :param ready_line: a regular expression for the line of output that shows that the server is ready.
         :raises PluginError: there is no command, or a value is invalid.
         """
         if command is not None and words:

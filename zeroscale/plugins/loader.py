@@ -49,8 +49,8 @@ PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?")
 def find_plugin(name: str) -> type[Plugin]:
     """Return the class of a plugin.
 
-    Built-in plugins come first, then entry points, then modules that are installed or on PYTHONPATH. For a module
-    whose name has no dot the current directory is not searched, since a game's directory may have the same name.
+    Built-in plugins come first, then entry points, then modules that are installed or on PYTHONPATH. A module name
+    without a dot is not searched in the current directory, since a game's directory may have the same name.
 
     :param name: the name of a built-in plugin, of an entry point in the group `zeroscale.plugins`, of a module with a
         class `Server`, or `module:Class`. Hyphens stand for underscores in the names of built-in plugins and modules.

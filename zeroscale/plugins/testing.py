@@ -18,7 +18,7 @@ and import `pytest_pyfunc_call` from here into conftest.py, which runs these tes
 | `ReportsStartsTests` | that has `on_found` | `stop` |
 | `PausableTests` | that has `pause()` and `resume()` | `is_paused` |
 | `ReportsPausesTests` | that has `on_paused` | `pause`, `resume` |
-| `RemovableTests` | whose server can be removed | `remove` |
+| `RemovableTests` | with a server that can be removed | `remove` |
 | `PermissionTests` | that may lack permission to start it | `forbid`, `permission_hint` |
 | `ApiTests` | that uses the API of a daemon or cluster | `break_api`, `stall_api`, `restore_api`, `api_requested` |
 
@@ -69,7 +69,7 @@ LONGEST_MESSAGE = 500
 class ServerUnderTest:
     """One server, controlled without the plugin.
 
-    :cvar reports_crashes: whether the plugin can tell a crash from a clean end.
+    :cvar reports_crashes: whether the plugin can distinguish a crash from a clean end.
     :cvar permission_hint: a regular expression that matches the error message for a missing permission.
     """
 
@@ -506,7 +506,7 @@ class ReportsPausesTests:
 
 
 class RemovableTests:
-    """For a plugin whose server can be removed."""
+    """For a plugin with a server that can be removed."""
 
     async def test_a_removed_server_cannot_be_started(self, subject: ServerUnderTest) -> None:
         await subject.remove()

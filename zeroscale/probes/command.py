@@ -1,4 +1,4 @@
-"""Run the operator's command whose exit code tells whether a server is ready. Plain asyncio."""
+"""Run the operator's command that checks by its exit code whether a server is ready. Plain asyncio."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A server as a child process that outlives us, and that the next zeroscale adopts.
+"""A server as a child process that survives zeroscale and is adopted by the next one.
 
-It brings together the server's console (`console_files`), processes (`group`) and record (`record`), and polls them.
-Plain asyncio. Knows no plugin, no game and no idle time.
+It combines the server's console (`console_files`), processes (`group`) and record (`record`), and polls them. Plain
+asyncio. Uses no plugin, no game protocol and no idle time.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ServerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether any process of the server lives, by the last poll."""
+        """Whether any process of the server is alive, by the last poll."""
         return self._end is not None and not self._end.done()
 
     @property
@@ -110,10 +110,10 @@ class ServerProcess:
     ) -> None:
         """Start the server; return once its program runs. For the parameters see `spawn.spawn`.
 
-        :raises PluginError: it cannot be started, or an earlier start of it still lives.
+        :raises PluginError: it cannot be started, or an earlier start of it still runs.
         """
         if self.alive or await self._find(load_record(self._record_path)):
-            raise PluginError(f"an earlier start of this server still lives; {self._record_path} names its process")
+            raise PluginError(f"an earlier start of this server still runs; {self._record_path} names its process")
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
                 # Only the server keeps the locks: with a descriptor of ours they would outlive it.
@@ -156,12 +156,12 @@ class ServerProcess:
         self._begin()
 
     async def adopt(self) -> bool:
-        """Take over a server that an earlier zeroscale started from the same state directory, if it still lives.
+        """Take over a server that an earlier zeroscale started from the same state directory, if it still runs.
 
         A paused one is resumed. Its exit code cannot be known.
 
-        :returns: whether one lives.
-        :raises PluginError: one lives, but it cannot be found.
+        :returns: whether one runs.
+        :raises PluginError: one runs, but it cannot be found.
         """
         if self.alive:
             return True

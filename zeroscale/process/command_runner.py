@@ -1,7 +1,7 @@
 """Run an operator's command to its end, with a time limit, and report its output.
 
-Processes that it leaves running are not touched, unlike those of `oneshot`: only the command itself is ended when it
-takes too long, and its output is a file, so that a process that goes on writing to it does not break.
+Processes that it leaves running are not ended, unlike those of `oneshot`: only the command itself is ended when it
+takes too long, and its output is a file, so that processes may continue to write to it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A server's console as two files that outlive us: output is appended to a file, input goes through a FIFO.
+"""A server's console as two files that survive zeroscale: output is appended to a file, input goes through a FIFO.
 
-A pipe would break when we exit, and some servers die of that. The caller decides when to read.
+A pipe would break when zeroscale exits, and some servers exit then. The caller decides when to read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class OutputFile:
         self._skips_line = False
 
     def rotate(self) -> None:
-        """Rename the last run's file; only while no server lives.
+        """Rename the last run's file; only while no server runs.
 
         :raises OSError: the directory cannot be written.
         """

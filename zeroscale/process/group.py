@@ -1,6 +1,6 @@
-"""All processes of one server: find those that live, and signal them together.
+"""All processes of one server: find those that are alive, and signal them together.
 
-They are known by the session of the server's first process, and by a lock that it inherited. The kernel keeps the
+They are identified by the session of the server's first process, and by a lock that it inherited. The kernel keeps the
 lock until the last process that has it has ended, so it also shows processes without a record, and those that a start
 script moved into a session of their own. A server that restarts itself closes the lock (Java does); then a variable
 in its environment identifies its session. Uses no event loop, and reads no output.
@@ -53,7 +53,7 @@ class ProcessGroup:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise PluginError(f"an earlier start of this server still lives: it holds {self._lock_path}") from None
+            raise PluginError(f"an earlier start of this server still runs: it holds {self._lock_path}") from None
         except OSError:
             os.close(lock)
             raise
@@ -71,8 +71,9 @@ class ProcessGroup:
         Only what certainly belongs to it counts: the recorded process with the recorded start time and boot, holders
         of the lock, and processes in the recorded session that were started with this server's `MARK`.
 
-        :returns: whether any lives.
-        :raises PluginError: one lives, but cannot be found now: a process is hidden for a moment while it calls exec.
+        :returns: whether any is alive.
+        :raises PluginError: one is alive, but cannot be found now: a process is hidden for a moment while it calls
+            exec.
         """
         self._child = None
         self._sessions = {}
@@ -83,7 +84,7 @@ class ProcessGroup:
         holders = self._lock_holders()
         if not holders and self.lock_is_held():
             raise PluginError(
-                f"an earlier start of this server still lives and holds {self._lock_path}, but its processes cannot "
+                f"an earlier start of this server still runs and holds {self._lock_path}, but its processes cannot "
                 "be found: stop it by hand"
             )
         if record and (
@@ -194,7 +195,7 @@ class ProcessGroup:
         return holders
 
     def _live_sessions(self) -> list[int]:
-        """Return our sessions without those whose number was reused.
+        """Return our sessions, except those with a reused number.
 
         The kernel does not reuse a number while any process is in the session of that number, so a leader with another
         start time means that no process of ours is left there.

@@ -1,6 +1,6 @@
 """Run a program to its end, and kill it with everything that it started when that is cancelled. Plain asyncio.
 
-For programs whose children must not outlive them, unlike those of `command_runner`.
+Its children must not outlive it, unlike those of `command_runner`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read from /proc which processes live, since when, in which session, and which of them hold a lock.
+"""Read from /proc which processes are alive, since when, in which session, and which of them hold a lock.
 
 It starts, signals and waits for nothing. Where there is no /proc every answer is "unknown", never a guess.
 """
@@ -30,7 +30,7 @@ class ProcessFacts:
 
     @property
     def live(self) -> bool:
-        """Whether it is no zombie; one whose main thread has ended looks like a zombie, but has other threads."""
+        """Whether it is no zombie; after the end of its main thread, other threads show that it is none."""
         return self.state not in "ZXx" or self.threads > 1
 
     @property
@@ -52,7 +52,7 @@ def facts(process_id: int) -> ProcessFacts | None:
 
 
 def is_live(process_id: int) -> bool:
-    """Return whether a process of this number lives and is no zombie."""
+    """Return whether a process with this number exists and is no zombie."""
     found = facts(process_id)
     return found is not None and found.live
 
@@ -85,7 +85,7 @@ def has_environment(process_id: int, name: str, value: str) -> bool:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """Return the processes, except this one, whose open file description has the flock on this file.
+    """Return the processes, except this one, that hold the flock on this file.
 
     Processes that merely have the file open are not among them, nor those that we may not inspect.
     """

@@ -1,6 +1,6 @@
 """Start a program as a service manager would: only the given descriptors, default signals, a session of its own.
 
-What becomes of the process afterwards is the caller's concern.
+The caller watches the process.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NOT_FOR_CHILDREN = frozenset(
         "LISTEN_PIDFDID",
     }
 )
-"""Variables that systemd gives to the service: a server that speaks sd_notify would speak in our name."""
+"""Variables that systemd sets for the service: a server with sd_notify would send notifications for zeroscale."""
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Return our own environment without what systemd gives to us alone, and with `more`."""
+    """Return our environment without systemd's variables for us, and with `more`."""
     return {**{key: value for key, value in os.environ.items() if key not in NOT_FOR_CHILDREN}, **more}
 
 
@@ -52,7 +52,7 @@ def spawn(
     :param standard_input: the descriptor that becomes its standard input.
     :param standard_output: the descriptor that becomes its standard output and error.
     :param pass_fds: further descriptors that it inherits.
-    :raises PluginError: it could not be started; the message says why, and what mends it.
+    :raises PluginError: it could not be started; the message says why, and how to fix it.
     """
     whole_environment = child_environment(environment)
     try:
@@ -76,7 +76,7 @@ def check_program(argv: Sequence[str], directory: Path) -> None:
 
     :param argv: as for `spawn`.
     :param directory: the working directory.
-    :raises PluginError: it does not; the message says what mends it.
+    :raises PluginError: it does not; the message says how to fix it.
     """
     program = argv[0]
     found = str(directory / program) if "/" in program else shutil.which(program)

@@ -91,7 +91,7 @@ def ssh(data: bytes | bytearray) -> bool:
 
 
 def matching_pattern(pattern: regex.Pattern[bytes]) -> Sniffer:
-    """Return a sniffer, for one connection, of clients whose bytes match the pattern from the first one on."""
+    """Return a sniffer, for one connection, that matches the client's bytes with the pattern, from the first one on."""
     tries = 0
 
     def sniff(data: bytes | bytearray) -> bool:

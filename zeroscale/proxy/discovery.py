@@ -148,7 +148,7 @@ class ServerDiscovery:
 
 
 def enabled_discoveries(config: DiscoveryConfig) -> tuple[str, ...]:
-    """Return the plugins whose discovery is enabled."""
+    """Return the plugins with enabled discovery."""
     return tuple(name for name in ("docker", "kubernetes") if getattr(config, name))
 
 

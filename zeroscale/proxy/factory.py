@@ -124,7 +124,7 @@ def messages(server: ServerConfig) -> Messages:
 
 
 def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -> Admission:
-    """Make the rules for who may wake a server.
+    """Make the rules of which clients may wake a server.
 
     :param files: the files of a Minecraft server; None: it speaks another protocol.
     :raises ConfigError: the rules need players' names, which other protocols do not have.

@@ -81,7 +81,7 @@ class ListenPort:
         return None if server is None else server.backend
 
     def _messages(self) -> Messages:
-        """Return the messages for clients whose host is no server's: those of the first server on this port."""
+        """Return the messages for clients whose host matches no server: those of the first server on this port."""
         return self._servers[0].backend.messages
 
     def _make_conversation(self) -> Conversation:

@@ -57,7 +57,7 @@ class ServerManager:
     :param config: the first configuration.
     :param reactor: listens, and is the clock.
     :param context: shared by all client connections.
-    :param server_changed: called with the name of a server whose report has changed.
+    :param server_changed: called with a server's name when its report has changed.
     :param run_exclusive: schedules later changes. All methods that change servers must be called exclusively, too.
     :raises ZeroscaleError: a server's configuration cannot be used; the message names what to change.
     :ivar servers: the servers of the configuration, by name.

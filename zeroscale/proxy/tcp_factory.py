@@ -58,7 +58,7 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
 
 
 def messages(config: ServerConfig) -> Messages:
-    """Make the texts for clients whose protocol can show one.
+    """Make the texts for clients of protocols that can show one.
 
     :raises ConfigError: a text is invalid.
     """

@@ -1,4 +1,4 @@
-"""Moves bytes between a client and a server that have connected. Knows no protocol.
+"""Moves bytes between a connected client and its server. Uses no protocol.
 
 `Relays` is what other packages use. `base` defines what a relay is; `splice` and `transport` are the two there are.
 """

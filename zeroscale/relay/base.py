@@ -1,4 +1,4 @@
-"""What a relay is, as a Protocol, and the values that it reports. Knows no sockets."""
+"""The interface of a relay, as a Protocol, and the values that it reports. Uses no sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport, ITransport
 
 HALF_CLOSED_LIMIT = 600.0
-"""Seconds without a byte after which a pair is ended of which one side has finished sending.
+"""Seconds without a byte after which a half-closed pair is ended: one side has finished sending.
 
 Long enough for a client that has sent its request and waits for a slow answer. Without the limit a server that never
 closes would keep the pair for ever. While a peer does not read what was sent to it, the pair is not idle."""

@@ -1,4 +1,4 @@
-"""Wait until a transport has handed all that was written to it to the kernel."""
+"""Wait until a transport has written all of its buffer to the kernel."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zeroscale.errors import RelayError
 
 @implementer(IPullProducer)
 class _FlushWatcher:
-    """A pull producer that is never asked for data in earnest.
+    """A pull producer that produces no data, but notices when the transport's buffer is empty.
 
-    Twisted asks one for more when it is registered, and again when nothing is left to write: so the second time all
-    is flushed.
+    Twisted calls `resumeProducing` when the producer is registered, and again when the buffer is empty: at the second
+    call all is flushed.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Decide when a pair that is ending has waited long enough. Pure: `now` is seconds of one monotonic clock."""
+"""Time limits of pairs that are ending. Pure: `now` is seconds of one monotonic clock."""
 
 from __future__ import annotations
 

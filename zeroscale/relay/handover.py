@@ -1,4 +1,4 @@
-"""Hand two connected Twisted transports over to a relay, and choose which."""
+"""Hand two connected Twisted transports over to a relay, and choose the relay."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The relay's thread: a blocking epoll loop, and two splices for each readable socket.
 
-It runs apart from the reactor and calls nothing of Twisted; it knows sockets and pipes, but no transports. Two rules:
+It runs independently of the reactor and uses sockets and pipes, but nothing of Twisted. Two rules:
 
 - One shared pipe serves all pairs, and is empty between two events. When a sink takes less than the pipe holds, the
-  pipe becomes its flow's own until it is empty, or one player's bytes would reach another. Meanwhile the source is not
+  pipe belongs to its flow until it is empty, or one player's bytes would reach another. Until then the source is not
   read, and epoll reports when the sink is writable.
 - A descriptor is used only while its end is in `_ends`. A pair is removed before its end is reported, and added only
   between two rounds of events, so that a reused descriptor is never taken for its former owner's.
@@ -38,7 +38,7 @@ _READABLE = int(select.EPOLLIN)
 
 
 class PairObserver(Protocol):
-    """Is called about pairs, in the relay's thread."""
+    """Callbacks about pairs, called in the relay's thread."""
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
         """Handle the end of a pair; its descriptors are not used any more."""

@@ -24,7 +24,7 @@ from zeroscale.relay.socket_options import has_died, prepare, unacknowledged, va
 
 
 class _RelayTransport(Structural):
-    """What is used of a transport."""
+    """The part of a transport that is used."""
 
     connected: int
 
@@ -53,8 +53,8 @@ def _bottom(transport: object) -> tcp.Connection | None:
 class _Throttle:
     """One transport as the producer of the other.
 
-    A transport whose consumer is lost would close at once, although the reset of the other is to be passed on later:
-    this one leaves closing to the pair.
+    A transport closes at once when its consumer is lost, although the other's reset is to be passed on later: this
+    class leaves closing to the pair.
     """
 
     def __init__(self, stream: _RelayTransport) -> None:
@@ -62,7 +62,7 @@ class _Throttle:
         self.resumeProducing = stream.resumeProducing
 
     def stopProducing(self) -> None:
-        """Do nothing: the consumer is lost, which the pair is told of, too."""
+        """Do nothing: the consumer is lost, and the pair is notified of that, too."""
 
 
 @implementer(IHalfCloseableProtocol)

@@ -136,7 +136,7 @@ class ServiceNotifier:
             self._socket.send(f"STATUS={line}")
 
     def _extend(self) -> None:
-        # For a server that ignores SIGTERM no more time is asked: the service manager's own time-out applies then.
+        # No more time is requested for a server that ignores SIGTERM: the service manager's own time-out applies then.
         if any(not snapshot.stop_timed_out and snapshot.status not in DOWN for snapshot in self._snapshots()):
             self._socket.send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * 1e6)}")
         self._extension = self._clock.callLater(EXTEND_EVERY, self._extend)

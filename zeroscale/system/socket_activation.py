@@ -1,4 +1,4 @@
-"""What a service manager passes to its service: open sockets, the notify socket, the watchdog interval.
+"""The data that a service manager passes to its service: open sockets, the notify socket, the watchdog interval.
 
 It comes in the environment (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)) and is removed from it, so that no
 child process takes it for its own.
@@ -36,10 +36,10 @@ class InheritedSocket:
 
 @dataclass(frozen=True, slots=True)
 class ServiceManagerEnvironment:
-    """What the service manager passed to this process.
+    """The data that the service manager passed to this process.
 
     :ivar sockets: the listening sockets, in the order of the unit.
-    :ivar notify_socket: the value of `NOTIFY_SOCKET`; None: the service manager wants no notifications.
+    :ivar notify_socket: the value of `NOTIFY_SOCKET`; None: notifications are not expected.
     :ivar watchdog: seconds within which each heartbeat is expected; None: there is no watchdog.
     """
 
@@ -58,7 +58,7 @@ def service_manager_environment() -> ServiceManagerEnvironment:
 
 
 def pop_environment(environment: MutableMapping[str, str], process_id: int) -> ServiceManagerEnvironment:
-    """Remove the service manager's variables from an environment and return what they say.
+    """Remove the service manager's variables from an environment and return their content.
 
     Variables that are meant for another process are removed and ignored.
 

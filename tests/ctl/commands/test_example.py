@@ -16,7 +16,7 @@ def test_each_is_listed_with_its_first_comment(capsys: pytest.CaptureFixture[str
     assert main(["example"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sorted(line.split()[0] for line in lines) == sorted(path.name for path in FILES)
-    assert "compose.yaml" in lines[0] and "  A Minecraft server " in lines[0]
+    assert "compose.yaml" in lines[0] and "  zeroscale in front of a Minecraft server " in lines[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

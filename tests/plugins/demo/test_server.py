@@ -238,7 +238,7 @@ async def test_a_kill_during_a_save_is_seen_in_the_journal(demo: Demo, tmp_path:
 async def test_it_can_ignore_stop_and_sigterm(demo: Demo) -> None:
     server = await demo.ready("--ignore-stop --ignore-term")
     await server.send("stop")
-    await demo.output.line_with("Told to ignore a stop")
+    await demo.output.line_with("Ignoring stop (--ignore-stop)")
     server.signal(signal.SIGTERM)
     await server.send("list")
     await demo.output.line_with("There are 0")

@@ -29,7 +29,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Sends a command to a server's console and prints the answer, if the console gives one (RCON); "
         "otherwise see `logs`. The name may be omitted if there is only one server.",
     )
-    add_words(parser, "COMMAND", "the command, as the server knows it")
+    add_words(parser, "COMMAND", "the command, as typed on the server's console")
     add_socket(parser)
     parser.set_defaults(run=run)
 

@@ -50,7 +50,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     lockout = commands.add_parser(
         "lockout",
         help="let no player wake a server",
-        description="Lets no player wake a server until it is released. Players who are on stay. If there is only "
+        description="Lets no player wake a server until it is released. Players on it stay. If there is only "
         "one server, its name may be omitted before the message.",
     )
     add_words(lockout, "MESSAGE", "what players read")
@@ -62,8 +62,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _sleep(args: argparse.Namespace) -> int:
     with connect(args, args.server) as client:
         report = client.ask(ServerReport, "sleep", server=args.server, now=args.now)
-    # the server is asked who is on before it is stopped, and so may still be running
-    now = "it is first asked who is on" if report.status is Status.running else f"it is {report.status.value}"
+    # the server is queried for players before it is stopped, and so may still be running
+    now = "it is first queried for players" if report.status is Status.running else f"it is {report.status.value}"
     print(f"{clean(report.name)} is being put to sleep: {now}")
     return exit_codes.DONE
 

@@ -70,7 +70,7 @@ def ask(address: Address, protocol: int, timeout: float) -> PingResult:
     """Request a server's status and then its latency.
 
     :param timeout: seconds for both together.
-    :raises BackendError: connecting failed, or the server did not result or closed.
+    :raises BackendError: connecting failed, or the server did not answer in time or closed.
     :raises ProtocolError: the server does not speak Minecraft's protocol.
     """
     client = StatusClient(address.host, address.port, protocol)

@@ -213,7 +213,7 @@ class DemoServer:
 
     :ivar started_in: seconds that the start took.
     :ivar ready: whether it has started.
-    :ivar players: number of clients whose bytes are echoed.
+    :ivar players: number of clients with echoed bytes.
     :ivar exit_code: the exit code for the process.
     """
 
@@ -312,7 +312,7 @@ class DemoServer:
             case "":
                 pass
             case "stop" if self._options.ignore_stop:
-                self.log("Told to ignore a stop")
+                self.log("Ignoring stop (--ignore-stop)")
             case "stop":
                 self.run(self.stop(0))
             case "list":

@@ -1,6 +1,6 @@
 """Discover the servers that containers' labels describe; `labels` defines what they mean.
 
-Knows no configuration and no server: the receiver checks the tables as if they stood in a configuration file.
+The receiver checks the tables as if they stood in a configuration file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Discovery:
 
         :param changed: called with all tables by server name, once they are known and whenever they change.
         :param base_url: the engine's address; None: from DOCKER_HOST, else the usual socket.
-        :param listen: where servers listen whose labels do not specify it.
+        :param listen: where servers listen without a label for it.
         :raises PluginError: the address is not valid.
         """
         self._engine = Engine(base_url)

@@ -38,7 +38,7 @@ CONNECT_TIMEOUT = 10.0
 
 RETRY_TIME = 15.0
 """Seconds for which the requests of a start are repeated: a restarting engine is back by then, and a player can wait
-so long."""
+that long."""
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0

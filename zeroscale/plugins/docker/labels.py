@@ -42,7 +42,7 @@ def tables_of(
     """Return the tables of all servers that are described, by name, and the mistakes in labels, one line each.
 
     :param inspections: containers, as the engine's API gives them.
-    :param listen: where servers listen whose labels do not tell.
+    :param listen: where servers listen without a label for it.
     :param extra: more plugin arguments for each server.
     :param engine_host: where ports that containers publish are reached.
     """

@@ -1,4 +1,4 @@
-"""Split the output stream of a container into lines. Knows no engine.
+"""Split the output stream of a container into lines. Makes no requests.
 
 The frames are those of `POST /containers/{id}/attach` of the Docker Engine API 1.41; logs have the same.
 """

@@ -15,9 +15,9 @@ class ContainerRun:
 
     :ivar run_id: see `Container.run_id`.
     :ivar ended: set once it has ended.
-    :ivar reported: whether the core knows of it.
+    :ivar reported: whether it was reported to the core.
     :ivar exit_code: None: not known.
-    :ivar reason: why it has ended, where the engine knows more than the exit code.
+    :ivar reason: why it has ended, if the engine reports more than the exit code.
     :ivar reader: the task that reads its output.
     """
 
@@ -56,7 +56,7 @@ class ContainerRun:
 
 
 def end_reason(container: Container | None) -> str | None:
-    """Return why a container has ended, where the engine knows more than the exit code."""
+    """Return why a container has ended, if the engine reports more than the exit code."""
     if container is not None and container.out_of_memory:
         return f"the kernel killed container {container.name}: it used more memory than its limit"
     return None

@@ -206,7 +206,7 @@ class Server(WatchedContainer):
         """Wait until it has ended.
 
         :returns: its exit code; None where unknown.
-        :raises PluginError: it ended by itself; the message says why, where the engine knows more than the code.
+        :raises PluginError: it ended by itself, and the engine reports a reason.
         """
         run = self._run or self._last_run
         if run is None:

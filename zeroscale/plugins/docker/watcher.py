@@ -1,4 +1,4 @@
-"""Watch one container: its state through its runs, its output, and what others do with it.
+"""Watch one container: its state, its output, and changes made by other programs.
 
 It only reads; starting, stopping and the like are the plugin's (`server`).
 """
@@ -31,7 +31,7 @@ IGNORED_EVENTS = ("exec_", "top", "attach", "resize", "archive-path", "extract-t
 class WatchedContainer:
     """A container, watched once `_begin_watch` is called.
 
-    :ivar status: where we believe it to be.
+    :ivar status: the state as seen by this plugin.
     :ivar on_output: called with each line of its output.
     :ivar on_found: called when it runs though we did not start it, or was resumed though not by us.
     :ivar on_paused: called when others have paused it.

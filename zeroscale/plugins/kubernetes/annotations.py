@@ -1,8 +1,8 @@
 """Servers that the annotations of workloads describe, as tables of the configuration file. Pure.
 
-A StatefulSet or Deployment with an annotation `zeroscale/host` or `zeroscale/listen` becomes `[servers.NAME]`. Anyone
-who may annotate it controls only its own server (`plugins.support.labels`): it cannot have an address outside its
-namespace.
+A StatefulSet or Deployment with an annotation `zeroscale/host` or `zeroscale/listen` becomes `[servers.NAME]`.
+Permission to annotate it gives control of its own server only (`plugins.support.labels`): the server cannot have an
+address outside its namespace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zeroscale.plugins.support.json_object import JsonObject, integer_at, list_a
 from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
 
 PREFIX = "zeroscale/"
-"""Of an annotation's key. By the API's rules a prefix is a DNS name; this one is nobody's."""
+"""The prefix of our annotations' keys. By the API's rules it is a DNS name; no domain has this one."""
 
 OWN = ("host", "listen", "name", "port", "protocol", "service")
 """Annotations that are not keys of a server's table, or mean something else here."""
@@ -28,7 +28,7 @@ def tables_of(
     """Return the tables of all servers that are described, by name, and the mistakes in annotations, one line each.
 
     :param items: each with its kind, `statefulset` or `deployment`.
-    :param listen: where servers listen whose annotations do not tell.
+    :param listen: where servers listen without an annotation for it.
     :param extra: more plugin arguments for each server.
     :param qualified: whether a name is `NAMESPACE.NAME`, since several namespaces may have the same names.
     """

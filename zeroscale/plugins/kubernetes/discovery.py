@@ -1,6 +1,6 @@
 """Discover the servers that a cluster's annotations describe; `annotations` defines what they mean.
 
-Knows no configuration and no server: the receiver checks the tables as if they stood in a configuration file.
+The receiver checks the tables as if they stood in a configuration file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Discovery:
         :param namespace: None: the context's, or the pod's own; `*`: all.
         :param kubeconfig: as the plugin's.
         :param context: as the plugin's.
-        :param listen: where servers listen whose annotations do not specify it.
+        :param listen: where servers listen without an annotation for it.
         :raises PluginError: there are no credentials.
         """
         credentials = Credentials(kubeconfig, context)

@@ -4,8 +4,8 @@
 
 It is only scaled from 0 to 1 and from 1 to 0, through the `scale` subresource and with the resourceVersion that was
 read, so that no change by others is overwritten. More than one replica was chosen by others: it counts as running and
-is not changed. A pod that crashes is restarted by the cluster, and is not the end of the server. An API that is
-unavailable means nothing for the server's state; it is tried again.
+is not changed. A pod that crashes is restarted by the cluster, and is not the end of the server. While the API is
+unavailable, the server's state does not change and requests are repeated.
 
 docs/kubernetes.md has what a server needs in its cluster, and the permissions that zeroscale needs.
 """
@@ -37,7 +37,7 @@ T = TypeVar("T")
 class Server:
     """One StatefulSet or Deployment.
 
-    :ivar status: where this plugin believes it to be.
+    :ivar status: the state as seen by this plugin.
     :ivar on_found: set by the core; called when others have scaled it up.
     :ivar on_output: set by the core; called with the progress of a start.
     :cvar interruptible_start: `stop()` may be called while `start()` waits for a pod that never becomes ready.

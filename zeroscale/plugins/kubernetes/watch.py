@@ -1,4 +1,4 @@
-"""Keep up with a cluster's objects of one kind: list them, then watch, again and again.
+"""Follow the changes of a cluster's objects of one kind: list them, then watch, again and again.
 
 By Kubernetes's documentation ("API concepts", Efficient detection of changes): a watch continues from the last
 resourceVersion seen; that a server ends it is normal; 410 means that the version is too old, and all is listed again.
@@ -83,7 +83,7 @@ class Watch:
         self._retry_now.set()
 
     async def run(self) -> None:
-        """Keep up until cancelled."""
+        """Follow the changes until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()

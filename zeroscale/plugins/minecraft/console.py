@@ -1,6 +1,6 @@
 """Send commands to a running Minecraft server, by its console or by RCON: list the players, stop it.
 
-Knows nothing of processes.
+Uses no processes.
 """
 
 from __future__ import annotations

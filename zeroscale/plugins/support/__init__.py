@@ -1,1 +1,1 @@
-"""What plugins share whose server is not a child process of zeroscale."""
+"""Shared code of plugins with servers that are not child processes of zeroscale."""

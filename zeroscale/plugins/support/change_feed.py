@@ -1,6 +1,6 @@
 """Report the servers that labels or annotations describe whenever they change, and each mistake in them once.
 
-It knows neither where the labels come from nor what the tables mean.
+It neither reads labels nor interprets the tables.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Follow a server that is not a child process of ours: for plugins whose server is a unit, a machine or the like.
+"""Follow a server that is not a child process of ours, but a unit, a machine or the like.
 
-`ExternalServer` turns what the plugin observes into `wait()`, `on_found` and `on_paused`; `Poller` has the plugin
-observe again and again. Neither knows how a server is observed.
+`ExternalServer` converts the plugin's observations into `wait()`, `on_found` and `on_paused`; `Poller` repeats them.
+The plugin itself observes the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read values out of JSON objects whose empty members are left out, as programs written in Go do. Pure."""
+"""Read values out of JSON objects without their empty members, as programs written in Go encode them. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which configuration keys a container's labels or a workload's annotations may set.
 
-Anyone who may label a server must not gain more by that than control of that server: a plugin, a file, a command or
-another server's address cannot be set. Which keys can is in the keys' metadata. Values are plain texts here; the
-configuration's reader reads them.
+Permission to label a server must not give more than control of that server: a plugin, a file, a command or another
+server's address cannot be set. The keys' metadata says which keys can. Values are plain texts here; the
+configuration's reader converts them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Control a systemd unit by D-Bus, whose signals report at once when others start or stop it.
+"""Control a systemd unit by D-Bus. Its signals report at once when other programs start or stop the unit.
 
 The interface is org.freedesktop.systemd1(5). A connection that is lost is made again, with growing delays; while there
 is none, the unit's state is unknown, and it is not taken for stopped.
@@ -300,7 +300,7 @@ class UnitBus:
                 job.set_result(result)
         elif message.member == "NameOwnerChanged" and len(message.body) == 3 and message.body[0] == SYSTEMD:
             if self._bus is not None:
-                self._bus.disconnect()  # a new systemd does not know our subscription
+                self._bus.disconnect()  # a restarted systemd has lost our subscription
         elif message.member == "PropertiesChanged" and message.path == self._path and self._changed is not None:
             self._schedule_refresh()
 

@@ -33,7 +33,7 @@ sends no signal when others freeze a unit (seen with systemd 252)."""
 class Server:
     """A unit.
 
-    :ivar status: where this plugin believes it to be.
+    :ivar status: the state as seen by this plugin.
     :ivar on_output: never called: the unit's output is in the journal.
     """
 

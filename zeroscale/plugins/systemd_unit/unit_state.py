@@ -1,4 +1,4 @@
-"""The state of a systemd unit, read from its properties, and the contract of what controls one. Does no I/O.
+"""The state of a systemd unit, read from its properties, and the interface for controlling one. Does no I/O.
 
 The properties are those of org.freedesktop.systemd1.Unit and .Service (org.freedesktop.systemd1(5)); `systemctl show`
 prints the same by the same names.
@@ -176,7 +176,7 @@ def parse_properties(properties: Mapping[str, object]) -> UnitState:
 
 
 def refusal(what: str, unit: str, detail: str) -> str:
-    """Return the message for a user who is not permitted to `what` (start, stop, freeze, thaw) a unit."""
+    """Return the message for a user without permission to `what` (start, stop, freeze, thaw) a unit."""
     if what in ("freeze", "thaw"):  # D-Bus' policy for systemd allows these to root alone (seen with 252)
         return (
             f"systemd does not let this user {what} {unit} ({detail}): only root may, so run zeroscale as root, or "

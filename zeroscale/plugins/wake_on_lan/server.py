@@ -46,7 +46,7 @@ class Server:
     """A server on a machine that sleeps.
 
     :cvar remote: the server runs on another machine.
-    :ivar status: the state as this plugin knows it.
+    :ivar status: the state as seen by this plugin.
     :ivar on_output: called with each line of the stop command's output.
     """
 
@@ -86,7 +86,7 @@ class Server:
         :param ssh_command: the command to run there.
         :param stop: another command that suspends the machine, run here and split as a shell would split it.
         :param every: seconds between two packets until the machine answers.
-        :param wake_timeout: seconds until the attempt is given up.
+        :param wake_timeout: seconds after which the attempt fails.
         :param stop_timeout: seconds for the stop command, and again until the machine does not answer.
         :param watch_every: seconds between two checks whether the machine is still awake.
         :param protocol: `minecraft` if the clients speak that.

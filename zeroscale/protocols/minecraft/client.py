@@ -282,7 +282,7 @@ def handshake(host: str, port: int, protocol: int, intent: int) -> bytes:
 def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
     """Return a Login Start frame (docs/protocol.md, "Login").
 
-    :param layout: the protocol number whose layout to use; see `versions.layout_of`.
+    :param layout: the protocol number of the layout to use; see `versions.layout_of`.
     :param uuid: 32 hexadecimal digits; None: the one derived from the name.
     """
     fields = [packets.string(name)]

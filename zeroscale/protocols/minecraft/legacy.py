@@ -48,7 +48,7 @@ class Dialect(Enum):
 
 
 class LegacyConversation:
-    """A client before 1.7, whose first byte is `FE` or `02`. Implements `Conversation`."""
+    """A client before 1.7: its first byte is `FE` or `02`. Implements `Conversation`."""
 
     closes_after_status = True
     full = False
@@ -100,7 +100,7 @@ class LegacyConversation:
         return bytes(self._received)
 
     def status(self, reply: StatusReply) -> bytes:
-        """Return the reply to a ping: a kick packet whose text has fields."""
+        """Return the reply to a ping: a kick packet with fields in its text."""
         if self._dialect is Dialect.beta:
             numbers = f"{text_component.SECTION}{reply.online}{text_component.SECTION}{reply.maximum}"
             motd = _one_line(text_component.plain(reply.description))
@@ -170,7 +170,7 @@ class LegacyConversation:
             host = reader.string(LONGEST_HOST)
             port = reader.port()
             if length != 7 + 2 * _units(host):
-                raise ProtocolError("a legacy ping whose lengths do not fit")
+                raise ProtocolError("a legacy ping with lengths that do not fit")
         except ProtocolError:
             self._unreadable = True
             return ()

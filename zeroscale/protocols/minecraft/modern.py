@@ -269,7 +269,7 @@ class ModernConversation:
 def _claimed_uuid(fields: packets.Fields, layout: int) -> str | None:
     """Return the UUID in the rest of a Login Start (docs/protocol.md, "Login").
 
-    None also where the rest does not fit the version: the real server will judge that.
+    None also if the rest does not fit the version: the real server checks that.
     """
     try:
         if layout in (versions.SIGNATURE, versions.OPTIONAL_UUID) and fields.boolean():

@@ -66,7 +66,7 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class MoreNeeded:
-    """The reply may be longer: send `request`, whose own reply marks the end.
+    """The reply may be longer: send `request`; its own reply marks the end.
 
     :ivar request: bytes to send.
     """

@@ -125,7 +125,7 @@ def protocol_number(text: str) -> int:
 
 
 def layout_of(protocol: int) -> int:
-    """Return the release's protocol number whose packet layouts apply: `NEWEST` for -1, newer ones and snapshots.
+    """Return the protocol number of the release with the same packet layouts: `NEWEST` for -1, newer and snapshots.
 
     Snapshots are numbered from 0x40000000 on.
     """
