@@ -1,4 +1,4 @@
-# zeroscale in a container: docs/container.md. Its servers run elsewhere: in containers beside it, or in a cluster.
+# zeroscale in a container; its servers run in other containers or in a cluster. More: docs/container.md.
 #
 #   docker build -t zeroscale .
 
