@@ -22,7 +22,7 @@ def test_all_other_exit_codes_are_crashes(code: int) -> None:
         (3, "exit code 3"),
         (1, "exit code 1: an error"),
         (127, "exit code 127: its command was not found"),
-        (137, "exit code 137: killed, often for want of memory"),
+        (137, "exit code 137: killed, often because memory ran out"),
         (139, "exit code 139: ended by SIGSEGV"),
         (255, "exit code 255"),
     ],

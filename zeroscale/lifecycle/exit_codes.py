@@ -15,7 +15,7 @@ _WORDS = {
     1: "an error",
     126: "its command could not be run",
     127: "its command was not found",
-    137: "killed, often for want of memory",
+    137: "killed, often because memory ran out",
 }
 
 
@@ -25,7 +25,7 @@ def is_clean(code: int | None) -> bool:
 
 
 def describe(code: int | None) -> str:
-    """Return an exit code in words, like "exit code 137: killed, often for want of memory"."""
+    """Return an exit code in words, like "exit code 137: killed, often because memory ran out"."""
     if code is None:
         return "exit code unknown"
     words = _WORDS.get(code)
