@@ -1,4 +1,4 @@
-"""What the proxy answers to a client itself: status, pings, kicks, and the plugin's own reply."""
+"""Send the proxy's own replies to a client: status, pings, kicks, and the plugin's reply."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from zeroscale.protocols.conversation import (
 
 
 class Answers:
-    """Sends one client answers, and closes its connection after the last one.
+    """Sends replies to one client, and closes its connection after the last one.
 
-    :param time_limit: ends the connection where the ping does not follow the status in time.
+    :param time_limit: ends the connection if the ping does not follow the status in time.
     :ivar answered_status: a status request has been answered.
     """
 
@@ -53,7 +53,7 @@ class Answers:
         self._closer.close("status" if self.answered_status else "ping")
 
     def unrouted(self, event: ClientEvent, host: str) -> None:
-        """Answer a client whose host is no server's, with nothing that tells a scanner what is here."""
+        """Answer a client whose host matches no server, without revealing anything to scanners."""
         detail = repr(host[:LONGEST_HOST])
         match event:
             case StatusRequested() if self._listener.context.answer_unknown_host:

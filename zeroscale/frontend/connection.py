@@ -145,7 +145,7 @@ class ClientConnection(TwistedProtocol):
 
     def _header_wait_over(self) -> None:
         if self._address.has_partial_header:
-            return  # the handshake time-out ends it: a slow header must not get a client past the check
+            return  # the handshake time-out ends it: a slow header must not bypass the check
         self._address.header_wait_over()
         self._address_known()
 
