@@ -73,7 +73,7 @@ class Program:
             if text in line:
                 return line
 
-    def tell(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Types a line."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")

@@ -406,8 +406,8 @@ def test_the_relay_knows_no_game() -> None:
 
 @pytest.mark.parametrize("package", ["zeroscale.protocols", "zeroscale.ctl"])
 def test_importing_it_installs_no_reactor(package: str) -> None:
-    wing = package.removeprefix("zeroscale.")
-    names = [f"zeroscale.{name}" for name in MODULES if within(name, wing)]
+    package_path = package.removeprefix("zeroscale.")
+    names = [f"zeroscale.{name}" for name in MODULES if within(name, package_path)]
     assert len(names) > 1
     code = f"import {', '.join(names)}\nimport sys\nprint('twisted.internet.reactor' in sys.modules)"
     with Program(python("-c", code)) as program:
@@ -422,8 +422,8 @@ def test_twistds_plugin_imports_nothing_of_ours() -> None:
 
 
 def expected_test(module: str) -> str:
-    *wing, name = module.split(".")
-    return "/".join([*wing, f"test_{name.strip('_')}.py"])
+    *package_path, name = module.split(".")
+    return "/".join([*package_path, f"test_{name.strip('_')}.py"])
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:

@@ -66,7 +66,7 @@ class LoadError(Exception):
     """A load failed; the round continues without its value."""
 
 
-class Bench:
+class RelayBenchmark:
     """The processes of one benchmark run.
 
     :param relay_core: core of the relays; None: not pinned.
@@ -79,7 +79,7 @@ class Bench:
         self._stack = contextlib.ExitStack()
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-")))
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> RelayBenchmark:
         return self
 
     def __exit__(self, *ignored: object) -> None:
@@ -117,7 +117,7 @@ class RelaySet:
     :ivar processes: process id by name of the relay.
     """
 
-    def __init__(self, bench: Bench, backend: list[str], relays: list[Subject]) -> None:
+    def __init__(self, benchmark: RelayBenchmark, backend: list[str], relays: list[Subject]) -> None:
         server = free_port()
         command = [word.format(port=server) for word in backend]
         self.ports = {DIRECT: server}
@@ -125,21 +125,21 @@ class RelaySet:
         starters = [relay for relay in relays if relay.starts_backend]
         # A relay that starts the server itself is started first; the others use that server.
         if not starters:
-            bench.start(f"server-{server}", command, bench.load_core)
+            benchmark.start(f"server-{server}", command, benchmark.load_core)
             await_port(server)
         for relay in sorted(relays, key=lambda relay: not relay.starts_backend):
             listen = free_port()
-            directory = bench.directory / f"{relay.name}-{listen}"
+            directory = benchmark.directory / f"{relay.name}-{listen}"
             directory.mkdir()
             words = relay.command(directory, listen, server)
-            backend_words = shlex.join(pinned(bench.load_core, command))
+            backend_words = shlex.join(pinned(benchmark.load_core, command))
             words = [word.replace("{backend}", backend_words) for word in words]
-            process = bench.start(directory.name, words, bench.relay_core)
+            process = benchmark.start(directory.name, words, benchmark.relay_core)
             try:
                 await_port(listen)
                 await_port(server)
             except OSError as error:
-                output = (bench.directory / f"{directory.name}.log").read_text()
+                output = (benchmark.directory / f"{directory.name}.log").read_text()
                 raise SystemExit(f"{relay.name} does not start: {error}\n{shlex.join(words)}\n{output}") from None
             self.ports[relay.name] = listen
             self.processes[relay.name] = process.pid
@@ -153,13 +153,13 @@ class RelaySet:
         into["cpu"] = cpu_seconds(pid) - before if pid else 0.0
 
 
-def bulk(bench: Bench, relay_set: RelaySet, seconds: float, name: str) -> dict[str, float]:
+def bulk(benchmark: RelayBenchmark, relay_set: RelaySet, seconds: float, name: str) -> dict[str, float]:
     """Run one iperf3 stream: Gbit/s, and CPU milliseconds per gigabyte."""
     command = ["iperf3", "-c", "127.0.0.1", "-p", str(relay_set.ports[name]), "-t", f"{seconds:g}", "-J"]
     cost: dict[str, float] = {}
     for _ in range(IPERF_TRIES):
         with relay_set.cpu(name, cost):
-            output = json.loads(bench.load(command, check=False))
+            output = json.loads(benchmark.load(command, check=False))
         if "error" not in output:
             break
         time.sleep(0.5)  # the iperf3 server still serves the last connection
@@ -172,12 +172,14 @@ def bulk(bench: Bench, relay_set: RelaySet, seconds: float, name: str) -> dict[s
     }
 
 
-def play(bench: Bench, relay_set: RelaySet, seconds: float, connections: int, name: str) -> dict[str, float]:
+def play(
+    benchmark: RelayBenchmark, relay_set: RelaySet, seconds: float, connections: int, name: str
+) -> dict[str, float]:
     """Run play-like traffic: CPU percent of a core, p50 and p99."""
     words = ["--connections", str(connections), "--seconds", f"{seconds:g}"]
     command = [sys.executable, "-m", "benchmarks.relay.play", "ask", str(relay_set.ports[name]), *words]
     process = subprocess.Popen(
-        pinned(bench.load_core, command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        pinned(benchmark.load_core, command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout is not None
@@ -198,10 +200,10 @@ def play(bench: Bench, relay_set: RelaySet, seconds: float, connections: int, na
     }
 
 
-def join(bench: Bench, relay_set: RelaySet, times: int, name: str) -> dict[str, float]:
+def join(benchmark: RelayBenchmark, relay_set: RelaySet, times: int, name: str) -> dict[str, float]:
     """Measure connecting and one answer."""
     command = [sys.executable, "-m", "benchmarks.relay.play", "join", str(relay_set.ports[name]), "--times", str(times)]
-    report: dict[str, float] = json.loads(bench.load(command))
+    report: dict[str, float] = json.loads(benchmark.load(command))
     return {"join_p50_us": report["p50_us"], "join_p99_us": report["p99_us"]}
 
 
@@ -295,24 +297,24 @@ def selected_subjects(options: argparse.Namespace) -> list[Subject]:
     return found
 
 
-def rounds(bench: Bench, options: argparse.Namespace, relays: list[Subject]) -> Results:
+def rounds(benchmark: RelayBenchmark, options: argparse.Namespace, relays: list[Subject]) -> Results:
     """Run all rounds."""
     results: Results = {}
     names = [DIRECT, *(relay.name for relay in relays)]
     work: list[Callable[[str], dict[str, float]]] = []
     if "bulk" in options.work:
         if shutil.which("iperf3"):
-            iperf = RelaySet(bench, ["iperf3", "-s", "-p", "{port}"], relays)
-            work.append(partial(bulk, bench, iperf, options.seconds))
+            iperf = RelaySet(benchmark, ["iperf3", "-s", "-p", "{port}"], relays)
+            work.append(partial(bulk, benchmark, iperf, options.seconds))
         else:
             print("not installed, left out: iperf3, and bulk with it", file=sys.stderr)
     if {"play", "join"} & set(options.work):
         server = [sys.executable, "-m", "benchmarks.relay.play", "serve", "{port}"]
-        relay_set = RelaySet(bench, server, relays)
+        relay_set = RelaySet(benchmark, server, relays)
         if "play" in options.work:
-            work += [partial(play, bench, relay_set, options.seconds, count) for count in options.connections]
+            work += [partial(play, benchmark, relay_set, options.seconds, count) for count in options.connections]
         if "join" in options.work:
-            work.append(partial(join, bench, relay_set, options.joins))
+            work.append(partial(join, benchmark, relay_set, options.joins))
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         for each in work:
@@ -346,8 +348,8 @@ def main() -> None:
     pin = len(cores) > 1 and shutil.which("taskset") is not None
     if not pin:
         print("one core, or no taskset: relays and load share all cores", file=sys.stderr)
-    with Bench(cores[0] if pin else None, cores[1] if pin else None) as bench:
-        results = rounds(bench, options, relays)
+    with RelayBenchmark(cores[0] if pin else None, cores[1] if pin else None) as benchmark:
+        results = rounds(benchmark, options, relays)
     names = [DIRECT, *(relay.name for relay in relays)]
     ours = relays[0].name
     reached = targets(results, ours)

@@ -17,7 +17,7 @@ from zeroscale.reports import ProxyReport, ServerReport
 from zeroscale.status import Status
 
 
-class Scene:
+class Harness:
     """A command handler for a fake proxy, and the events it sent.
 
     :ivar client_ready: fires when the client can take another event; None: it always can.
@@ -70,16 +70,16 @@ def head(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_commands_for_the_only_server(request_: protocol.AnyRequest, asked: list[str]) -> None:
-    scene = Scene("a")
-    report = scene.result(request_)
-    assert scene.proxy.servers["a"].asked == asked
-    assert isinstance(report, ServerReport) and report == scene.proxy.servers["a"].report()
+    harness = Harness("a")
+    report = harness.result(request_)
+    assert harness.proxy.servers["a"].asked == asked
+    assert isinstance(report, ServerReport) and report == harness.proxy.servers["a"].report()
 
 
 def test_the_status_of_all_and_of_one() -> None:
-    scene = Scene("a", "b")
-    assert scene.result(protocol.StatusRequest(**head())) == scene.proxy.report()
-    [only] = scene.result(protocol.StatusRequest(**head(server="b"))).servers
+    harness = Harness("a", "b")
+    assert harness.result(protocol.StatusRequest(**head())) == harness.proxy.report()
+    [only] = harness.result(protocol.StatusRequest(**head(server="b"))).servers
     assert only.name == "b"
 
 
@@ -94,151 +94,156 @@ def test_the_status_of_all_and_of_one() -> None:
     ],
 )
 def test_which_server(names: list[str], server: str | None, code: str, message: str) -> None:
-    scene = Scene(*names)
+    harness = Harness(*names)
     with pytest.raises(RequestError, match=message) as raised:
-        scene.result(protocol.WakeRequest(**head(server=server)))
+        harness.result(protocol.WakeRequest(**head(server=server)))
     assert raised.value.code == code
 
 
 def test_a_command_that_is_impossible_now_is_an_error() -> None:
-    scene = Scene("a")
-    scene.proxy.servers["a"].refuses = "2 players are on it"
+    harness = Harness("a")
+    harness.proxy.servers["a"].refuses = "2 players are on it"
     for request in (
         protocol.SleepRequest(**head()),
         protocol.WakeRequest(**head()),
         protocol.ConsoleRequest(**head(line="x")),
     ):
         with pytest.raises(ControlError, match="2 players"):
-            scene.result(request)
+            harness.result(request)
 
 
 def test_the_console_answers() -> None:
-    scene = Scene("a")
-    assert scene.result(protocol.ConsoleRequest(**head(line="list"))) == {"server": "a", "answer": None}
-    scene.proxy.servers["a"].answer = "There are 0 players"
-    assert scene.result(protocol.ConsoleRequest(**head(line="list")))["answer"] == "There are 0 players"
-    assert scene.proxy.servers["a"].asked == ["console list"] * 2
+    harness = Harness("a")
+    assert harness.result(protocol.ConsoleRequest(**head(line="list"))) == {"server": "a", "answer": None}
+    harness.proxy.servers["a"].answer = "There are 0 players"
+    assert harness.result(protocol.ConsoleRequest(**head(line="list")))["answer"] == "There are 0 players"
+    assert harness.proxy.servers["a"].asked == ["console list"] * 2
 
 
 def test_a_reload_returns_the_changes() -> None:
-    scene = Scene()
-    scene.proxy.changes = ["survival: added"]
-    assert scene.result(protocol.ReloadRequest(**head())) == {"changes": ["survival: added"]}
+    harness = Harness()
+    harness.proxy.changes = ["survival: added"]
+    assert harness.result(protocol.ReloadRequest(**head())) == {"changes": ["survival: added"]}
 
 
 def test_a_watch_sends_changes_and_regular_reports() -> None:
-    scene = Scene("a", "b")
-    watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
-    assert len(scene.events) == 1
-    scene.proxy.changed("b")
-    scene.clock.advance(0.2)
-    assert len(scene.events) == 1, "it watches a"
-    scene.proxy.changed("a")
-    assert len(scene.events) == 2
-    scene.clock.pump([0.1, 0.9])
-    assert len(scene.events) == 3
-    assert all(isinstance(each, ProxyReport) and len(each.servers) == 1 for each in scene.events)
+    harness = Harness("a", "b")
+    watching = harness.ask(protocol.StatusRequest(**head(server="a", watch=True)))
+    assert len(harness.events) == 1
+    harness.proxy.changed("b")
+    harness.clock.advance(0.2)
+    assert len(harness.events) == 1, "it watches a"
+    harness.proxy.changed("a")
+    assert len(harness.events) == 2
+    harness.clock.pump([0.1, 0.9])
+    assert len(harness.events) == 3
+    assert all(isinstance(each, ProxyReport) and len(each.servers) == 1 for each in harness.events)
     watching.cancel()
-    assert isinstance(scene.failure(watching), CancelledError)
-    assert scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
+    assert isinstance(harness.failure(watching), CancelledError)
+    assert harness.proxy.observers == [] and harness.clock.getDelayedCalls() == []
 
 
 def test_many_changes_become_a_few_reports() -> None:
-    scene = Scene("a")
-    watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
+    harness = Harness("a")
+    watching = harness.ask(protocol.StatusRequest(**head(watch=True)))
     for _ in range(1000):
-        scene.proxy.changed("a")
-        scene.clock.advance(0.001)
-    assert 9 <= len(scene.events) <= 12
+        harness.proxy.changed("a")
+        harness.clock.advance(0.001)
+    assert 9 <= len(harness.events) <= 12
     watching.cancel()
-    scene.failure(watching)
+    harness.failure(watching)
 
 
 def test_a_client_that_does_not_read_is_sent_no_more_reports() -> None:
-    scene = Scene("a")
-    scene.client_ready = Deferred()
-    watching = scene.ask(protocol.StatusRequest(**head(watch=True)))
-    scene.proxy.changed("a")
-    scene.clock.pump([1.0] * 10)
-    assert len(scene.events) == 1
-    client_ready, scene.client_ready = scene.client_ready, None
+    harness = Harness("a")
+    harness.client_ready = Deferred()
+    watching = harness.ask(protocol.StatusRequest(**head(watch=True)))
+    harness.proxy.changed("a")
+    harness.clock.pump([1.0] * 10)
+    assert len(harness.events) == 1
+    client_ready, harness.client_ready = harness.client_ready, None
     client_ready.callback(None)
-    scene.clock.advance(0.2)
-    assert len(scene.events) == 2
+    harness.clock.advance(0.2)
+    assert len(harness.events) == 2
     watching.cancel()
-    scene.failure(watching)
+    harness.failure(watching)
 
 
 def test_a_watch_ends_when_its_server_is_removed() -> None:
-    scene = Scene("a", "b")
-    watching = scene.ask(protocol.StatusRequest(**head(server="a", watch=True)))
-    del scene.proxy.servers["a"]
-    scene.clock.pump([0.1, 1.0])
-    assert isinstance(scene.failure(watching), RequestError)
-    assert scene.proxy.observers == []
+    harness = Harness("a", "b")
+    watching = harness.ask(protocol.StatusRequest(**head(server="a", watch=True)))
+    del harness.proxy.servers["a"]
+    harness.clock.pump([0.1, 1.0])
+    assert isinstance(harness.failure(watching), RequestError)
+    assert harness.proxy.observers == []
 
 
 def test_waiting_for_a_wake() -> None:
-    scene = Scene("a")
-    server = scene.proxy.servers["a"]
-    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
-    scene.clock.pump([0.1, 1.0])
-    assert [each.status for each in scene.events] == [Status.starting] * 2
+    harness = Harness("a")
+    server = harness.proxy.servers["a"]
+    waiting = harness.ask(protocol.WakeRequest(**head(wait=True)))
+    harness.clock.pump([0.1, 1.0])
+    assert [each.status for each in harness.events] == [Status.starting] * 2
     server.status = Status.running
     server.ready.callback(None)
-    scene.clock.advance(0.1)
+    harness.clock.advance(0.1)
     results: list[Any] = []
     waiting.addCallback(results.append)
     assert [each.status for each in results] == [Status.running]
-    assert server.asked == ["wake"] and scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
+    assert server.asked == ["wake"] and harness.proxy.observers == [] and harness.clock.getDelayedCalls() == []
 
 
 def test_a_wake_that_fails() -> None:
-    scene = Scene("a")
-    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
-    scene.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
-    scene.clock.advance(0.1)
-    assert isinstance(scene.failure(waiting), ServerUnavailable)
-    assert scene.proxy.observers == []
+    harness = Harness("a")
+    waiting = harness.ask(protocol.WakeRequest(**head(wait=True)))
+    harness.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
+    harness.clock.advance(0.1)
+    assert isinstance(harness.failure(waiting), ServerUnavailable)
+    assert harness.proxy.observers == []
 
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_wake_that_fails_at_once(wait: bool) -> None:
-    scene = Scene("a")
-    scene.proxy.servers["a"].ready = fail(ServerUnavailable("its port is taken"))
+    harness = Harness("a")
+    harness.proxy.servers["a"].ready = fail(ServerUnavailable("its port is taken"))
     with pytest.raises(ServerUnavailable, match="taken"):
-        scene.result(protocol.WakeRequest(**head(wait=wait)))
+        harness.result(protocol.WakeRequest(**head(wait=wait)))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_cancelling_a_wait_does_not_cancel_the_wake(seconds: float) -> None:
-    scene = Scene("a")
-    waiting = scene.ask(protocol.WakeRequest(**head(wait=True)))
-    scene.clock.advance(seconds)
+    harness = Harness("a")
+    waiting = harness.ask(protocol.WakeRequest(**head(wait=True)))
+    harness.clock.advance(seconds)
     waiting.cancel()
-    assert isinstance(scene.failure(waiting), CancelledError)
-    assert scene.proxy.servers["a"].asked == ["wake", "waits no more"]
-    assert scene.proxy.observers == [] and scene.clock.getDelayedCalls() == []
+    assert isinstance(harness.failure(waiting), CancelledError)
+    assert harness.proxy.servers["a"].asked == ["wake", "waits no more"]
+    assert harness.proxy.observers == [] and harness.clock.getDelayedCalls() == []
 
 
 def test_logs() -> None:
-    assert Scene("a").result(protocol.LogsRequest(**head())) == {"lines": ["first", "second"], "skipped": 0}
+    assert Harness("a").result(protocol.LogsRequest(**head())) == {"lines": ["first", "second"], "skipped": 0}
 
 
 def test_following_logs() -> None:
-    scene = Scene("a")
-    server = scene.proxy.servers["a"]
-    following = scene.ask(protocol.LogsRequest(**head(follow=True)))
+    harness = Harness("a")
+    server = harness.proxy.servers["a"]
+    following = harness.ask(protocol.LogsRequest(**head(follow=True)))
     server.says("third")
-    scene.client_ready = Deferred()
+    harness.client_ready = Deferred()
     server.says("fourth")
     server.says("fifth")
     server.says("sixth")
-    client_ready, scene.client_ready = scene.client_ready, None
+    client_ready, harness.client_ready = harness.client_ready, None
     client_ready.callback(None)
-    assert [each["lines"] for each in scene.events] == [["first", "second"], ["third"], ["fourth"], ["fifth", "sixth"]]
+    assert [each["lines"] for each in harness.events] == [
+        ["first", "second"],
+        ["third"],
+        ["fourth"],
+        ["fifth", "sixth"],
+    ]
     following.cancel()
-    assert isinstance(scene.failure(following), CancelledError)
+    assert isinstance(harness.failure(following), CancelledError)
     assert server.subscribers == []
 
 

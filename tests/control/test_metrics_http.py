@@ -42,12 +42,12 @@ class Client:
 
     def send(self, data: bytes) -> bytes:
         self.protocol.dataReceived(data)
-        return self.heard
+        return self.received
 
     @property
-    def heard(self) -> bytes:
-        heard: bytes = self.transport.value()
-        return heard
+    def received(self) -> bytes:
+        received: bytes = self.transport.value()
+        return received
 
     def is_dropped(self) -> bool:
         return self.transport.disconnecting
@@ -56,7 +56,7 @@ class Client:
         self.protocol.connectionLost(Failure(connectionDone.value))
 
 
-class Scene:
+class Harness:
     """Metrics served on a reactor in memory."""
 
     def __init__(self, report: Callable[[], ProxyReport] = proxy_report) -> None:
@@ -147,8 +147,8 @@ async def test_stopping_aborts_connections() -> None:
 
 
 def test_a_bare_port_listens_on_loopback_only() -> None:
-    scene = Scene()
-    assert (scene.port, scene.interface) == (9225, "127.0.0.1")
+    harness = Harness()
+    assert (harness.port, harness.interface) == (9225, "127.0.0.1")
     assert endpoint_string("tcp:9225") == "tcp:9225"
     assert endpoint_string("unix:/run/metrics") == "unix:/run/metrics"
 
@@ -161,23 +161,23 @@ def test_an_invalid_listen_value_is_an_error(listen: str) -> None:
 
 
 def test_responses_have_their_headers() -> None:
-    scene = Scene()
-    head, _, body = scene.ask(b"GET /metrics?x=1 HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    harness = Harness()
+    head, _, body = harness.ask(b"GET /metrics?x=1 HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8" in lines
     assert b"Content-Length: %d" % len(body) in lines
     assert b"Connection: close" in lines
     assert body.startswith(b"# HELP zeroscale_build_info")
-    head, _, body = scene.ask(b"GET / HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    head, _, body = harness.ask(b"GET / HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
     assert b"Content-Type: text/html; charset=utf-8" in head
     assert b'href="/metrics.json"' in body
 
 
 @pytest.mark.parametrize("path", [b"/", b"/metrics", b"/metrics.json"])
 def test_head_has_no_body(path: bytes) -> None:
-    scene = Scene()
-    answer = scene.ask(b"HEAD %s HTTP/1.1\r\n\r\n" % path)
+    harness = Harness()
+    answer = harness.ask(b"HEAD %s HTTP/1.1\r\n\r\n" % path)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nContent-Length: " in answer
     assert answer.endswith(b"\r\n\r\n")
@@ -199,13 +199,13 @@ def test_head_has_no_body(path: bytes) -> None:
     ],
 )
 def test_unknown_pages_and_methods(request_line: bytes, status: bytes) -> None:
-    answer = Scene().ask(request_line + b"\r\n\r\n")
+    answer = Harness().ask(request_line + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status + b" ")
 
 
 @pytest.mark.parametrize("request_line", [b"GET /metrics HTTP/1.1", b"GET /nothing HTTP/1.1", b"PUT / HTTP/1.1"])
 def test_no_response_names_the_server_software(request_line: bytes) -> None:
-    head, _, _ = Scene().ask(request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
+    head, _, _ = Harness().ask(request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
     assert b"twisted" not in head.lower()
     assert b"server:" not in head.lower()
 
@@ -214,70 +214,70 @@ def test_no_response_names_the_server_software(request_line: bytes) -> None:
     "header", [b"Content-Length: 99999999999", b"Content-Length: 5", b"Transfer-Encoding: chunked"]
 )
 def test_a_request_with_a_body_is_refused_before_it_is_read(header: bytes) -> None:
-    scene = Scene()
-    client = scene.client()
+    harness = Harness()
+    client = harness.client()
     assert client.send(b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
     assert client.is_dropped()
-    heard = client.heard
-    assert client.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == heard
+    received = client.received
+    assert client.send(b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n") == received
     client.leave()
 
 
 def test_the_size_of_a_request_is_limited() -> None:
-    scene = Scene()
-    client = scene.client()
+    harness = Harness()
+    client = harness.client()
     for _ in range(MAX_HEADER_BYTES // 100 + 1):
         client.send(b"" if client.is_dropped() else b"X: " + b"x" * 100 + b"\r\n")
     assert client.is_dropped()
-    client = scene.client()
+    client = harness.client()
     client.send(b"GET /" + b"x" * 100_000)
     assert client.is_dropped()
 
 
 def test_one_request_per_connection() -> None:
-    client = Scene().client()
+    client = Harness().client()
     answer = client.send(b"GET / HTTP/1.1\r\n\r\n" * 1000)
     assert answer.count(b"HTTP/1.1 200") == 1
     assert client.is_dropped()
 
 
 def test_a_silent_client_is_aborted_at_the_deadline() -> None:
-    scene = Scene()
-    client = scene.client()
+    harness = Harness()
+    client = harness.client()
     client.send(b"GET /metr")
-    scene.reactor.advance(DEADLINE / 2)
+    harness.reactor.advance(DEADLINE / 2)
     client.send(b"ics HTTP/1.1\r\n")
-    scene.reactor.advance(DEADLINE / 2 - 0.1)
+    harness.reactor.advance(DEADLINE / 2 - 0.1)
     assert not client.is_dropped()
-    scene.reactor.advance(0.2)
+    harness.reactor.advance(0.2)
     assert client.is_dropped()
     client.leave()
-    assert scene.reactor.getDelayedCalls() == []
+    assert harness.reactor.getDelayedCalls() == []
 
 
 def test_the_number_of_connections_is_limited() -> None:
-    scene = Scene()
-    clients = [scene.client() for _ in range(MAX_CONNECTIONS)]
-    assert scene.connect() is None
+    harness = Harness()
+    clients = [harness.client() for _ in range(MAX_CONNECTIONS)]
+    assert harness.connect() is None
     clients[0].leave()
-    assert scene.connect() is not None
-    assert scene.server.connections == MAX_CONNECTIONS
+    assert harness.connect() is not None
+    assert harness.server.connections == MAX_CONNECTIONS
 
 
 def test_there_are_no_timers_without_connections() -> None:
-    scene = Scene()
-    assert scene.reactor.getDelayedCalls() == []
-    scene.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert scene.reactor.getDelayedCalls() == []
+    harness = Harness()
+    assert harness.reactor.getDelayedCalls() == []
+    harness.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert harness.reactor.getDelayedCalls() == []
 
 
 def test_a_report_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def report() -> ProxyReport:
         raise ZeroDivisionError("secret")
 
-    scene = Scene(report)
+    harness = Harness(report)
     for path in (b"/metrics", b"/metrics.json"):
-        answer = scene.ask(b"GET %s HTTP/1.1\r\n\r\n" % path)
+        answer = harness.ask(b"GET %s HTTP/1.1\r\n\r\n" % path)
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"secret" not in answer
     assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.ERROR]

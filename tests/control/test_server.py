@@ -65,15 +65,15 @@ Serve = Callable[[Callable[[Path, FakeProxy], Any]], Coroutine[Any, Any, Any]]
 
 @pytest.fixture
 def serve(directory: Path) -> Serve:
-    """Return a function that runs a scene in a thread while the server serves it."""
+    """Return a function that runs a function in a thread while the server serves it."""
 
-    async def play(scene: Callable[[Path, FakeProxy], Any]) -> Any:
+    async def play(use_socket: Callable[[Path, FakeProxy], Any]) -> Any:
         path = directory / "control.sock"
         proxy = FakeProxy("a", "b")
         server = ControlServer(proxy, running_reactor(), ControlSocket(path), required=True)
         await server.start()
         try:
-            return await deferToThread(scene, path, proxy)
+            return await deferToThread(use_socket, path, proxy)
         finally:
             await server.stop()
             assert not path.exists()
@@ -84,31 +84,31 @@ def serve(directory: Path) -> Serve:
 
 @pytest_twisted.ensureDeferred
 async def test_requests_are_answered(serve: Serve) -> None:
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         with Client(path) as client:
             assert client.ask("logs", server="a") == {"id": 1, "result": {"lines": ["first", "second"], "skipped": 0}}
             assert client.ask("fly")["error"]["code"] == "unknown_command"
             assert len(client.ask("status")["result"]["servers"]) == 2
 
-    await serve(scene)
+    await serve(use_socket)
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_closes_its_sending_side_gets_its_answers(serve: Serve) -> None:
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as client:
             client.say("keep-awake", server="a")
             client.socket.shutdown(socket.SHUT_WR)
             assert client.read()["result"]["keep_awake_reason"]
             assert client.read() is None
 
-    await serve(scene)
+    await serve(use_socket)
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_never_reads_does_not_delay_others(serve: Serve) -> None:
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as deaf, Client(path) as other:
             deaf.socket.setblocking(False)
             line = json.dumps({"version": 1, "id": 1, "command": "status"}).encode() + b"\n"
@@ -120,12 +120,12 @@ async def test_a_client_that_never_reads_does_not_delay_others(serve: Serve) -> 
             assert sent < 10 * 1024 * 1024, "we have stopped reading long ago"
             assert other.ask("logs", server="a")["id"] == 1
 
-    await serve(scene)
+    await serve(use_socket)
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_closes_early_does_not_affect_others(serve: Serve) -> None:
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         for _ in range(50):
             with Client(path) as client:
                 client.say("status", watch=True)
@@ -136,14 +136,14 @@ async def test_a_client_that_closes_early_does_not_affect_others(serve: Serve) -
         with Client(path) as client:
             assert client.ask("logs", server="a")["id"] == 1
 
-    await serve(scene)
+    await serve(use_socket)
 
 
 @pytest_twisted.ensureDeferred
 async def test_the_number_of_clients_is_limited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CLIENTS", 2)
 
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         with Client(path) as first, Client(path) as second:
             assert first.ask("logs", server="a") and second.ask("logs", server="a")
             with Client(path) as third:
@@ -151,7 +151,7 @@ async def test_the_number_of_clients_is_limited(serve: Serve, monkeypatch: pytes
                 assert third.read() is None
             assert first.ask("logs", server="a")["result"]
 
-    await serve(scene)
+    await serve(use_socket)
 
 
 @pytest_twisted.ensureDeferred
@@ -224,7 +224,7 @@ async def test_a_default_socket_that_cannot_be_created_is_only_a_warning(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
 @pytest_twisted.ensureDeferred
 async def test_a_user_without_write_permission_cannot_connect(serve: Serve) -> None:
-    def scene(path: Path, proxy: FakeProxy) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
         path.parent.chmod(0o755)
         with Client(path) as client:
             assert client.ask("logs", server="a")["id"] == 1
@@ -239,4 +239,4 @@ async def test_a_user_without_write_permission_cannot_connect(serve: Serve) -> N
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 13
 
-    await serve(scene)
+    await serve(use_socket)

@@ -1,4 +1,4 @@
-"""Servers that play one scene, each connection given to a function of the test's, in a thread; an operator's desk."""
+"""Fixtures: servers that pass each connection to a function of the test, and a harness for `zeroscalectl`."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ import pytest_twisted
 from zeroscale.ctl.game_connection import Address
 
 if TYPE_CHECKING:
-    from ctl.ctl_fixture import Desk
+    from ctl.ctl_fixture import CtlHarness
 
-Scene = Callable[[socket.socket], None]
+ConnectionHandler = Callable[[socket.socket], None]
 Serve = Callable[..., Address]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Makes a server that plays the given scenes, one a connection, and then closes."""
+    """Start a server that runs one of the given functions for each connection, and then closes."""
     with contextlib.ExitStack() as stack:
 
-        def begin(*scenes: Scene) -> Address:
+        def begin(*handlers: ConnectionHandler) -> Address:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             errors: list[BaseException] = []
 
             def play() -> None:
                 try:
-                    for scene in scenes:
+                    for handle in handlers:
                         connection, _ = listener.accept()
                         connection.settimeout(10)
                         with connection:
-                            scene(connection)
+                            handle(connection)
                 except BaseException as error:
                     errors.append(error)
 
             def end() -> None:
                 thread.join(10)
-                assert not thread.is_alive(), "a scene was not played to its end"
+                assert not thread.is_alive(), "a connection was not handled to its end"
                 assert errors == []
 
             thread = threading.Thread(target=play, daemon=True)
@@ -62,12 +62,12 @@ def directory() -> Iterator[Path]:
 
 
 @pytest_twisted.async_yield_fixture
-async def desk(directory: Path) -> AsyncIterator[Desk]:
+async def harness(directory: Path) -> AsyncIterator[CtlHarness]:
     """A proxy's admin socket, and the command that uses it."""
-    from ctl.ctl_fixture import Desk
+    from ctl.ctl_fixture import CtlHarness
     from twisted.internet import reactor
 
-    desk = Desk(directory, reactor)
-    await desk.open()
-    yield desk
-    await desk.close()
+    harness = CtlHarness(directory, reactor)
+    await harness.open()
+    yield harness
+    await harness.close()

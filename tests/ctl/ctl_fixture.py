@@ -42,8 +42,8 @@ class Run:
     err: str
 
 
-class Desk:
-    """The operator's desk.
+class CtlHarness:
+    """An admin socket with a fake proxy, and `zeroscalectl` run in a thread.
 
     :ivar out: what the command that runs has printed.
     """

@@ -107,8 +107,8 @@ def test_no_answer_in_time(answering: Answering, monkeypatch: pytest.MonkeyPatch
 def test_a_stream(answering: Answering) -> None:
     path = answering(b'{"id":1,"event":1}\n{"id":1,"event":2}\n{"id":1,"result":3}\n')
     with ControlClient(path) as client:
-        parts = list(client.stream("status", watch=True))
-    assert parts == [Event(msgspec.Raw(b"1")), Event(msgspec.Raw(b"2")), Result(msgspec.Raw(b"3"))]
+        events = list(client.stream("status", watch=True))
+    assert events == [Event(msgspec.Raw(b"1")), Event(msgspec.Raw(b"2")), Result(msgspec.Raw(b"3"))]
 
 
 def test_one_that_belongs_to_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

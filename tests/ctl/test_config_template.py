@@ -41,9 +41,9 @@ def test_the_server_is_where_nothing_else_is(values: dict[str, Any], port: int) 
 
 
 def test_who_is_on_the_games_own_port_is_told_that_it_moves() -> None:
-    told = text()
-    assert "It must move from port 25565, where zeroscale listens, to port 25575." in told
-    assert "you need not change server.properties" in told
+    output = text()
+    assert "It must move from port 25565, where zeroscale listens, to port 25575." in output
+    assert "you need not change server.properties" in output
     assert list(manual_steps(found())) == []
     assert "cannot stay" not in text(port=25570)
     assert "server-port=25570" in text(port=25570)

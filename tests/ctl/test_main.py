@@ -39,9 +39,9 @@ def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str], monkeypat
     with pytest.raises(SystemExit) as raised:
         main(["--help"])
     assert raised.value.code == 0
-    told = capsys.readouterr().out
-    assert "exit codes:\n  0    done" in told
-    assert [line for line in told.splitlines() if len(line) > 80] == []
+    output = capsys.readouterr().out
+    assert "exit codes:\n  0    done" in output
+    assert [line for line in output.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ConfigError("no"), 1)])

@@ -9,14 +9,14 @@ import pytest
 from processes import Program, python
 
 
-def said(code: str) -> list[str]:
+def stderr_lines(code: str) -> list[str]:
     with Program(python("-c", code)) as program:
         assert program.wait() == 0
     return program.lines
 
 
 def test_on_stderr_level_logger_message() -> None:
-    assert said(
+    assert stderr_lines(
         "import logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.INFO)\n"
         "logging.getLogger('zeroscale.plugins.minecraft').info('Minecraft server %s', 'online')\n"
         "logging.getLogger('zeroscale').debug('hidden')"
@@ -24,7 +24,7 @@ def test_on_stderr_level_logger_message() -> None:
 
 
 def test_asyncio_keeps_out_of_the_story() -> None:
-    assert said(
+    assert stderr_lines(
         "import asyncio, logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.DEBUG)\n"
         "asyncio.new_event_loop().close()\n"
         "logging.getLogger('zeroscale').debug('shown')"
@@ -32,7 +32,7 @@ def test_asyncio_keeps_out_of_the_story() -> None:
 
 
 def test_of_twisted_only_what_is_wrong_is_shown() -> None:
-    lines = said(
+    lines = stderr_lines(
         "import logging; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "logs.to_stderr(logging.DEBUG)\n"
         "log.msg('Factory starting on 25565')\n"
@@ -44,7 +44,7 @@ def test_of_twisted_only_what_is_wrong_is_shown() -> None:
 
 
 def test_into_twisteds_log() -> None:
-    [line] = said(
+    [line] = stderr_lines(
         "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
         "logs.to_twisted(logging.INFO)\n"
@@ -55,7 +55,7 @@ def test_into_twisteds_log() -> None:
 
 
 def test_a_line_that_cannot_be_formatted_is_no_error() -> None:
-    lines = said(
+    lines = stderr_lines(
         "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
         "logs.to_twisted(logging.INFO)\n"
@@ -67,7 +67,7 @@ def test_a_line_that_cannot_be_formatted_is_no_error() -> None:
 
 
 def test_as_json_on_stderr() -> None:
-    lines = said(
+    lines = stderr_lines(
         "import logging; from zeroscale.daemon import log as logs; from zeroscale.config.model import LogConfig\n"
         "from twisted.python import log\n"
         "logs.to_stderr(logging.INFO, LogConfig(format='json', addresses=False))\n"
@@ -82,7 +82,7 @@ def test_as_json_on_stderr() -> None:
 
 @pytest.mark.slow
 def test_addresses_are_kept_out_of_twisteds_log() -> None:
-    [line] = said(
+    [line] = stderr_lines(
         "import logging, sys; from twisted.python import log; from zeroscale.daemon import log as logs\n"
         "from zeroscale.config.model import LogConfig\n"
         "log.startLogging(sys.stdout, setStdout=False)\n"
@@ -95,7 +95,7 @@ def test_addresses_are_kept_out_of_twisteds_log() -> None:
 TWISTD: dict[str, object] = {"syslog": False, "logger": None, "logfile": None, "nodaemon": False}
 
 
-def to_twistd(told: str, *lines: str) -> str:
+def to_twistd(options: str, *lines: str) -> str:
     return "\n".join(
         [
             "import logging, os, signal, sys; from twisted.logger import globalLogBeginner",
@@ -103,7 +103,7 @@ def to_twistd(told: str, *lines: str) -> str:
             "from twisted.python import log; from zeroscale.config.model import LogConfig",
             "class Reactor:",
             "    def callFromThread(self, function): function()",
-            f"observer = logs.to_twisted(logging.WARNING, LogConfig(format='json'), {told}, Reactor())",
+            f"observer = logs.to_twisted(logging.WARNING, LogConfig(format='json'), {options}, Reactor())",
             *lines,
         ]
     )
@@ -111,11 +111,11 @@ def to_twistd(told: str, *lines: str) -> str:
 
 def test_as_json_each_line_of_twistds_file_is_one_object(tmp_path: Path) -> None:
     file = tmp_path / "log"
-    told = {**TWISTD, "logfile": str(file)}
+    options = {**TWISTD, "logfile": str(file)}
     assert (
-        said(
+        stderr_lines(
             to_twistd(
-                repr(told),
+                repr(options),
                 "globalLogBeginner.beginLoggingTo([observer])",
                 "logging.getLogger('zeroscale').warning('first')",
                 "log.msg('of Twisted')",
@@ -135,10 +135,10 @@ def test_as_json_each_line_of_twistds_file_is_one_object(tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_no_endless_story() -> None:
-    told = {**TWISTD, "logfile": "/dev/full"}
-    lines = said(
+    options = {**TWISTD, "logfile": "/dev/full"}
+    lines = stderr_lines(
         to_twistd(
-            repr(told),
+            repr(options),
             "globalLogBeginner.beginLoggingTo([observer])",
             "logging.getLogger('zeroscale').warning('first')",
         )
@@ -150,11 +150,11 @@ def test_a_full_disk_is_no_endless_story() -> None:
 def test_an_observer_that_the_user_has_chosen_stays() -> None:
     own: list[dict[str, object]] = [{"syslog": True}, {"logger": "a.factory"}, {"logfile": "-"}]
     code = [f"print(logs.to_twisted(30, LogConfig(format='json'), { ({**TWISTD, **each})!r}))" for each in own]
-    assert said("\n".join([*to_twistd(repr({**TWISTD, "syslog": True})).splitlines(), *code])) == ["None"] * 3
+    assert stderr_lines("\n".join([*to_twistd(repr({**TWISTD, "syslog": True})).splitlines(), *code])) == ["None"] * 3
 
 
 def test_a_twistd_in_the_foreground_writes_to_stdout() -> None:
-    [line] = said(
+    [line] = stderr_lines(
         to_twistd(
             repr({**TWISTD, "nodaemon": True}),
             "globalLogBeginner.beginLoggingTo([observer])",

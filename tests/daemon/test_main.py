@@ -86,12 +86,12 @@ def test_sighup_reloads(faked: Program) -> None:
 def test_what_is_typed_is_for_the_server_but_stop_is_for_us(state: list[str]) -> None:
     with Program(python("-c", WITH_A_FAKE, "good", *PORTS, "--console", *state)) as program:
         program.wait_for("started")
-        program.tell("  say hello  ")
+        program.write_line("  say hello  ")
         program.wait_for("WARNING:fake:command 'say hello'")
-        program.tell("")
-        program.tell("x" * 5000)
+        program.write_line("")
+        program.write_line("x" * 5000)
         assert len(program.wait_for("WARNING:fake:command 'xxx")) < 4200
-        program.tell("stop")
+        program.write_line("stop")
         assert program.wait() == 0
     assert program.lines[-1] == "WARNING:fake:stopped"
 
@@ -110,7 +110,7 @@ def test_the_end_of_the_input_is_no_end_of_ours(state: list[str]) -> None:
 @pytest.mark.parametrize("faked", ["good"], indirect=True)
 def test_without_being_told_so_nobody_reads_what_is_typed(faked: Program) -> None:
     faked.wait_for("started")
-    faked.tell("stop")
+    faked.write_line("stop")
     faked.signal(signal.SIGHUP)
     faked.wait_for("WARNING:fake:reload")
     assert "WARNING:fake:stop" not in faked.lines

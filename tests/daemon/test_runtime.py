@@ -69,7 +69,7 @@ def test_interrupts_stop_then_hurry_then_leave(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told"),
+    ("outcome", "messages"),
     [
         (["creative: added"], []),
         ([], ["SIGHUP: nothing has changed"]),
@@ -78,7 +78,7 @@ def test_interrupts_stop_then_hurry_then_leave(
     ],
 )
 def test_a_hangup_reloads_and_tells_how_that_went(
-    caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, told: list[str]
+    caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, messages: list[str]
 ) -> None:
     proxy, loop = CountingProxy(), asyncio.new_event_loop()
     interrupts = Interrupts(loop, lambda _: None, proxy, [])
@@ -87,7 +87,7 @@ def test_a_hangup_reloads_and_tells_how_that_went(
         interrupts.reload()
         assert caplog.messages == []
         proxy.reloading.callback(outcome) if isinstance(outcome, list) else proxy.reloading.errback(outcome)
-    assert caplog.messages == told
+    assert caplog.messages == messages
     assert not any(record.exc_info for record in caplog.records)
 
 

@@ -93,10 +93,12 @@ def test_in_the_foreground(directory: Path) -> None:
         assert program.wait_for("WARNING:fake:started")
         program.signal(signal.SIGTERM)
         assert program.wait() == -signal.SIGTERM, "twistd's own way to end"
-    said = program.output
-    assert "[-] INFO:zeroscale.daemon.runtime:SIGTERM: stopping" in said
-    assert said.index("WARNING:fake:stop\n") < said.index("WARNING:fake:stopped\n") < said.index("Server Shut Down")
-    assert "Traceback" not in said
+    output = program.output
+    assert "[-] INFO:zeroscale.daemon.runtime:SIGTERM: stopping" in output
+    assert (
+        output.index("WARNING:fake:stop\n") < output.index("WARNING:fake:stopped\n") < output.index("Server Shut Down")
+    )
+    assert "Traceback" not in output
     assert not (directory / "twistd.pid").exists()
 
 
@@ -242,10 +244,10 @@ def test_as_json_each_line_of_a_daemons_log_is_one_object(directory: Path) -> No
     os.kill(running.pid, signal.SIGTERM)
     running.wait()
     lines = [json.loads(line) for line in running.log.splitlines()]
-    said = [(line["logger"], line["message"]) for line in lines]
-    assert ("fake", "started") in said
-    assert ("fake", "stopped") in said
-    assert any(logger == "twisted" and "starting up" in message for logger, message in said)
+    output = [(line["logger"], line["message"]) for line in lines]
+    assert ("fake", "started") in output
+    assert ("fake", "stopped") in output
+    assert any(logger == "twisted" and "starting up" in message for logger, message in output)
 
 
 @pytest.mark.slow

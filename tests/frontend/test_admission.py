@@ -158,11 +158,11 @@ EVERY_RULE = [
 def test_the_first_rule_that_matches_decides(holds: tuple[bool, ...]) -> None:
     denied, banned, address_banned, operator, allowed, not_whitelisted, not_known = holds
     zoe = ListedPlayer("Zoe", STRANGER, Ban("why"))
-    only, nobody = PlayerList([zoe]), PlayerList()
+    only, empty = PlayerList([zoe]), PlayerList()
     lists = ServerLists(
         enforces_whitelist=not_whitelisted,
-        operators=only if operator else nobody,
-        bans=only if banned else nobody,
+        operators=only if operator else empty,
+        bans=only if banned else empty,
         address_bans={ELSEWHERE: Ban("why")} if address_banned else {},
     )
     rules = Rules(

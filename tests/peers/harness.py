@@ -122,7 +122,7 @@ class Player(Program):
 
     def leave(self) -> None:
         """Disconnects, as a player does."""
-        self.tell("quit")
+        self.write_line("quit")
         assert self.wait() == 0, self.text()
 
 

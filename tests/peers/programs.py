@@ -74,7 +74,7 @@ class Program:
         """All that it has received."""
         return "\n".join(self.lines)
 
-    def tell(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Types a line."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")

@@ -24,7 +24,7 @@ SENDERS: dict[Version, str] = {"v1": "127.0.0.3", "v2": "127.0.0.4"}
 CLIENT = "127.0.0.2"
 BANNED = "127.0.0.5"
 STRANGER = "127.0.0.6"
-SOMEBODY = Endpoint("203.0.113.9", 5000)
+CLIENT_END = Endpoint("203.0.113.9", 5000)
 PUBLIC = Endpoint("198.51.100.1", 25565)
 
 LOG = "receiver.log"
@@ -132,8 +132,8 @@ def test_the_real_server_sees_the_clients_address(receiver: str, version: Versio
             shown = f"[{address.host}]" if ":" in address.host else address.host
             proxy.wait_for(rf"{re.escape(f'{shown}:{address.port}')}: closed after")
     for incoming, sender in SENDERS.items():
-        _, answer = ask("127.0.0.1", proxy.port, sender, encode(incoming, SOMEBODY, PUBLIC), drips=True)
-        assert answer == f"{SOMEBODY.host} {SOMEBODY.port}"
+        _, answer = ask("127.0.0.1", proxy.port, sender, encode(incoming, CLIENT_END, PUBLIC), drips=True)
+        assert answer == f"{CLIENT_END.host} {CLIENT_END.port}"
     proxy.wait_until_asleep()  # though HAProxy goes on looking
     proxy.end()
     assert COMPLAINT not in (directory / LOG).read_text()
@@ -215,7 +215,7 @@ def test_which_addresses_may_send_a_header(plugin: str, harness: PeerHarness) ->
         options=[*TRUST, "--wake_timeout", "0.5"],
     )
     trusted = SENDERS["v2"]
-    headers = [encode(version, SOMEBODY, PUBLIC) for version in SENDERS] + [
+    headers = [encode(version, CLIENT_END, PUBLIC) for version in SENDERS] + [
         local_header(version) for version in SENDERS
     ]
     cases = [(STRANGER, header + b"\x00", "accept_from") for header in headers]

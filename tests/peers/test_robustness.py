@@ -29,7 +29,7 @@ PATIENT = 0.03
 HALF_OPEN = 1000
 SOURCES = 200
 
-STRANGERS = (
+OTHER_PROTOCOLS = (
     b"",
     b"GET / HTTP/1.1\r\nHost: example.net\r\nUser-Agent: scanner\r\n\r\n",
     b"SSH-2.0-Go\r\n",
@@ -97,7 +97,7 @@ def captured(kind: str) -> list[bytes]:
 
 def first_messages(chance: random.Random) -> list[bytes]:
     """Random ones, and real ones mutated; none of them a whole login."""
-    whole = [*captured("status"), *STRANGERS]
+    whole = [*captured("status"), *OTHER_PROTOCOLS]
     logins = [login for login in captured("login") if login[0] not in (0x02, 0xFE)]
     messages = []
     for number in range(MESSAGES):

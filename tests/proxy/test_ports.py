@@ -47,8 +47,8 @@ class World:
         return factory
 
     def routed_to(self, index: int, host: str) -> str | None:
-        place = self.listener(index).route(host)
-        return None if place is None else place.server.view.name
+        backend = self.listener(index).route(host)
+        return None if backend is None else backend.server.view.name
 
 
 @pytest.fixture

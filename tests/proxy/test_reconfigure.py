@@ -14,7 +14,7 @@ from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
 
 
-class Scene:
+class Harness:
     """A server that is down, with a configuration to change."""
 
     def __init__(self, directory: Path) -> None:
@@ -36,54 +36,54 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    return Harness(tmp_path)
 
 
-def test_the_same_configuration_is_no_change(scene: Scene) -> None:
-    assert scene.prepare() is None
+def test_the_same_configuration_is_no_change(harness: Harness) -> None:
+    assert harness.prepare() is None
 
 
-def test_preparing_a_change_changes_nothing(scene: Scene) -> None:
-    before = scene.server.config
-    change = scene.prepare(server_port=1, idle_shutdown=1.0)
+def test_preparing_a_change_changes_nothing(harness: Harness) -> None:
+    before = harness.server.config
+    change = harness.prepare(server_port=1, idle_shutdown=1.0)
     assert change is not None
     assert (change.changed_fields, change.restart_fields) == (["server_port", "idle_shutdown"], ["server_port"])
-    assert (scene.server.config, scene.server.address) == (before, ("127.0.0.1", 25566))
+    assert (harness.server.config, harness.server.address) == (before, ("127.0.0.1", 25566))
 
 
-def test_a_configuration_that_cannot_be_used_is_an_error(scene: Scene) -> None:
+def test_a_configuration_that_cannot_be_used_is_an_error(harness: Harness) -> None:
     with pytest.raises(ConfigError, match=r"admission\.wake 'ops' needs a Minecraft server"):
-        scene.prepare(admission=AdmissionConfig(wake="ops"))
+        harness.prepare(admission=AdmissionConfig(wake="ops"))
     with pytest.raises(ConfigError, match="no_such"):
-        scene.prepare(plugin_keywords={"no_such": "argument"})
+        harness.prepare(plugin_keywords={"no_such": "argument"})
 
 
-def test_a_server_that_is_down_takes_every_change_at_once(scene: Scene) -> None:
+def test_a_server_that_is_down_takes_every_change_at_once(harness: Harness) -> None:
     replaced: list[bool] = []
-    scene.server.on_replaced = lambda: replaced.append(True)
-    assert scene.apply(server_port=1, idle_shutdown=1.0) == "server_port, idle_shutdown"
-    assert (scene.server.address, scene.server.backend.port) == (("127.0.0.1", 1), 1)
-    assert (scene.server.restart_pending, replaced) == (False, [True])
+    harness.server.on_replaced = lambda: replaced.append(True)
+    assert harness.apply(server_port=1, idle_shutdown=1.0) == "server_port, idle_shutdown"
+    assert (harness.server.address, harness.server.backend.port) == (("127.0.0.1", 1), 1)
+    assert (harness.server.restart_pending, replaced) == (False, [True])
 
 
-def test_admission_rules_are_replaced_only_when_they_change(scene: Scene) -> None:
-    admission = scene.server.backend.admission
-    assert scene.apply(idle_shutdown=1.0) == "idle_shutdown"
-    assert scene.server.backend.admission is admission
-    assert scene.apply(idle_shutdown=1.0, admission=AdmissionConfig(wake="nobody")) == "admission"
-    assert scene.server.backend.admission is not admission
+def test_admission_rules_are_replaced_only_when_they_change(harness: Harness) -> None:
+    admission = harness.server.backend.admission
+    assert harness.apply(idle_shutdown=1.0) == "idle_shutdown"
+    assert harness.server.backend.admission is admission
+    assert harness.apply(idle_shutdown=1.0, admission=AdmissionConfig(wake="nobody")) == "admission"
+    assert harness.server.backend.admission is not admission
 
 
-def test_networks_that_send_headers_are_a_setting_of_the_port(scene: Scene) -> None:
-    change = scene.prepare(proxy_protocol=ProxyProtocolConfig(accept_from=("127.0.0.1",)))
+def test_networks_that_send_headers_are_a_setting_of_the_port(harness: Harness) -> None:
+    change = harness.prepare(proxy_protocol=ProxyProtocolConfig(accept_from=("127.0.0.1",)))
     assert change is not None and change.restart_fields == []
-    change = scene.prepare(proxy_protocol=ProxyProtocolConfig(send="v2"))
+    change = harness.prepare(proxy_protocol=ProxyProtocolConfig(send="v2"))
     assert change is not None and change.restart_fields == ["proxy_protocol"]
-    apply_change(scene.server, change)
-    assert scene.server.backend.proxy_version == "v2"
+    apply_change(harness.server, change)
+    assert harness.server.backend.proxy_version == "v2"
 
 
-def test_a_server_that_is_down_may_change_its_protocol(scene: Scene) -> None:
-    assert scene.apply(plugin="stub_server:Minecraft", admission=AdmissionConfig(wake="ops")) == "plugin, admission"
-    assert scene.server.speaks_minecraft
+def test_a_server_that_is_down_may_change_its_protocol(harness: Harness) -> None:
+    assert harness.apply(plugin="stub_server:Minecraft", admission=AdmissionConfig(wake="ops")) == "plugin, admission"
+    assert harness.server.speaks_minecraft

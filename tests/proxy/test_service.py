@@ -71,7 +71,7 @@ with socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Echo) as s
 """
 
 
-class Scene:
+class Harness:
     """A zeroscale with a third-party plugin."""
 
     def __init__(self, directory: Path) -> None:
@@ -108,12 +108,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    yield scene
-    for program in scene.programs:
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    harness = Harness(tmp_path)
+    yield harness
+    for program in harness.programs:
         program.discard()
-    assert scene.servers() == []
+    assert harness.servers() == []
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
@@ -126,16 +126,16 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def test_a_plugin_with_a_status_of_its_own_runs(scene: Scene) -> None:
-    scene.echo_plugin()
-    proxy = scene.run("-t", "1", "-a", str(scene.server_port))
-    assert scene.servers() == []
+def test_a_plugin_with_a_status_of_its_own_runs(harness: Harness) -> None:
+    harness.echo_plugin()
+    proxy = harness.run("-t", "1", "-a", str(harness.server_port))
+    assert harness.servers() == []
     for _ in range(2):
-        with scene.connect() as client:
+        with harness.connect() as client:
             client.sendall(b"world")
             assert receive(client, 11) == b"hello world"
-            assert len(scene.servers()) == 1
-        wait_until(lambda: not scene.servers(), "it is stopped", program=proxy)
+            assert len(harness.servers()) == 1
+        wait_until(lambda: not harness.servers(), "it is stopped", program=proxy)
     # The plugin logs "launching", "launched", "ending" and "ended"; zeroscale logs the others.
     at = 0
     for pattern in (
@@ -158,65 +158,65 @@ def test_a_plugin_with_a_status_of_its_own_runs(scene: Scene) -> None:
     assert "Traceback" not in proxy.text()
 
 
-def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(scene: Scene) -> None:
-    scene.echo_plugin(fake_status="b'asleep, come again'")
-    proxy = scene.run("-t", "1", "-a", str(scene.server_port))
-    with scene.connect() as client:
+def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(harness: Harness) -> None:
+    harness.echo_plugin(fake_status="b'asleep, come again'")
+    proxy = harness.run("-t", "1", "-a", str(harness.server_port))
+    with harness.connect() as client:
         assert receive(client, 100) == b"asleep, come again"
     proxy.wait_for("is online")
-    with scene.connect() as client:
+    with harness.connect() as client:
         assert receive(client, 6) == b"hello "
     assert proxy.terminate() == 0
 
 
 @pytest.mark.slow
-def test_a_start_that_raises_closes_the_connection_and_the_next_client_gets_a_new_server(scene: Scene) -> None:
+def test_a_start_that_raises_closes_the_connection_and_the_next_client_gets_a_new_server(harness: Harness) -> None:
     broken = "import pathlib; marker = pathlib.Path(self.working_directory, 'marker')\n"
     broken += "            if not marker.exists(): marker.touch(); raise OSError('out of luck')\n            " + START
-    scene.echo_plugin(start=broken)
-    proxy = scene.run("-a", str(scene.server_port))
-    with scene.connect() as client:
+    harness.echo_plugin(start=broken)
+    proxy = harness.run("-a", str(harness.server_port))
+    with harness.connect() as client:
         assert receive(client, 1) == b""
     proxy.wait_for(r"ERROR:thirdparty\.plugin:.*start.. raised OSError: out of luck")
-    with scene.connect() as client:
+    with harness.connect() as client:
         assert receive(client, 6) == b"hello "
     assert proxy.terminate() == 0
     assert "Traceback" not in proxy.text()
 
 
 @pytest.mark.slow
-def test_the_client_after_a_crash_gets_a_new_server(scene: Scene) -> None:
-    scene.echo_plugin()
-    proxy = scene.run("-a", str(scene.server_port))
-    with scene.connect() as client:
+def test_the_client_after_a_crash_gets_a_new_server(harness: Harness) -> None:
+    harness.echo_plugin()
+    proxy = harness.run("-a", str(harness.server_port))
+    with harness.connect() as client:
         assert receive(client, 6) == b"hello "
-        (server,) = scene.servers()
+        (server,) = harness.servers()
         os.kill(server, signal.SIGKILL)
         # while it dies, the kernel may still take a connection for it, only to reset it
-        wait_until(lambda: not answers(scene.server_port), "it is gone")
+        wait_until(lambda: not answers(harness.server_port), "it is gone")
         assert receive(client, 1) == b""
-    with scene.connect() as client:
+    with harness.connect() as client:
         client.sendall(b"again")
         assert receive(client, 11) == b"hello again"
-        (fresh,) = scene.servers()
+        (fresh,) = harness.servers()
         assert fresh != server
     assert proxy.terminate() == 0
 
 
-def test_a_plugin_that_raises_in_its_constructor_gives_one_line_without_traceback(scene: Scene) -> None:
+def test_a_plugin_that_raises_in_its_constructor_gives_one_line_without_traceback(harness: Harness) -> None:
     methods = "    async def start(self): ...\n    async def stop(self): ...\n"
-    scene.plugin(f"class Server:\n    def __init__(self):\n        raise ValueError('no\\nluck')\n{methods}")
-    proxy = scene.run(listens=False)
+    harness.plugin(f"class Server:\n    def __init__(self):\n        raise ValueError('no\\nluck')\n{methods}")
+    proxy = harness.run(listens=False)
     assert proxy.wait() == 2
     (line,) = proxy.lines
     assert line.startswith("zeroscale: error: ")
     assert "ValueError: no luck" in line
 
 
-def test_a_minecraft_directory_without_a_server_is_an_error_at_startup(scene: Scene) -> None:
-    where = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory)]
-    ports = [str(scene.port), str(scene.server_port)]
-    with Program([sys.executable, "-m", "zeroscale", *where, "minecraft", *ports], scene.directory) as proxy:
+def test_a_minecraft_directory_without_a_server_is_an_error_at_startup(harness: Harness) -> None:
+    where = ["--state_directory", str(harness.directory / "state"), "-w", str(harness.directory)]
+    ports = [str(harness.port), str(harness.server_port)]
+    with Program([sys.executable, "-m", "zeroscale", *where, "minecraft", *ports], harness.directory) as proxy:
         assert proxy.wait() == 1
         (line,) = proxy.lines
     assert line.startswith("zeroscale: error: ")
@@ -224,19 +224,19 @@ def test_a_minecraft_directory_without_a_server_is_an_error_at_startup(scene: Sc
 
 
 @pytest.mark.slow
-def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Scene) -> None:
-    file = scene.directory / "zeroscale.toml"
+def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(harness: Harness) -> None:
+    file = harness.directory / "zeroscale.toml"
     file.write_text(
         f"""state_directory = "state"
         [servers.cache]
         plugin = "generic"
-        listen = {scene.port}
-        server = "127.0.0.1:{scene.server_port}"
+        listen = {harness.port}
+        server = "127.0.0.1:{harness.server_port}"
         plugin_arguments.command = "sleep 60"
         admission.wake = "known"
         """
     )
-    with Program([sys.executable, "-m", "zeroscale", "--config", str(file)], scene.directory) as proxy:
+    with Program([sys.executable, "-m", "zeroscale", "--config", str(file)], harness.directory) as proxy:
         assert proxy.wait() == 2
         (line,) = proxy.lines
     assert "server 'cache': admission.wake 'known' needs a Minecraft server" in line
@@ -245,12 +245,14 @@ def test_a_server_whose_players_have_no_names_cannot_be_woken_by_name(scene: Sce
 @pytest.mark.slow
 @pytest.mark.parametrize(("tick_time", "warns"), [("60000", True), ("-1", False)])
 def test_pausing_a_minecraft_server_with_its_watchdog_gives_a_warning(
-    scene: Scene, tick_time: str, warns: bool
+    harness: Harness, tick_time: str, warns: bool
 ) -> None:
-    (scene.directory / "server.properties").write_text(f"server-port={scene.server_port}\nmax-tick-time={tick_time}\n")
-    state = ["--state_directory", str(scene.directory / "state"), "-w", str(scene.directory), "--debug"]
-    words = ["--idle_action", "pause", "-a", "sleep 60", "minecraft", str(scene.port), str(scene.server_port)]
-    with Program([sys.executable, "-m", "zeroscale", *state, *words], scene.directory) as proxy:
+    (harness.directory / "server.properties").write_text(
+        f"server-port={harness.server_port}\nmax-tick-time={tick_time}\n"
+    )
+    state = ["--state_directory", str(harness.directory / "state"), "-w", str(harness.directory), "--debug"]
+    words = ["--idle_action", "pause", "-a", "sleep 60", "minecraft", str(harness.port), str(harness.server_port)]
+    with Program([sys.executable, "-m", "zeroscale", *state, *words], harness.directory) as proxy:
         proxy.wait_for(r"Listening on \('0\.0\.0\.0'")
         assert proxy.terminate() == 0
     warnings = [line for line in proxy.lines if line.startswith("WARNING")]
@@ -270,16 +272,16 @@ def test_pausing_a_minecraft_server_with_its_watchdog_gives_a_warning(
     ],
 )
 def test_a_signal_ends_it_cleanly_from_every_state(
-    scene: Scene, state: str, number: signal.Signals, signals: int
+    harness: Harness, state: str, number: signal.Signals, signals: int
 ) -> None:
     # Starting: it never listens. Stopping: it takes its time. Both end at SIGTERM.
     slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))\n"
-    (scene.directory / "echo.py").write_text("import sys\n" + (slow if state == "stopping" else "") + ECHO)
+    (harness.directory / "echo.py").write_text("import sys\n" + (slow if state == "stopping" else "") + ECHO)
     if state == "starting":
-        (scene.directory / "echo.py").write_text("import signal\nsignal.pause()\n")
+        (harness.directory / "echo.py").write_text("import signal\nsignal.pause()\n")
     start = "raise OSError('no')" if state == "failed" else START
-    scene.echo_plugin(start=start)
-    proxy = scene.run("-t", "0" if state == "stopping" else "60", "-a", str(scene.server_port))
+    harness.echo_plugin(start=start)
+    proxy = harness.run("-t", "0" if state == "stopping" else "60", "-a", str(harness.server_port))
     marks = {
         "starting": "launching",
         "running": "total clients: 0",
@@ -287,13 +289,13 @@ def test_a_signal_ends_it_cleanly_from_every_state(
         "failed": "failed:",
     }
     if state in marks:
-        with scene.connect() as client:
+        with harness.connect() as client:
             if state in ("running", "stopping"):
                 receive(client, 6)
                 if state == "stopping":
-                    wait_until(lambda: bool(scene.servers()), "it runs")
+                    wait_until(lambda: bool(harness.servers()), "it runs")
             elif state == "starting":
-                wait_until(lambda: bool(scene.servers()), "it runs")
+                wait_until(lambda: bool(harness.servers()), "it runs")
         proxy.wait_for(marks[state])
     proxy.process.send_signal(number)
     if signals == 2:
@@ -301,5 +303,5 @@ def test_a_signal_ends_it_cleanly_from_every_state(
         if proxy.process.poll() is None:
             proxy.process.send_signal(number)
     assert proxy.wait() == 0
-    assert scene.servers() == []
+    assert harness.servers() == []
     assert "Traceback" not in proxy.text()

@@ -66,13 +66,13 @@ async def test_the_transports_are_closed_after_the_report_as_the_pair_ended() ->
     relay = await made()
     orderly, broken = Pair(), Pair()
     reports = add(relay, orderly), add(relay, broken)
-    heard: list[object] = []
-    reports[0].addCallback(lambda report: heard.append((orderly.to_client.reason, orderly.to_backend.reason)))
+    endings: list[object] = []
+    reports[0].addCallback(lambda report: endings.append((orderly.to_client.reason, orderly.to_backend.reason)))
     orderly.client.close()
     orderly.backend.close()
     reset(broken.client)
-    await until(lambda: len(heard) == 1)
-    assert heard == [(None, None)]
+    await until(lambda: len(endings) == 1)
+    assert endings == [(None, None)]
     await reports[1]
     await orderly.gone()
     with pytest.raises(ConnectionResetError):
@@ -158,12 +158,12 @@ async def test_cancelling_the_report_aborts_the_pair_and_still_reports() -> None
 async def test_a_heartbeat_is_answered_by_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = await made()
     await within(relay.heartbeat())
-    hangs, goes_on = threading.Event(), threading.Event()
+    hangs, may_continue = threading.Event(), threading.Event()
     obey = SpliceLoop._run_commands
 
     def hang(loop: SpliceLoop) -> None:
         hangs.set()
-        goes_on.wait(60)
+        may_continue.wait(60)
         obey(loop)
 
     monkeypatch.setattr(SpliceLoop, "_run_commands", hang)
@@ -174,7 +174,7 @@ async def test_a_heartbeat_is_answered_by_the_thread(monkeypatch: pytest.MonkeyP
         await later()
         assert not answered.called
     finally:
-        goes_on.set()
+        may_continue.set()
     await within(answered)
     await within(relay.stop(0))
 

@@ -45,12 +45,12 @@ def test_left_running_for_the_next_zeroscale(harness: SurvivalHarness, state: st
 @pytest.mark.slow
 def test_console_stop_ends_the_proxy_and_other_lines_go_to_the_server(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo("--console")
-    proxy.tell("list")
+    proxy.write_line("list")
     proxy.wait_for("Console: demo-.* does not run")
     harness.player().is_greeted()
-    proxy.tell("list")
+    proxy.write_line("list")
     wait_until(lambda: "There are 0 of a max of 20 players online" in harness.console(), "it answers", program=proxy)
-    proxy.tell("stop")
+    proxy.write_line("stop")
     assert proxy.wait() == 0
     assert_saved(harness, proxy, runs=1)
 
@@ -59,7 +59,7 @@ def test_console_stop_ends_the_proxy_and_other_lines_go_to_the_server(harness: S
 def test_without_console_the_input_is_not_read(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo()
     harness.player().is_greeted()
-    proxy.tell("stop")
+    proxy.write_line("stop")
     harness.player().is_greeted()
     assert proxy.terminate() == 0
     assert_saved(harness, proxy, runs=1)

@@ -210,14 +210,14 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize(("where", "said"), NONSENSE.items())
+@pytest.mark.parametrize(("where", "reason"), NONSENSE.items())
 @pytest_twisted.ensureDeferred
-async def test_nonsense_is_one_line(where: str, said: str, peers: Peers) -> None:
+async def test_nonsense_is_one_line(where: str, reason: str, peers: Peers) -> None:
     with pytest.raises(ConfigError) as refused:
         check(reactor, where)
     message = str(refused.value)
     assert message.startswith(f"cannot listen on {where!r}: give a port, or one of Twisted's endpoint strings (")
-    assert said in message
+    assert reason in message
     assert "\n" not in message
     with pytest.raises(ConfigError) as refused:
         await listen(reactor, where, peers)
@@ -235,7 +235,7 @@ SYSTEMD_VALUES = {
 
 
 @contextmanager
-def handed_over(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[socket.socket]]:
+def inherited_sockets(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[socket.socket]]:
     """Sockets that systemd has opened for us, all on the loopback."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
@@ -251,7 +251,7 @@ async def test_sockets_of_systemd_by_name(
     where: str, meant: list[int], peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(reactor, where)  # asked of any process, and only one of them has the sockets
-    with handed_over(monkeypatch, "game", "game", "map", "a=b") as sockets:
+    with inherited_sockets(monkeypatch, "game", "game", "map", "a=b") as sockets:
         if not meant:
             with pytest.raises(ConfigError, match=r"it passed: game, map, a=b\); start it"):
                 await listen(reactor, where, peers)
@@ -279,7 +279,7 @@ async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pyte
 async def test_a_port_that_systemd_has_opened_is_told_by_its_name(
     peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with handed_over(monkeypatch, "game") as [ours]:
+    with inherited_sockets(monkeypatch, "game") as [ours]:
         number = ours.getsockname()[1]
         with pytest.raises(ConfigError, match=r"opened it for zeroscale; write listen = 'systemd:game'"):
             await listen(reactor, str(number), peers)

@@ -171,9 +171,9 @@ def test_a_lock_names_its_holder(tmp_path: Path) -> None:
             Lock(path).acquire()
     finally:
         holder.kill()
-    who = f"another zeroscale (process {holder.process.pid})"
+    owner = f"another zeroscale (process {holder.process.pid})"
     advice = "stop it first, or give each server its own directory and port"
-    assert str(refused.value) == f"{who} holds {path}: {advice}"
+    assert str(refused.value) == f"{owner} holds {path}: {advice}"
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:

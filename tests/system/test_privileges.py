@@ -18,7 +18,7 @@ from processes import DEADLINE, Program, python
 
 from zeroscale.system.privileges import Owner, make_directories, owner
 
-NOBODY = pwd.getpwnam("nobody")
+NOBODY_USER = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
@@ -37,16 +37,16 @@ plugin_arguments.command = ["/bin/sh", "-c", "id -u > me; mv me who; exec sleep 
 
 def test_who_becomes_whom() -> None:
     assert owner(None, None) is None
-    assert owner(NOBODY.pw_uid, None) == Owner(NOBODY.pw_uid, NOBODY.pw_gid)
+    assert owner(NOBODY_USER.pw_uid, None) == Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
     assert owner(None, 7) == Owner(None, 7)
     assert owner(987654, None) == Owner(987654, None)
 
 
 @as_root
 def test_what_is_made_is_the_owners(tmp_path: Path) -> None:
-    make_directories([tmp_path / "a" / "b", tmp_path / "a"], Owner(NOBODY.pw_uid, NOBODY.pw_gid))
+    make_directories([tmp_path / "a" / "b", tmp_path / "a"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
     for made in (tmp_path / "a", tmp_path / "a" / "b"):
-        assert (made.stat().st_uid, made.stat().st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
+        assert (made.stat().st_uid, made.stat().st_gid) == (NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
     assert tmp_path.stat().st_uid == 0, "it was there before"
 
 
@@ -81,11 +81,11 @@ def low_port() -> int:
     raise AssertionError("all ports below 1024 are taken")
 
 
-def until(true: object, said: object) -> None:
-    assert callable(true) and callable(said)
+def until(condition: object, message: object) -> None:
+    assert callable(condition) and callable(message)
     deadline = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < deadline, said()
+    while not condition():
+        assert time.monotonic() < deadline, message()
         time.sleep(0.01)
 
 
@@ -94,25 +94,25 @@ def until(true: object, said: object) -> None:
 def test_twistd_becomes_nobody(open_directory: Path) -> None:
     base = open_directory
     (base / "daemon").mkdir()
-    os.chown(base / "daemon", NOBODY.pw_uid, NOBODY.pw_gid)
+    os.chown(base / "daemon", NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
     port, server_port = low_port(), free_port()
     (base / "zeroscale.toml").write_text(CONFIG.format(directory=base, port=port, server_port=server_port))
     log, pid_file = base / "daemon" / "zeroscale.log", base / "daemon" / "zeroscale.pid"
-    told = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base / "daemon")]
+    args = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base / "daemon")]
     config = ["zeroscale", "--config", str(base / "zeroscale.toml"), "--debug"]
-    with Program(python("-c", TWISTD, *told, *config), base) as starter:
+    with Program(python("-c", TWISTD, *args, *config), base) as starter:
         assert starter.wait() == 0, starter.output
     until((base / "run" / "control.sock").exists, log.read_text)
     pid = int(pid_file.read_text())
-    uids = "\t".join(["Uid:", *[str(NOBODY.pw_uid)] * 4])
+    uids = "\t".join(["Uid:", *[str(NOBODY_USER.pw_uid)] * 4])
     assert uids in Path(f"/proc/{pid}/status").read_text()
     lines = log.read_text()
     assert lines.index(f"Listening on ('127.0.0.1', {port})") < lines.index("set uid/gid"), "while still root"
     for path in ("state/zeroscale", "state/zeroscale/game", "run", "run/control.sock", "daemon/zeroscale.log"):
-        assert (base / path).stat().st_uid == NOBODY.pw_uid, path
+        assert (base / path).stat().st_uid == NOBODY_USER.pw_uid, path
     with socket.create_connection(("127.0.0.1", port), DEADLINE):
         until((base / "daemon" / "who").exists, log.read_text)
-    assert (base / "daemon" / "who").read_text() == f"{NOBODY.pw_uid}\n", "the server is nobody's as well"
+    assert (base / "daemon" / "who").read_text() == f"{NOBODY_USER.pw_uid}\n", "the server is nobody's as well"
     os.kill(pid, signal.SIGUSR1)
     until((base / "daemon" / "zeroscale.log.1").exists, log.read_text)
     os.kill(pid, signal.SIGHUP)

@@ -34,7 +34,7 @@ class Manager:
         self._socket = ours
         self.address = address
 
-    def heard(self) -> list[str]:
+    def received(self) -> list[str]:
         """The datagrams since it was last asked."""
         found = []
         while True:
@@ -53,17 +53,17 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
         yield Manager(ours, path if request.param == "path" else "@" + path)
 
 
-class Scene:
+class Harness:
     def __init__(self, manager: Manager | None, watchdog: float | None = None) -> None:
         self.clock = Clock()
         self.views = [BUSY, SLEEPING]
         self.relay: list[Deferred[None]] | None = None
         address = None if manager is None else manager.address
-        self.notices = ServiceNotifier(
-            self.clock, ServiceManagerEnvironment((), address, watchdog), lambda: self.views, self.sign_of_life
+        self.notifier = ServiceNotifier(
+            self.clock, ServiceManagerEnvironment((), address, watchdog), lambda: self.views, self.heartbeat
         )
 
-    def sign_of_life(self) -> Deferred[None]:
+    def heartbeat(self) -> Deferred[None]:
         if self.relay is None:
             return succeed(None)
         self.relay.append(Deferred())
@@ -71,37 +71,37 @@ class Scene:
 
 
 def test_ready_comes_with_the_servers_states(manager: Manager) -> None:
-    Scene(manager).notices.ready()
-    assert manager.heard() == ["READY=1\nSTATUS=creative sleeping; survival running, 3 players"]
+    Harness(manager).notifier.ready()
+    assert manager.received() == ["READY=1\nSTATUS=creative sleeping; survival running, 3 players"]
 
 
 def test_changes_are_told_at_once_but_not_too_often(manager: Manager) -> None:
-    scene = Scene(manager)
-    scene.notices.changed()
-    assert scene.clock.getDelayedCalls() == [], "nothing is told before it is ready"
-    scene.notices.ready()
-    manager.heard()
-    scene.views = [SLEEPING]
-    scene.notices.changed()
-    scene.clock.advance(0)
-    assert manager.heard() == ["STATUS=creative sleeping"]
+    harness = Harness(manager)
+    harness.notifier.changed()
+    assert harness.clock.getDelayedCalls() == [], "nothing is told before it is ready"
+    harness.notifier.ready()
+    manager.received()
+    harness.views = [SLEEPING]
+    harness.notifier.changed()
+    harness.clock.advance(0)
+    assert manager.received() == ["STATUS=creative sleeping"]
     for players in range(1, 50):
-        scene.views = [ServerSnapshot("survival", Status.running, 0.0, players=players)]
-        scene.notices.changed()
-    scene.clock.advance(STATUS_GAP / 2)
-    assert manager.heard() == []
-    scene.clock.advance(STATUS_GAP / 2)
-    assert manager.heard() == ["STATUS=survival running, 49 players"]
-    scene.notices.changed()
-    scene.clock.advance(STATUS_GAP)
-    assert manager.heard() == [], "it is as it was"
+        harness.views = [ServerSnapshot("survival", Status.running, 0.0, players=players)]
+        harness.notifier.changed()
+    harness.clock.advance(STATUS_GAP / 2)
+    assert manager.received() == []
+    harness.clock.advance(STATUS_GAP / 2)
+    assert manager.received() == ["STATUS=survival running, 49 players"]
+    harness.notifier.changed()
+    harness.clock.advance(STATUS_GAP)
+    assert manager.received() == [], "it is as it was"
 
 
 def test_a_reload(manager: Manager) -> None:
-    scene = Scene(manager)
-    scene.notices.reloading()
-    scene.notices.ready()
-    reloading, ready = manager.heard()
+    harness = Harness(manager)
+    harness.notifier.reloading()
+    harness.notifier.ready()
+    reloading, ready = manager.received()
     first, second = reloading.split("\n")
     assert first == "RELOADING=1"
     assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
@@ -109,73 +109,73 @@ def test_a_reload(manager: Manager) -> None:
 
 
 def test_while_servers_stop_the_manager_is_asked_to_wait(manager: Manager) -> None:
-    scene = Scene(manager)
-    scene.notices.stopping()
-    assert manager.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
-    scene.clock.advance(EXTEND_EVERY)
-    assert manager.heard() == ["EXTEND_TIMEOUT_USEC=60000000"]
-    scene.views = [SLEEPING, ServerSnapshot("survival", Status.stopping, 0.0, stop_timed_out=True)]
-    scene.clock.advance(EXTEND_EVERY)
-    assert manager.heard() == [], "what does not stop is nothing to wait for"
-    scene.notices.stopped()
-    assert scene.clock.getDelayedCalls() == []
+    harness = Harness(manager)
+    harness.notifier.stopping()
+    assert manager.received() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
+    harness.clock.advance(EXTEND_EVERY)
+    assert manager.received() == ["EXTEND_TIMEOUT_USEC=60000000"]
+    harness.views = [SLEEPING, ServerSnapshot("survival", Status.stopping, 0.0, stop_timed_out=True)]
+    harness.clock.advance(EXTEND_EVERY)
+    assert manager.received() == [], "what does not stop is nothing to wait for"
+    harness.notifier.stopped()
+    assert harness.clock.getDelayedCalls() == []
 
 
 def test_the_watchdog_is_fed_twice_as_often_as_is_asked(manager: Manager) -> None:
-    scene = Scene(manager, watchdog=10.0)
-    scene.notices.ready()
-    assert manager.heard()[-1] == "WATCHDOG=1"
-    scene.notices.ready()
-    assert "WATCHDOG=1" not in manager.heard(), "the reload has no clock of its own"
+    harness = Harness(manager, watchdog=10.0)
+    harness.notifier.ready()
+    assert manager.received()[-1] == "WATCHDOG=1"
+    harness.notifier.ready()
+    assert "WATCHDOG=1" not in manager.received(), "the reload has no clock of its own"
     for _ in range(3):
-        scene.clock.advance(4.9)
-        manager.heard()
-        scene.clock.advance(0.1)
-        assert manager.heard() == ["WATCHDOG=1"]
-    scene.notices.stopping()
-    manager.heard()
-    scene.clock.advance(5.0)
-    assert manager.heard() == ["WATCHDOG=1"], "a save is no reason to be aborted"
-    scene.notices.stopped()
-    assert scene.clock.getDelayedCalls() == []
+        harness.clock.advance(4.9)
+        manager.received()
+        harness.clock.advance(0.1)
+        assert manager.received() == ["WATCHDOG=1"]
+    harness.notifier.stopping()
+    manager.received()
+    harness.clock.advance(5.0)
+    assert manager.received() == ["WATCHDOG=1"], "a save is no reason to be aborted"
+    harness.notifier.stopped()
+    assert harness.clock.getDelayedCalls() == []
 
 
 def test_a_relay_that_hangs_is_no_sign_of_life(manager: Manager) -> None:
-    scene = Scene(manager, watchdog=10.0)
-    scene.notices.ready()
-    manager.heard()
-    scene.relay = []
+    harness = Harness(manager, watchdog=10.0)
+    harness.notifier.ready()
+    manager.received()
+    harness.relay = []
     for _ in range(5):
-        scene.clock.advance(5.0)
-    assert manager.heard() == []
-    assert len(scene.relay) == 1, "it is not asked again before it has answered"
-    scene.relay[0].callback(None)
-    assert manager.heard() == ["WATCHDOG=1"]
-    scene.clock.advance(5.0)
-    assert len(scene.relay) == 2
+        harness.clock.advance(5.0)
+    assert manager.received() == []
+    assert len(harness.relay) == 1, "it is not asked again before it has answered"
+    harness.relay[0].callback(None)
+    assert manager.received() == ["WATCHDOG=1"]
+    harness.clock.advance(5.0)
+    assert len(harness.relay) == 2
 
 
 def test_a_relay_that_cannot_be_asked_is_a_fault(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:
-    scene = Scene(manager, watchdog=10.0)
-    scene.notices = ServiceNotifier(
-        scene.clock,
+    harness = Harness(manager, watchdog=10.0)
+    harness.notifier = ServiceNotifier(
+        harness.clock,
         ServiceManagerEnvironment((), manager.address, 10.0),
         list,
         lambda: fail(ZeroDivisionError("a defect")),
     )
-    scene.notices.ready()
+    harness.notifier.ready()
     assert "a defect" in caplog.text
-    assert "WATCHDOG=1" not in manager.heard()
+    assert "WATCHDOG=1" not in manager.received()
 
 
 def test_nobody_wants_to_hear() -> None:
-    scene = Scene(None)
-    scene.notices.ready()
-    scene.notices.changed()
-    scene.notices.reloading()
-    scene.notices.stopping()
-    assert scene.clock.getDelayedCalls() == []
-    scene.notices.stopped()
+    harness = Harness(None)
+    harness.notifier.ready()
+    harness.notifier.changed()
+    harness.notifier.reloading()
+    harness.notifier.stopping()
+    assert harness.clock.getDelayedCalls() == []
+    harness.notifier.stopped()
 
 
 @pytest.mark.parametrize("address", ["/nowhere/at/all", "x" * 200, "a\0b"])

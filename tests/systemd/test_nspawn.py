@@ -71,9 +71,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
     """This machine's files, with a layer in memory over them."""
     memory, root = tmp_path / "memory", tmp_path / "root"
     with contextlib.ExitStack() as stack:
-        for place in (memory, root):
-            place.mkdir()
-            stack.callback(place.rmdir)
+        for mount_point in (memory, root):
+            mount_point.mkdir()
+            stack.callback(mount_point.rmdir)
         _mount(stack, "tmpfs", "tmpfs", memory)
         for layer in ("upper", "work"):
             (memory / layer).mkdir()
@@ -82,9 +82,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
         yield root
 
 
-def _mount(stack: contextlib.ExitStack, kind: str, source: str, place: Path, *options: str) -> None:
-    subprocess.run(["mount", "-t", kind, *options, source, str(place)], check=True)
-    stack.callback(subprocess.run, ["umount", str(place)], check=True)
+def _mount(stack: contextlib.ExitStack, kind: str, source: str, mount_point: Path, *options: str) -> None:
+    subprocess.run(["mount", "-t", kind, *options, source, str(mount_point)], check=True)
+    stack.callback(subprocess.run, ["umount", str(mount_point)], check=True)
 
 
 def furnish(root: Path, python: str) -> None:
@@ -133,7 +133,7 @@ def test_under_a_real_systemd(root: Path, tmp_path: Path) -> None:
         "--keep-unit",
         "--private-network",
     ]
-    command += [f"--bind-ro={source}:{place}" for source, place in binds.items()]
+    command += [f"--bind-ro={source}:{mount_point}" for source, mount_point in binds.items()]
     command += [
         f"--bind={results}:/opt/results",
         "--machine=zeroscale-test",
@@ -147,7 +147,7 @@ def test_under_a_real_systemd(root: Path, tmp_path: Path) -> None:
         booted = done.stdout[-4000:]
     except subprocess.TimeoutExpired as error:
         booted = f"it did not end: {error.stdout!r}"
-    said = (results / "said").read_text() if (results / "said").exists() else ""
-    sys.stdout.write(said)
+    output = (results / "said").read_text() if (results / "said").exists() else ""
+    sys.stdout.write(output)
     errors = (results / "errors").read_text() if (results / "errors").exists() else ""
-    assert said == EXPECTED, f"{said}\n{errors}\n{booted}"
+    assert output == EXPECTED, f"{output}\n{errors}\n{booted}"

@@ -53,7 +53,7 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 PROGRAMS = {"zeroscale": ("-m", "zeroscale"), "twistd": ("-c", TWISTD, "-n", "--pidfile=", "zeroscale")}
 
 
-class Scene:
+class Harness:
     """:ivar environment: what systemd would add to it."""
 
     def __init__(self, directory: Path, parent: SocketParent, manager: socket.socket, program: str) -> None:
@@ -67,15 +67,15 @@ class Scene:
         command = python(*PROGRAMS[self._program], "--config", "zeroscale.toml", "--info")
         return self._parent.start(command, self.directory, self.environment)
 
-    def hear(self, text: str) -> list[str]:
+    def receive(self, text: str) -> list[str]:
         """Waits for a datagram with this in it; returns all until then."""
-        heard: list[str] = []
-        while not heard or text not in heard[-1]:
+        notifications: list[str] = []
+        while not notifications or text not in notifications[-1]:
             try:
-                heard.append(self._manager.recv(4096).decode())
+                notifications.append(self._manager.recv(4096).decode())
             except TimeoutError:
-                raise AssertionError(f"no {text!r} in {DEADLINE:g} s, but {heard}") from None
-        return heard
+                raise AssertionError(f"no {text!r} in {DEADLINE:g} s, but {notifications}") from None
+        return notifications
 
     @contextlib.contextmanager
     def player(self) -> Iterator[socket.socket]:
@@ -92,7 +92,7 @@ def greeting(player: socket.socket) -> tuple[int, str]:
 
 
 @pytest.fixture(params=sorted(PROGRAMS))
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     (tmp_path / "server.py").write_text(SERVER)
     [interpreter] = python()[:1]
     config = CONFIG.format(directory=tmp_path, port=free_port(), python=interpreter)
@@ -100,49 +100,51 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     with SocketParent("game") as parent, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(DEADLINE)
         manager.bind(str(tmp_path / "notify"))
-        yield Scene(tmp_path, parent, manager, request.param)
+        yield Harness(tmp_path, parent, manager, request.param)
 
 
-def test_a_restart_with_a_player_in_the_backlog(scene: Scene) -> None:
+def test_a_restart_with_a_player_in_the_backlog(harness: Harness) -> None:
     with contextlib.ExitStack() as stack:
-        with scene.start() as first:
-            assert scene.hear("READY=1") == ["READY=1\nSTATUS=game sleeping"]
-            with scene.player() as player:
+        with harness.start() as first:
+            assert harness.receive("READY=1") == ["READY=1\nSTATUS=game sleeping"]
+            with harness.player() as player:
                 server, inherited = greeting(player)
                 stack.callback(os.kill, server, signal.SIGKILL)
                 assert inherited == "[]"
-                scene.hear("STATUS=game running, 1 player")
-                assert "WATCHDOG=1" in scene.hear("WATCHDOG=1")
+                harness.receive("STATUS=game running, 1 player")
+                assert "WATCHDOG=1" in harness.receive("WATCHDOG=1")
                 first.signal(signal.SIGTERM)
-                scene.hear("STOPPING=1")
+                harness.receive("STOPPING=1")
                 first.wait()
-        with scene.player() as waiting, scene.start() as second:
+        with harness.player() as waiting, harness.start() as second:
             # found, and not asked yet whether it is well: both words for the same server
-            assert scene.hear("READY=1")[-1].endswith(("game starting", "game running")), "found before it said ready"
+            assert harness.receive("READY=1")[-1].endswith(("game starting", "game running")), (
+                "found before it said ready"
+            )
             assert greeting(waiting) == (server, "[]"), "it is the same server, and the player got in"
             second.signal(signal.SIGTERM)
-            scene.hear("STOPPING=1")
+            harness.receive("STOPPING=1")
             second.wait()
 
 
-def test_a_reload_is_told(scene: Scene) -> None:
-    with scene.start() as program:
-        scene.hear("READY=1")
+def test_a_reload_is_told(harness: Harness) -> None:
+    with harness.start() as program:
+        harness.receive("READY=1")
         program.signal(signal.SIGHUP)
-        scene.hear("RELOADING=1\nMONOTONIC_USEC=")
-        scene.hear("READY=1")
-        with (scene.directory / "zeroscale.toml").open("a") as file:
+        harness.receive("RELOADING=1\nMONOTONIC_USEC=")
+        harness.receive("READY=1")
+        with (harness.directory / "zeroscale.toml").open("a") as file:
             file.write("nonsense = 1\n")
         program.signal(signal.SIGHUP)
-        scene.hear("RELOADING=1")
-        scene.hear("READY=1")
+        harness.receive("RELOADING=1")
+        harness.receive("READY=1")
         program.wait_for("Not reloaded: ")
         program.signal(signal.SIGTERM)
         program.wait()
 
 
-def test_without_its_socket_it_says_what_is_missing(scene: Scene) -> None:
-    with Program(python("-m", "zeroscale", "--config", "zeroscale.toml"), scene.directory) as program:
+def test_without_its_socket_it_says_what_is_missing(harness: Harness) -> None:
+    with Program(python("-m", "zeroscale", "--config", "zeroscale.toml"), harness.directory) as program:
         assert program.wait() == 1
     [line] = program.lines
     assert line.endswith(

@@ -9,16 +9,16 @@ _SIZES = ("KiB", "MiB", "GiB", "TiB")
 def format_duration(seconds: float) -> str:
     """Return a duration in its two largest units."""
     rest = max(0, round(seconds))
-    parts: list[str] = []
+    values: list[str] = []
     for name, size in _UNITS:
         count, rest = divmod(rest, size)
-        if count or (name == "s" and not parts):
-            parts.append(f"{count} {name}")
-        elif parts:
-            parts.append("")
-        if len(parts) == 2:
+        if count or (name == "s" and not values):
+            values.append(f"{count} {name}")
+        elif values:
+            values.append("")
+        if len(values) == 2:
             break
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in values if part)
 
 
 def format_size(count: int) -> str:

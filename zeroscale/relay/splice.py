@@ -33,7 +33,7 @@ with this value, 0.5 ms. It costs nothing while only one of the threads wants to
 
 
 @dataclass(frozen=True, slots=True)
-class _Live:
+class _LivePair:
     """The reactor's side of a live pair."""
 
     client: ITransport
@@ -61,7 +61,7 @@ class SpliceRelay:
         self._pipes = Pipes()
         self._loop: SpliceLoop | None = None
         self._thread: threading.Thread | None = None
-        self._live: dict[Pair, _Live] = {}
+        self._live: dict[Pair, _LivePair] = {}
         self._to_backend = 0
         self._to_client = 0
         self._total = 0
@@ -109,7 +109,7 @@ class SpliceRelay:
                 prepare(sock)
         loop, pair = self._loop, Pair(sockets[0], sockets[1], early, client_finished)
         report = ReportDeferred(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
-        self._live[pair] = _Live(client, backend, report)
+        self._live[pair] = _LivePair(client, backend, report)
         self._total += 1
         loop.admit(pair)
         return report

@@ -158,10 +158,10 @@ class ServiceNotifier:
 
 def status_line(snapshots: Iterable[ServerSnapshot]) -> str:
     """Return the state of the servers in one line."""
-    parts = [_server_status(snapshot) for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.name)]
-    if len(parts) > MOST_SERVERS:
-        parts[MOST_SERVERS:] = [f"and {len(parts) - MOST_SERVERS} more"]
-    line = "; ".join(parts)
+    statuses = [_server_status(snapshot) for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.name)]
+    if len(statuses) > MOST_SERVERS:
+        statuses[MOST_SERVERS:] = [f"and {len(statuses) - MOST_SERVERS} more"]
+    line = "; ".join(statuses)
     return line if len(line) <= LONGEST_STATUS else line[: LONGEST_STATUS - 3] + "..."
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from ctl.ctl_fixture import Desk
+from ctl.ctl_fixture import CtlHarness
 from twisted.internet.threads import deferToThread
 
 from zeroscale.ctl.commands.completion import script
@@ -71,20 +71,20 @@ def test_commands_and_options(scripts: Path, words: list[str], offered: list[str
     assert sorted(completed(scripts, os.environ, *words)) == offered
 
 
-def with_our_command(directory: Path, desk: Desk) -> dict[str, str]:
+def with_our_command(directory: Path, harness: CtlHarness) -> dict[str, str]:
     command = directory / "zeroscalectl"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m zeroscale.ctl.main "$@"\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(directory), os.environ["PATH"]])
-    return {"PATH": path, "ZEROSCALE_SOCKET": str(desk.path), "HOME": str(directory), "TERM": "dumb"}
+    return {"PATH": path, "ZEROSCALE_SOCKET": str(harness.path), "HOME": str(directory), "TERM": "dumb"}
 
 
 @needs_bash
 @pytest_twisted.ensureDeferred
-async def test_servers_are_asked_for(scripts: Path, tmp_path: Path, desk: Desk) -> None:
-    desk.proxy.add("creative")
-    desk.proxy.add("two words; rm")
-    environment = with_our_command(tmp_path, desk)
+async def test_servers_are_asked_for(scripts: Path, tmp_path: Path, harness: CtlHarness) -> None:
+    harness.proxy.add("creative")
+    harness.proxy.add("two words; rm")
+    environment = with_our_command(tmp_path, harness)
     offered = await deferToThread(completed, scripts, environment, "status", "")
     assert {"creative", "survival"} <= set(offered)
     assert "rm" not in offered
@@ -92,24 +92,24 @@ async def test_servers_are_asked_for(scripts: Path, tmp_path: Path, desk: Desk) 
 
 
 @pytest_twisted.ensureDeferred
-async def test_no_proxy_no_names_and_no_complaint(desk: Desk) -> None:
-    assert (await desk.run("completion", "servers")).out == "survival\n"
-    await desk.close()
-    run = await desk.run("completion", "servers")
+async def test_no_proxy_no_names_and_no_complaint(harness: CtlHarness) -> None:
+    assert (await harness.run("completion", "servers")).out == "survival\n"
+    await harness.close()
+    run = await harness.run("completion", "servers")
     assert (run.code, run.out, run.err) == (0, "", "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 @pytest_twisted.ensureDeferred
-async def test_the_command_prints_the_script(desk: Desk, scripts: Path, shell: str) -> None:
-    assert (await desk.run("completion", shell)).out == (scripts / shell).read_text() + "\n"
+async def test_the_command_prints_the_script(harness: CtlHarness, scripts: Path, shell: str) -> None:
+    assert (await harness.run("completion", shell)).out == (scripts / shell).read_text() + "\n"
 
 
 @pytest.mark.slow
 @pytest.mark.peers("zsh")
 @pytest_twisted.ensureDeferred
-async def test_in_zsh(scripts: Path, tmp_path: Path, desk: Desk) -> None:
-    environment = with_our_command(tmp_path, desk)
+async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> None:
+    environment = with_our_command(tmp_path, harness)
     shutil.copy(scripts / "zsh", tmp_path / "_zeroscalectl")
     typed = "".join(f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa"))
 
@@ -119,12 +119,12 @@ async def test_in_zsh(scripts: Path, tmp_path: Path, desk: Desk) -> None:
             shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
             os.close(theirs)
             terminal.write((ZSH.format(directory=tmp_path) + typed + "exit\n").encode())
-            said = b""
+            output = b""
             with contextlib.suppress(OSError):  # EIO: the shell has ended
                 while data := terminal.read(4096):
-                    said += data
+                    output += data
             shell.wait(DEADLINE)
-        return said.decode()
+        return output.decode()
 
-    said = await deferToThread(complete)
-    assert re.findall(r"\nTYPED: (.*?)\r\n", said) == ["reload", "status survival", "wake --wait"], said
+    output = await deferToThread(complete)
+    assert re.findall(r"\nTYPED: (.*?)\r\n", output) == ["reload", "status survival", "wake --wait"], output

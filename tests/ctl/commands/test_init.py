@@ -45,9 +45,9 @@ def game(tmp_path: Path, files: dict[str, str]) -> Path:
 def test_what_it_writes_is_well(tmp_path: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     directory = game(tmp_path, files)
     assert main(["init", str(directory)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     path = directory / "zeroscale.toml"
-    assert said == f"Written: {path}\nThen run it: zeroscale --config {path} --info\n"
+    assert output == f"Written: {path}\nThen run it: zeroscale --config {path} --info\n"
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
     assert {each.name for each in directory.iterdir()} == {*files, "zeroscale.toml"}
 

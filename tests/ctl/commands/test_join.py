@@ -18,14 +18,14 @@ from zeroscale.protocols.minecraft import packets
 from zeroscale.protocols.minecraft.client import Disconnected, EncryptionRequested, LoginSucceeded
 
 Serve = Callable[..., Address]
-Scene = Callable[[socket.socket], None]
+ConnectionHandler = Callable[[socket.socket], None]
 
 SUCCESS = packets.frame(2, bytes(16), packets.string("Steve"), b"\x00")
 KICK = packets.frame(0, packets.string('{"text": "Come again", "color": "red"}'))
 ENCRYPTION = packets.frame(1, packets.string(""), b"\x00", b"\x00")
 
 
-def says(*frames: bytes) -> Scene:
+def says(*frames: bytes) -> ConnectionHandler:
     def answer(connection: socket.socket) -> None:
         login = connection.recv(1000)
         assert b"Steve" in login or connection.recv(1000)

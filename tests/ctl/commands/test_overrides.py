@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from ctl.ctl_fixture import Desk
+from ctl.ctl_fixture import CtlHarness
 
 
 @pytest.mark.parametrize(
@@ -22,32 +22,32 @@ from ctl.ctl_fixture import Desk
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_an_order(desk: Desk, words: list[str], asked: str, out: str) -> None:
-    run = await desk.run(*words)
+async def test_an_order(harness: CtlHarness, words: list[str], asked: str, out: str) -> None:
+    run = await harness.run(*words)
     assert (run.code, run.err) == (0, "")
     assert run.out.endswith(out)
-    assert desk.proxy.servers["survival"].asked == [asked]
+    assert harness.proxy.servers["survival"].asked == [asked]
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_that_is_refused(desk: Desk) -> None:
-    desk.proxy.servers["survival"].refuses = "2 players are on it: say --now"
-    run = await desk.run("sleep")
+async def test_one_that_is_refused(harness: CtlHarness) -> None:
+    harness.proxy.servers["survival"].refuses = "2 players are on it: say --now"
+    run = await harness.run("sleep")
     assert (run.code, run.err) == (1, "zeroscalectl: error: 2 players are on it: say --now\n")
 
 
 @pytest.mark.parametrize("duration", ["0", "-1", "soon", "2 parsecs"])
 @pytest_twisted.ensureDeferred
-async def test_no_duration(desk: Desk, duration: str) -> None:
+async def test_no_duration(harness: CtlHarness, duration: str) -> None:
     with pytest.raises(SystemExit) as raised:
-        await desk.run("keep-awake", "--for", duration)
+        await harness.run("keep-awake", "--for", duration)
     assert raised.value.code == 2
-    assert desk.proxy.servers["survival"].asked == []
+    assert harness.proxy.servers["survival"].asked == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_of_several_one_has_to_be_named(desk: Desk) -> None:
-    desk.proxy.add("creative")
+async def test_of_several_one_has_to_be_named(harness: CtlHarness) -> None:
+    harness.proxy.add("creative")
     for words in (["sleep"], ["lockout"], ["lockout", "back at 9"]):
-        run = await desk.run(*words)
+        run = await harness.run(*words)
         assert run.code == 2 and "survival" in run.err

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_twisted
 from control.fake_proxy import FakeServer
-from ctl.ctl_fixture import Desk, Screen
+from ctl.ctl_fixture import CtlHarness, Screen
 
 from zeroscale.ctl.commands.wake import WakeProgress, line_of
 from zeroscale.errors import ServerUnavailable
@@ -16,17 +16,17 @@ from zeroscale.status import Status
 
 
 @pytest_twisted.ensureDeferred
-async def test_and_that_is_all(desk: Desk) -> None:
-    run = await desk.run("wake")
+async def test_and_that_is_all(harness: CtlHarness) -> None:
+    run = await harness.run("wake")
     assert (run.code, run.out, run.err) == (0, "survival is starting\n", "")
-    assert desk.proxy.servers["survival"].asked == ["wake", "waits no more"]
+    assert harness.proxy.servers["survival"].asked == ["wake", "waits no more"]
 
 
 @pytest_twisted.ensureDeferred
-async def test_until_it_is_ready(desk: Desk) -> None:
-    server = desk.proxy.servers["survival"]
-    waiting = desk.run("wake", "survival", "--wait", terminal=True)
-    await desk.until(lambda: "starting" in desk.err.getvalue())
+async def test_until_it_is_ready(harness: CtlHarness) -> None:
+    server = harness.proxy.servers["survival"]
+    waiting = harness.run("wake", "survival", "--wait", terminal=True)
+    await harness.until(lambda: "starting" in harness.err.getvalue())
     server.status = Status.running
     server.fields["last_start"] = 18.0
     server.ready.callback(None)
@@ -36,10 +36,10 @@ async def test_until_it_is_ready(desk: Desk) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_that_fails(desk: Desk) -> None:
-    waiting = desk.run("wake", "--wait")
-    await desk.until(lambda: desk.proxy.servers["survival"].asked)
-    desk.proxy.servers["survival"].ready.errback(ServerUnavailable("it ended with exit code 1"))
+async def test_that_fails(harness: CtlHarness) -> None:
+    waiting = harness.run("wake", "--wait")
+    await harness.until(lambda: harness.proxy.servers["survival"].asked)
+    harness.proxy.servers["survival"].ready.errback(ServerUnavailable("it ended with exit code 1"))
     run = await waiting
     assert run.code == 1
     assert run.err.splitlines()[-1] == "zeroscalectl: error: it ended with exit code 1"

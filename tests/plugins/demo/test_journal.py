@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal, verify_journal
+from zeroscale.plugins.demo.journal import RECORDS_PER_SAVE, Journal, verify_journal
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def whole_run(path: Path) -> None:
     journal = Journal(path)
     journal.tick()
     journal.begin_save()
-    for _ in range(SAVE_PARTS):
+    for _ in range(RECORDS_PER_SAVE):
         journal.save_part()
     journal.end_save()
 

@@ -368,9 +368,9 @@ class Cluster:
     # Requests
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        parts = request.path.strip("/").split("/")
-        group = parts[1] if parts[0] == "apis" else ""
-        rest = parts[3:] if group else parts[2:]
+        segments = request.path.strip("/").split("/")
+        group = segments[1] if segments[0] == "apis" else ""
+        rest = segments[3:] if group else segments[2:]
         namespace = None
         if rest[0] == "namespaces":
             namespace, rest = rest[1], rest[2:]
@@ -411,8 +411,8 @@ class Cluster:
             return await self._watch(request, plural, namespace)
         return await self._scale(request, plural, namespace or "", name)
 
-    def _error(self, said: dict[str, Any]) -> web.Response:
-        return web.json_response(said, status=said["code"])
+    def _error(self, content: dict[str, Any]) -> web.Response:
+        return web.json_response(content, status=content["code"])
 
     def _select(self, request: web.Request, plural: str, namespace: str | None) -> Callable[[dict[str, Any]], bool]:
         name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
@@ -468,10 +468,10 @@ class Cluster:
         self._send_events()
         queue.put_nowait("news")
         try:
-            while (said := await queue.get()) is not None:
-                if isinstance(said, bytes):
-                    await response.write(said)
-                    if not said.endswith(b"\n"):
+            while (event := await queue.get()) is not None:
+                if isinstance(event, bytes):
+                    await response.write(event)
+                    if not event.endswith(b"\n"):
                         assert request.transport is not None
                         request.transport.abort()
                         return response
@@ -491,17 +491,17 @@ class Cluster:
 
     async def _scale(self, request: web.Request, plural: str, namespace: str, name: str) -> web.Response:
         if request.method == "PUT":
-            for somebody in self.before_update[:1]:
+            for other_client in self.before_update[:1]:
                 self.before_update.pop(0)
-                somebody()
+                other_client()
         found = self.objects.get((plural, namespace, name))
         if found is None:
             return self._error(status(404, "NotFound", f'{plural}.apps "{name}" not found'))
         if request.method == "PUT":
             body = await request.json()
             self.bodies.append(body)
-            if (said := update_error(body, request.content_type, plural, found)) is not None:
-                return self._error(said)
+            if (error := update_error(body, request.content_type, plural, found)) is not None:
+                return self._error(error)
             self.scale(name, body["spec"].get("replicas", 0), plural=plural, namespace=namespace)
         metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
         metadata["creationTimestamp"] = found["metadata"]["creationTimestamp"]

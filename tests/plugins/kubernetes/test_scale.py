@@ -66,13 +66,13 @@ async def test_an_update_is_of_the_version_that_was_read(tmp_path: Path, change:
     async with scaling(tmp_path) as (cluster, scaler):
         cluster.create("mc")
 
-        def somebody() -> None:
+        def other_client() -> None:
             if change == "made anew":
                 cluster.delete("mc")
                 cluster.create("mc")
             cluster.touch()
 
-        cluster.before_update.append(somebody)
+        cluster.before_update.append(other_client)
         assert await scaler.scale_to(1) == 1
         first, second = cluster.bodies
         assert (first["metadata"]["uid"] == second["metadata"]["uid"]) == (change == "touched")

@@ -136,9 +136,9 @@ def test_a_scale_keeps_what_it_is_of_and_which_version() -> None:
     metadata = {"name": "mc", "namespace": "games", "uid": "u", "resourceVersion": "7", "managedFields": []}
     scale = {"metadata": metadata, "spec": {}, "status": {"replicas": 0, "selector": "app=mc"}}
     assert replicas_of(scale) == 0
-    wish = scaled(scale, 1)
-    assert replicas_of(wish) == 1
-    assert wish == {
+    update = scaled(scale, 1)
+    assert replicas_of(update) == 1
+    assert update == {
         "apiVersion": "autoscaling/v1",
         "kind": "Scale",
         "metadata": {"name": "mc", "namespace": "games", "uid": "u", "resourceVersion": "7"},

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.peers("dbus-daemon")
 
 
 @asynccontextmanager
-async def scene(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Daemon, Systemd, UnitBus]]:
+async def harness(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Daemon, Systemd, UnitBus]]:
     monkeypatch.setattr(unit_bus, "FIRST_DELAY", 0.02)
     daemon = Daemon(directory)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", daemon.address)
@@ -39,7 +39,7 @@ async def scene(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         assert not (await unit.state()).running
         await unit.start()
         assert (await unit.state()).running
@@ -65,7 +65,7 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
 async def test_a_start_that_fails_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, object], message: str
 ) -> None:
-    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         systemd.fail_start = properties
         with pytest.raises(PluginError, match=message):
             await unit.start()
@@ -74,7 +74,7 @@ async def test_a_start_that_fails_says_why(
 async def test_changes_by_others_are_reported_also_after_a_disconnection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (daemon, systemd, unit):
         states: list[UnitState] = []
         unit.watch(states.append)
         await until(lambda: states)
@@ -90,7 +90,7 @@ async def test_changes_by_others_are_reported_also_after_a_disconnection(
 
 
 async def test_the_last_of_many_changes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         states: list[UnitState] = []
         unit.watch(states.append)
         await until(lambda: states)
@@ -101,7 +101,7 @@ async def test_the_last_of_many_changes_is_reported(tmp_path: Path, monkeypatch:
 
 
 async def test_a_new_systemd_on_the_same_bus_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         states: list[UnitState] = []
         unit.watch(states.append)
         await until(lambda: states)
@@ -113,7 +113,7 @@ async def test_a_new_systemd_on_the_same_bus_is_watched(tmp_path: Path, monkeypa
 
 
 async def test_a_stop_survives_a_disconnection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scene(tmp_path, monkeypatch) as (daemon, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (daemon, systemd, unit):
         await unit.start()
         systemd.hold_stop(True)
         stopping = asyncio.ensure_future(unit.stop())
@@ -137,7 +137,7 @@ async def test_a_missing_bus_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_bus_without_systemd_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scene(tmp_path, monkeypatch) as (_, systemd, unit):
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         await systemd.disconnect()
         with pytest.raises(PluginError, match="systemd cannot be reached by D-Bus"):
             await unit.state()
@@ -147,7 +147,7 @@ async def test_a_bus_without_systemd_is_reported(tmp_path: Path, monkeypatch: py
 async def test_the_bus_of_the_user_is_found_also_without_a_login(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: bool
 ) -> None:
-    async with scene(tmp_path, monkeypatch) as (daemon, _, _unit):
+    async with harness(tmp_path, monkeypatch) as (daemon, _, _unit):
         monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS")
         if message:
             monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", daemon.address)

@@ -181,8 +181,8 @@ def test_invalid_status_replies(reply: bytes, size: int | None) -> None:
 @pytest.mark.parametrize("size", [None, 1])
 def test_a_login_that_succeeds(protocol: int, identity: bytes, size: int | None) -> None:
     uuid = UUID.from_hex(OFFLINE)
-    who = uuid.to_bytes() if identity else STRING(str(uuid))
-    data = pack(2, who, STRING("Steve")) + b"\xff\xff\xff\xff whatever follows"
+    uuid_field = uuid.to_bytes() if identity else STRING(str(uuid))
+    data = pack(2, uuid_field, STRING("Steve")) + b"\xff\xff\xff\xff whatever follows"
     assert fed(LoginClient("a", 1, protocol, "Steve"), data, size) == [LoginSucceeded("Steve")]
 
 

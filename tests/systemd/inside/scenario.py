@@ -47,12 +47,12 @@ class Greeting(NamedTuple):
     user: int
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def said(*command: str, code: int = 0) -> str:
+def output(*command: str, code: int = 0) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     if code is not None and done.returncode != code:
         raise AssertionError(f"{command}: {done.returncode}: {done.stdout}{done.stderr}\n{log()}")
@@ -66,7 +66,7 @@ def log() -> str:
 
 
 def shown(key: str, unit: str = "zeroscale") -> str:
-    return said("systemctl", "show", "--value", "-p", key, unit)
+    return output("systemctl", "show", "--value", "-p", key, unit)
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -91,27 +91,27 @@ def player(port: int = 25565) -> Iterator[Greeting]:
 def drop_in(name: str, text: str) -> None:
     DROP_IN.mkdir(parents=True, exist_ok=True)
     (DROP_IN / f"{name}.conf").write_text(text)
-    said("systemctl", "daemon-reload")
+    output("systemctl", "daemon-reload")
 
 
 def start() -> Iterator[str]:
     CONFIG.write_text(SURVIVAL)
     drop_in("test", "[Service]\nWatchdogSec=3s\nTimeoutStopSec=2s\nEnvironment=PYTHONPATH=/opt/inside\n")
-    said("systemctl", "start", "zeroscale.service")
+    output("systemctl", "start", "zeroscale.service")
     yield f"active: {shown('ActiveState')}, status: {shown('StatusText')}, user: {user()}"
     with player(443) as greeting:
         until(lambda: "1 player" in shown("StatusText"), "the player in the status")
         yield f"by port 443: a server of user {pwd.getpwuid(greeting.user).pw_name}, status: {shown('StatusText')}"
-    yield f"zeroscalectl finds it: {'survival' in said('zeroscalectl', 'status')}"
+    yield f"zeroscalectl finds it: {'survival' in output('zeroscalectl', 'status')}"
 
 
 def user() -> str:
-    return said("ps", "-o", "user=", "-p", shown("MainPID"))
+    return output("ps", "-o", "user=", "-p", shown("MainPID"))
 
 
 def stop_during_a_save() -> Iterator[str]:
     began = time.monotonic()
-    said("systemctl", "stop", "zeroscale.service")
+    output("systemctl", "stop", "zeroscale.service")
     took = time.monotonic() - began
     lines = [line.split(" ", 1)[1] for line in JOURNAL.read_text().splitlines()]
     whole = [*(f"chunk {number}" for number in range(12)), "saved"]
@@ -127,11 +127,11 @@ def activation() -> Iterator[str]:
 
 def reload() -> Iterator[str]:
     CONFIG.write_text(SURVIVAL.replace("1h", "2h"))
-    said("systemctl", "reload", "zeroscale.service")
+    output("systemctl", "reload", "zeroscale.service")
     until(lambda: "survival: changed: idle_shutdown" in log(), "the reload")
     yield f"after a reload: {shown('ActiveState')}"
     CONFIG.write_text(SURVIVAL + "nonsense = 1\n")
-    said("systemctl", "reload", "zeroscale.service", code=1)
+    output("systemctl", "reload", "zeroscale.service", code=1)
     yield f"a mistake: {'unknown' in log() or 'nonsense' in log()}, and it is still {shown('ActiveState')}"
     CONFIG.write_text(SURVIVAL)
 
@@ -144,7 +144,7 @@ def watchdog() -> Iterator[str]:
         began = time.monotonic()
         until(lambda: shown("NRestarts") == "1", "the restart")
     until(lambda: shown("ActiveState") == "active" and shown("SubState") == "running", "being up again")
-    yield f"watchdog: {'Watchdog timeout' in said('journalctl', '-u', 'zeroscale', '--no-pager', '-o', 'cat')}"
+    yield f"watchdog: {'Watchdog timeout' in output('journalctl', '-u', 'zeroscale', '--no-pager', '-o', 'cat')}"
     with player() as after:
         yield f"restarted within 20 s: {time.monotonic() - began < 20}, the same server: {before == after}"
 
@@ -152,7 +152,7 @@ def watchdog() -> Iterator[str]:
 def restart() -> Iterator[str]:
     drop_in("leave", Path("/opt/units/zeroscale-leave.conf").read_text())
     CONFIG.write_text(SURVIVAL.replace("idle_shutdown", 'on_exit = "leave"\nidle_shutdown'))
-    said("systemctl", "reload", "zeroscale.service")
+    output("systemctl", "reload", "zeroscale.service")
     with player() as before:
         pass
     found: list[int] = []
@@ -171,7 +171,7 @@ def restart() -> Iterator[str]:
     thread = threading.Thread(target=join)
     thread.start()
     main = shown("MainPID")
-    said("systemctl", "restart", "zeroscale.service")
+    output("systemctl", "restart", "zeroscale.service")
     joined = len(found)
     until(lambda: len(found) > joined + 3, "players after the restart")
     over.set()
@@ -183,7 +183,7 @@ def restart() -> Iterator[str]:
 
 
 def proxy_only() -> Iterator[str]:
-    said("systemctl", "stop", "zeroscale.socket", "zeroscale.service")
+    output("systemctl", "stop", "zeroscale.socket", "zeroscale.service")
     CONFIG.write_text(ELSEWHERE)
     elsewhere = [
         "systemd-run",
@@ -194,31 +194,31 @@ def proxy_only() -> Iterator[str]:
         "25600",
         "/dev/null",
     ]
-    said(*elsewhere)
-    said("systemctl", "start", "zeroscale-proxy.service")
+    output(*elsewhere)
+    output("systemctl", "start", "zeroscale-proxy.service")
     with player(25599):
         user = Path("/proc", shown("MainPID", "zeroscale-proxy")).stat().st_uid
         yield f"relayed: True, dynamic user: {user in DYNAMIC_USERS}"
-    said("systemctl", "stop", "zeroscale-proxy.service")
+    output("systemctl", "stop", "zeroscale-proxy.service")
     yield f"result: {shown('Result', 'zeroscale-proxy')}"
 
 
 def main() -> None:
-    said("systemctl", "start", "zeroscale.socket")
+    output("systemctl", "start", "zeroscale.socket")
     for part in (activation, stop_during_a_save, start, reload, watchdog, restart, proxy_only):
         JOURNAL.unlink(missing_ok=True)
         if part is activation:
             CONFIG.write_text(SURVIVAL)
             drop_in("test", "[Service]\nWatchdogSec=3s\nTimeoutStopSec=2s\nEnvironment=PYTHONPATH=/opt/inside\n")
         for line in part():
-            tell(f"{part.__name__}: {line}")
-    tell("done")
+            report(f"{part.__name__}: {line}")
+    report("done")
 
 
 if __name__ == "__main__":
     try:
         main()
     except BaseException as error:
-        tell(f"failed: {error!r}\n{error}\n{log()}")
+        report(f"failed: {error!r}\n{error}\n{log()}")
     finally:
         subprocess.run(["systemctl", "poweroff", "--no-block"], check=True)

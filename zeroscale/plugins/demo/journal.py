@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-SAVE_PARTS = 8
+RECORDS_PER_SAVE = 8
 """Records of one save, so that a save takes a while and can be interrupted."""
 
 
@@ -60,7 +60,7 @@ class Journal:
         self._write("tick")
 
     def begin_save(self) -> None:
-        """Record the start of a save, to be followed by `SAVE_PARTS` calls of `save_part` and by `end_save`."""
+        """Record the start of a save, to be followed by `RECORDS_PER_SAVE` calls of `save_part` and by `end_save`."""
         self._write("saving")
 
     def save_part(self) -> None:

@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from twisted.python.log import PythonLoggingObserver
 from zope.interface import implementer
 
-from zeroscale.plugins.demo.journal import SAVE_PARTS, Journal
+from zeroscale.plugins.demo.journal import RECORDS_PER_SAVE, Journal
 
 if TYPE_CHECKING:
     from twisted.internet.posixbase import PosixReactorBase
@@ -297,8 +297,8 @@ class DemoServer:
             loop.stop()
         if self._journal:
             self._journal.begin_save()
-        for _part in range(SAVE_PARTS):
-            await deferLater(self._reactor, self._options.slow_stop / SAVE_PARTS)
+        for _part in range(RECORDS_PER_SAVE):
+            await deferLater(self._reactor, self._options.slow_stop / RECORDS_PER_SAVE)
             if self._journal:
                 self._journal.save_part()
         if self._journal:

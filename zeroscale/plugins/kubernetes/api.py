@@ -73,12 +73,12 @@ class ApiRequest:
     def path(self) -> str:
         """Path of its URL (Kubernetes documentation, "API concepts", Resource URIs)."""
         plural, _, subresource = self.resource.partition("/")
-        parts = [f"/apis/{self.group}/v1" if self.group else "/api/v1"]
+        segments = [f"/apis/{self.group}/v1" if self.group else "/api/v1"]
         if self.namespace is not None:
-            parts.append(f"namespaces/{self.namespace}")
-        parts.append(plural)
-        parts += [each for each in (self.name, subresource) if each]
-        return "/".join(parts)
+            segments.append(f"namespaces/{self.namespace}")
+        segments.append(plural)
+        segments += [each for each in (self.name, subresource) if each]
+        return "/".join(segments)
 
     def __str__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
