@@ -14,7 +14,7 @@ _numbers = itertools.cycle(random.sample(range(_FIRST, _LAST + 1), _LAST + 1 - _
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on, and that nobody else in these tests has been given."""
+    """Return a free TCP port that is used by no other test."""
     for number in _numbers:
         with socket.socket() as probe:
             try:

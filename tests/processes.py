@@ -1,4 +1,4 @@
-"""Processes under test: started, waited for by what they say, and never left behind."""
+"""Processes under test: started, awaited by their output, and always ended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import IO
 
 DEADLINE = 30.0
-"""Seconds after which a process that has not said or done what it should is given up."""
+"""Seconds after which a process that has not printed or done the expected is killed."""
 
 
 class Program:
     """One child process, whose output is read all the time, line by line.
 
-    :ivar lines: what it has said so far and the test has looked at, stdout and stderr as one.
+    :ivar lines: its output so far that the test has read, stdout and stderr together.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Program:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Waits until it has ended and all that it said is in `lines`; returns its exit code."""
+        """Wait until it has ended and all of its output is in `lines`; return its exit code."""
         code = self.process.wait(DEADLINE)
         while (line := self._unread.get(timeout=DEADLINE)) is not None:
             self.lines.append(line)

@@ -54,7 +54,7 @@ class SocketParent:
     ) -> Program:
         """Starts a program with all of them.
 
-        :param named: whether it is told their names.
+        :param named: whether their names are passed.
         """
         descriptors = [each.fileno() for each in self.sockets]
         names = {"LISTEN_FDNAMES": ":".join(self.names)} if named else {}

@@ -20,7 +20,7 @@ ANOTHER = "0a9c2f647be04b1c8f7e3d1f5e6a7b02"
 
 
 def claim(name: str = "Ada", uuid: str | None = None, address: str = "203.0.113.7") -> ClaimedIdentity:
-    """Somebody."""
+    """A player."""
     return ClaimedIdentity(name, uuid, address)
 
 
@@ -67,9 +67,9 @@ def test_a_uuid_has_two_spellings(text: str, parsed: str | None) -> None:
         (ListedPlayer("Ada", offline_uuid("Ada")), claim("aDA", ACCOUNT), True),
         (ListedPlayer("Ada", offline_uuid("Ada")), claim("Ada", offline_uuid("Ada")), True),
         (ListedPlayer("Ada", offline_uuid("Ada")), claim("Ada"), True),
-        # A UUID of version 3 that is not made of this name tells nothing of the name.
+        # A UUID of version 3 that is not made of this name does not depend on the name.
         (ListedPlayer("Ada", offline_uuid("Bob")), claim("Ada", ACCOUNT), False),
-        # An account's place is not for whoever plays without one under its name.
+        # An entry of an account does not match a player without an account who uses its name.
         (ListedPlayer("Ada", ACCOUNT), claim("Ada", offline_uuid("Ada")), False),
         (ListedPlayer("Ada", ACCOUNT), claim("", None), False),
     ],

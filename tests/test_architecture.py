@@ -399,7 +399,7 @@ def test_few_modules_import_what_has_side_effects(imported: str, importers: set[
     assert found <= importers
 
 
-def test_the_relay_knows_no_game() -> None:
+def test_the_relay_uses_no_game_protocol() -> None:
     knowing = [path.name for path in (PACKAGE / "relay").glob("*.py") if "minecraft" in path.read_text().lower()]
     assert knowing == []
 

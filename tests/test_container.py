@@ -1,4 +1,4 @@
-"""The container's recipe and its example: what they name is there, and what they say is understood."""
+"""Dockerfile and compose example: the files that they name exist, and the configuration is valid."""
 
 from __future__ import annotations
 

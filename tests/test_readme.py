@@ -1,4 +1,4 @@
-"""README.md tells the truth: its commands, every option, every text."""
+"""README.md is correct: its commands, every option, every text."""
 
 from __future__ import annotations
 

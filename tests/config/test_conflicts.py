@@ -1,4 +1,4 @@
-"""What several servers must not do to each other. The messages are in fixtures/broken_configs.toml."""
+"""Conflicts between servers. The messages are in fixtures/broken_configs.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of values: what is expected, and how those are read that are more than a type."""
+"""Kinds of values: the expected values, and how they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values are said in a message."""
+"""Values in messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a proxy is told: which values are refused, and where state is kept."""
+"""The configuration structs: refused values, and the state directory."""
 
 from __future__ import annotations
 

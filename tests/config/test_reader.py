@@ -1,4 +1,4 @@
-"""The walk along a struct's types, with structs that are no configuration of ours."""
+"""The reader, with structs of the tests."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def structs() -> list[type[msgspec.Struct]]:
 
 @pytest.mark.parametrize("struct", structs())
 def test_every_field_of_our_configuration_can_be_walked(struct: type[msgspec.Struct]) -> None:
-    """Whoever adds a field of a new shape learns here, and not from an operator, that no file can have it."""
+    """A field of a type that no file can have is found by this test, not by an operator."""
     for name, each in keys_of(struct).items():
         for given in ("x", 1, 1.5, True, [], ["x"], {}, {"env": "X"}):
             for text in (False, True) if name != "servers" else ():

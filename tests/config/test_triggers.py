@@ -1,4 +1,4 @@
-"""How `wake_on` and `ready` are spelled; a mistake is one line that says what there is."""
+"""The syntax of `wake_on` and `ready`; the message of a mistake lists the allowed forms."""
 
 from __future__ import annotations
 

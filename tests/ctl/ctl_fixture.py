@@ -1,4 +1,4 @@
-"""A fake proxy behind a real admin socket, and `zeroscalectl` in a thread, told to use it."""
+"""A fake proxy behind a real admin socket, and `zeroscalectl` in a thread that connects to it."""
 
 from __future__ import annotations
 

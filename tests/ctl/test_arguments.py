@@ -25,7 +25,7 @@ def test_they_are_converted() -> None:
 @pytest.mark.parametrize(
     ("words", "named"), [(["a b"], "is not an address"), (["localhost", "--protocol", "1.8.99"], "did you mean 1.8")]
 )
-def test_argparse_tells_why(words: list[str], named: str) -> None:
+def test_argparse_gives_the_reason(words: list[str], named: str) -> None:
     with pytest.raises(argparse.ArgumentError, match=named):
         parser().parse_args(words)
 

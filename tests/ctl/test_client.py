@@ -1,4 +1,4 @@
-"""The blocking conversation with a proxy, whatever answers there."""
+"""The blocking client, with valid and invalid answers."""
 
 from __future__ import annotations
 

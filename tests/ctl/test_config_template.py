@@ -40,7 +40,7 @@ def test_the_server_is_where_nothing_else_is(values: dict[str, Any], port: int) 
     assert (server.listen, server.server_host, server.server_port) == (("25565",), "127.0.0.1", port)
 
 
-def test_who_is_on_the_games_own_port_is_told_that_it_moves() -> None:
+def test_a_server_on_the_games_own_port_must_move() -> None:
     output = text()
     assert "It must move from port 25565, where zeroscale listens, to port 25575." in output
     assert "you need not change server.properties" in output
@@ -77,7 +77,7 @@ def test_what_is_run() -> None:
     assert "-Xmx6G" in text(jars=(), script=True, java_memory="6G")
 
 
-def test_what_is_said_of_its_properties() -> None:
+def test_comments_about_its_properties() -> None:
     assert "only players on it wake" in text(whitelist=True)
     assert "RCON on port 25571" in text(rcon_port=25571)
     assert "UDP port 25572" in text(query_port=25572)

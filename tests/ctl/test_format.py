@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Formatted durations and sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses as people type them, and the blocking connection."""
+"""Addresses as users type them, and the blocking connection."""
 
 from __future__ import annotations
 

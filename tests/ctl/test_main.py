@@ -34,7 +34,7 @@ def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
     assert "error: " in capsys.readouterr().err
 
 
-def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as raised:
         main(["--help"])
@@ -53,7 +53,7 @@ def test_how_it_ends(monkeypatch: pytest.MonkeyPatch, error: BaseException, code
     assert main(["ping", "localhost"]) == code
 
 
-def test_a_strangers_message_cannot_command_the_terminal(
+def test_an_untrusted_message_cannot_control_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def ask(*arguments: object) -> None:
@@ -64,7 +64,7 @@ def test_a_strangers_message_cannot_command_the_terminal(
     assert capsys.readouterr().err == "zeroscalectl: error: one\ufffd[2J\ntwo\n"
 
 
-def test_a_reader_who_has_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     code = (
         "import os, sys; from zeroscale.ctl import main; from zeroscale.ctl.commands import ping\n"
         "def ask(*arguments): os.write(1, b''); print('x' * 100000, flush=True)\n"
@@ -77,7 +77,7 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     assert program.lines == []
 
 
-def test_every_command_option_and_exit_code_is_told() -> None:
+def test_every_command_option_and_exit_code_is_documented() -> None:
     docs = (Path(__file__).parent.parent.parent / "docs" / "control.md").read_text()
     commands = build_parser()._subparsers
     assert commands is not None

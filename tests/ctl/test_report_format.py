@@ -1,4 +1,4 @@
-"""Reports as people read them."""
+"""Reports as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def proxy(*servers: ServerReport) -> ProxyReport:
     return replace(FakeProxy().report(), servers=servers)
 
 
-def test_a_card_says_all_there_is_to_say() -> None:
+def test_a_card_shows_all_facts() -> None:
     server = running(
         players=(PlayerReport("Steve", "192.0.2.1:1", 720.0), PlayerReport("", "192.0.2.2:2", 5.0)),
         waiting=("Alex", ""),
@@ -49,7 +49,7 @@ def test_a_card_says_all_there_is_to_say() -> None:
     ]
 
 
-def test_one_that_nobody_is_on() -> None:
+def test_a_server_without_players() -> None:
     lines = list(card(running(idle_in=600.0, estimate=None), False))
     assert "  Players      none" in lines
     assert "  Sleeps       in 10 min, unless a player joins" in lines

@@ -1,4 +1,4 @@
-"""Which server is meant where words follow."""
+"""A server's name before free text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which admin socket is meant."""
+"""Which admin socket is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Listen = Callable[[Path], Path]
 
 @pytest.fixture
 def listen() -> Iterator[Listen]:
-    """Makes sockets where somebody listens."""
+    """Makes listening sockets."""
     with contextlib.ExitStack() as stack:
 
         def make(path: Path) -> Path:

@@ -43,5 +43,5 @@ def test_a_colour_ends_with_its_line() -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_a_stranger_cannot_command_the_terminal(colour: bool) -> None:
+def test_untrusted_text_cannot_control_the_terminal(colour: bool) -> None:
     assert "\033[2J" not in render("\033[2Jgone", colour)

@@ -60,7 +60,7 @@ def test_json_has_the_records_own_fields() -> None:
     assert fields == {"message": "x", "server": "survival", "seconds": 1.25, "to_server": 3, "names": "('a', 'b')"}
 
 
-def test_a_field_cannot_take_the_place_of_ours() -> None:
+def test_a_field_cannot_replace_ours() -> None:
     read = as_json(record("x", **{"time": "never", "level": "none", "logger": "nobody", "exception": "none"}))
     assert (read["level"], read["logger"], "exception" in read) == ("INFO", "zeroscale.frontend", False)
 
@@ -75,14 +75,14 @@ def test_a_traceback_is_part_of_its_line() -> None:
 FORGED = "Steve\nINFO:zeroscale:all is well\r\n\x1b[2Jx\u2028y\u202ez\x85\x00"
 
 
-def test_nobody_forges_a_line_of_text() -> None:
+def test_no_forged_line_of_text() -> None:
     text = TextLines().format(record("%s left", FORGED))
     assert text == (
         "INFO:zeroscale.frontend:Steve\n  INFO:zeroscale:all is well\\r\n  \\x1b[2Jx\\u2028y\\u202ez\\x85\\x00 left"
     )
 
 
-def test_nobody_forges_a_line_of_json() -> None:
+def test_no_forged_line_of_json() -> None:
     assert as_json(record("%s left", FORGED, player=FORGED))["player"] == FORGED
 
 

@@ -63,7 +63,7 @@ def test_a_second_signal_hurries(faked: Program) -> None:
 
 
 @pytest.mark.parametrize("faked", ["stubborn"], indirect=True)
-def test_a_third_signal_ends_it_and_says_which_server_is_left(faked: Program) -> None:
+def test_a_third_signal_ends_it_and_names_the_running_server(faked: Program) -> None:
     faked.wait_for("started")
     faked.signal(signal.SIGINT)
     faked.wait_for("WARNING:fake:stop")
@@ -108,7 +108,7 @@ def test_the_end_of_the_input_is_no_end_of_ours(state: list[str]) -> None:
 
 
 @pytest.mark.parametrize("faked", ["good"], indirect=True)
-def test_without_being_told_so_nobody_reads_what_is_typed(faked: Program) -> None:
+def test_standard_input_is_read_only_with_console(faked: Program) -> None:
     faked.wait_for("started")
     faked.write_line("stop")
     faked.signal(signal.SIGHUP)
@@ -177,7 +177,7 @@ def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
     ]
 
 
-def test_mistakes_of_a_file_and_of_its_plugins_are_told_in_one_run(tmp_path: Path) -> None:
+def test_mistakes_of_a_file_and_of_its_plugins_are_reported_in_one_run(tmp_path: Path) -> None:
     file = tmp_path / "zeroscale.toml"
     file.write_text(
         f'state_directory = "{tmp_path}/state"\n'

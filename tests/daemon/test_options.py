@@ -303,7 +303,7 @@ def test_it_is_read_again(file: Path) -> None:
         parsed.read_again()
 
 
-def test_a_file_that_is_read_again_tells_all_its_mistakes(file: Path) -> None:
+def test_a_reload_reports_all_mistakes_of_the_file(file: Path) -> None:
     invocation = parse(["--config", str(file), "--relay", "transport"])
     file.write_text(FILE.format(name="a").replace("minecraft", "unknown") + 'join = "hols"\n')
     with pytest.raises(ConfigMistakes) as raised:

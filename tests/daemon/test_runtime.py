@@ -77,7 +77,7 @@ def test_interrupts_stop_then_hurry_then_leave(
         (ConfigMistakes(["one mistake", "another"]), ["Not reloaded: one mistake", "Not reloaded: another"]),
     ],
 )
-def test_a_hangup_reloads_and_tells_how_that_went(
+def test_a_hangup_reloads_and_logs_the_result(
     caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, messages: list[str]
 ) -> None:
     proxy, loop = CountingProxy(), asyncio.new_event_loop()

@@ -171,7 +171,7 @@ def test_paths_start_from_twistds_rundir(directory: Path) -> None:
         assert program.wait_for("directories:").endswith(f" {directory}/run {directory}/run/s")
 
 
-def test_a_busy_port_is_told_to_who_started_the_daemon(directory: Path) -> None:
+def test_a_busy_port_is_reported_by_the_parent_process(directory: Path) -> None:
     with twistd(directory, "zeroscale", "busy", *PORTS) as starter:
         assert starter.wait() == 1
     assert "port 25565 is taken" in starter.output
@@ -197,7 +197,7 @@ def test_what_check_finds_is_one_line(directory: Path) -> None:
     assert program.lines == ["twistd zeroscale: error: no plugin is called 'unknown'; did you mean 'generic'?"]
 
 
-def test_another_reactor_is_a_usage_error_with_the_mend_in_it(directory: Path) -> None:
+def test_another_reactor_is_a_usage_error_that_says_how_to_fix_it(directory: Path) -> None:
     with twistd(directory, "-n", "-r", "select", "zeroscale", "good", *PORTS) as program:
         assert program.wait() == 1
     assert "SelectReactor" in program.lines[-1] and "--reactor=asyncio" in program.lines[-1]

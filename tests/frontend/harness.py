@@ -350,7 +350,7 @@ class Handover:
         self.flushing.errback(RelayError(reason))
 
     def lose_client(self) -> None:
-        """Reset the client while its transport is flushed: the relay is told first."""
+        """Reset the client while its transport is flushed: the relay is notified first."""
         self.refuse("the connection was lost before it could be relayed")
         self.client.vanish()
 

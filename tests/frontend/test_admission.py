@@ -321,14 +321,14 @@ def test_where_tunnels_put_everybody_there_is_no_limit(address: str) -> None:
     assert all(admission.check_login(login(), address, view(), 0.0) is None for _ in range(50))
 
 
-def test_the_addresses_of_one_ipv6_household_have_one_limit() -> None:
+def test_the_addresses_of_one_ipv6_network_have_one_limit() -> None:
     admission = Admission(limits=Limits(statuses=1))
     assert admission.allows_status("2001:db8::1", 0.0)
     assert not admission.allows_status("2001:db8::2", 0.0)
     assert admission.allows_status("2001:db8:0:1::1", 0.0)
 
 
-# In front of a server: what the client and the log are told
+# In front of a server: the message and the log line
 
 
 def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(

@@ -511,7 +511,7 @@ def test_a_client_that_waits_for_the_server_is_relayed_once_it_runs(make_harness
     harness = showing(make_harness)
     client = harness.connect()
     harness.advance(2.0)
-    harness.set_status(Status.running)  # for somebody else
+    harness.set_status(Status.running)  # another client has started it
     harness.advance(1.5)
     harness.accept()
     harness.relays.handovers[0].end()

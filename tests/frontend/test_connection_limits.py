@@ -113,7 +113,7 @@ def test_normalised(address: str, expected: str) -> None:
     ("address", "expected"),
     [("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("local", "local"), ("a:b", "a:b")],
 )
-def test_household(address: str, expected: str) -> None:
+def test_rate_limit_key_groups_by_network(address: str, expected: str) -> None:
     assert rate_limit_key(address) == expected
 
 

@@ -1,4 +1,4 @@
-"""A client that waits: when it is asked, when it is given up, when it may go on."""
+"""A held client: when it is sent requests, when it is kicked, when it is relayed."""
 
 from __future__ import annotations
 

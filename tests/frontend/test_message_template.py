@@ -1,4 +1,4 @@
-"""The little language of the texts."""
+"""The template language of the messages."""
 
 from __future__ import annotations
 

@@ -365,7 +365,7 @@ def test_a_refusal_has_values_of_its_own() -> None:
     assert plain(messages.refusal("banned_until", view, NOW, "Notch", ban)) == "griefingk, tomorrow"
 
 
-def test_an_unknown_host_tells_scanners_nothing_unless_the_operator_wants_it() -> None:
+def test_an_unknown_host_reveals_nothing_to_scanners_by_default() -> None:
     reply = Messages().unknown_host_status("play.example.org")
     assert (plain(reply.description), reply.version_name, reply.favicon, reply.online, reply.maximum) == (
         "",

@@ -1,4 +1,4 @@
-"""A lifecycle whose collaborators are fakes, with a fake clock."""
+"""A lifecycle with fake collaborators and a fake clock."""
 
 from __future__ import annotations
 

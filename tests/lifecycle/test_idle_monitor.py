@@ -124,9 +124,7 @@ def test_sessions_of_an_earlier_run_do_not_count(harness: MonitorHarness) -> Non
     assert harness.monitor.players == 1
 
 
-def test_the_log_tells_how_long_there_were_no_players(
-    harness: MonitorHarness, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_log_has_the_time_without_players(harness: MonitorHarness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     session = harness.monitor.add_session()
     harness.clock.advance(50.0)

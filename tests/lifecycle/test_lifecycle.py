@@ -38,7 +38,7 @@ def test_a_stopped_server_has_no_timers() -> None:
     assert harness.clock.getDelayedCalls() == []
 
 
-def test_a_player_who_joins_a_failed_server_is_told_why() -> None:
+def test_a_player_who_joins_a_failed_server_gets_the_reason() -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(1)
     assert harness.wait_to_join() == ["it ended while it ran"]

@@ -192,7 +192,7 @@ def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:
         assert PluginAdapter(Lost()).server_address
 
 
-def test_check_tells_before_the_start_what_is_missing() -> None:
+def test_check_reports_before_the_start_what_is_missing() -> None:
     class Careful(Minimal):
         def check(self) -> None:
             raise PluginError("no server.jar")

@@ -32,7 +32,7 @@ class Proxy(Program):
 
     :ivar port: where its clients connect.
     :ivar server_port: where the real server listens while it runs.
-    :ivar directory: the server's working directory, in which nobody else runs anything.
+    :ivar directory: the server's working directory, used by this test only.
     """
 
     def __init__(

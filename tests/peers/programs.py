@@ -141,7 +141,7 @@ def processes_in(directory: Path) -> set[int]:
     """The processes, zombies aside, whose current directory is this one or one in it."""
     found = set()
     for entry in _processes():
-        with suppress(OSError):  # gone meanwhile, a zombie, or not ours
+        with suppress(OSError):  # already gone, a zombie, or not ours
             if (entry / "cwd").readlink().is_relative_to(directory):
                 found.add(int(entry.name))
     return found
@@ -151,7 +151,7 @@ def descendants(pid: int) -> set[int]:
     """The process's children, their children, and so on."""
     children: dict[int, list[int]] = {}
     for entry in _processes():
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # already gone
             _, _, after_name = (entry / "stat").read_text().rpartition(")")
             children.setdefault(int(after_name.split()[1]), []).append(int(entry.name))
     found: set[int] = set()

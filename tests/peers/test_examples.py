@@ -196,7 +196,7 @@ def test_sshd(directory: Path) -> None:
         assert through_ssh(proxy, directory, data) == data
         proxy.wait_until_asleep()
         assert through_ssh(proxy, directory, b"again") == b"again"
-        # While it runs, whoever waits for its word has it at once.
+        # While it runs, waiting clients are served at once.
         with connect(proxy) as client:
             assert client.recv(8) == b"SSH-2.0-"
         proxy.wait_until_asleep()

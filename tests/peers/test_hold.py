@@ -54,7 +54,7 @@ def waits_and_plays(harness: PeerHarness, version: str) -> None:
     joined = player.wait_for_event("joined", START_DELAY + 30)
     assert joined["at"] - connected["at"] > CLIENT_LIMIT + 5, "it was not put to the test"
     assert len(player.events("held")) >= 3
-    # The server sends its first keep alive some seconds after the join; it kicks whoever does not answer it.
+    # The server sends its first keep alive some seconds after the join; it kicks clients that do not answer it.
     player.wait_for_event("keep_alive", 30)
     assert not player.events("kicked")
     player.leave()

@@ -1,4 +1,4 @@
-"""Many servers behind one port, from one file: each player wakes the server that his host means, and no other."""
+"""Many servers behind one port, from one file: each player wakes only the server of their host."""
 
 from __future__ import annotations
 

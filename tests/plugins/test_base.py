@@ -1,4 +1,4 @@
-"""The base class of plugins whose server is a child process."""
+"""The base class of plugins with a child process as the server."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_a_console_that_is_not_read_is_an_error(state: Path) -> None:
         for _ in range(1000):
             await server.send("x" * 4000)
     with pytest.raises(PluginError, match="does not read its console"):
-        while True:  # whatever room is left, until not even a short line fits
+        while True:  # fill it until not even a short line fits
             await server.send("stop")
     with pytest.raises(PluginError, match="does not read its console"):
         await server.stop()

@@ -36,7 +36,7 @@ def test_zeroscale_itself_imports_neither_it_nor_pytest() -> None:
 
 
 @pytest.mark.parametrize("code", [None, 0, 1, 2, 126, 127, 129, 130, 137, 143, 255])
-def test_it_tells_a_crash_from_a_clean_end_as_zeroscale_does(code: int | None) -> None:
+def test_it_distinguishes_a_crash_from_a_clean_end_as_zeroscale_does(code: int | None) -> None:
     assert ServerExit(code).is_clean == is_clean(code)
     assert not ServerExit(code, "it crashed").is_clean
 

@@ -98,7 +98,7 @@ class Ours(Protocol):
         self.finished = True
 
     def writeConnectionLost(self) -> None:
-        raise AssertionError("nobody asked for that")
+        raise AssertionError("unexpected call")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.reason = reason

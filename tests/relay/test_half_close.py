@@ -1,4 +1,4 @@
-"""When a pair that is on its way out may be ended."""
+"""When a pair that is ending may be closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipes, and where none is to be had."""
+"""Pipes, also without free descriptors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the relays ask of sockets."""
+"""Socket options and socket states."""
 
 from __future__ import annotations
 

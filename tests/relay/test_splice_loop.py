@@ -304,7 +304,7 @@ def test_a_unix_peer_that_closes_while_it_is_owed_bytes_has_reset(running: Runni
 
 
 def test_a_unix_peer_that_has_read_all_it_could_and_closes_while_it_is_owed_more_has_reset() -> None:
-    """Without a thread, for it hangs on what happens between two events: there is no error then, and no room."""
+    """Without a thread, since the order of two events matters: there is no error then, and the buffer is full."""
     pipes, observer = Pipes(), Recorder()
     loop = SpliceLoop(observer, pipes, HALF_CLOSED_LIMIT)
     client, our_client = unix_pair(4096)

@@ -92,7 +92,7 @@ def test_a_dead_sink_is_an_error(ends: Ends, pipes: Pipes) -> None:
         flow.flush(pipes)
 
 
-def test_a_pair_knows_its_flows(ends: Ends) -> None:
+def test_the_flows_of_a_pair(ends: Ends) -> None:
     client, backend, _ = ends
     pair = Pair(client, backend, client_finished=True)
     assert pair.to_backend.ended

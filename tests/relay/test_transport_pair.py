@@ -277,7 +277,7 @@ async def test_a_vanished_peer_ends_its_pair(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_it_knows_how_to_carry() -> None:
+async def test_what_it_can_carry() -> None:
     client = await made()
     strange: Any = StringTransport()
     assert as_relay_transport(strange) is None

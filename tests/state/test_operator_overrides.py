@@ -1,4 +1,4 @@
-"""Overrides of an operator: until released or over, and across restarts."""
+"""Operator overrides: their end, and restarts of the proxy."""
 
 from __future__ import annotations
 

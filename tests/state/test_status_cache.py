@@ -1,4 +1,4 @@
-"""Storing and replaying a status, and refusing what is none."""
+"""Storing and replaying a status, and refusing invalid ones."""
 
 from __future__ import annotations
 

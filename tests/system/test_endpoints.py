@@ -1,4 +1,4 @@
-"""Where clients connect: two sockets for a port, Twisted's endpoints, and what is said when neither can be had."""
+"""Where clients connect: two sockets for a port, Twisted's endpoints, and the messages when they cannot be opened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 
 
 class Peers(Factory):
-    """Tells who connects."""
+    """Records the addresses of its clients."""
 
     noisy = False
 
@@ -66,7 +66,7 @@ def open_descriptors() -> int:
 
 @pytest.fixture
 def free() -> Iterator[int]:
-    """A port on which nobody listens, on IPv4 or IPv6."""
+    """Return a free port, on IPv4 and IPv6."""
     with socket.socket() as probe:
         probe.bind(("0.0.0.0", 0))
         number: int = probe.getsockname()[1]
@@ -127,7 +127,7 @@ async def test_a_busy_endpoint_is_one_line(free: int, peers: Peers) -> None:
 
 
 class Denied(socket.socket):
-    """A socket that may not be bound, as for who is not root."""
+    """A socket that may not be bound, as for users other than root."""
 
     def bind(self, address: Any, /) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
@@ -255,7 +255,7 @@ async def test_sockets_of_systemd_by_name(
         if not meant:
             with pytest.raises(ConfigError, match=r"it passed: game, map, a=b\); start it"):
                 await listen(reactor, where, peers)
-        for _ in range(2 if meant else 0):  # a door that is closed by a reload can be opened again
+        for _ in range(2 if meant else 0):  # a port that is closed by a reload can be opened again
             async with listening(where, peers) as ports:
                 assert [port.getHost().port for port in ports] == [sockets[i].getsockname()[1] for i in meant]
                 came = peers.next
@@ -276,9 +276,7 @@ async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pyte
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_port_that_systemd_has_opened_is_told_by_its_name(
-    peers: Peers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_error_names_a_port_that_systemd_has_opened(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     with inherited_sockets(monkeypatch, "game") as [ours]:
         number = ours.getsockname()[1]
         with pytest.raises(ConfigError, match=r"opened it for zeroscale; write listen = 'systemd:game'"):

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and locks that die with their holder."""
+"""Atomic writes, and locks that are released when their holder dies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sys.stdin.read()
 
 
 class Holder:
-    """Another process that holds the lock until it is told, or killed."""
+    """Another process that holds the lock until it is ended or killed."""
 
     def __init__(self, path: Path) -> None:
         self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A lock's file is opened without waiting and through no link, and is told from another of its name."""
+"""A lock's file is opened without waiting and not through a link, and a replaced file is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What root makes for the user that it becomes; and twistd, which does become one."""
+"""Directories that root creates for another user, and twistd, which switches to one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ plugin_arguments.command = ["/bin/sh", "-c", "id -u > me; mv me who; exec sleep 
 """
 
 
-def test_who_becomes_whom() -> None:
+def test_owner_by_user_and_group() -> None:
     assert owner(None, None) is None
     assert owner(NOBODY_USER.pw_uid, None) == Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
     assert owner(None, 7) == Owner(None, 7)
@@ -91,7 +91,7 @@ def until(condition: object, message: object) -> None:
 
 @pytest.mark.slow
 @as_root
-def test_twistd_becomes_nobody(open_directory: Path) -> None:
+def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     base = open_directory
     (base / "daemon").mkdir()
     os.chown(base / "daemon", NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)

@@ -1,4 +1,4 @@
-"""What a service manager is told, at which moment, and that a hanging reactor or relay is no sign of life."""
+"""Notifications to a service manager: their content and time, and no heartbeat if reactor or relay hang."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_ready_comes_with_the_servers_states(manager: Manager) -> None:
     assert manager.received() == ["READY=1\nSTATUS=creative sleeping; survival running, 3 players"]
 
 
-def test_changes_are_told_at_once_but_not_too_often(manager: Manager) -> None:
+def test_changes_are_notified_at_once_but_not_too_often(manager: Manager) -> None:
     harness = Harness(manager)
     harness.notifier.changed()
     assert harness.clock.getDelayedCalls() == [], "nothing is told before it is ready"
@@ -140,7 +140,7 @@ def test_the_watchdog_is_fed_twice_as_often_as_is_asked(manager: Manager) -> Non
     assert harness.clock.getDelayedCalls() == []
 
 
-def test_a_relay_that_hangs_is_no_sign_of_life(manager: Manager) -> None:
+def test_a_hanging_relay_gives_no_heartbeat(manager: Manager) -> None:
     harness = Harness(manager, watchdog=10.0)
     harness.notifier.ready()
     manager.received()
@@ -168,7 +168,7 @@ def test_a_relay_that_cannot_be_asked_is_a_fault(manager: Manager, caplog: pytes
     assert "WATCHDOG=1" not in manager.received()
 
 
-def test_nobody_wants_to_hear() -> None:
+def test_no_notifications_without_a_socket() -> None:
     harness = Harness(None)
     harness.notifier.ready()
     harness.notifier.changed()
@@ -194,7 +194,7 @@ def test_sending_leaves_no_descriptor(manager: Manager) -> None:
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
-def test_the_line_says_it_in_words() -> None:
+def test_the_status_line_in_words() -> None:
     stuck = ServerSnapshot("a", Status.stopping, 0.0, stop_timed_out=True)
     one = ServerSnapshot("b", Status.running, 0.0, players=1)
     assert status_line([one, stuck]) == "a stopping, does not stop; b running, 1 player"

@@ -1,4 +1,4 @@
-"""What a service manager hands over: read once, taken out of the environment, and only if it is meant for us."""
+"""The environment of a service manager: read once, removed, and used only if it is for this process."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_all_of_it_leaves_the_environment() -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {"WATCHDOG_USEC": "1000000"},  # nobody to tell
-        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},  # somebody else's
+        {"WATCHDOG_USEC": "1000000"},  # no socket to notify
+        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},  # for another process
         {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "0"},
         {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "soon"},
         {"NOTIFY_SOCKET": "@x"},

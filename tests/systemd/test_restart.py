@@ -1,4 +1,4 @@
-"""A whole zeroscale that is handed its port and told where to report: a restart with players waiting misses nobody."""
+"""A whole zeroscale with socket activation and notifications: a restart does not lose waiting players."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_restart_with_a_player_in_the_backlog(harness: Harness) -> None:
             second.wait()
 
 
-def test_a_reload_is_told(harness: Harness) -> None:
+def test_a_reload_is_notified(harness: Harness) -> None:
     with harness.start() as program:
         harness.receive("READY=1")
         program.signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""The units under systemd/: systemd understands every line, they shut what they say, and their commands are ours."""
+"""The units under systemd/: systemd accepts every line, their hardening works, and their commands exist."""
 
 from __future__ import annotations
 

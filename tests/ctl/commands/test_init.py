@@ -63,7 +63,7 @@ def test_what_it_writes_is_well(tmp_path: Path, files: dict[str, str], capsys: p
         ),
     ],
 )
-def test_what_is_left_to_do_is_said_and_found(
+def test_remaining_steps_are_printed_and_checked(
     tmp_path: Path, files: dict[str, str], chore: str, complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = game(tmp_path, files)

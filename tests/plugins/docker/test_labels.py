@@ -1,4 +1,4 @@
-"""Labels, and the tables they mean."""
+"""Labels, and their tables."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ async def test_a_run_ends_once_and_says_how() -> None:
     assert (run.exit_code, run.reason) == (3, "because")
 
 
-def test_only_what_the_engine_knows_better_is_a_reason() -> None:
+def test_only_what_the_exit_code_does_not_show_is_a_reason() -> None:
     assert end_reason(None) is None
     assert end_reason(parse_container({"Id": "a"})) is None
     reason = end_reason(parse_container({"Id": "a", "Name": "/mc", "State": {"OOMKilled": True}}))

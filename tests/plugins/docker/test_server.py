@@ -275,7 +275,7 @@ async def test_a_signal_reaches_its_first_process(subject: FakeSubject) -> None:
         assert (await one.exit).is_clean
 
 
-async def test_where_there_is_no_console_a_line_is_refused_with_what_mends_it(subject: FakeSubject) -> None:
+async def test_without_a_console_a_line_is_refused_with_a_hint(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()
         with pytest.raises(PluginError, match="stdin_open: true"):

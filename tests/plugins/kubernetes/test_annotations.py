@@ -1,4 +1,4 @@
-"""Annotations, and the tables they mean."""
+"""Annotations, and their tables."""
 
 from __future__ import annotations
 

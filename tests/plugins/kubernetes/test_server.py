@@ -77,7 +77,7 @@ class InCluster(ServerUnderTest):
         self.cluster.scale("mc", 0, plural=self.plural)
 
     async def crash(self) -> None:
-        """The kubelet restarts a container that crashes, in the same pod, which is not ready meanwhile."""
+        """The kubelet restarts a container that crashes, in the same pod, which is not ready during the restart."""
         for pod in self.cluster.pods:
             pod.ready = False
         self.cluster.work()
@@ -671,7 +671,7 @@ async def test_zeroscale_starts_it_stops_it_and_respects_scaling_by_hand(subject
             assert "Traceback" not in program.output
 
 
-# What docs/kubernetes.md tells to apply
+# The manifests of docs/kubernetes.md
 
 DOCS = Path(__file__).parent.parents[2] / "docs"
 

@@ -54,7 +54,7 @@ def test_what_is_left_out_is_zero() -> None:
         ({"observedGeneration": 2, "replicas": 1}, False),
         ({"observedGeneration": 2, "replicas": 1, "readyReplicas": 1}, True),
         ({"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}, False),
-        ({"replicas": 1, "readyReplicas": 1}, True),  # whoever wrote it counts no generations, as no controller does
+        ({"replicas": 1, "readyReplicas": 1}, True),  # a status written by hand has no generations
     ],
 )
 def test_ready_is_a_ready_pod_that_the_controller_counted_since_the_last_change(

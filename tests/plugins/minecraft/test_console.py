@@ -144,7 +144,7 @@ async def test_a_chat_message_is_not_taken_for_the_answer(server: Server, line: 
     server.write_properties(enable_status="false")
     server.answer = line
     assert await server.console.players() is None
-    server.console.handle_line(EMPTY)  # nobody asks any more
+    server.console.handle_line(EMPTY)  # the query has ended
 
 
 async def test_a_console_that_no_longer_answers_does_not_mean_no_players(server: Server) -> None:

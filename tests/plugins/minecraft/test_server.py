@@ -75,7 +75,7 @@ def refusal(server: Server) -> str:
     return message
 
 
-async def test_a_whole_life_by_default(make: MakeServer, directory: Path) -> None:
+async def test_start_stop_and_start_again_by_default(make: MakeServer, directory: Path) -> None:
     (directory / "server.jar").touch()
     server = make()
     output = listen(server)

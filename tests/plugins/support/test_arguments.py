@@ -1,4 +1,4 @@
-"""Plugin arguments, understood."""
+"""Plugin arguments."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Systemd:
 
     :ivar unit: its name.
     :ivar properties: of the unit and its service.
-    :ivar denied: who asks for a job may not.
+    :ivar denied: jobs are refused for lack of permission.
     :ivar asked: set when something was asked that is not answered yet.
     :ivar calls: the methods that were called.
     :ivar fail_start: what the unit is after a start that fails; None: it starts.

@@ -1,4 +1,4 @@
-"""The generic plugin, but that a line on its console blocks the whole proxy, as a defect would."""
+"""The generic plugin, except that a line on its console blocks the whole proxy, like a bug."""
 
 import time
 

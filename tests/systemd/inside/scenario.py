@@ -177,7 +177,7 @@ def restart() -> Iterator[str]:
     over.set()
     thread.join()
     yield f"restarted: {shown('MainPID') != main}, the same server for all: {set(found) == {before.process}}"
-    # who was being greeted in the very moment of the end is cut off, as all connections are; nobody is refused
+    # a connection at the moment of the end is closed, as all connections are; no connection is refused
     yield f"refused: {sum(isinstance(problem, ConnectionRefusedError) for problem in problems)}"
     yield f"cut off: {len(problems) <= 1}"
 

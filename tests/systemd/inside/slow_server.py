@@ -1,4 +1,4 @@
-"""A server that saves for a while when it is told to end, and keeps a journal of that. Greets with its process."""
+"""A server that takes some time to save at SIGTERM, and records that in a journal. It sends its process id first."""
 
 import os
 import signal
