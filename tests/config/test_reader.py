@@ -13,7 +13,7 @@ from msgspec import inspect
 from zeroscale.config import model
 from zeroscale.config.keys import key, keys_of
 from zeroscale.config.model import Rule
-from zeroscale.config.reader import BAD, Walk
+from zeroscale.config.reader import BAD, TableReader
 
 BASE = Path("/etc/zeroscale")
 
@@ -41,8 +41,8 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def walked(table: object) -> tuple[Outer | None, list[str]]:
-    walk = Walk(BASE, {"NAME": "from outside"})
-    return walk.struct(table, Outer, ""), [str(mistake) for mistake in walk.mistakes]
+    reader = TableReader(BASE, {"NAME": "from outside"})
+    return reader.struct(table, Outer, ""), [str(mistake) for mistake in reader.mistakes]
 
 
 def test_every_shape() -> None:
@@ -144,9 +144,9 @@ def test_hyphens_stand_for_underscores() -> None:
     ],
 )
 def test_plain_texts(annotation: Any, text: object, value: object) -> None:
-    walk = Walk(BASE, {"NAME": "from outside"}, text=True)
-    read = walk.value(text, inspect.type_info(annotation), "x")
-    assert (read, type(read), len(walk.mistakes)) == (value, type(value), 0)
+    reader = TableReader(BASE, {"NAME": "from outside"}, text=True)
+    read = reader.value(text, inspect.type_info(annotation), "x")
+    assert (read, type(read), len(reader.mistakes)) == (value, type(value), 0)
 
 
 @pytest.mark.parametrize(
@@ -161,15 +161,15 @@ def test_plain_texts(annotation: Any, text: object, value: object) -> None:
     ],
 )
 def test_mistakes_in_plain_texts(annotation: Any, text: str, mistake: str) -> None:
-    walk = Walk(BASE, {}, text=True)
-    assert walk.value(text, inspect.type_info(annotation), "x") is BAD
-    assert [str(each) for each in walk.mistakes] == [mistake]
+    reader = TableReader(BASE, {}, text=True)
+    assert reader.value(text, inspect.type_info(annotation), "x") is BAD
+    assert [str(each) for each in reader.mistakes] == [mistake]
 
 
 def test_a_rule_names_keys_as_they_were_written() -> None:
-    walk = Walk(BASE, {}, text=True, name_of=lambda key: f"--{key.name}")
-    walk.made(Inner, {"low": 11}, "inner")
-    assert [str(mistake) for mistake in walk.mistakes] == ["--low: 11 is above --high"]
+    reader = TableReader(BASE, {}, text=True, name_of=lambda key: f"--{key.name}")
+    reader.made(Inner, {"low": 11}, "inner")
+    assert [str(mistake) for mistake in reader.mistakes] == ["--low: 11 is above --high"]
 
 
 def plain(kind: inspect.Type) -> inspect.Type:
@@ -197,13 +197,13 @@ def test_every_field_of_our_configuration_can_be_walked(struct: type[msgspec.Str
     for name, each in keys_of(struct).items():
         for given in ("x", 1, 1.5, True, [], ["x"], {}, {"env": "X"}):
             for text in (False, True) if name != "servers" else ():
-                Walk(BASE, {}, text=text).value(given, each.type, name)
+                TableReader(BASE, {}, text=text).value(given, each.type, name)
 
 
 def test_a_shape_that_no_file_can_say_is_a_defect() -> None:
     with pytest.raises(TypeError, match="no file can have"):
-        Walk(BASE, {}).value("x", inspect.type_info(bytes), "x")
+        TableReader(BASE, {}).value("x", inspect.type_info(bytes), "x")
 
 
 def test_bad_is_no_value() -> None:
-    assert Walk(BASE, {}).value([1, "x"], inspect.type_info(tuple[int, ...]), "x") is BAD
+    assert TableReader(BASE, {}).value([1, "x"], inspect.type_info(tuple[int, ...]), "x") is BAD

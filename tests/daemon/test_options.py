@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.model import Config, LogConfig, ProxyProtocolConfig, ServerConfig
-from zeroscale.daemon.options import look, parse, server_name
+from zeroscale.daemon.options import examine, parse, server_name
 from zeroscale.errors import ConfigError, ConfigMistakes
 
 BASIC = ["minecraft", "25565", "25575"]
@@ -361,7 +361,7 @@ def test_beside_a_file_a_word_after_an_unknown_option_is_its_value(file: Path) -
 
 
 def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None:
-    invocation = look(
+    invocation = examine(
         [*BASIC, "--join", "hols", "--waiting=page", "-t", "--health-check", "x", "-a", "a=1", "-a", "a=2"]
     )
     assert [str(mistake).partition(": ")[0] for mistake in invocation.mistakes] == [

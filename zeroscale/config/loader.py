@@ -14,7 +14,7 @@ from pathlib import Path
 from zeroscale.config import conflicts, model
 from zeroscale.config.messages import Mistake, Mistakes, join, show
 from zeroscale.config.model import Config, ServerConfig
-from zeroscale.config.reader import Walk
+from zeroscale.config.reader import TableReader
 from zeroscale.errors import ConfigMistakes
 from zeroscale.system.files import NAME
 
@@ -28,7 +28,7 @@ _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadResult:
     """The content of a file.
 
     :ivar config: the configuration; of a file with mistakes the part that can be checked further.
@@ -55,10 +55,10 @@ def read(path: Path, environment: Mapping[str, str], user_id: int) -> Config:
     :param user_id: the user, for the default state directory.
     :raises ConfigMistakes: what is wrong, each line with the file's path before it.
     """
-    return look(path, environment, user_id).valid()
+    return examine(path, environment, user_id).valid()
 
 
-def look(path: Path, environment: Mapping[str, str], user_id: int) -> Reading:
+def examine(path: Path, environment: Mapping[str, str], user_id: int) -> ReadResult:
     """Read a file as far as that is possible; see `read`."""
     path = path.absolute()
     try:
@@ -66,14 +66,14 @@ def look(path: Path, environment: Mapping[str, str], user_id: int) -> Reading:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         mistake = Mistake("", f"cannot read {path}: {error.strerror}", environment=True)
-        return Reading(empty(environment, user_id), Mistakes([mistake]))
+        return ReadResult(empty(environment, user_id), Mistakes([mistake]))
     try:
         if len(content) > LARGEST_FILE:
             raise _NotRead(f"is longer than {LARGEST_FILE} bytes")
         reading = _read(_decoded(content), path.parent, environment, user_id)
     except _NotRead as error:
-        reading = Reading(empty(environment, user_id), Mistakes([Mistake("", str(error))]))
-    return Reading(reading.config, Mistakes(in_file(mistake, path) for mistake in reading.mistakes))
+        reading = ReadResult(empty(environment, user_id), Mistakes([Mistake("", str(error))]))
+    return ReadResult(reading.config, Mistakes(in_file(mistake, path) for mistake in reading.mistakes))
 
 
 def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Config:
@@ -96,10 +96,10 @@ def parse_server(
     :param directory: what relative paths in it start from; absolute.
     :raises ConfigMistakes: what is wrong.
     """
-    walk = Walk(directory, environment, text=True)
-    server = _server(walk, name, dict(table))
-    if server is None or walk.mistakes:
-        raise mistakes_error(walk.mistakes)
+    reader = TableReader(directory, environment, text=True)
+    server = _server(reader, name, dict(table))
+    if server is None or reader.mistakes:
+        raise mistakes_error(reader.mistakes)
     return server
 
 
@@ -126,25 +126,25 @@ class _NotRead(Exception):
     """A file is not TOML; the text is the reason."""
 
 
-def _read(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
+def _read(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> ReadResult:
     try:
-        return _walked(_toml(text), directory, environment, user_id)
+        return _read_table(_toml(text), directory, environment, user_id)
     except RecursionError:
         raise _NotRead("is nested too deeply") from None
 
 
-def _walked(table: dict[str, object], directory: Path, environment: Mapping[str, str], user_id: int) -> Reading:
-    walk = Walk(directory, environment)
+def _read_table(table: dict[str, object], directory: Path, environment: Mapping[str, str], user_id: int) -> ReadResult:
+    reader = TableReader(directory, environment)
     tables = table.pop("servers", {})
-    values = walk.values(table, Config, "", provided=("servers", "state_directory")) or {}
+    values = reader.values(table, Config, "", provided=("servers", "state_directory")) or {}
     values.setdefault("state_directory", model.default_state_directory(environment, user_id))
     discovery = values.get("discovery")
     discovers = isinstance(discovery, model.DiscoveryConfig) and (discovery.docker or discovery.kubernetes)
-    values["servers"] = _servers(walk, tables, needed=not discovers)
-    config = walk.made(Config, values, "")
-    for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, walk.mistakes.is_bad):
-        walk.mistakes.add(mistake)
-    return Reading(config, walk.mistakes)
+    values["servers"] = _servers(reader, tables, needed=not discovers)
+    config = reader.made(Config, values, "")
+    for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, reader.mistakes.is_bad):
+        reader.mistakes.add(mistake)
+    return ReadResult(config, reader.mistakes)
 
 
 def _decoded(content: bytes) -> str:
@@ -170,29 +170,29 @@ def _toml(text: str) -> dict[str, object]:
         raise _NotRead("has a number with more digits than any value here can have") from None
 
 
-def _servers(walk: Walk, tables: object, *, needed: bool) -> tuple[ServerConfig, ...]:
+def _servers(reader: TableReader, tables: object, *, needed: bool) -> tuple[ServerConfig, ...]:
     if not isinstance(tables, dict):
-        walk.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
+        reader.wrong("servers", tables, "a table; each server is a table of its own, [servers.NAME]")
         return ()
     if not tables and needed:
-        walk.mistake("servers", "there is none; describe one in a table [servers.NAME]")
-    found = [_server(walk, name, table) for name, table in tables.items()]
+        reader.mistake("servers", "there is none; describe one in a table [servers.NAME]")
+    found = [_server(reader, name, table) for name, table in tables.items()]
     return tuple(server for server in found if server is not None)
 
 
-def _server(walk: Walk, name: str, table: object) -> ServerConfig | None:
+def _server(reader: TableReader, name: str, table: object) -> ServerConfig | None:
     path = join("servers", name)
     if not isinstance(table, dict):
-        near = "" if walk.mistakes else "; a server's keys stand below a line [servers.NAME]"
-        walk.wrong(path, table, "a table", near)
+        near = "" if reader.mistakes else "; a server's keys stand below a line [servers.NAME]"
+        reader.wrong(path, table, "a table", near)
         return None
     good = NAME.fullmatch(name) is not None
     if not good:
-        walk.mistake(
+        reader.mistake(
             path,
             f"{show(name)} cannot be a server's name, which becomes a directory's; use up to 100 letters, digits and "
             ". _ + @ -, beginning with a letter, a digit or _",
         )
-    values = walk.values(table, ServerConfig, path) or {}
-    server = walk.made(ServerConfig, {**values, "name": name, "default_directory": walk.base}, path)
+    values = reader.values(table, ServerConfig, path) or {}
+    server = reader.made(ServerConfig, {**values, "name": name, "default_directory": reader.base}, path)
     return server if good else None

@@ -31,17 +31,17 @@ _COMMAND = 'a command: a program and its arguments, such as ["./start.sh", "--no
 _WORDS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
-class Walk:
-    """One reading of one configuration.
+class TableReader:
+    """Reads one configuration, or one table of it.
 
     :ivar base: the directory that relative paths start from.
     :ivar mistakes: the mistakes so far, in the order of reading.
 
-    :param base: see above.
+    :param base: the directory that relative paths start from.
     :param environment: where `{ env = ... }` is looked up.
     :param text: whether all values are plain text.
     :param name_of: how a key is called where it was written; None: as in the file.
-    :param mistakes: those that are known already, to which more are added.
+    :param mistakes: earlier mistakes, to which more are added.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Walk:
         if len(kinds) == 1:
             return self.value(given, kinds[0], path)
         for each in kinds:
-            trial = Walk(self.base, self._environment, text=self._is_text)
+            trial = TableReader(self.base, self._environment, text=self._is_text)
             value = trial.value(given, each, path)
             if not trial.mistakes:
                 return value

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     service_manager_environment()  # before any child could inherit it
     try:
-        invocation = options.look(sys.argv[1:] if argv is None else argv)
+        invocation = options.examine(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         _print_error(error)
         return EXIT_USAGE

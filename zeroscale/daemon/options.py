@@ -23,7 +23,7 @@ from zeroscale.config import loader, model
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
 from zeroscale.config.messages import Mistake, Mistakes, join
 from zeroscale.config.model import NAME_TEXT, Config, ServerConfig
-from zeroscale.config.reader import BAD, Walk
+from zeroscale.config.reader import BAD, TableReader
 from zeroscale.daemon.parser import (
     CONFIG_FILE,
     DISCOVER,
@@ -80,7 +80,7 @@ class Invocation:
         """
         if self.config_file is None:
             return self.valid()
-        reading = loader.look(self.config_file, os.environ, os.geteuid())
+        reading = loader.examine(self.config_file, os.environ, os.geteuid())
         config = _overridden(reading.config, self.overrides)
         if reading.mistakes:
             from zeroscale.proxy import service  # imports the global reactor
@@ -90,16 +90,16 @@ class Invocation:
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
-    """Read a command line without mistakes; see `look`.
+    """Read a command line without mistakes; see `examine`.
 
     :raises ConfigMistakes: it has some, or its file has.
     """
-    invocation = look(argv, prog, directory)
+    invocation = examine(argv, prog, directory)
     invocation.valid()
     return invocation
 
 
-def look(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
+def examine(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
     """Read a command line and the configuration file that it names, as far as that is possible.
 
     :param argv: the words after the program's name.
@@ -146,7 +146,7 @@ class _CommandLine:
             self._mistake(f"{CONFIG_FILE}: the name of a file must follow")
             return loader.empty(os.environ, os.geteuid()), None
         file = self._base / self._args.config
-        reading = loader.look(file, os.environ, os.geteuid())
+        reading = loader.examine(file, os.environ, os.geteuid())
         for mistake in reading.mistakes:
             self._mistakes.add(mistake)
         return reading.config, file
@@ -232,9 +232,9 @@ class _CommandLine:
 
         :param where: how the option is called.
         """
-        walk = Walk(self._base, {}, text=True)
-        value = walk.value(text, kind, path)
-        for mistake in walk.mistakes:
+        reader = TableReader(self._base, {}, text=True)
+        value = reader.value(text, kind, path)
+        for mistake in reader.mistakes:
             self._mistakes.add(replace(mistake, where=where))
         return value
 
@@ -256,8 +256,8 @@ class _CommandLine:
             inner_values = values.get(key.field.name)
             if inner is not None and isinstance(inner_values, Mapping):
                 whole[key.field.name] = self._made(inner, inner_values, join(path, key.name))
-        walk = Walk(self._base, {}, text=True, name_of=_name_of, mistakes=self._mistakes)
-        return walk.made(struct, whole, path)
+        reader = TableReader(self._base, {}, text=True, name_of=_name_of, mistakes=self._mistakes)
+        return reader.made(struct, whole, path)
 
     # Words.
 

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.config.messages import Mistake
 from zeroscale.daemon import log
-from zeroscale.daemon.options import Invocation, look
+from zeroscale.daemon.options import Invocation, examine
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.system.privileges import Owner, owner
@@ -63,7 +63,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"{error}: {advice}") from None
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
-            self.invocation = look(options or (), PROGRAM, directory)
+            self.invocation = examine(options or (), PROGRAM, directory)
             if self.invocation.console:
                 text = "--console is for the 'zeroscale' command: a daemon has no input"
                 self.invocation.mistakes.add(Mistake("", text))

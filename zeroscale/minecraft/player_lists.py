@@ -45,8 +45,8 @@ class PlayerLists:
     def __init__(self, files: ServerFiles) -> None:
         self._files = files
         self._whitelist = CachedFile(files.directory / "whitelist.json", _read_whitelist)
-        self._operators = CachedFile(files.directory / "ops.json", _read_roll)
-        self._known = CachedFile(files.directory / "usercache.json", _read_roll)
+        self._operators = CachedFile(files.directory / "ops.json", _read_list)
+        self._known = CachedFile(files.directory / "usercache.json", _read_list)
         self._bans = CachedFile(files.directory / "banned-players.json", _read_bans)
         self._address_bans = CachedFile(files.directory / "banned-ips.json", _read_address_bans)
 
@@ -69,7 +69,7 @@ def _read_whitelist(path: Path) -> PlayerList | None:
     return None if entries is None else PlayerList(_listed(entries))
 
 
-def _read_roll(path: Path) -> PlayerList:
+def _read_list(path: Path) -> PlayerList:
     return PlayerList(_listed(_entries(path) or []))
 
 

@@ -137,11 +137,11 @@ async def test_events_are_watched_through_restarts(tmp_path: Path, caplog: pytes
     caplog.set_level(logging.INFO)
     seen: list[Mapping[str, Any] | None] = []
 
-    async def look(event: Mapping[str, Any] | None) -> None:
+    async def on_event(event: Mapping[str, Any] | None) -> None:
         seen.append(event)
 
     async with engines(tmp_path) as (fake, gate, engine):
-        following = asyncio.ensure_future(engine.watch(look))
+        following = asyncio.ensure_future(engine.watch(on_event))
         try:
             await until(lambda: seen)
             container = fake.create("mc")
@@ -166,13 +166,13 @@ async def test_events_are_watched_through_restarts(tmp_path: Path, caplog: pytes
 async def test_a_callback_that_fails_is_called_again(tmp_path: Path) -> None:
     polls: list[None] = []
 
-    async def look(event: Mapping[str, Any] | None) -> None:
+    async def on_event(event: Mapping[str, Any] | None) -> None:
         polls.append(None)
         if len(polls) < 3:
             raise EngineError("away for a moment")
 
     async with engines(tmp_path) as (_, _, engine):
-        following = asyncio.ensure_future(engine.watch(look))
+        following = asyncio.ensure_future(engine.watch(on_event))
         await until(lambda: len(polls) == 3)
         following.cancel()
         await asyncio.wait([following])

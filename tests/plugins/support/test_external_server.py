@@ -102,7 +102,7 @@ async def test_polls_go_on_after_a_failure_which_is_logged_once(
     monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.002)
     polls = 0
 
-    async def look() -> None:
+    async def poll() -> None:
         nonlocal polls
         polls += 1
         if 2 <= polls < 5:
@@ -110,17 +110,17 @@ async def test_polls_go_on_after_a_failure_which_is_logged_once(
         if polls == 6:
             raise ValueError("a fault of ours")
 
-    await looking(look, lambda: polls > 7)
+    await poll_until(poll, lambda: polls > 7)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "ERROR"]
     assert "the daemon is away" in caplog.text
     assert "can be seen again" in caplog.text
 
 
-async def looking(look: Callable[[], Awaitable[None]], true: Callable[[], object]) -> None:
-    polls = Poller(look, 0.001, logging.getLogger("test"))
+async def poll_until(poll: Callable[[], Awaitable[None]], condition: Callable[[], object]) -> None:
+    polls = Poller(poll, 0.001, logging.getLogger("test"))
     polls.start()
     polls.start()
-    await until(true)
+    await until(condition)
     await polls.close()
     await polls.close()
 
@@ -128,14 +128,14 @@ async def looking(look: Callable[[], Awaitable[None]], true: Callable[[], object
 async def test_a_poll_may_stop_polling() -> None:
     polls = 0
 
-    async def look() -> None:
+    async def poll() -> None:
         nonlocal polls
         polls += 1
-        looker.stop()
+        poller.stop()
 
-    looker = Poller(look, 0.001, logging.getLogger("test"))
-    looker.start()
+    poller = Poller(poll, 0.001, logging.getLogger("test"))
+    poller.start()
     await until(lambda: polls == 1)
-    looker.start()
+    poller.start()
     await until(lambda: polls == 2)
-    await looker.close()
+    await poller.close()

@@ -50,7 +50,7 @@ def check(path: Path) -> int:
 
     :raises ConfigMistakes: all mistakes, each with the path of the file before it.
     """
-    reading = loader.look(path, os.environ, os.geteuid())
+    reading = loader.examine(path, os.environ, os.geteuid())
     from zeroscale.proxy import service  # importing it takes half a second and installs a reactor
 
     service.check(reading.config, file=path, known=reading.mistakes)
