@@ -102,5 +102,5 @@ class UnitCommands:
         first_line = next((line.strip() for line in done.lines if line.strip()), "")
         raise PluginError(f"systemctl could not {verb} {self._unit}: {first_line[:300] or f'exit code {done.code}'}")
 
-    async def _run(self, verb: str, limit: float, *words: str) -> CommandResult:
-        return await self._commands.run(f"systemctl-{verb}", [*self._argv, verb, *words], limit)
+    async def _run(self, verb: str, limit: float, *argv: str) -> CommandResult:
+        return await self._commands.run(f"systemctl-{verb}", [*self._argv, verb, *argv], limit)
