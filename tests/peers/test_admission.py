@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from peers.harness import PeerHarness
 
-pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
+pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
 WORDS = "You are not white-listed on this server!"
 KEY = "multiplayer.disconnect.not_whitelisted"

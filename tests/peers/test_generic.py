@@ -17,6 +17,7 @@ from ports import free_port
 MEBIBYTE = random.Random(4).randbytes(1 << 20)
 
 
+@pytest.mark.slow
 @pytest.mark.peers("redis-server")
 @pytest.mark.parametrize("relay", ["splice", "transport"])
 def test_redis_whose_client_speaks_first(relay: str, harness: PeerHarness) -> None:
@@ -43,6 +44,7 @@ def test_redis_whose_client_speaks_first(relay: str, harness: PeerHarness) -> No
     proxy.end()
 
 
+@pytest.mark.slow
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
 def test_sshd_which_speaks_first(harness: PeerHarness) -> None:
     server_port = free_port()
@@ -56,6 +58,7 @@ def test_sshd_which_speaks_first(harness: PeerHarness) -> None:
     proxy.end()
 
 
+@pytest.mark.slow
 @pytest.mark.peers("sshd", "ssh", "ssh-keygen")
 def test_a_silent_client_sees_the_banner_of_sshd(harness: PeerHarness) -> None:
     server_port = free_port()

@@ -12,7 +12,7 @@ import pytest
 from mcstatus import JavaServer
 from peers.harness import NEWEST_VERSION, PeerHarness, Proxy, Record
 
-pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
+pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
 ENGINES = {
     "1.8.8": "flying-squid",

@@ -19,7 +19,7 @@ MCTOOLS = "mctools==1.4.0"
 MINESTAT = "minestat==2.6.3"
 NODE_CLIENT = "minecraft-server-util"
 
-pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
+pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import struct
 import pytest
 from peers.harness import PeerHarness
 
-pytestmark = [pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
+pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
 VERSION = "1.16.5"
 

@@ -163,6 +163,7 @@ async def test_any_conversation_spliced(
     await converse(splicing, tcp_pair, script, early, buffers)
 
 
+@pytest.mark.slow
 @any_conversation
 @pytest_twisted.ensureDeferred
 async def test_any_conversation_spliced_between_unix_sockets(

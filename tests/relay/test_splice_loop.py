@@ -174,7 +174,7 @@ def test_early_bytes_go_first_and_a_client_that_has_finished_is_passed_on_after_
 
 
 @pytest.mark.parametrize("pipes", [Pipes, NoSpares])
-@pytest.mark.parametrize("connect", [tcp_pair, unix_pair])
+@pytest.mark.parametrize("connect", [tcp_pair, pytest.param(unix_pair, marks=pytest.mark.slow)])
 def test_what_a_stalled_peer_did_not_take_never_reaches_another(
     start: Start, connect: Callable[[int], tuple[socket.socket, socket.socket]], pipes: type[Pipes]
 ) -> None:
@@ -216,7 +216,7 @@ def test_a_stalled_peer_costs_one_pipe_and_no_time(running: Running) -> None:
     assert pair.to_backend.waiting
 
 
-@pytest.mark.parametrize("connect", [tcp_pair, unix_pair])
+@pytest.mark.parametrize("connect", [tcp_pair, pytest.param(unix_pair, marks=pytest.mark.slow)])
 def test_a_pipe_is_given_back_once_its_flow_has_emptied_it(
     running: Running, connect: Callable[[int], tuple[socket.socket, socket.socket]]
 ) -> None:
