@@ -177,6 +177,24 @@ async def test_plain_methods_instead_of_coroutines_work() -> None:
         await adapter.stop()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_method_may_return_a_task_or_future() -> None:
+    class Plugin(Minimal):
+        def start(self) -> asyncio.Task[None]:  # type: ignore[override]
+            return asyncio.get_running_loop().create_task(super().start())
+
+        def stop(self) -> asyncio.Future[None]:  # type: ignore[override]
+            stopped = asyncio.get_running_loop().create_future()
+            stopped.set_exception(RuntimeError("it hangs"))
+            return stopped
+
+    plugin = Plugin()
+    await PluginAdapter(plugin).start()
+    assert plugin.calls == ["started"]
+    with pytest.raises(PluginError, match=r"stop\(\) raised RuntimeError: it hangs"):
+        await PluginAdapter(plugin).stop()
+
+
 def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:
     class Nowhere(Minimal):
         server_address = "here"

@@ -206,6 +206,7 @@ def test_a_module_that_does_not_exist(module: MakeModule) -> None:
         ("raise ValueError('two\\nlines')", "ValueError: two lines"),
         ("def", "SyntaxError"),
         ("1/0", "ZeroDivisionError"),
+        ("raise SystemExit('no Java')", "SystemExit: no Java"),
     ],
 )
 def test_a_module_that_cannot_be_imported(module: MakeModule, content: str, reason: str) -> None:
@@ -322,6 +323,15 @@ STOP = "    async def stop(self) -> None: ...\n"
             "send(self) has the wrong arguments: too many positional arguments "
             "(write: async def send(self, line: str) -> str | None)",
         ),
+        (
+            "    class Call:\n        def __call__(self): ...\n    start = Call()\n" + STOP,
+            "start() is not async (write: async def start(self) -> None)",
+        ),
+        (
+            "    class Call:\n        async def __call__(self, world): ...\n    start = Call()\n" + STOP,
+            "start(self, world) has the wrong arguments: missing a required argument: 'world' "
+            "(write: async def start(self) -> None)",
+        ),
     ],
 )
 def test_a_class_that_is_not_a_plugin(module: MakeModule, body: str, mistakes: str) -> None:
@@ -348,7 +358,7 @@ def logged(method):
     return wrapper
 
 class Callable:
-    def __call__(self): ...
+    async def __call__(self): ...
 
 class Base:
     async def start(self, *, slowly=False): ...

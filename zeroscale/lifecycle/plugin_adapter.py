@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -202,6 +202,8 @@ class PluginAdapter:
     def _call(self, name: str, *arguments: object) -> Deferred[Any]:
         try:
             result = getattr(self._plugin, name)(*arguments)
+            if inspect.isawaitable(result) and not inspect.iscoroutine(result):
+                result = _wait_for(result)
             call: Deferred[object] = from_coroutine(result) if inspect.iscoroutine(result) else succeed(result)
         except Exception as error:
             return fail(PluginError(_error_line(name, error)))
@@ -214,6 +216,10 @@ class PluginAdapter:
                 raise PluginError(_error_line(name, error)) from error
 
         return call.addErrback(explain)
+
+
+async def _wait_for(awaitable: Awaitable[T]) -> T:
+    return await awaitable
 
 
 def _error_line(method: str, error: Exception) -> str:

@@ -192,7 +192,7 @@ def _import(module_name: str, name: str) -> ModuleType:
         raise ConfigError(
             f"there is no plugin {name!r}: no module {missing!r} is installed or on PYTHONPATH{_suggestion(name, '; ')}"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may end its own program
         raise ConfigError(f"plugin {name!r} cannot be imported: {_describe(error)}") from error
 
 
@@ -263,7 +263,9 @@ def _method_mistake(found: type, method: str, wanted: FunctionType, *, required:
     if isinstance(actual, staticmethod):
         del arguments[0]
     function = actual.__func__ if isinstance(actual, staticmethod | classmethod) else actual
-    if not inspect.isfunction(function):  # None, a property, or a callable object, of which nothing is known
+    if not inspect.isfunction(function):
+        function = getattr(type(function), "__call__", None)  # noqa: B004  # not whether, but which
+    if not inspect.isfunction(function):  # None, a property, or a callable object of which nothing is known
         return None
     try:
         inspect.signature(function).bind(*arguments)
@@ -292,7 +294,7 @@ def _suggestion(name: str, before: str = ": ") -> str:
     return before + (suggest(name, known, ALIASES) or f"there are {', '.join(known)}")
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Return an exception as one line, with its type unless it is ours."""
     text = " ".join(str(error).split())
     if isinstance(error, ZeroscaleError):
