@@ -118,7 +118,7 @@ async def test_a_missing_program(state: Path) -> None:
     ("words", "keywords", "message"),
     [
         ((), {}, "no command to run: give it with -a"),
-        ((), {"command": "  "}, "no command to run"),
+        ((), {"command": "  "}, "command= is empty: give it a command line"),
         (("a",), {"command": "b"}, "given twice"),
         ((), {"command": "a 'b"}, "cannot be split into words: No closing quotation"),
         (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is not a signal"),

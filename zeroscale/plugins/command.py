@@ -89,25 +89,28 @@ class Server:
         :raises PluginError: a value is invalid.
         """
         self.status = Status.stopped
-        self.protocol = arguments.protocol(protocol)
         self.on_output: Callable[[str], None] | None = None
-        self._start = arguments.words("start", start)
-        self._stop = arguments.words("stop", stop)
-        self._status = None if status is None else arguments.words("status", status)
-        if (pause is None) != (resume is None):
-            raise PluginError("give both pause= and resume=, or neither")
-        self._pause = None if pause is None else arguments.words("pause", pause)
-        self._resume = None if resume is None else arguments.words("resume", resume)
-        self._start_limit = arguments.seconds("start_timeout", start_timeout)
-        self._stop_limit = arguments.seconds("stop_timeout", stop_timeout)
-        self._limit = arguments.seconds("timeout", timeout)
+        with arguments.together() as mistakes:
+            read = mistakes.read
+            self.protocol = read(arguments.protocol, protocol)
+            self._start = read(arguments.words, "start", start)
+            self._stop = read(arguments.words, "stop", stop)
+            self._status = None if status is None else read(arguments.words, "status", status)
+            if (pause is None) != (resume is None):
+                mistakes.add("give both pause= and resume=, or neither")
+            self._pause = None if pause is None else read(arguments.words, "pause", pause)
+            self._resume = None if resume is None else read(arguments.words, "resume", resume)
+            self._start_limit = read(arguments.seconds, "start_timeout", start_timeout)
+            self._stop_limit = read(arguments.seconds, "stop_timeout", stop_timeout)
+            self._limit = read(arguments.seconds, "timeout", timeout)
+            interval = read(arguments.seconds, "status_every", status_every)
         self._host, self._port = server_host, server_port
         self._directory = Path(working_directory or ".").absolute()
         self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line)
         self._paused_marker = Path(state_directory) / "paused"
         self._ignore_status = False
         self._external = ExternalServer()
-        self._poller = Poller(self._poll, arguments.seconds("status_every", status_every), logger)
+        self._poller = Poller(self._poll, interval, logger)
         if self._status is not None:
             self.on_found = None
             self.wait = self._external.wait

@@ -7,14 +7,13 @@ the lock that it inherits, unless it closes unknown descriptors as daemons do.)
 
 from __future__ import annotations
 
-import re
-import shlex
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
+from zeroscale.plugins.support import arguments
 
 
 class Server(ProcessServer):
@@ -41,23 +40,20 @@ class Server(ProcessServer):
         :param ready_line: a regular expression for the line of output that shows that the server is ready.
         :raises PluginError: there is no command, or a value is invalid.
         """
-        if command is not None and words:
-            raise PluginError("the command is given twice: use either command=, or -a for each word")
-        try:
-            self._command = list(words) if command is None else shlex.split(command)
-        except ValueError as error:
-            raise PluginError(f"command={command!r} cannot be split into words: {error}") from None
-        if not self._command:
-            raise PluginError("no command to run: give it with -a, as in -a 'redis-server --port 6380'")
-        if ready_line is not None:
-            try:
-                re.compile(ready_line)
-            except re.error as error:
-                raise PluginError(f"ready_line={ready_line!r} is not a regular expression: {error}") from None
-            self.ready_line = ready_line
-        if stop_to not in ("all", "first"):
-            raise PluginError(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
-        self._stop_signal = signal_number(stop_signal)
+        with arguments.together() as mistakes:
+            if command is not None and words:
+                mistakes.add("the command is given twice: use either command=, or -a for each word")
+            elif command is not None:
+                self._command = mistakes.read(arguments.words, "command", command)
+            elif words:
+                self._command = list(words)
+            else:
+                mistakes.add("no command to run: give it with -a, as in -a 'redis-server --port 6380'")
+            if ready_line is not None:
+                self.ready_line = mistakes.read(arguments.regular_expression, "ready_line", ready_line)
+            if stop_to not in ("all", "first"):
+                mistakes.add(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
+            self._stop_signal = mistakes.read(signal_number, stop_signal)
         self._stop_to = stop_to
         super().__init__(working_directory=working_directory, state_directory=state_directory)
 

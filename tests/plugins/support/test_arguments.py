@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import ConfigError, PluginError
+from zeroscale.plugins.loader import construct, find_plugin
 from zeroscale.plugins.support import arguments as values
 
 
@@ -53,3 +54,25 @@ def test_values_that_cannot_be_converted(understand: Callable[[], object], messa
     with pytest.raises(PluginError) as raised:
         understand()
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "given"),
+    [
+        ("command", {"protocol": "x", "start": "'", "stop": "", "pause": "true", "timeout": "x", "status_every": "0"}),
+        ("demo", {"start_seconds": "2x", "switches": "'"}),
+        ("docker", {"container": "", "health": "x", "console": "'", "protocol": "x", "ready_line": "("}),
+        ("generic", {"command": "'", "ready_line": "(", "stop_to": "x", "stop_signal": "x"}),
+        ("kubernetes", {"resource": "x", "protocol": "x", "namespace": "/"}),
+        ("systemd_unit", {"unit": "/", "user": "x", "protocol": "x"}),
+        ("wake_on_lan", {"mac": "x", "password": "x", "port": "x", "ssh": "-x", "every": "x", "watch_every": "0"}),
+    ],
+)
+def test_a_plugin_reports_all_wrong_arguments_at_once(plugin: str, given: dict[str, str]) -> None:
+    offered = {"server_host": "127.0.0.1", "server_port": 1, "state_directory": "state", "working_directory": "."}
+    with pytest.raises(ConfigError) as raised:
+        construct(find_plugin(plugin), (), given, offered)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert message.count("; ") >= len(given) - 1
+    assert all(name in message for name in given), message

@@ -6,12 +6,10 @@ The server itself is `zeroscale.plugins.demo.program`, which runs as a child pro
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.support import arguments
 
@@ -43,11 +41,9 @@ class Server(ProcessServer):
         :param switches: further arguments for `python -m zeroscale.plugins.demo.program`, split as a shell would.
         :raises PluginError: a value is invalid.
         """
-        seconds = arguments.seconds("start_seconds", start_seconds, least=0, most=3600)
-        try:
-            further = shlex.split(switches)
-        except ValueError as error:
-            raise PluginError(f"switches={switches!r} cannot be split into words: {error}") from None
+        with arguments.together() as mistakes:
+            seconds = mistakes.read(arguments.seconds, "start_seconds", start_seconds, least=0, most=3600)
+            further = mistakes.read(arguments.words, "switches", switches) if switches else ()
         super().__init__(working_directory=working_directory, state_directory=state_directory)
         self._arguments = ["--host", server_host, "--port", str(server_port), "--start-seconds", str(seconds), *further]
 

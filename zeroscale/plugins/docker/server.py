@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import signal as signals
 from collections.abc import Awaitable, Callable
 
@@ -70,16 +69,13 @@ class Server(WatchedContainer):
         :param ready_line: a regular expression of the line of output by which it is ready.
         :raises PluginError: a value is not valid.
         """
-        if not container:
-            raise PluginError("no container: give its name, as in -a container=mc")
-        self._waits_for_health = arguments.yes_or_no("health", health)
-        self._console = arguments.words("console", console) if console is not None else None
-        self.protocol = arguments.protocol(protocol)
-        if ready_line is not None:
-            try:
-                re.compile(ready_line)
-            except re.error as error:
-                raise PluginError(f"ready_line={ready_line!r} is not a regular expression: {error}") from None
+        with arguments.together() as mistakes:
+            if not container:
+                mistakes.add("no container: give its name, as in -a container=mc")
+            self._waits_for_health = mistakes.read(arguments.yes_or_no, "health", health)
+            self._console = mistakes.read(arguments.words, "console", console) if console is not None else None
+            self.protocol = mistakes.read(arguments.protocol, protocol)
+            mistakes.read(arguments.regular_expression, "ready_line", ready_line)
         self.ready_line = ready_line or (MINECRAFT_READY if self.protocol else None)
         self._port = server_port
         self._network = network

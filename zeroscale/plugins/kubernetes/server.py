@@ -23,6 +23,7 @@ from zeroscale.plugins.kubernetes.credentials import Credentials
 from zeroscale.plugins.kubernetes.scale import TRIES, Scaler, retry_while_unavailable, tries_exhausted
 from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.kubernetes.workload import NAMESPACE, Reference, Workload
+from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.json_object import JsonObject
 from zeroscale.status import Status
 
@@ -71,12 +72,11 @@ class Server:
         self.status = Status.stopped
         self.on_found: Callable[[], None] | None = None
         self.on_output: Callable[[str], None] | None = None
-        self._reference = Reference.parse(resource)
-        if protocol not in (None, "minecraft"):
-            raise PluginError(f"protocol={protocol!r} is unknown: give protocol=minecraft, or leave it out")
-        self.protocol = protocol
-        if namespace is not None and not NAMESPACE.fullmatch(namespace):
-            raise PluginError(f"namespace={namespace!r} is not the name of a namespace, such as games")
+        with arguments.together() as mistakes:
+            self._reference = mistakes.read(Reference.parse, resource)
+            self.protocol = mistakes.read(arguments.protocol, protocol)
+            if namespace is not None and not NAMESPACE.fullmatch(namespace):
+                mistakes.add(f"namespace={namespace!r} is not the name of a namespace, such as games")
         credentials = Credentials(kubeconfig, context)
         self._namespace = namespace or credentials.namespace
         self._api = Api(credentials)

@@ -17,6 +17,7 @@ from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles, read_properties
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
+from zeroscale.plugins.support import arguments
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
@@ -68,10 +69,11 @@ class Server(ProcessServer):
         :raises PluginError: a value is invalid, or values contradict each other.
         """
         super().__init__(working_directory=working_directory, state_directory=state_directory)
-        if words and (jar or java or memory):
-            raise PluginError("jar=, java= and memory= cannot be combined with a command: write them into the command")
-        if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
-            raise PluginError(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
+        with arguments.together() as mistakes:
+            if words and (jar or java or memory):
+                mistakes.add("jar=, java= and memory= cannot be combined with a command: write them into the command")
+            if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
+                mistakes.add(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
         self._console = MinecraftConsole(ServerFiles(self.working_directory), server_host, self._write_line)
         self._words = words
         self._port = server_port

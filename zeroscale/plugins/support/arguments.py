@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar, cast
 
 from zeroscale.config.durations import EXPECTED, seconds_of
 from zeroscale.errors import PluginError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROTOCOLS = ("minecraft",)
 """Protocols that zeroscale speaks with clients; of other servers it sees only connections."""
 
 LONGEST = 24 * 3600.0
 """Seconds; no plugin waits longer than a day."""
+
+
+class Mistakes:
+    """Calls functions that convert arguments, and keeps what they refuse."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def read(self, convert: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `convert` returns; None where it raises `PluginError`, which is kept."""
+        try:
+            return convert(*args, **kwargs)
+        except PluginError as error:
+            self.add(str(error))
+            return cast(T, None)
+
+    def add(self, text: str) -> None:
+        """Keep a mistake."""
+        self.texts.append(text)
+
+
+@contextmanager
+def together() -> Iterator[Mistakes]:
+    """Have the mistakes of all arguments reported in one message. Values are valid only after the `with` block.
+
+    :raises PluginError: at the end of the block, if there is any mistake.
+    """
+    mistakes = Mistakes()
+    yield mistakes
+    if mistakes.texts:
+        raise PluginError("; ".join(mistakes.texts))
 
 
 def seconds(name: str, value: str | float, *, least: float = 0.01, most: float = LONGEST) -> float:
@@ -43,6 +80,18 @@ def words(name: str, value: str | Sequence[str]) -> Sequence[str]:
     if not found:
         raise PluginError(f"{name}= is empty: give it a command line")
     return found
+
+
+def regular_expression(name: str, value: str | None) -> str | None:
+    """Return a regular expression, or None.
+
+    :raises PluginError: it is not one.
+    """
+    try:
+        re.compile(value or "")
+    except re.error as error:
+        raise PluginError(f"{name}={value!r} is not a regular expression: {error}") from None
+    return value
 
 
 def yes_or_no(name: str, value: str | bool) -> bool:

@@ -56,9 +56,10 @@ class Server:
         :raises PluginError: a value is not valid.
         """
         self.status = Status.stopped
-        self.protocol = arguments.protocol(protocol)
-        self.unit = unit_name(unit)
-        self._user = arguments.yes_or_no("user", user)
+        with arguments.together() as mistakes:
+            self.protocol = mistakes.read(arguments.protocol, protocol)
+            self.unit = mistakes.read(unit_name, unit)
+            self._user = mistakes.read(arguments.yes_or_no, "user", user)
         self._logs = Path(state_directory)
         self._external = ExternalServer()
         self._control: UnitControl | None = None

@@ -93,26 +93,21 @@ class Server:
         :raises PluginError: a value is invalid.
         """
         self.status = Status.stopped
-        self.protocol = arguments.protocol(protocol)
         self.on_output: Callable[[str], None] | None = None
         self._mac = mac
-        self._packet = magic_packet(hardware_address(mac), b"" if password is None else password_bytes(password))
-        self._to = (broadcast, _port(port))
         self._host, self._port = server_host, server_port
-        if ssh is not None and stop is not None:
-            raise PluginError("ssh= and stop= both suspend the machine: give only one of them")
-        self._stop: Sequence[str] | None = None
-        if ssh is not None:
-            if not re.fullmatch(r"[^-\s]\S*", ssh):
-                raise PluginError(f"ssh={ssh!r} is not a destination for ssh, such as root@192.168.1.20")
-            self._stop = [*SSH, ssh, ssh_command]
-        elif stop is not None:
-            argv = arguments.words("stop", stop)
-            self._stop = [*SSH, *argv[1:]] if argv[0] == "ssh" else argv
-        self._every = arguments.seconds("every", every)
-        self._wake_limit = arguments.seconds("wake_timeout", wake_timeout)
-        self._stop_limit = arguments.seconds("stop_timeout", stop_timeout)
-        self._watch_every = arguments.seconds("watch_every", watch_every)
+        with arguments.together() as mistakes:
+            read = mistakes.read
+            self.protocol = read(arguments.protocol, protocol)
+            address = read(hardware_address, mac)
+            secure_on = b"" if password is None else read(password_bytes, password)
+            self._to = (broadcast, read(_port, port))
+            self._stop = read(_stop_command, ssh, ssh_command, stop)
+            self._every = read(arguments.seconds, "every", every)
+            self._wake_limit = read(arguments.seconds, "wake_timeout", wake_timeout)
+            self._stop_limit = read(arguments.seconds, "stop_timeout", stop_timeout)
+            self._watch_every = read(arguments.seconds, "watch_every", watch_every)
+        self._packet = magic_packet(address, secure_on)
         self._commands = CommandRunner(
             Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line
         )
@@ -291,6 +286,19 @@ class Server:
     def _handle_line(self, line: str) -> None:
         if self.on_output is not None:
             self.on_output(line)
+
+
+def _stop_command(ssh: str | None, ssh_command: str, stop: str | Sequence[str] | None) -> Sequence[str] | None:
+    if ssh is not None and stop is not None:
+        raise PluginError("ssh= and stop= both suspend the machine: give only one of them")
+    if ssh is not None:
+        if not re.fullmatch(r"[^-\s]\S*", ssh):
+            raise PluginError(f"ssh={ssh!r} is not a destination for ssh, such as root@192.168.1.20")
+        return [*SSH, ssh, ssh_command]
+    if stop is None:
+        return None
+    argv = arguments.words("stop", stop)
+    return [*SSH, *argv[1:]] if argv[0] == "ssh" else argv
 
 
 def _port(value: str | int) -> int:
