@@ -34,6 +34,31 @@ def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["statsu"], "; did you mean status?"),
+        (["keep_awake", "mc"], "; did you mean keep-awake?"),
+        (["wake", "--timeot", "3", "mc"], "; did you mean --timeout?"),
+        (["ping", "--jsno", "localhost"], "; did you mean --json?"),
+    ],
+)
+def test_what_is_meant_by_an_unknown_command_or_option(
+    words: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(words)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{near}\n")
+
+
+def test_options_may_be_written_with_underscores(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_parser().parse_args(["status", "--exit_code", "mc"]).exit_code
+    with pytest.raises(SystemExit):
+        main(["status", "--help"])
+    assert "--exit_code" not in capsys.readouterr().out
+
+
 def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as raised:

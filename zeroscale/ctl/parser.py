@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
@@ -20,6 +23,7 @@ from zeroscale.ctl.commands import (
     status,
     wake,
 )
+from zeroscale.errors import suggest
 from zeroscale.version import VERSION
 
 COMMANDS = (status, wake, overrides, reload, logs, console, ping, join, check, init, example, completion)
@@ -35,7 +39,7 @@ exit codes:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="zeroscalectl",
         description="Show and control game servers and the proxy in front of them.",
         epilog=EPILOG,
@@ -48,3 +52,29 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_to(commands)
     parser.set_defaults(root=parser)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes underscores for hyphens in options, and says what is meant by an unknown command or option."""
+
+    def add_argument(self, *names: Any, **details: Any) -> argparse.Action:
+        action = super().add_argument(*names, **details)
+        for name in (name for name in action.option_strings if name.startswith("--")):
+            self._option_string_actions.setdefault("--" + name[2:].replace("-", "_"), action)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        near = ""
+        if found := re.search(r"invalid choice: '([^']*)'", message):
+            near = suggest(found[1], self._commands(), show=str)
+        elif found := re.search(r"unrecognized arguments: (--[^ =]*)", message):
+            parsers = [self, *self._commands().values()]
+            near = suggest(found[1], sorted(name for parser in parsers for name in parser._options()), show=str)
+        super().error(f"{message}; {near}" if near else message)
+
+    def _commands(self) -> dict[str, _Parser]:
+        choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
+        return {name: parser for parsers in choices for name, parser in parsers.items()}
+
+    def _options(self) -> Iterator[str]:
+        return (name for action in self._actions for name in action.option_strings if name.startswith("--"))
