@@ -12,7 +12,8 @@ from processes import Program, python
 
 from zeroscale.plugins.loader import contract_mistakes
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_two_commands_stand_at_the_top() -> None:
@@ -46,3 +47,11 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
         proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{private} is offline")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0
+
+
+def test_files_that_contributing_names_are_there() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:zeroscale|docs|tests|\.ci)/[\w./]+|[\w.]+\.(?:toml|txt|md))`", contributing)
+    named += re.findall(r"\]\(([\w./]+)\)", contributing)
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / path).exists()] == []
