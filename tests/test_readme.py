@@ -37,7 +37,8 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
         proxy.wait_for(f"INFO:zeroscale.proxy.service:Ready: players come to port {public}")
         with Program(python("-m", "zeroscale.ctl.main", "ping", f"localhost:{public}")) as ping:
             assert ping.wait() == 0
-        assert "\n".join(ping.lines[:6]) in README
+        number = r"\(protocol [0-9]+\)"  # of the newest version, whichever that is
+        assert re.sub(number, "", "\n".join(ping.lines[:6])) in re.sub(number, "", README)
         with Program(python("-m", "zeroscale.ctl.main", "join", f"localhost:{public}")) as join:
             assert join.wait() == 1
         assert join.lines[0].endswith(": Hello zeroscalectl!")
