@@ -41,6 +41,7 @@ def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
         (["keep_awake", "mc"], "; did you mean keep-awake?"),
         (["wake", "--timeot", "3", "mc"], "; did you mean --timeout?"),
         (["ping", "--jsno", "localhost"], "; did you mean --json?"),
+        (["example", "zeroscal.service"], "; did you mean zeroscale.service?"),
     ],
 )
 def test_what_is_meant_by_an_unknown_command_or_option(

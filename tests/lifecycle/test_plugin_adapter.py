@@ -195,6 +195,20 @@ async def test_a_method_may_return_a_task_or_future() -> None:
         await PluginAdapter(plugin).stop()
 
 
+@pytest.mark.parametrize("name", ["protocol", "remote", "load_balanced", "ready_line", "interruptible_start"])
+def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -> None:
+    def fail(plugin: object) -> None:
+        raise ValueError("not yet")
+
+    with pytest.raises(PluginError, match="ValueError: not yet"):
+        PluginAdapter(type("Plugin", (Minimal,), {name: property(fail)})())
+
+
+def test_a_ready_line_must_be_a_text() -> None:
+    with pytest.raises(PluginError, match="ready_line is 5, not a text"):
+        PluginAdapter(type("Plugin", (Minimal,), {"ready_line": 5})())
+
+
 def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:
     class Nowhere(Minimal):
         server_address = "here"

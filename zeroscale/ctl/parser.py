@@ -66,7 +66,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         near = ""
         if found := re.search(r"invalid choice: '([^']*)'", message):
-            near = suggest(found[1], self._commands(), show=str)
+            near = suggest(
+                found[1], (str(choice) for action in self._actions for choice in action.choices or ()), show=str
+            )
         elif found := re.search(r"unrecognized arguments: (--[^ =]*)", message):
             parsers = [self, *self._commands().values()]
             near = suggest(found[1], sorted(name for parser in parsers for name in parser._options()), show=str)

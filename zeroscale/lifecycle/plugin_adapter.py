@@ -39,6 +39,7 @@ class PluginAdapter:
     must not be cancelled: a server could be lost.
 
     :param plugin: an instance of the plugin's class `Server`.
+    :raises PluginError: one of its attributes cannot be read, or has the wrong type.
     :ivar can_signal: the plugin has `signal`; the other attributes `can_...` mean the same for their methods.
     :ivar interruptible_start: `stop()` and `close()` may be called before `start()` has returned, and end it.
     """
@@ -50,8 +51,11 @@ class PluginAdapter:
         self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
         self.can_adopt = callable(getattr(plugin, "adopt", None))
         self.can_send = callable(getattr(plugin, "send", None))
-        self.interruptible_start = bool(getattr(plugin, "interruptible_start", False))
+        self.interruptible_start = bool(self._read("interruptible_start"))
         self.can_ask_players = callable(getattr(plugin, "players", None))
+        for name in ("protocol", "remote", "load_balanced"):
+            self._read(name)
+        _ = self.ready_line
 
     @property
     def module(self) -> str:
@@ -61,22 +65,25 @@ class PluginAdapter:
     @property
     def speaks_minecraft(self) -> bool:
         """Whether the server's clients speak Minecraft's protocol; else zeroscale sees only TCP connections."""
-        return getattr(self._plugin, "protocol", None) == "minecraft"
+        return self._read("protocol") == "minecraft"
 
     @property
     def is_remote(self) -> bool:
         """Whether the server runs on another machine, or in a container, so that its files are not here."""
-        return bool(getattr(self._plugin, "remote", False))
+        return bool(self._read("remote"))
 
     @property
     def is_load_balanced(self) -> bool:
         """Whether a load balancer may take connections for a server that does not run."""
-        return bool(getattr(self._plugin, "load_balanced", False))
+        return bool(self._read("load_balanced"))
 
     @property
     def ready_line(self) -> str | None:
         """A regular expression for the line of output after which the server answers."""
-        return getattr(self._plugin, "ready_line", None)
+        line = self._read("ready_line")
+        if line is not None and not isinstance(line, str):
+            raise PluginError(f"ready_line is {line!r}, not a text")
+        return line
 
     @property
     def server_address(self) -> tuple[str, int] | None:
@@ -194,6 +201,12 @@ class PluginAdapter:
     def close(self) -> Deferred[None]:
         """Call `close()`, where the plugin has it: it ends its connections and tasks, not the server."""
         return self._call("close") if callable(getattr(self._plugin, "close", None)) else succeed(None)
+
+    def _read(self, name: str) -> object:
+        try:
+            return getattr(self._plugin, name, None)
+        except Exception as error:
+            raise PluginError(_error_line(name, error)) from error
 
     def _set(self, name: str, callback: Callable[..., None]) -> None:
         if hasattr(self._plugin, name):

@@ -109,13 +109,23 @@ def construct(
         values = {key: value for key, value in offered.items() if key in named and key not in given}
         signature.bind(*positional, **known, **values)
     except TypeError as error:
-        mistakes.append(f"its arguments do not fit: {error}")
+        near = "" if unknown else _meant_as_keyword(positional, named - offered.keys())
+        mistakes.append(f"its arguments do not fit: {error}{near}")
     if mistakes:
         raise ConfigError(f"{where}: {'; '.join(mistakes)}; it takes {_listed(named, offered)}")
     try:
         return plugin_class(*positional, **keywords, **values)
     except Exception as error:
         raise ConfigError(f"{where}: {_describe(error)}") from error
+
+
+def _meant_as_keyword(positional: Sequence[str], named: Collection[str]) -> str:
+    """Return what is meant by a word such as `start-seconds=5`, which is not the name of an argument, and a value."""
+    for word in positional:
+        name, equals, _ = str(word).partition("=")
+        if equals and (near := suggest(name, sorted(named), show=lambda meant: f"{meant}=")):
+            return f"; {word!r} is no keyword: {near}"
+    return ""
 
 
 def _listed(named: Collection[str], offered: Mapping[str, object]) -> str:
