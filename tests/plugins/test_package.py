@@ -119,7 +119,6 @@ async def test_the_example_on_the_page_is_a_plugin(tmp_path: Path) -> None:
         await plugin.stop()
         assert await waiting == -signal.SIGTERM
     await plugin.stop()
-    assert plugin.fake_status() is None
 
 
 def test_the_page_shows_the_tested_package() -> None:
