@@ -203,12 +203,15 @@ def test_mistakes_of_a_file_and_of_its_plugins_are_reported_in_one_run(tmp_path:
 
 @pytest.mark.parametrize("port", ["99999", None])
 def test_the_plugins_arguments_are_checked_beside_a_port_that_is_wrong_or_missing(port: str | None) -> None:
-    with zeroscale("demo", "25565", *([port] if port else []), "-a", "foo=3", "-a", "start_seconds=1q") as program:
+    arguments = [word for argument in ("foo=3", "foo=4", "start_seconds=1q") for word in ("-a", argument)]
+    with zeroscale("demo", "25565", *([port] if port else []), *arguments) as program:
         assert program.wait() == 2
+    assert "; start_seconds='1q' is not a duration" in program.lines[-1]
     assert [line.removeprefix("zeroscale: error: ")[:50] for line in program.lines] == [
         "server_port: 99999 is not a whole number from 1 to"
         if port
         else "the following arguments are required: server_port;",
+        "--plugin-argument/-a: foo is given twice",
         "zeroscale.plugins.demo: it has no argument 'foo'; ",
     ]
 

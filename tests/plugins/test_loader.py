@@ -399,6 +399,8 @@ class Anything:
 
 class NeedsOne:
     def __init__(self, *, token: str) -> None:
+        if not token:
+            raise PluginError("token= is empty")
         self.values: tuple[object, ...] = (token,)
 
 
@@ -440,6 +442,7 @@ def test_the_values_arrive(
         ),
         (Plain, ["a"], {"first": "b"}, "multiple values for argument 'first'"),
         (NeedsOne, [], {}, "argument: 'token'; it takes token"),
+        (NeedsOne, [], {"token": "", "x": 1}, ": it has no argument 'x'; it takes token; token= is empty"),
     ],
 )
 def test_values_that_do_not_fit(

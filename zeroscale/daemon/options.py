@@ -194,10 +194,14 @@ class _CommandLine:
             values["server_port"] = self._value(port, inspect.type_info(model.Port), f"{path}.server", "server_port")
         values = {name: value for name, value in values.items() if value is not BAD}
         values |= self._values([option for option in self._given if option.is_about_server], path)
+        positional, keywords, twice = _sort_plugin_arguments(self._plugin_arguments)
+        for name in twice:
+            self._mistake(f"{PLUGIN_ARGUMENT}/-a: {name} is given twice")
         try:
-            values["plugin_positional"], values["plugin_keywords"] = _sort_plugin_arguments(self._plugin_arguments)
+            values["plugin_positional"] = _split_single(positional)
         except ConfigError as error:
             self._mistakes.add(Mistake(f"{path}.plugin_arguments", str(error), where=""))
+        values["plugin_keywords"] = keywords
         if "listen_port" in missing:
             return None
         return self._made(ServerConfig, values, path)
@@ -358,20 +362,27 @@ def server_name(plugin: str, server_port: str) -> str:
     return f"{re.sub('[^A-Za-z0-9_-]', '-', last) or 'server'}-{server_port}"
 
 
-def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """Return the positional ones, the keywords with their values, and the keywords that are given twice."""
     positional: list[str] = []
     keywords: dict[str, str] = {}
+    twice: list[str] = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier() or keyword.iskeyword(name):
             positional.append(argument)
         elif name in keywords:
-            raise ConfigError(f"{PLUGIN_ARGUMENT}/-a: {name} is given twice")
+            twice.append(name)
         else:
             keywords[name] = value
+    return positional, keywords, list(dict.fromkeys(twice))
+
+
+def _split_single(positional: Sequence[str]) -> tuple[str, ...]:
+    """Return positional arguments; a single one with blanks is split as a shell would."""
     if len(positional) == 1 and len(positional[0].split()) > 1:
         try:
-            positional = shlex.split(positional[0])
+            return tuple(shlex.split(positional[0]))
         except ValueError as error:
             raise ConfigError(f"{PLUGIN_ARGUMENT}/-a: {positional[0]!r}: {str(error).lower()}") from None
-    return tuple(positional), keywords
+    return tuple(positional)

@@ -102,21 +102,22 @@ def construct(
     for keyword in keywords.keys() - known.keys():
         near = suggest(keyword, sorted(named - offered.keys()))
         unknown.append(f"no argument {keyword!r}" + (f" ({near})" if near else ""))
-    mistakes = [f"it has {' and '.join(sorted(unknown))}"] if unknown else []
-    values: dict[str, object] = {}
+    mistake = f"it has {' and '.join(sorted(unknown))}; " if unknown else ""
+    takes = f"it takes {_listed(named, offered)}"
     try:
         given = signature.bind_partial(*positional, **known).arguments.keys()
         values = {key: value for key, value in offered.items() if key in named and key not in given}
         signature.bind(*positional, **known, **values)
     except TypeError as error:
         near = "" if unknown else _meant_as_keyword(positional, named - offered.keys())
-        mistakes.append(f"its arguments do not fit: {error}{near}")
-    if mistakes:
-        raise ConfigError(f"{where}: {'; '.join(mistakes)}; it takes {_listed(named, offered)}")
+        raise ConfigError(f"{where}: {mistake}its arguments do not fit: {error}{near}; {takes}") from error
     try:
-        return plugin_class(*positional, **keywords, **values)
+        plugin = plugin_class(*positional, **known, **values)
     except Exception as error:
-        raise ConfigError(f"{where}: {_describe(error)}") from error
+        raise ConfigError(f"{where}: {mistake}{f'{takes}; ' if unknown else ''}{_describe(error)}") from error
+    if unknown:
+        raise ConfigError(f"{where}: {mistake}{takes}")
+    return plugin
 
 
 def _meant_as_keyword(positional: Sequence[str], named: Collection[str]) -> str:
