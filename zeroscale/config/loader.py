@@ -183,8 +183,8 @@ def _servers(reader: TableReader, tables: object, *, needed: bool) -> tuple[Serv
 def _server(reader: TableReader, name: str, table: object) -> ServerConfig | None:
     path = join("servers", name)
     if not isinstance(table, dict):
-        near = "" if reader.mistakes else "; a server's keys stand below a line [servers.NAME]"
-        reader.wrong(path, table, "a table", near)
+        suggestion = "" if reader.mistakes else "; a server's keys stand below a line [servers.NAME]"
+        reader.wrong(path, table, "a table", suggestion)
         return None
     good = NAME.fullmatch(name) is not None
     if not good:

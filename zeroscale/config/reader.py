@@ -63,9 +63,9 @@ class TableReader:
         """Keep a mistake."""
         self.mistakes.add(Mistake(path, text))
 
-    def wrong(self, path: str, value: object, what: str, near: str = "") -> None:
+    def wrong(self, path: str, value: object, what: str, suggestion: str = "") -> None:
         """Keep the mistake that a value is not what was expected there."""
-        self.mistake(path, f"{show(value)} is not {what}{near}")
+        self.mistake(path, f"{show(value)} is not {what}{suggestion}")
 
     # Structs, which are tables.
 
@@ -235,8 +235,8 @@ class TableReader:
         if any(given == value and type(given) is type(value) for value in kind.values):
             return given
         words = [value for value in kind.values if isinstance(value, str)]
-        near = suggest(given, words, show=show) if isinstance(given, str) else ""
-        self.wrong(path, given, self._expected(kind), near and f"; {near}")
+        suggestion = suggest(given, words, show=show) if isinstance(given, str) else ""
+        self.wrong(path, given, self._expected(kind), suggestion and f"; {suggestion}")
         return BAD
 
     def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> object:

@@ -113,10 +113,10 @@ def heap(memory: int | None) -> str:
 
     :param memory: bytes of the machine or container; None: not known.
     """
-    half = min((4 * GIB if memory is None else memory) // 2, MOST_MEMORY)
-    if half >= GIB:
-        return f"{half // GIB}G"
-    return f"{max(half // MIB // 128 * 128, 256)}M"
+    size = min((4 * GIB if memory is None else memory) // 2, MOST_MEMORY)
+    if size >= GIB:
+        return f"{size // GIB}G"
+    return f"{max(size // MIB // 128 * 128, 256)}M"
 
 
 def quoted(text: str) -> str:

@@ -304,7 +304,7 @@ class _CommandLine:
         self._mistake(f"{PLUGIN_ARGUMENT}/-a: a value must follow")
         return []
 
-    def _near(self, word: str) -> str:
+    def _suggestion(self, word: str) -> str:
         """Return a suggestion for an unknown option."""
         if not word.startswith("--"):
             return ""
@@ -331,7 +331,7 @@ class _CommandLine:
                 positional.append(word)
                 follows = False
         for option in unknown:
-            self._mistake(f"unrecognized arguments: {option}; {self._near(option) or self._more}")
+            self._mistake(f"unrecognized arguments: {option}; {self._suggestion(option) or self._more}")
         described_elsewhere = self._args.config is not None or self._args.discover
         too_many = len(positional) - (0 if described_elsewhere else len(POSITIONALS))
         left_out = set(values[-too_many:]) if too_many > 0 else set()

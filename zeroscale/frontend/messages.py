@@ -163,8 +163,8 @@ class Messages:
     ) -> None:
         for name in overrides:
             if name not in DEFAULTS:
-                near = suggest(name, DEFAULTS)
-                raise ConfigError(f"texts has no text {name!r}" + (f": {near}" if near else ""))
+                suggestion = suggest(name, DEFAULTS)
+                raise ConfigError(f"texts has no text {name!r}" + (f": {suggestion}" if suggestion else ""))
         self._templates: dict[str, Template | ComponentTemplate] = {}
         self._hovers: dict[str, tuple[Template, ...]] = {}
         for name, default in DEFAULTS.items():

@@ -191,10 +191,10 @@ class ServerFiles:
     @property
     def eula_accepted(self) -> bool | None:
         """Whether eula.txt accepts the EULA; None where there is no file (older and other servers have none)."""
-        agreement = self._eula.get()
-        if not agreement and not self.eula_file.exists():
+        content = self._eula.get()
+        if not content and not self.eula_file.exists():
             return None
-        return agreement.get("eula", "").strip().lower() == "true"
+        return content.get("eula", "").strip().lower() == "true"
 
     def fallback_status(self) -> Mapping[str, object] | None:
         """Return the status that the files describe, as decoded JSON; None if nothing.

@@ -100,8 +100,8 @@ def construct(
     known = {keyword: value for keyword, value in keywords.items() if takes_any or keyword in named}
     unknown = []
     for keyword in keywords.keys() - known.keys():
-        near = suggest(keyword, sorted(named - offered.keys()))
-        unknown.append(f"no argument {keyword!r}" + (f" ({near})" if near else ""))
+        suggestion = suggest(keyword, sorted(named - offered.keys()))
+        unknown.append(f"no argument {keyword!r}" + (f" ({suggestion})" if suggestion else ""))
     mistake = f"it has {' and '.join(sorted(unknown))}; " if unknown else ""
     takes = f"it takes {_listed(named, offered)}"
     try:
@@ -242,8 +242,8 @@ def _class_in(module: ModuleType, name: str, class_name: str = CLASS_NAME) -> ty
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         more = ", and there is no module of this name" if hasattr(module, "__path__") and "." in name else ""
-        if "." not in name and (near := suggest(name, _known_names(), ALIASES)):
-            more = f"; {near}"
+        if "." not in name and (suggestion := suggest(name, _known_names(), ALIASES)):
+            more = f"; {suggestion}"
         raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{more}")
     mistakes = contract_mistakes(found)
     if mistakes:

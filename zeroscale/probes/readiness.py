@@ -95,14 +95,14 @@ class Readiness:
             if self._status_disabled():
                 return await self._wait_for_line()
             asked_at = self._clock.seconds()
-            asked_early = not self._ready_line
+            before_ready_line = not self._ready_line
             try:
                 answer = await self._ask()
             except (BackendError, TimeoutError) as error:
                 self._problem = str(error)
                 delay: float | None = max(asked_at + self._probe_interval - self._clock.seconds(), CONNECT_INTERVAL)
                 if self._ready_line and isinstance(error, NoReply):
-                    delay = 0.0 if asked_early else next(retries, None)
+                    delay = 0.0 if before_ready_line else next(retries, None)
             else:
                 if answer is not None:
                     return answer

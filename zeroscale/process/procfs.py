@@ -89,13 +89,13 @@ def lock_holders(path: Path) -> list[int]:
 
     Processes that merely have the file open are not among them, nor those that we may not inspect.
     """
-    wanted = str(path.resolve())
+    resolved_path = str(path.resolve())
     holders = []
     for process_id in _process_ids():
         if process_id == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            if any(_holds(descriptor, wanted) for descriptor in (PROC / str(process_id) / "fd").iterdir()):
+            if any(_holds(descriptor, resolved_path) for descriptor in (PROC / str(process_id) / "fd").iterdir()):
                 holders.append(process_id)
     return sorted(holders)
 
@@ -105,10 +105,10 @@ def _process_ids() -> Iterator[int]:
         yield from (int(entry.name) for entry in entries if entry.name.isdigit())
 
 
-def _holds(descriptor: Path, wanted: str) -> bool:
+def _holds(descriptor: Path, resolved_path: str) -> bool:
     """Return whether this entry of /proc/PID/fd is a descriptor that has the lock on the file `wanted`."""
     try:
-        if str(descriptor.readlink()) != wanted:
+        if str(descriptor.readlink()) != resolved_path:
             return False
         # A flock belongs to the open description; fdinfo names it for that description alone (proc_pid_fdinfo(5)).
         return "FLOCK" in (descriptor.parents[1] / "fdinfo" / descriptor.name).read_text(encoding="ascii")

@@ -62,14 +62,14 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
     # A header has one address family: beside an IPv6 end, an IPv4 end is written as a mapped address.
     if any(end.version == 6 for end in ends):
         ends = [end if end.version == 6 else ipaddress.ip_address(f"::ffff:{end}") for end in ends]
-    four = ends[0].version == 4
+    is_ipv4 = ends[0].version == 4
     if not all(0 <= end.port <= 0xFFFF for end in (source, destination)):
         raise ValueError("a port out of range")
     if version == "v1":
-        family = "TCP4" if four else "TCP6"
+        family = "TCP4" if is_ipv4 else "TCP6"
         return f"PROXY {family} {ends[0]} {ends[1]} {source.port} {destination.port}\r\n".encode("ascii")
     addresses = ends[0].packed + ends[1].packed + struct.pack(">HH", source.port, destination.port)
-    return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if four else TCP6, len(addresses)) + addresses
+    return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if is_ipv4 else TCP6, len(addresses)) + addresses
 
 
 def local_header(version: Version = "v2") -> bytes:

@@ -14,11 +14,11 @@ def open_lock_file(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
     :return: a descriptor that children do not inherit; the caller closes it.
     :raises OSError: the file can be neither opened nor created.
     """
-    further = os.O_NOFOLLOW | os.O_NONBLOCK
+    more_flags = os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(path, flags | further, 0o644)
+        return os.open(path, flags | more_flags, 0o644)
     except PermissionError:
-        return os.open(path, os.O_RDONLY | further)
+        return os.open(path, os.O_RDONLY | more_flags)
 
 
 def is_named(path: Path, descriptor: int) -> bool:

@@ -21,7 +21,7 @@ from zeroscale.daemon.options import parse
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes import scale as kubernetes_scale
 from zeroscale.plugins.kubernetes import server as kubernetes
-from zeroscale.plugins.kubernetes.annotations import OWN
+from zeroscale.plugins.kubernetes.annotations import SPECIAL_KEYS
 from zeroscale.plugins.kubernetes.server import Server
 from zeroscale.plugins.support.labels import settable
 from zeroscale.plugins.testing import (
@@ -750,7 +750,7 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
         assert f"(kubernetes/{path.name})" in page
     for argument in inspect.signature(Server).parameters:
         assert f"| `{argument}` |" in page
-    for key in (*OWN, *sorted(settable().keys() - {"texts", "admission"})):
+    for key in (*SPECIAL_KEYS, *sorted(settable().keys() - {"texts", "admission"})):
         assert f"`zeroscale/{key}`" in page or f"`{key}`" in page
 
 

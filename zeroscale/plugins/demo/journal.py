@@ -53,7 +53,7 @@ class Journal:
         self._run = secrets.token_hex(4)
         self._previous = _last_checksum(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._write("opened", alone=self._lock())
+        self._write("opened", exclusive=self._lock())
 
     def tick(self) -> None:
         """Record a tick of the world."""
@@ -83,8 +83,8 @@ class Journal:
             return False
         return True
 
-    def _write(self, kind: str, *, alone: bool = True) -> None:
-        content = json.dumps({"run": self._run, "kind": kind, "alone": alone, "previous": self._previous})
+    def _write(self, kind: str, *, exclusive: bool = True) -> None:
+        content = json.dumps({"run": self._run, "kind": kind, "alone": exclusive, "previous": self._previous})
         self._previous = zlib.crc32(content.encode())
         os.write(self._descriptor, f"{self._previous:08x} {content}\n".encode())
         os.fsync(self._descriptor)

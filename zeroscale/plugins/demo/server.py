@@ -43,9 +43,9 @@ class Server(ProcessServer):
         """
         with arguments.together() as mistakes:
             seconds = mistakes.read(arguments.seconds, "start_seconds", start_seconds, least=0, most=3600)
-            further = mistakes.read(arguments.words, "switches", switches) if switches else ()
+            words = mistakes.read(arguments.words, "switches", switches) if switches else ()
         super().__init__(working_directory=working_directory, state_directory=state_directory)
-        self._arguments = ["--host", server_host, "--port", str(server_port), "--start-seconds", str(seconds), *further]
+        self._arguments = ["--host", server_host, "--port", str(server_port), "--start-seconds", str(seconds), *words]
 
     def command(self) -> Sequence[str]:
         """Return the command line of the demo server. `-P` keeps Python from importing from the working directory."""

@@ -17,7 +17,7 @@ from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
 
 PREFIX = "zeroscale."
 
-OWN = ("host", "listen", "name", "network", "port", "protocol", "health", "console")
+SPECIAL_KEYS = ("host", "listen", "name", "network", "port", "protocol", "health", "console")
 """Labels that are not keys of a server's table, or mean something else here."""
 
 ARGUMENTS = ("network", "protocol", "health", "console")
@@ -71,27 +71,33 @@ def _table(
     labels = _labels(inspection)
     if not is_described(labels):
         return None
-    ours = {key.removeprefix(PREFIX): text.strip() for key, text in sorted(labels.items()) if key.startswith(PREFIX)}
-    arguments = {"container": _name(inspection), **extra, **{key: ours[key] for key in ARGUMENTS if ours.get(key)}}
+    our_labels = {
+        key.removeprefix(PREFIX): text.strip() for key, text in sorted(labels.items()) if key.startswith(PREFIX)
+    }
+    arguments = {
+        "container": _name(inspection),
+        **extra,
+        **{key: our_labels[key] for key in ARGUMENTS if our_labels.get(key)},
+    }
     try:
-        protocol(ours.get("protocol") or None)
+        protocol(our_labels.get("protocol") or None)
     except PluginError as error:
         raise PluginError(f"{PREFIX}{error}") from None
-    port = _port(ours.get("port"), inspection)
-    address = _address(inspection, port, ours.get("network"), engine_host)
+    port = _port(our_labels.get("port"), inspection)
+    address = _address(inspection, port, our_labels.get("network"), engine_host)
     if address is None:
-        arguments["network"] = ours.get("network") or _only_network(inspection)
+        arguments["network"] = our_labels.get("network") or _only_network(inspection)
         address = f"{_name(inspection)}:{port}"  # by its name if that can be resolved; else known once it runs
     table: Table = {"plugin": "docker", "plugin_arguments": arguments, "listen": list(listen), "server": address}
-    if ours.get("listen"):
-        table["listen"] = ports(ours["listen"])
+    if our_labels.get("listen"):
+        table["listen"] = ports(our_labels["listen"])
         if table["listen"] is None:
-            raise PluginError(f"{PREFIX}listen={ours['listen']!r} is not a port, such as {MINECRAFT_PORT}")
-    if ours.get("host"):
-        table["hosts"] = hosts(ours["host"])
-    for key, text in ours.items():
-        if key not in OWN:
-            put(table, key, text, f"container {_name(inspection)}: {PREFIX}{key}", OWN, wrong)
+            raise PluginError(f"{PREFIX}listen={our_labels['listen']!r} is not a port, such as {MINECRAFT_PORT}")
+    if our_labels.get("host"):
+        table["hosts"] = hosts(our_labels["host"])
+    for key, text in our_labels.items():
+        if key not in SPECIAL_KEYS:
+            put(table, key, text, f"container {_name(inspection)}: {PREFIX}{key}", SPECIAL_KEYS, wrong)
     return table
 
 

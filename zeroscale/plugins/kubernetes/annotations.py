@@ -16,7 +16,7 @@ from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
 PREFIX = "zeroscale/"
 """The prefix of our annotations' keys. By the API's rules it is a DNS name; no domain has this one."""
 
-OWN = ("host", "listen", "name", "port", "protocol", "service")
+SPECIAL_KEYS = ("host", "listen", "name", "port", "protocol", "service")
 """Annotations that are not keys of a server's table, or mean something else here."""
 
 MINECRAFT_PORT = 25565
@@ -51,23 +51,23 @@ def _table(
     kind: str, item: JsonObject, listen: Sequence[str], extra: Mapping[str, str], wrong: list[str]
 ) -> Table | None:
     annotations = _annotations(item).items()
-    ours = {key.removeprefix(PREFIX): text.strip() for key, text in annotations if key.startswith(PREFIX)}
-    if not ours.keys() & {"host", "listen"}:
+    our_annotations = {key.removeprefix(PREFIX): text.strip() for key, text in annotations if key.startswith(PREFIX)}
+    if not our_annotations.keys() & {"host", "listen"}:
         return None
     where = f"{_where(kind, item)}: {PREFIX}"
     arguments = {"resource": f"{kind}/{_name(item)}", "namespace": _namespace(item), **extra}
-    if ours.get("protocol"):
-        arguments["protocol"] = ours["protocol"]
-    service = ours.get("service") or text_at(item, "spec", "serviceName") or _name(item)
-    port = ours.get("port") or _first_port(item) or str(MINECRAFT_PORT)
+    if our_annotations.get("protocol"):
+        arguments["protocol"] = our_annotations["protocol"]
+    service = our_annotations.get("service") or text_at(item, "spec", "serviceName") or _name(item)
+    port = our_annotations.get("port") or _first_port(item) or str(MINECRAFT_PORT)
     table: Table = {
         "plugin": "kubernetes",
         "plugin_arguments": arguments,
-        "listen": ports(ours["listen"]) if ours.get("listen") else list(listen),
+        "listen": ports(our_annotations["listen"]) if our_annotations.get("listen") else list(listen),
         "server": f"{service}.{_namespace(item)}.svc:{port}",
     }
-    if ours.get("host"):
-        table["hosts"] = hosts(ours["host"])
+    if our_annotations.get("host"):
+        table["hosts"] = hosts(our_annotations["host"])
     if not NAMESPACE.fullmatch(service):
         wrong.append(f"{where}service={service!r} is not the name of a Service in its namespace, such as mc")
         return None
@@ -75,11 +75,11 @@ def _table(
         wrong.append(f"{where}port={port!r} is not a port, such as {MINECRAFT_PORT}")
         return None
     if table["listen"] is None:
-        wrong.append(f"{where}listen={ours['listen']!r} is not a port, such as {MINECRAFT_PORT}")
+        wrong.append(f"{where}listen={our_annotations['listen']!r} is not a port, such as {MINECRAFT_PORT}")
         return None
-    for key, text in ours.items():
-        if key not in OWN:
-            put(table, key, text, f"{where}{key}", OWN, wrong)
+    for key, text in our_annotations.items():
+        if key not in SPECIAL_KEYS:
+            put(table, key, text, f"{where}{key}", SPECIAL_KEYS, wrong)
     return table
 
 

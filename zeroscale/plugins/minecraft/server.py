@@ -243,8 +243,8 @@ class Server(ProcessServer):
         return read_properties(path).get("eula", "false").strip().lower() == "true"
 
     def _check_eula(self, words: Sequence[str]) -> None:
-        agreed = any("com.mojang.eula.agree=true" in word for word in words)
-        if not agreed and self._eula() is False:
+        accepted = any("com.mojang.eula.agree=true" in word for word in words)
+        if not accepted and self._eula() is False:
             raise PluginError(self._eula_message())
 
     def _eula_message(self) -> str:

@@ -27,12 +27,12 @@ def settable() -> dict[str, Key]:
     return {name: key for name, key in keys_of(ServerConfig).items() if key.labels}
 
 
-def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong: list[str]) -> None:
+def put(table: Table, key: str, text: str, where: str, special_keys: Sequence[str], wrong: list[str]) -> None:
     """Write one key into a table.
 
     :param key: as `idle_shutdown` or `texts.sleeping`.
     :param where: what the label is called, for a message.
-    :param own: more keys that are known there.
+    :param special_keys: further keys of labels, which are no configuration keys.
     :param wrong: gets a line if the key may not be set.
     """
     parent, dot, inner = key.partition(".")
@@ -47,8 +47,12 @@ def put(table: Table, key: str, text: str, where: str, own: Sequence[str], wrong
         return
     plain = [name for name, each in settable().items() if not each.is_table]
     aliases = {alias: each.name for alias, each in aliases_of(ServerConfig).items() if each.labels}
-    near = "" if parent.replace("-", "_") in keys_of(ServerConfig) else suggest(key, [*own, *plain], aliases, show=str)
-    wrong.append(f"{where} is not known: {near}" if near else f"{where} may not be set here")
+    suggestion = (
+        ""
+        if parent.replace("-", "_") in keys_of(ServerConfig)
+        else suggest(key, [*special_keys, *plain], aliases, show=str)
+    )
+    wrong.append(f"{where} is not known: {suggestion}" if suggestion else f"{where} may not be set here")
 
 
 def ports(text: str) -> list[str] | None:

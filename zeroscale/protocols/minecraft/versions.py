@@ -120,8 +120,10 @@ def protocol_number(text: str) -> int:
     name = SAME_PROTOCOL.get(text, text)
     if name in RELEASES:
         return RELEASES[name]
-    near = suggest(text, [*RELEASES, *SAME_PROTOCOL], show=str, most=3)
-    raise ValueError(f"{text!r} is neither a protocol number nor a release known here" + (f"; {near}" if near else ""))
+    suggestion = suggest(text, [*RELEASES, *SAME_PROTOCOL], show=str, most=3)
+    raise ValueError(
+        f"{text!r} is neither a protocol number nor a release known here" + (f"; {suggestion}" if suggestion else "")
+    )
 
 
 def layout_of(protocol: int) -> int:
