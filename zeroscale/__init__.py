@@ -1,4 +1,4 @@
-"""A scale-to-zero proxy. What authors of plugins need is importable from here; importing it is cheap."""
+"""A scale-to-zero proxy. The names that plugin authors need can be imported from here, which is cheap."""
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.api import (

@@ -1,4 +1,4 @@
-"""The values of `wake_on` and `ready`: what a client must send to wake a server, and how a server is seen to be ready.
+"""The values of `wake_on` and `ready`: what a client must send to wake a server, and how readiness is checked.
 
 Only their syntax is here: `protocols.sniffing` recognises the bytes, and `probes` asks the server.
 """

@@ -1,4 +1,4 @@
-"""What the client connections of one proxy share: limits, relays, the access log, and the settings of a listener.
+"""Objects shared by the client connections of one proxy: limits, relays, access log, settings of a listener.
 
 `factory` makes connections and `connection` is one; both import this module, so that they need not import each other.
 """
@@ -30,7 +30,7 @@ class EvictableConnection(Protocol):
 
 @dataclass(slots=True)
 class FrontendContext:
-    """What all client connections of one proxy share.
+    """Objects shared by all client connections of one proxy.
 
     :ivar relays: moves the bytes of clients that have joined.
     :ivar pending_connections: the connections that have not logged in yet.

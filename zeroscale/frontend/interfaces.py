@@ -1,4 +1,4 @@
-"""What the frontend uses of the rest of the proxy, as Protocols, and one server as the frontend sees it."""
+"""Protocols for the parts of the proxy that the frontend uses, and `Backend`: one server as the frontend sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exit code of a server's process means, in words. Pure."""
+"""The meaning of a server's exit code, in words. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLEAN_EXIT_CODES = frozenset({0, 130, 143})
 """After a `stop`, SIGINT and SIGTERM: all three save the world first (docs/protocol.md)"""
 
 LINES_QUOTED = 5
-"""How many lines of a server's last output a log line quotes: the head of a stack trace says the most."""
+"""Lines of a server's last output that are quoted in the log: the head of a stack trace is the most useful."""
 
 _WORDS = {
     1: "an error",

@@ -1,4 +1,4 @@
-"""The status of one server, since when it has it, and why."""
+"""The status of one server, with its time and reason."""
 
 from __future__ import annotations
 

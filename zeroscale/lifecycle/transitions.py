@@ -1,4 +1,4 @@
-"""What the state machine's transitions do with a server, and which events are inputs for it.
+"""The actions of the state machine's transitions, and the events that become its inputs.
 
 The only module that changes the server's status. The table of transitions is in `state_machine`, a start in `start`, a
 stop in `stop`, the idle time in `idle_monitor`. Uses no socket, no client connection and no game protocol.

@@ -1,4 +1,4 @@
-"""What all probes share: the server's address, connections to it, and the timeout of one check.
+"""Shared code of all probes: the server's address, connections to it, and the timeout of one check.
 
 Subclasses define what is asked. No module of this package decides what is done with the result.
 """

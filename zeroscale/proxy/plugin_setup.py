@@ -1,4 +1,4 @@
-"""One constructed plugin with what belongs to it: the server's files, its probe, its readiness check.
+"""One constructed plugin, with its server's files, probe and readiness check.
 
 A reload that changes anything of this replaces it as a whole, once the running server has stopped.
 """

@@ -1,4 +1,4 @@
-"""What a server's operator has set by command: keep it awake, or locked out. Kept on disk across restarts."""
+"""Overrides that a server's operator has set by command: keep-awake and lockout. Kept on disk across restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zeroscalectl ping`: show what the server list shows of a server. This never wakes it."""
+"""`zeroscalectl ping`: show a server's entry in the server list. This never wakes it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the parser of the command."""
     parser = commands.add_parser(
         "ping",
-        help="show what the server list shows",
-        description="Shows what the server list shows of a server. This never wakes it.",
+        help="show a server's entry in the server list",
+        description="Shows a server's entry in the server list. This never wakes it.",
     )
     add_address(parser)
     add_protocol(parser, "the newest")

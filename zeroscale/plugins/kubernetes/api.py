@@ -1,4 +1,4 @@
-"""Send requests to a Kubernetes API server; a refusal is one kind of error, no answer another.
+"""Send requests to a Kubernetes API server; refusals and missing answers raise different errors.
 
 Of the client library only the transport and the credentials are used: its generated methods would hide which verb of
 which resource is requested, and its watch reconnects without a delay.

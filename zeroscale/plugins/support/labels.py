@@ -1,4 +1,4 @@
-"""Which configuration keys a container's labels or a workload's annotations may set.
+"""The configuration keys that a container's labels or a workload's annotations may set.
 
 Permission to label a server must not give more than control of that server: a plugin, a file, a command or another
 server's address cannot be set. The keys' metadata says which keys can. Values are plain texts here; the

@@ -1,4 +1,4 @@
-"""Host and name of an unauthenticated client, and a guess at the protocol of what is no Minecraft client."""
+"""Host and name of an unauthenticated client, and a guess at the protocol of other clients."""
 
 from __future__ import annotations
 

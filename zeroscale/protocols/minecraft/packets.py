@@ -1,4 +1,4 @@
-"""Frames of Minecraft since 1.7 and their fields, bounded before they are read. No packet's meaning.
+"""Frames of Minecraft since 1.7 and their fields, bounded before they are read. Packets are not interpreted.
 
 Source: docs/protocol.md, "Frames and handshake". quarry's buffers read the fields; they have no length limits, so every
 length is checked here first, and their exceptions become `ProtocolError`. quarry installs the global reactor when it is
