@@ -64,15 +64,15 @@ class _Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        near = ""
+        suggestion = ""
         if found := re.search(r"invalid choice: '([^']*)'", message):
-            near = suggest(
+            suggestion = suggest(
                 found[1], (str(choice) for action in self._actions for choice in action.choices or ()), show=str
             )
         elif found := re.search(r"unrecognized arguments: (--[^ =]*)", message):
             parsers = [self, *self._commands().values()]
-            near = suggest(found[1], sorted(name for parser in parsers for name in parser._options()), show=str)
-        super().error(f"{message}; {near}" if near else message)
+            suggestion = suggest(found[1], sorted(name for parser in parsers for name in parser._options()), show=str)
+        super().error(f"{message}; {suggestion}" if suggestion else message)
 
     def _commands(self) -> dict[str, _Parser]:
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]

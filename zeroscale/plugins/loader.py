@@ -109,8 +109,8 @@ def construct(
         values = {key: value for key, value in offered.items() if key in named and key not in given}
         signature.bind(*positional, **known, **values)
     except TypeError as error:
-        near = "" if unknown else _meant_as_keyword(positional, named - offered.keys())
-        raise ConfigError(f"{where}: {mistake}its arguments do not fit: {error}{near}; {takes}") from error
+        suggestion = "" if unknown else _meant_as_keyword(positional, named - offered.keys())
+        raise ConfigError(f"{where}: {mistake}its arguments do not fit: {error}{suggestion}; {takes}") from error
     try:
         plugin = plugin_class(*positional, **known, **values)
     except Exception as error:
@@ -124,8 +124,8 @@ def _meant_as_keyword(positional: Sequence[str], named: Collection[str]) -> str:
     """Return what is meant by a word such as `start-seconds=5`, which is not the name of an argument, and a value."""
     for word in positional:
         name, equals, _ = str(word).partition("=")
-        if equals and (near := suggest(name, sorted(named), show=lambda meant: f"{meant}=")):
-            return f"; {word!r} is no keyword: {near}"
+        if equals and (suggestion := suggest(name, sorted(named), show=lambda meant: f"{meant}=")):
+            return f"; {word!r} is no keyword: {suggestion}"
     return ""
 
 
