@@ -30,12 +30,16 @@ KNOWN = ["idle_shutdown", "idle_action", "kill_timeout", "join"]
         ("idle_timout", "did you mean 'idle_shutdown'?"),
         ("idle", "did you mean 'idle_shutdown' or 'idle_action'?"),
         ("idle_shutdwn", "did you mean 'idle_shutdown'?"),
+        ("--idle-timeout", "did you mean 'idle_shutdown'?"),
+        ("--port", ""),
+        ("port", ""),
         ("colour", ""),
         ("", ""),
     ],
 )
 def test_what_may_be_meant_by_a_word(word: str, meant: str) -> None:
-    assert suggest(word, KNOWN, {"idle_timeout": "idle_shutdown"}) == meant
+    aliases = {"idle_timeout": "idle_shutdown", "part": "join", "path": "join"}
+    assert suggest(word, KNOWN, aliases) == meant
 
 
 def test_several_words_may_be_meant() -> None:

@@ -88,8 +88,8 @@ def suggest(
 ) -> str:
     """Return "did you mean X?" for an unknown word; "" if no known word is similar.
 
-    Letter case does not count, nor whether there are hyphens or underscores. Aliases come first, then likeness, then
-    known words that begin with the word.
+    Letter case does not count, nor whether there are hyphens or underscores, nor an option's dashes. Aliases come
+    first, then likeness, then known words that begin with the word.
 
     :param known: the words that could be meant.
     :param aliases: other words that people use for known ones.
@@ -98,18 +98,20 @@ def suggest(
     """
     import difflib  # for mistakes only
 
-    meant = {_plain(alias): target for alias, target in aliases.items()} | {_plain(each): each for each in known}
+    names = {_plain(each): each for each in known}
+    meant = {_plain(alias): target for alias, target in aliases.items()} | names
     plain = _plain(word)
     if plain in meant:
         found = [meant[plain]]
     else:
-        found = [meant[like] for like in difflib.get_close_matches(plain, meant, n=most)]
-        found = found or [
-            each for like, each in meant.items() if plain and like == _plain(each) and like.startswith(plain)
-        ]
+        near = difflib.get_close_matches(plain, meant, n=most + 3)
+        # an alias is like other words by chance, as "path" is like "port"
+        certain = difflib.get_close_matches(plain, near, n=most + 3, cutoff=0.76)
+        found = [meant[like] for like in near if like in names or like in certain][:most]
+        found = found or [each for like, each in names.items() if plain and like.startswith(plain)]
     shown = [show(each) for each in dict.fromkeys(found)][:MOST_SUGGESTED]
     return f"did you mean {' or '.join(shown)}?" if shown else ""
 
 
 def _plain(word: str) -> str:
-    return word.lower().replace("-", "_")
+    return word.lower().lstrip("-").replace("-", "_")
