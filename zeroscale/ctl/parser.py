@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes underscores for hyphens in options, and says what is meant by an unknown command or option."""
+    """Accepts underscores for hyphens in options, and suggests similar names for unknown commands and options."""
 
     def add_argument(self, *names: Any, **details: Any) -> argparse.Action:
         action = super().add_argument(*names, **details)

@@ -90,7 +90,7 @@ class Server:
         """
         self.status = Status.stopped
         self.on_output: Callable[[str], None] | None = None
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             read = mistakes.read
             self.protocol = read(arguments.protocol, protocol)
             self._start = read(arguments.words, "start", start)

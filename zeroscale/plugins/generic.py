@@ -40,7 +40,7 @@ class Server(ProcessServer):
         :param ready_line: a regular expression for the line of output that shows that the server is ready.
         :raises PluginError: there is no command, or a value is invalid.
         """
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             if command is not None and words:
                 mistakes.add("the command is given twice: use either command=, or -a for each word")
             elif command is not None:

@@ -41,7 +41,7 @@ class Server(ProcessServer):
         :param switches: further arguments for `python -m zeroscale.plugins.demo.program`, split as a shell would.
         :raises PluginError: a value is invalid.
         """
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             seconds = mistakes.read(arguments.seconds, "start_seconds", start_seconds, least=0, most=3600)
             words = mistakes.read(arguments.words, "switches", switches) if switches else ()
         super().__init__(working_directory=working_directory, state_directory=state_directory)

@@ -69,7 +69,7 @@ class Server(WatchedContainer):
         :param ready_line: a regular expression of the line of output by which it is ready.
         :raises PluginError: a value is not valid.
         """
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             if not container:
                 mistakes.add("no container: give its name, as in -a container=mc")
             self._waits_for_health = mistakes.read(arguments.yes_or_no, "health", health)

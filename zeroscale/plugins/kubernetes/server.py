@@ -72,7 +72,7 @@ class Server:
         self.status = Status.stopped
         self.on_found: Callable[[], None] | None = None
         self.on_output: Callable[[str], None] | None = None
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             self._reference = mistakes.read(Reference.parse, resource)
             self.protocol = mistakes.read(arguments.protocol, protocol)
             if namespace is not None and not NAMESPACE.fullmatch(namespace):

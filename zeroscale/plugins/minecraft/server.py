@@ -69,7 +69,7 @@ class Server(ProcessServer):
         :raises PluginError: a value is invalid, or values contradict each other.
         """
         super().__init__(working_directory=working_directory, state_directory=state_directory)
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             if words and (jar or java or memory):
                 mistakes.add("jar=, java= and memory= cannot be combined with a command: write them into the command")
             if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):

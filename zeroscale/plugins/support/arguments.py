@@ -21,14 +21,14 @@ LONGEST = 24 * 3600.0
 """Seconds; no plugin waits longer than a day."""
 
 
-class Mistakes:
-    """Calls functions that convert arguments, and keeps what they refuse."""
+class ArgumentMistakes:
+    """Collects the mistakes of a plugin's arguments."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def read(self, convert: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `convert` returns; None where it raises `PluginError`, which is kept."""
+        """Convert an argument; keep the mistake and return None if `convert` raises `PluginError`."""
         try:
             return convert(*args, **kwargs)
         except PluginError as error:
@@ -41,12 +41,12 @@ class Mistakes:
 
 
 @contextmanager
-def together() -> Iterator[Mistakes]:
-    """Have the mistakes of all arguments reported in one message. Values are valid only after the `with` block.
+def collect_mistakes() -> Iterator[ArgumentMistakes]:
+    """Report the mistakes of all arguments in one message. Values are valid only after the `with` block.
 
     :raises PluginError: at the end of the block, if there is any mistake.
     """
-    mistakes = Mistakes()
+    mistakes = ArgumentMistakes()
     yield mistakes
     if mistakes.texts:
         raise PluginError("; ".join(mistakes.texts))
@@ -55,8 +55,8 @@ def together() -> Iterator[Mistakes]:
 def seconds(name: str, value: str | float, *, least: float = 0.01, most: float = LONGEST) -> float:
     """Return the seconds of a duration.
 
-    :param least: seconds that are at least demanded.
-    :param most: seconds that are at most allowed.
+    :param least: the lowest value, in seconds.
+    :param most: the highest value, in seconds.
     :raises PluginError: it is not a duration, or not in this range.
     """
     try:

@@ -56,7 +56,7 @@ class Server:
         :raises PluginError: a value is not valid.
         """
         self.status = Status.stopped
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             self.protocol = mistakes.read(arguments.protocol, protocol)
             self.unit = mistakes.read(unit_name, unit)
             self._user = mistakes.read(arguments.yes_or_no, "user", user)

@@ -96,7 +96,7 @@ class Server:
         self.on_output: Callable[[str], None] | None = None
         self._mac = mac
         self._host, self._port = server_host, server_port
-        with arguments.together() as mistakes:
+        with arguments.collect_mistakes() as mistakes:
             read = mistakes.read
             self.protocol = read(arguments.protocol, protocol)
             address = read(hardware_address, mac)
