@@ -102,7 +102,7 @@ def test_too_large_parts_are_left_out_in_order(reply: StatusReply, keys: set[str
 
 def test_a_description_too_deep_for_json_is_shown_as_text() -> None:
     hover: dict[str, object] = {}
-    for _ in range(5000):
+    for _ in range(100_000):
         hover = {"x": hover}
     status = decoded(encode_status(StatusReply({"text": "deep", "hoverEvent": hover}, 0, 1, "v"), 47))
     assert status["description"] == "deep"
