@@ -71,11 +71,11 @@ def test_the_example_fits_together() -> None:
     services = COMPOSE["services"]
     config = loader.read(EXAMPLE / "zeroscale.toml", os.environ, 987)
     [server] = config.servers
-    told = server.plugin_keywords
-    assert services["survival"]["container_name"] == told["container"]
-    assert COMPOSE["networks"]["games"]["name"] == told["network"]
+    keywords = server.plugin_keywords
+    assert services["survival"]["container_name"] == keywords["container"]
+    assert COMPOSE["networks"]["games"]["name"] == keywords["network"]
     assert services["zeroscale"]["ports"] == [f"{port}:{port}" for port in server.listen]
     assert (EXAMPLE / services["zeroscale"]["build"]).resolve() == ROOT
     assert services["survival"]["restart"] == "no"
     plugin = find_plugin(server.plugin)
-    assert construct(plugin, server.plugin_positional, told, {"server_host": "", "server_port": 0})
+    assert construct(plugin, server.plugin_positional, keywords, {"server_host": "", "server_port": 0})
