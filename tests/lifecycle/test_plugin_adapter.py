@@ -157,6 +157,22 @@ async def test_any_error_of_a_plugin_becomes_one_line() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_cancelled_start_and_a_wrong_exit_code_are_errors_of_the_plugin() -> None:
+    class Broken(Minimal):
+        async def start(self) -> None:
+            raise asyncio.CancelledError
+
+        async def wait(self) -> str:
+            return "0"
+
+    adapter = PluginAdapter(Broken())
+    with pytest.raises(PluginError, match=r"^start\(\) was cancelled by the plugin itself$"):
+        await adapter.start()
+    with pytest.raises(PluginError, match=r"^wait\(\) returned '0', which is no exit code$"):
+        await adapter.wait()
+
+
+@pytest_twisted.ensureDeferred
 async def test_plain_methods_instead_of_coroutines_work() -> None:
     class Plain:
         def __init__(self) -> None:

@@ -18,6 +18,9 @@ from zeroscale.errors import PluginError
 
 T = TypeVar("T")
 
+NEVER_CANCELLED = frozenset({"start", "stop", "pause", "resume"})
+"""The methods that zeroscale never cancels, since a server could be lost."""
+
 
 def from_coroutine(coroutine: Coroutine[object, None, T]) -> Deferred[T]:
     """Run an asyncio coroutine as a task of the running loop; cancelling the Deferred cancels the task.
@@ -142,7 +145,9 @@ class PluginAdapter:
             signal, as in a shell.
         """
 
-        def as_in_a_shell(code: int | None) -> int | None:
+        def as_in_a_shell(code: object) -> int | None:
+            if code is not None and not isinstance(code, int):
+                raise PluginError(f"wait() returned {code!r}, which is no exit code")
             return 128 - code if code is not None and code < 0 else code  # asyncio gives -15 for SIGTERM
 
         return self._call("wait").addCallback(as_in_a_shell)
@@ -223,6 +228,8 @@ class PluginAdapter:
 
         def explain(failure: Failure) -> None:
             error = failure.value
+            if isinstance(error, asyncio.CancelledError) and name in NEVER_CANCELLED:
+                raise PluginError(f"{name}() was cancelled by the plugin itself") from error
             if isinstance(error, PluginError | asyncio.CancelledError) or not isinstance(error, Exception):
                 failure.raiseException()
             else:
