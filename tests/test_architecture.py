@@ -180,6 +180,7 @@ RULES = [
         ("errors", "reactor", "version", "config", "proxy.service", "system"),
         outside=("twisted", "msgspec"),
     ),
+    Rule(("daemon.reference",), ("config", "control.metrics"), outside=("msgspec",)),
     Rule(("daemon.log_format",), (), never=(*NETWORK, *FILES)),
     Rule(("daemon.parser",), ("errors", "version", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
 ]

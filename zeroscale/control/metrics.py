@@ -1,13 +1,14 @@
 """Metrics in Prometheus' text format, and the same report as JSON.
 
 Nothing is counted or kept here: each scrape converts one report. No label holds a value that a client chooses (name,
-address, host), so the number of time series is bounded. docs/metrics.md describes each metric for operators.
+address, host), so the number of time series is bounded. The help texts are also the table of docs/metrics.md, which
+`python -m zeroscale.daemon.reference` writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -78,20 +79,53 @@ class _ReportCollector(Collector):
         yield _start_durations(report.servers)
 
 
+@dataclass(frozen=True, slots=True)
+class MetricDescription:
+    """A metric as the documentation lists it.
+
+    :ivar kind: `gauge`, `counter` or `histogram`.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+def describe() -> Iterator[MetricDescription]:
+    """Return the descriptions of all metrics."""
+    nothing = ProxyReport(version="", uptime=0.0, servers=(), relays=(), pending_connections=0, unrouted={})
+    for family in _ReportCollector(lambda: nothing).collect():
+        # The library has no public attribute for the labels of a family without samples.
+        names: Iterable[str] = getattr(family, "_labelnames", ())
+        labels = tuple(names) or tuple(label for sample in family.samples for label in sample.labels)
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        kind = "gauge" if family.type == "info" else family.type
+        yield MetricDescription(family.name + suffix, kind, labels, family.documentation)
+
+
 def _proxy_metrics(report: ProxyReport) -> Iterator[Metric]:
-    yield InfoMetricFamily("zeroscale_build", "The running version.", {"version": report.version})
-    yield GaugeMetricFamily("zeroscale_uptime_seconds", "Time since the proxy started.", report.uptime)
+    yield InfoMetricFamily("zeroscale_build", "1, with the version", {"version": report.version})
+    yield GaugeMetricFamily("zeroscale_uptime_seconds", "seconds since the proxy started", report.uptime)
     yield GaugeMetricFamily(
-        "zeroscale_pending_connections", "Connections that have not logged in yet.", report.pending_connections
+        "zeroscale_pending_connections", "connections that have not logged in", report.pending_connections
     )
-    unrouted = _counter("zeroscale_unrouted_connections", "Ended connections for which no server was found.", "outcome")
+    unrouted = _counter(
+        "zeroscale_unrouted_connections",
+        "ended connections whose host no server has, by the outcome in the log",
+        "outcome",
+    )
     for outcome, count in report.unrouted.items():
         unrouted.add_metric([outcome], count)
     yield unrouted
-    info = _gauge("zeroscale_relay_info", "1 for each relay that is available here.", "relay")
-    live = _gauge("zeroscale_relay_live_pairs", "Connections relayed now.", "relay")
-    total = _counter("zeroscale_relay_pairs", "Connections relayed.", "relay")
-    relayed = _counter("zeroscale_relay_bytes", "Bytes relayed.", "relay", "direction")
+    info = _gauge(
+        "zeroscale_relay_info",
+        "1 for each relay that is available: splice (the kernel moves the bytes), transport (TLS, other systems)",
+        "relay",
+    )
+    live = _gauge("zeroscale_relay_live_pairs", "connections relayed now", "relay")
+    total = _counter("zeroscale_relay_pairs", "connections relayed in total", "relay")
+    relayed = _counter("zeroscale_relay_bytes", "bytes relayed", "relay", "direction")
     for relay in report.relays:
         info.add_metric([relay.name], 1)
         live.add_metric([relay.name], relay.live)
@@ -104,39 +138,64 @@ def _proxy_metrics(report: ProxyReport) -> Iterator[Metric]:
 Value = Callable[[ServerReport], float | None]
 
 SERVER_GAUGES: tuple[tuple[str, str, Value], ...] = (
-    ("zeroscale_server_status_age_seconds", "Time in the current status.", lambda server: server.status_age),
-    ("zeroscale_server_players", "Players relayed to the server.", lambda server: len(server.players)),
-    ("zeroscale_server_held_players", "Players held until it is ready.", lambda server: len(server.waiting)),
-    ("zeroscale_server_uptime_seconds", "Time since the server was ready.", lambda server: server.uptime),
-    ("zeroscale_server_idle_countdown_seconds", "Time until the next idle check.", lambda server: server.idle_in),
+    ("zeroscale_server_status_age_seconds", "seconds in its status", lambda server: server.status_age),
+    ("zeroscale_server_players", "players relayed to it", lambda server: len(server.players)),
+    ("zeroscale_server_held_players", "players waiting until it is ready", lambda server: len(server.waiting)),
+    (
+        "zeroscale_server_uptime_seconds",
+        "seconds since it was ready; no sample while it is not",
+        lambda server: server.uptime,
+    ),
+    (
+        "zeroscale_server_idle_countdown_seconds",
+        "seconds until the next idle check; no sample while players are on",
+        lambda server: server.idle_in,
+    ),
     (
         "zeroscale_server_kept_awake",
-        "1 while the server is kept awake though idle.",
+        "1 while it is kept running though idle",
         lambda server: server.keep_awake_reason is not None,
     ),
-    ("zeroscale_server_locked_out", "1 during a lockout.", lambda server: server.lockout is not None),
-    ("zeroscale_server_last_start_seconds", "Duration of the last start.", lambda server: server.last_start),
-    ("zeroscale_server_start_estimate_seconds", "Expected duration of a start.", lambda server: server.estimate),
+    (
+        "zeroscale_server_locked_out",
+        "1 while no player may wake it",
+        lambda server: server.lockout is not None,
+    ),
+    ("zeroscale_server_last_start_seconds", "seconds of the last start", lambda server: server.last_start),
+    (
+        "zeroscale_server_start_estimate_seconds",
+        "estimated seconds of the next start, as players read it",
+        lambda server: server.estimate,
+    ),
     (
         "zeroscale_server_retry_countdown_seconds",
-        "Time until a failed server may be woken again.",
+        "seconds until a failed server may be woken again; no sample if only release or wake allows that",
         lambda server: server.retry_in,
     ),
 )
 """Name, help and value of each gauge of a server; a value of None yields no sample."""
 
 SERVER_COUNTERS: tuple[tuple[str, str, Value], ...] = (
-    ("zeroscale_server_slept_seconds", "Time stopped or paused.", lambda server: server.slept),
-    ("zeroscale_server_crashes", "Failures of the server.", lambda server: server.stats.crashes),
-    ("zeroscale_server_pings", "Status requests answered.", lambda server: server.stats.pings),
-    ("zeroscale_server_logins", "Logins and other connection attempts.", lambda server: server.stats.logins),
+    ("zeroscale_server_slept_seconds", "seconds stopped or paused", lambda server: server.slept),
+    ("zeroscale_server_crashes", "failures", lambda server: server.stats.crashes),
+    (
+        "zeroscale_server_pings",
+        "status requests, answered by zeroscale or the server",
+        lambda server: server.stats.pings,
+    ),
+    (
+        "zeroscale_server_logins",
+        "logins, and connections of other protocols",
+        lambda server: server.stats.logins,
+    ),
 )
 """Name, help and value of each counter of a server that has no further labels."""
 
 
 def _server_gauges(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
-    info = _gauge("zeroscale_server_info", "1 for each server, with its plugin.", "server", "plugin")
-    status = _gauge("zeroscale_server_status", "1 for the current status, 0 for all others.", "server", "status")
+    info = _gauge("zeroscale_server_info", "1 for each server, with its plugin", "server", "plugin")
+    names = ", ".join(each.value for each in Status)
+    status = _gauge("zeroscale_server_status", f"1 for its status, 0 for the others: {names}", "server", "status")
     for server in servers:
         info.add_metric([server.name, server.plugin], 1)
         for each in Status:
@@ -157,11 +216,23 @@ def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
         for server in servers:
             family.add_metric([server.name], value(server) or 0)
         yield family
-    seconds = _counter("zeroscale_server_status_seconds", "Time spent in each status.", "server", "status")
-    wakes = _counter("zeroscale_server_wakes", "Wakes, by reason.", "server", "reason")
-    refusals = _counter("zeroscale_server_refusals", "Refused logins, by reason.", "server", "reason")
-    connections = _counter("zeroscale_server_connections", "Ended connections, by outcome.", "server", "outcome")
-    relayed = _counter("zeroscale_server_relayed_bytes", "Bytes relayed.", "server", "direction")
+    seconds = _counter("zeroscale_server_status_seconds", "seconds spent in each status", "server", "status")
+    wakes = _counter(
+        "zeroscale_server_wakes",
+        "wakes: by a login, a connection (other protocols), the operator",
+        "server",
+        "reason",
+    )
+    refusals = _counter(
+        "zeroscale_server_refusals",
+        "refused logins, by reason: not_whitelisted, banned, rate, lockout and others",
+        "server",
+        "reason",
+    )
+    connections = _counter(
+        "zeroscale_server_connections", "ended connections, by the outcome in the log", "server", "outcome"
+    )
+    relayed = _counter("zeroscale_server_relayed_bytes", "bytes relayed", "server", "direction")
     for server in servers:
         stats = server.stats
         for status in Status:
@@ -179,7 +250,9 @@ def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
 
 def _start_durations(servers: tuple[ServerReport, ...]) -> Metric:
     family = HistogramMetricFamily(
-        "zeroscale_server_start_duration_seconds", "Duration of successful starts.", labels=["server"]
+        "zeroscale_server_start_duration_seconds",
+        "seconds of successful starts; bounds from 1 to 600 s",
+        labels=["server"],
     )
     for server in servers:
         stats = server.stats

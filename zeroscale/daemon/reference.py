@@ -1,7 +1,7 @@
-"""The tables of keys and options in the documentation, written from the metadata of the keys.
+"""The tables of keys, options and metrics in the documentation, written from the code that defines them.
 
 `python -m zeroscale.daemon.reference`, in a checkout, writes them anew between their marks: `<!-- keys: log -->`,
-`<!-- options: the proxy -->`, `<!-- labels: keys -->` and `<!-- end -->`.
+`<!-- options: the proxy -->`, `<!-- labels: keys -->`, `<!-- metrics: all -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from msgspec import NODEFAULT, inspect
 from zeroscale.config.fields import brief
 from zeroscale.config.keys import Key, keys_of, struct_of
 from zeroscale.config.model import Config, ServerConfig
+from zeroscale.control import metrics
 from zeroscale.daemon.parser import build_parser, default_of, options
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "docs/configuration.md", "docs/docker.md", "docs/kubernetes.md")
+PAGES = ("README.md", "docs/configuration.md", "docs/docker.md", "docs/kubernetes.md", "docs/metrics.md")
 
 TOP = "top"
 """The mark's name for the keys above all tables."""
 
-_MARKED = re.compile(r"(<!-- (keys|options|labels): (.+?) -->).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- (keys|options|labels|metrics): (.+?) -->).*?(<!-- end -->)", re.DOTALL)
 
 
 def structs() -> dict[str, type[msgspec.Struct]]:
@@ -41,7 +42,13 @@ def rewrite(text: str, page: str) -> str:
     def table(found: re.Match[str]) -> str:
         if found[2] == "labels":
             return f"{found[1]}{_label_keys()}{found[4]}"
-        rows = _key_rows(structs()[found[3]]) if found[2] == "keys" else _option_rows(found[3])
+        match found[2]:
+            case "keys":
+                rows = _key_rows(structs()[found[3]])
+            case "options":
+                rows = _option_rows(found[3])
+            case _:
+                rows = _metric_rows()
         lines = "\n".join(_linked(row, page) for row in rows)
         return f"{found[1]}\n\n{lines}\n\n{found[4]}"
 
@@ -109,6 +116,14 @@ def _option_rows(title: str) -> Iterator[str]:
             f"| {names} {metavar}".rstrip()
             + f" | {option.default if option and not option.is_repeatable else ''} | {help_text} |"
         )
+
+
+def _metric_rows() -> Iterator[str]:
+    yield "| metric | type | labels | value |"
+    yield "|---|---|---|---|"
+    for metric in metrics.describe():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
 
 
 def _linked(row: str, page: str) -> str:
