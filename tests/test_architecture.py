@@ -84,6 +84,7 @@ RULES = [
             "backoff",
             "errors",
             "status",
+            "version",
             "process",
             "minecraft",
             "system.files",

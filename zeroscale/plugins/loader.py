@@ -23,10 +23,10 @@ from typing import TypeVar
 from zeroscale import plugins
 from zeroscale.errors import ConfigError, MissingDependency, ZeroscaleError, suggest
 from zeroscale.plugins.api import ABILITIES, Plugin
+from zeroscale.version import DISTRIBUTION
 
 T = TypeVar("T")
 
-DISTRIBUTION = "zeroscale-proxy"
 ENTRY_POINT_GROUP = "zeroscale.plugins"
 CLASS_NAME = "Server"
 HELPERS = frozenset({"api", "base", "loader", "support", "testing"})

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -77,6 +77,18 @@ def test_then_the_pods_own(tmp_path: Path, account: Path) -> None:
     assert credentials.namespace == "games"
     (account / "namespace").unlink()
     assert Credentials(environment=IN_A_POD).namespace == "default"
+
+
+def test_a_user_without_a_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_entry(user_id: int) -> NoReturn:
+        raise KeyError(user_id)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    with pytest.raises(PluginError, match="no Kubernetes cluster is configured"):
+        Credentials(environment={})
+    with pytest.raises(PluginError, match="does not exist"):
+        Credentials("~/config", environment={})
 
 
 def test_then_the_home_directorys_as_well_for_a_context(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Credentials:
         self._environment = environment
         self._context = context
         given = kubeconfig or environment.get("KUBECONFIG")
-        home = Path("~/.kube/config").expanduser()
+        home = _expanded("~/.kube/config")
         in_cluster = bool(environment.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
         self._paths: str | None = None
         if given:
@@ -118,7 +118,7 @@ class Credentials:
 
     def _context_namespace(self, *, by_argument: bool) -> str:
         assert self._paths is not None
-        paths = [Path(path).expanduser() for path in self._paths.split(":") if path]
+        paths = [_expanded(path) for path in self._paths.split(":") if path]
         if not any(path.is_file() for path in paths):
             source = "kubeconfig" if by_argument else "$KUBECONFIG"
             raise PluginError(f"{source}={self._paths!r} does not exist: give the path of a kubeconfig file")
@@ -138,6 +138,14 @@ class Credentials:
             return str(_loader(config, chosen).current_context["context"].get("namespace") or DEFAULT_NAMESPACE)
         except Exception as error:  # it may hold anything
             raise PluginError(f"{self._paths}: context {chosen!r} is not complete: {_describe(error)}") from error
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with `~` expanded; for a user without a home directory it is not."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _merge(paths: str) -> ConfigNode | None:
