@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +100,7 @@ async def test_all_optional_attributes_are_used() -> None:
     assert adapter.can_wait
     assert adapter.can_pause
     assert adapter.speaks_minecraft
-    assert adapter.ready_line == "Done"
+    assert adapter.ready_line == re.compile("Done")
     assert await adapter.players() == 3
     assert await adapter.adopt() is True
     await adapter.send("save-all")
@@ -220,9 +221,10 @@ def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -
         PluginAdapter(type("Plugin", (Minimal,), {name: property(fail)})())
 
 
-def test_a_ready_line_must_be_a_text() -> None:
-    with pytest.raises(PluginError, match="ready_line is 5, not a text"):
-        PluginAdapter(type("Plugin", (Minimal,), {"ready_line": 5})())
+@pytest.mark.parametrize(("line", "message"), [(5, "is 5, not a text"), ("(", "is not a regular expression: missing ")])
+def test_a_ready_line_must_be_a_regular_expression(line: object, message: str) -> None:
+    with pytest.raises(PluginError, match=f"ready_line {message}"):
+        PluginAdapter(type("Plugin", (Minimal,), {"ready_line": line})())
 
 
 def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:

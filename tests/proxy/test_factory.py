@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
-from zeroscale.errors import ConfigError
+from zeroscale.errors import ConfigError, PluginError
 from zeroscale.proxy.factory import (
     admission,
     health_check_networks,
@@ -59,8 +59,8 @@ def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:
 
 def test_invalid_values_are_errors(tmp_path: Path) -> None:
     server, config = configs(tmp_path, plugin_keywords={"ready_line": "("})
-    with pytest.raises(ConfigError, match="server 'one': ready_line is not a regular expression"):
-        lifecycle_policy(server, plugin_factory(server, config)())
+    with pytest.raises(PluginError, match="ready_line is not a regular expression"):
+        plugin_factory(server, config)()
     with pytest.raises(ConfigError):
         messages(configs(tmp_path, texts={"no such text": "x"})[0])
     server, config = configs(tmp_path, admission=AdmissionConfig(wake="ops"))

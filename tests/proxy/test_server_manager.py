@@ -15,7 +15,7 @@ from ports import free_ports
 from stub_server import Server as StubServer
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyProtocolConfig, ServerConfig
-from zeroscale.errors import ConfigError, ServerUnavailable, ZeroscaleError
+from zeroscale.errors import ConfigError, ConfigMistakes, ServerUnavailable, ZeroscaleError
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 from zeroscale.system.files import Lock
@@ -347,7 +347,7 @@ async def test_a_change_that_fails_is_found_before_anything_is_changed(world: Wo
     proxy = await world.start(one)
     keywords = {"greeting": "one\n", "ready_line": "("}
     world.configure(world.server("two", new, other), world.server("one", listen, port, plugin_keywords=keywords))
-    with pytest.raises(ConfigError, match="ready_line is not a regular expression"):
+    with pytest.raises(ConfigMistakes, match="ready_line is not a regular expression"):
         await proxy.reload()
     assert (list(proxy.servers), proxy.servers["one"].config) == (["one"], one)
     assert not (world.directory / "state" / "two" / "lock").exists()

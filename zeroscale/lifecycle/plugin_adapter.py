@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -81,12 +82,17 @@ class PluginAdapter:
         return bool(self._read("load_balanced"))
 
     @property
-    def ready_line(self) -> str | None:
+    def ready_line(self) -> re.Pattern[str] | None:
         """A regular expression for the line of output after which the server answers."""
         line = self._read("ready_line")
-        if line is not None and not isinstance(line, str):
+        if line is None:
+            return None
+        if not isinstance(line, str):
             raise PluginError(f"ready_line is {line!r}, not a text")
-        return line
+        try:
+            return re.compile(line)
+        except re.error as error:
+            raise PluginError(f"ready_line is not a regular expression: {error}") from None
 
     @property
     def server_address(self) -> tuple[str, int] | None:

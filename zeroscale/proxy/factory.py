@@ -5,7 +5,6 @@ Does no I/O, except importing the plugin's module.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,10 +86,7 @@ def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapt
 
 
 def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
-    """Make the policy of the server's lifecycle.
-
-    :raises ConfigError: the plugin's `ready_line` is not a regular expression.
-    """
+    """Make the policy of the server's lifecycle."""
     minecraft = plugin.speaks_minecraft
     return LifecyclePolicy(
         idle=IdlePolicy(server.idle_shutdown, server.minimum_online_time, ignore_short_sessions=minecraft),
@@ -101,7 +97,7 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
         kill_timeout=server.kill_timeout,
         max_crashes=server.max_crashes,
         ask_players=minecraft,
-        ready_line=tcp_factory.ready_line(server) or _compile(server, plugin.ready_line),
+        ready_line=tcp_factory.ready_line(server) or plugin.ready_line,
     )
 
 
@@ -157,12 +153,3 @@ def header_networks(server: ServerConfig) -> Sequence[Network]:
 def health_check_networks(server: ServerConfig) -> Sequence[Network]:
     """Return the networks of health checkers; they never wake the server."""
     return [parse_network(network) for network in server.health_check]
-
-
-def _compile(server: ServerConfig, ready_line: str | None) -> re.Pattern[str] | None:
-    if ready_line is None:
-        return None
-    try:
-        return re.compile(ready_line)
-    except re.error as error:
-        raise ConfigError(f"server {server.name!r}: ready_line is not a regular expression: {error}") from None
