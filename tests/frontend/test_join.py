@@ -657,7 +657,7 @@ class Storm:
         """What is true at any time."""
         harness = self.harness
         clients = [client.protocol for client in harness.clients]
-        assert sum(harness.outcomes.values()) == sum(client._outcome is not None for client in clients)
+        assert sum(harness.outcomes.values()) == sum(client.record.outcome is not None for client in clients)
         assert harness.server.players <= sum(not client.closed for client in harness.clients)
         assert len(harness.server.waiters) <= sum(not client.closed for client in harness.clients)
         assert not any("fault" in line for line in harness.lines), harness.lines
