@@ -40,8 +40,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         whole = directory / "whole"  # an installation cut short is done again
         if not whole.exists():
             venv.create(directory, clear=True, with_pip=True)
+            # The versions that zeroscale is tested with do not bind other programs.
+            unconstrained = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
             installed = subprocess.run(
                 [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
+                env=unconstrained,
                 capture_output=True,
                 text=True,
                 check=False,
