@@ -6,7 +6,6 @@ docs/configuration.md describes the file. What needs Twisted or a plugin to be c
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,6 +155,8 @@ def _decoded(content: bytes) -> str:
 
 
 def _toml(text: str) -> dict[str, object]:
+    import tomllib  # here, since a command line without a file does not need it
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -321,6 +320,8 @@ def _from_text(text: str, kind: inspect.Type) -> object:
 def _items(text: str) -> list[str]:
     """Return the items of a list: as TOML in brackets, or with commas or blanks between them."""
     if text.startswith("["):
+        import tomllib
+
         try:
             items = tomllib.loads(f"items = {text}")["items"]
         except tomllib.TOMLDecodeError:

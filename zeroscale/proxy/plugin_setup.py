@@ -6,17 +6,20 @@ A reload that changes anything of this replaces it as a whole, once the running 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
-from zeroscale.probes.tcp import TcpProbe
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import operator_directory, plugin_factory
 from zeroscale.reactor import Reactor
 from zeroscale.state.flag_files import FlagFiles
 from zeroscale.system.files import server_directory
+
+if TYPE_CHECKING:
+    from zeroscale.probes.tcp import TcpProbe
 
 
 class PluginSetup:

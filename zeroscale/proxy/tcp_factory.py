@@ -1,28 +1,30 @@
-"""Like `factory`, for servers that do not speak Minecraft: their conversations, probes and readiness checks."""
+"""Like `factory`, for servers that do not speak Minecraft: their conversations, probes and readiness checks.
+
+Modules that only these servers need are imported where they are used: every proxy would need memory for them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from zeroscale.config import triggers
 from zeroscale.config.model import ServerConfig
-from zeroscale.frontend import http_page
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes.base import ServerProbe
-from zeroscale.probes.command import run_ready_command
 from zeroscale.probes.readiness import LineReadiness, Readiness
-from zeroscale.probes.tcp import PROBE_INTERVAL, BytesCheck, HttpStatusCheck, ResponseCheck, TcpProbe
-from zeroscale.protocols import http, sniffing
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
-from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
+
+if TYPE_CHECKING:
+    from zeroscale.probes.tcp import ResponseCheck, TcpProbe
 
 
 def unused_fields(config: ServerConfig) -> Iterator[str]:
@@ -38,6 +40,10 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
     :param view: returns the current state of the server.
     :param now: returns the time of the clock that the state's times are of.
     """
+    from zeroscale.frontend import http_page
+    from zeroscale.protocols import sniffing
+    from zeroscale.protocols.tcp import HttpConversation, TcpConversation
+
     trigger = triggers.parse_wake_on(config.wake_on)
     match trigger.kind:
         case "connect":
@@ -62,11 +68,16 @@ def messages(config: ServerConfig) -> Messages:
 
     :raises ConfigError: a text is invalid.
     """
+    from zeroscale.frontend import http_page
+
     return Messages({**http_page.TEXTS, **config.texts})
 
 
 def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
     """Make the probe of the server, according to `ready`."""
+    from zeroscale.probes.tcp import BytesCheck, HttpStatusCheck, TcpProbe
+    from zeroscale.protocols import http
+
     check: ResponseCheck | None = None
     command: Callable[[], Deferred[int]] | None = None
     match triggers.parse_ready(config.ready):
@@ -88,6 +99,8 @@ def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
 
 
 def _run_command(words: tuple[str, ...], config: ServerConfig) -> Deferred[int]:
+    from zeroscale.probes.command import run_ready_command
+
     return from_coroutine(run_ready_command(words, config.directory))
 
 
@@ -101,6 +114,8 @@ def readiness(config: ServerConfig, reactor: Reactor, probe: ServerProbe) -> Rea
     """Make the check that waits until a starting server is ready."""
     if ready_line(config) is not None:
         return LineReadiness(reactor, probe)
+    from zeroscale.probes.tcp import PROBE_INTERVAL
+
     return Readiness(reactor, probe, probe_interval=PROBE_INTERVAL)
 
 
