@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from socket import AddressFamily
 
-    from twisted.internet.interfaces import IConnector, IDelayedCall, IListeningPort
-    from twisted.internet.protocol import ClientFactory, Factory
+    from twisted.internet.interfaces import IDelayedCall, IListeningPort
+    from twisted.internet.protocol import Factory
 
 
 @implementer(IReactorTime)
@@ -41,17 +41,6 @@ class Reactor(Protocol):
 
     def callWhenRunning(self, callable: Callable[..., object], *args: object, **kwargs: object) -> object:
         """Call `callable` once the reactor runs."""
-        ...
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int,
-        factory: ClientFactory,
-        timeout: float = 30,
-        bindAddress: tuple[str, int] | None = None,
-    ) -> IConnector:
-        """Connect a client by TCP."""
         ...
 
     def listenUNIX(

@@ -51,7 +51,7 @@ Network = Annotated[str, msgspec.Meta(extra={"kind": "network"})]
 """An address, or a network as CIDR."""
 
 Listed = Annotated[str, msgspec.Meta(extra={"kind": "listed"})]
-"""A player's name or UUID, an address or a network; see `access_lists.Names`."""
+"""A player's name or UUID, an address or a network; see `access_lists.AccessList`."""
 
 Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
 """A port, or one of Twisted's endpoint strings. In a file a port may be a number."""
