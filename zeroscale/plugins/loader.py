@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TypeVar
@@ -71,9 +72,10 @@ def find_plugin(name: str) -> type[Plugin]:
     return _find_class(module_name, name)
 
 
-def built_in_plugins() -> list[str]:
+@cache
+def built_in_plugins() -> tuple[str, ...]:
     """Return the names of the plugins in this package, sorted, without importing any."""
-    return sorted({module.name for module in pkgutil.iter_modules(plugins.__path__)} - HELPERS)
+    return tuple(sorted({module.name for module in pkgutil.iter_modules(plugins.__path__)} - HELPERS))
 
 
 def construct(
@@ -248,10 +250,16 @@ def _class_in(module: ModuleType, name: str, class_name: str = CLASS_NAME) -> ty
         if "." not in name and (suggestion := suggest(name, _known_names(), ALIASES)):
             more = f"; {suggestion}"
         raise ConfigError(f"plugin {name!r}: the module {module.__name__} has no class {class_name}{more}")
-    mistakes = contract_mistakes(found)
+    mistakes = _known_mistakes(found)
     if mistakes:
         raise ConfigError(f"plugin {name!r}: {module.__name__}.{class_name} is not a plugin: {'; '.join(mistakes)}")
     return found
+
+
+@cache
+def _known_mistakes(plugin_class: type) -> tuple[str, ...]:
+    """Return the mistakes of a class, which is compared only once, however many servers use it."""
+    return tuple(contract_mistakes(plugin_class))
 
 
 def contract_mistakes(plugin_class: type) -> list[str]:
