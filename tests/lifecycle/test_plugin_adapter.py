@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -155,6 +156,23 @@ async def test_any_error_of_a_plugin_becomes_one_line() -> None:
         await adapter.stop()
     with pytest.raises(PluginError, match="fake_status"):
         adapter.fake_status()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exit_inside_of_a_plugin_is_an_error_of_the_plugin() -> None:
+    class Exits:
+        async def start(self) -> None:
+            await asyncio.sleep(0)
+            sys.exit("no licence")
+
+        def stop(self) -> None:
+            sys.exit(3)
+
+    adapter = PluginAdapter(Exits())
+    with pytest.raises(PluginError, match=r"^start\(\) raised SystemExit: no licence$"):
+        await adapter.start()
+    with pytest.raises(PluginError, match=r"^stop\(\) raised SystemExit: 3$"):
+        await adapter.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -103,7 +103,7 @@ class PluginAdapter:
         try:
             address = getattr(self._plugin, "server_address", None)
             return None if address is None else (str(address[0]), int(address[1]))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(_error_line("server_address", error)) from error
 
     def check(self) -> None:
@@ -115,7 +115,7 @@ class PluginAdapter:
         if callable(check):
             try:
                 check()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(_error_line("check", error)) from error
 
     def start(self) -> Deferred[None]:
@@ -175,7 +175,7 @@ class PluginAdapter:
         """
         try:
             result = getattr(self._plugin, "signal")(signal_number)  # noqa: B009  # its type is object
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(_error_line("signal", error)) from error
         if inspect.iscoroutine(result):
             result.close()
@@ -191,7 +191,7 @@ class PluginAdapter:
             return None
         try:
             answer = function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(_error_line("fake_status", error)) from error
         if answer is not None and not isinstance(answer, bytes | bytearray):
             raise PluginError(f"fake_status() returned {type(answer).__name__}, not bytes")
@@ -216,7 +216,7 @@ class PluginAdapter:
     def _read(self, name: str) -> object:
         try:
             return getattr(self._plugin, name, None)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(_error_line(name, error)) from error
 
     def _set(self, name: str, callback: Callable[..., None]) -> None:
@@ -226,10 +226,12 @@ class PluginAdapter:
     def _call(self, name: str, *arguments: object) -> Deferred[Any]:
         try:
             result = getattr(self._plugin, name)(*arguments)
-            if inspect.isawaitable(result) and not inspect.iscoroutine(result):
-                result = _wait_for(result)
-            call: Deferred[object] = from_coroutine(result) if inspect.iscoroutine(result) else succeed(result)
-        except Exception as error:
+            call: Deferred[object] = succeed(result)
+            if inspect.isawaitable(result):
+                call = from_coroutine(_wait_for(name, result))
+            if inspect.iscoroutine(result):
+                call.addBoth(_closed, result)
+        except (Exception, SystemExit) as error:
             return fail(PluginError(_error_line(name, error)))
 
         def explain(failure: Failure) -> None:
@@ -244,10 +246,18 @@ class PluginAdapter:
         return call.addErrback(explain)
 
 
-async def _wait_for(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+async def _wait_for(method: str, awaitable: Awaitable[T]) -> T:
+    try:
+        return await awaitable
+    except SystemExit as error:  # asyncio would end the event loop, and with it the proxy
+        raise PluginError(_error_line(method, error)) from error
 
 
-def _error_line(method: str, error: Exception) -> str:
+def _closed(result: T, coroutine: Coroutine[object, None, object]) -> T:
+    coroutine.close()  # a call that is cancelled before its first step has never awaited it
+    return result
+
+
+def _error_line(method: str, error: Exception | SystemExit) -> str:
     line = " ".join(str(error).split())
     return line if isinstance(error, PluginError) else f"{method}() raised {type(error).__name__}: {line}".rstrip(": ")
