@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from control.reports import proxy_report
 from harness import FakeReactor, running_reactor
+from hypothesis import given
+from hypothesis import strategies as st
 from processes import Program, python
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_twisted import ensureDeferred
@@ -27,6 +30,7 @@ from zeroscale.control.metrics_http import (
     MetricsServer,
     check,
     endpoint_string,
+    is_own_name,
 )
 from zeroscale.errors import ConfigError
 from zeroscale.reports import ProxyReport
@@ -59,9 +63,9 @@ class Client:
 class Harness:
     """Metrics served on a reactor in memory."""
 
-    def __init__(self, report: Callable[[], ProxyReport] = proxy_report) -> None:
+    def __init__(self, report: Callable[[], ProxyReport] = proxy_report, hosts: tuple[str, ...] = ()) -> None:
         self.reactor = FakeReactor()
-        self.server = MetricsServer(self.reactor, "9225", report)
+        self.server = MetricsServer(self.reactor, "9225", report, hosts=hosts)
         started = Deferred.fromCoroutine(self.server.start())
         assert started.called
         self.port, self.factory, _, self.interface = self.reactor.tcpServers[0]
@@ -208,6 +212,69 @@ def test_no_response_names_the_server_software(request_line: bytes) -> None:
     head, _, _ = Harness().ask(request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
     assert b"twisted" not in head.lower()
     assert b"server:" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        (b"127.0.0.1", True),
+        (b"127.0.0.1:9225", True),
+        (b"192.0.2.7:80", True),
+        (b"[::1]", True),
+        (b"[2001:db8::1]:9225", True),
+        (b"localhost", True),
+        (b"LocalHost.:9225", True),
+        (b"metrics.example.org:", True),
+        (b"Metrics.Example.ORG.:9225", True),
+        (b"a.lan", True),
+        (b"lan", False),
+        (b"evil.example", False),
+        (b"evil.example:9225", False),
+        (b"localhost.evil.example", False),
+        (b"evil-metrics.example.org", False),
+        (b"127.0.0.1.evil.example", False),
+        (b"127.0.0.1:9225:1", False),
+        (b"a@127.0.0.1", False),
+        (b"127.1", False),
+        (b"", False),
+        (b"\xff\xfe", False),
+    ],
+)
+def test_only_names_that_no_other_site_can_have_are_answered(host: bytes, is_own: bool) -> None:
+    hosts = ("metrics.example.org", "*.lan")
+    assert is_own_name(host, hosts) is is_own
+    for path in (b"/", b"/metrics", b"/metrics.json"):
+        answer = Harness(hosts=hosts).ask(b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path, host))
+        assert answer.startswith(b"HTTP/1.1 200 " if is_own else b"HTTP/1.1 421 ")
+        assert (b"zeroscale_" in answer or b"version" in answer or b"<h1>" in answer) is is_own
+        if not is_own:
+            assert b"metrics.hosts" in answer
+
+
+def test_each_of_several_host_headers_counts() -> None:
+    request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
+    assert not Harness().ask(request).startswith(b"HTTP/1.1 200 ")
+
+
+@ensureDeferred
+async def test_on_a_unix_socket_any_name_is_answered(tmp_path: Path) -> None:
+    from twisted.internet import reactor
+
+    server = MetricsServer(running_reactor(), f"unix:{tmp_path / 'metrics'}", proxy_report)
+    await server.start()
+    try:
+        client = Collect()
+        await connectProtocol(clientFromString(reactor, f"unix:{tmp_path / 'metrics'}"), client)
+        assert client.transport is not None
+        client.transport.write(b"GET /metrics HTTP/1.1\r\nHost: whatever\r\n\r\n")
+        assert (await client.ended).startswith(b"HTTP/1.1 200 ")
+    finally:
+        await server.stop()
+
+
+@given(st.binary(max_size=40))
+def test_no_host_header_is_an_error(header: bytes) -> None:
+    is_own_name(header, ("metrics.example.org",))
 
 
 @pytest.mark.parametrize(

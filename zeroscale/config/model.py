@@ -419,6 +419,15 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
         Endpoint | None,
         key("where metrics are served over HTTP; a port alone is for this machine only; see docs/metrics.md"),
     ] = None
+    hosts: Annotated[
+        tuple[HostName, ...],
+        key(
+            "names under which they may be requested, besides addresses and localhost",
+            details='`"metrics.example.org"`, or `"*.example.org"`. A request for another name is answered with 421, '
+            "so that no web page can read them through a name of its own",
+            aliases=("host", "hostname", "hostnames"),
+        ),
+    ] = ()
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ every second and logs each request. `metrics` has the metrics.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import gatherResults, maybeDeferred
@@ -41,6 +42,8 @@ JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 
+WRONG_HOST = b"not served under this name: use an IP address or localhost, or add the name to metrics.hosts\n"
+
 NO_BODY = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n"
 
 INDEX = b"""<!DOCTYPE html>
@@ -64,18 +67,47 @@ def check(reactor: Reactor, listen: str) -> None:
     endpoints.check(reactor, endpoint_string(listen))
 
 
+def is_own_name(header: bytes, hosts: Collection[str]) -> bool:
+    """Return whether a Host header names this server: by any IP address, as localhost, or by one of `hosts`.
+
+    A web page of another site can give its own name our address ("DNS rebinding"), and read what is served under that
+    name. It cannot do so with an address.
+
+    :param header: the header's value: a host with or without a port (RFC 9110, section 7.2).
+    :param hosts: names in lower case; `*.` and a name is for all names below it.
+    """
+    text = header.decode("ascii", "replace").strip().lower()
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or not (port.isdecimal() or not port):
+        host = text
+    host = host.removeprefix("[").removesuffix("]").removesuffix(".")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        below = any(name.startswith("*.") and host.endswith(name[1:]) for name in hosts)
+        return host == "localhost" or host in hosts or below
+    return True
+
+
 class MetricsServer:
     """Serves the metrics from `start()` to `stop()`.
 
     :param reactor: listens, and is the clock.
     :param listen: a port, then only on loopback, or an endpoint string.
     :param report: returns the current report of the proxy.
+    :param hosts: the names under which requests are answered, see `is_own_name`; on a Unix socket any name is.
     :param addresses: whether players' addresses are shown.
     :ivar ports: the ports it listens on.
     """
 
     def __init__(
-        self, reactor: Reactor, listen: str, report: Callable[[], ProxyReport], *, addresses: bool = True
+        self,
+        reactor: Reactor,
+        listen: str,
+        report: Callable[[], ProxyReport],
+        *,
+        hosts: Collection[str] = (),
+        addresses: bool = True,
     ) -> None:
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
@@ -88,6 +120,7 @@ class MetricsServer:
                 b"/metrics": (EXPOSITION, metrics.exposition),
                 b"/metrics.json": (JSON, metrics.json),
             },
+            None if self._endpoint.startswith("unix:") else {name.lower() for name in hosts},
         )
 
     @property
@@ -115,9 +148,10 @@ Pages = dict[bytes, tuple[bytes, Callable[[], bytes]]]
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, reactor: Reactor, pages: Pages) -> None:
+    def __init__(self, reactor: Reactor, pages: Pages, hosts: Collection[str] | None) -> None:
         self.reactor = reactor
         self.pages = pages
+        self.hosts = hosts
         self.channels: set[_Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> _Channel | None:
@@ -179,12 +213,15 @@ class _Request(Request):
 
     def process(self) -> None:
         if not self.body_refused:
-            _respond(self, self.channel.factory.pages)
+            _respond(self, self.channel.factory)
 
 
-def _respond(request: Request, pages: Pages) -> None:
-    page = pages.get(request.path)
-    if page is None:
+def _respond(request: Request, factory: _Factory) -> None:
+    page = factory.pages.get(request.path)
+    named = request.requestHeaders.getRawHeaders(b"Host", [])  # HTTP/1.0 has none, a browser always sends one
+    if factory.hosts is not None and not all(is_own_name(each, factory.hosts) for each in named):
+        _send(request, 421, TEXT, WRONG_HOST)
+    elif page is None:
         _send(request, 404, TEXT, b"not found\n")
     elif request.method not in (b"GET", b"HEAD"):
         request.setHeader(b"Allow", b"GET, HEAD")

@@ -360,7 +360,7 @@ def _metrics_server(proxy: ProxyService, config: Config, reactor: Reactor) -> Me
     # Imported late: Twisted's HTTP takes 145 ms to import.
     from zeroscale.control.metrics_http import MetricsServer
 
-    return MetricsServer(reactor, listen, proxy.report, addresses=config.log.addresses)
+    return MetricsServer(reactor, listen, proxy.report, hosts=config.metrics.hosts, addresses=config.log.addresses)
 
 
 def _pending_connections(limits: LimitsConfig) -> PendingConnections[EvictableConnection]:
