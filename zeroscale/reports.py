@@ -111,6 +111,7 @@ class RelayReport:
     :ivar to_client: bytes to clients.
     :ivar live: pairs of connections relayed now.
     :ivar total: pairs relayed so far.
+    :ivar small_pipes: times that the kernel refused the relay a pipe of full size, as the user has too many.
     """
 
     name: str
@@ -118,6 +119,7 @@ class RelayReport:
     to_client: int
     live: int
     total: int
+    small_pipes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,7 @@ class FakeProxy:
             version="1.2.3",
             uptime=self.uptime,
             servers=tuple(server.report() for _, server in sorted(self.servers.items())),
-            relays=(RelayReport("splice", 1, 2, 3, 4),),
+            relays=(RelayReport("splice", 1, 2, 3, 4, 5),),
             pending_connections=0,
             unrouted={"left": 1},
         )

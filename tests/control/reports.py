@@ -12,7 +12,7 @@ def proxy_report(*servers: ServerReport) -> ProxyReport:
         version="1.2.3",
         uptime=500.0,
         servers=servers or (running(), asleep()),
-        relays=(RelayReport("splice", 700, 90000, 2, 5), RelayReport("transport", 1, 2, 0, 1)),
+        relays=(RelayReport("splice", 700, 90000, 2, 5, 6), RelayReport("transport", 1, 2, 0, 1, 0)),
         pending_connections=3,
         unrouted={"unknown-host": 4},
     )

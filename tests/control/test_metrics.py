@@ -52,6 +52,7 @@ def samples() -> dict[Sample, float]:
         (key("relay_info", relay="splice"), 1),
         (key("relay_live_pairs", relay="splice"), 2),
         (key("relay_pairs_total", relay="splice"), 5),
+        (key("relay_small_pipes_total", relay="splice"), 6),
         (key("relay_bytes_total", relay="splice", direction="to_server"), 700),
         (key("relay_bytes_total", relay="transport", direction="to_client"), 2),
         (key("server_info", server="survival", plugin="minecraft"), 1),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
+import os
 import random
 import select
 import socket
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeAlias
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
@@ -359,3 +363,16 @@ def started(relays: Relays) -> Iterator[Relays]:
         yield relays
     finally:
         pytest_twisted.blockon(within(relays.stop(0)))
+
+
+def with_small_pipes(case: str) -> dict[str, Any]:
+    """Runs a case of `small_pipes.py` as a user without privileges, and returns what it saw."""
+    if os.geteuid() != 0:
+        pytest.skip("uses up a user's pages for pipes: needs root, to do so as a user that has nothing else")
+    if not 0 < int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text()) <= 1 << 16:
+        pytest.skip("fs.pipe-user-pages-soft is not low enough to use up these pages")
+    command = [sys.executable, "-P", "-W", "error", str(Path(__file__).with_name("small_pipes.py")), case]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen

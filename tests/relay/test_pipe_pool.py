@@ -8,7 +8,7 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from relay.relay_fixture import descriptors
+from relay.relay_fixture import descriptors, with_small_pipes
 
 from zeroscale.relay.pipe_pool import CAPACITY, MOST_SPARE, Pipe, Pipes
 
@@ -26,6 +26,7 @@ def no_descriptors() -> Iterator[None]:
 
 def test_a_pipe_never_blocks_and_is_drained_to_the_last_byte() -> None:
     pipe = Pipe()
+    assert Pipes().enlarge(pipe)
     try:
         data = os.urandom(CAPACITY)
         assert os.write(pipe.writer, data) == CAPACITY
@@ -66,3 +67,8 @@ def test_without_descriptors_a_reserved_pipe_is_still_to_be_had() -> None:
         with pytest.raises(OSError, match="Too many open files"):
             pipes.reserve()
     pipe.close()
+
+
+def test_a_small_pipe_is_not_handed_out_and_is_enlarged_once_the_kernel_allows_it() -> None:
+    seen = with_small_pipes("pool")
+    assert seen == {"taken": [False] * 3, "small": 3, "after": [CAPACITY], "small_after": 3}

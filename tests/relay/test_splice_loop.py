@@ -15,11 +15,11 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent
+from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent, with_small_pipes
 
 from zeroscale.relay import splice_loop as loop_module
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Outcome
-from zeroscale.relay.pipe_pool import Pipe, Pipes
+from zeroscale.relay.pipe_pool import CAPACITY, Pipe, Pipes
 from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 
@@ -469,3 +469,16 @@ def test_nothing_is_left_of_it() -> None:
     running.close()
     pipes.close()
     assert descriptors() == before
+
+
+def test_a_burst_of_stalled_peers_leaves_the_shared_pipe_at_its_full_size() -> None:
+    seen = with_small_pipes("burst")
+    assert (seen["before"], seen["during"], seen["after"]) == ([CAPACITY], [CAPACITY], [CAPACITY])
+    assert seen["intact"] == [True] * 3
+    assert seen["small"] >= 3
+
+
+def test_a_relay_that_started_with_a_small_pipe_enlarges_it_for_the_next_pair() -> None:
+    seen = with_small_pipes("late")
+    assert max(seen["during"]) < CAPACITY
+    assert seen["after"] == [CAPACITY]

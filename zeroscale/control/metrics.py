@@ -126,13 +126,19 @@ def _proxy_metrics(report: ProxyReport) -> Iterator[Metric]:
     live = _gauge("zeroscale_relay_live_pairs", "connections relayed now", "relay")
     total = _counter("zeroscale_relay_pairs", "connections relayed in total", "relay")
     relayed = _counter("zeroscale_relay_bytes", "bytes relayed", "relay", "direction")
+    small_pipes = _counter(
+        "zeroscale_relay_small_pipes",
+        "times that the kernel refused a pipe of full size: the user's pipes exceed fs.pipe-user-pages-soft",
+        "relay",
+    )
     for relay in report.relays:
         info.add_metric([relay.name], 1)
         live.add_metric([relay.name], relay.live)
         total.add_metric([relay.name], relay.total)
         relayed.add_metric([relay.name, "to_server"], relay.to_backend)
         relayed.add_metric([relay.name, "to_client"], relay.to_client)
-    yield from (info, live, total, relayed)
+        small_pipes.add_metric([relay.name], relay.small_pipes)
+    yield from (info, live, total, relayed, small_pipes)
 
 
 Value = Callable[[ServerReport], float | None]

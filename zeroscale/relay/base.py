@@ -58,12 +58,14 @@ class Counters:
     :ivar to_client: bytes to the clients, of ended and live pairs.
     :ivar live: pairs relayed now.
     :ivar total: pairs ever accepted.
+    :ivar small_pipes: times that the kernel refused a pipe its full size.
     """
 
     to_backend: int
     to_client: int
     live: int
     total: int
+    small_pipes: int = 0
 
 
 class Relay(Protocol):

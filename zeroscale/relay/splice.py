@@ -122,6 +122,7 @@ class SpliceRelay:
             self._to_client + sum(pair.to_client.moved for pair in live),
             len(live),
             self._total,
+            self._pipes.small,
         )
 
     def heartbeat(self) -> Deferred[None]:

@@ -4,7 +4,8 @@ It runs independently of the reactor and uses sockets and pipes, but nothing of 
 
 - One shared pipe serves all pairs, and is empty between two events. When a sink takes less than the pipe holds, the
   pipe belongs to its flow until it is empty, or one player's bytes would reach another. Until then the source is not
-  read, and epoll reports when the sink is writable.
+  read, and epoll reports when the sink is writable. Only a pipe of full size takes its place: where there is none, the
+  flow keeps its leftovers in memory.
 - A descriptor is used only while its end is in `_ends`. A pair is removed before its end is reported, and added only
   between two rounds of events, so that a reused descriptor is never taken for its former owner's.
 """
@@ -77,6 +78,7 @@ class SpliceLoop:
             undo.callback(self._epoll.close)
             self._epoll.register(self._wake, select.EPOLLIN)
             self._shared = Pipe()
+            pipes.enlarge(self._shared)
             undo.pop_all()
 
     def admit(self, pair: Pair) -> None:
@@ -166,6 +168,7 @@ class SpliceLoop:
                 self._observer.refused(pair, error)
                 return
             self._ends[end.fd] = end
+        self._pipes.enlarge(self._shared)
         self._schedule()
         self._pump(pair.to_backend)
         self._update_pair(pair)
@@ -239,7 +242,7 @@ class SpliceLoop:
             self._fail(flow.sink, error)
 
     def _keep_leftovers(self, flow: Flow, left: int) -> None:
-        """Give the shared pipe with its leftovers to the flow; without a spare pipe, move the leftovers to memory."""
+        """Give the shared pipe with its leftovers to the flow; without a spare one, move them to memory."""
         spare = self._pipes.take()
         if spare is None:
             flow.hold(self._shared.drain(left))
@@ -359,6 +362,7 @@ class SpliceLoop:
         self._schedule()
 
     def _sweep(self, now: float) -> None:
+        self._pipes.enlarge(self._shared)
         for end in list(self._ends.values()):
             if not end.pair.over and not end.gone and vanished(end.socket):
                 self._fail(end, errno.ETIMEDOUT)
