@@ -40,6 +40,7 @@ class FakePlugin:
         self.stopping: Deferred[None] | None = None
         self.waiting: Deferred[int | None] | None = None
         self.adoptable = False
+        self.found_stopping = False
         self.alive = False
         self.online: int | None = None
         self.write_line: Callable[[str], None] = lambda line: None
@@ -94,18 +95,19 @@ class FakePlugin:
     def players(self) -> Deferred[int | None]:
         return succeed(self.online)
 
-    def adopt(self) -> Deferred[bool]:
+    def adopt(self) -> Deferred[Status | None]:
         self.calls.append("adopt")
         if self.harness.adopt_fails is not None:
             return fail(self.harness.adopt_fails)
-        found: Deferred[bool] = Deferred(lambda _: None)
+        found: Deferred[Status | None] = Deferred(lambda _: None)
 
         def looked(_: None) -> None:
             if self.adoptable and not self.alive:
                 self.harness.process_started()
                 self.alive = True
             if not found.called:
-                found.callback(self.adoptable)
+                status = Status.stopping if self.found_stopping else Status.running
+                found.callback(status if self.adoptable else None)
 
         self.adopting.addCallback(looked)
         return found

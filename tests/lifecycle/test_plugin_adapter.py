@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter, from_coroutine
+from zeroscale.status import Status
 
 
 class Minimal:
@@ -84,12 +85,31 @@ async def test_the_required_methods_are_enough() -> None:
     assert adapter.ready_line is None
     assert adapter.server_address is None
     assert await adapter.players() is None
-    assert await adapter.adopt() is False
+    assert await adapter.adopt() is None
     adapter.on_output(print)
     adapter.on_found(print)
     adapter.on_paused(print)
     assert not any(name.startswith("on_") for name in vars(plugin))
     await adapter.close()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (True, Status.running),
+        (Status.running, Status.running),
+        (Status.stopping, Status.stopping),
+        (False, None),
+        (None, None),
+    ],
+)
+async def test_a_plugin_may_find_its_server_running_or_stopping(answer: object, status: Status | None) -> None:
+    class Adopting(Minimal):
+        async def adopt(self) -> object:
+            return answer
+
+    assert await PluginAdapter(Adopting()).adopt() is status
 
 
 @pytest_twisted.ensureDeferred
@@ -103,7 +123,7 @@ async def test_all_optional_attributes_are_used() -> None:
     assert adapter.speaks_minecraft
     assert adapter.ready_line == re.compile("Done")
     assert await adapter.players() == 3
-    assert await adapter.adopt() is True
+    assert await adapter.adopt() is Status.running
     await adapter.send("save-all")
     assert plugin.calls == ["save-all"]
     adapter.signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 
 import pytest
@@ -225,3 +226,73 @@ def test_players_who_wait_for_an_adopted_server_that_was_stopping_get_a_new_one(
     assert harness.start_history.crashes == 0
     harness.become_ready()
     assert isinstance(outcome[0], PlayerSession)
+
+
+def found_stopping() -> LifecycleHarness:
+    """A lifecycle whose plugin has found its server stopping."""
+    harness = LifecycleHarness(opened=False, stop_timeout=150.0)
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    assert harness.status() is Status.stopping
+    assert harness.plugin.calls == ["adopt", "stop"]
+    return harness
+
+
+def test_a_server_that_is_found_stopping_is_waited_for() -> None:
+    harness = found_stopping()
+    harness.plugin.adoptable = False
+    harness.plugin.exit(None)
+    assert harness.status() is Status.stopped
+    assert "start" not in harness.plugin.calls
+    assert harness.start_history.crashes == 0
+
+
+def test_a_player_is_held_while_the_stop_of_an_earlier_proxy_goes_on_and_gets_a_new_server() -> None:
+    harness = found_stopping()
+    harness.lifecycle.wake("a player")
+    outcome = harness.wait_to_join()
+    harness.clock.advance(149.0)
+    assert outcome == []
+    assert harness.plugin.signals == []
+    harness.clock.advance(1.0)
+    assert harness.plugin.signals == [signal.SIGTERM], "the escalation begins anew"
+    harness.plugin.adoptable = False
+    harness.plugin.exit(143)
+    assert harness.status() is Status.starting
+    assert harness.plugin.calls[-1] == "start"
+    harness.become_ready()
+    assert isinstance(outcome[0], PlayerSession)
+
+
+def test_a_wake_before_the_stopping_server_was_found_is_kept() -> None:
+    harness = LifecycleHarness(opened=False)
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    harness.lifecycle.wake("a player")
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    assert harness.status() is Status.stopping
+    harness.plugin.adoptable = False
+    harness.plugin.exit(None)
+    assert harness.status() is Status.starting
+
+
+def test_a_start_that_finds_the_server_stopping_waits_for_its_end_and_starts_it_anew() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.stopping
+    assert harness.plugin.calls == ["adopt", "adopt", "stop"]
+    harness.plugin.adoptable = False
+    harness.plugin.exit(None)
+    assert harness.status() is Status.starting
+    assert harness.plugin.calls[-1] == "start"
+
+
+def test_a_stopping_server_of_a_plugin_without_wait_is_gone_when_its_stop_returns() -> None:
+    harness = LifecycleHarness(opened=False)
+    harness.plugin.can_wait = False
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    assert harness.status() is Status.stopping
+    harness.plugin.alive = False
+    harness.plugin.stop_returns()
+    assert harness.status() is Status.stopped

@@ -14,6 +14,8 @@ INPUTS = tuple(name for name, _ in inspect.getmembers(Inputs, inspect.isfunction
 TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("stopped", "wake"): ("starting", "start"),
     ("stopped", "server_found"): ("starting", "take_over"),
+    ("stopped", "stopping_found"): ("stopping", "continue_stop"),
+    ("starting", "stopping_found"): ("stopping", "continue_stop"),
     ("starting", "ready"): ("running", "enter_running"),
     ("starting", "stop"): ("stopping", "stop"),
     ("starting", "timed_out"): ("stopping", "give_up_starting"),
@@ -34,6 +36,7 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("paused", "crashed"): ("failed", "fail"),
     ("failed", "wake"): ("starting", "start"),
     ("failed", "server_found"): ("starting", "take_over"),
+    ("failed", "stopping_found"): ("stopping", "continue_stop"),
     ("failed", "release"): ("stopped", "clear_failures"),
 }
 """The transitions with an output; every other pair has no effect."""
@@ -71,6 +74,9 @@ class RecordedOutputs(StateOutputs):
 
     def stop(self) -> None:
         self.calls.append("stop")
+
+    def continue_stop(self) -> None:
+        self.calls.append("continue_stop")
 
     def give_up_starting(self) -> None:
         self.calls.append("give_up_starting")

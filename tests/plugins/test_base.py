@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from plugins.process_fixture import kill_at_end
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.testing import RecordedOutput
+from zeroscale.process.record import ProcessRecord
 from zeroscale.status import Status
 
 SCRIPT = 'echo "Done $GIVEN"; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
@@ -167,3 +169,67 @@ async def test_a_console_that_is_not_read_is_an_error(state: Path) -> None:
         await server.stop()
     server.signal(signal.SIGTERM)
     assert await server.wait() == 143
+
+
+SAVING = 'echo Done; read -r line; echo "got $line"; read -r line; echo "got $line"'
+"""Ends only after a second line."""
+
+
+async def detached_while_stopping(server: Server) -> None:
+    """Ask the server to stop, and leave it as a zeroscale does that is killed at this moment."""
+    await server.start()
+    await server.output.line_with("Done")
+    stopping = asyncio.ensure_future(server.stop())
+    await server.output.line_with("got stop")
+    server.detach()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+
+
+async def test_the_next_zeroscale_continues_a_stop_and_does_not_ask_again(state: Path) -> None:
+    await detached_while_stopping(Server(state, SAVING))
+    second = Server(state, SAVING)
+    assert await second.adopt() is Status.stopping
+    assert status(second) is Status.stopping
+    stopping = asyncio.ensure_future(second.stop())
+    await second.send("end")
+    await stopping
+    assert second.output.lines == ["Done", "got end"]
+    second.script = SCRIPT
+    await second.start()
+    second.detach()
+    third = Server(state)
+    assert await third.adopt() is True, "the next run has no stop"
+    await third.stop()
+
+
+async def test_a_stop_that_may_not_have_been_asked_for_is_asked_for_again(state: Path) -> None:
+    class Killed(Server):
+        async def request_stop(self) -> None:
+            raise PluginError("killed before it has asked")
+
+    first = Killed(state)
+    await first.start()
+    await first.output.line_with("Done")
+    with pytest.raises(PluginError, match="killed before"):
+        await first.stop()
+    first.detach()
+    second = Server(state)
+    assert await second.adopt() is Status.stopping
+    await second.stop()
+    assert second.output.lines == ["Done in time", "got stop"]
+
+
+async def test_a_stop_goes_on_though_it_cannot_be_written_down(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_record: ProcessRecord, _path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    server = Server(state)
+    await server.start()
+    await server.output.line_with("Done")
+    monkeypatch.setattr(ProcessRecord, "save", full)
+    await server.stop()
+    assert server.output.lines[-1] == "got stop"
+    assert "No space left on device" in caplog.text

@@ -7,25 +7,42 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.process.record import ProcessRecord, load_record
+from zeroscale.process.record import ProcessRecord, StopProgress, load_record
 
 RECORD = ProcessRecord(pid=4711, start_time=12, boot_id="b", argv=("java", "-jar", "server.jar"))
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "process.json"
-    for record in (RECORD, RECORD.with_ready("Done"), ProcessRecord(2, None, None, ())):
+    for record in (
+        RECORD,
+        RECORD.with_ready("Done"),
+        RECORD.with_stop(StopProgress.requested),
+        RECORD.with_stop(StopProgress.sent),
+        ProcessRecord(2, None, None, ()),
+    ):
         record.save(path)
         loaded = load_record(path)
         assert loaded is not None
-        assert (loaded.pid, loaded.start_time, loaded.boot_id, list(loaded.argv), loaded.ready) == (
+        assert (loaded.pid, loaded.start_time, loaded.boot_id, list(loaded.argv), loaded.ready, loaded.stop) == (
             record.pid,
             record.start_time,
             record.boot_id,
             list(record.argv),
             record.ready,
+            record.stop,
         )
     assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
+
+
+def test_a_record_of_an_earlier_version_says_nothing_of_a_stop(tmp_path: Path) -> None:
+    path = tmp_path / "process.json"
+    path.write_text(
+        json.dumps({"version": 1, "pid": 4711, "start_time": 12, "boot_id": "b", "argv": [], "ready": None})
+    )
+    loaded = load_record(path)
+    assert loaded is not None
+    assert loaded.stop is None
 
 
 def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -47,6 +64,9 @@ def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         json.dumps({"version": 1, "pid": "7", "start_time": 1, "boot_id": "b", "argv": [], "ready": None}).encode(),
         json.dumps({"version": 1, "pid": 7, "start_time": 1.5, "boot_id": "b", "argv": [], "ready": None}).encode(),
         json.dumps({"version": 1, "pid": 7, "start_time": 1, "boot_id": "b", "argv": [1], "ready": None}).encode(),
+        json.dumps(
+            {"version": 1, "pid": 7, "start_time": 1, "boot_id": "b", "argv": [], "ready": None, "stop": "soon"}
+        ).encode(),
     ],
 )
 def test_a_damaged_record_is_none_and_one_warning(

@@ -60,8 +60,8 @@ class AdaptedPlugin(Protocol):
     def players(self) -> Deferred[int | None]:
         """Return the number of players, where it is known."""
 
-    def adopt(self) -> Deferred[bool]:
-        """Take over a running server; fires with whether there is one."""
+    def adopt(self) -> Deferred[Status | None]:
+        """Take over a running server; fires with `running` or `stopping`, or None if there is none."""
 
     def signal(self, signal_number: int) -> None:
         """Send a signal to the server's processes."""

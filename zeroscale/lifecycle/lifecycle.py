@@ -217,13 +217,14 @@ class ServerLifecycle:
 
     async def open(self) -> None:
         """Adopt a running server that an earlier proxy has started; from now on the server may be started."""
-        found, plugin = False, None
+        found: Status | None = None
+        plugin = None
         while plugin is not self._slot.plugin:  # replaced while it was asked
             plugin = self._slot.plugin
             found = await self._slot.adopt()
         self._transitions.opened = True
-        if found and not self._shutdown.in_progress:
-            self._machine.server_found()
+        if found is not None and not self._shutdown.in_progress:
+            self._transitions.server_adopted(found)
         elif self._waiters or self._record.start_wanted:
             self._machine.wake()
 

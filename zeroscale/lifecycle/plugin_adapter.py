@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from zeroscale.errors import PluginError
+from zeroscale.status import Status
 
 T = TypeVar("T")
 
@@ -164,9 +165,19 @@ class PluginAdapter:
             return succeed(None)
         return self._call("players")
 
-    def adopt(self) -> Deferred[bool]:
-        """Call `adopt()`; fires with whether the plugin has taken over a running server."""
-        return self._call("adopt") if self.can_adopt else succeed(False)
+    def adopt(self) -> Deferred[Status | None]:
+        """Call `adopt()`.
+
+        :returns: fires with the status of the server that the plugin has taken over, `running` or `stopping`; with
+            None if there is none.
+        """
+
+        def found(answer: object) -> Status | None:
+            if answer is Status.stopping:
+                return Status.stopping
+            return Status.running if answer else None
+
+        return self._call("adopt").addCallback(found) if self.can_adopt else succeed(None)
 
     def signal(self, signal_number: int) -> None:
         """Send a signal to the server's processes.

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
+from zeroscale.status import Status
 
 LONGEST_CLOSE = 5.0
 """Seconds for a plugin's `close()`: it only closes connections, so nothing is lost where it takes longer."""
@@ -48,10 +49,12 @@ class PluginSlot:
         self._pending: tuple[LifecycleDependencies, Callable[[], None]] | None = None
         self.dependencies = dependencies
         self.plugin = dependencies.plugin
-        self.adoption: ShieldedCall[bool] | None = None
+        self.adoption: ShieldedCall[Status | None] | None = None
 
-    async def adopt(self) -> bool:
-        """Let the plugin adopt a server that an earlier proxy has started; return whether there is one.
+    async def adopt(self) -> Status | None:
+        """Let the plugin adopt a server that an earlier proxy has started.
+
+        :returns: its status, `running` or `stopping`; None: there is none.
 
         From now on the plugin may call `found` and `paused`.
         """
@@ -61,22 +64,22 @@ class PluginSlot:
             return await plugin.adopt()
         except PluginError as error:
             self._log.warning("%s: could not check whether the server still runs: %s", self._name, error)
-            return False
+            return None
 
-    def adopt_in_background(self, adopted: Callable[[], None], failed: Callable[[Failure], None]) -> None:
+    def adopt_in_background(self, adopted: Callable[[Status], None], failed: Callable[[Failure], None]) -> None:
         """Do `adopt` without waiting for it. A start in the meantime can wait for it: see `adoption`.
 
-        :param adopted: called where there is a server, and the plugin is still the same.
+        :param adopted: called with the status of the server, where there is one and the plugin is still the same.
         :param failed: called with an unexpected error.
         """
-        search: Deferred[bool] = Deferred.fromCoroutine(self.adopt())
+        search: Deferred[Status | None] = Deferred.fromCoroutine(self.adopt())
         adoption = self.adoption = ShieldedCall(search)
 
-        def on_result(is_there: bool) -> None:
+        def on_result(found: Status | None) -> None:
             if self.adoption is adoption:
                 self.adoption = None
-                if is_there:
-                    adopted()
+                if found is not None:
+                    adopted(found)
 
         def on_failure(failure: Failure) -> None:
             if self.adoption is adoption:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from zeroscale.errors import PluginError, ZeroscaleError
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
-from zeroscale.status import ProbeResult
+from zeroscale.status import ProbeResult, Status
 
 LONGEST_LINE = 500
 """Of a line of output that is logged or quoted, in characters."""
@@ -63,19 +63,21 @@ class StartAttempt:
         """Why the server does not answer yet, as far as that is known."""
         return self._readiness.problem
 
-    async def start(self, adoption: ShieldedCall[bool] | None) -> ProbeResult:
+    async def start(self, adoption: ShieldedCall[Status | None] | None) -> ProbeResult | None:
         """Start the server, unless the plugin finds it running.
 
         :param adoption: a search for a running server that was begun before.
-        :returns: the server's first answer.
+        :returns: the server's first answer; None: the plugin has found it stopping.
         :raises PluginError: it cannot be started.
         """
         try:
-            is_running = (adoption is not None and await adoption.wait()) or await self._plugin.adopt()
+            found = (None if adoption is None else await adoption.wait()) or await self._plugin.adopt()
         except PluginError:
             self.blocked = True  # by an API that does not answer, say: that is no crash of the server
             raise
-        if is_running:
+        if found is Status.stopping:
+            return None
+        if found is not None:
             return await self.take_over()
         self._dependencies.on_address(None)  # the address of the last run may be another server's now
         obstacle = await self._obstacle()

@@ -19,6 +19,9 @@ class Inputs(Protocol):
     def server_found(self) -> None:
         """Note that the server runs, started by an earlier proxy or by another program."""
 
+    def stopping_found(self) -> None:
+        """Note that the server is stopping, as an earlier proxy or another program has asked it to."""
+
     def ready(self) -> None:
         """Note that the server answers."""
 
@@ -66,6 +69,9 @@ class StateOutputs(Protocol):
     def stop(self) -> None:
         """Ask the server to stop."""
 
+    def continue_stop(self) -> None:
+        """Wait for the end of a server that was found stopping."""
+
     def give_up_starting(self) -> None:
         """Stop a server that has not become ready in time; it has failed once it is gone."""
 
@@ -109,13 +115,17 @@ for state, inputs in (
 ):
     for ignored in inputs:
         state.upon(ignored).loop().returns(None)
+for state in (running, stopping, paused):
+    state.upon(Inputs.stopping_found).loop().returns(None)
 stopped.upon(Inputs.crashed).loop().returns(None)
 failed.upon(Inputs.crashed).loop().returns(None)
 
 stopped.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
 stopped.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
+stopped.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
 
 starting.upon(Inputs.ready).to(running)(lambda _, outputs: outputs.enter_running())
+starting.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
 starting.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
 starting.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.give_up_starting())
 starting.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
@@ -139,6 +149,7 @@ paused.upon(Inputs.crashed).to(failed)(_fail)
 
 failed.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
 failed.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
+failed.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
 failed.upon(Inputs.release).to(stopped)(lambda _, outputs: outputs.clear_failures())
 
 Machine = builder.build()

@@ -6,7 +6,8 @@ stop in `stop`, the idle time in `idle_monitor`. Uses no socket, no client conne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -106,7 +107,19 @@ class ServerTransitions:
     def swap_plugin(self) -> None:
         """Use the plugin that is scheduled, if there is one; call this only while the server does not run."""
         if self.slot.swap_pending() and self.opened and not self.shutdown.in_progress:
-            self.slot.adopt_in_background(self._server_adopted, self.log_fault)
+            self.slot.adopt_in_background(self.server_adopted, self.log_fault)
+
+    def server_adopted(self, status: Status) -> None:
+        """Note that the plugin has adopted a server.
+
+        :param status: `running` or `stopping`.
+        """
+        if self.shutdown.in_progress:
+            return
+        if status is Status.stopping:
+            self.machine.stopping_found()
+        else:
+            self.machine.server_found()
 
     def log_fault(self, failure: Failure) -> None:
         """Log an unexpected error: a bug in zeroscale."""
@@ -125,20 +138,20 @@ class ServerTransitions:
             return
         self._log.info("Starting %s", self._name)
         attempt = self._begin_start(self.policy.start_timeout)
-        self._await_first_answer(Deferred.fromCoroutine(attempt.start(self.slot.adoption)))
+        self._await_first_answer(attempt.start(self.slot.adoption))
 
     def take_over(self) -> None:
         """Use a server that was found running."""
         self._enter(Status.starting)
         attempt = self._begin_start(self.policy.start_timeout)
-        self._await_first_answer(Deferred.fromCoroutine(attempt.take_over()))
+        self._await_first_answer(attempt.take_over())
 
     def resume(self) -> None:
         """Resume a paused server."""
         self._enter(Status.starting)
         self._log.info("Resuming %s", self._name)
         attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
-        self._await_first_answer(Deferred.fromCoroutine(attempt.resume(self._pause_call)))
+        self._await_first_answer(attempt.resume(self._pause_call))
 
     def enter_running(self) -> None:
         """Admit the waiting players."""
@@ -175,10 +188,19 @@ class ServerTransitions:
         paused = self.record.status is Status.paused
         self._enter(Status.stopping)
         self._log.info("Stopping %s", self._name)
-        attempt = StopAttempt(self._name, self._plugin, self.policy, self._log, self._clock.seconds())
-        self._stop_attempt = attempt
-        self._set_step_timer()
-        self._request_stop(attempt, paused)
+        self._begin_stop(paused)
+
+    def continue_stop(self) -> None:
+        """Wait for the end of a server that was found stopping; the plugin's `stop()` waits, or asks it again."""
+        start_wanted = self.record.start_wanted or self.record.status is Status.starting
+        self._enter(Status.stopping)
+        self.record.start_wanted = start_wanted
+        self._log.info(
+            "Found %s stopping, as an earlier zeroscale or another program requested; waiting for its end", self._name
+        )
+        self._plugin.on_output(self._output_received)
+        self._watch_exit()
+        self._begin_stop(paused=False)
 
     def give_up_starting(self) -> None:
         """Stop a server that has not become ready; it has failed once it is gone."""
@@ -306,10 +328,13 @@ class ServerTransitions:
         self._state_task.set_timer(timeout)
         return self._start_attempt
 
-    def _await_first_answer(self, answer: Deferred[ProbeResult]) -> None:
-        self._state_task.run(answer, self._answered, self._start_failed)
+    def _await_first_answer(self, answer: Coroutine[Deferred[Any], Any, ProbeResult | None]) -> None:
+        self._state_task.run(Deferred.fromCoroutine(answer), self._answered, self._start_failed)
 
-    def _answered(self, answer: ProbeResult) -> None:
+    def _answered(self, answer: ProbeResult | None) -> None:
+        if answer is None:
+            self.machine.stopping_found()
+            return
         self._player_query.cache_status(answer, self._dependencies)
         self.machine.ready()
 
@@ -329,6 +354,12 @@ class ServerTransitions:
             self._state_task.extend_timer(self._start_attempt.output_received(line, deadline))
 
     # Stopping
+
+    def _begin_stop(self, paused: bool) -> None:
+        attempt = StopAttempt(self._name, self._plugin, self.policy, self._log, self._clock.seconds())
+        self._stop_attempt = attempt
+        self._set_step_timer()
+        self._request_stop(attempt, paused)
 
     def _request_stop(self, attempt: StopAttempt, paused: bool) -> None:
         request = attempt.request_stop(self.start_call, paused, self._pause_call, self._watch_exit)
@@ -372,10 +403,6 @@ class ServerTransitions:
             self.machine.exited()
         else:
             self.machine.crashed(reason, f"{reason} ({end.description}){end.last_output}")
-
-    def _server_adopted(self) -> None:
-        if not self.shutdown.in_progress:
-            self.machine.server_found()
 
     def _server_found(self) -> None:
         if self.shutdown.in_progress or not self.opened:

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from zeroscale.status import Status
+
 
 @runtime_checkable
 class Plugin(Protocol):
@@ -70,10 +72,12 @@ class Waitable(Protocol):
 class Adoptable(Protocol):
     """Takes over a server that runs already, such as one of an earlier zeroscale. Needed for `--on-exit leave`."""
 
-    async def adopt(self) -> bool:
+    async def adopt(self) -> bool | Status:
         """Return whether the server runs; from then on it belongs to this plugin, and no second one is started.
 
-        Resume a server that an earlier zeroscale has paused. Called once at the beginning and before each start.
+        Return `Status.stopping` for one that is stopping, such as one that an earlier zeroscale was asked to stop
+        before it was killed. No player is connected to it: `stop()` is called, and it is started again if a player
+        waits. Resume a server that an earlier zeroscale has paused. Called once at the beginning and before each start.
         """
 
 

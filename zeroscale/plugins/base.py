@@ -13,6 +13,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.process import spawn
 from zeroscale.process.child import ServerProcess
+from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 
 
@@ -40,6 +41,7 @@ class ProcessServer:
         self._on_output: Callable[[str], None] | None = None
         self._pending_ready_line: str | None = None
         self._stop_requested = False
+        self._already_asked = False
         self._process = ServerProcess(
             Path(state_directory),
             on_line=self._handle_line,
@@ -106,7 +108,7 @@ class ProcessServer:
         """
         self.check()
         self.status = Status.starting
-        self._stop_requested = False
+        self._stop_requested = self._already_asked = False
         try:
             await self._process.start(
                 self.command(), working_directory=self.working_directory, environment=self.environment()
@@ -117,7 +119,7 @@ class ProcessServer:
         self.status = Status.running
 
     async def stop(self) -> None:
-        """Ask the server to stop, and wait until it is gone.
+        """Ask the server to stop, unless an earlier zeroscale has done so, and wait until it is gone.
 
         :raises PluginError: it cannot be asked.
         """
@@ -125,7 +127,10 @@ class ProcessServer:
             return
         self.status = Status.stopping
         self._stop_requested = True
-        await self.request_stop()
+        if not self._already_asked:
+            self._process.record_stop(StopProgress.requested)
+            await self.request_stop()
+            self._process.record_stop(StopProgress.sent)
         await self._process.wait()
         self.status = Status.stopped
 
@@ -141,15 +146,20 @@ class ProcessServer:
             raise PluginError(reason)
         return exit_code
 
-    async def adopt(self) -> bool:
+    async def adopt(self) -> bool | Status:
         """Take over the server of an earlier zeroscale process, if it still runs.
 
+        :returns: whether it runs; `Status.stopping`: it does, but the earlier zeroscale was about to stop it.
         :raises PluginError: it runs, but its processes cannot be found.
         """
-        adopted = await self._process.adopt()
-        if adopted:
-            self.status = Status.running
-        return adopted
+        if not await self._process.adopt():
+            return False
+        progress = self._process.stop_progress
+        # A second request could do harm: many programs take a second SIGINT for "at once".
+        self._already_asked = progress is StopProgress.sent
+        self._stop_requested = progress is not None
+        self.status = Status.running if progress is None else Status.stopping
+        return self.status is Status.running or self.status
 
     def signal(self, number: int) -> None:
         """Send a signal to the server's process group.

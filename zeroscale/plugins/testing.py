@@ -223,7 +223,7 @@ class PluginDriver:
 
     async def adopt(self) -> bool:
         """Let the plugin take over a running server; return whether there was one."""
-        adopted = isinstance(self.plugin, Adoptable) and await self.plugin.adopt()
+        adopted = isinstance(self.plugin, Adoptable) and bool(await self.plugin.adopt())
         if adopted:
             self._wait_for_exit()
         return adopted

@@ -20,7 +20,7 @@ from zeroscale.process import procfs
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.group import ProcessGroup
-from zeroscale.process.record import ProcessRecord, load_record
+from zeroscale.process.record import ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import spawn
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,11 @@ class ServerProcess:
     def pid(self) -> int | None:
         """The number of its first process, also after that has ended; None where unknown."""
         return self._record.pid if self._record else None
+
+    @property
+    def stop_progress(self) -> StopProgress | None:
+        """How far the stop of this run has got, also if an earlier zeroscale began it; None: it is not to stop."""
+        return self._record.stop if self._record else None
 
     @property
     def last_lines(self) -> Sequence[str]:
@@ -193,6 +198,15 @@ class ServerProcess:
         if self._end is None:
             return None
         return await asyncio.shield(self._end)
+
+    def record_stop(self, progress: StopProgress) -> None:
+        """Write down how far the stop of this run has got: the next zeroscale continues it if this one is killed.
+
+        A record that cannot be written is logged, and does not prevent the stop.
+        """
+        if self._record is not None:
+            self._record = self._record.with_stop(progress)
+            self._save_record()
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server; do nothing if all have ended. A paused server is resumed.

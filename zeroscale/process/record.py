@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,15 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 LARGEST_RECORD = 1024 * 1024
 """Bytes: Linux takes no longer command line by default (execve(2), a quarter of an 8 MiB stack is 2 MiB)."""
+
+
+class StopProgress(StrEnum):
+    """How far a stop of the server has got."""
+
+    requested = "requested"
+    """The server is to be asked to stop, and may have been asked."""
+    sent = "sent"
+    """It has been asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class ProcessRecord:
     :ivar boot_id: the boot in which that was; None where unknown.
     :ivar argv: its command.
     :ivar ready: the line of output by which it became ready; None until then.
+    :ivar stop: how far its stop has got; None: it is not to stop.
     """
 
     pid: int
@@ -35,10 +46,15 @@ class ProcessRecord:
     boot_id: str | None
     argv: Sequence[str]
     ready: str | None = None
+    stop: StopProgress | None = None
 
     def with_ready(self, line: str) -> ProcessRecord:
         """Return the record of the same start, ready by that line."""
         return replace(self, ready=line)
+
+    def with_stop(self, progress: StopProgress) -> ProcessRecord:
+        """Return the record of the same start, which is being stopped."""
+        return replace(self, stop=progress)
 
     def save(self, path: Path) -> None:
         """Write the file atomically.
@@ -74,7 +90,16 @@ def _parse(content: object) -> ProcessRecord:
             "boot_id": str() | None as boot_id,
             "argv": [*argv],
             "ready": str() | None as ready,
+            **more,
         } if pid > 1 and all(isinstance(word, str) for word in argv):
-            return ProcessRecord(pid=pid, start_time=start_time, boot_id=boot_id, argv=argv, ready=ready)
+            stop = more.get("stop")  # of an earlier version of zeroscale: missing
+            return ProcessRecord(
+                pid=pid,
+                start_time=start_time,
+                boot_id=boot_id,
+                argv=argv,
+                ready=ready,
+                stop=None if stop is None else StopProgress(str(stop)),
+            )
         case _:
             raise ValueError("it is damaged")
