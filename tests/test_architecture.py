@@ -72,7 +72,7 @@ RULES = [
     Rule(("state",), ("errors", "status", "system.files"), outside=("msgspec",), never=("twisted",)),
     Rule(
         ("probes",),
-        ("protocols", "errors", "process.oneshot", "reactor", "status"),
+        ("protocols", "errors", "process.environment", "process.oneshot", "reactor", "status"),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),
@@ -168,6 +168,7 @@ RULES = [
             "minecraft",
             "plugins",
             "probes",
+            "process.environment",
             "protocols",
             "reactor",
             "relay",

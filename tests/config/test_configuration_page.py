@@ -18,7 +18,12 @@ def test_every_table_is_on_the_page() -> None:
 
 def test_no_other_table_is_on_the_page() -> None:
     headings = set(re.findall(r"^##+ `\[(.*)\]`$", PAGE, re.MULTILINE))
-    assert headings == {*structs(), "servers.NAME.plugin_arguments", "servers.NAME.texts"} - {TOP}
+    assert headings == {
+        *structs(),
+        "servers.NAME.environment",
+        "servers.NAME.plugin_arguments",
+        "servers.NAME.texts",
+    } - {TOP}
 
 
 def test_the_file_shown_can_be_read() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from zeroscale.config.model import Config, LogConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.daemon.options import examine, parse, server_name
 from zeroscale.errors import ConfigError, ConfigMistakes
+from zeroscale.process.environment import ChildEnvironment
+from zeroscale.proxy.factory import child_environment
 
 BASIC = ["minecraft", "25565", "25575"]
 
@@ -311,6 +313,23 @@ def test_a_reload_reports_all_mistakes_of_the_file(file: Path) -> None:
     join, plugin = raised.value.mistakes
     assert join.startswith(f'{file}: servers.a.join: "hols" is not')
     assert plugin.startswith(f"{file}: servers.a.plugin: there is no plugin 'unknown'")
+
+
+def test_no_child_inherits_a_variable_that_the_file_names(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILE_SECRET", "one")
+    monkeypatch.setenv("LATER_SECRET", "two")
+    monkeypatch.setenv("OTHER", "three")
+    with_secret = FILE.format(name="a") + '[servers.a.environment]\nTOKEN = {{ env = "{}" }}\n'
+    file.write_text(with_secret.format("FILE_SECRET"))
+    invocation = parse(["--config", str(file)])
+    assert invocation.config.servers[0].environment == {"TOKEN": "one"}
+    inherited = ChildEnvironment().build()
+    assert ("FILE_SECRET" in inherited, "LATER_SECRET" in inherited, inherited["OTHER"]) == (False, True, "three")
+    assert child_environment(invocation.config.servers[0]).build()["TOKEN"] == "one"
+    for name, value in (("FILE_SECRET", "one"), ("LATER_SECRET", "two"), ("FILE_SECRET", "one")):
+        file.write_text(with_secret.format(name))
+        assert invocation.read_again().servers[0].environment == {"TOKEN": value}
+        assert name not in ChildEnvironment().build()
 
 
 def test_without_a_file_there_is_nothing_else_to_read() -> None:

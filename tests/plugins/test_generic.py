@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plugins.process_fixture import kill_at_end, until
@@ -26,7 +27,7 @@ from zeroscale.process import procfs
 from zeroscale.process.record import load_record
 
 
-def make(state: Path, *words: str, **keywords: str) -> tuple[Server, RecordedOutput]:
+def make(state: Path, *words: str, **keywords: Any) -> tuple[Server, RecordedOutput]:
     server = Server(*words, state_directory=state, **keywords)
     output = RecordedOutput()
     server.on_output = output

@@ -20,6 +20,7 @@ from zeroscale.process import child as module
 from zeroscale.process import procfs
 from zeroscale.process.child import ServerProcess
 from zeroscale.process.directory_lock import DirectoryLock
+from zeroscale.process.environment import ChildEnvironment
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
 """A server in shell: says it is ready, repeats each line, and ends on `stop`."""
@@ -62,7 +63,7 @@ async def test_its_working_directory_arguments_and_environment(
     await process.start(
         ["sh", "-c", 'echo "$PWD|$1|$NOTIFY_SOCKET$WATCHDOG_USEC$LISTEN_FDS|$KEPT|$GIVEN"', "sh", "a word"],
         working_directory=tmp_path,
-        environment={"GIVEN": "too"},
+        environment=ChildEnvironment().build({"GIVEN": "too"}),
     )
     await process.wait()
     assert process_fixture.output.lines == [f"{tmp_path}|a word||ours|too"]

@@ -9,8 +9,10 @@ import pytest
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError, PluginError
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.proxy.factory import (
     admission,
+    child_environment,
     health_check_networks,
     join_policy,
     lifecycle_policy,
@@ -55,6 +57,19 @@ def test_only_minecraft_servers_are_asked_for_players(tmp_path: Path) -> None:
 def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:
     assert join_policy(configs(tmp_path, start_timeout=77.0)[0]).hold_limit == 77.0
     assert join_policy(configs(tmp_path, start_timeout=77.0, hold_limit=5.0)[0]).hold_limit == 5.0
+
+
+def test_a_servers_environment_reaches_plugins_that_start_programs(tmp_path: Path) -> None:
+    values = {"environment": {"A": "1"}, "environment_only": True, "plugin_positional": ("sh",)}
+    server, config = configs(tmp_path, plugin="generic", **values)
+    plugin_factory(server, config)()
+    assert child_environment(server) == ChildEnvironment({"A": "1"}, None, only_basic=True)
+    for given in ({"environment": {"A": "1"}}, {"environment_only": True}, {"environment_file": tmp_path / "env"}):
+        server, config = configs(tmp_path, plugin="docker", **given)
+        with pytest.raises(
+            ConfigError, match="are for programs that zeroscale starts, and the plugin docker starts none"
+        ):
+            plugin_factory(server, config)
 
 
 def test_invalid_values_are_errors(tmp_path: Path) -> None:

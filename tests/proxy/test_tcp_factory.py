@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import ClientRecognised, Connected, Event
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy import tcp_factory
@@ -79,7 +80,10 @@ def test_readiness_checks() -> None:
     for ready, kind in (("connect", Readiness), ("http", Readiness), ("line:Done", LineReadiness)):
         config = server(ready=ready)
         assert isinstance(
-            tcp_factory.readiness(config, running_reactor(), tcp_factory.probe(config, running_reactor())), kind
+            tcp_factory.readiness(
+                config, running_reactor(), tcp_factory.probe(config, running_reactor(), ChildEnvironment())
+            ),
+            kind,
         )
     pattern = tcp_factory.ready_line(server(ready="line:Done"))
     assert pattern is not None and pattern.search("[12:00:00] Done (1 s)")
@@ -115,7 +119,7 @@ async def test_probes(ready: str, problem: str | None, tmp_path: Path) -> None:
         proxied = ProxyProtocolConfig(send="v1") if problem is None else ProxyProtocolConfig()
         values = {"ready": ready, "working_directory": tmp_path, "proxy_protocol": proxied}
         config = server(server_port=port.getHost().port, **values)
-        asked = tcp_factory.probe(config, running_reactor()).ask()
+        asked = tcp_factory.probe(config, running_reactor(), ChildEnvironment()).ask()
         if problem is None:
             assert await asked == ProbeResult()
         else:

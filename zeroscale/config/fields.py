@@ -184,6 +184,12 @@ def _host(given: object, base: Path) -> str:
         raise ValueError("; '*' may only be all of its first part" if "*" in name else "") from None
 
 
+def _environment_value(given: object, base: Path) -> str:
+    if isinstance(given, str) and "\0" not in given:
+        return given
+    raise ValueError
+
+
 def _endpoint(given: object, base: Path) -> str:
     if isinstance(given, int) and not isinstance(given, bool):
         given = show(given)
@@ -277,6 +283,7 @@ KINDS = {
         _server_address,
     ),
     "server_host": Kind(_HOST, "an address", _server_host),
+    "environment_value": Kind("text in quotes", "a text", _environment_value),
     "wake_on": Kind(triggers.WAKE_EXPECTED, "a text", _trigger(triggers.parse_wake_on)),
     "ready": Kind(triggers.READY_EXPECTED, "a text", _trigger(triggers.parse_ready)),
     "plugin_arguments": Kind("a table", "a table", _not_read_here),

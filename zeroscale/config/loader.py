@@ -6,7 +6,7 @@ docs/configuration.md describes the file. What needs Twisted or a plugin to be c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,10 +32,12 @@ class ReadResult:
 
     :ivar config: the configuration; of a file with mistakes the part that can be checked further.
     :ivar mistakes: the mistakes in it.
+    :ivar secret_variables: the environment variables that it names by `{ env = ... }`.
     """
 
     config: Config
     mistakes: Mistakes
+    secret_variables: Collection[str] = ()
 
     def valid(self) -> Config:
         """Return the configuration of a file without mistakes.
@@ -72,7 +74,7 @@ def examine(path: Path, environment: Mapping[str, str], user_id: int) -> ReadRes
         reading = _read(_decoded(content), path.parent, environment, user_id)
     except _NotRead as error:
         reading = ReadResult(empty(environment, user_id), Mistakes([Mistake("", str(error))]))
-    return ReadResult(reading.config, Mistakes(in_file(mistake, path) for mistake in reading.mistakes))
+    return replace(reading, mistakes=Mistakes(in_file(mistake, path) for mistake in reading.mistakes))
 
 
 def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: int) -> Config:
@@ -143,7 +145,7 @@ def _read_table(table: dict[str, object], directory: Path, environment: Mapping[
     config = reader.made(Config, values, "")
     for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, reader.mistakes.is_bad):
         reader.mistakes.add(mistake)
-    return ReadResult(config, reader.mistakes)
+    return ReadResult(config, reader.mistakes, reader.secret_variables)
 
 
 def _decoded(content: bytes) -> str:

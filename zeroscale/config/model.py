@@ -62,6 +62,9 @@ ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 HostName = Annotated[str, msgspec.Meta(extra={"kind": "host"})]
 """A name by which players reach a server, or `*.` and a name, for all names below it."""
 
+EnvironmentValue = Annotated[str, msgspec.Meta(extra={"kind": "environment_value"})]
+"""The value of an environment variable."""
+
 Port = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_PORT)]
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -144,6 +147,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             lambda waiting, wake_on: waiting == "page" and wake_on != "http",
             "a page is for HTTP: it needs {1} http",
         ),
+        Rule(
+            ("environment",),
+            lambda variables: any(not name or "=" in name or "\0" in name for name in variables),
+            "the name of a variable is not empty and contains no '='",
+        ),
     )
 
     name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
@@ -224,6 +232,30 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         key(part_of="plugin_arguments", aliases=("command",), hint=f"{_WRITE_ARGUMENTS}, as command = [...]"),
     ] = ()
+    environment: Annotated[
+        Mapping[str, EnvironmentValue],
+        key(
+            "variable for the server's environment, besides those it inherits from zeroscale",
+            details="for a server that zeroscale starts here, and for commands; see below",
+            group=SERVER,
+            metavar=NAME_TEXT,
+            aliases=("env", "environ"),
+            hint='write environment = { NAME = "value" }',
+        ),
+    ] = {}
+    environment_file: Annotated[
+        Path | None,
+        key(
+            "file of NAME=VALUE lines with such variables; only its owner should be able to read it",
+            group=SERVER,
+            metavar="FILE",
+            aliases=("env_file",),
+        ),
+    ] = None
+    environment_only: Annotated[
+        bool,
+        key("inherit only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, TERM, TMPDIR and XDG_RUNTIME_DIR", group=SERVER),
+    ] = False
     idle_shutdown: Annotated[
         Seconds,
         key(

@@ -35,6 +35,7 @@ class TableReader:
 
     :ivar base: the directory that relative paths start from.
     :ivar mistakes: the mistakes so far, in the order of reading.
+    :ivar secret_variables: the environment variables that were named by `{ env = ... }`.
 
     :param base: the directory that relative paths start from.
     :param environment: where `{ env = ... }` is looked up.
@@ -53,6 +54,7 @@ class TableReader:
         mistakes: Mistakes | None = None,
     ) -> None:
         self.mistakes = Mistakes() if mistakes is None else mistakes
+        self.secret_variables: set[str] = set()
         self.base = base
         self._environment = environment
         self._is_text = text
@@ -169,10 +171,15 @@ class TableReader:
         if isinstance(given, str):
             return given
         if secret_refs.is_reference(given):
+            reference = cast(dict[str, object], given)
             try:
-                return secret_refs.resolve(cast(dict[str, object], given), self.base, self._environment)
+                secret = secret_refs.resolve(reference, self.base, self._environment)
             except ConfigError as error:
                 self.mistake(path, str(error))
+            else:
+                if "env" in reference:
+                    self.secret_variables.add(str(reference["env"]))
+                return secret
         else:
             self.wrong(path, given, what)
         return BAD
@@ -186,6 +193,7 @@ class TableReader:
             trial = TableReader(self.base, self._environment, text=self._is_text)
             value = trial.value(given, each, path)
             if not trial.mistakes:
+                self.secret_variables |= trial.secret_variables
                 return value
         self.wrong(path, given, self._expected(kind))
         return BAD

@@ -35,6 +35,7 @@ from zeroscale.daemon.parser import (
     options,
 )
 from zeroscale.errors import ConfigError, suggest
+from zeroscale.system import environment
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -80,13 +81,20 @@ class Invocation:
         """
         if self.config_file is None:
             return self.valid()
-        reading = loader.examine(self.config_file, os.environ, os.geteuid())
+        reading = _read(self.config_file)
         config = _overridden(reading.config, self.overrides)
         if reading.mistakes:
             from zeroscale.proxy import service  # imports the global reactor
 
             service.check(config, file=self.config_file, known=reading.mistakes)
         return config
+
+
+def _read(file: Path) -> loader.ReadResult:
+    """Read a file. The variables that it takes secrets from are then no longer in the environment of children."""
+    reading = loader.examine(file, environment.readable(), os.geteuid())
+    environment.withhold(reading.secret_variables)
+    return reading
 
 
 def parse(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None = None) -> Invocation:
@@ -146,7 +154,7 @@ class _CommandLine:
             self._mistake(f"{CONFIG_FILE}: the name of a file must follow")
             return loader.empty(os.environ, os.geteuid()), None
         file = self._base / self._args.config
-        reading = loader.examine(file, os.environ, os.geteuid())
+        reading = _read(file)
         for mistake in reading.mistakes:
             self._mistakes.add(mistake)
         return reading.config, file

@@ -13,6 +13,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.process import spawn
 from zeroscale.process.child import ServerProcess
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 
@@ -30,14 +31,22 @@ class ProcessServer:
     ready_line: str | None = None
     exclusive = False
 
-    def __init__(self, *, working_directory: str | Path | None, state_directory: str | Path) -> None:
+    def __init__(
+        self,
+        *,
+        working_directory: str | Path | None,
+        state_directory: str | Path,
+        environment: ChildEnvironment | None = None,
+    ) -> None:
         """Prepare a server without starting it.
 
         :param working_directory: the directory in which the server runs; None: the current one.
         :param state_directory: this server's own directory for its console and record; it must exist.
+        :param environment: the server's configured environment; None: it inherits that of zeroscale.
         """
         self.status = Status.stopped
         self.working_directory = Path(working_directory or ".").absolute()
+        self._environment = environment or ChildEnvironment()
         self._on_output: Callable[[str], None] | None = None
         self._pending_ready_line: str | None = None
         self._stop_requested = False
@@ -57,7 +66,7 @@ class ProcessServer:
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
-        """Return variables for the server's environment, in addition to those of zeroscale."""
+        """Return variables for the server's environment, in addition to the inherited and the configured ones."""
         return {}
 
     async def request_stop(self) -> None:
@@ -99,6 +108,7 @@ class ProcessServer:
         """
         if not self.working_directory.is_dir():
             raise PluginError(f"the working directory {self.working_directory} does not exist")
+        self._environment.check()
         spawn.check_program(self.command(), self.working_directory)
 
     async def start(self) -> None:
@@ -111,7 +121,9 @@ class ProcessServer:
         self._stop_requested = self._already_asked = False
         try:
             await self._process.start(
-                self.command(), working_directory=self.working_directory, environment=self.environment()
+                self.command(),
+                working_directory=self.working_directory,
+                environment=self._environment.build(self.environment()),
             )
         except PluginError:
             self.status = Status.stopped

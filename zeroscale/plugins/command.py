@@ -20,6 +20,7 @@ from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.status import Status
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Server:
         state_directory: str | Path,
         server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
+        environment: ChildEnvironment | None = None,
         status: str | Sequence[str] | None = None,
         pause: str | Sequence[str] | None = None,
         resume: str | Sequence[str] | None = None,
@@ -78,6 +80,7 @@ class Server:
         :param state_directory: this server's own directory.
         :param server_host: the address on which the server listens.
         :param working_directory: the directory in which the commands run.
+        :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param status: a command that exits with 0 if the server runs; see `UNKNOWN_STATUS` for other exit codes.
         :param pause: a command that freezes the server.
         :param resume: a command that lets it continue.
@@ -106,7 +109,7 @@ class Server:
             interval = read(arguments.seconds, "status_every", status_every)
         self._host, self._port = server_host, server_port
         self._directory = Path(working_directory or ".").absolute()
-        self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line)
+        self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line, environment)
         self._paused_marker = Path(state_directory) / "paused"
         self._ignore_status = False
         self._external = ExternalServer()
@@ -129,6 +132,7 @@ class Server:
         """
         if not self._directory.is_dir():
             raise PluginError(f"the working directory {self._directory} does not exist")
+        self._commands.environment.check()
         for name in ("start", "stop", "status", "pause", "resume"):
             argv: Sequence[str] | None = getattr(self, f"_{name}")
             if argv is None:

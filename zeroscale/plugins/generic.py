@@ -14,6 +14,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.support import arguments
+from zeroscale.process.environment import ChildEnvironment
 
 
 class Server(ProcessServer):
@@ -24,6 +25,7 @@ class Server(ProcessServer):
         *words: str,
         state_directory: str | Path,
         working_directory: str | Path | None = None,
+        environment: ChildEnvironment | None = None,
         command: str | None = None,
         stop_signal: str | int = "SIGTERM",
         stop_to: str = "all",
@@ -34,6 +36,7 @@ class Server(ProcessServer):
         :param words: the command line, program and arguments.
         :param state_directory: this server's own directory.
         :param working_directory: the directory in which the command runs.
+        :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param command: the command line as one string, split as a shell would split it.
         :param stop_signal: the signal that asks the server to stop, by name or number.
         :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
@@ -55,7 +58,7 @@ class Server(ProcessServer):
                 mistakes.add(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
             self._stop_signal = mistakes.read(signal_number, stop_signal)
         self._stop_to = stop_to
-        super().__init__(working_directory=working_directory, state_directory=state_directory)
+        super().__init__(working_directory=working_directory, state_directory=state_directory, environment=environment)
 
     def command(self) -> Sequence[str]:
         """Return the given command line."""

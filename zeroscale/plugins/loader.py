@@ -90,15 +90,8 @@ def construct(
     :raises ConfigError: the arguments do not fit the constructor, or it raised an exception.
     """
     where = plugin_class.__module__.removesuffix(".server")
-    try:
-        signature = inspect.signature(plugin_class)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {plugin_class.__name__} cannot be constructed: {error}") from error
-    named = {
-        parameter.name
-        for parameter in signature.parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
+    signature = _signature(plugin_class)
+    named = argument_names(plugin_class)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     known = {keyword: value for keyword, value in keywords.items() if takes_any or keyword in named}
     unknown = []
@@ -121,6 +114,26 @@ def construct(
     if unknown:
         raise ConfigError(f"{where}: {mistake}{takes}")
     return plugin
+
+
+def argument_names(plugin_class: type) -> Collection[str]:
+    """Return the names of the arguments that a plugin's constructor takes.
+
+    :raises ConfigError: it cannot be constructed.
+    """
+    return {
+        parameter.name
+        for parameter in _signature(plugin_class).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _signature(plugin_class: type) -> inspect.Signature:
+    try:
+        return inspect.signature(plugin_class)
+    except (TypeError, ValueError) as error:
+        where = plugin_class.__module__.removesuffix(".server")
+        raise ConfigError(f"{where}: {plugin_class.__name__} cannot be constructed: {error}") from error
 
 
 def _meant_as_keyword(positional: Sequence[str], named: Collection[str]) -> str:

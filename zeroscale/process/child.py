@@ -19,6 +19,7 @@ from zeroscale.errors import PluginError
 from zeroscale.process import procfs
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import spawn
@@ -141,7 +142,10 @@ class ServerProcess:
                 child = spawn(
                     argv,
                     working_directory=working_directory,
-                    environment={**(environment or {}), **self._group.environment},
+                    environment={
+                        **(ChildEnvironment().build() if environment is None else environment),
+                        **self._group.environment,
+                    },
                     standard_input=input_,
                     standard_output=output,
                     pass_fds=locks,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.process.console_files import OutputFile
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.spawn import spawn
 
 READ_INTERVAL = 0.2
@@ -60,12 +61,20 @@ class CommandRunner:
     :param directory: where they run.
     :param logs: the directory for their output, one file for each kind.
     :param on_line: called with each line of their output.
+    :ivar environment: their environment variables.
     """
 
-    def __init__(self, directory: Path, logs: Path, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path,
+        on_line: Callable[[str], None],
+        environment: ChildEnvironment | None = None,
+    ) -> None:
         self._directory = directory
         self._logs = logs
         self._on_line = on_line
+        self.environment = environment or ChildEnvironment()
         self._locks: dict[str, asyncio.Lock] = {}
         self._children: set[subprocess.Popen[bytes]] = set()
 
@@ -98,7 +107,7 @@ class CommandRunner:
                 child = spawn(
                     argv,
                     working_directory=self._directory,
-                    environment={},
+                    environment=self.environment.build(),
                     standard_input=subprocess.DEVNULL,
                     standard_output=writing,
                 )

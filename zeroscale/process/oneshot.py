@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroscale.process.spawn import child_environment
+from zeroscale.process.environment import ChildEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ async def run_program(
     """Run a program without standard input, in a session of its own, and wait for its end.
 
     :param directory: where it runs; None: where we do.
-    :param environment: variables beside our own.
+    :param environment: its environment variables; None: those of every child.
     :param capture: whether to return its output instead of discarding it.
     :raises OSError: it cannot be started.
     """
@@ -49,7 +49,7 @@ async def run_program(
         asyncio.create_subprocess_exec(
             *argv,
             cwd=directory,
-            env=child_environment(environment or {}),
+            env=ChildEnvironment().build() if environment is None else environment,
             stdin=DEVNULL,
             stdout=PIPE if capture else DEVNULL,
             stderr=PIPE if capture else DEVNULL,

@@ -16,24 +16,6 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 
-NOT_FOR_CHILDREN = frozenset(
-    {
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "WATCHDOG_PID",
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "LISTEN_FDNAMES",
-        "LISTEN_PIDFDID",
-    }
-)
-"""Variables that systemd sets for the service: a server with sd_notify would send notifications for zeroscale."""
-
-
-def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment without systemd's variables for us, and with `more`."""
-    return {**{key: value for key, value in os.environ.items() if key not in NOT_FOR_CHILDREN}, **more}
-
 
 def spawn(
     argv: Sequence[str],
@@ -48,19 +30,18 @@ def spawn(
 
     :param argv: program and arguments. A program without a slash is looked for in PATH, one with a relative path in
         the working directory.
-    :param environment: variables beside our own.
+    :param environment: its environment variables, see `environment.ChildEnvironment`.
     :param standard_input: the descriptor that becomes its standard input.
     :param standard_output: the descriptor that becomes its standard output and error.
     :param pass_fds: further descriptors that it inherits.
     :raises PluginError: it could not be started; the message says why, and how to fix it.
     """
-    whole_environment = child_environment(environment)
     try:
         with _default_signals():
             return subprocess.Popen(
                 list(argv),
                 cwd=working_directory,
-                env=whole_environment,
+                env=dict(environment),
                 stdin=standard_input,
                 stdout=standard_output,
                 stderr=standard_output,
@@ -68,7 +49,7 @@ def spawn(
                 start_new_session=True,
             )
     except (OSError, ValueError, IndexError) as error:
-        raise PluginError(_start_problem(argv, working_directory, whole_environment, error)) from error
+        raise PluginError(_start_problem(argv, working_directory, environment, error)) from error
 
 
 def check_program(argv: Sequence[str], directory: Path) -> None:

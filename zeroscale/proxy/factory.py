@@ -22,7 +22,8 @@ from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
-from zeroscale.plugins.loader import construct, find_plugin
+from zeroscale.plugins.loader import argument_names, construct, find_plugin
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import MinecraftOptions
 from zeroscale.proxy import tcp_factory
 from zeroscale.system.files import server_directory
@@ -59,7 +60,7 @@ def server_settings(
 def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginAdapter]:
     """Return a function that constructs the server's plugin; it raises `ConfigError` if the arguments do not fit.
 
-    :raises ConfigError: there is no such plugin.
+    :raises ConfigError: there is no such plugin, or an environment is configured for one that starts no program.
     """
     plugin_class = find_plugin(server.plugin)
     offered: Mapping[str, object] = {
@@ -67,12 +68,24 @@ def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginA
         "server_host": server.server_host,
         "server_port": server.server_port,
         "state_directory": server_directory(config.state_directory, server.name),
+        "environment": child_environment(server),
     }
+    configured = server.environment or server.environment_file or server.environment_only
+    if configured and "environment" not in argument_names(plugin_class):
+        raise ConfigError(
+            f"server {server.name!r}: environment, environment_file and environment_only are for programs that "
+            f"zeroscale starts, and the plugin {server.plugin} starts none: set them where its server is started"
+        )
 
     def make_plugin() -> PluginAdapter:
         return PluginAdapter(construct(plugin_class, server.plugin_positional, server.plugin_keywords, offered))
 
     return make_plugin
+
+
+def child_environment(server: ServerConfig) -> ChildEnvironment:
+    """Return the environment of what is started here for a server."""
+    return ChildEnvironment(server.environment, server.environment_file, server.environment_only)
 
 
 def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapter) -> Path:

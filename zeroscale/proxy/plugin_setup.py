@@ -13,7 +13,7 @@ from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.proxy import tcp_factory
-from zeroscale.proxy.factory import operator_directory, plugin_factory
+from zeroscale.proxy.factory import child_environment, operator_directory, plugin_factory
 from zeroscale.reactor import Reactor
 from zeroscale.state.flag_files import FlagFiles
 from zeroscale.system.files import server_directory
@@ -78,7 +78,7 @@ class PluginSetup:
 
     def _make_probe(self) -> MinecraftProbe | TcpProbe:
         if not self.speaks_minecraft:
-            return tcp_factory.probe(self.config, self._reactor)
+            return tcp_factory.probe(self.config, self._reactor, child_environment(self.config))
         return MinecraftProbe(
             self._reactor,
             *self.address,

@@ -18,6 +18,7 @@ from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes.base import ServerProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.reactor import Reactor
@@ -73,8 +74,11 @@ def messages(config: ServerConfig) -> Messages:
     return Messages({**http_page.TEXTS, **config.texts})
 
 
-def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
-    """Make the probe of the server, according to `ready`."""
+def probe(config: ServerConfig, reactor: Reactor, environment: ChildEnvironment) -> TcpProbe:
+    """Make the probe of the server, according to `ready`.
+
+    :param environment: the environment of a command that is the check.
+    """
     from zeroscale.probes.tcp import BytesCheck, HttpStatusCheck, TcpProbe
     from zeroscale.protocols import http
 
@@ -87,7 +91,7 @@ def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
             request = http.get_request(config.server_host, config.server_port, path)
             check = HttpStatusCheck(request, http.parse_status, statuses)
         case triggers.ExecCheck(words):
-            command = partial(_run_command, words, config)
+            command = partial(_run_command, words, config, environment)
     return TcpProbe(
         reactor,
         config.server_host,
@@ -98,10 +102,10 @@ def probe(config: ServerConfig, reactor: Reactor) -> TcpProbe:
     )
 
 
-def _run_command(words: tuple[str, ...], config: ServerConfig) -> Deferred[int]:
+def _run_command(words: tuple[str, ...], config: ServerConfig, environment: ChildEnvironment) -> Deferred[int]:
     from zeroscale.probes.command import run_ready_command
 
-    return from_coroutine(run_ready_command(words, config.directory))
+    return from_coroutine(run_ready_command(words, config.directory, environment))
 
 
 def probe_header(config: ServerConfig) -> bytes:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plugins.process_fixture import kill_at_end
@@ -48,7 +49,7 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make(directory: Path, state: Path, java: Path) -> MakeServer:
     """Constructs the plugin as the proxy does."""
 
-    def make(*words: str, **keywords: str) -> Server:
+    def make(*words: str, **keywords: Any) -> Server:
         server = Server(*words, server_port=25575, state_directory=state, working_directory=str(directory), **keywords)
         kill_at_end(server)
         return server

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.support import arguments
+from zeroscale.process.environment import ChildEnvironment
 
 
 class Server(ProcessServer):
@@ -28,6 +29,7 @@ class Server(ProcessServer):
         state_directory: str | Path,
         server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
+        environment: ChildEnvironment | None = None,
         start_seconds: str | float = 4.0,
         switches: str = "",
     ) -> None:
@@ -37,6 +39,7 @@ class Server(ProcessServer):
         :param state_directory: this server's own directory.
         :param server_host: the address on which the server listens.
         :param working_directory: the directory in which the server runs.
+        :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param start_seconds: how long a start takes.
         :param switches: further arguments for `python -m zeroscale.plugins.demo.program`, split as a shell would.
         :raises PluginError: a value is invalid.
@@ -44,7 +47,7 @@ class Server(ProcessServer):
         with arguments.collect_mistakes() as mistakes:
             seconds = mistakes.read(arguments.seconds, "start_seconds", start_seconds, least=0, most=3600)
             words = mistakes.read(arguments.words, "switches", switches) if switches else ()
-        super().__init__(working_directory=working_directory, state_directory=state_directory)
+        super().__init__(working_directory=working_directory, state_directory=state_directory, environment=environment)
         self._arguments = ["--host", server_host, "--port", str(server_port), "--start-seconds", str(seconds), *words]
 
     def command(self) -> Sequence[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support.json_object import JsonObject, list_at, member, object_at, text_at
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.oneshot import run_program
 
 LONGEST_QUOTE = 200
@@ -54,7 +55,7 @@ async def fetch_credential(section: JsonObject, directory: Path) -> dict[str, st
 
 async def _output_of(argv: list[str], environment: Mapping[str, str]) -> bytes:
     try:
-        done = await run_program(argv, environment=environment, capture=True)
+        done = await run_program(argv, environment=ChildEnvironment().build(environment), capture=True)
     except OSError as error:
         raise PluginError(f"its exec plugin {argv[0]} cannot be run: {error.strerror}") from error
     if done.code != 0:

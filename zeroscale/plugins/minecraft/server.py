@@ -18,6 +18,7 @@ from zeroscale.minecraft.server_files import ServerFiles, read_properties
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
 from zeroscale.plugins.support import arguments
+from zeroscale.process.environment import ChildEnvironment
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
@@ -48,6 +49,7 @@ class Server(ProcessServer):
         state_directory: str | Path,
         server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
+        environment: ChildEnvironment | None = None,
         jar: str | None = None,
         java: str | None = None,
         memory: str | None = None,
@@ -62,13 +64,14 @@ class Server(ProcessServer):
         :param state_directory: this server's own directory.
         :param server_host: the address at which the server is reached.
         :param working_directory: the server's directory, with its world and server.properties.
+        :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param jar: the jar to run, relative to the working directory.
         :param java: the Java program.
         :param memory: the largest heap, such as 4G (Java's -Xmx). The smallest is left to Java, since a server with a
             small heap starts sooner.
         :raises PluginError: a value is invalid, or values contradict each other.
         """
-        super().__init__(working_directory=working_directory, state_directory=state_directory)
+        super().__init__(working_directory=working_directory, state_directory=state_directory, environment=environment)
         with arguments.collect_mistakes() as mistakes:
             if words and (jar or java or memory):
                 mistakes.add("jar=, java= and memory= cannot be combined with a command: write them into the command")

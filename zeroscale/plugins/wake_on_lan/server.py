@@ -22,6 +22,7 @@ from zeroscale.plugins.support.external_server import ExternalServer
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
 from zeroscale.process.command_runner import CommandRunner
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
@@ -60,6 +61,7 @@ class Server:
         server_port: int,
         state_directory: str | Path,
         working_directory: str | Path | None = None,
+        environment: ChildEnvironment | None = None,
         broadcast: str = "255.255.255.255",
         port: str | int = 9,
         password: str | None = None,
@@ -79,6 +81,7 @@ class Server:
         :param server_port: the port of the server; the machine is awake when it answers.
         :param state_directory: this server's own directory.
         :param working_directory: the directory in which the stop command runs.
+        :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param broadcast: the destination of the packets, usually a broadcast address.
         :param port: the UDP port of the destination; 9 and 7 are usual.
         :param password: the SecureOn password, if the card requires one.
@@ -109,7 +112,7 @@ class Server:
             self._watch_every = read(arguments.seconds, "watch_every", watch_every)
         self._packet = magic_packet(address, secure_on)
         self._commands = CommandRunner(
-            Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line
+            Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line, environment
         )
         self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
@@ -127,6 +130,7 @@ class Server:
             logger.warning(
                 "%s is this machine, which is awake: give the address of the other one by --server-host", self._host
             )
+        self._commands.environment.check()
         if self._stop is not None and "/" not in self._stop[0] and shutil.which(self._stop[0]) is None:
             raise PluginError(f"there is no {self._stop[0]!r} in PATH, which should suspend the machine: install it")
 
