@@ -69,7 +69,12 @@ RULES = [
     Rule(("config.durations",), (), never=(*PURE, "logging")),
     Rule(("config.triggers",), ("errors",), outside=("regex",), never=("twisted",)),
     Rule(("minecraft",), ("access_lists", "system.files"), outside=("msgspec",), never=("twisted",)),
-    Rule(("state",), ("errors", "status", "system.files"), outside=("msgspec",), never=("twisted",)),
+    Rule(
+        ("state",),
+        ("errors", "status", "system.files", "system.lock_file", "system.background_file"),
+        outside=("msgspec",),
+        never=("twisted",),
+    ),
     Rule(
         ("probes",),
         ("protocols", "errors", "process.environment", "process.oneshot", "reactor", "status"),

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -123,11 +124,50 @@ async def test_a_start_that_fails_leaves_nothing(process_fixture: ProcessFixture
     assert await process.wait() == 0
 
 
-async def test_a_missing_state_directory_is_reported(process_fixture: ProcessFixture) -> None:
+async def test_an_unusable_state_directory_is_reported(process_fixture: ProcessFixture) -> None:
     process_fixture.state.rmdir()
-    with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*No such file"):
+    process_fixture.state.touch()
+    with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*File exists"):
         await start(process_fixture.process(), "true")
+    process_fixture.state.unlink()
     process_fixture.state.mkdir()
+
+
+async def test_a_state_directory_that_was_removed_is_made_again(process_fixture: ProcessFixture) -> None:
+    process = process_fixture.process()
+    for _ in range(2):
+        await start(process, "echo ready")
+        assert await process.wait() == 0
+        shutil.rmtree(process_fixture.state)
+    process_fixture.state.mkdir()
+    assert process_fixture.output.lines == ["ready", "ready"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "brackets"])
+@pytest.mark.parametrize("name", ["process.json", "console.log", "console.log.1", "stdin", "alive", "process.json.new"])
+async def test_nothing_in_the_place_of_its_files_prevents_a_start(
+    process_fixture: ProcessFixture, tmp_path: Path, name: str, kind: str
+) -> None:
+    path = process_fixture.state / name
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    match kind:
+        case "directory":
+            path.mkdir()
+            (path / "file").touch()
+        case "fifo":
+            os.mkfifo(path)
+        case "symlink":
+            path.symlink_to(victim)
+        case _:
+            path.write_text("[" * 8000)
+    process = process_fixture.process()
+    for _ in range(2):
+        await start(process, "read line; echo got $line")
+        process.send("stop")
+        assert await process.wait() == 0
+    assert process_fixture.output.lines == ["got stop", "got stop"]
+    assert victim.read_text() == "mine"
 
 
 async def test_a_stale_stop_does_not_end_the_next_server(process_fixture: ProcessFixture) -> None:

@@ -89,7 +89,8 @@ async def test_a_command_that_does_not_exist(state: Path) -> None:
 
 
 async def test_its_output_cannot_be_written(state: Path) -> None:
-    commands, _ = make(state / "missing")
+    (state / "file").touch()
+    commands, _ = make(state / "file")
     with pytest.raises(PluginError, match="cannot keep the output of the start command"):
         await commands.run("start", ["true"], 30.0)
 

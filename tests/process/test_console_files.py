@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -130,6 +131,29 @@ def test_a_large_file_is_rotated_and_nothing_of_it_is_lost(
     older = (tmp_path / "console.log.1").read_text().splitlines()
     newer = reader.file.path.read_text().splitlines()
     assert older + newer == reports[-len(older + newer) :]
+
+
+def test_on_a_full_disk_the_file_is_truncated_without_a_copy(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(console, "LARGEST_FILE", 1000)
+
+    def fill_disk(path: Path, flags: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    reports, warnings = [], []
+    for is_full in (False, True, True, False, True):
+        with monkeypatch.context() as disk:
+            if is_full:
+                disk.setattr(console, "create_own", fill_disk)
+            for number in range(40):
+                reader.write(b"%050d\n" % number)
+                reports += reader.read()
+                assert reader.file.path.stat().st_size <= 1051
+        warnings.append(len(caplog.records))
+    assert reports == [f"{number:050}" for number in range(40)] * 5
+    assert warnings == [0, 1, 1, 1, 2]
+    assert "No space left on device" in caplog.text
 
 
 def test_a_reader_far_behind_skips_output_and_the_file_stays_small(

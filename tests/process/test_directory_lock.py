@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -76,6 +77,38 @@ def test_a_directory_that_cannot_be_locked_is_reported_and_used_without(
 ) -> None:
     assert DirectoryLock(tmp_path / "missing").acquire() is None
     assert "No such file" in caplog.text
+
+
+def test_no_other_file_is_written_through_a_link_in_its_place(tmp_path: Path) -> None:
     (tmp_path / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
-    assert DirectoryLock(tmp_path).acquire() is None
+    descriptor = DirectoryLock(tmp_path).acquire()
+    assert descriptor is not None
+    os.close(descriptor)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_lock_that_belongs_to_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / LOCK_NAME).touch()
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may open anything
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PluginError, match="which belongs to user"):
+        DirectoryLock(tmp_path).acquire()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run a program as another user")
+def test_another_user_cannot_hold_it(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    descriptor = DirectoryLock(tmp_path).acquire()
+    assert descriptor is not None
+    done = subprocess.run(
+        ["flock", "-n", str(tmp_path / LOCK_NAME), "true"], user=65534, group=65534, extra_groups=(), check=False
+    )
+    assert done.returncode != 0
+    os.close(descriptor)
+    again = DirectoryLock(tmp_path).acquire()
+    assert again is not None
+    os.close(again)

@@ -57,6 +57,7 @@ def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         b"{",
         b"\xff",
         b"[]",
+        b"[" * 8000,
         b'{"version": 2}',
         b'{"version": 1}',
         json.dumps({"version": 1, "pid": 1, "start_time": 1, "boot_id": "b", "argv": [], "ready": None}).encode(),
@@ -77,3 +78,4 @@ def test_a_damaged_record_is_none_and_one_warning(
     assert load_record(path) is None
     assert len(caplog.records) == 1
     assert str(path) in caplog.text
+    assert path.with_name("process.json.damaged").read_bytes() == content

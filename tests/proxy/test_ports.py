@@ -18,6 +18,7 @@ from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.ports import PortManager, servers_by_port
+from zeroscale.system.background_file import FileWriter
 
 
 class Relays:
@@ -34,7 +35,7 @@ class World:
 
     def server(self, name: str, *listen: str, **values: Any) -> ManagedServer:
         config = stub_config(name, "1", 2, self.directory, listen=listen, **values)
-        return ManagedServer(config, proxy_config(self.directory, config), self.reactor)
+        return ManagedServer(config, proxy_config(self.directory, config), self.reactor, FileWriter())
 
     @property
     def open(self) -> list[int]:

@@ -12,6 +12,7 @@ from zeroscale.config.model import AdmissionConfig, ProxyProtocolConfig, ServerC
 from zeroscale.errors import ConfigError
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
+from zeroscale.system.background_file import FileWriter
 
 
 class Harness:
@@ -20,7 +21,7 @@ class Harness:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         config = self.config()
-        self.server = ManagedServer(config, proxy_config(directory, config), FakeReactor())
+        self.server = ManagedServer(config, proxy_config(directory, config), FakeReactor(), FileWriter())
 
     def config(self, **values: Any) -> ServerConfig:
         return stub_config("one", 25565, values.pop("server_port", 25566), self.directory, **values)

@@ -18,7 +18,7 @@ from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyP
 from zeroscale.errors import ConfigError, ConfigMistakes, ServerUnavailable, ZeroscaleError
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
-from zeroscale.system.files import Lock
+from zeroscale.system.lock_file import Lock
 
 
 class World:

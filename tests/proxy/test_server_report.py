@@ -11,12 +11,13 @@ from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.server_report import server_report
 from zeroscale.status import Status
+from zeroscale.system.background_file import FileWriter
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> ManagedServer:
     config = stub_config("one", 25565, 25566, tmp_path)
-    return ManagedServer(config, proxy_config(tmp_path, config), FakeReactor())
+    return ManagedServer(config, proxy_config(tmp_path, config), FakeReactor(), FileWriter())
 
 
 def test_a_server_that_never_ran(server: ManagedServer) -> None:

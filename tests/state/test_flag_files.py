@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from zeroscale.state.flag_files import KEEP_ASLEEP, KEEP_AWAKE, LONGEST_TEXT, FlagFiles
 
@@ -35,6 +38,20 @@ def test_keep_asleep_with_an_unusable_text(tmp_path: Path) -> None:
     assert files.lockout() == ""
     (tmp_path / KEEP_ASLEEP).write_bytes(b"\xff caf\xe9")
     assert files.lockout() == "\ufffd caf\ufffd"
-    (tmp_path / KEEP_ASLEEP).unlink()
-    (tmp_path / KEEP_ASLEEP).mkdir()
-    assert files.lockout() == ""
+
+
+@pytest.mark.parametrize("name", [KEEP_AWAKE, KEEP_ASLEEP])
+def test_only_a_regular_file_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    (tmp_path / "secret").write_text("a password")
+    files = FlagFiles(tmp_path)
+    for make in (lambda path: path.symlink_to(tmp_path / "secret"), Path.mkdir, os.mkfifo):
+        caplog.clear()
+        make(tmp_path / name)
+        for _ in range(2):
+            assert (files.keep_awake_reason(), files.lockout()) == (None, None)
+        assert [record.message for record in caplog.records] == [
+            f"{tmp_path / name} has no effect: it must be a regular file, not a link or a directory"
+        ]
+        (tmp_path / name).rename(tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}")
+        assert files.lockout() is None
+        assert files.keep_awake_reason() is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.state.operator_overrides import LARGEST_FILE, OperatorOverrides
+from zeroscale.system.background_file import FileWriter
 
 
 class OverridesFixture:
@@ -16,7 +17,7 @@ class OverridesFixture:
         self.overrides = self.reopened()
 
     def reopened(self) -> OperatorOverrides:
-        overrides = OperatorOverrides(self.directory, lambda: self.now)
+        overrides = OperatorOverrides(self.directory, FileWriter(), lambda: self.now)
         overrides.open()
         return overrides
 
@@ -76,10 +77,11 @@ def test_release_ends_a_lockout(fixture: OverridesFixture) -> None:
     assert fixture.reopened().lockout is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"lockout": 3}', b"[]", b"x" * (LARGEST_FILE + 1)])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"lockout": 3}', b"[]", b"[" * 8000, b"x" * (LARGEST_FILE + 1)])
 def test_an_invalid_file_is_ignored_and_logged(
     fixture: OverridesFixture, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (fixture.directory / "operator.json").write_bytes(content)
     assert fixture.reopened().lockout is None
     assert "keep-awake and lockout set by command are lost" in caplog.text
+    assert (fixture.directory / "operator.json.damaged").read_bytes() == content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from zeroscale.errors import StateError
 from zeroscale.state import start_history
 from zeroscale.state.start_history import StartHistory
+from zeroscale.system.background_file import FileWriter
 
 
 @pytest.fixture
@@ -22,14 +24,14 @@ def directory(tmp_path: Path) -> Path:
 
 def reopened(directory: Path) -> StartHistory:
     """Return the history as a later process reads it."""
-    found = StartHistory(directory)
+    found = StartHistory(directory, FileWriter())
     found.open()
     found.close()
     return found
 
 
 def test_without_a_start(directory: Path) -> None:
-    fresh = StartHistory(directory)
+    fresh = StartHistory(directory, FileWriter())
     fresh.open()
     assert (fresh.estimate, fresh.crashes, fresh.reason) == (None, 0, None)
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -37,7 +39,7 @@ def test_without_a_start(directory: Path) -> None:
 
 
 def test_the_estimate_is_the_median_across_restarts(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     for seconds in (300.0, 40.0, 42.0):
         first.record_start(seconds)
@@ -47,7 +49,7 @@ def test_the_estimate_is_the_median_across_restarts(directory: Path) -> None:
 
 
 def test_old_starts_are_dropped(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     first.record_start(1000.0)
     for _ in range(start_history.STARTS_KEPT):
@@ -57,7 +59,7 @@ def test_old_starts_are_dropped(directory: Path) -> None:
 
 
 def test_crashes_are_counted_across_starts_and_restarts(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     assert first.record_crash("it ended with exit code 1") == 1
     assert first.record_crash("it ended with exit code 2") == 2
@@ -72,7 +74,7 @@ def test_crashes_are_counted_across_starts_and_restarts(directory: Path) -> None
 
 
 def test_clearing_crashes_leaves_the_starts(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     first.record_start(3.0)
     first.record_crash("why")
@@ -83,7 +85,7 @@ def test_clearing_crashes_leaves_the_starts(directory: Path) -> None:
 
 
 def test_any_reason_can_be_stored(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     first.record_crash("\ud800" + "x" * 10000)
     first.close()
@@ -117,7 +119,7 @@ def test_a_damaged_file_is_renamed_and_logged_once(
     directory.mkdir(parents=True)
     (directory / "record.json").write_bytes(content)
     (directory / "record.json.damaged").write_bytes(b"an earlier one")
-    found = StartHistory(directory)
+    found = StartHistory(directory, FileWriter())
     found.open()
     assert (found.estimate, found.crashes) == (None, 0)
     [warning] = caplog.records
@@ -136,25 +138,32 @@ def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPa
     assert reopened(directory).estimate is None
 
 
-def test_a_failed_write_is_logged_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = StartHistory(directory)
+def test_what_was_written_into_a_removed_directory_is_there_after_a_restart(directory: Path) -> None:
+    first = StartHistory(directory, FileWriter())
     first.open()
-    blocker = directory / "record.json.new"
-    blocker.mkdir()
+    shutil.rmtree(directory.parent)
+    assert first.lock_error() is None
+    assert directory.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StateError, match="another server of this zeroscale"):
+        StartHistory(directory, FileWriter()).open()
+    shutil.rmtree(directory)
     first.record_start(7.0)
-    first.record_crash("why")
     first.close()
-    assert (first.estimate, first.crashes) == (7.0, 1)
-    [line] = caplog.records
-    assert "Cannot write" in line.getMessage()
-    blocker.rmdir()
+    assert reopened(directory).estimate == 7.0
+
+
+def test_another_zeroscale_that_used_the_removed_directory_is_a_reason_not_to_start(directory: Path) -> None:
+    first, second = StartHistory(directory, FileWriter()), StartHistory(directory, FileWriter())
     first.open()
+    shutil.rmtree(directory)
+    second.open()
+    assert str(first.lock_error()).startswith("another server of this zeroscale holds")
+    second.close()
     first.close()
-    assert (first.estimate, first.crashes) == (7.0, 1)
 
 
 def test_nothing_is_written_after_close(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     first.close()
     first.record_start(7.0)
@@ -163,10 +172,10 @@ def test_nothing_is_written_after_close(directory: Path) -> None:
 
 
 def test_a_second_proxy_for_the_same_server_is_refused(directory: Path) -> None:
-    first = StartHistory(directory)
+    first = StartHistory(directory, FileWriter())
     first.open()
     with pytest.raises(StateError, match=f"zeroscale holds {directory / 'lock'}"):
-        StartHistory(directory).open()
+        StartHistory(directory, FileWriter()).open()
     first.close()
     reopened(directory)
 
@@ -174,9 +183,9 @@ def test_a_second_proxy_for_the_same_server_is_refused(directory: Path) -> None:
 def test_a_second_proxy_for_the_same_world_is_refused(tmp_path: Path) -> None:
     world = tmp_path / "world"
     world.mkdir()
-    first = StartHistory(tmp_path / "one", world)
+    first = StartHistory(tmp_path / "one", FileWriter(), world)
     first.open()
-    second = StartHistory(tmp_path / "two", world)
+    second = StartHistory(tmp_path / "two", FileWriter(), world)
     with pytest.raises(StateError, match=r"\.zeroscale\.lock"):
         second.open()
     first.close()
@@ -186,7 +195,7 @@ def test_a_second_proxy_for_the_same_world_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_world_that_cannot_be_locked_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = StartHistory(tmp_path / "state", tmp_path / "missing")
+    first = StartHistory(tmp_path / "state", FileWriter(), tmp_path / "missing")
     first.open()
     first.record_start(1.0)
     first.close()
@@ -197,4 +206,4 @@ def test_a_world_that_cannot_be_locked_is_logged(tmp_path: Path, caplog: pytest.
 def test_an_unusable_state_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateError, match="--state-directory"):
-        StartHistory(tmp_path / "file" / "survival").open()
+        StartHistory(tmp_path / "file" / "survival", FileWriter()).open()

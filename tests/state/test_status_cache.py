@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from zeroscale.state import status_cache
 from zeroscale.state.status_cache import StatusCache, replayable
+from zeroscale.system.background_file import FileWriter
 
 REAL = {
     "version": {"name": "Paper 1.21.4", "protocol": 769},
@@ -28,7 +29,7 @@ REPLAYED = REAL | {"players": {"max": 40, "online": 0}}
 
 def stored(directory: Path, *statuses: Mapping[str, object]) -> StatusCache:
     """Return a cache with these statuses stored one after the other."""
-    seen = StatusCache(directory, no_fallback)
+    seen = StatusCache(directory, FileWriter(), no_fallback)
     for status in statuses:
         seen.store(status)
         seen.flush()
@@ -40,27 +41,27 @@ def no_fallback() -> None:
 
 
 def test_without_a_status_and_fallback(tmp_path: Path) -> None:
-    assert StatusCache(tmp_path, no_fallback).current is None
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current is None
 
 
 def test_the_fallback_until_the_first_status(tmp_path: Path) -> None:
     fallback = {"description": "from server.properties"}
-    seen = StatusCache(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, FileWriter(), lambda: fallback)
     assert seen.current is fallback
     seen.store(REAL)
     assert seen.current == REPLAYED
     seen.flush()
-    assert StatusCache(tmp_path, lambda: fallback).current == REPLAYED
+    assert StatusCache(tmp_path, FileWriter(), lambda: fallback).current == REPLAYED
 
 
 def test_a_status_is_stored_without_its_players(tmp_path: Path) -> None:
     stored(tmp_path, REAL)
-    assert StatusCache(tmp_path, no_fallback).current == REPLAYED
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == REPLAYED
     assert b"Notch" not in (tmp_path / "status.json").read_bytes()
 
 
 def test_current_is_the_same_object_until_it_changes(tmp_path: Path) -> None:
-    seen = StatusCache(tmp_path, no_fallback)
+    seen = StatusCache(tmp_path, FileWriter(), no_fallback)
     seen.store(REAL)
     before = seen.current
     seen.store(json.loads(json.dumps(REAL)))
@@ -79,7 +80,7 @@ def test_an_unchanged_status_is_not_written_again(tmp_path: Path) -> None:
 
 def test_a_status_without_an_icon_gets_the_one_of_the_fallback(tmp_path: Path) -> None:
     fallback: dict[str, object] = {"description": "no", "favicon": "data:image/png;base64,AAAA"}
-    seen = StatusCache(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, FileWriter(), lambda: fallback)
     seen.store({"description": "yes"})
     shown = seen.current
     assert shown == {"description": "yes", "favicon": "data:image/png;base64,AAAA"}
@@ -127,7 +128,7 @@ for _ in range(100):
 def test_an_invalid_status_is_logged_and_leaves_the_last(
     tmp_path: Path, value: object, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen = StatusCache(tmp_path, no_fallback)
+    seen = StatusCache(tmp_path, FileWriter(), no_fallback)
     seen.store(REAL)
     for _ in range(3):
         seen.store({"strange": value})
@@ -156,21 +157,21 @@ def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(
 ) -> None:
     (tmp_path / "status.json").write_bytes(content)
     fallback = {"description": "fallback"}
-    seen = StatusCache(tmp_path, lambda: fallback)
+    seen = StatusCache(tmp_path, FileWriter(), lambda: fallback)
     assert seen.current is fallback
     assert seen.current is fallback
     [warning] = caplog.records
     assert "status.json is damaged" in warning.getMessage()
     seen.store(REAL)
     seen.flush()
-    assert StatusCache(tmp_path, no_fallback).current == REPLAYED
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == REPLAYED
 
 
 @given(st.binary(max_size=100))
 def test_any_file_content_is_accepted_or_ignored(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     directory = tmp_path_factory.mktemp("state")
     (directory / "status.json").write_bytes(content)
-    assert StatusCache(directory, no_fallback).current is None
+    assert StatusCache(directory, FileWriter(), no_fallback).current is None
 
 
 JSON = st.recursive(
@@ -187,10 +188,11 @@ def test_any_status_is_stored_as_it_is_read_again_or_refused(
 ) -> None:
     directory = tmp_path_factory.mktemp("state")
     seen = stored(directory, status)
-    assert StatusCache(directory, no_fallback).current == seen.current
+    assert StatusCache(directory, FileWriter(), no_fallback).current == seen.current
 
 
 def test_a_failed_write_loses_only_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    seen = stored(tmp_path / "missing", REAL, REAL | {"description": "new"})
+    (tmp_path / "file").touch()
+    seen = stored(tmp_path / "file" / "state", REAL, REAL | {"description": "new"})
     assert seen.current == REPLAYED | {"description": "new"}
     assert len(caplog.records) == 1

@@ -1,45 +1,47 @@
-"""Atomic writes, and locks that are released when their holder dies."""
+"""Bounded reads that do not follow links, atomic writes, and damaged files that are set aside."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
-import subprocess
-import sys
-import threading
-import time
+import socket
 from pathlib import Path
 
 import pytest
 
-from zeroscale.errors import ConfigError, StateError
-from zeroscale.system import files as storage
-from zeroscale.system.files import BackgroundFile, Lock, read_bounded, server_directory, write_atomically
+from zeroscale.errors import ConfigError
+from zeroscale.system.files import (
+    create_own,
+    load,
+    open_own,
+    read_bounded,
+    read_own,
+    server_directory,
+    set_aside,
+    write_atomically,
+)
 
-HOLDER = """
-import sys
-from pathlib import Path
-from zeroscale.system.files import Lock
-lock = Lock(Path(sys.argv[1]))
-lock.acquire()
-print("held", flush=True)
-sys.stdin.read()
-"""
+OBSTACLES = ("directory", "full directory", "fifo", "socket", "symlink", "dangling symlink")
 
 
-class Holder:
-    """Another process that holds the lock until it is ended or killed."""
-
-    def __init__(self, path: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"held\n"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+def obstruct(path: Path, kind: str) -> None:
+    """Put something at a path that is no file of ours."""
+    match kind:
+        case "directory" | "full directory":
+            path.mkdir()
+            if kind == "full directory":
+                (path / "file").touch()
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(path))
+        case "symlink":
+            (path.parent / "target").write_text("{}")
+            path.symlink_to(path.parent / "target")
+        case _:
+            path.symlink_to(path.parent / "nothing")
 
 
 def listing(directory: Path) -> list[str]:
@@ -94,9 +96,91 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     (tmp_path / "file.new").symlink_to(victim)
+    write_atomically(tmp_path / "file", b"new")
+    (tmp_path / "file.new").hardlink_to(victim)
+    write_atomically(tmp_path / "file", b"newer")
+    assert (victim.read_bytes(), (tmp_path / "file").read_bytes()) == (b"mine", b"newer")
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+@pytest.mark.parametrize("name", ["file", "file.new"])
+def test_whatever_is_in_the_way_does_not_prevent_a_write(tmp_path: Path, name: str, kind: str) -> None:
+    obstruct(tmp_path / name, kind)
+    (tmp_path / "file.damaged").mkdir()
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "state" / "one" / "file", b"new")
+    assert (tmp_path / "state" / "one" / "file").read_bytes() == b"new"
+    assert (tmp_path / "state" / "one").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_a_damaged_file_costs_its_content_and_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    path = tmp_path / "file.json"
+    for earlier in (False, True):
+        if earlier:
+            (tmp_path / "file.json.damaged.2").mkdir(exist_ok=True)
+        obstruct(path, kind)
+        caplog.clear()
+        assert load(path, 1000, json.loads, "the settings are lost") is None
+        [record] = caplog.records
+        assert str(path) in record.message
+        assert "the settings are lost; it is now file.json.damaged" in record.message
+        assert not os.path.lexists(path)
+        assert load(path, 1000, json.loads, "nothing") is None
+        assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("content", [b"[" * 8000, b"{", b"\xff", b"1" * 1001, b""])
+def test_any_error_of_a_parser_means_a_damaged_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    def decode(data: bytes) -> object:
+        if not data:
+            raise ZeroDivisionError("a defect of the parser")
+        return json.loads(data)
+
+    (tmp_path / "file").write_bytes(content)
+    assert load(tmp_path / "file", 1000 if content.startswith(b"1") else 10000, decode, "all is lost") is None
+    assert len(caplog.records) == 1
+    assert (tmp_path / "file.damaged").read_bytes() == content
+
+
+def test_a_sound_file_is_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_bytes(b"[1]")
+    assert load(tmp_path / "file", 3, json.loads, "nothing") == [1]
+    assert caplog.records == []
+
+
+def test_nothing_can_be_set_aside_in_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        set_aside(tmp_path / "missing")
+
+
+def test_only_files_of_others_are_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_bounded(tmp_path / "link", 4) == b"1234"
+    assert read_own(tmp_path / "file", 4) == b"1234"
+    with pytest.raises(OSError) as raised:
+        read_own(tmp_path / "link", 4)
+    assert raised.value.errno == errno.ELOOP
     with pytest.raises(OSError):
-        write_atomically(tmp_path / "file", b"new")
-    assert victim.read_bytes() == b"mine"
+        open_own(tmp_path / "link", os.O_RDWR)
+
+
+def test_a_new_file_is_private_and_no_other_name_of_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"mine")
+    (tmp_path / "file").hardlink_to(tmp_path / "old")
+    os.close(create_own(tmp_path / "file", os.O_WRONLY | os.O_TRUNC))
+    assert (tmp_path / "old").read_bytes() == b"mine"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
 def test_reading_is_bounded(tmp_path: Path) -> None:
@@ -113,118 +197,3 @@ def test_reading_a_fifo_neither_blocks_nor_succeeds(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ValueError, match="not a regular file"):
         read_bounded(tmp_path / "fifo", 4)
-
-
-def test_a_kept_file_has_the_latest_content(tmp_path: Path) -> None:
-    kept = BackgroundFile(tmp_path / "file")
-    for number in range(100):
-        kept.write(b"%d" % number)
-    kept.flush()
-    assert (tmp_path / "file").read_bytes() == b"99"
-    assert [thread.name for thread in threading.enumerate() if "writes" in thread.name] == []
-
-
-def test_writing_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[bytes] = []
-    let_go = threading.Event()
-
-    def slow(_: Path, content: bytes) -> None:
-        assert let_go.wait(10)
-        written.append(content)
-
-    monkeypatch.setattr(storage, "write_atomically", slow)
-    kept = BackgroundFile(tmp_path / "file")
-    for content in (b"first", b"skipped", b"last"):
-        kept.write(content)
-        while kept._next == b"first":  # taken up by the thread
-            time.sleep(0.001)
-    assert written == []
-    let_go.set()
-    kept.flush()
-    assert written == [b"first", b"last"]
-
-
-def test_each_kind_of_refusal_is_one_line_until_the_disk_takes_it_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    kept = BackgroundFile(tmp_path / "file")
-    lines = []
-    for failing in (errno.ENOSPC, errno.ENOSPC, errno.EACCES, errno.ENOSPC, None, errno.ENOSPC):
-
-        def write(path: Path, content: bytes, code: int | None = failing) -> None:
-            if code is not None:
-                raise OSError(code, os.strerror(code))
-
-        monkeypatch.setattr(storage, "write_atomically", write)
-        kept.write(b"content")
-        kept.flush()
-        lines.append(len(caplog.records))
-    assert lines == [1, 1, 2, 2, 2, 3]
-    assert "No space left on device" in caplog.text
-
-
-def test_a_lock_names_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    holder = Holder(path)
-    try:
-        with pytest.raises(StateError) as refused:
-            Lock(path).acquire()
-    finally:
-        holder.kill()
-    owner = f"another zeroscale (process {holder.process.pid})"
-    advice = "stop it first, or give each server its own directory and port"
-    assert str(refused.value) == f"{owner} holds {path}: {advice}"
-
-
-def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    Holder(path).kill()
-    assert path.exists()
-    lock = Lock(path)
-    lock.acquire()
-    assert lock.held
-    assert path.read_text() == f"{os.getpid()}\n"
-    lock.release()
-
-
-def test_two_servers_of_one_process_do_not_share_a_lock(tmp_path: Path) -> None:
-    first, second = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
-    first.acquire()
-    with pytest.raises(StateError, match="another server of this zeroscale holds"):
-        second.acquire()
-    first.release()
-    second.acquire()
-    second.release()
-
-
-def test_a_released_lock_leaves_no_file_and_may_be_taken_again(tmp_path: Path) -> None:
-    lock = Lock(tmp_path / "lock")
-    for _ in range(2):
-        lock.acquire()
-        lock.acquire()
-        lock.release()
-        lock.release()
-        assert not lock.held
-        assert listing(tmp_path) == []
-
-
-def test_a_file_removed_between_opening_and_locking_is_not_taken_for_the_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "lock"
-    opened = os.open
-    before: list[int] = []
-
-    def remove_after_opening(*arguments: object, **keywords: object) -> int:
-        descriptor = opened(*arguments, **keywords)  # type: ignore[arg-type]  # passed on as they came
-        if not before:
-            before.append(descriptor)
-            path.unlink()
-        return descriptor
-
-    monkeypatch.setattr(os, "open", remove_after_opening)
-    lock = Lock(path)
-    lock.acquire()
-    with pytest.raises(StateError):
-        Lock(path).acquire()
-    lock.release()

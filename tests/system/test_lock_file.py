@@ -1,55 +1,219 @@
-"""A lock's file is opened without waiting and not through a link, and a replaced file is noticed."""
+"""Locks that are released when their holder dies, that no other user can hold, and that write to no other file."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from zeroscale.errors import StateError
 from zeroscale.system import lock_file
+from zeroscale.system.lock_file import Lock, LockHeldError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from zeroscale.system.lock_file import Lock
+lock = Lock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
-def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
+class Holder:
+    """Another process that holds the lock until it is ended or killed."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"held\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def listing(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def test_a_lock_names_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    descriptor = lock_file.open_lock_file(path)
+    holder = Holder(path)
+    try:
+        with pytest.raises(StateError) as refused:
+            Lock(path).acquire()
+    finally:
+        holder.kill()
+    owner = f"another zeroscale (process {holder.process.pid})"
+    advice = "stop it first, or give each server its own directory and port"
+    assert str(refused.value) == f"{owner} holds {path}: {advice}"
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    Holder(path).kill()
+    assert path.exists()
+    lock = Lock(path)
+    lock.acquire()
+    assert lock.held
+    assert path.read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+def test_two_servers_of_one_process_do_not_share_a_lock(tmp_path: Path) -> None:
+    first, second = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    first.acquire()
+    with pytest.raises(StateError, match="another server of this zeroscale holds"):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_a_released_lock_leaves_no_file_and_may_be_taken_again(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock")
+    for _ in range(2):
+        lock.acquire()
+        lock.acquire()
+        lock.release()
+        lock.release()
+        assert not lock.held
+        assert listing(tmp_path) == []
+
+
+def test_a_file_removed_between_opening_and_locking_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    opened = os.open
+    before: list[int] = []
+
+    def remove_after_opening(*arguments: object, **keywords: object) -> int:
+        descriptor = opened(*arguments, **keywords)  # type: ignore[arg-type]  # passed on as they came
+        if not before:
+            before.append(descriptor)
+            path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", remove_after_opening)
+    lock = Lock(path)
+    lock.acquire()
+    with pytest.raises(StateError):
+        Lock(path).acquire()
+    lock.release()
+
+
+def test_a_lock_file_is_private_and_not_inherited(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    descriptor = lock_file.acquire(path)
     try:
         assert not os.get_inheritable(descriptor)
-        assert lock_file.is_named(path, descriptor)
-        path.unlink()
-        assert not lock_file.is_named(path, descriptor)
-        path.write_bytes(b"")
-        assert not lock_file.is_named(path, descriptor), "it is another file"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert lock_file.is_held(path)
+        with pytest.raises(LockHeldError):
+            lock_file.acquire(path)
+        lock_file.remove(path)
+        assert path.exists(), "a held lock is not removed"
     finally:
         os.close(descriptor)
+    assert not lock_file.is_held(path)
+    lock_file.remove(path)
+    assert listing(tmp_path) == []
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError) as raised:
-        lock_file.open_lock_file(tmp_path / "lock")
-    assert raised.value.errno == errno.ELOOP
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "lock")
-    os.close(lock_file.open_lock_file(tmp_path / "lock", os.O_RDONLY))
-
-
-def test_a_file_that_may_not_be_written_is_opened_for_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lock").write_bytes(b"words")
-    real = os.open
-
-    def refusing(path: Path, flags: int, mode: int = 0o777) -> int:
-        if flags & os.O_RDWR:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path, flags, mode)
-
-    monkeypatch.setattr(os, "open", refusing)  # root may write anything
-    descriptor = lock_file.open_lock_file(tmp_path / "lock")
+def test_a_file_that_others_can_open_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(b"")
+    path.chmod(0o644)
+    opened_by_others = os.open(path, os.O_RDONLY)
     try:
-        assert os.read(descriptor, 10) == b"words"
-    finally:
+        descriptor = lock_file.acquire(path)
+        fcntl.flock(opened_by_others, fcntl.LOCK_EX | fcntl.LOCK_NB)  # has no effect on the new file
         os.close(descriptor)
+        os.close(lock_file.acquire(path))
+    finally:
+        os.close(opened_by_others)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_open_file_of_an_earlier_version_is_still_held(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(b"12\n")
+    path.chmod(0o644)
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match="process 12"):
+            Lock(path).acquire()
+
+
+def test_another_name_of_the_file_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    (tmp_path / "victim").chmod(0o600)
+    (tmp_path / "lock").hardlink_to(tmp_path / "victim")
+    lock = Lock(tmp_path / "lock")
+    lock.acquire()
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert (tmp_path / "lock").read_bytes() == b"%d\n" % os.getpid()
+    lock.release()
+    assert listing(tmp_path) == ["victim"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "dangling symlink"])
+def test_whatever_is_in_the_place_of_a_lock_is_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lock"
+    (tmp_path / "target").write_bytes(b"mine")
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "symlink":
+            path.symlink_to(tmp_path / "target")
+        case _:
+            path.symlink_to(tmp_path / "nothing")
+    lock = Lock(path)
+    lock.acquire()
+    assert path.read_bytes() == b"%d\n" % os.getpid()
+    lock.release()
+    assert (tmp_path / "target").read_bytes() == b"mine"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_lock_that_may_not_be_opened_names_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(b"")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may open anything
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StateError, match=rf"{path}, which belongs to user \w+: .*remove it"):
+        lock_file.acquire(path)
+    path.unlink()
+    with pytest.raises(PermissionError):
+        lock_file.acquire(path)
+
+
+def test_a_lock_whose_file_was_removed_is_acquired_again(tmp_path: Path) -> None:
+    lock, other = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    lock.acquire()
+    (tmp_path / "lock").unlink()
+    lock.acquire()
+    with pytest.raises(StateError):
+        other.acquire()
+    (tmp_path / "lock").unlink()
+    other.acquire()
+    with pytest.raises(StateError):
+        lock.acquire()
+    lock.release()
+    assert lock_file.is_held(tmp_path / "lock")
+    other.release()

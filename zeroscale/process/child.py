@@ -23,6 +23,7 @@ from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import spawn
+from zeroscale.system.files import make_private
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class ServerProcess:
         self._last_output = self._started_at = 0.0
         self._paused = False
         self._muted = False
+        self._output_failed = False
 
     @property
     def alive(self) -> bool:
@@ -122,6 +124,7 @@ class ServerProcess:
             raise PluginError(f"an earlier start of this server still runs; {self._record_path} names its process")
         try:
             with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
+                make_private(self._record_path.parent)
                 # Only the server keeps the locks: with a descriptor of ours they would outlive it.
                 locks = [self._group.acquire_lock()]
                 always.callback(os.close, locks[0])
@@ -361,15 +364,18 @@ class ServerProcess:
             and now - self._last_output < QUIET_AFTER
         )
         interval = CATCH_UP_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
-        if read >= 0:
-            self._output_timer = loop.call_later(interval, self._poll_output)
+        self._output_timer = loop.call_later(interval, self._poll_output)
 
     def _read_output(self) -> int:
         try:
-            return self._output.read()
-        except OSError as error:
-            logger.warning("the server's output cannot be read any more: %s", error)
-            return -1
+            read = self._output.read()
+        except OSError as error:  # a disk may recover
+            if not self._output_failed:
+                logger.warning("the server's output cannot be read now: %s", error)
+            self._output_failed = True
+            return 0
+        self._output_failed = False
+        return read
 
     def _stop_reading(self) -> None:
         if self._output_timer is not None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
+from zeroscale.system.files import create_own, make_private, open_own, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,16 @@ class OutputFile:
         self._offset = 0
         self._partial = b""
         self._skips_line = False
+        self._copy_failed = False
 
     def rotate(self) -> None:
         """Rename the last run's file; only while no server runs.
 
         :raises OSError: the directory cannot be written.
         """
+        make_private(self.path.parent)
+        if self._rotated.is_dir():  # a file cannot replace it
+            set_aside(self._rotated)
         with contextlib.suppress(FileNotFoundError):
             self.path.replace(self._rotated)
 
@@ -79,7 +84,10 @@ class OutputFile:
         :param from_end: begin so many bytes before the end; None: at the beginning.
         :raises OSError: it cannot be opened or created.
         """
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = open_own(self.path, os.O_RDWR | os.O_CREAT)
+        except ValueError as error:
+            raise OSError(errno.EINVAL, str(error), str(self.path)) from None
         size = os.fstat(self._descriptor).st_size
         self._offset = 0 if from_end is None else max(0, size - from_end)
         self._partial = b""
@@ -91,7 +99,7 @@ class OutputFile:
 
         :raises OSError: it cannot be opened.
         """
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def read(self) -> int:
         """Read at most `READ_SIZE` new bytes and report their whole lines.
@@ -150,16 +158,38 @@ class OutputFile:
     def _copy_and_truncate(self) -> None:
         """Copy the end of the file to the rotated one and truncate it, as logrotate's copytruncate does.
 
-        Output that is written in between is lost. The copy is bounded: the server may write as fast as we copy.
+        Output that is written in between is lost. Where the copy fails, as on a full disk, the output in it is lost:
+        the file is truncated all the same, or it would fill the disk again.
         """
         assert self._descriptor is not None
-        at = max(0, self._offset - LARGEST_FILE - READ_SIZE)
-        with self._rotated.open("wb") as rotated:
-            while at < self._offset and (data := os.pread(self._descriptor, READ_SIZE, at)):
-                rotated.write(data)
-                at += len(data)
+        try:
+            self._copy(self._descriptor)
+        except OSError as error:
+            if not self._copy_failed:
+                logger.warning(
+                    "%s cannot be copied to %s (%s): output of the server is lost",
+                    self.path,
+                    self._rotated.name,
+                    error.strerror,
+                )
+            self._copy_failed = True
+            with contextlib.suppress(OSError):
+                self._rotated.unlink()  # what has been copied takes space on a full disk
+        else:
+            self._copy_failed = False
         os.ftruncate(self._descriptor, 0)
         self._offset = 0
+
+    def _copy(self, source: int) -> None:
+        """Copy the end of the output. It is bounded: the server may write as fast as we copy.
+
+        :raises OSError: it cannot be written.
+        """
+        at = max(0, self._offset - LARGEST_FILE - READ_SIZE)
+        with os.fdopen(create_own(self._rotated, os.O_WRONLY), "wb") as rotated:
+            while at < self._offset and (data := os.pread(source, READ_SIZE, at)):
+                rotated.write(data)
+                at += len(data)
 
     def _feed(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
@@ -195,6 +225,7 @@ class InputFifo:
         :raises OSError: the directory cannot be written, or its file system has no FIFOs.
         """
         self.remove()
+        make_private(self.path.parent)
         os.mkfifo(self.path, 0o600)
         self.open()
 
@@ -248,4 +279,6 @@ class InputFifo:
         :raises OSError: the directory cannot be written.
         """
         self.close()
+        if self.path.is_dir() and not self.path.is_symlink():
+            set_aside(self.path)
         self.path.unlink(missing_ok=True)

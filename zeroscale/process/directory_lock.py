@@ -6,13 +6,10 @@ before the server has opened its world or bound its port.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
-import os
 from pathlib import Path
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StateError
 from zeroscale.process import procfs
 from zeroscale.system import lock_file
 
@@ -35,42 +32,23 @@ class DirectoryLock:
 
         :returns: a descriptor that the server must inherit and the caller then close; None where the directory cannot
             be locked (logged).
-        :raises PluginError: another server holds it.
+        :raises PluginError: another server holds it, or its file is another user's.
         """
-        while True:
-            try:
-                descriptor = self._lock()
-            except OSError as error:
-                logger.warning(
-                    "cannot lock %s (%s): another zeroscale may start a second server there", self.path, error.strerror
-                )
-                return None
-            if lock_file.is_named(self.path, descriptor):
-                return descriptor
-            os.close(descriptor)  # the previous holder removed the file after we had opened it
+        try:
+            return lock_file.acquire(self.path)
+        except lock_file.LockHeldError:
+            raise PluginError(self._holder()) from None
+        except StateError as error:
+            raise PluginError(str(error)) from None
+        except OSError as error:
+            logger.warning(
+                "cannot lock %s (%s): another zeroscale may start a second server there", self.path, error.strerror
+            )
+            return None
 
     def remove(self) -> None:
         """Remove the lock's file, unless a server holds the lock."""
-        with contextlib.suppress(OSError):  # it is not there, or not ours: an empty file does no harm
-            descriptor = lock_file.open_lock_file(self.path, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if lock_file.is_named(self.path, descriptor):
-                    self.path.unlink()
-            finally:
-                os.close(descriptor)
-
-    def _lock(self) -> int:
-        descriptor = lock_file.open_lock_file(self.path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise PluginError(self._holder()) from None
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+        lock_file.remove(self.path)
 
     def _holder(self) -> str:
         holders = procfs.lock_holders(self.path)

@@ -9,16 +9,16 @@ in its environment identifies its session. Uses no event loop, and reads no outp
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StateError
 from zeroscale.process import procfs
 from zeroscale.process.record import ProcessRecord
+from zeroscale.system import lock_file
 
 MARK = "ZEROSCALE_SERVER"
 """The environment variable that every server of ours gets; its value is the path of the server's lock."""
@@ -48,16 +48,12 @@ class ProcessGroup:
         :raises PluginError: a process of an earlier start holds it.
         :raises OSError: its file cannot be opened.
         """
-        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            return lock_file.acquire(self._lock_path)
+        except lock_file.LockHeldError:
             raise PluginError(f"an earlier start of this server still runs: it holds {self._lock_path}") from None
-        except OSError:
-            os.close(lock)
-            raise
-        return lock
+        except StateError as error:
+            raise PluginError(str(error)) from None
 
     def track_child(self, child: subprocess.Popen[bytes], record: ProcessRecord) -> None:
         """Take this child, and what it starts, as the server. Only this object may wait for the child."""
@@ -95,17 +91,7 @@ class ProcessGroup:
 
     def lock_is_held(self) -> bool:
         """Return whether any process of any start holds the lock, whether it can be found or not."""
-        try:
-            probe = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two probes do not see each other
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(probe)
-        return False
+        return lock_file.is_held(self._lock_path)
 
     def members(self) -> list[int]:
         """Return every live process of the server, the first one of the start before the others."""

@@ -7,13 +7,12 @@ a power cut, since no process survives one.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from zeroscale.system.files import load, write_atomically
 
 VERSION = 1
 LARGEST_RECORD = 1024 * 1024
@@ -61,22 +60,13 @@ class ProcessRecord:
 
         :raises OSError: the directory cannot be written.
         """
-        temporary = path.with_name(path.name + ".new")
-        temporary.write_text(json.dumps({"version": VERSION, **asdict(self)}) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        content = json.dumps({"version": VERSION, **asdict(self)}) + "\n"
+        write_atomically(path, content.encode(), sync=False)
 
 
 def load_record(path: Path) -> ProcessRecord | None:
     """Read the record; None where there is none, or only a damaged one (logged)."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = json.loads(file.read(LARGEST_RECORD))
-        return _parse(content)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:  # JSON's and UTF-8's errors are ValueErrors
-        logger.warning("%s: the record of the last server's process cannot be used: %s", path, error)
-        return None
+    return load(path, LARGEST_RECORD, lambda content: _parse(json.loads(content)), "the server may not be found again")
 
 
 def _parse(content: object) -> ProcessRecord:

@@ -29,6 +29,7 @@ from zeroscale.state.operator_overrides import OperatorOverrides
 from zeroscale.state.start_history import StartHistory
 from zeroscale.state.status_cache import StatusCache
 from zeroscale.status import Status
+from zeroscale.system.background_file import FileWriter
 from zeroscale.system.files import server_directory
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class ManagedServer:
     :param config: the server's configuration.
     :param proxy_config: the proxy's configuration.
     :param reactor: the clock; connects the probe.
+    :param writer: writes the server's state.
     :raises ZeroscaleError: the configuration cannot be used; the message names what to change.
     :ivar config: the latest configuration of the server.
     :ivar proxy_config: the configuration of the proxy that came with it.
@@ -51,7 +53,7 @@ class ManagedServer:
     :ivar on_replaced: called when that part has taken effect.
     """
 
-    def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor) -> None:
+    def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor, writer: FileWriter) -> None:
         self.config = config
         self.proxy_config = proxy_config
         self.restart_pending = False
@@ -61,9 +63,9 @@ class ManagedServer:
         directory = server_directory(proxy_config.state_directory, config.name)
         self._stats = StatsRecorder(Status.stopped, reactor.seconds())
         self._output = OutputBuffer()
-        self._overrides = OperatorOverrides(directory, time.time)
-        self._start_history = StartHistory(directory, setup.world_directory)
-        self._status_cache = StatusCache(directory, self._fallback_status)
+        self._overrides = OperatorOverrides(directory, writer, time.time)
+        self._start_history = StartHistory(directory, writer, setup.world_directory)
+        self._status_cache = StatusCache(directory, writer, self._fallback_status)
         settings = server_settings(config, proxy_config, setup.plugin, setup.admission_files)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
         self.backend = Backend(
@@ -247,7 +249,7 @@ class ManagedServer:
         return None if text is None else text.strip() or self.backend.messages.lockout_reason
 
     def _start_obstacle(self, setup: PluginSetup) -> str | None:
-        return self._start_history.world_lock_error() or setup.start_obstacle()
+        return self._start_history.lock_error() or setup.start_obstacle()
 
     def _fallback_status(self) -> Mapping[str, object] | None:
         return self._setup.files.fallback_status() if self.speaks_minecraft else None

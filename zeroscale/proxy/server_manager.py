@@ -21,6 +21,7 @@ from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
 from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
+from zeroscale.system.background_file import FileWriter
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +77,12 @@ class ServerManager:
         self._server_changed = server_changed
         self._run_exclusive = run_exclusive
         self._ports = PortManager(reactor, context)
+        self._writer = FileWriter()
         self._draining: dict[ManagedServer, Deferred[None]] = {}
         self._blocked: frozenset[str] = frozenset()
         self.servers: dict[str, ManagedServer] = {}
         for server_config in config.servers:
-            self._add(ManagedServer(server_config, config, reactor))
+            self._add(ManagedServer(server_config, config, reactor, self._writer))
 
     @property
     def draining(self) -> Sequence[ManagedServer]:
@@ -99,10 +101,11 @@ class ServerManager:
     # Startup and shutdown
 
     def take_locks(self) -> None:
-        """Take the locks of all servers.
+        """Take the locks of all servers. From now on their state is written.
 
         :raises ZeroscaleError: another process holds one of them.
         """
+        self._writer.start()
         for server in self.servers.values():
             server.take_locks()
 
@@ -130,9 +133,10 @@ class ServerManager:
         await gatherResults([*(server.close() for server in self.servers.values()), *draining])
 
     def release_locks(self) -> None:
-        """Release the locks of all servers."""
+        """Write the state of all servers, and release their locks."""
         for server in self.servers.values():
             server.release_locks()
+        self._writer.close()
 
     # Reload
 
@@ -196,7 +200,7 @@ class ServerManager:
         added: dict[str, ManagedServer] = {}
         try:
             for name in names:
-                server = ManagedServer(wanted[name], config, self._reactor)
+                server = ManagedServer(wanted[name], config, self._reactor, self._writer)
                 server.take_locks()
                 added[name] = server
             await self._ports.open(servers_by_port((wanted[name], each) for name, each in {**kept, **added}.items()))

@@ -7,9 +7,10 @@ An operator or a backup script creates one to keep the server running or stopped
 from __future__ import annotations
 
 import logging
+import stat
 from pathlib import Path
 
-from zeroscale.system.files import read_bounded
+from zeroscale.system.files import read_own
 
 logger = logging.getLogger(__name__)
 
@@ -23,26 +24,43 @@ LONGEST_TEXT = 2000
 class FlagFiles:
     """The two flag files of one server.
 
+    Other users may be able to write to the directory, through a file server for example. So only a regular file counts:
+    the target of a symlink would be shown to every player.
+
     :param directory: the server's working directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self._keep_awake = directory / KEEP_AWAKE
         self._keep_asleep = directory / KEEP_ASLEEP
+        self._ignored: set[Path] = set()
 
     def keep_awake_reason(self) -> str | None:
         """Return why the server is kept awake, for the log; None if it is not."""
-        return f"{self._keep_awake} exists" if self._keep_awake.exists() else None
+        return f"{self._keep_awake} exists" if self._exists(self._keep_awake) else None
 
     def lockout(self) -> str | None:
         """Return the text for players while the server is kept asleep, "" if there is none; None if it is not."""
-        if not self._keep_asleep.exists():
+        if not self._exists(self._keep_asleep):
             return None
         try:
-            content = read_bounded(self._keep_asleep, LONGEST_TEXT)
+            content = read_own(self._keep_asleep, LONGEST_TEXT)
         except (OSError, ValueError) as error:
             logger.debug("%s keeps the server asleep; its text cannot be used: %s", self._keep_asleep, error)
             return ""
         if content is None:
             return None
         return content.decode("utf-8", "replace").strip()
+
+    def _exists(self, path: Path) -> bool:
+        try:
+            mode = path.lstat().st_mode
+        except OSError:
+            self._ignored.discard(path)
+            return False
+        if stat.S_ISREG(mode):
+            return True
+        if path not in self._ignored:
+            self._ignored.add(path)
+            logger.warning("%s has no effect: it must be a regular file, not a link or a directory", path)
+        return False

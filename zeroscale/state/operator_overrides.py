@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.system.files import BackgroundFile, read_bounded
+from zeroscale.system.background_file import BackgroundFile, FileWriter
+from zeroscale.system.files import load
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +36,20 @@ class OperatorOverrides:
     """The overrides of one server.
 
     :param directory: the server's state directory.
+    :param writer: writes the file.
     :param now: returns seconds since 1970: an override must survive a restart, a monotonic clock does not.
     """
 
-    def __init__(self, directory: Path, now: Callable[[], float]) -> None:
+    def __init__(self, directory: Path, writer: FileWriter, now: Callable[[], float]) -> None:
         self._path = directory / "operator.json"
-        self._file = BackgroundFile(self._path)
+        self._file = BackgroundFile(self._path, writer)
         self._now = now
         self._overrides = _Overrides()
 
     def open(self) -> None:
-        """Read the file; log a warning and ignore it if it is invalid."""
-        try:
-            content = read_bounded(self._path, LARGEST_FILE)
-            if content is not None:
-                self._overrides = msgspec.json.decode(content, type=_Overrides)
-        except (OSError, ValueError) as error:
-            logger.warning("Cannot read %s: %s; keep-awake and lockout set by command are lost", self._path, error)
+        """Read the file; log a warning and set it aside if it is damaged."""
+        lost = "keep-awake and lockout set by command are lost"
+        self._overrides = load(self._path, LARGEST_FILE, _decoded, lost) or _Overrides()
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -96,6 +94,10 @@ class OperatorOverrides:
 
     def _write(self) -> None:
         self._file.write(msgspec.json.encode(self._overrides))
+
+
+def _decoded(content: bytes) -> _Overrides:
+    return msgspec.json.decode(content, type=_Overrides)
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,9 @@ from typing import Annotated
 import msgspec
 
 from zeroscale.errors import StateError
-from zeroscale.system.files import BackgroundFile, Lock, read_bounded
+from zeroscale.system.background_file import BackgroundFile, FileWriter
+from zeroscale.system.files import load, make_private
+from zeroscale.system.lock_file import Lock
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +57,15 @@ class StartHistory:
     """The history of one server. Nothing is written before `open()` and after `close()`.
 
     :param directory: the server's state directory (`system.files.server_directory`); created if missing.
+    :param writer: writes the file.
     :param world: the directory of the server's world, which only one zeroscale may use at a time; None where servers
         may share their working directory.
     """
 
-    def __init__(self, directory: Path, world: Path | None = None) -> None:
+    def __init__(self, directory: Path, writer: FileWriter, world: Path | None = None) -> None:
         self._directory = directory
         self._file = directory / "record.json"
-        self._writer = BackgroundFile(self._file)
+        self._writer = BackgroundFile(self._file, writer)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
         self._history = _History()
@@ -72,19 +75,14 @@ class StartHistory:
 
         :raises StateError: another zeroscale runs this server or uses its world, or the directory cannot be used.
         """
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.acquire()
-        except OSError as error:
-            raise StateError(
-                f"cannot use {self._directory}: {error.strerror}; give another place with --state-directory"
-            ) from None
+        self._lock_directory()
         try:
             self._lock_world()
         except StateError:
             self._lock.release()
             raise
-        self._read()
+        lost = "past start times are lost"
+        self._history = load(self._file, LARGEST_FILE, _decoded, lost) or _History()
 
     def close(self) -> None:
         """Wait until everything is written, and release the locks."""
@@ -94,19 +92,20 @@ class StartHistory:
         self._lock.release()
 
     def set_world_directory(self, world: Path | None) -> None:
-        """Change the world's directory; `world_lock_error()` tells before the next start whether it may be used."""
+        """Change the world's directory; `lock_error()` tells before the next start whether it may be used."""
         if world == (None if self._world_lock is None else self._world_lock.path.parent):
             return
         if self._world_lock is not None:
             self._world_lock.release()
         self._world_lock = None if world is None else Lock(world / WORLD_LOCK)
-        self.world_lock_error()
+        self.lock_error()
 
-    def world_lock_error(self) -> str | None:
-        """Acquire the world's lock if it is not held; return why that failed, or None."""
+    def lock_error(self) -> str | None:
+        """Acquire the locks again that are not held, or whose files were removed; return why that failed, or None."""
         if not self._lock.held:
             return None
         try:
+            self._lock_directory()
             self._lock_world()
         except StateError as error:
             return str(error)
@@ -150,8 +149,17 @@ class StartHistory:
         if self._history.crashes or self._history.reason is not None:
             self._write(_History(starts=self._history.starts))
 
+    def _lock_directory(self) -> None:
+        try:
+            make_private(self._directory)
+            self._lock.acquire()
+        except OSError as error:
+            raise StateError(
+                f"cannot use {self._directory}: {error.strerror}; give another place with --state-directory"
+            ) from None
+
     def _lock_world(self) -> None:
-        if self._world_lock is None or self._world_lock.held:
+        if self._world_lock is None:
             return
         try:
             self._world_lock.acquire()
@@ -161,20 +169,6 @@ class StartHistory:
                 self._world_lock.path,
                 error.strerror,
             )
-
-    def _read(self) -> None:
-        try:
-            content = read_bounded(self._file, LARGEST_FILE)
-            if content is not None:
-                self._history = _decoded(content)
-        except OSError as error:
-            logger.warning("Cannot read %s (%s): past start times are lost", self._file, error.strerror)
-        except ValueError as error:
-            logger.warning("%s is damaged (%s): renamed to %s.damaged", self._file, error, self._file.name)
-            try:
-                self._file.replace(self._file.with_name(f"{self._file.name}.damaged"))
-            except OSError as error_of_rename:
-                logger.warning("Cannot rename %s: %s", self._file, error_of_rename.strerror)
 
     def _write(self, history: _History) -> None:
         self._history = history
@@ -187,10 +181,7 @@ def _decoded(content: bytes) -> _History:
 
     :raises ValueError: it is invalid (`msgspec.DecodeError` is a ValueError).
     """
-    try:
-        history = msgspec.json.decode(content, type=_History)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    history = msgspec.json.decode(content, type=_History)
     if history.version != VERSION:
         raise ValueError(f"its format is {history.version}, not {VERSION}")
     return history

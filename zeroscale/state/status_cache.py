@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.system.files import BackgroundFile, read_bounded
+from zeroscale.system.background_file import BackgroundFile, FileWriter
+from zeroscale.system.files import load
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,15 @@ class StatusCache:
     """The last status of one server.
 
     :param directory: the server's state directory, locked by `StartHistory`.
+    :param writer: writes the file.
     :param fallback: returns the status to show until a real one has been seen; called each time.
     """
 
-    def __init__(self, directory: Path, fallback: Callable[[], Mapping[str, object] | None]) -> None:
+    def __init__(
+        self, directory: Path, writer: FileWriter, fallback: Callable[[], Mapping[str, object] | None]
+    ) -> None:
         self._file = directory / "status.json"
-        self._writer = BackgroundFile(self._file)
+        self._writer = BackgroundFile(self._file, writer)
         self._fallback = fallback
         self._stored: Mapping[str, object] | None = None
         self._read = False
@@ -60,7 +64,8 @@ class StatusCache:
         """The last real status without players, else the fallback, else None; the same object until it changes."""
         if not self._read:
             self._read = True
-            self._stored = self._load()
+            lost = "it is ignored until the server sends a status again"
+            self._stored = load(self._file, 2 * LARGEST_STATUS, _decoded, lost)
         if self._stored is not None and "favicon" in self._stored:
             return self._stored
         fallback = self._fallback()
@@ -93,16 +98,6 @@ class StatusCache:
     def flush(self) -> None:
         """Wait until everything is written."""
         self._writer.flush()
-
-    def _load(self) -> Mapping[str, object] | None:
-        try:
-            content = read_bounded(self._file, 2 * LARGEST_STATUS)
-            return None if content is None else _decoded(content)
-        except OSError as error:
-            logger.warning("Cannot read %s: %s", self._file, error.strerror)
-        except ValueError as error:
-            logger.warning("%s is damaged (%s): ignored until the server sends a status again", self._file, error)
-        return None
 
     def _with_icon(self, stored: Mapping[str, object], icon: object) -> Mapping[str, object]:
         if self._merged is None or self._merged[0] is not stored or self._merged[1] != icon:
@@ -139,10 +134,7 @@ def _decoded(content: bytes) -> Mapping[str, object]:
 
     :raises ValueError: it is invalid.
     """
-    try:
-        file = msgspec.json.decode(content, type=_File)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    file = msgspec.json.decode(content, type=_File)
     if file.version != VERSION:
         raise ValueError(f"its format is {file.version}, not {VERSION}")
     return replayable(file.status)

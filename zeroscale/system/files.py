@@ -1,26 +1,35 @@
-"""Atomic writes, bounded reads, a background writer for small files, and an exclusive lock on a file."""
+"""Bounded reads, atomic writes, and damaged files set aside.
+
+There are two readers. `read_bounded` is for files of others, such as those of a game: they may be symlinks.
+`read_own` is for files that belong to zeroscale or that an operator makes for it: other users may be able to write to
+the directory, so a symlink is not followed.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
 import stat
-import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from zeroscale.errors import ConfigError, StateError
-from zeroscale.system import lock_file
+from zeroscale.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]{0,99}")
 """A server's name: one path component that is neither hidden nor an option, and fits every file system (255 bytes)."""
 
-LONGEST_LOCK_CONTENT = 20
-"""Bytes: a process id in decimal and a newline."""
+UNTRUSTED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Flags of `os.open` for a file of ours: a symlink is an error, and a FIFO is not waited for."""
+
+MOST_DAMAGED = 10
+"""How many names are tried for a file that is set aside; a directory in the way cannot be replaced."""
 
 
 def server_directory(state_directory: Path, name: str) -> Path:
@@ -36,25 +45,79 @@ def server_directory(state_directory: Path, name: str) -> Path:
     return state_directory / name
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file: after a crash at any moment it has the old content or the new one, never a part.
+def make_private(directory: Path) -> None:
+    """Create a directory of ours and its parents where they are missing, also when they were removed since our start.
 
-    Only one writer at a time is allowed; the caller holds the directory's lock.
+    :raises OSError: that is not possible.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of ours without following a symlink and without blocking; it is created with mode 0600.
+
+    :param flags: as of `os.open`.
+    :return: a descriptor that children do not inherit.
+    :raises OSError: it cannot be opened, or is a symlink.
+    :raises ValueError: it is not a regular file.
+    """
+    descriptor = os.open(path, flags | UNTRUSTED, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return descriptor
+
+
+def create_own(path: Path, flags: int) -> int:
+    """Create a file of ours in place of what is there: never through a symlink or another name of the same file.
+
+    A missing directory is created.
+
+    :param flags: as of `os.open`.
+    :return: a descriptor that children do not inherit.
+    :raises OSError: it cannot be created.
+    """
+    flags |= os.O_CREAT | os.O_EXCL | UNTRUSTED
+    for _attempt in range(2):
+        try:
+            return os.open(path, flags, 0o600)
+        except FileExistsError:
+            if stat.S_ISDIR(path.lstat().st_mode):
+                set_aside(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            make_private(path.parent)
+    return os.open(path, flags, 0o600)
+
+
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace a file of ours: after a crash at any moment it has the old content or the new one, never a part.
+
+    Only one writer at a time is allowed; the caller holds the directory's lock. A missing directory is created.
+
+    :param sync: whether the content must also survive a power cut.
     :raises OSError: writing failed; the file has its old content, or the new one where only the last fsync failed.
     """
     new = path.with_name(f"{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    descriptor = create_own(new, os.O_WRONLY)
     try:
-        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+            if sync:
+                os.fsync(descriptor)
+        try:
+            new.replace(path)
+        except IsADirectoryError:
+            set_aside(path)
+            new.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             new.unlink()
         raise
+    if not sync:
+        return
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
@@ -63,14 +126,71 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes | None:
-    """Return the content of a file; None if there is no file.
+    """Return the content of a file of others, which may be a symlink; None if there is no file.
 
     :param limit: the most bytes it may have.
     :raises OSError: it cannot be read.
     :raises ValueError: it is longer, or not a regular file.
     """
+    return _read(path, limit, os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
+
+
+def read_own(path: Path, limit: int) -> bytes | None:
+    """Return the content of a file of ours or of the operator; None if there is no file.
+
+    :param limit: the most bytes it may have.
+    :raises OSError: it cannot be read, or is a symlink.
+    :raises ValueError: it is longer, or not a regular file.
+    """
+    return _read(path, limit, UNTRUSTED)
+
+
+def load(path: Path, limit: int, decode: Callable[[bytes], T], lost: str) -> T | None:
+    """Return what a file of ours contains; None if there is no file.
+
+    A file that cannot be used, for whatever reason, is renamed to `NAME.damaged`, which costs one warning.
+
+    :param limit: the most bytes it may have.
+    :param decode: converts the content; any exception means that it is damaged.
+    :param lost: what is lost with a damaged file, for the warning.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a FIFO would block
+        content = read_own(path, limit)
+        return None if content is None else decode(content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except Exception as error:  # an error of any kind in a parser must cost no more than the content
+        reason = str(error)
+    try:
+        kept = f"it is now {set_aside(path).name}"
+    except OSError as error:
+        kept = f"it cannot be renamed ({error.strerror})"
+    logger.warning("%s is damaged (%s): %s; %s", path, reason, lost, kept)
+    return None
+
+
+def set_aside(path: Path) -> Path:
+    """Rename whatever is at a path to `NAME.damaged`; an older file of that name is replaced.
+
+    :return: the new path.
+    :raises OSError: the directory cannot be written.
+    """
+    names = [f"{path.name}.damaged", *(f"{path.name}.damaged.{number}" for number in range(2, MOST_DAMAGED))]
+    for name in names[:-1]:
+        aside = path.with_name(name)
+        try:
+            return path.replace(aside)
+        except OSError:
+            if not os.path.lexists(aside):  # nothing is in the way: the directory cannot be written
+                raise
+    return path.replace(path.with_name(names[-1]))
+
+
+def _read(path: Path, limit: int, flags: int) -> bytes | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | flags)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -80,109 +200,3 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     if len(content) > limit:
         raise ValueError(f"it is longer than {limit} bytes")
     return content
-
-
-class BackgroundFile:
-    """A small file that is written in a thread, since a synchronous write takes 20 ms and more.
-
-    A failure to write is logged once for each kind of error, and the content is kept in memory.
-
-    :param path: the file; its directory exists.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._next: bytes | None = None
-        self._writer: threading.Thread | None = None
-        self._reported: set[int | None] = set()
-
-    def write(self, content: bytes) -> None:
-        """Replace the file (`write_atomically`) in a thread; only the latest content counts."""
-        with self._lock:
-            self._next = content
-            if self._writer is None:
-                # Not a daemon thread: the interpreter waits for the write when it exits.
-                self._writer = threading.Thread(target=self._write, name=f"write {self.path.name}")
-                self._writer.start()
-
-    def flush(self) -> None:
-        """Wait until everything is written."""
-        writer = self._writer
-        if writer is not None:
-            writer.join()
-
-    def _write(self) -> None:
-        while True:
-            with self._lock:
-                content, self._next = self._next, None
-                if content is None:
-                    self._writer = None
-                    return
-            try:
-                write_atomically(self.path, content)
-            except OSError as error:
-                if error.errno not in self._reported:
-                    self._reported.add(error.errno)
-                    logger.error("Cannot write %s: %s; it is kept in memory only", self.path, error.strerror)
-            else:
-                self._reported.clear()
-
-
-class Lock:
-    """An exclusive lock on a file that contains the holder's process id. The kernel releases it when the holder dies.
-
-    :param path: the file; it exists only while the lock is held, or after the holder was killed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor: int | None = None
-
-    @property
-    def held(self) -> bool:
-        """Return whether this process holds the lock."""
-        return self._descriptor is not None
-
-    def acquire(self) -> None:
-        """Acquire the lock.
-
-        :raises StateError: another process, or another server of this one, holds it; the message names the process.
-        :raises OSError: the file can be neither created nor locked.
-        """
-        while self._descriptor is None:
-            descriptor = lock_file.open_lock_file(self.path)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, LONGEST_LOCK_CONTENT, 0).decode("ascii", "replace").strip()
-                os.close(descriptor)
-                raise StateError(_held_message(holder, self.path)) from None
-            except OSError:
-                os.close(descriptor)
-                raise
-            if lock_file.is_named(self.path, descriptor):
-                self._descriptor = descriptor
-            else:  # its last holder removed the file after it was opened here and before it was locked
-                os.close(descriptor)
-        with contextlib.suppress(OSError):  # a full disk, or a file of another user: the lock holds without the id
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Release the lock and remove its file. Does nothing where the lock is not held."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            with contextlib.suppress(OSError):  # the directory is read-only now, or removed
-                self.path.unlink()
-        finally:
-            os.close(descriptor)
-
-
-def _held_message(holder: str, path: Path) -> str:
-    if holder == str(os.getpid()):
-        return f"another server of this zeroscale holds {path}: give each server its own directory"
-    owner = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
-    return f"{owner} holds {path}: stop it first, or give each server its own directory and port"

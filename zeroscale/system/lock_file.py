@@ -1,28 +1,93 @@
-"""Open a lock file, and check that an open lock file is still the one at its path."""
+"""Exclusive locks on files. The kernel releases a lock when its holder dies.
+
+A lock file has mode 0600, so that no other user can hold it, and one name. Any other file in its place is replaced
+by a new one if nobody holds it, and never written to: a hard link would be another file as well.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pwd
+import stat
 from pathlib import Path
 
+from zeroscale.errors import StateError
+from zeroscale.system.files import UNTRUSTED, set_aside
 
-def open_lock_file(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    """Open a file for `fcntl.flock`, without blocking and without following a symlink.
+LONGEST_CONTENT = 20
+"""Bytes: a process id in decimal and a newline."""
 
-    :param flags: as of `os.open`. A file of another user that may not be written is opened for reading, which is
-        enough for a lock.
-    :return: a descriptor that children do not inherit; the caller closes it.
-    :raises OSError: the file can be neither opened nor created.
+
+class LockHeldError(Exception):
+    """Another process, or another part of this one, holds a lock.
+
+    :ivar holder: the content of the file: the holder's process id, if it has written that.
     """
-    more_flags = os.O_NOFOLLOW | os.O_NONBLOCK
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+def acquire(path: Path) -> int:
+    """Create a lock file if there is none, and lock it.
+
+    :return: a descriptor that children do not inherit; the lock lasts until it and all its copies are closed.
+    :raises LockHeldError: the lock is held.
+    :raises StateError: the file is another user's, and cannot be replaced.
+    :raises OSError: it can be neither created nor locked.
+    """
+    replaced = False
+    while True:
+        descriptor = _open(path)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                content = os.pread(descriptor, LONGEST_CONTENT, 0) if _is_regular(descriptor) else b""
+                raise LockHeldError(content.decode("ascii", "replace").strip()) from None
+            if is_named(path, descriptor):
+                # A file system without modes and owners would show the same again: one attempt is enough.
+                if replaced or _is_private(descriptor):
+                    return os.dup(descriptor)
+                replaced = True
+                _replace(path, descriptor)
+            # else its last holder removed the file after it was opened here and before it was locked
+        finally:
+            os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a lock file, unless the lock is held. A file that cannot be removed does no harm, and is left."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | UNTRUSTED)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_named(path, descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Return whether any process holds the lock."""
     try:
-        return os.open(path, flags | more_flags, 0o644)
-    except PermissionError:
-        return os.open(path, os.O_RDONLY | more_flags)
+        descriptor = os.open(path, os.O_RDWR | UNTRUSTED)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two of these calls do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def is_named(path: Path, descriptor: int) -> bool:
-    """Return whether the open file is still the one at the path: its last holder may have removed it since.
+    """Return whether the open file is still the one at the path: it may have been removed since.
 
     :raises OSError: the path cannot be examined.
     """
@@ -31,3 +96,104 @@ def is_named(path: Path, descriptor: int) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(named, os.fstat(descriptor))
+
+
+class Lock:
+    """A lock on a file that contains the holder's process id.
+
+    :param path: the file; it exists only while the lock is held, or after the holder was killed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Return whether this process holds the lock."""
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        """Acquire the lock. If its file was removed while it was held, create it again.
+
+        :raises StateError: another process, or another server of this one, holds it; the message names the process.
+        :raises OSError: the file can be neither created nor locked.
+        """
+        if self._descriptor is not None:
+            if is_named(self.path, self._descriptor):
+                return
+            os.close(self._descriptor)
+            self._descriptor = None
+        try:
+            self._descriptor = acquire(self.path)
+        except LockHeldError as error:
+            raise StateError(_held_message(error.holder, self.path)) from None
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the id
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Release the lock and remove its file. Does nothing where the lock is not held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            with contextlib.suppress(OSError):  # the directory is read-only now, or removed
+                if is_named(self.path, descriptor):
+                    self.path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | UNTRUSTED, 0o600)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise
+        if isinstance(error, PermissionError):
+            raise StateError(_foreign_message(path)) from None
+        set_aside(path)  # a symlink, a directory or a socket
+    return os.open(path, os.O_RDWR | os.O_CREAT | UNTRUSTED, 0o600)
+
+
+def _is_regular(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _is_private(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return is_ours and found.st_nlink == 1 and stat.S_ISREG(found.st_mode)
+
+
+def _replace(path: Path, descriptor: int) -> None:
+    """Remove a file that nobody holds, so that a new one can be created.
+
+    :raises StateError: that is not permitted, and it is a file that must not be used.
+    """
+    try:
+        path.unlink()
+    except OSError:
+        found = os.fstat(descriptor)
+        if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
+            raise StateError(_foreign_message(path)) from None
+
+
+def _held_message(holder: str, path: Path) -> str:
+    if holder == str(os.getpid()):
+        return f"another server of this zeroscale holds {path}: give each server its own directory"
+    owner = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
+    return f"{owner} holds {path}: stop it first, or give each server its own directory and port"
+
+
+def _foreign_message(path: Path) -> str:
+    try:
+        user_id = path.lstat().st_uid
+    except OSError:
+        return f"cannot use the lock {path}"
+    try:
+        owner = pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        owner = str(user_id)
+    return f"cannot use the lock {path}, which belongs to user {owner}: stop what that user runs there, and remove it"
