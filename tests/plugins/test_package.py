@@ -136,7 +136,7 @@ def test_the_page_has_every_argument(name: str) -> None:
     module = find_plugin(name).__module__
     source = Path(importlib.import_module(module).__file__ or "").read_text()
     arguments = set(re.findall(r"^        :param (\w+):", source, re.MULTILINE))
-    offered = {"server_host", "server_port", "state_directory", "working_directory"}
+    offered = {"environment", "server_host", "server_port", "state_directory", "working_directory"}
     section = PAGE.split(f"## `{name}`")[1].split("\n## ")[0]
     assert len(arguments) > 3
     assert sorted(each for each in arguments - offered if not re.search(rf"\b{each}\b", section)) == []
