@@ -220,7 +220,7 @@ WITHOUT_A_MODULE = {
     "test_distribution.py": "is about pyproject.toml, constraints.txt, sdist and wheel",
     "test_readme.py": "is about what README.md says",
 }
-TESTS_OF_THE_WHOLE = {"peers", "survival", "fixtures", "systemd"}
+TESTS_OF_THE_WHOLE = {"peers", "survival", "fixtures", "systemd", "hostile"}
 
 
 def modules() -> dict[str, Path]:

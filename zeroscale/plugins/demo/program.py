@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -240,9 +241,9 @@ class DemoServer:
         return bool(self._options.echo)
 
     def log(self, text: str, level: str = "INFO") -> None:
-        """Write one line to the console in the real server's format."""
-        sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] [Server thread/{level}]: {text}\n")
-        sys.stdout.flush()
+        """Write one line to the console in the real server's format; it is lost if the disk is full, as with Java."""
+        with suppress(OSError):
+            os.write(1, f"[{time.strftime('%H:%M:%S')}] [Server thread/{level}]: {text}\n".encode())
 
     def status(self, protocol: int) -> dict[str, object]:
         """Return the status for a client with this protocol number."""
