@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostile.echo_server import FLOOD
 from hostile.listeners import Listener
 from hostile.zeroscale_process import ZeroscaleProcess
 
+from zeroscale.probes.readiness import PROBE_INTERVAL
+
 BETWEEN = (5.0, 15.0)
 """Seconds between two disturbances of one kind."""
 
+LOST_LINE = 1.0
+"""Seconds around a full disk in which a line may be lost: honest players look at a server every 0.1 s."""
+
 Inflict = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Period:
+    """A period in the loop's time; one that goes on has no end."""
+
+    start: float
+    end: float = math.inf
 
 
 class Disturbances:
@@ -34,8 +49,8 @@ class Disturbances:
         self._small_disk = small_disk
         self._chance = chance
         self._flooded = flooded
-        self._pauses: list[tuple[float, float]] = []
-        self._paused_since: float | None = None
+        self._pauses: list[Period] = []
+        self._full: list[Period] = []
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -59,23 +74,23 @@ class Disturbances:
             await inflict()
             self._zeroscale.note(f"no longer: {name}")
 
-    def paused(self, since: float, until: float) -> float:
-        """Return how many seconds of this period, in the loop's time, the proxy was paused."""
-        pauses = list(self._pauses)
-        if self._paused_since is not None:
-            pauses.append((self._paused_since, until))
-        return sum(max(0.0, min(end, until) - max(start, since)) for start, end in pauses)
+    def allowance(self, ready: float, until: float) -> float:
+        """Return how much longer a player may wait who waits from `ready` until now, both in the loop's time.
+
+        That is the pauses in that time, and one interval of the questions to a starting server if its ready line may
+        have been lost, because the disk was full.
+        """
+        paused = sum(max(0.0, min(each.end, until) - max(each.start, ready)) for each in self._pauses)
+        lost = any(each.start - LOST_LINE < ready < each.end + LOST_LINE for each in self._full)
+        return paused + PROBE_INTERVAL * lost
 
     async def _pause(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._paused_since = began = loop.time()
-        self._zeroscale.freeze()
-        try:
-            await asyncio.sleep(self._chance.uniform(0.5, 4))
-        finally:
-            self._zeroscale.thaw()
-            self._pauses.append((began, loop.time()))
-            self._paused_since = None
+        with _noted(self._pauses):
+            self._zeroscale.freeze()
+            try:
+                await asyncio.sleep(self._chance.uniform(0.5, 4))
+            finally:
+                self._zeroscale.thaw()
 
     async def _stall_log(self) -> None:
         self._zeroscale.stall_log()
@@ -98,12 +113,25 @@ class Disturbances:
         assert self._small_disk is not None
         filling = self._small_disk / "filling"
         until = asyncio.get_running_loop().time() + self._chance.uniform(1, 4)
-        try:
-            while asyncio.get_running_loop().time() < until:
-                fill(filling)
-                await asyncio.sleep(0.1)  # a rotation has made room
-        finally:
-            filling.unlink(missing_ok=True)
+        with _noted(self._full):
+            try:
+                while asyncio.get_running_loop().time() < until:
+                    fill(filling)
+                    await asyncio.sleep(0.1)  # a rotation has made room
+            finally:
+                filling.unlink(missing_ok=True)
+
+
+@contextmanager
+def _noted(periods: list[Period]) -> Iterator[None]:
+    """Add the time that the block takes to the periods."""
+    time = asyncio.get_running_loop().time
+    period = Period(time())
+    periods.append(period)
+    try:
+        yield
+    finally:
+        period.end = time()
 
 
 def fill(path: Path) -> None:

@@ -21,7 +21,7 @@ from zeroscale.protocols.minecraft.client import (
 )
 
 MOST_SECONDS = 3.0
-"""Seconds that a player may wait once the server is ready, apart from pauses of the proxy."""
+"""Seconds that a player may wait once the server is ready, apart from what the disturbances explain."""
 
 PATIENCE = 60.0
 """Seconds after which a player who is not in gives up."""
@@ -37,7 +37,7 @@ LARGEST_EXCHANGE = 50_000
 class HonestPlayers:
     """The honest players of one server, one after the other, on each listener in turn.
 
-    :param paused: returns how many seconds of a period, given by its ends in the loop's time, the proxy was paused.
+    :param allowance: returns how much longer than `MOST_SECONDS` a wait may take; see `Disturbances.allowance`.
     :ivar counts: how many visits there were, and how many found the server asleep.
     :ivar problems: what went wrong.
     :ivar longest: the longest wait in seconds, as bounded by `MOST_SECONDS`.
@@ -50,12 +50,12 @@ class HonestPlayers:
         listeners: Sequence[Listener],
         server_port: int,
         chance: random.Random,
-        paused: Callable[[float, float], float],
+        allowance: Callable[[float, float], float],
     ) -> None:
         self._listeners = listeners
         self._server_port = server_port
         self._chance = chance
-        self._paused = paused
+        self._allowance = allowance
         self._visits = 0
         self._ready_at: float | None = None
         self.counts: Counter[str] = Counter()
@@ -91,7 +91,7 @@ class HonestPlayers:
                 await self._join(connection, self._header(listener))
             now = loop.time()
             since = max(began, self._ready_at or now)
-            waited = now - since - self._paused(since, now)
+            waited = now - since - self._allowance(since, now)
             self.longest = max(self.longest, waited)
             if waited > MOST_SECONDS:
                 return f"it was let in {waited:.1f} s after the server was ready"
@@ -210,9 +210,9 @@ class MinecraftPlayers(HonestPlayers):
         listeners: Sequence[Listener],
         server_port: int,
         chance: random.Random,
-        paused: Callable[[float, float], float],
+        allowance: Callable[[float, float], float],
     ) -> None:
-        super().__init__(listeners, server_port, chance, paused)
+        super().__init__(listeners, server_port, chance, allowance)
         self._names = names
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

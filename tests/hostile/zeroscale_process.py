@@ -49,6 +49,10 @@ class Resources:
     threads: tuple[str, ...]
     resident: int
 
+    def steady(self) -> tuple[object, object]:
+        """Return what must be the same again: all but the pipes, of which the relay keeps some to spare, and memory."""
+        return {kind: count for kind, count in self.descriptors.items() if kind != "pipe:"}, self.threads
+
 
 class ZeroscaleProcess:
     """A zeroscale with two Minecraft servers, which share their listeners, and two generic ones.
