@@ -44,6 +44,8 @@ class HonestPlayers:
     """
 
     name = ""
+    expected: Sequence[str] = ("visits",)
+    """Keys of `counts` that must not stay too small."""
 
     def __init__(
         self,
@@ -186,7 +188,10 @@ class RefusedError(Exception):
 
 
 class EchoUsers(HonestPlayers):
-    """Users of the generic server, which sends back what it receives."""
+    """Users of the generic server, which sends back what it receives.
+
+    They cannot count on finding it asleep: connections of strangers keep it running.
+    """
 
     name = "echo"
 
@@ -203,6 +208,7 @@ class MinecraftPlayers(HonestPlayers):
     """Players of the Minecraft server, which sends back what it receives, from the handshake on."""
 
     name = "world"
+    expected = ("visits", "asleep")
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ RESIDENT_SLACK = 12 << 20
 """Bytes by which the resident memory may grow between two quiet moments, be it after two minutes or after an hour."""
 
 VISITS_EVERY = 30.0
-"""Seconds in which there must be a visit of an honest player and a wake, or the run has shown nothing."""
+"""Seconds in which each expected event must happen once on average, or the run has shown nothing."""
 
 
 @dataclass
@@ -180,7 +180,7 @@ class HostileHour:
         for players in self._honest:
             report.facts[players.name] = {**players.counts, "longest wait": round(players.longest, 2)}
             report.problems += players.problems
-            for what in ("visits", "asleep"):
+            for what in players.expected:
                 if players.counts[what] < seconds // VISITS_EVERY:
                     report.problems.append(f"{players.name}: only {players.counts[what]} {what}")
         for name, path in self._zeroscale.journals.items():
@@ -198,9 +198,12 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def main(seconds: float, seed: int) -> int:
-    """Run and print the report; return the exit code."""
-    directory = Path(tempfile.mkdtemp(prefix="zeroscale-hostile-"))
+def main(seconds: float, seed: int, directory: Path | None = None) -> int:
+    """Run and print the report; return the exit code.
+
+    :param directory: an empty one for the log and the journals; None: a new one, which stays.
+    """
+    directory = directory or Path(tempfile.mkdtemp(prefix="zeroscale-hostile-"))
     sys.stdout.write(f"seed {seed}, log in {directory}\n")
     sys.stdout.flush()
     report = run(seconds, seed, directory)
