@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Program, python
+from ports import free_port
+from processes import DEADLINE, Program, python
 
 from zeroscale.version import VERSION
 
@@ -259,6 +265,52 @@ def test_a_file_in_place_of_a_server(tmp_path: Path) -> None:
     with Program(python("-c", WITH_A_FAKE, "--config", str(file))) as program:
         assert program.wait_for("directories:").endswith(f" {tmp_path} {tmp_path}/state")
         program.wait_for("started")
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
+def test_a_log_that_nobody_reads_stops_nothing(state: list[str]) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # full after some thirty lines
+    port = free_port()
+    words = ["generic", str(port), str(free_port()), "-a", "sleep 600", "--debug", *state]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zeroscale", *words, "--wake-on", "data"], stderr=writing, stdin=subprocess.DEVNULL
+    )
+    os.close(writing)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        answered = 0
+        while answered < 200:
+            assert time.monotonic() < deadline, answered
+            try:
+                with socket.create_connection(("127.0.0.1", port), 5.0, (f"127.0.0.{answered + 2}", 0)) as client:
+                    client.shutdown(socket.SHUT_WR)
+                    assert client.recv(1) == b""
+            except ConnectionRefusedError:
+                time.sleep(0.01)  # it has not started yet
+                continue
+            answered += 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+
+
+def test_a_umask_of_ours_is_that_of_servers(tmp_path: Path, state: list[str]) -> None:
+    port, server_port = free_port(), free_port()
+    script = "sh -c 'umask > new; mv new umask; exec sleep 600'"
+    words = ["generic", str(port), str(server_port), "-a", script, "--umask", "037", *state]
+    with Program(python("-m", "zeroscale", *words, "-w", str(tmp_path), "--debug")) as program:
+        program.wait_for("Ready")
+        with socket.create_connection(("127.0.0.1", port), DEADLINE):
+            deadline = time.monotonic() + DEADLINE
+            while not (tmp_path / "umask").exists():
+                assert time.monotonic() < deadline, program.output
+                time.sleep(0.01)
+        assert (tmp_path / "umask").read_text() == "0037\n"
         program.signal(signal.SIGTERM)
         assert program.wait() == 0
 

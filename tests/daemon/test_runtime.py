@@ -50,11 +50,13 @@ def test_interrupts_stop_then_hurry_then_leave(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy, stopped = CountingProxy(), list[signal.Signals]()
+    order: list[str] = []
     loop = asyncio.new_event_loop()
-    interrupts = Interrupts(loop, stopped.append, proxy, ["survival", "creative"])
+    interrupts = Interrupts(loop, stopped.append, proxy, ["survival", "creative"], lambda: order.append("log"))
     loop.close()
 
     def leave(code: int) -> None:
+        order.append("exit")
         raise LeftEarly(code)
 
     monkeypatch.setattr("os._exit", leave)
@@ -65,6 +67,7 @@ def test_interrupts_stop_then_hurry_then_leave(
     with caplog.at_level(logging.CRITICAL), pytest.raises(LeftEarly) as left:
         interrupts.interrupt(signal.SIGTERM)
     assert left.value.args == (1,)
+    assert order == ["log", "exit"]
     assert "survival, creative" in caplog.text
 
 
@@ -81,7 +84,7 @@ def test_a_hangup_reloads_and_logs_the_result(
     caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, messages: list[str]
 ) -> None:
     proxy, loop = CountingProxy(), asyncio.new_event_loop()
-    interrupts = Interrupts(loop, lambda _: None, proxy, [])
+    interrupts = Interrupts(loop, lambda _: None, proxy, [], lambda: None)
     loop.close()
     with caplog.at_level(logging.INFO):
         interrupts.reload()

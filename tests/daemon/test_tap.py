@@ -237,6 +237,37 @@ def test_a_daemon_has_no_console(directory: Path) -> None:
     assert "--console" in program.lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("options", "more", "expected"),
+    [
+        ((), (), "0026"),
+        (("--umask", "037"), (), "0037"),
+        ((), ("--umask", "007"), "0007"),
+        (("--umask", "037"), ("--umask", "007"), "0007"),
+        (("-n",), (), "0026"),
+    ],
+)
+def test_servers_get_the_umask_of_the_shell(
+    directory: Path, options: tuple[str, ...], more: tuple[str, ...], expected: str
+) -> None:
+    before = os.umask(0o026)
+    try:
+        starter = twistd(directory, *options, "zeroscale", "good", *PORTS, *more)
+    finally:
+        os.umask(before)
+    with starter:
+        if options == ("-n",):
+            starter.wait_for("WARNING:fake:started")
+            pid = starter.process.pid
+        else:
+            assert starter.wait() == 0, starter.output
+            Daemon(directory).wait_for("WARNING:fake:started")
+            pid = Daemon(directory).pid
+        assert f"Umask:\t{expected}\n" in Path(f"/proc/{pid}/status").read_text()
+        os.kill(pid, signal.SIGTERM)
+        starter.wait() if options == ("-n",) else Daemon(directory).wait()
+
+
 @pytest.mark.slow
 def test_as_json_each_line_of_a_daemons_log_is_one_object(directory: Path) -> None:
     running = daemon(directory, "good", *PORTS, "--log_format", "json")

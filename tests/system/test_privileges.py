@@ -16,7 +16,7 @@ import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python
 
-from zeroscale.system.privileges import Owner, make_directories, owner
+from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner
 
 NOBODY_USER = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -43,11 +43,58 @@ def test_owner_by_user_and_group() -> None:
 
 
 @as_root
-def test_what_is_made_is_the_owners(tmp_path: Path) -> None:
-    make_directories([tmp_path / "a" / "b", tmp_path / "a"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
-    for made in (tmp_path / "a", tmp_path / "a" / "b"):
+def test_what_is_made_is_the_owners(open_directory: Path) -> None:
+    base = open_directory
+    make_directories([base / "a" / "b", base / "a"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
+    for made in (base / "a", base / "a" / "b"):
         assert (made.stat().st_uid, made.stat().st_gid) == (NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
-    assert tmp_path.stat().st_uid == 0, "it was there before"
+    assert base.stat().st_uid == 0, "it was there before"
+
+
+@as_root
+def test_rights_are_those_of_the_owner_inside_the_block_only(open_directory: Path) -> None:
+    (open_directory / "secret").touch(mode=0o600)
+    nobody = Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    with acting_as(nobody), pytest.raises(PermissionError):
+        (open_directory / "secret").read_text()
+    with pytest.raises(ZeroDivisionError), acting_as(nobody):
+        assert os.geteuid() == NOBODY_USER.pw_uid
+        raise ZeroDivisionError
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+
+
+@as_root
+def test_only_directories_that_nobody_else_can_change_are_trusted(open_directory: Path) -> None:
+    theirs = open_directory / "theirs"
+    (theirs / "root").mkdir(parents=True)
+    assert is_trusted(theirs / "root")
+    assert not is_trusted(open_directory / "missing")
+    os.chown(theirs, NOBODY_USER.pw_uid, 0)
+    assert not is_trusted(theirs)
+    assert not is_trusted(theirs / "root")
+    os.chown(theirs, 0, 0)
+    for mode, inner in ((0o775, False), (0o757, False), (0o1777, True), (0o755, True)):
+        theirs.chmod(mode)
+        assert is_trusted(theirs / "root") is inner, oct(mode)
+        assert is_trusted(theirs) is (mode == 0o755), oct(mode)
+    (open_directory / "link").symlink_to(theirs)
+    assert is_trusted(open_directory / "link")
+    os.chown(open_directory / "link", NOBODY_USER.pw_uid, 0, follow_symlinks=False)
+    assert not is_trusted(open_directory / "link")
+
+
+@as_root
+def test_no_directory_of_root_is_made_or_given_through_a_link(open_directory: Path) -> None:
+    theirs, target = open_directory / "theirs", open_directory / "target"
+    theirs.mkdir()
+    target.mkdir()
+    os.chown(theirs, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    (theirs / "state").symlink_to(target)
+    make_directories([theirs / "state" / "zeroscale"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
+    assert list(target.iterdir()) == []
+    make_directories([theirs / "own" / "zeroscale"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
+    assert (theirs / "own" / "zeroscale").stat().st_uid == NOBODY_USER.pw_uid
 
 
 def test_what_cannot_be_made_is_left_to_others(tmp_path: Path) -> None:
@@ -62,8 +109,8 @@ def open_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="zeroscale-"))
     directory.chmod(0o755)
     yield directory
-    pid_file = directory / "daemon" / "zeroscale.pid"
-    if pid_file.exists():
+    pid_file = directory / "zeroscale.pid"
+    if pid_file.exists() and not pid_file.is_symlink():
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
     shutil.rmtree(directory)
 
@@ -97,7 +144,7 @@ def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     os.chown(base / "daemon", NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
     port, server_port = low_port(), free_port()
     (base / "zeroscale.toml").write_text(CONFIG.format(directory=base, port=port, server_port=server_port))
-    log, pid_file = base / "daemon" / "zeroscale.log", base / "daemon" / "zeroscale.pid"
+    log, pid_file = base / "daemon" / "zeroscale.log", base / "zeroscale.pid"
     args = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base / "daemon")]
     config = ["zeroscale", "--config", str(base / "zeroscale.toml"), "--debug"]
     with Program(python("-c", TWISTD, *args, *config), base) as starter:
@@ -119,5 +166,74 @@ def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     until(lambda: "nothing has changed" in log.read_text(), log.read_text)
     os.kill(pid, signal.SIGTERM)
     until(lambda: not Path(f"/proc/{pid}").exists(), log.read_text)
-    assert not pid_file.exists()
     assert "Traceback" not in log.read_text()
+    assert pid_file.exists(), "only root may remove it"
+    pid_file.unlink()
+
+
+def start_as_nobody(base: Path, log: Path, pid_file: Path, *words: str) -> str:
+    """Start twistd as root for user nobody, and return its output; it must not start."""
+    args = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base)]
+    with Program(python("-c", TWISTD, *args, "zeroscale", *words), base) as starter:
+        assert starter.wait() == 1, starter.output
+    assert "Traceback" not in starter.output
+    return starter.output
+
+
+@pytest.mark.slow
+@as_root
+@pytest.mark.parametrize("kind", ["symlink", "link to a directory", "hard link"])
+@pytest.mark.parametrize("words", [("generic", "25565", "25575", "-a", "sleep 9"), ("unknown", "25565", "25575")])
+def test_no_file_of_root_is_given_to_the_user(open_directory: Path, kind: str, words: tuple[str, ...]) -> None:
+    theirs, target = open_directory / "theirs", open_directory / "target"
+    theirs.mkdir()
+    target.mkdir(mode=0o700)
+    secret = target / "zeroscale.log"
+    secret.write_text("root:x:0:0")
+    secret.chmod(0o600)
+    log = theirs / "zeroscale.log"
+    match kind:
+        case "symlink":
+            log.symlink_to(secret)
+        case "hard link":
+            log.hardlink_to(secret)
+        case _:
+            (theirs / "logs").symlink_to(target)
+            log = theirs / "logs" / "zeroscale.log"
+    os.chown(theirs, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    state = ("--state-directory", str(theirs / "state"))
+    output = start_as_nobody(open_directory, log, open_directory / "zeroscale.pid", *words, *state)
+    if words[0] == "generic":
+        assert f"cannot open the log file {log}" in output
+    found = secret.stat()
+    assert (found.st_uid, found.st_mode & 0o777, secret.read_text()) == (0, 0o600, "root:x:0:0")
+    assert [path.name for path in target.iterdir()] == ["zeroscale.log"]
+
+
+@pytest.mark.slow
+@as_root
+@pytest.mark.parametrize("kind", ["directory of the user", "symlink"])
+def test_a_pid_file_that_the_user_could_replace_is_refused(open_directory: Path, kind: str) -> None:
+    theirs, target = open_directory / "theirs", open_directory / "target"
+    theirs.mkdir()
+    pid_file = theirs / "zeroscale.pid"
+    if kind == "symlink":
+        pid_file = open_directory / "zeroscale.pid"
+        pid_file.symlink_to(target)
+    else:
+        os.chown(theirs, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    words = ("generic", "25565", "25575", "-a", "sleep 9")
+    output = start_as_nobody(open_directory, open_directory / "log", pid_file, *words)
+    assert f"other users can replace the pid file {pid_file}" in output
+    assert not target.exists()
+    assert not (open_directory / "log").exists()
+
+
+@pytest.mark.slow
+@as_root
+def test_a_log_in_a_directory_of_root_is_the_users(open_directory: Path) -> None:
+    log = open_directory / "zeroscale.log"
+    words = ("generic", str(free_port()), str(free_port()), "-a", "sleep 9", "--state-directory", "/proc/none")
+    start_as_nobody(open_directory, log, open_directory / "zeroscale.pid", *words)
+    assert log.stat().st_uid == NOBODY_USER.pw_uid
+    assert "/proc/none" in log.read_text()

@@ -184,6 +184,12 @@ def _host(given: object, base: Path) -> str:
         raise ValueError("; '*' may only be all of its first part" if "*" in name else "") from None
 
 
+def _umask(given: object, base: Path) -> int:
+    if isinstance(given, str) and re.fullmatch("[0-7]{3,4}", given):
+        return int(given, 8) & 0o777
+    raise ValueError
+
+
 def _environment_value(given: object, base: Path) -> str:
     if isinstance(given, str) and "\0" not in given:
         return given
@@ -283,6 +289,7 @@ KINDS = {
         _server_address,
     ),
     "server_host": Kind(_HOST, "an address", _server_host),
+    "umask": Kind('three octal digits, such as "027"', "three octal digits", _umask),
     "environment_value": Kind("text in quotes", "a text", _environment_value),
     "wake_on": Kind(triggers.WAKE_EXPECTED, "a text", _trigger(triggers.parse_wake_on)),
     "ready": Kind(triggers.READY_EXPECTED, "a text", _trigger(triggers.parse_ready)),

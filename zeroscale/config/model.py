@@ -62,6 +62,9 @@ ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 HostName = Annotated[str, msgspec.Meta(extra={"kind": "host"})]
 """A name by which players reach a server, or `*.` and a name, for all names below it."""
 
+Umask = Annotated[int, msgspec.Meta(extra={"kind": "umask"})]
+"""A file mode creation mask, in a file as octal digits in quotes."""
+
 EnvironmentValue = Annotated[str, msgspec.Meta(extra={"kind": "environment_value"})]
 """The value of an environment variable."""
 
@@ -509,6 +512,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     relay: Annotated[RelayChoice, key("which relay moves the bytes; for tests", group=PROXY)] = "auto"
+    umask: Annotated[
+        Umask | None,
+        key(
+            "umask of servers and commands, such as 027",
+            details="in quotes",
+            default="that of the shell that starts zeroscale",
+            group=PROXY,
+            metavar="UMASK",
+        ),
+    ] = None
     unknown_host: Annotated[
         UnknownHost,
         key(

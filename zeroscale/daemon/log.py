@@ -6,13 +6,12 @@ one direction only, so that no line can loop.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -27,12 +26,13 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.python import log as twisted_log
-from twisted.python.logfile import LogFile
 
 from zeroscale.config.model import LogConfig
+from zeroscale.daemon.log_file import DescriptorOutput, FileOutput
 from zeroscale.daemon.log_format import JsonLines, TextLines
+from zeroscale.daemon.log_writer import Handler, LogWriter
 from zeroscale.reactor import Reactor
-from zeroscale.system.privileges import give, owner
+from zeroscale.system.privileges import owner
 
 DEFAULTS = LogConfig()
 
@@ -40,36 +40,25 @@ TWISTD_LOG = "twistd.log"
 """twistd's default file name."""
 
 
-class TwistedLogHandler(logging.Handler):
-    """Writes into Twisted's log, with the observers that twistd has set up: its log file with rotation, or syslog."""
+@dataclass(frozen=True, slots=True)
+class TwistdLog:
+    """The log under twistd.
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log one record; one that cannot be formatted is reported as stdlib logging does, and raises nothing."""
-        try:
-            # without a system, Twisted prefixes the line with the name of the current connection
-            twisted_log.msg(self.format(record), system="-")
-        except Exception:
-            self.handleError(record)
+    :ivar writer: writes twistd's log file or stdout; None: twistd logs to syslog, or through the user's `--logger`.
+    :ivar observer: the log observer for twistd to use; None: twistd's own.
+    """
 
-
-class FileHandler(logging.StreamHandler[TextIO]):
-    """Writes into twistd's log file directly. stderr is redirected into Twisted's log then."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Report on the real stderr, in one line, that a record could not be written.
-
-        The default writes to `sys.stderr`, which is redirected into this file: an endless loop on a full disk.
-        """
-        with contextlib.suppress(OSError, ValueError):  # a daemon may have no stderr
-            if sys.__stderr__ is not None:
-                sys.__stderr__.write(f"zeroscale: a log line of {record.name} was lost: {sys.exc_info()[1]!r}\n")
+    writer: LogWriter | None = None
+    observer: ILogObserver | None = None
 
 
-def to_stderr(level: int, config: LogConfig = DEFAULTS) -> None:
+def to_stderr(level: int, config: LogConfig = DEFAULTS) -> LogWriter:
     """Log to stderr: zeroscale's records of `level` and above, Twisted's own of WARNING and above."""
-    _install_handler(logging.StreamHandler(), level, config)
+    writer = LogWriter(DescriptorOutput(sys.stderr.fileno()))
+    _install_handler(_lines_to(writer), level, config)
     observer = FilteringLogObserver(STDLibLogObserver("twisted"), [LogLevelFilterPredicate(LogLevel.warn)])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    return writer
 
 
 def to_twisted(
@@ -77,7 +66,7 @@ def to_twisted(
     config: LogConfig = DEFAULTS,
     twistd: Mapping[str, Any] | None = None,
     reactor: Reactor | None = None,
-) -> ILogObserver | None:
+) -> TwistdLog:
     """Log records of `level` and above into twistd's log.
 
     As text they are messages of Twisted's log, in twistd's form. As JSON they are the lines of its file, and Twisted's
@@ -86,16 +75,21 @@ def to_twisted(
     :param twistd: twistd's options; None: not run by twistd.
     :param reactor: rotates the file on SIGUSR1, as twistd does, or reopens it where it was moved away; required with
         `twistd`.
-    :return: the observer to use instead of twistd's; None: twistd's own.
+    :raises ConfigError: the log file cannot be opened.
     """
     Factory.noisy = False  # a factory is made for every probe
-    file = None if twistd is None else _twistd_log_file(twistd, reactor)
-    if config.format != "json" or file is None:
-        _install_handler(TwistedLogHandler(), level, config)
-        return None if file is None else textFileLogObserver(file)
-    _install_handler(FileHandler(file), level, config)
+    writer = None if twistd is None else _twistd_writer(twistd, reactor)
+    if config.format != "json" or writer is None:
+        # without a system, Twisted prefixes the line with the name of the current connection
+        _install_handler(Handler(lambda line: twisted_log.msg(line, system="-")), level, config)
+        return TwistdLog(writer, None if writer is None else textFileLogObserver(cast(TextIO, writer)))
+    _install_handler(_lines_to(writer), level, config)
     logging.getLogger("twisted").setLevel(min(level, logging.INFO))  # as in twistd's own log, whatever `level` is
-    return STDLibLogObserver("twisted")
+    return TwistdLog(writer, STDLibLogObserver("twisted"))
+
+
+def _lines_to(writer: LogWriter) -> Handler:
+    return Handler(lambda line: writer.write(f"{line}\n"))
 
 
 def _install_handler(handler: logging.Handler, level: int, config: LogConfig) -> None:
@@ -108,26 +102,17 @@ def _install_handler(handler: logging.Handler, level: int, config: LogConfig) ->
     logging.getLogger("asyncio").setLevel(max(level, logging.INFO))
 
 
-def _twistd_log_file(twistd: Mapping[str, Any], reactor: Reactor | None) -> TextIO | None:
-    """Return the file that twistd logs to; None: it logs to syslog, or through the user's `--logger`."""
+def _twistd_writer(twistd: Mapping[str, Any], reactor: Reactor | None) -> LogWriter | None:
+    """Return a writer for what twistd logs to; None: it logs to syslog, or through the user's `--logger`."""
     if twistd["syslog"] or twistd["logger"]:
         return None
     name = twistd["logfile"]
     if twistd["nodaemon"] and name in (None, "", "-"):
-        return sys.stdout
+        return LogWriter(DescriptorOutput(sys.stdout.fileno()))
     if name == "-":
         return None  # twistd itself refuses: a daemon has no stdout
-    file = LogFile.fromFullPath(str(Path(name or TWISTD_LOG).absolute()))  # twistd changes its directory
-    new_owner = owner(twistd.get("uid"), twistd.get("gid"))
-    if new_owner is not None and os.geteuid() == 0:
-        give(Path(file.path), new_owner)
+    new_owner = owner(twistd.get("uid"), twistd.get("gid")) if os.geteuid() == 0 else None
+    writer = LogWriter(FileOutput(Path(name or TWISTD_LOG), new_owner))
     if reactor is not None and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(partial(_rotate, file)))
-    return cast(TextIO, file)
-
-
-def _rotate(file: LogFile) -> None:
-    if Path(file.path).exists():
-        file.rotate()
-    else:
-        file.reopen()
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(writer.rotate))
+    return writer

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.daemon import log, options
+from zeroscale.daemon.log_writer import LogWriter
 from zeroscale.daemon.runtime import EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ConfigMistakes, ZeroscaleError, lines_of
 from zeroscale.system.socket_activation import service_manager_environment
@@ -40,9 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         invocation = options.examine(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
-        _print_error(error)
+        _print_error(error, sys.stderr.write)
         return EXIT_USAGE
-    log.to_stderr(invocation.log_level, invocation.config.log)
+    if invocation.config.umask is not None:
+        os.umask(invocation.config.umask)
+    writer = log.to_stderr(invocation.log_level, invocation.config.log)
     reactor = install_reactor()
     from zeroscale.proxy import service  # imports the global reactor
 
@@ -50,19 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         service.check(invocation.config, reactor, invocation.config_file, invocation.mistakes)
         proxy = service.make_service(invocation.config, reactor, invocation.read_again, invocation.config_file)
     except ZeroscaleError as error:
-        _print_error(error)
+        _print_error(error, writer.write)
         return EXIT_USAGE if isinstance(error, ConfigMistakes) and error.usage else EXIT_FAILED
-    foreground = Foreground(proxy, reactor)
+    foreground = Foreground(proxy, reactor, writer)
     names = [server.name for server in invocation.config.servers]
-    interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names)
+    interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names, writer.close)
     reactor.callWhenRunning(interrupts.install)
     reactor.callWhenRunning(foreground.begin)
     if invocation.console:
         reactor.callWhenRunning(Console(reactor, foreground.end, proxy.send_to_consoles).start)
+    writer.start()
     reactor.run(installSignalHandlers=False)
     # Python removes its signal handlers when it exits; another signal would then change the exit code.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    writer.close()
     return foreground.exit_code
 
 
@@ -104,10 +110,11 @@ class Foreground:
     :ivar exit_code: the exit code of the process, valid once the reactor has stopped.
     """
 
-    def __init__(self, proxy: Proxy, reactor: AsyncioSelectorReactor) -> None:
+    def __init__(self, proxy: Proxy, reactor: AsyncioSelectorReactor, writer: LogWriter) -> None:
         self.exit_code = EXIT_CLEAN
         self._proxy = proxy
         self._reactor = reactor
+        self._writer = writer
         self._end_requested: Deferred[None] = Deferred()
 
     def begin(self) -> None:
@@ -137,11 +144,11 @@ class Foreground:
 
     def _fail(self, failure: Failure) -> None:
         self.exit_code = EXIT_FAILED
-        _print_error(failure.value)
+        _print_error(failure.value, self._writer.write)
         if not failure.check(ZeroscaleError):
             logger.critical("this is a defect of zeroscale", exc_info=failure.value)
 
 
-def _print_error(error: BaseException | None) -> None:
+def _print_error(error: BaseException | None, write: Callable[[str], object]) -> None:
     for line in lines_of(error):
-        sys.stderr.write(f"zeroscale: error: {line}\n")
+        write(f"zeroscale: error: {line}\n")

@@ -72,6 +72,7 @@ class Interrupts:
         stop: Callable[[signal.Signals], None],
         proxy: Proxy,
         names: Sequence[str],
+        finish_log: Callable[[], None],
     ) -> None:
         """Prepare the handlers; `install()` installs them.
 
@@ -79,11 +80,13 @@ class Interrupts:
         :param stop: called by the first SIGTERM or SIGINT.
         :param proxy: reloaded by SIGHUP, hurried by the second SIGTERM or SIGINT.
         :param names: the servers' names, for the log.
+        :param finish_log: called before the process exits at once.
         """
         self._loop = loop
         self._stop = stop
         self._proxy = proxy
         self._names = names
+        self._finish_log = finish_log
         self._count = 0
 
     def install(self) -> None:
@@ -120,7 +123,7 @@ class Interrupts:
     def _leave(self, number: signal.Signals) -> NoReturn:
         names = ", ".join(self._names)
         logger.critical("%s a third time: %s is left as recorded, for the next start to adopt", number.name, names)
-        logging.shutdown()
+        self._finish_log()
         # not sys.exit(): asyncio would kill its child processes
         os._exit(EXIT_FAILED)
 

@@ -29,7 +29,7 @@ from zeroscale.daemon import log
 from zeroscale.daemon.options import Invocation, examine
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.system.privileges import Owner, owner
+from zeroscale.system.privileges import Owner, is_trusted, owner
 from zeroscale.system.socket_activation import service_manager_environment
 
 if TYPE_CHECKING:
@@ -45,15 +45,18 @@ class Options(usage.Options):
 
     :ivar invocation: the parsed command line; set by `parseOptions`.
     :ivar reactor: the installed reactor; set by `parseOptions`.
+    :ivar umask: the umask of the shell that started twistd, which changes it later; set by `parseOptions`.
     """
 
     invocation: Invocation
     reactor: AsyncioSelectorReactor
+    umask: int
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse the arguments after `twistd zeroscale`. Relative paths start from `--rundir`, as twistd's own do.
 
-        :raises usage.UsageError: a mistake in the arguments, or twistd was started with another reactor.
+        :raises usage.UsageError: a mistake in the arguments, twistd was started with another reactor, or other users
+            could misuse its pid file.
         """
         service_manager_environment()  # before any child could inherit it
         try:
@@ -61,6 +64,10 @@ class Options(usage.Options):
         except ConfigError as error:
             advice = "leave out twistd's --reactor, or write 'twistd --reactor=asyncio zeroscale ...'"
             raise usage.UsageError(f"{error}: {advice}") from None
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
+        if self.parent and self.parent["pidfile"]:
+            _check_pid_file(Path(self.parent["pidfile"]).absolute())
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
             self.invocation = examine(options or (), PROGRAM, directory)
@@ -77,6 +84,18 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
 
 
+def _check_pid_file(path: Path) -> None:
+    """Check that no other user can make root write its pid file somewhere else.
+
+    :raises usage.UsageError: another user can.
+    """
+    if os.geteuid() == 0 and (path.is_symlink() or not is_trusted(path.parent)):
+        raise usage.UsageError(
+            f"other users can replace the pid file {path}, which root writes: write --pidfile /run/zeroscale.pid, or "
+            "another path in a directory that only root can write to, or --pidfile= for none"
+        )
+
+
 def makeService(options: Options) -> DaemonService:
     """Return the service that twistd runs.
 
@@ -85,8 +104,8 @@ def makeService(options: Options) -> DaemonService:
     from zeroscale.proxy import service  # imports the global reactor
 
     config = options.invocation.config
-    observer = log.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
     try:
+        twistd_log = log.to_twisted(options.invocation.log_level, config.log, options.parent, options.reactor)
         service.check(config, options.reactor, options.invocation.config_file)
         proxy = service.make_service(
             config, options.reactor, options.invocation.read_again, options.invocation.config_file
@@ -98,7 +117,10 @@ def makeService(options: Options) -> DaemonService:
         new_owner = owner(options.parent["uid"], options.parent["gid"])
     parent_waits = options.parent is not None and not options.parent["nodaemon"]
     names = [server.name for server in config.servers]
-    return DaemonService(proxy, options.reactor, names, parent_waits, observer, new_owner)
+    umask = config.umask
+    if umask is None and (options.parent is None or options.parent["umask"] is None):
+        umask = options.umask
+    return DaemonService(proxy, options.reactor, names, parent_waits, twistd_log, new_owner, umask)
 
 
 class DaemonService(Service):
@@ -110,29 +132,32 @@ class DaemonService(Service):
         reactor: AsyncioSelectorReactor,
         names: Sequence[str],
         parent_waits: bool,
-        observer: ILogObserver | None = None,
+        twistd_log: log.TwistdLog,
         new_owner: Owner | None = None,
+        umask: int | None = None,
     ) -> None:
         """Make the service without starting anything.
 
         :param parent_waits: twistd forks, and its parent process waits for the result of `startService()`.
-        :param observer: the log observer for twistd to use; None: twistd's own.
+        :param twistd_log: the log, which is written in a thread once the service is started.
         :param new_owner: the user and group that twistd switches to before `startService()`; None: it does not switch.
+        :param umask: the umask for servers, in place of the 077 of twistd's daemons; None: as twistd sets it.
         """
         self._new_owner = new_owner
-        self._observer = observer
+        self._log = twistd_log
+        self._umask = umask
         self._proxy = proxy
         self._reactor = reactor
         self._parent_waits = parent_waits
-        self._interrupts = Interrupts(asyncio.get_event_loop(), self._interrupted, proxy, names)
+        self._interrupts = Interrupts(asyncio.get_event_loop(), self._interrupted, proxy, names, self._finish_log)
         self._starting: Deferred[None] | None = None
         self._error: BaseException | None = None
 
     def setServiceParent(self, parent: Any) -> None:
         """Set twistd's application as the parent, and give it the log observer."""
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted has no types here
-        if self._observer is not None:
-            parent.setComponent(ILogObserver, self._observer)
+        if self._log.observer is not None:
+            parent.setComponent(ILogObserver, self._log.observer)
 
     def privilegedStartService(self) -> None:
         """Do as root what needs root, before twistd switches to `--uid` and `--gid`."""
@@ -148,6 +173,12 @@ class DaemonService(Service):
 
         :raises ZeroscaleError: it cannot start, and a parent process waits to report that to the operator.
         """
+        if self._umask is not None:
+            os.umask(self._umask)
+        if self._log.writer is not None:
+            self._log.writer.start()
+            # before twistd ends the process with the signal that it got, without Python's exit handlers
+            self._reactor.addSystemEventTrigger("after", "shutdown", self._log.writer.close)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
         self._reactor.callWhenRunning(self._interrupts.install)
         self._proxy.fatal.addErrback(self._fail)
@@ -172,7 +203,7 @@ class DaemonService(Service):
         if self._error is None:
             self._error = failure.value
             # twistd always exits with 0; the last exit handler changes that
-            atexit.register(_exit_failed)
+            atexit.register(self._exit_failed)
         expected = failure.check(ZeroscaleError)
         logger.critical("%s", "; ".join(lines_of(failure.value)), exc_info=None if expected else failure.value)
         if self._reactor.running:
@@ -187,8 +218,12 @@ class DaemonService(Service):
         with contextlib.suppress(ReactorNotRunning):  # it has stopped already
             self._reactor.stop()
 
+    def _finish_log(self) -> None:
+        if self._log.writer is not None:
+            self._log.writer.close()
 
-def _exit_failed() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(EXIT_FAILED)
+    def _exit_failed(self) -> None:
+        self._finish_log()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FAILED)

@@ -6,6 +6,7 @@ The frontend reads what clients send; this module only chooses the conversation 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -23,6 +24,7 @@ from zeroscale.proxy.factory import header_networks, health_check_networks
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
+from zeroscale.system.privileges import is_trusted
 
 ServersByPort = Mapping[str, Sequence[ManagedServer]]
 """The servers behind each `listen` value."""
@@ -107,14 +109,16 @@ class PortManager:
         self._context = context
         self._ports: dict[str, ListenPort] = {}
 
-    async def open(self, servers_by_port: ServersByPort) -> None:
+    async def open(self, servers_by_port: ServersByPort, *, for_owner: bool = False) -> None:
         """Open the ports that are not open yet: all of them, or none.
 
+        :param for_owner: root opens them for the user that the process will switch to. The Unix sockets are then left
+            for that user, where other users than root could replace them while their mode is set.
         :raises ConfigError: listening on one of them failed.
         """
         opened: list[ListenPort] = []
         for listen, servers in servers_by_port.items():
-            if listen in self._ports:
+            if listen in self._ports or (for_owner and not _is_safe_for_root(listen)):
                 continue
             port = self._ports[listen] = ListenPort(listen, self._context)
             opened.append(port)
@@ -145,6 +149,11 @@ class PortManager:
         ports, self._ports = self._ports, {}
         for port in ports.values():
             await port.close()
+
+
+def _is_safe_for_root(listen: str) -> bool:
+    path = listen.removeprefix("unix:").removeprefix("address=").partition(":")[0]
+    return not listen.startswith("unix:") or is_trusted(Path(path).parent)
 
 
 def servers_by_port(servers: Iterable[tuple[ServerConfig, ManagedServer]]) -> ServersByPort:

@@ -109,12 +109,13 @@ class ServerManager:
         for server in self.servers.values():
             server.take_locks()
 
-    async def open_ports(self) -> None:
+    async def open_ports(self, *, for_owner: bool = False) -> None:
         """Listen on all ports.
 
+        :param for_owner: see `PortManager.open`.
         :raises ConfigError: listening on one of them failed.
         """
-        await self._ports.open(self._servers_by_port())
+        await self._ports.open(self._servers_by_port(), for_owner=for_owner)
 
     async def adopt_running_servers(self) -> None:
         """Take over servers that still run since an earlier run of zeroscale."""

@@ -45,7 +45,7 @@ DRAIN_TIMEOUT = 5.0
 MAX_LISTED_PORTS = 10
 """Ports listed in one log line at most."""
 
-RESTART_FIELDS = ("state_directory", "relay", "limits", "control", "metrics", "log", "discovery")
+RESTART_FIELDS = ("state_directory", "relay", "umask", "limits", "control", "metrics", "log", "discovery")
 """Fields of the proxy's configuration that cannot be changed while it runs."""
 
 
@@ -142,7 +142,7 @@ class ProxyService:
         if self._control is not None:
             directories.append(self._control.directory)
         make_directories(directories, owner)
-        return Deferred.fromCoroutine(self._manager.open_ports())
+        return Deferred.fromCoroutine(self._manager.open_ports(for_owner=True))
 
     def start(self) -> Deferred[None]:
         """Listen, and adopt servers that still run.

@@ -1,6 +1,8 @@
-"""Create directories as root for the user that this process will switch to.
+"""Create files and directories as root for the user that this process will switch to.
 
-Directories that exist keep their owner.
+That user may be able to replace a directory or a file on the path by a link at any moment. So root works by path only
+below directories that nobody else can change (`is_trusted`); everywhere else it acts as the user, and the kernel
+checks each step. Directories and files that exist keep their owner.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ import contextlib
 import logging
 import os
 import pwd
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +44,63 @@ def owner(user_id: int | None, group_id: int | None) -> Owner | None:
     return Owner(user_id, group_id)
 
 
+def is_trusted(directory: Path) -> bool:
+    """Return whether only root and we can change what stands at a path, and which files are in the directory.
+
+    A directory that does not exist is not trusted.
+    """
+    trusted = {0, os.geteuid()}
+    resolved = directory.resolve()
+    absolute = Path(os.path.abspath(directory))  # noqa: PTH100  # the links on the path are of interest
+    try:
+        links = [path.lstat() for path in (*absolute.parents, absolute)]
+        found = [path.lstat() for path in (*resolved.parents, resolved)]
+        last = resolved.lstat()
+    except OSError:
+        return False
+    if any(each.st_uid not in trusted for each in (*links, *found)) or not stat.S_ISDIR(last.st_mode):
+        return False
+    others_write = stat.S_IWGRP | stat.S_IWOTH
+    # In a directory with the sticky bit, such as /tmp, nobody can replace what belongs to root.
+    above = (each.st_mode for each in found[:-1])
+    return not last.st_mode & others_write and all(mode & stat.S_ISVTX or not mode & others_write for mode in above)
+
+
+@contextlib.contextmanager
+def acting_as(owner: Owner) -> Iterator[None]:
+    """Have the rights of the owner, and no others, inside the block. Only for root, and before threads are started."""
+    user_id, group_id, groups = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        if owner.group_id is not None:
+            os.setgroups([owner.group_id])
+            os.setegid(owner.group_id)
+        if owner.user_id is not None:
+            with contextlib.suppress(KeyError):  # an id without an entry has no further groups
+                name = pwd.getpwuid(owner.user_id).pw_name
+                os.initgroups(name, os.getegid() if owner.group_id is None else owner.group_id)
+            os.seteuid(owner.user_id)
+        yield
+    finally:
+        os.seteuid(user_id)
+        os.setegid(group_id)
+        os.setgroups(groups)
+
+
+@contextlib.contextmanager
+def creating_for(owner: Owner, directory: Path) -> Iterator[bool]:
+    """Have the rights that are safe for creating something in a directory: root's, or those of the owner.
+
+    :yields: whether they are root's, so that what is created must be given to the owner (`give`).
+    """
+    if is_trusted(directory):
+        yield True
+    else:
+        with acting_as(owner):
+            yield False
+
+
 def make_directories(paths: Iterable[Path], owner: Owner) -> None:
-    """Create the missing directories and their missing parents, and give each to the owner.
+    """Create the missing directories and their missing parents, as the owner's.
 
     A directory that cannot be created is skipped: the code that needs it reports that better.
     """
@@ -50,16 +108,27 @@ def make_directories(paths: Iterable[Path], owner: Owner) -> None:
         missing = [each for each in (path, *path.parents) if not each.exists()]
         for directory in reversed(missing):
             try:
-                directory.mkdir(mode=0o755)
-                give(directory, owner)
+                with creating_for(owner, directory.parent) as as_root:
+                    directory.mkdir(mode=0o755)
+                    if as_root:
+                        _give_directory(directory, owner)
             except OSError as error:
                 logger.debug("Directory not created: %s", error)
                 break
 
 
-def give(path: Path, owner: Owner) -> None:
-    """Change the owner of a file or directory.
+def give(descriptor: int, owner: Owner) -> None:
+    """Change the owner of an open file or directory.
 
     :raises OSError: it cannot be changed.
     """
-    os.chown(path, -1 if owner.user_id is None else owner.user_id, -1 if owner.group_id is None else owner.group_id)
+    user_id, group_id = owner.user_id, owner.group_id
+    os.fchown(descriptor, -1 if user_id is None else user_id, -1 if group_id is None else group_id)
+
+
+def _give_directory(directory: Path, owner: Owner) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        give(descriptor, owner)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""Where log lines end up: a descriptor such as stderr, or a file with rotation.
+
+A file is opened as `system.privileges` describes, since root may open it in a directory of another user. Twisted's own
+LogFile follows links, and changes the owner and mode by the file's path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import stat
+from pathlib import Path
+
+from zeroscale.errors import ConfigError
+from zeroscale.system.privileges import Owner, creating_for, give, is_trusted
+
+ROTATE_AT = 1_000_000
+"""Bytes, as twistd's own log file."""
+
+AT_ONCE = 4096
+"""Bytes, PIPE_BUF: a pipe that poll(2) calls writable takes this much without blocking (pipe(7))."""
+
+
+class DescriptorOutput:
+    """Writes to a descriptor that is open already: stderr or stdout."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, and wait as long as that takes.
+
+        :raises OSError: it cannot be written.
+        """
+        _write_all(self._descriptor, data)
+
+    def write_now(self, data: bytes) -> bool:
+        """Write all of it without waiting; return whether that was possible.
+
+        :raises OSError: it cannot be written.
+        """
+        return _write_now(self._descriptor, data)
+
+    def rotate(self) -> None:
+        """Do nothing: it has no file."""
+
+
+class FileOutput:
+    """Appends to a file. At `ROTATE_AT` bytes it is renamed to `NAME.1`, and older ones to `NAME.2` and so on.
+
+    :param path: the file; created with mode 0600 where it is missing.
+    :param owner: the user that this process will switch to, if it is root now; None: it does not switch.
+    :raises ConfigError: it cannot be opened, or is neither a file nor a device.
+    """
+
+    def __init__(self, path: Path, owner: Owner | None = None) -> None:
+        self._path = path.absolute()  # twistd changes its directory
+        if owner is None:
+            self._descriptor = _opened(self._path)
+            return
+        with creating_for(owner, self._path.parent) as as_root:
+            exists = os.path.lexists(self._path)
+            self._descriptor = _opened(self._path)
+            if as_root and not exists:
+                give(self._descriptor, owner)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it. The file is rotated before, if it is large.
+
+        :raises OSError: it cannot be written.
+        """
+        found = os.fstat(self._descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_size >= ROTATE_AT:
+            with contextlib.suppress(OSError):  # the directory is another user's: go on in the same file
+                self.rotate()
+        _write_all(self._descriptor, data)
+
+    def write_now(self, data: bytes) -> bool:
+        """Write all of it without rotation; return True.
+
+        :raises OSError: it cannot be written.
+        """
+        return _write_now(self._descriptor, data)
+
+    def rotate(self) -> None:
+        """Rename the file and its older ones, and open a new one. One that was moved away is only opened anew.
+
+        :raises OSError: the directory cannot be written, or the new file cannot be opened.
+        """
+        numbers = sorted(self._older(), reverse=True)
+        if os.path.lexists(self._path):
+            for number in numbers:
+                self._numbered(number).rename(self._numbered(number + 1))
+            self._path.rename(self._numbered(1))
+        try:
+            new = _opened(self._path)
+        except ConfigError as error:
+            raise OSError(str(error)) from None
+        os.dup2(new, self._descriptor, inheritable=False)
+        os.close(new)
+
+    def _older(self) -> list[int]:
+        pattern = re.compile(rf"{re.escape(self._path.name)}\.([1-9][0-9]{{0,8}})")
+        return [int(match[1]) for entry in os.scandir(self._path.parent) if (match := pattern.fullmatch(entry.name))]
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    if not is_trusted(path.parent):
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        link = " (it is a link in a directory that others can write to)" if error.errno == errno.ELOOP else ""
+        raise ConfigError(f"cannot open the log file {path}: {error.strerror}{link}") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+        os.close(descriptor)
+        raise ConfigError(f"cannot open the log file {path}: it is neither a file nor a device")
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # another program has made it non-blocking, as terminals are shared
+            select.select([], [descriptor], [])
+
+
+def _write_now(descriptor: int, data: bytes) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if len(data) > AT_ONCE and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        data = data[: AT_ONCE - 1] + b"\n"
+    if not poll.poll(0):
+        return False
+    _write_all(descriptor, data)
+    return True

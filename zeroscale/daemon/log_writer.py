@@ -1,0 +1,198 @@
+"""Write log lines in a thread of its own, so that a reader of the log that does not read cannot stop the proxy.
+
+The queue is bounded. What does not fit is counted, and the number is logged when lines are written again. The thread
+is no handler of `logging`, whose shutdown would wait for the handler's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+logger = logging.getLogger("zeroscale.log")
+
+LONGEST_QUEUE = 1024 * 1024
+"""Bytes that wait to be written: some thousand lines, which a reader that stalls for a moment will still get."""
+
+LONGEST_CLOSE = 1.0
+"""Seconds that the end of the process waits for the lines that are left."""
+
+LINES = 200
+WINDOW = 1.0
+"""Lines below WARNING in so many seconds, over all loggers; more than a person can read."""
+
+
+class Output(Protocol):
+    """Where lines are written to; see `log_file`."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, and wait as long as that takes."""
+
+    def write_now(self, data: bytes) -> bool:
+        """Write all of it if that is possible without waiting."""
+
+    def rotate(self) -> None:
+        """Begin a new file."""
+
+
+class LogWriter:
+    """Writes lines to an output, in their order.
+
+    Until `start()`, and where no thread can be had, a line is written in the caller's thread; after `start()` only if
+    that does not block.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._changed = threading.Condition()
+        self._queue: deque[bytes | None] = deque()
+        self._size = 0
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+        self._may_block = True
+        self._closing = False
+        self._reported: set[int | None] = set()
+
+    def start(self) -> None:
+        """Start the thread. If that fails, lines that would block are lost, and the failure is logged."""
+        self._may_block = False
+        thread = threading.Thread(target=self._run, name="zeroscale-log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.error("No thread can write the log (%s): lines may be lost", error)
+        else:
+            self._thread = thread
+
+    def write(self, text: str) -> None:
+        """Write a line, with its line break, soon. Never raises."""
+        data = text.encode("utf-8", "backslashreplace")
+        with self._changed:
+            if self._thread is not None:
+                if self._size + len(data) > LONGEST_QUEUE:
+                    self._lost += 1
+                    return
+                self._queue.append(data)
+                self._size += len(data)
+                self._changed.notify()
+                return
+        self._write_directly(data)
+        self._report_lost()
+
+    def flush(self) -> None:
+        """Do nothing; Twisted calls this after each line."""
+
+    def rotate(self) -> None:
+        """Begin a new file, after the lines that wait."""
+        with self._changed:
+            if self._thread is not None:
+                self._queue.append(None)
+                self._changed.notify()
+                return
+        self._rotate()
+
+    def close(self) -> None:
+        """Write what is left, for at most `LONGEST_CLOSE` seconds, and end the thread."""
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._closing = True
+            self._changed.notify()
+        if thread is not None:
+            thread.join(LONGEST_CLOSE)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue:
+                    if self._closing:
+                        return
+                    self._changed.wait()
+                data = self._queue.popleft()
+                self._size -= len(data or b"")
+            if data is None:
+                self._rotate()
+            else:
+                self._write_blocking(data)
+            self._report_lost()
+
+    def _report_lost(self) -> None:
+        with self._changed:
+            if self._size > LONGEST_QUEUE // 2 or not self._lost:
+                return
+            lost, self._lost = self._lost, 0
+        logger.warning("%d lines of the log were lost: its reader did not read, or there were too many", lost)
+
+    def _write_directly(self, data: bytes) -> None:
+        if self._may_block:
+            self._write_blocking(data)
+            return
+        try:
+            written = self._output.write_now(data)
+        except OSError:
+            written = False
+        if not written:
+            with self._changed:
+                self._lost += 1
+
+    def _rotate(self) -> None:
+        try:
+            self._output.rotate()
+        except OSError as error:
+            logger.error("The log cannot be rotated: %s", error.strerror or error)
+
+    def _write_blocking(self, data: bytes) -> None:
+        """Write, and report each kind of error once on the real stderr: the log cannot tell of its own disk."""
+        try:
+            self._output.write(data)
+        except OSError as error:
+            if error.errno not in self._reported:
+                self._reported.add(error.errno)
+                with contextlib.suppress(OSError):  # a daemon may have no stderr
+                    os.write(2, f"zeroscale: log lines are lost: {error.strerror}\n".encode())
+        else:
+            self._reported.clear()
+
+
+class Handler(logging.Handler):
+    """Formats records and passes them to a function; at most `LINES` below WARNING in a `WINDOW`, and their number."""
+
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._write = write
+        self._clock = clock
+        self._window = 0.0
+        self._lines = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; one that cannot be formatted is reported as stdlib logging does, and raises nothing."""
+        try:
+            left_out = self._left_out(record.levelno)
+            if left_out is None:
+                return
+            if left_out:
+                text = f"{left_out} more lines of the log within a second were left out"
+                self._write(self.format(logging.makeLogRecord({**SUMMARY, "msg": text})))
+            self._write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def _left_out(self, level: int) -> int | None:
+        """Count a record; return how many were left out before it, or None if it is to be left out itself."""
+        now = self._clock()
+        left_out = 0
+        if now - self._window >= WINDOW:
+            left_out = max(0, self._lines - LINES)
+            self._window, self._lines = now, 0
+        if level >= logging.WARNING:
+            return left_out
+        self._lines += 1
+        return left_out if self._lines <= LINES else None
+
+
+SUMMARY = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO"}
