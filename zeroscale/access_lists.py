@@ -100,6 +100,10 @@ class PlayerList:
     def __iter__(self) -> Iterator[ListedPlayer]:
         return iter(self._players)
 
+    def has_name(self, name: str) -> bool:
+        """Return whether a player of this name is on the list, ignoring case."""
+        return name.lower() in self._named
+
     def find(self, claim: ClaimedIdentity) -> list[ListedPlayer]:
         """Return the players on the list that match the client.
 

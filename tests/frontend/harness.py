@@ -27,6 +27,7 @@ from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend, Messages
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.conversation import Component, Conversation, MinecraftOptions, StatusReply
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
@@ -450,6 +451,8 @@ class FrontendHarness:
         per_address: int = 64,
         total: int = 1000,
         trusted: tuple[Network, ...] = (),
+        places: int = 1000,
+        known_places: int = 100,
         route: Callable[[str, Backend], Backend | None] = lambda host, backend: backend,
         **conversation: Any,
     ) -> None:
@@ -462,7 +465,13 @@ class FrontendHarness:
             self.server, messages or FakeMessages(), self.policy, admission or Admission(), *BACKEND, self.counts
         )
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, total, trusted)
-        self.context = FrontendContext(self.reactor, self.relays, pending_connections, HANDSHAKE_TIMEOUT)
+        self.context = FrontendContext(
+            self.reactor,
+            self.relays,
+            pending_connections,
+            WaitingPlaces(per_address, trusted, places=places, known_places=known_places),
+            HANDSHAKE_TIMEOUT,
+        )
         self._conversation = conversation
         self._make_conversation = make_conversation or (TcpConversation if generic else self._minecraft)
         self.listener = ConnectionFactory(

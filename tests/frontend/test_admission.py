@@ -229,6 +229,15 @@ def view(status: Status = Status.stopped, **more: object) -> ServerSnapshot:
     return ServerSnapshot("survival", status, 0.0, **more)  # type: ignore[arg-type]  # as ServerSnapshot's own
 
 
+def test_the_names_that_the_server_knows(lists: ServerLists) -> None:
+    admission = Admission(lists=lambda: lists)
+    for players in (lists.whitelist, lists.operators, lists.known):
+        for player in players:
+            assert admission.knows_name(player.name.upper())
+    assert not admission.knows_name("Stranger")
+    assert not Admission().knows_name("Ada")
+
+
 def test_the_claim_of_a_client() -> None:
     assert claim_of(login(), ELSEWHERE) == player_claim("Zoe")
     assert claim_of(ClientRecognised(), ELSEWHERE) == ClaimedIdentity("", None, ELSEWHERE)

@@ -11,20 +11,6 @@ from hypothesis import strategies as st
 from zeroscale.frontend.connection_limits import PendingConnections, is_within, normalised, rate_limit_key
 
 
-def test_a_table_reports_when_it_is_full() -> None:
-    pending_connections: PendingConnections[int] = PendingConnections(per_address=1, total=9)
-    waiting = pending_connections.another(total=2)
-    assert not waiting.is_full_for("203.0.113.1")
-    waiting.add(1, "203.0.113.1")
-    assert waiting.is_full_for("203.0.113.1")
-    assert not waiting.is_full_for("203.0.113.2")
-    assert not waiting.is_full_for("127.0.0.1")
-    waiting.add(2, "127.0.0.1")
-    assert waiting.is_full_for("127.0.0.1")
-    assert waiting.is_full_for("203.0.113.2")
-    assert len(pending_connections) == 0
-
-
 def test_the_oldest_of_an_address_is_evicted() -> None:
     pending_connections: PendingConnections[str] = PendingConnections(per_address=2, total=10)
     assert pending_connections.add("a1", "203.0.113.1") is None

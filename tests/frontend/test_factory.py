@@ -12,6 +12,7 @@ from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import RelayService
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.tcp import TcpConversation
 
@@ -24,21 +25,16 @@ class NoRelays(RelayService):
 def context(per_address: int = 2) -> FrontendContext:
     pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, 100)
     return FrontendContext(
-        reactor=cast(Any, Clock()), relays=NoRelays(), pending_connections=pending_connections, handshake_timeout=5.0
+        reactor=cast(Any, Clock()),
+        relays=NoRelays(),
+        pending_connections=pending_connections,
+        waiting_places=WaitingPlaces(2),
+        handshake_timeout=5.0,
     )
 
 
 def client(listener: ConnectionFactory) -> ClientConnection:
     return listener.buildProtocol(IPv4Address("TCP", "192.0.2.7", 5000))
-
-
-def test_held_clients_are_counted_apart_from_pending_ones() -> None:
-    shared = context(per_address=2)
-    listener = ConnectionFactory(shared, TcpConversation, lambda host: None)
-    for _ in range(2):
-        shared.held.add(client(listener), "192.0.2.7")
-    assert shared.held.is_full_for("192.0.2.7")
-    assert len(shared.pending_connections) == 0
 
 
 def test_a_new_setting_counts_for_later_connections() -> None:

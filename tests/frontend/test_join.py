@@ -23,8 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import error
 
-from zeroscale.frontend import context
+from zeroscale.access_lists import ListedPlayer, PlayerList, ServerLists
 from zeroscale.frontend import login_hold as hold
+from zeroscale.frontend.admission import Admission
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.join import CONNECT_ATTEMPTS, RECONNECT_AFTER
 from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
@@ -304,14 +305,38 @@ def test_too_many_of_one_address_wait_already(make_harness: MakeHarness) -> None
     assert harness.player().received == b"", "there is room again"
 
 
-def test_held_clients_of_a_tunnel_have_only_the_total_bound(
-    make_harness: MakeHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(context, "MOST_HELD", 3)
-    harness = make_harness(per_address=1)
+def test_held_clients_of_a_tunnel_have_only_the_total_bound(make_harness: MakeHarness) -> None:
+    harness = make_harness(per_address=1, places=3, known_places=0)
     waiting = [harness.player(host="127.0.0.1") for _ in range(3)]
     assert [client.received for client in waiting] == [b"", b"", b""]
     assert b"refusal hold_full Steve" in harness.player(host="203.0.113.8").received
+
+
+def test_a_client_of_an_address_with_many_gives_way_to_one_of_another(make_harness: MakeHarness) -> None:
+    harness = make_harness(places=3, known_places=0)
+    many = [harness.player(host="203.0.113.66") for _ in range(3)]
+    friend = harness.player(host="203.0.113.8")
+    assert friend.received == b""
+    assert [b"refusal hold_full Steve" in client.received for client in many] == [False, False, True]
+    assert harness.outcomes == {"kicked": 1}
+    other = harness.player(host="203.0.113.9")
+    assert [b"refusal hold_full Steve" in client.received for client in many] == [False, True, True]
+    assert b"refusal hold_full Steve" in harness.player(host="203.0.113.10").received
+    for client in (many[0], friend, other):
+        client.finish()
+    harness.advance(120)
+    harness.assert_nothing_left()
+
+
+def test_a_name_that_the_server_knows_has_a_place_when_strangers_have_taken_all_others(
+    make_harness: MakeHarness,
+) -> None:
+    lists = ServerLists(known=PlayerList([ListedPlayer("Ada", None)]))
+    harness = make_harness(places=2, known_places=1, admission=Admission(lists=lambda: lists))
+    assert harness.player(host="203.0.113.66").received == b""
+    assert b"refusal hold_full" in harness.player(host="203.0.113.67").received
+    assert harness.player("ADA", host="203.0.113.66").received == b""
+    assert b"refusal hold_full" in harness.player("ada", host="203.0.113.8").received, "one place for each name"
 
 
 # Waking once answered

@@ -26,6 +26,7 @@ from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import TcpConversation
@@ -107,7 +108,7 @@ class FrontendHarness:
         self.server = Server()
         self.relays = Relays(reactor, "auto")
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(64, 1000)
-        self.context = FrontendContext(reactor, self.relays, pending_connections, 5.0)
+        self.context = FrontendContext(reactor, self.relays, pending_connections, WaitingPlaces(64), 5.0)
         self.counts = StatsRecorder(Status.stopped, 0.0)
         policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()

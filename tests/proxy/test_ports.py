@@ -13,6 +13,7 @@ from ports import free_ports
 from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.conversation import ClientRecognised
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.text_component import plain
@@ -30,7 +31,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.reactor: Any = FakeReactor()
-        self.context = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), 5.0)
+        self.context = FrontendContext(self.reactor, Relays(), PendingConnections(64, 1000), WaitingPlaces(64), 5.0)
         self.manager = PortManager(self.reactor, self.context)
 
     def server(self, name: str, *listen: str, **values: Any) -> ManagedServer:

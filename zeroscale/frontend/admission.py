@@ -157,6 +157,11 @@ class Admission:
             return _TOO_MANY_WAKES
         return refusal
 
+    def knows_name(self, name: str) -> bool:
+        """Return whether a name is on the server's whitelist, an operator's, or that of a player who has joined it."""
+        lists = self._lists()
+        return any(players.has_name(name) for players in (lists.whitelist, lists.operators, lists.known))
+
     def _key(self, address: str) -> str | None:
         return limit_key(address, self._trusted)
 

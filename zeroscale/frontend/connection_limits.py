@@ -37,17 +37,6 @@ class PendingConnections(Generic[T]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def another(self, total: int) -> PendingConnections[T]:
-        """Return an empty table with the same bound for each address, and another total."""
-        return PendingConnections(self._per_address, total, self._trusted)
-
-    def is_full_for(self, address: str) -> bool:
-        """Return whether one more connection of this address would evict another one."""
-        key = self._key(address)
-        if key is not None and len(self._by_key.get(key, ())) >= self._per_address:
-            return True
-        return len(self._all) >= self._total
-
     def add(self, connection: T, address: str) -> T | None:
         """Add a connection; return the one that is evicted for it, already removed, or None.
 

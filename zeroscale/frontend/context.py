@@ -13,11 +13,9 @@ from typing import Protocol
 from zeroscale.frontend.access_log import AccessLog
 from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.interfaces import Backend, Messages, RelayService
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.reactor import Reactor
-
-MOST_HELD = 1000
-"""The most clients held at once in the whole proxy; more would hardly be players."""
 
 
 class EvictableConnection(Protocol):
@@ -28,29 +26,36 @@ class EvictableConnection(Protocol):
         ...
 
 
+class WaitingClient(Protocol):
+    """A client that waits for its server, and can be refused for one of another address."""
+
+    def give_way(self) -> None:
+        """Stop waiting: the proxy has too many waiting clients, and this one's address has the most of them."""
+        ...
+
+
 @dataclass(slots=True)
 class FrontendContext:
     """Objects shared by all client connections of one proxy.
 
     :ivar relays: moves the bytes of clients that have joined.
     :ivar pending_connections: the connections that have not logged in yet.
+    :ivar waiting_places: the clients that wait for a server.
     :ivar handshake_timeout: seconds until a handshake must be complete, and until the ping after a status request.
     :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
-    :ivar held: the clients that are held.
     :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
     reactor: Reactor
     relays: RelayService
     pending_connections: PendingConnections[EvictableConnection]
+    waiting_places: WaitingPlaces[WaitingClient]
     handshake_timeout: float
     answer_unknown_host: bool = False
-    held: PendingConnections[EvictableConnection] = field(init=False)
     access_log: AccessLog = field(init=False)
     unrouted: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.held = self.pending_connections.another(MOST_HELD)
         self.access_log = AccessLog(self.reactor)
 
 

@@ -125,6 +125,10 @@ class AdmissionPolicy(Protocol):
         """Return the same for an admitted client that has to wake the server again."""
         ...
 
+    def knows_name(self, name: str) -> bool:
+        """Return whether the server's own lists contain a player of this name."""
+        ...
+
 
 class ClientStats(Protocol):
     """Counts what a server's clients do."""

@@ -117,6 +117,8 @@ class Join:
         self._began = context.reactor.seconds()
         self._hold = LoginHold(client.conversation, client.transport.write, context.reactor, client.hold_timed_out)
         self._event: WakeEvent | None = None
+        self._waiting: Deferred[PlayerSession] | None = None
+        self._gave_way = False
         self._client_bytes_relayed = False
         self._header = b""
         self.relaying = False
@@ -124,6 +126,12 @@ class Join:
     def client_sent(self, *, answered: bool) -> None:
         """Note that the client has sent something; see `LoginHold.client_sent`."""
         self._hold.client_sent(answered=answered)
+
+    def give_way(self) -> None:
+        """See `context.WaitingClient`."""
+        self._gave_way = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def client_recognised(self, event: ClientRecognised) -> None:
         """Note that the connection, which was passed to a running server, is a client's."""
@@ -145,15 +153,20 @@ class Join:
                         self._context.pending_connections.remove(self._client)
                         session = await self._backend.server.admit(self._client_info)
                     case HoldDecision(limit=limit, once_answered=once_answered):
-                        if not self._take_hold_slot():
-                            return Kicked("kicked", self._refusal_message("hold_full"), "too many players are held")
-                        session = await self._wait_for_server(limit, once_answered)
+                        if not self._take_waiting_place():
+                            return self._too_many_wait()
+                        self._waiting = Deferred.fromCoroutine(self._wait_for_server(limit, once_answered))
+                        session = await self._waiting
                     case RefuseDecision():
                         return await self._refuse(decision)
             except ServerUnavailable as problem:
                 return self._unavailable(problem)
             except DeferredTimeoutError:
                 return Kicked("held-too-long", self._held_too_long_message())
+            except CancelledError:
+                if not self._gave_way:
+                    raise
+                return self._too_many_wait()
             try:
                 return await self._relay_when_drained()
             except BackendError as problem:
@@ -197,14 +210,18 @@ class Join:
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
-            self._context.held.remove(self._client)
+            self._context.waiting_places.remove(self)
 
-    def _take_hold_slot(self) -> bool:
-        host = self._record.address.host
-        if self._context.held.is_full_for(host):
-            return False
-        self._context.held.add(self._client, host)
-        return True
+    def _take_waiting_place(self) -> bool:
+        name = self._record.player
+        known_name = name if name and self._backend.admission.knows_name(name) else None
+        has_place, other = self._context.waiting_places.take(self, self._record.address.host, known_name)
+        if other is not None:
+            other.give_way()
+        return has_place
+
+    def _too_many_wait(self) -> Kicked:
+        return Kicked("kicked", self._refusal_message("hold_full"), "too many players are waiting")
 
     async def _refuse(self, decision: RefuseDecision) -> Kicked:
         if decision.once_answered:

@@ -20,6 +20,7 @@ from zeroscale.control.server import ControlServer
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
+from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.minecraft import packets
 from zeroscale.proxy import preflight
 from zeroscale.proxy.discovery import ProblemLog, ServerDiscovery, add_discovered, enabled_discoveries
@@ -111,6 +112,7 @@ class ProxyService:
             reactor=reactor,
             relays=self._relays,
             pending_connections=_pending_connections(config.limits),
+            waiting_places=WaitingPlaces(config.limits.per_address, trusted_networks(config.limits)),
             handshake_timeout=config.limits.handshake_timeout,
             answer_unknown_host=config.unknown_host == "answer",
         )
