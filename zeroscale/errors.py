@@ -44,6 +44,10 @@ class PluginError(ZeroscaleError):
     """
 
 
+class StartRefused(PluginError):
+    """A server was not started for a reason other than itself: no process or no disk space is left. It is no crash."""
+
+
 class StateError(ZeroscaleError):
     """A file of the state directory is locked by another process, or cannot be written."""
 

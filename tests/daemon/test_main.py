@@ -9,14 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
+from zeroscale.daemon.main import Console
 from zeroscale.version import VERSION
 
 HERE = Path(__file__).parent.parent
@@ -332,3 +336,14 @@ def test_the_installed_command(name: str) -> None:
     with Program([command, "--version"]) as program:
         assert program.wait() == 0
     assert program.lines == [f"{name} {VERSION}"]
+
+
+def test_console_without_a_thread_costs_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    Console(cast("AsyncioSelectorReactor", None), lambda: None, lambda _: None).start()
+    assert "What is typed on the console is not read" in caplog.text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -136,3 +138,24 @@ def test_another_reactor_is_refused() -> None:
     with Program(python("-c", code)) as program:
         assert program.wait() == 0
     assert "SelectReactor is installed already" in program.lines[0]
+
+
+WITHOUT_THREADS = """
+import asyncio, threading
+from zeroscale.daemon.runtime import install_reactor
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+install_reactor()
+from zeroscale.process.oneshot import run_program
+threading.Thread.start = refuse
+print(asyncio.get_event_loop().run_until_complete(run_program(["sh", "-c", "exit 3"])).code)
+"""
+
+
+def test_children_are_watched_without_threads() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.stdout, run.stderr) == ("3\n", "")

@@ -9,7 +9,7 @@ import pytest
 from lifecycle.harness import LifecycleHarness
 from twisted.internet.defer import Deferred
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import Status
 
@@ -165,6 +165,16 @@ def test_a_plugin_whose_api_is_away_is_no_crash_of_the_server() -> None:
     assert harness.start_history.crashes == 0
     harness.adopt_fails = None
     harness.running()
+
+
+def test_a_start_without_a_process_left_is_no_crash() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.start_fails = StartRefused("no more processes are allowed")
+    harness.lifecycle.wake("a player")
+    assert harness.status() is Status.failed
+    assert harness.lifecycle.view.detail == "no more processes are allowed"
+    assert harness.lifecycle.view.retry_at == 0.0
+    assert harness.start_history.crashes == 0
 
 
 def test_a_load_balancer_that_takes_connections_does_not_block_the_start() -> None:

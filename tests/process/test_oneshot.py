@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,12 @@ async def test_cancelled_it_is_killed_with_all_that_it_started(
         await running
     with opened:
         assert await asyncio.to_thread(opened.read) == b""  # its end: no process is left that could write
+
+
+async def test_limit_of_processes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(OSError, match=r"no more processes .*TasksMax=.*--pids-limit.*ulimit -u"):
+        await run_program(["true"])

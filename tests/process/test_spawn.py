@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from plugins.process_fixture import children
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process.spawn import check_program, spawn
 
 
@@ -117,3 +118,18 @@ def test_no_child_is_left_by_a_failure(tmp_path: Path) -> None:
     why_not(["no-such-program"], tmp_path)
     assert children() == before
     assert not subprocess._active  # type: ignore[attr-defined] # where Popen keeps children nobody waited for
+
+
+def test_limit_of_processes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(StartRefused, match=r"sh: no more processes .*TasksMax=.*--pids-limit.*ulimit -u"):
+        spawn(
+            ["/bin/sh"],
+            working_directory=tmp_path,
+            environment={},
+            standard_input=subprocess.DEVNULL,
+            standard_output=subprocess.DEVNULL,
+        )

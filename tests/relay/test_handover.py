@@ -432,3 +432,21 @@ async def test_soak(relays: Relays) -> None:
     assert relay_fixture.descriptors() <= descriptors + 2 * MOST_SPARE
     assert threading.active_count() <= threads
     assert resident() < memory + 8 * 1024
+
+
+def test_without_a_thread_the_other_relay_takes_all_pairs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    relays = Relays(reactor)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    relays.start()
+    assert list(relays.counters()) == ["transport"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "Relaying without splice, which costs more CPU time: the relay cannot start: can't start new thread"
+    ]
+    forced = Relays(reactor, "splice")
+    with pytest.raises(RelayError, match="can't start new thread"):
+        forced.start()

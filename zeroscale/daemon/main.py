@@ -89,7 +89,10 @@ class Console:
 
     def start(self) -> None:
         """Begin to read. The end of the input does not stop the proxy: the input of a daemon is empty."""
-        threading.Thread(target=self._read, name="console", daemon=True).start()
+        try:
+            threading.Thread(target=self._read, name="console", daemon=True).start()
+        except RuntimeError as error:
+            logger.warning("What is typed on the console is not read: no thread can be started (%s)", error)
 
     def _read(self) -> None:
         while line := sys.stdin.readline(LONGEST_LINE):

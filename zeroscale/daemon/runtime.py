@@ -6,6 +6,7 @@ Like `main` and `tap` this is loaded before a reactor is installed, and must not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -139,6 +140,7 @@ def install_reactor() -> AsyncioSelectorReactor:
     if "twisted.internet.reactor" not in sys.modules:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
+        _watch_children_without_threads(loop)
         asyncioreactor.install(loop)
     from twisted.internet import reactor
 
@@ -148,3 +150,16 @@ def install_reactor() -> AsyncioSelectorReactor:
     if not reactor.running:
         reactor.seconds = time.monotonic
     return reactor
+
+
+def _watch_children_without_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for the end of children by pidfds, as asyncio does by itself from Python 3.12 on.
+
+    Before, it starts a thread for each child, after the child: where no thread can be had, the child is left running.
+    """
+    if sys.version_info < (3, 12) and sys.platform == "linux":
+        with contextlib.suppress(OSError):  # an old kernel, or a sandbox that forbids it
+            os.close(os.pidfd_open(os.getpid()))
+            watcher = asyncio.PidfdChildWatcher()
+            watcher.attach_loop(loop)
+            asyncio.set_child_watcher(watcher)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from zeroscale.errors import PluginError, ZeroscaleError
+from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.status import ProbeResult, Status
@@ -85,7 +85,11 @@ class StartAttempt:
             self.blocked = True
             raise PluginError(obstacle)
         self.call = ShieldedCall(self._plugin.start())
-        await self.call.wait()
+        try:
+            await self.call.wait()
+        except StartRefused:
+            self.blocked = True
+            raise
         self.call = None
         return await self._first_answer()
 

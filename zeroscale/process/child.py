@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process import procfs
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
@@ -155,7 +155,7 @@ class ServerProcess:
                 )
                 on_failure.pop_all()
         except OSError as error:
-            raise PluginError(f"cannot keep the server's console and record: {error}") from error
+            raise StartRefused(f"cannot keep the server's console and record: {error}") from error
         found = procfs.facts(child.pid)
         self._record = ProcessRecord(
             pid=child.pid,

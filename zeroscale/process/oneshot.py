@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.process.environment import ChildEnvironment
+from zeroscale.process.spawn import PROCESS_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ async def run_program(
     try:
         process = await asyncio.shield(starting)
         output, errors = await process.communicate()
+    except BlockingIOError:
+        raise BlockingIOError(errno.EAGAIN, PROCESS_LIMIT) from None
     except asyncio.CancelledError:
         process = await starting  # asyncio would kill a program that is just starting, but not its children
         with contextlib.suppress(ProcessLookupError):

@@ -14,7 +14,13 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
+
+PROCESS_LIMIT = (
+    "no more processes or threads are allowed: "
+    "raise TasksMax= of the service, --pids-limit of the container, or ulimit -u"
+)
+"""The likely cause where the kernel answers EAGAIN to a new process, and the remedy."""
 
 
 def spawn(
@@ -34,6 +40,7 @@ def spawn(
     :param standard_input: the descriptor that becomes its standard input.
     :param standard_output: the descriptor that becomes its standard output and error.
     :param pass_fds: further descriptors that it inherits.
+    :raises StartRefused: there may be no more processes.
     :raises PluginError: it could not be started; the message says why, and how to fix it.
     """
     try:
@@ -48,6 +55,9 @@ def spawn(
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
+    except (BlockingIOError, MemoryError) as error:
+        reason = PROCESS_LIMIT if isinstance(error, BlockingIOError) else "no memory is left"
+        raise StartRefused(f"cannot start {argv[0]}: {reason}") from error
     except (OSError, ValueError, IndexError) as error:
         raise PluginError(_start_problem(argv, working_directory, environment, error)) from error
 

@@ -53,10 +53,18 @@ class Relays:
     def start(self) -> None:
         """Get ready to relay.
 
-        :raises RelayError: one of the relays cannot run on this system.
+        Where one cannot run, another takes its pairs, and a warning says so.
+
+        :raises RelayError: none of the relays can run now.
         """
-        for relay in self._relays:
-            relay.start()
+        for relay in list(self._relays):
+            try:
+                relay.start()
+            except RelayError as error:
+                if len(self._relays) == 1:
+                    raise
+                self._relays.remove(relay)
+                logger.warning("Relaying without %s, which costs more CPU time: %s", relay.name, error)
         logger.debug("Relays: %s", ", ".join(relay.name for relay in self._relays))
 
     def hand_over(

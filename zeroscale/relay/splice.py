@@ -83,6 +83,10 @@ class SpliceRelay:
             self._thread = threading.Thread(target=self._run, name="zeroscale-relay", daemon=True)
             self._thread.start()
         except (OSError, RuntimeError) as error:
+            if self._loop is not None:
+                self._loop.close()
+                self._loop = None
+            self._pipes.close()
             raise RelayError(f"the relay cannot start: {error}") from error
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
         self._refusal = ""
