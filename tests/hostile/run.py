@@ -135,6 +135,7 @@ class HostileHour:
                 self._hostile.run(AT_ONCE),
                 self._disturbances.run(),
                 *(players.run() for players in self._honest),
+                self._sample(),
             )
         ]
         done, running = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
@@ -144,6 +145,14 @@ class HostileHour:
         for task in (*done, *running):
             if not task.cancelled():
                 task.result()  # it has failed, as nothing ends by itself
+
+    async def _sample(self) -> None:
+        """Note the memory each minute: in a longer run it shows whether it still grows."""
+        samples: list[int] = []
+        self._report.facts["resident MiB each minute"] = samples
+        while True:
+            await asyncio.sleep(60)
+            samples.append(self._zeroscale.resources().resident >> 20)
 
     async def _quiet(self, before: Resources | None) -> Resources:
         """Return what is used once all servers sleep, and as much as before is used or the time is over."""
