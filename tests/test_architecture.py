@@ -112,7 +112,11 @@ RULES = [
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
-    Rule(("lifecycle.idle_policy", "lifecycle.stats"), ("errors", "status", "reports"), never=(*PURE, "logging")),
+    Rule(
+        ("lifecycle.idle_policy", "lifecycle.probation", "lifecycle.stats"),
+        ("errors", "status", "reports"),
+        never=(*PURE, "logging"),
+    ),
     Rule(
         ("frontend",),
         (*VALUES, "protocols", "reactor", "relay"),

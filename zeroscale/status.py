@@ -72,7 +72,9 @@ class ClientInfo:
 
     :ivar name: the name it claims; "" if its protocol has none.
     :ivar address: its address and port, for the operator.
+    :ivar limit_key: what limits for each address are counted by; None: it has none, being loopback or trusted.
     """
 
     name: str = ""
     address: str = ""
+    limit_key: str | None = None

@@ -190,11 +190,12 @@ class PlayerSession:
 
     ended: bool = False
     silent: bool = False
+    moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
-    def end(self, *, silent: bool = False) -> None:
+    def end(self) -> None:
         assert not self.ended, "a session was ended twice"
         self.ended = True
-        self.silent = silent
+        self.silent = self.moved()[0] == 0
 
 
 @dataclass

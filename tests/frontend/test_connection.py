@@ -955,7 +955,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_harness: MakeHarnes
     assert harness.outcomes.get("limited") == 1
     behind("203.0.113.1", login())
     assert harness.server.wakes == ["Steve (203.0.113.1:5000)"]
-    assert harness.server.admitted == [ClientInfo("Steve", "203.0.113.1:5000")]
+    assert harness.server.admitted == [ClientInfo("Steve", "203.0.113.1:5000", "203.0.113.1")]
 
 
 def test_our_header_does_not_count_as_the_clients_bytes(make_harness: MakeHarness) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from zeroscale.lifecycle.idle_monitor import IdleMonitor
-from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.lifecycle.idle_monitor import IdleMonitor, PlayerSession
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.status import ClientInfo
 
 
 class MonitorHarness:
@@ -44,7 +48,7 @@ class MonitorHarness:
 
 @pytest.fixture
 def harness() -> MonitorHarness:
-    return MonitorHarness(IdlePolicy(60.0, ignore_short_sessions=True))
+    return MonitorHarness(IdlePolicy(60.0))
 
 
 def test_the_server_may_stop_after_the_idle_time(harness: MonitorHarness) -> None:
@@ -75,7 +79,8 @@ def test_a_short_session_of_a_silent_client_does_not_count(silent: bool, stops_a
     harness.clock.advance(45.0)
     session = harness.monitor.add_session()
     harness.clock.advance(5.0)
-    session.end(silent=silent)
+    session.moved = lambda: (0 if silent else 1, 300)
+    session.end()
     harness.clock.advance(stops_at - 50.0 - 0.1)
     assert harness.stops == 0
     harness.clock.advance(0.2)
@@ -127,7 +132,167 @@ def test_sessions_of_an_earlier_run_do_not_count(harness: MonitorHarness) -> Non
 def test_the_log_has_the_time_without_players(harness: MonitorHarness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     session = harness.monitor.add_session()
+    session.moved = lambda: (1, 1)
     harness.clock.advance(50.0)
     session.end()
     harness.clock.advance(60.0)
     assert "No clients online for 60 seconds" in caplog.text
+
+
+STRANGER = ClientInfo("Steve", "203.0.113.7:4000", "203.0.113.7")
+
+
+def minecraft(idle: float = 5.0) -> MonitorHarness:
+    return MonitorHarness(IdlePolicy(idle, player_sign=PlayerSign.server_bytes))
+
+
+def join(harness: MonitorHarness, to_client: int, client: ClientInfo = STRANGER) -> PlayerSession:
+    session = harness.monitor.add_session(client)
+    session.moved = lambda: (100, to_client)
+    return session
+
+
+def test_a_stranger_who_holds_logins_open_again_and_again_does_not_keep_the_server_running() -> None:
+    harness = minecraft(15.0)
+    for _ in range(3):
+        session = join(harness, 300)
+        harness.clock.pump([1.0] * 25)
+        session.end()
+        harness.clock.pump([1.0] * 12)
+    assert harness.stops == 1
+
+
+@pytest.mark.parametrize(("address", "kept"), [(STRANGER.limit_key, False), (None, True)])
+def test_only_addresses_without_limits_may_use_the_time_again(address: str | None, kept: bool) -> None:
+    harness = minecraft()
+    for _ in range(10):
+        session = join(harness, 300, ClientInfo(limit_key=address))
+        harness.clock.pump([1.0] * 20)
+        session.end()
+    assert (harness.stops == 0) == kept
+
+
+def test_a_connection_that_is_held_open_keeps_the_server_running_for_60_s_only() -> None:
+    harness = minecraft()
+    join(harness, 300)
+    harness.clock.advance(59.9)
+    assert (harness.stops, harness.monitor.players) == (0, 0)
+    harness.clock.advance(0.2)
+    assert harness.stops == 1
+
+
+@pytest.mark.parametrize("first_bytes_after", [0.0, 59.0, 200.0])
+def test_a_player_is_never_cut_off_and_a_short_visit_restarts_the_idle_time(first_bytes_after: float) -> None:
+    harness = minecraft(300.0)
+    sent = 0
+    session = harness.monitor.add_session(STRANGER)
+    session.moved = lambda: (100, sent)
+    harness.clock.advance(first_bytes_after)
+    sent = 4096
+    harness.clock.advance(5.0)
+    assert harness.monitor.players == 1
+    session.end()
+    harness.clock.advance(299.0)
+    assert harness.stops == 0
+    harness.clock.advance(1.0)
+    assert harness.stops == 1
+
+
+def test_a_player_who_is_accepted_while_the_server_is_asked_keeps_it_running() -> None:
+    harness = minecraft()
+    harness.pending = Deferred()
+    sent = 0
+    session = harness.monitor.add_session(STRANGER)
+    session.moved = lambda: (100, sent)
+    harness.clock.advance(60.0)
+    assert harness.queries == 1
+    sent = 9000
+    harness.pending.callback(None)
+    harness.clock.advance(1000.0)
+    assert (harness.stops, harness.monitor.check_at) == (0, None)
+    session.end()
+    harness.pending = None
+    harness.clock.advance(5.0)
+    assert harness.stops == 1
+
+
+def test_strangers_who_come_and_go_do_not_cancel_the_query() -> None:
+    harness = minecraft()
+    join(harness, 300)
+    harness.pending = Deferred()
+    harness.clock.advance(60.0)
+    join(harness, 300).end()
+    harness.pending.callback(None)
+    assert (harness.queries, harness.stops) == (1, 1)
+
+
+def test_nothing_wakes_up_while_a_player_is_on() -> None:
+    harness = minecraft()
+    join(harness, 5000)
+    harness.clock.advance(60.0)
+    assert harness.clock.getDelayedCalls() == []
+
+
+def test_connections_that_stayed_during_a_pause_are_counted_after_it() -> None:
+    harness = minecraft()
+    session = join(harness, 300)
+    harness.clock.advance(60.0)
+    assert harness.stops == 1
+    harness.monitor.begin()
+    harness.monitor.start_timer()
+    session.moved = lambda: (100, 5000)
+    harness.clock.advance(1000.0)
+    assert (harness.monitor.players, harness.stops) == (1, 1)
+
+
+def test_a_monitor_that_sends_nothing_never_counts() -> None:
+    harness = MonitorHarness(IdlePolicy(60.0, player_sign=PlayerSign.client_bytes))
+    for _ in range(6):
+        session = harness.monitor.add_session()
+        harness.clock.advance(5.0)
+        session.end()
+        harness.clock.advance(5.0)
+    assert harness.stops == 1
+
+
+def test_a_connection_that_stays_silent_does_not_count_and_one_that_speaks_does() -> None:
+    harness = MonitorHarness(IdlePolicy(60.0, player_sign=PlayerSign.client_bytes))
+    harness.monitor.add_session()
+    harness.clock.advance(59.0)
+    harness.monitor.add_session().moved = lambda: (1, 0)
+    harness.clock.advance(1000.0)
+    assert harness.stops == 0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 80), st.booleans(), st.booleans()), max_size=40),
+    st.sampled_from([1.0, 5.0, 30.0, 100.0]),
+)
+def test_one_address_extends_the_running_time_by_60_s_at_most(
+    steps: list[tuple[float, bool, bool]], idle: float
+) -> None:
+    harness = minecraft(idle)
+    open_sessions: list[PlayerSession] = []
+    harness.monitor.add_session().moved = lambda: (1, 9999)
+    player = harness.monitor.sessions[0]
+    visits = count()
+    left_at: float | None = None
+    for pause, opens, leaves in steps:
+        target = harness.clock.seconds() + pause
+        while harness.clock.seconds() < target and not harness.stops:
+            harness.clock.advance(min(0.5, target - harness.clock.seconds()))
+        if harness.stops:
+            break
+        if opens:
+            open_sessions.append(join(harness, 300))
+        elif open_sessions:
+            open_sessions.pop(next(visits) % len(open_sessions)).end()
+        if leaves and left_at is None:
+            left_at = harness.clock.seconds()
+            player.end()
+    assert not (harness.stops and left_at is None), "the player was cut off"
+    if left_at is not None:
+        while not harness.stops:
+            harness.clock.advance(0.5)
+        # The idle time may have passed already when the last of the 60 s begin: so much does one address use in all.
+        assert harness.clock.seconds() <= left_at + idle + 60.0 + 1.0

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, stop_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
 
 PLAYERS = IdlePolicy(900.0)
-MINECRAFT = IdlePolicy(900.0, ignore_short_sessions=True)
 
 
 def test_without_players_the_idle_time_begins_when_the_server_is_ready() -> None:
@@ -24,16 +24,41 @@ def test_the_idle_time_begins_when_the_last_player_leaves() -> None:
     assert stop_at(empty, PLAYERS) == 5900.0
 
 
-def test_a_short_minecraft_session_does_not_restart_the_idle_time_but_gives_some_grace() -> None:
-    empty = SessionCounts.begin(0.0).joined().left(899.0, 898.0, MINECRAFT)
-    assert stop_at(empty, MINECRAFT) == 899.0 + 15.0
-    early = SessionCounts.begin(0.0).joined().left(101.0, 100.0, MINECRAFT)
-    assert stop_at(early, MINECRAFT) == 900.0
+@pytest.mark.parametrize(
+    ("sign", "to_server", "to_client", "counts"),
+    [
+        (PlayerSign.connection, 0, 0, True),
+        (PlayerSign.client_bytes, 0, 5000, False),
+        (PlayerSign.client_bytes, 1, 0, True),
+        (PlayerSign.server_bytes, 90000, 300, False),
+        (PlayerSign.server_bytes, 0, 4095, False),
+        (PlayerSign.server_bytes, 0, 4096, True),
+    ],
+)
+def test_what_shows_that_a_connection_is_a_players(
+    sign: PlayerSign, to_server: int, to_client: int, counts: bool
+) -> None:
+    assert sign.shown_by(to_server, to_client) == counts
 
 
 def test_the_grace_is_never_longer_than_the_idle_time() -> None:
-    policy = IdlePolicy(2.0, ignore_short_sessions=True)
-    assert stop_at(SessionCounts.begin(0.0).joined().left(10.0, 9.0, policy), policy) == 12.0
+    policy = IdlePolicy(2.0)
+    assert stop_at(SessionCounts.begin(0.0).joined().left(10.0, 9.0, policy, silent=True), policy) == 12.0
+
+
+def test_the_grace_is_not_renewed_by_the_next_short_session() -> None:
+    policy = IdlePolicy(20.0)
+    counts = SessionCounts.begin(0.0)
+    for now in (10.0, 20.0, 30.0, 40.0):
+        counts = counts.joined().left(now, now - 1.0, policy, silent=True)
+    assert stop_at(counts, policy) == 25.0
+    counts = counts.joined().left(50.0, 49.0, policy)  # a player's visit, then a monitor's
+    assert stop_at(counts.joined().left(60.0, 59.0, policy, silent=True), policy) == 75.0
+
+
+def test_probation_keeps_the_server_running() -> None:
+    assert stop_at(SessionCounts.begin(0.0), PLAYERS, 950.0) == 950.0
+    assert stop_at(SessionCounts.begin(0.0).joined(), PLAYERS, 950.0) is None
 
 
 def test_other_short_sessions_count() -> None:
@@ -67,10 +92,9 @@ def test_the_server_never_stops_before_the_idle_time_since_the_last_long_session
     for pause, length in sessions:
         joined_at = now + pause
         now = joined_at + length
-        counts = counts.joined().left(now, joined_at, MINECRAFT)
+        counts = counts.joined().left(now, joined_at, PLAYERS, silent=True)
         last_long = now if now - joined_at >= 30.0 else last_long
-    at = stop_at(counts, MINECRAFT)
+    at = stop_at(counts, PLAYERS)
     assert at is not None
     assert at >= last_long + 900.0
-    if sessions:
-        assert at >= now + 15.0
+    assert at <= last_long + 900.0 or at <= now + 15.0

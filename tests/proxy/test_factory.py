@@ -9,6 +9,7 @@ import pytest
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError, PluginError
+from zeroscale.lifecycle.idle_policy import PlayerSign
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.proxy.factory import (
     admission,
@@ -51,7 +52,22 @@ def test_only_minecraft_servers_are_asked_for_players(tmp_path: Path) -> None:
     for plugin, asks in (("stub_server:Server", False), ("stub_server:Minecraft", True)):
         server, config = configs(tmp_path, plugin=plugin)
         made = lifecycle_policy(server, plugin_factory(server, config)())
-        assert (made.ask_players, made.idle.ignore_short_sessions) == (asks, asks)
+        assert made.ask_players == asks
+
+
+@pytest.mark.parametrize(
+    ("plugin", "wake_on", "sign"),
+    [
+        ("stub_server:Minecraft", "connect", PlayerSign.server_bytes),
+        ("stub_server:Server", "connect", PlayerSign.connection),
+        ("stub_server:Server", "tls", PlayerSign.client_bytes),
+    ],
+)
+def test_from_when_on_a_connection_counts_as_a_players(
+    tmp_path: Path, plugin: str, wake_on: str, sign: PlayerSign
+) -> None:
+    server, config = configs(tmp_path, plugin=plugin, wake_on=wake_on)
+    assert lifecycle_policy(server, plugin_factory(server, config)()).idle.player_sign is sign
 
 
 def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class PendingConnections(Generic[T]):
 
         :param address: its peer's address, as `normalised` returns it; what is no IP address has no bound of its own.
         """
-        key = self._key(address)
+        key = self.key(address)
         evicted: T | None = None
         if key is not None and len(self._by_key.get(key, ())) >= self._per_address:
             evicted = next(iter(self._by_key[key]))
@@ -64,7 +64,8 @@ class PendingConnections(Generic[T]):
             if not same_key:
                 del self._by_key[key]
 
-    def _key(self, address: str) -> str | None:
+    def key(self, address: str) -> str | None:
+        """Return the key by which an address is limited here; see `limit_key`."""
         return limit_key(address, self._trusted)
 
 

@@ -21,13 +21,15 @@ class IStreamTransport(ITCPTransport, IPushProducer):
 
 
 class PlayerSession(Protocol):
-    """One player's time on the server; while it lasts, the server is not stopped for being idle."""
+    """One client's time on the server; while it counts as a player's, the server is not stopped for being idle.
 
-    def end(self, *, silent: bool = False) -> None:
-        """End the session.
+    :ivar moved: set by the frontend: returns the bytes that the client has sent so far, and those that it was sent.
+    """
 
-        :param silent: the client sent nothing though its protocol has the client speak first, as port scans do.
-        """
+    moved: Callable[[], tuple[int, int]]
+
+    def end(self) -> None:
+        """End the session."""
         ...
 
 

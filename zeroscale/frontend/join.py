@@ -119,7 +119,7 @@ class Join:
         self._event: WakeEvent | None = None
         self._waiting: Deferred[PlayerSession] | None = None
         self._gave_way = False
-        self._client_bytes_relayed = False
+        self._relayed: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._header = b""
         self.relaying = False
 
@@ -167,12 +167,13 @@ class Join:
                 if not self._gave_way:
                     raise
                 return self._too_many_wait()
+            session.moved = self._moved
             try:
                 return await self._relay_when_drained()
             except BackendError as problem:
                 self._backend.server.unreachable(str(problem))
             finally:
-                session.end(silent=isinstance(self._event, Connected) and not self._client_bytes_relayed)
+                session.end()
         return Kicked("kicked", self._kick_message(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
@@ -242,7 +243,13 @@ class Join:
 
     @property
     def _client_info(self) -> ClientInfo:
-        return ClientInfo(self._record.player, self._record.address.peer)
+        address = self._record.address
+        return ClientInfo(self._record.player, address.peer, self._context.pending_connections.key(address.host))
+
+    def _moved(self) -> tuple[int, int]:
+        """Return the bytes that the client has sent so far, and those that its server has sent it."""
+        to_backend, to_client = self._relayed()
+        return max(to_backend, len(self._client.conversation.replay_bytes)), to_client
 
     def _wake(self) -> None:
         self._backend.server.wake(self._record.label, "login" if self._record.player else "connection")
@@ -287,7 +294,7 @@ class Join:
             raise
         to_backend = self._without_header(report.to_backend)
         self._backend.stats.relayed(to_backend, report.to_client)
-        self._client_bytes_relayed = to_backend > 0
+        self._relayed = lambda: (to_backend, report.to_client)
         return Relayed(
             report.outcome.value,
             f"{to_backend} bytes to the server, {report.to_client} to the client",
@@ -310,6 +317,7 @@ class Join:
                 to_backend, to_client = moved()
                 return self._without_header(to_backend), to_client
 
+            self._relayed = moved_without_header
             ended.append(stats.relaying(moved_without_header))
 
         self.relaying = True

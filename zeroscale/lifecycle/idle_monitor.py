@@ -1,5 +1,7 @@
 """Count the players on a running server, and report when it has been idle long enough to stop.
 
+A connection counts as a player's once its bytes show it (`idle_policy.PlayerSign`). Nothing is done for each byte: the
+counters of the relay are read when the server is about to stop, and when players are counted.
 The times are computed by `idle_policy`; the caller stops the server. Uses no process and no client connection.
 """
 
@@ -12,8 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, stop_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
 from zeroscale.lifecycle.interfaces import Logger
+from zeroscale.lifecycle.probation import GRACE, Probation
 from zeroscale.status import ClientInfo
 
 UNKNOWN_CLIENT = ClientInfo()
@@ -21,10 +24,11 @@ UNKNOWN_CLIENT = ClientInfo()
 
 
 class PlayerSession:
-    """One player on the server, from its admission until it has left. The server does not stop during a session.
+    """One connection of a client that has joined, from its admission until it is closed.
 
     :ivar client: the player.
     :ivar joined_at: since when, in seconds of the monotonic clock.
+    :ivar moved: returns the bytes that the client has sent so far, and those that it was sent; set by the frontend.
     """
 
     def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float) -> None:
@@ -32,15 +36,13 @@ class PlayerSession:
         self._run = run
         self.client = client
         self.joined_at = joined_at
+        self.moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
-    def end(self, *, silent: bool = False) -> None:
-        """Note that the player has left. Only the first call counts.
-
-        :param silent: the client never sent anything: it was no player.
-        """
+    def end(self) -> None:
+        """Note that the connection is closed. Only the first call counts."""
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
-            monitor.session_ended(self, self._run, silent=silent)
+            monitor.session_ended(self, self._run)
 
 
 class IdleMonitor:
@@ -77,6 +79,8 @@ class IdleMonitor:
         self._is_active = False
         self._counts = SessionCounts.begin(0.0)
         self._sessions: dict[PlayerSession, None] = {}
+        self._uncounted: dict[PlayerSession, None] = {}
+        self._probation = Probation()
         self._empty_since = 0.0
         self._warned = False
         self._timer: IDelayedCall | None = None
@@ -84,12 +88,13 @@ class IdleMonitor:
 
     @property
     def players(self) -> int:
-        """How many players are on the server that runs now."""
+        """How many players are on the server that runs now, without connections that do not count as a player's yet."""
+        self._count_players()
         return self._counts.players
 
     @property
     def sessions(self) -> Sequence[PlayerSession]:
-        """Their sessions, in the order in which they joined."""
+        """All sessions, also those that do not count yet, in the order in which they began."""
         return tuple(self._sessions)
 
     @property
@@ -122,15 +127,18 @@ class IdleMonitor:
         self.pause_timer()
         self._run += 1
         self._sessions.clear()
+        self._uncounted.clear()
+        self._probation.clear()
         self._counts = SessionCounts.begin(self._clock.seconds())
 
     def begin(self) -> None:
         """Note that the server has become ready; `start_timer` is called once the waiting players are admitted."""
-        if self.players == 0:
-            self.reset()
-        else:  # it was paused with players on it; they are still connected
-            self.pause_timer()
-        self._empty_since = self._clock.seconds()
+        self.pause_timer()
+        now = self._clock.seconds()
+        # The clients of a server that was paused are still connected.
+        self._counts = SessionCounts.begin(now, self.players)
+        self._probation.begin_period(now)
+        self._empty_since = now
         self._warned = False
 
     def start_timer(self) -> None:
@@ -144,33 +152,64 @@ class IdleMonitor:
         self._cancel()
 
     def add_session(self, client: ClientInfo = UNKNOWN_CLIENT) -> PlayerSession:
-        """Count one more player."""
-        if self._timer is not None or self._query is not None:
-            self._log.debug("Cancelling the stop of %s", self._name)
-        self._cancel()
-        self._counts = self._counts.joined()
-        self._log.debug("Total clients: %d", self.players)
-        session = PlayerSession(self, self._run, client, self._clock.seconds())
+        """Add the session of a client that is admitted."""
+        now, sign = self._clock.seconds(), self._policy.player_sign
+        session = PlayerSession(self, self._run, client, now)
         self._sessions[session] = None
+        if sign is PlayerSign.connection:
+            self._counts = self._counts.joined()
+        else:
+            self._uncounted[session] = None
+            if sign is PlayerSign.server_bytes:
+                self._probation.add(session, client.limit_key, now)
+        self._log.debug("Total clients: %d", len(self._sessions))
+        self._update_timer()
         self._changed()
         return session
 
-    def session_ended(self, session: PlayerSession, run: int, *, silent: bool = False) -> None:
-        """Count one player less, unless the server of its run has exited; called by `PlayerSession.end`."""
+    def session_ended(self, session: PlayerSession, run: int) -> None:
+        """Remove a session, unless the server of its run has exited; called by `PlayerSession.end`."""
         if run != self._run:
             return
-        del self._sessions[session]
         now = self._clock.seconds()
-        self._counts = self._counts.left(now, session.joined_at, self._policy, silent=silent)
-        self._log.debug("Lost connection, total clients: %d", self.players)
-        if self.players == 0:
-            self._empty_since = now
-        if self._is_active:
-            self._set_timer()
+        self._count_players()
+        del self._sessions[session]
+        if session in self._uncounted:
+            del self._uncounted[session]
+            self._probation.remove(session, now, min(self._policy.idle_shutdown, GRACE))
+        else:
+            before = self._counts
+            self._counts = before.left(now, session.joined_at, self._policy, silent=session.moved()[0] == 0)
+            if self._counts.quiet_since != before.quiet_since:
+                self._probation.begin_period(now)
+            if self._counts.players == 0:
+                self._empty_since = now
+        self._log.debug("Lost connection, total clients: %d", len(self._sessions))
+        self._update_timer()
         self._changed()
 
+    def _count_players(self) -> None:
+        """Count the sessions that have shown to be a player's since the last call."""
+        for session in [each for each in self._uncounted if self._policy.player_sign.shown_by(*each.moved())]:
+            del self._uncounted[session]
+            self._probation.remove(session, self._clock.seconds())
+            self._counts = self._counts.joined()
+
+    def _update_timer(self) -> None:
+        """Set the timer anew after a change of the sessions."""
+        self._count_players()
+        at = stop_at(self._counts, self._policy, self._probation.until)
+        if self._query is not None and at is not None and at <= self._clock.seconds():
+            return  # else strangers that come and go would keep the query from ever ending
+        if at is None and (self._timer is not None or self._query is not None):
+            self._log.debug("Cancelling the stop of %s", self._name)
+        self._cancel()
+        if self._is_active:
+            self._set_timer()
+
     def _set_timer(self) -> None:
-        at = stop_at(self._counts, self._policy)
+        self._count_players()
+        at = stop_at(self._counts, self._policy, self._probation.until)
         if at is None:
             return
         seconds = max(0.0, at - self._clock.seconds())
@@ -179,6 +218,8 @@ class IdleMonitor:
 
     def _check(self) -> None:
         self._timer = None
+        if self.players > 0:
+            return
         self._log.debug("No clients online for %.0f seconds", self._clock.seconds() - self._empty_since)
         query = self._query = self._busy_reason()
 
@@ -196,6 +237,8 @@ class IdleMonitor:
 
     def _checked(self, busy_reason: str | None) -> None:
         self._query = None
+        if self.players > 0:
+            return
         if busy_reason is None:
             self._may_stop()
             return

@@ -6,16 +6,38 @@ Times are seconds of one monotonic clock, durations are seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
+
+PROOF_BYTES = 4096
+"""Bytes that a Minecraft server has sent only to a player that it has accepted.
+
+A client without an account is sent an encryption request of some 300 bytes, one that is not on the whitelist a kick.
+Registries, mods, resource packs and chunks are far more; they may be sent minutes before the server reports the player.
+"""
 
 SHORT_SESSION = 30.0
-"""A relayed Minecraft login shorter than this is a scanner that leaves at the encryption request, not a player."""
+"""A shorter connection whose client sent nothing is a port scan or a monitor, where each connection counts at once."""
 
 GRACE = 15.0
-"""The server stops at the earliest this long after a short session, so that the player can try again."""
+"""The server stops at the earliest this long after the first such connection of an idle period."""
 
 ASK_AGAIN_AT_LEAST = 5.0
 ASK_AGAIN_AT_MOST = 300.0
 """Bounds of the delay between two checks of a busy server, which otherwise is its idle time."""
+
+
+class PlayerSign(Enum):
+    """From when on a connection counts as a player's."""
+
+    connection = "it is open"
+    client_bytes = "the client has sent a byte"
+    server_bytes = "the server has sent 4 KiB"
+
+    def shown_by(self, to_server: int, to_client: int) -> bool:
+        """Return whether a connection counts that has moved so many bytes."""
+        if self is PlayerSign.server_bytes:
+            return to_client >= PROOF_BYTES
+        return self is PlayerSign.connection or to_server > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +46,12 @@ class IdlePolicy:
 
     :ivar idle_shutdown: how long it must have been without players.
     :ivar minimum_online: how long it stays up at least, once ready.
-    :ivar ignore_short_sessions: a short session does not restart the idle time, as that of a Minecraft scanner.
+    :ivar player_sign: from when on a connection counts as a player's.
     """
 
     idle_shutdown: float
     minimum_online: float = 0.0
-    ignore_short_sessions: bool = False
+    player_sign: PlayerSign = PlayerSign.connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +62,19 @@ class SessionCounts:
     :ivar players: how many are on it now.
     :ivar quiet_since: when the idle time began: when the last player left, or the server became ready.
     :ivar grace_until: the server does not stop before this.
+    :ivar grace_used: there was a short connection since the idle time began; the next one does not extend it.
     """
 
     ready_at: float
     players: int
     quiet_since: float
     grace_until: float
+    grace_used: bool = False
 
     @classmethod
-    def begin(cls, now: float) -> SessionCounts:
-        """Return the counts of a server that has just become ready."""
-        return cls(ready_at=now, players=0, quiet_since=now, grace_until=now)
+    def begin(cls, now: float, players: int = 0) -> SessionCounts:
+        """Return the counts of a server that has just become ready, with the players of a paused one."""
+        return cls(ready_at=now, players=players, quiet_since=now, grace_until=now)
 
     def joined(self) -> SessionCounts:
         """Count one more player."""
@@ -60,12 +84,15 @@ class SessionCounts:
         """Count one player less.
 
         :param joined_at: when it joined.
-        :param silent: it never sent anything, so that a short session is ignored whatever the policy says.
+        :param silent: it never sent anything; if its connection was short as well, it does not restart the idle time.
         """
         fewer = replace(self, players=self.players - 1)
-        if (policy.ignore_short_sessions or silent) and now - joined_at < SHORT_SESSION:
-            return replace(fewer, grace_until=max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE)))
-        return replace(fewer, quiet_since=now)
+        if not silent or now - joined_at >= SHORT_SESSION:
+            return replace(fewer, quiet_since=now, grace_used=False)
+        if self.grace_used:
+            return fewer
+        until = max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE))
+        return replace(fewer, grace_until=until, grace_used=True)
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
         """Note that there was a reason not to stop; the next check comes later."""
@@ -73,12 +100,16 @@ class SessionCounts:
         return replace(self, grace_until=max(self.grace_until, now + again))
 
 
-def stop_at(counts: SessionCounts, policy: IdlePolicy) -> float | None:
-    """Return when the server may stop; None while players are on it."""
+def stop_at(counts: SessionCounts, policy: IdlePolicy, probation_until: float = float("-inf")) -> float | None:
+    """Return when the server may stop; None while players are on it.
+
+    :param probation_until: until when connections keep it running that do not count as a player's yet.
+    """
     if counts.players > 0:
         return None
     return max(
         counts.quiet_since + policy.idle_shutdown,
         counts.grace_until,
         counts.ready_at + policy.minimum_online,
+        probation_until,
     )

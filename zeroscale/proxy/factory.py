@@ -17,7 +17,7 @@ from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.messages import Messages
-from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
@@ -101,8 +101,13 @@ def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapt
 def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     """Make the policy of the server's lifecycle."""
     minecraft = plugin.speaks_minecraft
+    if minecraft:
+        player_sign = PlayerSign.server_bytes
+    else:
+        first = tcp_factory.clients_speak_first(server)
+        player_sign = PlayerSign.client_bytes if first else PlayerSign.connection
     return LifecyclePolicy(
-        idle=IdlePolicy(server.idle_shutdown, server.minimum_online_time, ignore_short_sessions=minecraft),
+        idle=IdlePolicy(server.idle_shutdown, server.minimum_online_time, player_sign),
         pause_when_idle=server.idle_action != "stop",
         pause_stop_after=server.pause_stop_after if server.idle_action == "pause+stop" else None,
         start_timeout=server.start_timeout,

@@ -35,6 +35,11 @@ def unused_fields(config: ServerConfig) -> Iterator[str]:
             yield name
 
 
+def clients_speak_first(config: ServerConfig) -> bool:
+    """Return whether the server's clients send something without waiting for the server, according to `wake_on`."""
+    return triggers.parse_wake_on(config.wake_on).kind != "connect"
+
+
 def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float]) -> Conversation:
     """Make the conversation of a new client, according to `wake_on`.
 
