@@ -122,12 +122,17 @@ def test_without_a_thread_only_lines_that_would_wait_are_lost(
     assert "can't start new thread" in caplog.text
     writer.write("one\n")
     disk.ready.clear()
-    with monkeypatch.context() as quiet:
-        quiet.setattr(log_writer.logger, "disabled", True)
-        writer.write("lost\n")
-    disk.ready.set()
-    writer.write("two\n")
-    assert disk.written == ["one\n", "two\n"]
+    handler = Handler(lambda line: writer.write(f"{line}\n"))
+    log_writer.logger.addHandler(handler)  # as in the program: the line about lost lines has the same way
+    try:
+        for _ in range(3):
+            writer.write("lost\n")
+        disk.ready.set()
+        writer.write("two\n")
+    finally:
+        log_writer.logger.removeHandler(handler)
+    report = "3 lines of the log were lost: its reader did not read, or there were too many\n"
+    assert disk.written == ["one\n", "two\n", report]
 
 
 def test_a_pipe_without_a_reader_that_reads_is_not_waited_for() -> None:

@@ -82,8 +82,8 @@ class LogWriter:
                 self._size += len(data)
                 self._changed.notify()
                 return
-        self._write_directly(data)
-        self._report_lost()
+        if self._write_directly(data):  # else the report would be lost as well, and report itself without end
+            self._report_lost()
 
     def flush(self) -> None:
         """Do nothing; Twisted calls this after each line."""
@@ -128,10 +128,10 @@ class LogWriter:
             lost, self._lost = self._lost, 0
         logger.warning("%d lines of the log were lost: its reader did not read, or there were too many", lost)
 
-    def _write_directly(self, data: bytes) -> None:
+    def _write_directly(self, data: bytes) -> bool:
         if self._may_block:
             self._write_blocking(data)
-            return
+            return True
         try:
             written = self._output.write_now(data)
         except OSError:
@@ -139,6 +139,7 @@ class LogWriter:
         if not written:
             with self._changed:
                 self._lost += 1
+        return written
 
     def _rotate(self) -> None:
         try:
