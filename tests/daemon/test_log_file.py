@@ -91,6 +91,17 @@ def test_a_link_is_followed_only_where_nobody_else_could_have_made_it(tmp_path: 
     assert (tmp_path / "elsewhere").read_text() == "line"
 
 
+def test_a_link_into_a_directory_of_others_is_not_followed(tmp_path: Path, shared: Path) -> None:
+    (tmp_path / "secret").write_text("mine")
+    (shared / "log").symlink_to(tmp_path / "secret")
+    (tmp_path / "log").symlink_to(shared / "log")
+    (tmp_path / "direct").symlink_to(shared / "new")
+    for name in ("log", "direct"):
+        with pytest.raises(ConfigError, match=f"cannot open the log file {tmp_path / name}: "):
+            FileOutput(tmp_path / name)
+    assert (tmp_path / "secret").read_text() == "mine"
+
+
 def test_a_link_that_was_made_later_is_not_followed_by_a_rotation(tmp_path: Path, shared: Path) -> None:
     (tmp_path / "elsewhere").write_text("mine")
     output = FileOutput(shared / "log")

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.minecraft.server_files import ServerFiles, parse_properties, read_properties, session_lock_holder
+from zeroscale.minecraft.server_files import (
+    LARGEST_PROPERTIES,
+    LARGEST_SCRIPT,
+    ServerFiles,
+    line_of,
+    parse_properties,
+    read_properties,
+    read_script,
+    session_lock_holder,
+)
 
 VANILLA = """#Minecraft server properties
 #Mon Nov 23 20:04:11 UTC 2026
@@ -231,3 +240,23 @@ def test_a_session_lock_of_another_process(tmp_path: Path) -> None:
 def test_a_session_lock_that_is_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "session.lock")
     assert session_lock_holder(tmp_path) is None
+
+
+def test_the_line_of_a_key_is_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "eula.txt"
+    assert line_of(path, "eula") is None
+    path.write_text("#eula=true\neula=true\n eula : false\neulas=1\n")
+    assert line_of(path, "eula") == 3
+    with path.open("wb") as file:
+        file.truncate(LARGEST_PROPERTIES + 1)
+    assert line_of(path, "eula") is None, "a file of any size is not read"
+
+
+def test_a_script_is_read_in_part_and_only_from_a_regular_file(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_bytes(b"\xff" + b"x" * LARGEST_SCRIPT)
+    assert len(read_script(script)) == LARGEST_SCRIPT
+    script.unlink()
+    os.mkfifo(script)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_script(script)

@@ -127,7 +127,7 @@ async def test_a_start_that_fails_leaves_nothing(process_fixture: ProcessFixture
 async def test_an_unusable_state_directory_is_reported(process_fixture: ProcessFixture) -> None:
     process_fixture.state.rmdir()
     process_fixture.state.touch()
-    with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*File exists"):
+    with pytest.raises(PluginError, match=r"cannot keep the server's console and record: .*Not a directory"):
         await start(process_fixture.process(), "true")
     process_fixture.state.unlink()
     process_fixture.state.mkdir()
@@ -141,6 +141,17 @@ async def test_a_state_directory_that_was_removed_is_made_again(process_fixture:
         shutil.rmtree(process_fixture.state)
     process_fixture.state.mkdir()
     assert process_fixture.output.lines == ["ready", "ready"]
+
+
+async def test_directories_in_the_place_of_both_console_files_do_not_prevent_a_start(
+    process_fixture: ProcessFixture,
+) -> None:
+    (process_fixture.state / "console.log").mkdir()
+    (process_fixture.state / "console.log.1").touch()
+    process = process_fixture.process()
+    await start(process, "echo ready")
+    assert await process.wait() == 0
+    assert process_fixture.output.lines == ["ready"]
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "brackets"])

@@ -14,6 +14,7 @@ import pytest
 from zeroscale.errors import StateError
 from zeroscale.system import lock_file
 from zeroscale.system.lock_file import Lock, LockHeldError
+from zeroscale.system.privileges import Owner, acting_as
 
 HOLDER = """
 import sys
@@ -201,6 +202,27 @@ def test_a_lock_that_may_not_be_opened_names_its_owner(tmp_path: Path, monkeypat
     path.unlink()
     with pytest.raises(PermissionError):
         lock_file.acquire(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
+@pytest.mark.parametrize("kind", ["file", "symlink", "directory"])
+def test_another_user_is_refused_with_the_owners_name(tmp_path: Path, kind: str) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    path = shared / "lock"
+    match kind:
+        case "file":
+            path.touch(mode=0o600)
+        case "symlink":
+            path.symlink_to("/dev/null")
+        case _:
+            path.mkdir()
+    with acting_as(Owner(65534, 65534)), pytest.raises(StateError) as refused:
+        lock_file.acquire(path)
+    assert str(refused.value).startswith(f"cannot use the lock {path}, which belongs to user root")
 
 
 def test_a_lock_whose_file_was_removed_is_acquired_again(tmp_path: Path) -> None:

@@ -185,9 +185,11 @@ def _host(given: object, base: Path) -> str:
 
 
 def _umask(given: object, base: Path) -> int:
-    if isinstance(given, str) and re.fullmatch("[0-7]{3,4}", given):
-        return int(given, 8) & 0o777
-    raise ValueError
+    if not isinstance(given, str) or not re.fullmatch("0?[0-7]{3}", given):
+        raise ValueError
+    if int(given, 8) & 0o700:
+        raise ValueError("; its first digit must be 0, or the owner could not use the files")
+    return int(given, 8)
 
 
 def _environment_value(given: object, base: Path) -> str:

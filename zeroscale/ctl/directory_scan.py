@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
-from zeroscale.minecraft.server_files import ServerFiles
+from zeroscale.minecraft.server_files import ServerFiles, read_script
 
 DEFAULT_PORT = 25565
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
 JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
-LARGEST_SCRIPT = 64 * 1024
-"""Bytes of a script that are read; Forge's is under 1 KiB."""
-
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Files with the memory limit of a container (cgroup v2 and v1)."""
 
@@ -127,8 +124,7 @@ def _rank(jar: str) -> int:
 
 def _text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(LARGEST_SCRIPT)
+        return read_script(path)
     except OSError:
         return ""
 

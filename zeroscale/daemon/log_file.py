@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
-from zeroscale.system.privileges import Owner, creating_for, give, is_trusted
+from zeroscale.system.privileges import Owner, acting_as, give, is_trusted_file
 
 ROTATE_AT = 1_000_000
 """Bytes, as twistd's own log file."""
@@ -61,7 +61,8 @@ class FileOutput:
         if owner is None:
             self._descriptor = _opened(self._path)
             return
-        with creating_for(owner, self._path.parent) as as_root:
+        as_root = is_trusted_file(self._path)
+        with contextlib.nullcontext() if as_root else acting_as(owner):
             exists = os.path.lexists(self._path)
             self._descriptor = _opened(self._path)
             if as_root and not exists:
@@ -112,7 +113,7 @@ class FileOutput:
 
 def _opened(path: Path) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-    if not is_trusted(path.parent):
+    if not is_trusted_file(path):
         flags |= os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags, 0o600)

@@ -6,10 +6,12 @@ Files are read again when they change. A missing or invalid file is no error: it
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 LARGEST_PROPERTIES = 256 * 1024
 """Bytes; the game's own file has less than 3 KiB."""
+
+LARGEST_SCRIPT = 64 * 1024
+"""Bytes of a start script that are read."""
 
 LARGEST_ICON = 20 * 1024
 """Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 they leave a sixth of the status's 32767
@@ -72,6 +77,29 @@ def parse_properties(text: str) -> dict[str, str]:
         if pair is not None:
             properties[_unescaped(pair[1])] = _unescaped(pair[2])
     return properties
+
+
+def line_of(path: Path, key: str) -> int | None:
+    """Return the number of the last line that sets a key, which is the one that counts; None: there is none."""
+    try:
+        content = read_bounded(path, LARGEST_PROPERTIES) or b""
+    except (OSError, ValueError):
+        return None
+    pattern = re.compile(rf"\s*{re.escape(key)}\s*[=:\s]")
+    lines = enumerate(content.decode("latin-1").splitlines(), start=1)
+    return max((number for number, line in lines if pattern.match(line)), default=None)
+
+
+def read_script(path: Path) -> str:
+    """Return the beginning of a start script.
+
+    :raises OSError: it cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return file.read(LARGEST_SCRIPT).decode("utf-8", "replace")
 
 
 class CachedFile(Generic[T]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.status import Status
+from zeroscale.system.files import create_own
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ class Server:
             done = await self._commands.run("resume", self._resume, self._limit)
             if done.code != 0:
                 logger.warning("The paused server cannot be resumed: %s", done.summary())
-            self._paused_marker.unlink(missing_ok=True)
+            self._remove_marker()
         runs = await self._runs()
         if self._status is not None:
             self._poller.start()
@@ -227,11 +229,11 @@ class Server:
         assert self._pause is not None
         self._ignore_status = True
         try:
-            self._paused_marker.touch()
+            os.close(create_own(self._paused_marker, os.O_WRONLY))
             await self._run("pause", self._pause)
         except (PluginError, OSError) as error:
             self._ignore_status = False
-            self._paused_marker.unlink(missing_ok=True)
+            self._remove_marker()
             raise PluginError(str(error)) from error
         self.status = Status.paused
         # Some `status` commands say that a frozen server does not run; then they are ignored until it is resumed.
@@ -240,9 +242,17 @@ class Server:
     async def _run_resume(self) -> None:
         assert self._resume is not None
         await self._run("resume", self._resume)
-        self._paused_marker.unlink(missing_ok=True)
+        self._remove_marker()
         self.status = Status.running
         self._ignore_status = False
+
+    def _remove_marker(self) -> None:
+        try:
+            self._paused_marker.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning(
+                "Cannot remove %s (%s): the next zeroscale runs resume= once more", self._paused_marker, error
+            )
 
     async def _run(self, kind: str, argv: Sequence[str]) -> None:
         done = await self._commands.run(kind, argv, self._limit)

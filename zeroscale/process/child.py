@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -47,6 +48,9 @@ macOS), or the lock is held by a process that cannot be found."""
 PIDFD_RECHECK_INTERVAL = 10.0
 """Seconds between polls of the processes where a pidfd announces their end: the number of the process may have been
 reused before the pidfd was opened."""
+
+PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
+"""Errors of the console's files that end by themselves: a start that meets one of them is no crash."""
 
 FIND_ATTEMPTS = 20
 FIND_INTERVAL = 0.05
@@ -155,7 +159,8 @@ class ServerProcess:
                 )
                 on_failure.pop_all()
         except OSError as error:
-            raise StartRefused(f"cannot keep the server's console and record: {error}") from error
+            kind = StartRefused if error.errno in PASSING_ERRORS else PluginError
+            raise kind(f"cannot keep the server's console and record: {error}") from error
         found = procfs.facts(child.pid)
         self._record = ProcessRecord(
             pid=child.pid,

@@ -114,9 +114,10 @@ class CommandRunner:
             finally:
                 os.close(writing)
             self._children.add(child)
-            in_time = await _wait_or_terminate(child, limit, output.read)
+            in_time = await _wait_or_terminate(child, limit, lambda: _read(output))
             code = child.wait()
-            output.finish()
+            with contextlib.suppress(OSError):
+                output.finish()
         except OSError as error:
             raise PluginError(f"cannot keep the output of the {kind} command: {error}") from error
         finally:
@@ -133,6 +134,11 @@ class CommandRunner:
                 f"the {kind} command ({argv[0]}) took more than {limit:g} s, and was ended{output_quote}"
             )
         return done
+
+
+def _read(output: OutputFile) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not end a command, which may be stopping a server
+        output.read()
 
 
 async def _wait_or_terminate(child: subprocess.Popen[bytes], limit: float, read: Callable[[], object]) -> bool:

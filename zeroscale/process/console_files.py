@@ -73,8 +73,9 @@ class OutputFile:
         :raises OSError: the directory cannot be written.
         """
         make_private(self.path.parent)
-        if self._rotated.is_dir():  # a file cannot replace it
-            set_aside(self._rotated)
+        for path in (self.path, self._rotated):
+            if path.is_dir() and not path.is_symlink():  # a file cannot replace it, nor be replaced by it
+                set_aside(path)
         with contextlib.suppress(FileNotFoundError):
             self.path.replace(self._rotated)
 

@@ -8,6 +8,7 @@ the directory, so a symlink is not followed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -50,7 +51,11 @@ def make_private(directory: Path) -> None:
 
     :raises OSError: that is not possible.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    for each in reversed(missing):  # not `parents=True`, which would give parents the umask's mode
+        each.mkdir(mode=0o700, exist_ok=True)
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
 
 
 def open_own(path: Path, flags: int) -> int:

@@ -153,7 +153,10 @@ def _open(path: Path) -> int:
             raise
         if isinstance(error, PermissionError):
             raise StateError(_foreign_message(path)) from None
-        set_aside(path)  # a symlink, a directory or a socket
+        try:
+            set_aside(path)  # a symlink, a directory or a socket
+        except PermissionError:
+            raise StateError(_foreign_message(path)) from None
     return os.open(path, os.O_RDWR | os.O_CREAT | UNTRUSTED, 0o600)
 
 

@@ -18,6 +18,12 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+MOST_LINKS = 40
+"""Links that the kernel follows on one path (path_resolution(7))."""
+
+MOST_STEPS = 4096
+"""Components of a path and of the links on it; the kernel's longest path has as many bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -47,23 +53,52 @@ def owner(user_id: int | None, group_id: int | None) -> Owner | None:
 def is_trusted(directory: Path) -> bool:
     """Return whether only root and we can change what stands at a path, and which files are in the directory.
 
-    A directory that does not exist is not trusted.
+    The path is walked as the kernel does, through links, since a link may lead through a directory of another user. A
+    directory that does not exist is not trusted.
     """
     trusted = {0, os.geteuid()}
-    resolved = directory.resolve()
-    absolute = Path(os.path.abspath(directory))  # noqa: PTH100  # the links on the path are of interest
-    try:
-        links = [path.lstat() for path in (*absolute.parents, absolute)]
-        found = [path.lstat() for path in (*resolved.parents, resolved)]
-        last = resolved.lstat()
-    except OSError:
-        return False
-    if any(each.st_uid not in trusted for each in (*links, *found)) or not stat.S_ISDIR(last.st_mode):
-        return False
-    others_write = stat.S_IWGRP | stat.S_IWOTH
-    # In a directory with the sticky bit, such as /tmp, nobody can replace what belongs to root.
-    above = (each.st_mode for each in found[:-1])
-    return not last.st_mode & others_write and all(mode & stat.S_ISVTX or not mode & others_write for mode in above)
+    current = Path("/")
+    steps = [*reversed((Path.cwd() / directory).parts[1:])]
+    for _ in range(MOST_STEPS):
+        try:
+            mode = current.lstat().st_mode
+        except OSError:
+            return False
+        others_write = mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not steps:
+            return not others_write
+        # In a directory with the sticky bit, such as /tmp, nobody can replace what belongs to root.
+        if others_write and not mode & stat.S_ISVTX:
+            return False
+        entry = current / steps.pop()
+        try:
+            found = entry.lstat()
+            target = entry.readlink() if stat.S_ISLNK(found.st_mode) else None
+        except OSError:
+            return False
+        if found.st_uid not in trusted or (target is None and not stat.S_ISDIR(found.st_mode)):
+            return False
+        if target is None:
+            current = current.parent if entry.name == ".." else entry
+        elif target.is_absolute():
+            current, steps = Path("/"), [*steps, *reversed(target.parts[1:])]
+        else:
+            steps = [*steps, *reversed(target.parts)]
+    return False
+
+
+def is_trusted_file(path: Path) -> bool:
+    """Return whether only root and we can change which file a path leads to; it need not exist."""
+    for _ in range(MOST_LINKS):
+        if not is_trusted(path.parent):
+            return False
+        try:
+            path = path.parent / path.readlink()
+        except PermissionError:
+            return False
+        except OSError:  # it is no link, or does not exist
+            return True
+    return False
 
 
 @contextlib.contextmanager

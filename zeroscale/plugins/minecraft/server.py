@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import ServerFiles, read_properties
+from zeroscale.minecraft.server_files import ServerFiles, line_of, read_properties, read_script
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
 from zeroscale.plugins.support import arguments
@@ -24,9 +24,6 @@ DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
 JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 NAMED_AT_MOST = 10
-LARGEST_SCRIPT = 64 * 1024
-"""Bytes of a start script that are read; Forge's has less than 1 KiB."""
-
 PORT_OPTION = re.compile(r"(?:--port|--server-port)(?:=(.*))?")
 SHORT_PORT_OPTION = re.compile(r"(?:-p|--port|--server-port)(?:=(.*))?")
 """Vanilla has --port; CraftBukkit and its successors have the other two, too. Many other programs have a -p."""
@@ -187,8 +184,7 @@ class Server(ProcessServer):
                 f"java= has no effect on {script}, which runs java itself: put the right one first in PATH"
             )
         try:
-            with script.open(encoding="utf-8", errors="replace") as file:
-                text = file.read(LARGEST_SCRIPT)
+            text = read_script(script)
         except OSError as error:
             raise PluginError(f"cannot read {script}: {error.strerror}") from None
         if not re.search(r"\$[@*]", text):  # the script does not pass our --port on to the server
@@ -233,9 +229,7 @@ class Server(ProcessServer):
         if port is None and self._port != 25565:
             raise PluginError(f"{path} has no server-port, which means 25565: add the line server-port={self._port}")
         if port is not None and port.strip() != str(self._port):
-            raise PluginError(
-                f"line {_line_of(path, 'server-port')} of {path}: server-port={port} must be {self._port}"
-            )
+            raise PluginError(f"line {line_of(path, 'server-port')} of {path}: server-port={port} must be {self._port}")
 
     # The EULA
 
@@ -252,7 +246,7 @@ class Server(ProcessServer):
 
     def _eula_message(self) -> str:
         path = self.working_directory / "eula.txt"
-        line = _line_of(path, "eula")
+        line = line_of(path, "eula")
         where = f"line {line} of {path}: eula=false must be eula=true" if line else f"{path} needs the line eula=true"
         return f"the Minecraft EULA has not been accepted: {where}"
 
@@ -262,16 +256,3 @@ def _alternatives(jars: Sequence[str]) -> str:
         return ", nor any other jar"
     named = ", ".join(jars[:NAMED_AT_MOST]) + (", ..." if len(jars) > NAMED_AT_MOST else "")
     return f"; choose a jar, such as -a jar={shlex.quote(jars[0])} (there is {named})"
-
-
-def _line_of(path: Path, key: str) -> int | None:
-    """Return the number of the last line that sets `key`, which is the one that counts; None: there is none."""
-    number = None
-    try:
-        with path.open(encoding="latin-1") as file:
-            for count, line in enumerate(file, start=1):
-                if re.match(rf"\s*{re.escape(key)}\s*[=:\s]", line):
-                    number = count
-    except OSError:
-        return None
-    return number
