@@ -1,0 +1,97 @@
+"""A user that may have hardly any processes or threads: the proxy serves what it can, and always ends when asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ports import free_port
+from processes import DEADLINE, Program, python
+
+USER = 64087
+"""An unused user id: the limit counts all processes of a user, and root has none."""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+
+START = f"""
+import os, resource, sys
+# Imported before the switch: the user may not be able to read them.
+import encodings.idna, zeroscale.proxy.service, zeroscale.frontend.http_page, zeroscale.probes.command
+import zeroscale.probes.tcp, zeroscale.protocols.http, zeroscale.plugins.generic
+from zeroscale.daemon.main import main
+os.setgroups([])
+os.setgid({USER})
+os.setuid({USER})
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory of the user."""
+    directory = Path(tempfile.mkdtemp(prefix="zeroscale-"))
+    os.chown(directory, USER, USER)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def zeroscale(directory: Path, limit: int, port: int, command: str) -> Program:
+    words = ["generic", str(port), str(free_port()), "-a", command, "-w", str(directory), "--debug"]
+    return Program(python("-c", START, str(limit), *words, "--state-directory", str(directory / "state")), directory)
+
+
+def waits(port: int) -> None:
+    """Connect a client, and wait until it is closed."""
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+        client.settimeout(DEADLINE)
+        while client.recv(100):
+            pass
+
+
+@as_root
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_sigterm_ends_it_where_hardly_a_thread_can_be_had(directory: Path, limit: int) -> None:
+    port = free_port()
+    with zeroscale(directory, limit, port, "sleep 600") as program:
+        program.wait_for("Ready: players come to")
+        for _ in range(2):
+            waits(port)
+        program.wait_for("no more processes or threads are allowed: raise TasksMax=")
+        began = time.monotonic()
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0, program.output
+        assert time.monotonic() - began < 5
+    assert "Traceback" not in program.output
+    assert "crash" not in program.output
+
+
+@as_root
+def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) -> None:
+    port = free_port()
+    script = "sh -c 'trap \"echo stopped > stopped; exit 0\" TERM; sleep 600 & echo on > started; wait'"
+    others: list[subprocess.Popen[bytes]] = []
+    with zeroscale(directory, 12, port, script) as program:
+        program.wait_for("Ready: players come to")
+        with socket.create_connection(("127.0.0.1", port), DEADLINE):
+            deadline = time.monotonic() + DEADLINE
+            while not (directory / "started").exists():
+                assert time.monotonic() < deadline, program.output
+                time.sleep(0.01)
+            others = [subprocess.Popen(["sleep", "600"], user=USER, group=USER, extra_groups=()) for _ in range(12)]
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 0, program.output
+    for other in others:
+        other.kill()
+        other.wait()
+    assert (directory / "stopped").exists()
+    assert "Traceback" not in program.output
