@@ -189,8 +189,8 @@ def test_a_player_is_never_cut_off_and_a_short_visit_restarts_the_idle_time(firs
     session.moved = lambda: (100, sent)
     harness.clock.advance(first_bytes_after)
     sent = 4096
+    assert (harness.monitor.players, harness.monitor.check_at) == (1, None)
     harness.clock.advance(5.0)
-    assert harness.monitor.players == 1
     session.end()
     harness.clock.advance(299.0)
     assert harness.stops == 0

@@ -24,7 +24,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an
 START = f"""
 import os, resource, sys
 # Imported before the switch: the user may not be able to read them.
-import encodings.idna, zeroscale.proxy.service, zeroscale.frontend.http_page, zeroscale.probes.command
+import encodings.ascii, encodings.idna, encodings.latin_1
+import zeroscale.proxy.service, zeroscale.frontend.http_page, zeroscale.probes.command
 import zeroscale.probes.tcp, zeroscale.protocols.http, zeroscale.plugins.generic
 from zeroscale.daemon.main import main
 os.setgroups([])
@@ -93,5 +94,5 @@ def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) 
     for other in others:
         other.kill()
         other.wait()
-    assert (directory / "stopped").exists()
+    assert (directory / "stopped").exists(), program.output
     assert "Traceback" not in program.output

@@ -100,6 +100,8 @@ class IdleMonitor:
     @property
     def check_at(self) -> float | None:
         """When `busy_reason` is called next; None while players are on the server, or it does not run."""
+        if self.players > 0:
+            return None
         if self._query is not None:
             return self._clock.seconds()
         return self._timer.getTime() if self._timer is not None else None
