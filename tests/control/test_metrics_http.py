@@ -63,9 +63,14 @@ class Client:
 class Harness:
     """Metrics served on a reactor in memory."""
 
-    def __init__(self, report: Callable[[], ProxyReport] = proxy_report, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        report: Callable[[], ProxyReport] = proxy_report,
+        hosts: tuple[str, ...] = (),
+        listen: str = "9225",
+    ) -> None:
         self.reactor = FakeReactor()
-        self.server = MetricsServer(self.reactor, "9225", report, hosts=hosts)
+        self.server = MetricsServer(self.reactor, listen, report, hosts=hosts)
         started = Deferred.fromCoroutine(self.server.start())
         assert started.called
         self.port, self.factory, _, self.interface = self.reactor.tcpServers[0]
@@ -249,6 +254,13 @@ def test_only_names_that_no_other_site_can_have_are_answered(host: bytes, is_own
         assert (b"zeroscale_" in answer or b"version" in answer or b"<h1>" in answer) is is_own
         if not is_own:
             assert b"metrics.hosts" in answer
+
+
+def test_the_name_on_which_it_listens_is_answered() -> None:
+    harness = Harness(listen="tcp:9225:interface=Metrics.lan")
+    assert harness.ask(b"GET /metrics HTTP/1.1\r\nHost: metrics.lan:9225\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    refused = harness.ask(b"GET /metrics HTTP/1.1\r\nHost: other.lan:9225\r\n\r\n")
+    assert refused.startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
 
 
 def test_each_of_several_host_headers_counts() -> None:

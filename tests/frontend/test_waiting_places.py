@@ -64,6 +64,13 @@ def test_shared_addresses_have_no_bound_and_give_way_to_nobody() -> None:
     assert waiting.take(2, "127.0.0.1", None) == (True, 1)
 
 
+def test_a_shared_address_with_waiting_clients_displaces_nobody() -> None:
+    waiting: WaitingPlaces[str] = WaitingPlaces(64, places=3, known_places=0)
+    for client, address in (("sibling", FRIEND), ("other sibling", FRIEND), ("tunnel", "127.0.0.1")):
+        assert waiting.take(client, address, None) == (True, None)
+    assert waiting.take("another by the tunnel", "127.0.0.1", None) == (False, None)
+
+
 class Waiting(RuleBasedStateMachine):
     """A table of few places, and a list of who should have one."""
 

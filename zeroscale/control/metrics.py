@@ -154,7 +154,7 @@ SERVER_GAUGES: tuple[tuple[str, str, Value], ...] = (
     ),
     (
         "zeroscale_server_idle_countdown_seconds",
-        "seconds until the next idle check; no sample while players are on",
+        "seconds until the next idle check; no sample while a connection counts as a player's",
         lambda server: server.idle_in,
     ),
     (

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import gatherResults, maybeDeferred
@@ -41,6 +43,9 @@ EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
 JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
+
+_INTERFACE = re.compile(r":interface=([^:\\]+)")
+"""The address or the name on which an endpoint string listens; a backslash stands before the colons of IPv6."""
 
 WRONG_HOST = b"not served under this name: use an IP address or localhost, or add the name to metrics.hosts\n"
 
@@ -120,7 +125,7 @@ class MetricsServer:
                 b"/metrics": (EXPOSITION, metrics.exposition),
                 b"/metrics.json": (JSON, metrics.json),
             },
-            None if self._endpoint.startswith("unix:") else {name.lower() for name in hosts},
+            None if self._endpoint.startswith("unix:") else _own_names(self._endpoint, hosts),
         )
 
     @property
@@ -140,6 +145,11 @@ class MetricsServer:
         ports, self.ports = self.ports, []
         await gatherResults([maybeDeferred(port.stopListening) for port in ports])
         self._factory.abort_all()
+
+
+def _own_names(endpoint: str, hosts: Collection[str]) -> Collection[str]:
+    """Return the names of `hosts`, and the one on which an endpoint string listens, if it names one."""
+    return {name.lower().removesuffix(".") for name in (*hosts, *_INTERFACE.findall(endpoint))}
 
 
 Pages = dict[bytes, tuple[bytes, Callable[[], bytes]]]
@@ -238,7 +248,7 @@ def _respond(request: Request, factory: _Factory) -> None:
 
 
 def _send(request: Request, code: int, content_type: bytes, body: bytes) -> None:
-    request.setResponseCode(code)
+    request.setResponseCode(code, HTTPStatus(code).phrase.encode())  # Twisted knows no 421
     request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.setHeader(b"Cache-Control", b"no-store")

@@ -44,8 +44,9 @@ class WaitingPlaces(Generic[T]):
         self._by_name: dict[str, T] = {}
         self._names: dict[T, str] = {}
         # Dictionaries, for their order: the newest is last, and removing any one is cheap.
-        self._rest: dict[T, str | None] = {}
+        self._rest: dict[T, tuple[dict[str, dict[T, None]], str]] = {}
         self._by_key: dict[str, dict[T, None]] = {}
+        self._by_shared_address: dict[str, dict[T, None]] = {}
 
     def __len__(self) -> int:
         return len(self._names) + len(self._rest)
@@ -64,8 +65,11 @@ class WaitingPlaces(Generic[T]):
                 self._names[client] = name
                 return True, None
         key = limit_key(address, self._trusted)
-        same_address = len(self._by_key.get(key, ())) if key is not None else 0
-        if same_address >= self._per_address:
+        table, key, most_of_key = (
+            (self._by_shared_address, address, self._places) if key is None else (self._by_key, key, self._per_address)
+        )
+        same_address = len(table.get(key, ()))
+        if same_address >= most_of_key:
             return False, None
         gives_way: T | None = None
         if len(self._rest) >= self._places:
@@ -74,9 +78,8 @@ class WaitingPlaces(Generic[T]):
                 return False, None
             gives_way = next(reversed(most))  # the one that has waited for the shortest time
             self.remove(gives_way)
-        self._rest[client] = key
-        if key is not None:
-            self._by_key.setdefault(key, {})[client] = None
+        self._rest[client] = table, key
+        table.setdefault(key, {})[client] = None
         return True, gives_way
 
     def remove(self, client: T) -> None:
@@ -84,9 +87,10 @@ class WaitingPlaces(Generic[T]):
         name = self._names.pop(client, None)
         if name is not None:
             del self._by_name[name]
-        key = self._rest.pop(client, None)
-        if key is not None:
-            same_key = self._by_key[key]
+        place = self._rest.pop(client, None)
+        if place is not None:
+            table, key = place
+            same_key = table[key]
             del same_key[client]
             if not same_key:
-                del self._by_key[key]
+                del table[key]
