@@ -18,9 +18,9 @@ from ports import free_port
 pytestmark = [pytest.mark.slow]
 
 MEBIBYTE = 1 << 20
-MESSAGES = 20_000
-WARM_UP = 2_000
-"""Messages after which memory is looked at first: until then caches and the allocator's pools fill."""
+MESSAGES = 40_000
+WARM_UP = 20_000
+"""Messages after which memory is looked at first: until then caches and the allocator's pools fill, 2 to 4 MiB."""
 
 AT_ONCE = 300
 PATIENT = 0.03
