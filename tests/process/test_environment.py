@@ -82,7 +82,7 @@ def test_a_mistake_in_a_file_names_the_line_and_not_its_content(
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="No such file"):
+    with pytest.raises(PluginError, match="there is no environment file"):
         ChildEnvironment(file=tmp_path / "missing").check()
     with pytest.raises(PluginError, match=r"Is a directory|regular file"):
         read_environment_file(tmp_path)

@@ -80,7 +80,6 @@ def test_sigterm_ends_it_where_hardly_a_thread_can_be_had(directory: Path, limit
 def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) -> None:
     port = free_port()
     script = "sh -c 'trap \"echo stopped > stopped; exit 0\" TERM; sleep 600 & echo on > started; wait'"
-    others: list[subprocess.Popen[bytes]] = []
     with zeroscale(directory, 12, port, script) as program:
         program.wait_for("Ready: players come to")
         with socket.create_connection(("127.0.0.1", port), DEADLINE):
@@ -89,10 +88,12 @@ def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) 
                 assert time.monotonic() < deadline, program.output
                 time.sleep(0.01)
             others = [subprocess.Popen(["sleep", "600"], user=USER, group=USER, extra_groups=()) for _ in range(12)]
-            program.signal(signal.SIGTERM)
-            assert program.wait() == 0, program.output
-    for other in others:
-        other.kill()
-        other.wait()
+            try:
+                program.signal(signal.SIGTERM)
+                assert program.wait() == 0, program.output
+            finally:
+                for other in others:
+                    other.kill()
+                    other.wait()
     assert (directory / "stopped").exists(), program.output
     assert "Traceback" not in program.output

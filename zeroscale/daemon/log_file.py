@@ -38,7 +38,7 @@ class DescriptorOutput:
         _write_all(self._descriptor, data)
 
     def write_now(self, data: bytes) -> bool:
-        """Write all of it without waiting; return whether that was possible.
+        """Write it without waiting, cut at `AT_ONCE` bytes; return whether that was possible.
 
         :raises OSError: it cannot be written.
         """
@@ -80,7 +80,7 @@ class FileOutput:
         _write_all(self._descriptor, data)
 
     def write_now(self, data: bytes) -> bool:
-        """Write all of it without rotation; return True.
+        """Write it without waiting and without rotation; return whether that was possible.
 
         :raises OSError: it cannot be written.
         """

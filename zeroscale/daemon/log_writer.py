@@ -35,7 +35,7 @@ class Output(Protocol):
         """Write all of it, and wait as long as that takes."""
 
     def write_now(self, data: bytes) -> bool:
-        """Write all of it if that is possible without waiting."""
+        """Write it if that is possible without waiting; return whether it was."""
 
     def rotate(self) -> None:
         """Begin a new file."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeroscale.errors import PluginError
+from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +85,13 @@ def read_environment_file(path: Path) -> dict[str, str]:
     :raises PluginError: it cannot be read, or a line is something else.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise PluginError(f"the environment file {path} is not a regular file")
-            content = file.read(LARGEST_FILE + 1)
+        content = read_bounded(path, LARGEST_FILE)
     except OSError as error:
         raise PluginError(f"cannot read the environment file {path}: {error.strerror}") from error
-    if len(content) > LARGEST_FILE:
-        raise PluginError(f"the environment file {path} is longer than {LARGEST_FILE} bytes")
+    except ValueError as error:
+        raise PluginError(f"cannot use the environment file {path}: {error}") from error
+    if content is None:
+        raise PluginError(f"there is no environment file {path}")
     try:
         text = content.decode()
     except UnicodeDecodeError:
