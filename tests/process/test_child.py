@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from plugins.process_fixture import ProcessFixture, children, unrelated_process, until
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process import child as module
 from zeroscale.process import procfs
 from zeroscale.process.child import ServerProcess
@@ -122,6 +122,39 @@ async def test_a_start_that_fails_leaves_nothing(process_fixture: ProcessFixture
     assert not process.alive
     await start(process, "true")
     assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("target", ["ProcessRecord", "os.pidfd_open"])
+@pytest.mark.parametrize(
+    ("error", "raised"), [(MemoryError(), StartRefused), (RuntimeError("a fault"), RuntimeError)], ids=repr
+)
+async def test_a_child_that_cannot_be_watched_is_ended(
+    process_fixture: ProcessFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    target: str,
+    error: Exception,
+    raised: type[Exception],
+) -> None:
+    process = process_fixture.process(exclusive_directory=tmp_path)
+    await start(process, "true")
+    await process.wait()
+    others, before = children(), descriptors()
+
+    def fail(*_args: object, **_keywords: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"zeroscale.process.child.{target}", fail)
+    with pytest.raises(raised):
+        await start(process, "exec sleep 60")
+    assert children() == others
+    assert not process.alive
+    assert descriptors() == before
+    assert not DirectoryLock(tmp_path).path.exists()
+    monkeypatch.undo()
+    await start(process, "echo ready")
+    assert await process.wait() == 0
+    assert process_fixture.output.lines == ["ready"]
 
 
 async def test_an_unusable_state_directory_is_reported(process_fixture: ProcessFixture) -> None:

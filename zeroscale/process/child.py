@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ PIDFD_RECHECK_INTERVAL = 10.0
 """Seconds between polls of the processes where a pidfd announces their end: the number of the process may have been
 reused before the pidfd was opened."""
 
-PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
+PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
 """Errors of the console's files that end by themselves: a start that meets one of them is no crash."""
 
 FIND_ATTEMPTS = 20
@@ -157,20 +158,15 @@ class ServerProcess:
                     standard_output=output,
                     pass_fds=locks,
                 )
+                on_failure.callback(self._kill_unwatched, child)
+                always.close()  # or our own descriptors would say that a server which has ended at once still runs
+                self._watch_child(child, argv)
                 on_failure.pop_all()
         except OSError as error:
             kind = StartRefused if error.errno in PASSING_ERRORS else PluginError
             raise kind(f"cannot keep the server's console and record: {error}") from error
-        found = procfs.facts(child.pid)
-        self._record = ProcessRecord(
-            pid=child.pid,
-            start_time=found.start_time if found else None,
-            boot_id=procfs.boot_id(),
-            argv=tuple(argv),
-        )
-        self._group.track_child(child, self._record)
-        self._save_record()
-        self._begin()
+        except MemoryError as error:
+            raise StartRefused("cannot start the server: no memory is left") from error
 
     async def adopt(self) -> bool:
         """Take over a server that an earlier zeroscale started from the same state directory, if it still runs.
@@ -275,6 +271,26 @@ class ServerProcess:
         if self._end is not None:
             self._end.cancel()
 
+    def _watch_child(self, child: subprocess.Popen[bytes], argv: Sequence[str]) -> None:
+        found = procfs.facts(child.pid)
+        self._record = ProcessRecord(
+            pid=child.pid,
+            start_time=found.start_time if found else None,
+            boot_id=procfs.boot_id(),
+            argv=tuple(argv),
+        )
+        self._group.track_child(child, self._record)
+        self._save_record()
+        self._begin()
+
+    def _kill_unwatched(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill a server that was just started: an error prevents that it is watched, so nothing would stop it."""
+        self._stop_watching()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        self._finish()
+
     async def _find(self, record: ProcessRecord | None) -> bool:
         for _attempt in range(FIND_ATTEMPTS - 1):
             try:
@@ -353,7 +369,7 @@ class ServerProcess:
         self._group.forget()
         if self._directory_lock is not None:
             self._directory_lock.remove()
-        if self._end is not None:
+        if self._end is not None and not self._end.done():
             self._end.set_result(self._exit_code)
 
     def _poll_output(self) -> None:
