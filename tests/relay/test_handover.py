@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
+import logging
 import os
 import random
 import re
@@ -39,6 +40,7 @@ from relay.relay_fixture import (
     within,
 )
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.python.threadpool import ThreadPool
 
@@ -434,19 +436,85 @@ async def test_soak(relays: Relays) -> None:
     assert resident() < memory + 8 * 1024
 
 
-def test_without_a_thread_the_other_relay_takes_all_pairs(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+class NoRelayThread:
+    """Refuses the relay's thread, and counts the attempts, until `allowed`."""
 
-    relays = Relays(reactor)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    relays.start()
-    assert list(relays.counters()) == ["transport"]
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "Relaying without splice, which costs more CPU time: the relay cannot start: can't start new thread"
-    ]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.attempts = 0
+        self.allowed = False
+        start = threading.Thread.start
+
+        def start_or_refuse(thread: threading.Thread) -> None:
+            if thread.name == "zeroscale-relay" and not self.allowed:
+                self.attempts += 1
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> NoRelayThread:
+    return NoRelayThread(monkeypatch)
+
+
+async def relayed_by(relays: Relays) -> set[str]:
+    """Relay a pair; return the names of the relays that had it."""
+    before = {name: sums.total for name, sums in relays.counters().items()}
+    pair = Pair()
+    report = pair.hand_over(relays, b"early")
+    assert await receive(pair.backend, 5) == b"early"
+    report.cancel()
+    await within(report)
+    await pair.gone()
+    return {name for name, sums in relays.counters().items() if sums.total > before.get(name, 0)}
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_a_forced_relay_without_a_thread_is_an_error() -> None:
     forced = Relays(reactor, "splice")
     with pytest.raises(RelayError, match="can't start new thread"):
         forced.start()
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_thread_the_other_relay_takes_all_pairs_until_one_can_be_had(
+    no_thread: NoRelayThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "zeroscale.relay")
+    clock = Clock()
+    relays = Relays(reactor, clock=clock.seconds)
+    relays.start()
+    tried_at = []
+    for _ in range(60):
+        clock.advance(10)
+        before = no_thread.attempts
+        assert await relayed_by(relays) == {"transport"}
+        if no_thread.attempts > before:
+            tried_at.append(clock.seconds())
+    assert tried_at == [10, 30, 70, 150, 310]
+    no_thread.allowed = True
+    assert await relayed_by(relays) == {"transport"}, "not before its time"
+    clock.advance(300)
+    assert await relayed_by(relays) == {"splice"}
+    assert await relayed_by(relays) == {"splice"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "Relaying without splice for now, which costs more CPU time: the relay cannot start: can't start new thread",
+        "Relaying by splice now",
+    ]
+    await within(relays.stop(0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_relay_is_started_after_the_stop(no_thread: NoRelayThread) -> None:
+    clock = Clock()
+    relays = Relays(reactor, clock=clock.seconds)
+    relays.start()
+    await within(relays.stop(0))
+    attempts = no_thread.attempts
+    clock.advance(1000)
+    pair = Pair()
+    with pytest.raises(RelayError, match="being stopped"):
+        await within(pair.hand_over(relays))
+    await pair.close()
+    assert no_thread.attempts == attempts

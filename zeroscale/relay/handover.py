@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.python.failure import Failure
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report, ReportDeferred
@@ -19,6 +20,10 @@ from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.transport import TransportRelay
 
 logger = logging.getLogger(__name__)
+
+FIRST_RETRY = 10.0
+LONGEST_RETRY = 300.0
+"""Seconds until a relay that could not start is tried again, at the next hand-over: at first, and at most."""
 
 
 def _log_crash(failure: Failure) -> None:
@@ -32,6 +37,7 @@ class Relays:
     :param on_crash: called once in the reactor's thread if the relay's thread dies. Its pairs have been aborted and
         reported by then, and no more are accepted: the caller has to end the process.
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
+    :param clock: returns monotonic seconds; None: the reactor's.
     """
 
     def __init__(
@@ -41,8 +47,13 @@ class Relays:
         on_crash: Callable[[Failure], None] = _log_crash,
         *,
         half_closed_limit: float = HALF_CLOSED_LIMIT,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._relays: list[Relay] = []
+        self._clock = clock or reactor.seconds
+        self._failed: Relay | None = None
+        self._retry_at = 0.0
+        self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
         if forced == "splice" or (forced == "auto" and sys.platform == "linux"):
             self._relays.append(SpliceRelay(reactor, on_crash, half_closed_limit))
         if forced in ("auto", "transport"):
@@ -53,7 +64,7 @@ class Relays:
     def start(self) -> None:
         """Get ready to relay.
 
-        Where one cannot run, another takes its pairs, and a warning says so.
+        Where one cannot run, another takes its pairs, and a warning says so; it is tried again later.
 
         :raises RelayError: none of the relays can run now.
         """
@@ -64,7 +75,9 @@ class Relays:
                 if len(self._relays) == 1:
                     raise
                 self._relays.remove(relay)
-                logger.warning("Relaying without %s, which costs more CPU time: %s", relay.name, error)
+                self._failed = relay
+                self._retry_at = self._clock() + next(self._retries)
+                logger.warning("Relaying without %s for now, which costs more CPU time: %s", relay.name, error)
         logger.debug("Relays: %s", ", ".join(relay.name for relay in self._relays))
 
     def hand_over(
@@ -127,7 +140,22 @@ class Relays:
             on_started(report.moved)
         return await report
 
+    def _retry_start(self) -> None:
+        if self._failed is None or self._clock() < self._retry_at:
+            return
+        relay = self._failed
+        try:
+            relay.start()
+        except RelayError as error:
+            self._retry_at = self._clock() + next(self._retries)
+            logger.debug("Still relaying without %s: %s", relay.name, error)
+        else:
+            self._failed = None
+            self._relays.insert(0, relay)
+            logger.info("Relaying by %s now", relay.name)
+
     def _choose(self, client: ITransport, backend: ITransport) -> Relay:
+        self._retry_start()
         for relay in self._relays:
             if relay.carries(client, backend):
                 return relay
@@ -147,5 +175,6 @@ class Relays:
 
         A hand-over that is still flushing fails once it is flushed; the caller may cancel it before.
         """
+        self._failed = None
         stopped = gatherResults([relay.stop(drain) for relay in self._relays], consumeErrors=True)
         return stopped.addCallback(lambda results: None)
