@@ -57,7 +57,7 @@ RULES = [
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
     Rule(("protocols.minecraft.packets",), VALUES, outside=("quarry",), never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
-    Rule(("relay",), ("errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
+    Rule(("relay",), ("backoff", "errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),
     Rule(
         ("system.endpoints", "system.sd_notify"),
