@@ -1,6 +1,7 @@
 """A small Minecraft server that starts quickly and records when events happen.
 
-With a server.properties its status is off; `list` answers the number in the file `online`.
+With a server.properties its status is off; `list` answers the number in the file `online`. With `--online-mode` it asks
+each login for an encryption, and keeps those who never answer, as the real server does for 30 s.
 
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
@@ -46,6 +47,10 @@ class Client(socketserver.BaseRequestHandler):
         login = received[received[0]] == 2  # the last byte of a handshake of less than 128 bytes
         if login:
             self.server.record.note("login")
+            if self.server.online_mode:
+                self.request.sendall(frame(1, "x" * 300))  # as long as an encryption request
+                self.request.recv(65536)
+                return
             self.request.sendall(frame(0, json.dumps({"text": "You have woken the zeroscale demo server"})))
         else:
             self.server.record.note("question" if self.server.ready else "early question")
@@ -61,6 +66,7 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
     ready = False
     status_off = False
+    online_mode = False
     record: Record
 
 
@@ -93,6 +99,7 @@ def main() -> None:
     parser.add_argument("record", type=Path)
     parser.add_argument("--start", type=float, default=0.0, help="seconds; its port is bound after a third of them")
     parser.add_argument("--stop", type=float, default=0.0, help="seconds, for all of which its port is closed")
+    parser.add_argument("--online-mode", action="store_true")
     options = parser.parse_args()
     record = Record(options.record)
     record.note("started")
@@ -101,6 +108,7 @@ def main() -> None:
     time.sleep(options.start / 3)
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
+        server.online_mode = options.online_mode
         server.status_off = Path("server.properties").exists()
         record.note("bound")
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
