@@ -320,7 +320,7 @@ class Handover:
         self.early = early
         self.client_finished = client_finished
         self.flushing: Deferred[None] = Deferred()
-        self.report = ReportDeferred(lambda: setattr(self, "aborted", True))
+        self.report = ReportDeferred(lambda: setattr(self, "aborted", True), lambda: (len(early), 0))
         self.aborted = False
         self.ended = False
 

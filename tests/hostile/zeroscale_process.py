@@ -71,9 +71,7 @@ class ZeroscaleProcess:
         self._ports = {name: free_port() for name in ("minecraft", "echo", "page", "metrics")}
         self._tls_ports = {name: free_port() for name in ("minecraft", "echo")} if has_tls() else {}
         if self._tls_ports:
-            command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 30"
-            command += " -keyout key.pem -out cert.pem"
-            subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+            make_certificate(directory)
         configuration = directory / "zeroscale.toml"
         configuration.write_text(self._configuration(small_disk))
         known = [
@@ -242,6 +240,12 @@ class ZeroscaleProcess:
 def has_tls() -> bool:
     """Whether a TLS endpoint can be made: Twisted needs pyOpenSSL, and we a certificate."""
     return importlib.util.find_spec("OpenSSL") is not None and shutil.which("openssl") is not None
+
+
+def make_certificate(directory: Path) -> None:
+    """Make a certificate for localhost there, cert.pem, and its key, key.pem."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 30 -keyout key.pem -out cert.pem"
+    subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
 
 
 def _table(name: str, **keys: object) -> str:

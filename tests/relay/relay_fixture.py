@@ -33,6 +33,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from zeroscale.relay import Relays, Report
+from zeroscale.relay.base import Moved
 
 reactor: Any = global_reactor
 
@@ -132,9 +133,20 @@ class Pair:
         self.backend, ours = connect(buffers)
         self.to_backend = adopt(ours)
 
-    def hand_over(self, relays: Relays, early: bytes = b"", *, client_finished: bool = False) -> Deferred[Report]:
+    def hand_over(
+        self,
+        relays: Relays,
+        early: bytes = b"",
+        *,
+        client_finished: bool = False,
+        on_started: Callable[[Moved], object] = lambda _: None,
+    ) -> Deferred[Report]:
         return relays.hand_over(
-            self.to_client.transport, self.to_backend.transport, early, client_finished=client_finished
+            self.to_client.transport,
+            self.to_backend.transport,
+            early,
+            client_finished=client_finished,
+            on_started=on_started,
         )
 
     async def gone(self) -> None:

@@ -29,7 +29,7 @@ class Transport:
 
 def test_cancelling_asks_for_the_end_and_does_not_fire() -> None:
     asked: list[str] = []
-    ending = ReportDeferred(lambda: asked.append("abort"))
+    ending = ReportDeferred(lambda: asked.append("abort"), lambda: (0, 0))
     reports: list[Report] = []
     ending.addCallback(reports.append)
     ending.cancel()
@@ -42,7 +42,7 @@ def test_cancelling_asks_for_the_end_and_does_not_fire() -> None:
 
 def test_cancelling_after_the_end_does_nothing() -> None:
     asked: list[str] = []
-    ending = ReportDeferred(lambda: asked.append("abort"))
+    ending = ReportDeferred(lambda: asked.append("abort"), lambda: (0, 0))
     ending.callback(REPORT)
     ending.cancel()
     assert asked == []

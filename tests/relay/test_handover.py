@@ -46,6 +46,7 @@ from twisted.python.threadpool import ThreadPool
 
 from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report
+from zeroscale.relay.base import Moved
 from zeroscale.relay.pipe_pool import MOST_SPARE
 
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.004])
@@ -273,6 +274,20 @@ async def test_cancelled_before_the_relay_has_them_both_are_the_callers_again(sp
     pair.to_backend.transport.loseConnection()
     assert await receive(pair.client) == unwritten + b"Goodbye"
     assert await receive(pair.backend) == b""
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_bytes_moved_so_far_are_known_while_a_pair_is_relayed(relays: Relays) -> None:
+    pair = Pair()
+    moved: list[Moved] = []
+    report = pair.hand_over(relays, b"early", on_started=moved.append)
+    await send(pair.backend, b"x" * 4096)
+    await receive(pair.client, 4096)
+    await until(lambda: moved[0]() == (5, 4096))
+    pair.client.close()
+    pair.backend.close()
+    await within(report)
     await pair.gone()
 
 

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report, transport_pair
+from zeroscale.relay.base import Moved
 from zeroscale.relay.transport import TransportRelay
 from zeroscale.relay.transport_pair import as_relay_transport
 
@@ -108,13 +109,15 @@ def started() -> Relays:
 async def test_tls_is_relayed_by_transports() -> None:
     relays, client = started(), await made()
     pair = client.pair
-    report = pair.hand_over(relays, b"early ")
+    moved: list[Moved] = []
+    report = pair.hand_over(relays, b"early ", on_started=moved.append)
     up, down = os.urandom(300_000), os.urandom(300_000)
     sending = [within(deferToThread(sock.sendall, data)) for sock, data in ((client.client, up), (pair.backend, down))]
     assert await receive(pair.backend, len(up) + 6) == b"early " + up
     assert await client.receive(len(down)) == down
     for each in sending:
         await each
+    assert moved[0]() == (len(up) + 6, len(down)), "what TLS carries, not TLS itself"
     assert {name: counters.total for name, counters in relays.counters().items()} == {"splice": 0, "transport": 1}
     await client.finish()
     assert await receive(pair.backend) == b""

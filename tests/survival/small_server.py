@@ -1,7 +1,7 @@
 """A small Minecraft server that starts quickly and records when events happen.
 
 With a server.properties its status is off; `list` answers the number in the file `online`. With `--online-mode` it asks
-each login for an encryption, and keeps those who never answer, as the real server does for 30 s.
+each login for an encryption, waits for any answer, and sends a world; its status knows nobody.
 
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
@@ -21,6 +21,9 @@ import time
 from pathlib import Path
 
 STATUS = {"version": {"name": "small", "protocol": 767}, "players": {"max": 20, "online": 0}, "description": "small"}
+
+WORLD = 4096
+"""Bytes: the least that the real server sends to a player whom it has accepted."""
 
 
 class Record:
@@ -49,7 +52,9 @@ class Client(socketserver.BaseRequestHandler):
             self.server.record.note("login")
             if self.server.online_mode:
                 self.request.sendall(frame(1, "x" * 300))  # as long as an encryption request
-                self.request.recv(65536)
+                if self.request.recv(65536):
+                    self.request.sendall(b"w" * WORLD)
+                    self.request.recv(65536)
                 return
             self.request.sendall(frame(0, json.dumps({"text": "You have woken the zeroscale demo server"})))
         else:

@@ -1,15 +1,21 @@
-"""Clients that are no players do not keep a server running, however often they come back."""
+"""Players keep a server running; clients that are none do not keep a server running, however often they come back."""
 
 from __future__ import annotations
 
-import shlex
+import json
 import socket
+import ssl
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
+from hostile.zeroscale_process import has_tls, make_certificate
 from peers.programs import DEADLINE, Program, wait_until
+from ports import free_port
 from survival.harness import AT_ONCE, PROTOCOL, SurvivalHarness
 
 from zeroscale.protocols.minecraft.client import LoginClient
@@ -25,7 +31,9 @@ IDLE = 5.0
 HOLD, PAUSE = 8.0, 3.0
 """Seconds that a stranger keeps a login open, and seconds until the next one: never as long as the idle time."""
 
-STRANGER = Endpoint("203.0.113.7", 4000)
+HEADERS_FROM = "127.0.0.2"
+HEADER = encode("v2", Endpoint("203.0.113.7", 4000), Endpoint("192.0.2.200", 25565))
+"""Of a client that is not on this machine: addresses of loopback have no limits."""
 
 LINE_SERVER = """
 import socketserver, sys
@@ -43,21 +51,7 @@ Server(("127.0.0.1", int(sys.argv[1])), Client).serve_forever()
 
 @pytest.mark.slow
 def test_a_stranger_who_holds_logins_open_again_and_again_gets_a_minute_and_no_more(harness: SurvivalHarness) -> None:
-    small_server = Path(__file__).with_name("small_server.py")
-    words = [sys.executable, "-S", "-E", str(small_server), str(harness.server_port), str(harness.record)]
-    file = harness.directory / "zeroscale.toml"
-    file.write_text(f"""state_directory = "{harness.state}"
-    [servers.survival]
-    plugin = "minecraft"
-    listen = {harness.port}
-    server = {harness.server_port}
-    working_directory = "{harness.world}"
-    idle_shutdown = "{IDLE:g}s"
-    plugin_arguments.command = "{shlex.join([*words, "--online-mode"])}"
-    proxy_protocol.accept_from = ["127.0.0.2"]
-    admission = {{ wake = "nobody", allow = ["Ada"] }}
-    """)
-    proxy = harness.run_configured(file)
+    proxy = run_online_server(harness)
     ada = harness.player("Ada")
     wait_until(lambda: bool(harness.times_of("login")), "Ada is asked for an encryption", program=proxy)
     ada.leave()
@@ -72,6 +66,44 @@ def test_a_stranger_who_holds_logins_open_again_and_again_gets_a_minute_and_no_m
     harness.server_is_gone(proxy)
     assert not stranger_is_asked_for_an_encryption(harness.port)
     assert len(harness.times_of("started")) == 1
+    assert proxy.terminate() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_tls(), reason="needs twisted[tls] and openssl")
+@pytest.mark.parametrize("relay", ["auto", "transport"])
+def test_a_player_counts_by_the_bytes_of_the_server_on_every_kind_of_listener(
+    harness: SurvivalHarness, relay: str
+) -> None:
+    make_certificate(harness.directory)
+    tls_port, unix = free_port(), str(harness.directory / "socket")
+    proxy = run_online_server(
+        harness,
+        listen=[
+            str(harness.port),
+            f"unix:{unix}",
+            f"ssl:{tls_port}:privateKey={harness.directory}/key.pem:certKey={harness.directory}/cert.pem",
+        ],
+        relay=relay,
+        idle=60.0,
+    )
+    login = LoginClient("localhost", harness.port, PROTOCOL, "Ada").request()
+    connections: list[tuple[Callable[[], socket.socket], bytes]] = [
+        (lambda: tcp_connection(harness.port), b""),
+        (lambda: tcp_connection(harness.port, HEADERS_FROM), HEADER),
+        (lambda: unix_connection(unix), b""),
+        (lambda: tls_connection(tls_port), b""),
+    ]
+    for connect, header in connections:
+        with connect() as client:
+            client.settimeout(DEADLINE)
+            client.sendall(header + login)
+            receive(client, 300)
+            assert idle_in(harness) is not None, "whoever does not answer is no player"
+            client.sendall(b"the answer")
+            receive(client, 4096)
+            wait_until(lambda: idle_in(harness) is None, "the player counts", program=proxy)
+        wait_until(lambda: idle_in(harness) is not None, "the player has left", program=proxy)
     assert proxy.terminate() == 0
 
 
@@ -120,9 +152,8 @@ def is_stopping(proxy: Program, within: float) -> bool:
 def stranger_is_asked_for_an_encryption(port: int) -> bool:
     """Begin a login that is never finished, hold it open, and close it; return whether the server has answered it."""
     login = LoginClient("localhost", port, PROTOCOL, "Mallory").request()
-    header = encode("v2", STRANGER, Endpoint("192.0.2.200", 25565))
-    with socket.create_connection(("127.0.0.1", port), DEADLINE, ("127.0.0.2", 0)) as client:
-        client.sendall(header + login)
+    with tcp_connection(port, HEADERS_FROM) as client:
+        client.sendall(HEADER + login)
         until = time.monotonic() + HOLD
         received = b""
         while (left := until - time.monotonic()) > 0:
@@ -135,6 +166,64 @@ def stranger_is_asked_for_an_encryption(port: int) -> bool:
                 break
             received += data
     return b"xxx" in received
+
+
+def run_online_server(
+    harness: SurvivalHarness, listen: Sequence[str] = (), relay: str = "auto", idle: float = IDLE
+) -> Program:
+    """Start a zeroscale that only Ada may wake, in front of a server that asks its clients for an encryption."""
+    small_server = Path(__file__).with_name("small_server.py")
+    command = [sys.executable, "-S", "-E", str(small_server), str(harness.server_port), str(harness.record)]
+    file = harness.directory / "zeroscale.toml"
+    file.write_text(f"""state_directory = "{harness.state}"
+    relay = "{relay}"
+    control.listen = "unix:{harness.directory}/control"
+    [servers.survival]
+    plugin = "minecraft"
+    listen = {json.dumps([*listen] or [str(harness.port)])}
+    server = {harness.server_port}
+    working_directory = "{harness.world}"
+    idle_shutdown = "{idle:g}s"
+    plugin_arguments.command = {json.dumps([*command, "--online-mode"])}
+    proxy_protocol.accept_from = ["{HEADERS_FROM}"]
+    admission = {{ wake = "nobody", allow = ["Ada"] }}
+    """)
+    return harness.run_configured(file)
+
+
+def idle_in(harness: SurvivalHarness) -> float | None:
+    """Return in how many seconds the server may stop, as `zeroscalectl status` has it; None: players are on it."""
+    words = ["--socket", str(harness.directory / "control"), "status", "--json"]
+    command = [sys.executable, "-m", "zeroscale.ctl.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    [server] = json.loads(done.stdout)["servers"]
+    assert server["status"] == "running"
+    return cast("float | None", server["idle_in"])
+
+
+def tcp_connection(port: int, source: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), DEADLINE, (source, 0))
+
+
+def unix_connection(path: str) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    return client
+
+
+def tls_connection(port: int) -> socket.socket:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(tcp_connection(port))
+
+
+def receive(client: socket.socket, count: int) -> None:
+    """Receive at least so many bytes."""
+    while count > 0:
+        data = client.recv(count)
+        assert data, "it was closed"
+        count -= len(data)
 
 
 def run_line_server(harness: SurvivalHarness, greeting: str, *, idle: float, wake_on: str) -> Program:

@@ -87,7 +87,7 @@ class Relay(Protocol):
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
-    ) -> Deferred[Report]:
+    ) -> ReportDeferred:
         """Relay a pair. Both transports belong to the relay until it reports.
 
         If `flushes`, nothing may be unwritten in them; neither may have a producer registered.
@@ -95,8 +95,9 @@ class Relay(Protocol):
         :param early: bytes to send to the backend first.
         :param client_finished: the end of what the client sends has already been read; it is passed on after `early`.
         :returns: fires once, with the report, after which the relay closes the transports. Cancelling it aborts the
-            pair, and it still fires with the report. Fails with `RelayError` if the pair was not accepted: then nothing
-            was moved, and both transports are still the caller's.
+            pair, and it still fires with the report. Fails with `RelayError` if the pair was not accepted after all.
+        :raises RelayError: the pair is not accepted. Then, as when the Deferred fails, nothing was moved, and both
+            transports are still the caller's.
         """
         ...
 
@@ -135,10 +136,10 @@ class ReportDeferred(Deferred[Report]):
 
     An ordinary Deferred would fire at once when cancelled, while descriptors are still in use.
 
-    :ivar moved: returns the bytes moved so far.
+    :ivar moved: returns the bytes moved so far. Every relay must count: a connection counts as a player's by its bytes.
     """
 
-    def __init__(self, abort: Callable[[], None], moved: Moved = lambda: (0, 0)) -> None:
+    def __init__(self, abort: Callable[[], None], moved: Moved) -> None:
         super().__init__()
         self._abort = abort
         self.moved = moved

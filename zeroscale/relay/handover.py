@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zeroscale.backoff import Backoff
 from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report, ReportDeferred
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.transport import TransportRelay
@@ -136,8 +136,7 @@ class Relays:
                 assert isinstance(transport, tcp.Connection)
                 await flushed(transport)
         report = relay.add(client, backend, early, client_finished=client_finished)
-        if isinstance(report, ReportDeferred):
-            on_started(report.moved)
+        on_started(report.moved)
         return await report
 
     def _retry_start(self) -> None:

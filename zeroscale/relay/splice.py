@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet import tcp
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, ITransport
 from twisted.python.failure import Failure
 
@@ -97,17 +97,17 @@ class SpliceRelay:
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
-    ) -> Deferred[Report]:
+    ) -> ReportDeferred:
         """See `base.Relay.add`."""
         if self._refusal or self._loop is None:
-            return fail(RelayError(f"the relay accepts no connection: {self._refusal}"))
+            raise RelayError(f"the relay accepts no connection: {self._refusal}")
         if not self.carries(client, backend):
-            return fail(RelayError("the splice relay can relay only plain stream sockets that are connected"))
+            raise RelayError("the splice relay can relay only plain stream sockets that are connected")
         sockets = _socket_of(client), _socket_of(backend)
         try:
             self._pipes.reserve()
         except OSError as error:
-            return fail(RelayError(f"the relay accepts no more connections: {error.strerror}"))
+            raise RelayError(f"the relay accepts no more connections: {error.strerror}") from error
         for sock in sockets:
             with contextlib.suppress(OSError):  # it is dead; the first splice reports how
                 prepare(sock)

@@ -8,12 +8,12 @@ other is closed once all was sent to it, and a peer that closes without ending T
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, ITransport
 
 from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, SWEEP_INTERVAL, Counters, Outcome, Report
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, SWEEP_INTERVAL, Counters, Outcome, Report, ReportDeferred
 from zeroscale.relay.transport_pair import TransportPair, as_relay_transport
 
 
@@ -52,18 +52,15 @@ class TransportRelay:
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
-    ) -> Deferred[Report]:
+    ) -> ReportDeferred:
         """See `base.Relay.add`."""
         if self._refusal:
-            return fail(RelayError(f"the relay accepts no connection: {self._refusal}"))
+            raise RelayError(f"the relay accepts no connection: {self._refusal}")
         sides = as_relay_transport(client), as_relay_transport(backend)
         if sides[0] is None or sides[1] is None:
-            return fail(RelayError("the transport relay can relay only Twisted's own connections"))
+            raise RelayError("the transport relay can relay only Twisted's own connections")
         pair = TransportPair(self._reactor, sides[0], sides[1], self._half_closed_limit)
-        try:
-            pair.take_over()
-        except RelayError as error:
-            return fail(error)
+        pair.take_over()
         self._live[pair] = None
         self._total += 1
         # The first of its callbacks, so that later ones see the pair counted.
