@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ def test_from_a_file_without_its_last_line_break(tmp_path: Path, content: str, t
     (tmp_path / "secret").write_bytes(content.encode())
     assert resolve({"file": "secret"}, tmp_path, {}) == text
     assert resolve({"file": str(tmp_path / "secret")}, Path("/"), {}) == text
+
+
+def test_a_file_may_be_a_link_as_kubernetes_and_docker_make_them(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "password").write_text("hunter2\n")
+    (tmp_path / "password").symlink_to("..data/password")
+    assert resolve({"file": "password"}, tmp_path, {}) == "hunter2"
 
 
 def test_from_the_environment() -> None:
@@ -32,7 +40,8 @@ def test_it_is_a_text_that_does_not_show_itself() -> None:
     ("reference", "complaint"),
     [
         ({"file": "gone"}, "cannot read .*/gone: No such file"),
-        ({"file": "."}, "Is a directory"),
+        ({"file": "."}, "cannot read .*: it is not a regular file"),
+        ({"file": "fifo"}, "cannot read .*/fifo: it is not a regular file"),
         ({"file": ""}, "file must be a path"),
         ({"file": "a\0b"}, "file must be a path"),
         ({"file": 5}, "file must be a path"),
@@ -44,6 +53,7 @@ def test_it_is_a_text_that_does_not_show_itself() -> None:
 )
 def test_what_cannot_be_had(tmp_path: Path, reference: dict[str, object], complaint: str) -> None:
     (tmp_path / "latin").write_bytes(b"m\xfcnchen")
+    os.mkfifo(tmp_path / "fifo")
     (tmp_path / "long").write_bytes(b"x" * (LONGEST + 1))
     with pytest.raises(ConfigError, match=complaint):
         resolve(reference, tmp_path, {})

@@ -82,9 +82,9 @@ def test_a_mistake_in_a_file_names_the_line_and_not_its_content(
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="there is no environment file"):
+    with pytest.raises(PluginError, match=r"environment file: cannot read .*/missing: No such file"):
         ChildEnvironment(file=tmp_path / "missing").check()
-    with pytest.raises(PluginError, match=r"Is a directory|regular file"):
+    with pytest.raises(PluginError, match="regular file"):
         read_environment_file(tmp_path)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(PluginError, match="regular file"):

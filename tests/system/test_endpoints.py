@@ -20,7 +20,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.connection_limits import normalised
-from zeroscale.system.endpoints import check, listen
+from zeroscale.system.endpoints import LARGEST_KEY, check, listen
 from zeroscale.system.socket_activation import InheritedSocket, ServiceManagerEnvironment
 
 reactor: Any = global_reactor
@@ -309,6 +309,24 @@ def test_a_key_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot listen on 'ssl:443") as refused:
         check(reactor, f"ssl:443:privateKey={tmp_path}/key.pem")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["privateKey", "certKey", "extraCertChain", "dhParameters"])
+@pytest.mark.parametrize("kind", ["fifo", "long"])
+@pytest_twisted.ensureDeferred
+async def test_a_key_or_certificate_is_not_waited_for_and_bounded(
+    tmp_path: Path, option: str, kind: str, peers: Peers
+) -> None:
+    file = tmp_path / "a:file"
+    if kind == "fifo":
+        os.mkfifo(file)
+    else:
+        file.write_bytes(b"#" * (LARGEST_KEY + 1))
+    where = f"ssl:443:{option}={tmp_path}/a\\:file"
+    with pytest.raises(ConfigError, match=r"cannot read .*a:file: it is (not a regular file|longer than)"):
+        check(reactor, where)
+    with pytest.raises(ConfigError, match=r"cannot read .*a:file: it is (not a regular file|longer than)"):
+        await listen(reactor, where, peers)
 
 
 @pytest.mark.parametrize("where", ["tcp:25565:interface=nonsense", "unix:/nonsense/socket"])

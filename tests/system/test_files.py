@@ -16,6 +16,7 @@ from zeroscale.system.files import (
     load,
     open_own,
     read_bounded,
+    read_configured,
     read_own,
     server_directory,
     set_aside,
@@ -194,7 +195,42 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
         read_bounded(path, 4)
 
 
-def test_reading_a_fifo_neither_blocks_nor_succeeds(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ValueError, match="not a regular file"):
-        read_bounded(tmp_path / "fifo", 4)
+@pytest.mark.parametrize("kind", ["fifo", "socket", "directory"])
+def test_what_is_no_file_is_refused_and_keeps_no_descriptor(tmp_path: Path, kind: str) -> None:
+    obstruct(tmp_path / "file", kind)
+    descriptors = listing(Path("/proc/self/fd"))
+    for read in (read_bounded, read_own):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read(tmp_path / "file", 4)
+    assert listing(Path("/proc/self/fd")) == descriptors
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "No such file or directory"),
+        ("fifo", "it is not a regular file"),
+        ("socket", "it is not a regular file"),
+        ("directory", "it is not a regular file"),
+        ("dangling symlink", "No such file or directory"),
+        ("long", "it is longer than 4 bytes"),
+    ],
+)
+def test_a_file_that_the_configuration_names_is_read_or_the_reason_is_given(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    path = tmp_path / "file"
+    if kind == "long":
+        path.write_bytes(b"12345")
+    elif kind != "missing":
+        obstruct(path, kind)
+    with pytest.raises(ConfigError) as raised:
+        read_configured(path, 4)
+    assert str(raised.value) == f"cannot read {path}: {reason}"
+
+
+def test_a_file_that_the_configuration_names_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "token").write_bytes(b"1234")
+    (tmp_path / "token").symlink_to("..data/token")
+    assert read_configured(tmp_path / "token", 4) == b"1234"

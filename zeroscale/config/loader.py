@@ -14,8 +14,8 @@ from zeroscale.config import conflicts, model
 from zeroscale.config.messages import Mistake, Mistakes, join, show
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.config.reader import TableReader
-from zeroscale.errors import ConfigMistakes
-from zeroscale.system.files import NAME
+from zeroscale.errors import ConfigError, ConfigMistakes
+from zeroscale.system.files import NAME, read_configured
 
 LARGEST_FILE = 1024 * 1024
 """Bytes; a hundred servers with every key written out are a fifth of it."""
@@ -63,14 +63,10 @@ def examine(path: Path, environment: Mapping[str, str], user_id: int) -> ReadRes
     """Read a file as far as that is possible; see `read`."""
     path = path.absolute()
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        mistake = Mistake("", f"cannot read {path}: {error.strerror}", environment=True)
-        return ReadResult(empty(environment, user_id), Mistakes([mistake]))
+        content = read_configured(path, LARGEST_FILE)
+    except ConfigError as error:
+        return ReadResult(empty(environment, user_id), Mistakes([Mistake("", str(error), environment=True)]))
     try:
-        if len(content) > LARGEST_FILE:
-            raise _NotRead(f"is longer than {LARGEST_FILE} bytes")
         reading = _read(_decoded(content), path.parent, environment, user_id)
     except _NotRead as error:
         reading = ReadResult(empty(environment, user_id), Mistakes([Mistake("", str(error))]))

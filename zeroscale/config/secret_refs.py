@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
+from zeroscale.system.files import read_configured
 
 LONGEST = 64 * 1024
 """Bytes of a secret; keys and certificates are under 16 KiB."""
@@ -55,13 +56,7 @@ def resolve(reference: Mapping[str, object], base: Path, environment: Mapping[st
             raise ConfigError(f"there is no {name} in the environment")
         return Secret(environment[name], f"from the environment's {name}")
     path = base / name
-    try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > LONGEST:
-        raise ConfigError(f"{path} is longer than {LONGEST} bytes: too long for a secret")
+    content = read_configured(path, LONGEST)
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -11,14 +11,13 @@ import fcntl
 import logging
 import os
 import re
-import stat
 import struct
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from zeroscale.system.files import read_bounded
+from zeroscale.system.files import read_bounded, read_start
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +94,13 @@ def read_script(path: Path) -> str:
 
     :raises OSError: it cannot be read, or is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        return file.read(LARGEST_SCRIPT).decode("utf-8", "replace")
+    try:
+        content = read_start(path, LARGEST_SCRIPT)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+    if content is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return content.decode("utf-8", "replace")
 
 
 class CachedFile(Generic[T]):

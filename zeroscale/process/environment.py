@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zeroscale.errors import PluginError
-from zeroscale.system.files import read_bounded
+from zeroscale.errors import ConfigError, PluginError
+from zeroscale.system.files import read_configured
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,9 @@ def read_environment_file(path: Path) -> dict[str, str]:
     :raises PluginError: it cannot be read, or a line is something else.
     """
     try:
-        content = read_bounded(path, LARGEST_FILE)
-    except OSError as error:
-        raise PluginError(f"cannot read the environment file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise PluginError(f"cannot use the environment file {path}: {error}") from error
-    if content is None:
-        raise PluginError(f"there is no environment file {path}")
+        content = read_configured(path, LARGEST_FILE)
+    except ConfigError as error:
+        raise PluginError(f"environment file: {error}") from None
     try:
         text = content.decode()
     except UnicodeDecodeError:

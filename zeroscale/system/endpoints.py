@@ -16,7 +16,9 @@ import logging
 import os
 import re
 import socket
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.internet import error
 from twisted.internet.endpoints import serverFromString
@@ -25,6 +27,7 @@ from twisted.internet.protocol import Factory
 
 from zeroscale.errors import ConfigError
 from zeroscale.reactor import Reactor
+from zeroscale.system.files import read_configured
 from zeroscale.system.socket_activation import InheritedSocket, service_manager_environment
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,12 @@ HIGHEST_PORT = 65535
 SYSTEMD = "systemd:"
 
 PORT_OF_AN_ENDPOINT = re.compile(r"\w+:(?:port=)?(\d+)(?::|$)", re.ASCII)
+
+WITHOUT_FILES = frozenset({"tcp", "tcp6", "unix"})
+"""Kinds of endpoint strings that name no file to be read."""
+
+LARGEST_KEY = 1024 * 1024
+"""Bytes of a file with keys or certificates; a chain has some 10 KiB."""
 
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
@@ -88,6 +97,7 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
     if port and int(port[1][:6]) > HIGHEST_PORT:
         # Twisted refuses it too, but leaves a socket open.
         raise ConfigError(f"cannot listen on {where!r}: {port[1]} is not a port, which is at most {HIGHEST_PORT}")
+    _check_files(where)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, where)
     except Exception as problem:  # endpoints are plugins of any author, and reading a TLS key may raise anything
@@ -95,6 +105,25 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
             f"cannot listen on {where!r}: give a port, or one of Twisted's endpoint strings ({_reason(problem)})"
         ) from None
     return endpoint
+
+
+def _check_files(where: str) -> None:
+    """Check the files that an endpoint string names: Twisted reads keys and certificates whole, and waits for a FIFO.
+
+    :raises ConfigError: one of them is neither a regular file nor a directory, or too long.
+    """
+    kind, *options = re.split(r"(?<!\\):", where)
+    if kind in WITHOUT_FILES:
+        return
+    for option in options:
+        key, equals, value = option.partition("=")
+        path = Path(re.sub(r"\\(.)", r"\1", value if equals else key))
+        try:
+            is_directory = stat.S_ISDIR(path.stat().st_mode)
+        except (OSError, ValueError):  # no path, or an error that Twisted reports
+            continue
+        if not is_directory:
+            read_configured(path, LARGEST_KEY)
 
 
 def _reason(problem: BaseException) -> str:

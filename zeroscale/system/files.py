@@ -1,8 +1,9 @@
 """Bounded reads, atomic writes, and damaged files set aside.
 
-There are two readers. `read_bounded` is for files of others, such as those of a game: they may be symlinks.
-`read_own` is for files that belong to zeroscale or that an operator makes for it: other users may be able to write to
-the directory, so a symlink is not followed.
+There are three readers, none of which waits for a FIFO. `read_bounded` is for files of others, such as those of a game,
+and `read_configured` for those that the configuration names: they may be symlinks, as secrets of Docker and Kubernetes
+are. `read_own` is for files that belong to zeroscale or that an operator makes for it: other users may be able to write
+to the directory, so a symlink is not followed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]{0,99}")
 
 UNTRUSTED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags of `os.open` for a file of ours: a symlink is an error, and a FIFO is not waited for."""
+
+FOLLOWED = os.O_NONBLOCK | os.O_CLOEXEC
+"""Flags of `os.open` for a file of others: a symlink is followed, and a FIFO is not waited for."""
+
+NOT_REGULAR = "it is not a regular file"
 
 MOST_DAMAGED = 10
 """How many names are tried for a file that is set aside; a directory in the way cannot be replaced."""
@@ -69,7 +75,7 @@ def open_own(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | UNTRUSTED, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ValueError("it is not a regular file")
+        raise ValueError(NOT_REGULAR)
     return descriptor
 
 
@@ -137,7 +143,34 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     :raises OSError: it cannot be read.
     :raises ValueError: it is longer, or not a regular file.
     """
-    return _read(path, limit, os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
+    return _read(path, limit, FOLLOWED)
+
+
+def read_start(path: Path, size: int) -> bytes | None:
+    """Return the first bytes of a file of others, which may be a symlink; None if there is no file.
+
+    :param size: the most bytes that are read.
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is not a regular file.
+    """
+    return _read_start(path, size, FOLLOWED)
+
+
+def read_configured(path: Path, limit: int) -> bytes:
+    """Return the content of a file that the configuration or the command line names; it may be a symlink.
+
+    :param limit: the most bytes it may have.
+    :raises ConfigError: it cannot be read, is longer, or is not a regular file; the message names it.
+    """
+    try:
+        content = read_bounded(path, limit)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+    if content is None:
+        raise ConfigError(f"cannot read {path}: {os.strerror(errno.ENOENT)}")
+    return content
 
 
 def read_own(path: Path, limit: int) -> bytes | None:
@@ -194,14 +227,25 @@ def set_aside(path: Path) -> Path:
 
 
 def _read(path: Path, limit: int, flags: int) -> bytes | None:
+    content = _read_start(path, limit + 1, flags)
+    if content is not None and len(content) > limit:
+        raise ValueError(f"it is longer than {limit} bytes")
+    return content
+
+
+def _read_start(path: Path, size: int, flags: int) -> bytes | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | flags)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise ValueError(NOT_REGULAR) from None
+        raise
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"it is longer than {limit} bytes")
-    return content
+            raise ValueError(NOT_REGULAR)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
+    finally:
+        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from plugins.kubernetes.fake_cluster import Cluster
 from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes import credentials as kubernetes_credentials
 from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUnavailable
-from zeroscale.plugins.kubernetes.credentials import Credentials
+from zeroscale.plugins.kubernetes.credentials import LARGEST_KUBECONFIG, Credentials
 
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 LIST = ApiRequest("list", "statefulsets", "apps", "games")
@@ -127,6 +128,28 @@ def test_a_file_that_is_no_kubeconfig(tmp_path: Path, text: str) -> None:
     with pytest.raises(PluginError, match="is not a valid kubeconfig") as raised:
         Credentials(str(path), environment={})
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "long"])
+def test_a_file_that_cannot_be_read_whole_is_refused_also_among_others(tmp_path: Path, kind: str) -> None:
+    good, bad = write(tmp_path / "good"), tmp_path / "bad"
+    if kind == "fifo":
+        os.mkfifo(bad)
+    else:
+        bad.write_bytes(b"#" * (LARGEST_KUBECONFIG + 1))
+    with pytest.raises(PluginError, match=rf"cannot read {bad}: it is (not a regular file|longer than)"):
+        Credentials(environment={"KUBECONFIG": f"{good}:{bad}"})
+
+
+@pytest.mark.parametrize("kind", ["fifo", "long"])
+async def test_a_token_file_that_cannot_be_read_whole_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / "k", users=[{"name": "u", "user": {"tokenFile": "token"}}])
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "token")
+    else:
+        (tmp_path / "token").write_bytes(b"x" * 100_000)
+    with pytest.raises(PluginError, match=r"cannot read .*/token: it is (not a regular file|longer than)"):
+        await Credentials(str(path), environment={}).load()
 
 
 def test_a_file_that_the_environment_names_and_that_is_not_there() -> None:

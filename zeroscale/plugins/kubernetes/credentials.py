@@ -16,14 +16,21 @@ from kubernetes_asyncio.config import kube_config
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
 from kubernetes_asyncio.config.kube_config import ConfigNode, KubeConfigLoader, KubeConfigMerger
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import ConfigError, PluginError
 from zeroscale.plugins.kubernetes.exec_credential import fetch_credential
+from zeroscale.system.files import read_configured
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts a pod's token, the cluster's certificate authority and the pod's namespace."""
 
 LOAD_TIMEOUT = 60.0
 """Seconds that a kubeconfig's exec plugin may take: it may ask a cloud's servers, but not a person."""
+
+LARGEST_KUBECONFIG = 4 * 1024 * 1024
+"""Bytes; one with a hundred clusters and their certificates has some 500 KiB."""
+
+LARGEST_TOKEN = 64 * 1024
+"""Bytes of a file with a token or a namespace; a token has some 2 KiB."""
 
 DEFAULT_NAMESPACE = "default"
 
@@ -98,7 +105,7 @@ class Credentials:
                         raise PluginError("it does not exist any more")
                     _forget_missing_files()
                     loader = _loader(merged, self._context)
-                    await _run_exec_plugin(merged, _user_of(loader))
+                    await _fetch_secrets(merged, _user_of(loader))
                     await loader.load_and_set(configuration)
         except TimeoutError:
             raise PluginError(f"{self.source}: its exec plugin has not answered for {LOAD_TIMEOUT:.0f} s") from None
@@ -112,14 +119,15 @@ class Credentials:
 
     def _pod_namespace(self) -> str:
         try:
-            return (SERVICE_ACCOUNT / "namespace").read_text().strip() or DEFAULT_NAMESPACE
-        except OSError:
+            content = read_configured(SERVICE_ACCOUNT / "namespace", LARGEST_TOKEN)
+        except ConfigError:
             return DEFAULT_NAMESPACE
+        return content.decode(errors="replace").strip() or DEFAULT_NAMESPACE
 
     def _context_namespace(self, *, by_argument: bool) -> str:
         assert self._paths is not None
         paths = [_expanded(path) for path in self._paths.split(":") if path]
-        if not any(path.is_file() for path in paths):
+        if not any(path.exists() for path in paths):
             source = "kubeconfig" if by_argument else "$KUBECONFIG"
             raise PluginError(f"{source}={self._paths!r} does not exist: give the path of a kubeconfig file")
         try:
@@ -150,6 +158,9 @@ def _expanded(path: str) -> Path:
 
 def _merge(paths: str) -> ConfigNode | None:
     """Merge all files as kubectl does: of what is in several of them the first counts. None: no file exists."""
+    for path in paths.split(":"):
+        if path and _expanded(path).exists():
+            read_configured(_expanded(path), LARGEST_KUBECONFIG)  # the library would wait for a FIFO
     merger = KubeConfigMerger(paths)
     merged: ConfigNode | None = merger.config
     chosen = [config["current-context"] for config in merger.config_files.values() if config.get("current-context")]
@@ -165,13 +176,18 @@ def _forget_missing_files() -> None:
             del kube_config._temp_files[content]
 
 
-async def _run_exec_plugin(merged: ConfigNode, name: str) -> None:
-    """Replace a user's exec section by the credential that its program prints."""
+async def _fetch_secrets(merged: ConfigNode, name: str) -> None:
+    """Replace a user's token file by its content, and its exec section by the credential that its program prints."""
     for each in merged.value["users"]:
         if isinstance(each, dict):  # the anonymous user
             continue
         user = each.value["user"]
-        if each.value["name"] == name and user.get("exec"):
+        if each.value["name"] != name:
+            continue
+        if user.get("tokenFile"):  # it takes precedence over a token, as with kubectl
+            path = _directory_of(each.path) / str(user.pop("tokenFile"))
+            user["token"] = read_configured(path, LARGEST_TOKEN).decode()
+        if user.get("exec"):
             user.update(await fetch_credential(user.pop("exec"), _directory_of(each.path)))
 
 
@@ -184,8 +200,6 @@ def _loader(merged: ConfigNode, context: str | None) -> KubeConfigLoader:
     users, contexts = ([each.value for each in merged.value[kind]] for kind in ("users", "contexts"))
     for user in users:
         user["user"] = user.get("user") or {}
-        if user["user"].get("tokenFile"):  # it takes precedence over a token, as with kubectl
-            user["user"].pop("token", None)
     merged.value["users"].append({"name": ANONYMOUS, "user": {}})
     for each in contexts:
         each["context"]["user"] = each["context"].get("user") or ANONYMOUS
