@@ -81,7 +81,11 @@ RULES = [
         outside=("twisted", "zope"),
         never=REACTOR,
     ),
-    Rule(("process",), ("errors", "status", "system.files", "system.lock_file"), never=("twisted",)),
+    Rule(
+        ("process",),
+        ("errors", "status", "system.environment", "system.files", "system.lock_file"),
+        never=("twisted",),
+    ),
     Rule(
         ("plugins",),
         (

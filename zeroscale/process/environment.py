@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeroscale.errors import ConfigError, PluginError
+from zeroscale.system.environment import BASIC, BASIC_PREFIX
 from zeroscale.system.files import read_configured
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,6 @@ NOT_FOR_CHILDREN = frozenset(
     }
 )
 """Variables that systemd sets for the service: a server with sd_notify would send notifications for zeroscale."""
-
-BASIC = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TERM", "TMPDIR", "XDG_RUNTIME_DIR"})
-BASIC_PREFIX = "LC_"
-"""What a program expects of every session; inherited even where nothing else is."""
 
 LARGEST_FILE = 64 * 1024
 """Bytes of an environment file; one has a few lines."""
