@@ -60,7 +60,7 @@ def is_live(process_id: int) -> bool:
 def boot_id() -> str | None:
     """Return the id of this boot of the machine, different at each boot; None where unknown."""
     try:
-        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return (PROC / "sys/kernel/random/boot_id").read_bytes().decode("ascii").strip()
     except OSError:
         return None
 
@@ -111,6 +111,6 @@ def _holds(descriptor: Path, resolved_path: str) -> bool:
         if str(descriptor.readlink()) != resolved_path:
             return False
         # A flock belongs to the open description; fdinfo names it for that description alone (proc_pid_fdinfo(5)).
-        return "FLOCK" in (descriptor.parents[1] / "fdinfo" / descriptor.name).read_text(encoding="ascii")
+        return b"FLOCK" in (descriptor.parents[1] / "fdinfo" / descriptor.name).read_bytes()
     except OSError:
         return False
