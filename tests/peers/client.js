@@ -2,13 +2,13 @@
 // A real Minecraft client in offline mode, told what to do and telling what happens to it.
 //
 //   node client.js --version V --port P --name N [--fake-host HOST] [--from ADDRESS]
-//                  [--idle-timeout MS] [--stay MS] [--ping]
+//                  [--header ADDRESS] [--idle-timeout MS] [--stay MS] [--ping]
 //
 // Prints a JSON line for each event, with `at` in seconds since it began: connected, held (a Login Plugin
 // Request, answered by the library), login_success, joined (the play state's login packet), keep_alive, kicked,
 // idle_timeout, ended, error; with --ping one `status` instead. Leaves at `quit` on stdin, when stdin ends, or
 // --stay milliseconds after it joined. --fake-host is what its handshake names as the server's host, --from the local
-// address that it connects from.
+// address that it connects from, --header the one that a PROXY header names, as if a proxy were between.
 // Exits with 0 unless the connection failed.
 //
 // The library has no read time-out of its own; --idle-timeout stands for the game's (30 s from 1.8 on).
@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     stay: { type: 'string' },
     'fake-host': { type: 'string' },
     from: { type: 'string' },
+    header: { type: 'string' },
     ping: { type: 'boolean', default: false }
   }
 })
@@ -48,7 +49,11 @@ async function ping () {
 }
 
 function connect (client) {
-  client.setSocket(net.connect({ host: address.host, port: address.port, localAddress: options.from }))
+  const socket = net.connect({ host: address.host, port: address.port, localAddress: options.from })
+  if (options.header) {
+    socket.on('connect', () => socket.write(`PROXY TCP4 ${options.header} 192.0.2.1 ${socket.localPort} 25565\r\n`))
+  }
+  client.setSocket(socket)
 }
 
 function join () {
@@ -59,7 +64,7 @@ function join () {
     hideErrors: true,
     keepAlive: true,
     fakeHost: options['fake-host'],
-    ...(options.from && { connect })
+    ...((options.from || options.header) && { connect })
   })
   let timer
   const rewind = () => {
