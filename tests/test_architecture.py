@@ -60,7 +60,7 @@ RULES = [
     Rule(("relay",), ("backoff", "errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),
     Rule(
-        ("system.endpoints", "system.sd_notify"),
+        ("system.endpoints", "system.sd_notify", "system.unix_listener"),
         ("errors", "reactor", "status"),
         outside=("twisted", "zope"),
         never=REACTOR,
@@ -145,7 +145,7 @@ RULES = [
     ),
     Rule(
         ("control",),
-        ("errors", "reactor", "status", "reports", "system.endpoints"),
+        ("errors", "reactor", "status", "reports", "system.endpoints", "system.unix_listener"),
         outside=("twisted", "zope", "msgspec", "prometheus_client"),
         never=(*REACTOR, "twisted.web.server"),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -18,7 +19,7 @@ from harness import running_reactor
 from twisted.internet.threads import deferToThread
 
 from zeroscale.control import server as server_module
-from zeroscale.control.server import ControlServer, prepare_path
+from zeroscale.control.server import ControlServer
 from zeroscale.control.socket_path import ControlSocket
 from zeroscale.errors import ConfigError
 
@@ -174,33 +175,36 @@ async def test_streams_end_with_the_proxy(directory: Path) -> None:
     assert "event" in responses[0] and responses[-1]["error"]["code"] == "refused"
 
 
-def test_the_socket_of_a_dead_proxy_is_replaced(directory: Path) -> None:
+@pytest_twisted.ensureDeferred
+async def test_the_socket_of_a_dead_proxy_is_replaced(directory: Path) -> None:
     path = directory / "deeper" / "control.sock"
-    prepare_path(path)
-    assert path.parent.is_dir()
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    prepare_path(path)
-    assert not path.exists()
+    for _ in range(2):
+        server = ControlServer(FakeProxy("a"), running_reactor(), ControlSocket(path), required=True)
+        await server.start()
+        await server.stop()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
 
 
-def test_the_socket_of_a_running_proxy_is_kept(directory: Path) -> None:
+@pytest_twisted.ensureDeferred
+async def test_the_socket_of_a_running_proxy_is_kept(directory: Path) -> None:
     path = directory / "control.sock"
-    with socket.socket(socket.AF_UNIX) as live:
-        live.bind(str(path))
-        live.listen(0)
-        for _ in range(3):  # also when its backlog is full
-            with pytest.raises(ConfigError, match="another zeroscale listens on"):
-                prepare_path(path)
+    servers = [ControlServer(FakeProxy("a"), running_reactor(), ControlSocket(path), required=True) for _ in range(2)]
+    await servers[0].start()
+    with pytest.raises(ConfigError, match="another zeroscale listens on"):
+        await servers[1].start()
+    await servers[1].stop()
     assert path.exists()
+    await servers[0].stop()
 
 
-def test_a_file_that_is_no_socket_is_kept(directory: Path) -> None:
-    path = directory / "control.sock"
-    path.write_text("mine")
-    with pytest.raises(ConfigError, match="exists and is not a socket"):
-        prepare_path(path)
-    assert path.read_text() == "mine"
+@pytest_twisted.ensureDeferred
+async def test_a_removed_directory_does_not_prevent_the_stop(directory: Path) -> None:
+    path = directory / "deeper" / "control.sock"
+    server = ControlServer(FakeProxy("a"), running_reactor(), ControlSocket(path), required=True)
+    await server.start()
+    shutil.rmtree(path.parent)
+    await server.stop()
 
 
 @pytest.mark.parametrize("required", [True, False])

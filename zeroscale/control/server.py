@@ -1,20 +1,18 @@
 """The admin socket. Permission to connect is permission to write the socket file.
 
-Creates the socket, replaces one that a dead proxy has left behind, and removes it at the end.
+Creates the socket, also again where it was removed, replaces one that a dead proxy has left behind, and removes it at
+the end.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import socket
-import stat
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from zeroscale.control.connection import ControlConnection
@@ -23,6 +21,7 @@ from zeroscale.control.interfaces import ProxyControl
 from zeroscale.control.socket_path import ControlSocket
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.reactor import Reactor
+from zeroscale.system.unix_listener import UnixListener
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class ControlServer(Factory):
         self._required = required
         self._commands = CommandHandler(proxy, reactor)
         self._clients: dict[ControlConnection, Deferred[None]] = {}
-        self._port: IListeningPort | None = None
+        self._listener: UnixListener | None = None
 
     @property
     def directory(self) -> Path:
@@ -64,10 +63,12 @@ class ControlServer(Factory):
 
     def _start(self) -> None:
         path = self._control_socket.path
+        listener = UnixListener(self._reactor, path, self, self._control_socket.mode)
         try:
-            prepare_path(path)
-            # Sets the mode before it listens, so that at no time a client without permission can connect.
-            self._port = self._reactor.listenUNIX(str(path), self, mode=self._control_socket.mode)
+            # A user's runtime and state directories are private. For /run/zeroscale, the sockets' own modes limit
+            # access.
+            path.parent.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            listener.startListening()
         except ConfigError as error:
             self._report_failure(error)
         except (CannotListenError, OSError) as error:
@@ -75,6 +76,7 @@ class ControlServer(Factory):
             reason = getattr(cause, "strerror", None) or cause
             self._report_failure(ConfigError(f"cannot create the control socket {path}: {reason}"))
         else:
+            self._listener = listener
             logger.debug("Control socket: %s", path)
 
     def stop(self) -> Deferred[None]:
@@ -82,9 +84,9 @@ class ControlServer(Factory):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.stopListening()
         closed = list(self._clients.values())
         for client in list(self._clients):
             client.close()
@@ -105,27 +107,3 @@ class ControlServer(Factory):
         if self._required:
             raise error
         logger.warning("zeroscalectl cannot be used: %s", error)
-
-
-def prepare_path(path: Path) -> None:
-    """Create the directory of a socket if it is missing, and remove a socket on which no process listens.
-
-    :raises ConfigError: a process listens on it, or the path is not a socket.
-    :raises OSError: a system call failed.
-    """
-    # A user's runtime and state directories are private. For /run/zeroscale, the sockets' own modes limit access.
-    path.parent.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigError(f"{path} exists and is not a socket: choose another path, or remove it")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        problem = probe.connect_ex(str(path))
-    if problem in (0, errno.EAGAIN):  # EAGAIN: there is a listener, and its backlog is full
-        raise ConfigError(f"another zeroscale listens on {path}: stop it, or choose another path")
-    if problem != errno.ECONNREFUSED:
-        raise OSError(problem, os.strerror(problem), str(path))
-    path.unlink()

@@ -29,6 +29,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.reactor import Reactor
 from zeroscale.system.files import read_configured
 from zeroscale.system.socket_activation import InheritedSocket, service_manager_environment
+from zeroscale.system.unix_listener import UnixListener
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ FAMILIES = ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0"))
 HIGHEST_PORT = 65535
 
 SYSTEMD = "systemd:"
+UNIX = "unix:"
 
 PORT_OF_AN_ENDPOINT = re.compile(r"\w+:(?:port=)?(\d+)(?::|$)", re.ASCII)
 
@@ -88,6 +90,20 @@ async def listen(reactor: Reactor, where: str, factory: Factory) -> list[IListen
     return ports
 
 
+class _UnixListeners:
+    """What Twisted's endpoint of Unix sockets uses of the reactor. A lock file is not needed, and not made."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+
+    def listenUNIX(self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool) -> IListeningPort:
+        if address.startswith("\0"):  # Linux: a name that is no file
+            return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+        listener = UnixListener(self._reactor, Path(address), factory, mode, backlog)
+        listener.startListening()
+        return listener
+
+
 def _is_port(where: str) -> bool:
     return where.isascii() and where.isdecimal()
 
@@ -99,7 +115,8 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
         raise ConfigError(f"cannot listen on {where!r}: {port[1]} is not a port, which is at most {HIGHEST_PORT}")
     _check_files(where)
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, where)
+        listening = _UnixListeners(reactor) if where.startswith(UNIX) else reactor
+        endpoint: IStreamServerEndpoint = serverFromString(listening, where)
     except Exception as problem:  # endpoints are plugins of any author, and reading a TLS key may raise anything
         raise ConfigError(
             f"cannot listen on {where!r}: give a port, or one of Twisted's endpoint strings ({_reason(problem)})"
