@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -273,6 +274,29 @@ async def test_systemds_socket_for_both_families(peers: Peers, monkeypatch: pyte
             came = peers.next
             with socket.create_connection(("127.0.0.1", both.getsockname()[1])):
                 assert normalised((await came).host) == "127.0.0.1"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_file_of_systemds_socket_is_neither_changed_nor_removed(
+    tmp_path: Path, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as ours:
+        ours.bind(str(path))
+        path.chmod(0o620)  # SocketMode=
+        ours.listen()
+        found = ServiceManagerEnvironment((InheritedSocket("game", ours.fileno()),))
+        monkeypatch.setattr("zeroscale.system.endpoints.service_manager_environment", lambda: found)
+        for _ in range(2):
+            async with listening("systemd:game", peers):
+                came = peers.next
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(path))
+                    await came
+            assert stat.S_IMODE(path.stat().st_mode) == 0o620
+        path.unlink()
+        async with listening("systemd:game", peers):
+            pass
 
 
 @pytest_twisted.ensureDeferred

@@ -27,9 +27,9 @@ from twisted.internet.protocol import Factory
 
 from zeroscale.errors import ConfigError
 from zeroscale.reactor import Reactor
+from zeroscale.system import unix_listener
 from zeroscale.system.files import read_configured
 from zeroscale.system.socket_activation import InheritedSocket, service_manager_environment
-from zeroscale.system.unix_listener import UnixListener
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class _UnixListeners:
     def listenUNIX(self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool) -> IListeningPort:
         if address.startswith("\0"):  # Linux: a name that is no file
             return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
-        listener = UnixListener(self._reactor, Path(address), factory, mode, backlog)
+        listener = unix_listener.UnixListener(self._reactor, Path(address), factory, mode, backlog)
         listener.startListening()
         return listener
 
@@ -188,7 +188,10 @@ def _adopt(reactor: Reactor, where: str, factory: Factory) -> list[IListeningPor
     for each in found:
         with socket.socket(fileno=os.dup(each.descriptor)) as listening:
             listening.setblocking(False)  # systemd passes it blocking; Twisted would block in accept()
-            ports.append(reactor.adoptStreamPort(listening.fileno(), listening.family, factory))
+            if listening.family == socket.AF_UNIX:
+                ports.append(unix_listener.adopt(reactor, listening.fileno(), factory))
+            else:
+                ports.append(reactor.adoptStreamPort(listening.fileno(), listening.family, factory))
     return ports
 
 

@@ -164,6 +164,26 @@ class _Port(unix.Port):
         tcp.Port.connectionLost(self, reason)
 
 
+class _AdoptedPort(unix.Port):
+    """Twisted's port without a path, so that it neither changes the mode of the file nor removes it."""
+
+    _shouldShutdown = False  # as for Twisted's TCP ports: the program that opened the socket still listens on it
+
+    def __init__(self, fileName: object, factory: Factory, reactor: Reactor) -> None:
+        super().__init__(b"", factory, reactor=reactor)
+        self._bindPath = b"\0"  # a name that is no file
+
+
+def adopt(reactor: Reactor, descriptor: int, factory: Factory) -> IListeningPort:
+    """Listen on a socket of another program, which listens already; its file stays as it is.
+
+    :param descriptor: it is duplicated.
+    """
+    port: _AdoptedPort = _AdoptedPort._fromListeningDescriptor(reactor, descriptor, factory)  # type: ignore[no-untyped-call]
+    port.startListening()  # type: ignore[no-untyped-call]  # Twisted has no types here
+    return port
+
+
 def remove_dead_socket(path: Path) -> None:
     """Remove a socket on which no process listens.
 
