@@ -100,6 +100,36 @@ def test_a_file_that_others_may_read_is_warned_of(
     assert "secret" not in caplog.text.replace("secrets", "")
 
 
+def test_the_warning_is_given_once_for_each_mode(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(tmp_path / "env", "A=secret")
+    warnings = []
+    for mode in (0o640, 0o640, 0o644, 0o600, 0o640):
+        file.chmod(mode)
+        caplog.clear()
+        for _ in range(2):  # of each server and at each start
+            ChildEnvironment(file=file).check()
+            ChildEnvironment(file=file).build()
+        warnings.append(len(caplog.records))
+    assert warnings == [1, 0, 1, 0, 1]
+
+
+def test_a_file_that_is_replaced_while_it_is_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The mode that counts is that of the file whose variables are used."""
+    open_file, private = write(tmp_path / "env", "A=1", 0o644), write(tmp_path / "private", "A=2")
+    opened = os.open
+
+    def replace_after(path: os.PathLike[str], flags: int, *args: int) -> int:
+        descriptor = opened(path, flags, *args)
+        private.replace(open_file)
+        return descriptor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", replace_after)
+        ChildEnvironment(file=open_file).check()
+    assert "chmod 600" in caplog.text
+    assert ChildEnvironment(file=open_file).build()["A"] == "2"
+
+
 @given(st.binary(max_size=60))
 def test_no_content_of_a_file_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     file = write(tmp_path_factory.getbasetemp() / "env", content)

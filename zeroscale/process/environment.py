@@ -66,23 +66,25 @@ class ChildEnvironment:
 
         :raises PluginError: it cannot be used.
         """
-        if self.file is None:
-            return
-        read_environment_file(self.file)
-        if self.file.stat().st_mode & 0o077:
-            logger.warning("other users have access to %s, which may contain secrets: run chmod 600 on it", self.file)
+        if self.file is not None:
+            read_environment_file(self.file)
+
+
+_modes_reported: dict[Path, int] = {}
+"""Files of which a warning was logged, with their modes then: servers may share a file, and read it at each start."""
 
 
 def read_environment_file(path: Path) -> dict[str, str]:
     """Read a file of NAME=VALUE lines.
 
     Blank lines and lines that begin with # are ignored, as is `export` before a name. A value in quotes, of either
-    kind, is what stands between them. Nothing in a value is replaced.
+    kind, is what stands between them. Nothing in a value is replaced. Where other users may read or write the file, a
+    warning is logged, once for each mode that it has.
 
     :raises PluginError: it cannot be read, or a line is something else.
     """
     try:
-        content = read_configured(path, LARGEST_FILE)
+        content = read_configured(path, LARGEST_FILE, lambda found: _check_mode(path, found.st_mode))
     except ConfigError as error:
         raise PluginError(f"environment file: {error}") from None
     try:
@@ -101,3 +103,11 @@ def read_environment_file(path: Path) -> dict[str, str]:
             value = value[1:-1]
         variables[name] = value
     return variables
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if not mode & 0o077:
+        _modes_reported.pop(path, None)
+    elif _modes_reported.get(path) != mode:
+        _modes_reported[path] = mode
+        logger.warning("other users have access to %s, which may contain secrets: run chmod 600 on it", path)

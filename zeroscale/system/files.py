@@ -72,11 +72,7 @@ def open_own(path: Path, flags: int) -> int:
     :raises OSError: it cannot be opened, or is a symlink.
     :raises ValueError: it is not a regular file.
     """
-    descriptor = os.open(path, flags | UNTRUSTED, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(NOT_REGULAR)
-    return descriptor
+    return _open_regular(path, flags | UNTRUSTED)
 
 
 def create_own(path: Path, flags: int) -> int:
@@ -153,24 +149,29 @@ def read_start(path: Path, size: int) -> bytes | None:
     :raises OSError: it cannot be read.
     :raises ValueError: it is not a regular file.
     """
-    return _read_start(path, size, FOLLOWED)
+    try:
+        descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
+    except FileNotFoundError:
+        return None
+    return _start(descriptor, size)
 
 
-def read_configured(path: Path, limit: int) -> bytes:
+def read_configured(path: Path, limit: int, examine: Callable[[os.stat_result], None] | None = None) -> bytes:
     """Return the content of a file that the configuration or the command line names; it may be a symlink.
 
     :param limit: the most bytes it may have.
+    :param examine: called with the status of the file that is read.
     :raises ConfigError: it cannot be read, is longer, or is not a regular file; the message names it.
     """
     try:
-        content = read_bounded(path, limit)
+        descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
+        if examine is not None:
+            examine(os.fstat(descriptor))
+        return _content(descriptor, limit)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"cannot read {path}: {error}") from None
-    if content is None:
-        raise ConfigError(f"cannot read {path}: {os.strerror(errno.ENOENT)}")
-    return content
 
 
 def read_own(path: Path, limit: int) -> bytes | None:
@@ -227,25 +228,43 @@ def set_aside(path: Path) -> Path:
 
 
 def _read(path: Path, limit: int, flags: int) -> bytes | None:
-    content = _read_start(path, limit + 1, flags)
-    if content is not None and len(content) > limit:
+    try:
+        descriptor = _open_regular(path, os.O_RDONLY | flags)
+    except FileNotFoundError:
+        return None
+    return _content(descriptor, limit)
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    """Open a file; the flags must include `os.O_NONBLOCK`.
+
+    :raises OSError: it cannot be opened.
+    :raises ValueError: it is not a regular file.
+    """
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a socket; a directory that is opened for writing
+            raise ValueError(NOT_REGULAR) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(NOT_REGULAR)
+    return descriptor
+
+
+def _content(descriptor: int, limit: int) -> bytes:
+    """Read a file to its end, and close it.
+
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is longer.
+    """
+    content = _start(descriptor, limit + 1)
+    if len(content) > limit:
         raise ValueError(f"it is longer than {limit} bytes")
     return content
 
 
-def _read_start(path: Path, size: int, flags: int) -> bytes | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | flags)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket
-            raise ValueError(NOT_REGULAR) from None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(NOT_REGULAR)
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(size)
-    finally:
-        os.close(descriptor)
+def _start(descriptor: int, size: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(size)
