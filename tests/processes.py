@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -105,3 +106,14 @@ class Program:
 def python(*words: str) -> list[str]:
     """A command line for this interpreter, which turns every warning into a line on stderr."""
     return [sys.executable, "-W", "default", *words]
+
+
+def wait_until(condition: Callable[[], object], shown: Callable[[], str]) -> None:
+    """Waits until the condition holds.
+
+    :param shown: returns what is shown where it does not in `DEADLINE` seconds.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {DEADLINE:g} s:\n{shown()}"
+        time.sleep(0.01)

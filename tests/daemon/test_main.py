@@ -17,7 +17,7 @@ from typing import cast
 
 import pytest
 from ports import free_port
-from processes import DEADLINE, Program, python
+from processes import DEADLINE, Program, python, wait_until
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from zeroscale.daemon.main import Console
@@ -310,10 +310,7 @@ def test_a_umask_of_ours_is_that_of_servers(tmp_path: Path, state: list[str]) ->
     with Program(python("-m", "zeroscale", *words, "-w", str(tmp_path), "--debug")) as program:
         program.wait_for("Ready")
         with socket.create_connection(("127.0.0.1", port), DEADLINE):
-            deadline = time.monotonic() + DEADLINE
-            while not (tmp_path / "umask").exists():
-                assert time.monotonic() < deadline, program.output
-                time.sleep(0.01)
+            wait_until((tmp_path / "umask").exists, lambda: program.output)
         assert (tmp_path / "umask").read_text() == "0037\n"
         program.signal(signal.SIGTERM)
         assert program.wait() == 0

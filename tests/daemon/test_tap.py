@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DEADLINE, Program, python
+from processes import Program, python, wait_until
 
 HERE = Path(__file__).parent.parent
 TWISTD = f"""
@@ -36,21 +35,14 @@ class Daemon:
         self._log = directory / "twistd.log"
 
     def wait_for(self, text: str) -> None:
-        self._until(lambda: text in self.log, f"{text!r} in the log")
+        wait_until(lambda: text in self.log, lambda: f"{text!r} in the log:\n{self.log}")
 
     def wait(self) -> None:
-        self._until(lambda: not _lives(self.pid), "its end")
+        wait_until(lambda: not _lives(self.pid), lambda: f"its end:\n{self.log}")
 
     @property
     def log(self) -> str:
         return self._log.read_text()
-
-    def _until(self, condition: object, what: str) -> None:
-        assert callable(condition)
-        deadline = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.log}"
-            time.sleep(0.01)
 
 
 def _lives(pid: int) -> bool:
@@ -130,10 +122,7 @@ def test_the_daemons_log_is_rotated_by_twistds_own_signal(directory: Path) -> No
     running = daemon(directory, "good", *PORTS)
     running.wait_for("started")
     os.kill(running.pid, signal.SIGUSR1)
-    deadline = time.monotonic() + DEADLINE
-    while not (directory / "twistd.log.1").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((directory / "twistd.log.1").exists, lambda: "the new file")
     os.kill(running.pid, signal.SIGTERM)
     running.wait()
     assert "started" in (directory / "twistd.log.1").read_text()
@@ -146,10 +135,7 @@ def test_a_log_that_was_moved_away_is_opened_anew(directory: Path) -> None:
     running.wait_for("started")
     (directory / "twistd.log").rename(directory / "yesterday.log")
     os.kill(running.pid, signal.SIGUSR1)
-    deadline = time.monotonic() + DEADLINE
-    while not (directory / "twistd.log").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((directory / "twistd.log").exists, lambda: "the new file")
     os.kill(running.pid, signal.SIGTERM)
     running.wait()
     assert "started" in (directory / "yesterday.log").read_text()

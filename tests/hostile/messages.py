@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from broken_messages import OTHER_PROTOCOLS, mutated
 from hostile.listeners import Kind, Listener
 
 from zeroscale.protocols.minecraft import packets
@@ -15,25 +16,6 @@ PROTOCOLS = (-1, 0, 4, 5, 47, 340, 404, 758, 759, 761, 763, 767, 770, 2**31 - 1)
 
 WORLD, OPEN = "world.example", "open.example"
 """The hosts of the two Minecraft servers."""
-
-OTHER_PROTOCOLS = (
-    b"GET / HTTP/1.1\r\nHost: example.net\r\n\r\n",
-    b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
-    b"SSH-2.0-Go\r\n",
-    bytes.fromhex("16030101fc010001f80303") + bytes(range(64)),  # a TLS client
-    bytes.fromhex("030000130ee000000000000100080003000000"),  # a remote desktop client
-    b"*1\r\n$4\r\nPING\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 25565\r\n",
-    b"PROXY UNKNOWN\r\n",
-    bytes.fromhex("0d0a0d0a000d0a515549540a20000000"),
-    b"\xff" * 12,
-    b"\x80" * 12,
-    b"\xfe",
-    b"\xfe\x01",
-    b"\xfe\x01\xfa\x00\x0b",
-    b"\x02",
-    b"",
-)
 
 
 class Messages:
@@ -49,13 +31,13 @@ class Messages:
             case 0:
                 return chance.randbytes(chance.choice((1, 2, 3, 40, 300, 3000, 40_000)))
             case 1:
-                return self.mutated(chance.choice(OTHER_PROTOCOLS))
+                return mutated(chance, chance.choice(OTHER_PROTOCOLS))
             case 2 if listener.server != "minecraft":
                 return b"GET /" + self.text(60) + b" HTTP/1.1\r\nHost: " + self.text(30) + b"\r\n\r\n"
             case 2 | 3:
                 return self.handshake(STATUS) + packets.frame(0) + self.ping()
             case 4:
-                return self.mutated(self.login())
+                return mutated(chance, self.login())
             case 5:
                 return self.handshake(chance.choice((0, 1, 2, 3, 4, 255, -1)))
             case _:
@@ -103,30 +85,13 @@ class Messages:
             case _:
                 return "\u00a7\u00df\u202e"[chance.randrange(3)].encode() * (size // 3)
 
-    def mutated(self, message: bytes) -> bytes:
-        """Return the message with up to three mistakes in it, or cut."""
-        chance = self._chance
-        data = bytearray(message)
-        for _ in range(chance.randrange(4)):
-            at = chance.randrange(len(data) + 1)
-            match chance.randrange(4):
-                case 0:
-                    data[at : at + 1] = chance.randbytes(1)
-                case 1:
-                    data[at:at] = chance.randbytes(chance.randrange(1, 9))
-                case 2:
-                    del data[at:]
-                case 3:
-                    data += data[:at]
-        return bytes(data)
-
     def header(self, listener: Listener) -> bytes:
         """Return what comes before: mostly a valid PROXY header, from one of many addresses."""
         if listener.kind not in (Kind.proxy_v1, Kind.proxy_v2):
             return b""
         match self._chance.randrange(20):
             case 0:
-                return self.mutated(listener.header(self.address()))
+                return mutated(self._chance, listener.header(self.address()))
             case 1:
                 return local_header(self._chance.choice(("v1", "v2")))
             case 2:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
+from broken_messages import OTHER_PROTOCOLS, mutated
 from peers.harness import ROOT, PeerHarness, Proxy
 from ports import free_port
 
@@ -28,19 +29,6 @@ PATIENT = 0.03
 
 HALF_OPEN = 1000
 SOURCES = 200
-
-OTHER_PROTOCOLS = (
-    b"",
-    b"GET / HTTP/1.1\r\nHost: example.net\r\nUser-Agent: scanner\r\n\r\n",
-    b"SSH-2.0-Go\r\n",
-    bytes.fromhex("16030101fc010001f80303") + bytes(range(64)),  # a TLS client
-    bytes.fromhex("030000130ee000000000000100080003000000"),  # a remote desktop client
-    b"*1\r\n$4\r\nPING\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 25565\r\n",
-    bytes.fromhex("0d0a0d0a000d0a515549540a20000000"),
-    b"\xff" * 12,
-    b"\x80" * 12,
-)
 
 
 def test_no_first_message_disturbs_the_sleep(harness: PeerHarness) -> None:
@@ -110,25 +98,6 @@ def first_messages(chance: random.Random) -> list[bytes]:
         else:
             messages.append(mutated(chance, chance.choice(whole)))
     return messages
-
-
-def mutated(chance: random.Random, message: bytes) -> bytes:
-    """The message with up to three mistakes in it."""
-    data = bytearray(message)
-    for _ in range(chance.randrange(4)):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(5):
-            case 0:
-                data[at : at + 1] = chance.randbytes(1)
-            case 1:
-                data[at:at] = chance.randbytes(chance.randrange(1, 9))
-            case 2:
-                del data[at : at + chance.randrange(1, 9)]
-            case 3:
-                data += data[:at]
-            case 4:
-                data[at : at + 1] = chance.choice((b"\x00", b"\x7f", b"\x80", b"\xff", b"\xfe\x01"))
-    return bytes(data)
 
 
 def deliver(proxy: Proxy, messages: Sequence[bytes]) -> None:

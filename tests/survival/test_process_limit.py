@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
-from processes import DEADLINE, Program, python
+from processes import DEADLINE, Program, python, wait_until
 
 USER = 64087
 """An unused user id: the limit counts all processes of a user, and root has none."""
@@ -83,10 +83,7 @@ def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) 
     with zeroscale(directory, 12, port, script) as program:
         program.wait_for("Ready: players come to")
         with socket.create_connection(("127.0.0.1", port), DEADLINE):
-            deadline = time.monotonic() + DEADLINE
-            while not (directory / "started").exists():
-                assert time.monotonic() < deadline, program.output
-                time.sleep(0.01)
+            wait_until((directory / "started").exists, lambda: program.output)
             others = [subprocess.Popen(["sleep", "600"], user=USER, group=USER, extra_groups=()) for _ in range(12)]
             try:
                 program.signal(signal.SIGTERM)

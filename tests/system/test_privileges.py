@@ -8,13 +8,12 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ports import free_port
-from processes import DEADLINE, Program, python
+from processes import DEADLINE, Program, python, wait_until
 
 from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner
 
@@ -128,14 +127,6 @@ def low_port() -> int:
     raise AssertionError("all ports below 1024 are taken")
 
 
-def until(condition: object, message: object) -> None:
-    assert callable(condition) and callable(message)
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, message()
-        time.sleep(0.01)
-
-
 @pytest.mark.slow
 @as_root
 def test_twistd_switches_to_another_user(open_directory: Path) -> None:
@@ -149,7 +140,7 @@ def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     config = ["zeroscale", "--config", str(base / "zeroscale.toml"), "--debug"]
     with Program(python("-c", TWISTD, *args, *config), base) as starter:
         assert starter.wait() == 0, starter.output
-    until((base / "run" / "control.sock").exists, log.read_text)
+    wait_until((base / "run" / "control.sock").exists, log.read_text)
     pid = int(pid_file.read_text())
     uids = "\t".join(["Uid:", *[str(NOBODY_USER.pw_uid)] * 4])
     assert uids in Path(f"/proc/{pid}/status").read_text()
@@ -158,14 +149,14 @@ def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     for path in ("state/zeroscale", "state/zeroscale/game", "run", "run/control.sock", "daemon/zeroscale.log"):
         assert (base / path).stat().st_uid == NOBODY_USER.pw_uid, path
     with socket.create_connection(("127.0.0.1", port), DEADLINE):
-        until((base / "daemon" / "who").exists, log.read_text)
+        wait_until((base / "daemon" / "who").exists, log.read_text)
     assert (base / "daemon" / "who").read_text() == f"{NOBODY_USER.pw_uid}\n", "the server is nobody's as well"
     os.kill(pid, signal.SIGUSR1)
-    until((base / "daemon" / "zeroscale.log.1").exists, log.read_text)
+    wait_until((base / "daemon" / "zeroscale.log.1").exists, log.read_text)
     os.kill(pid, signal.SIGHUP)
-    until(lambda: "nothing has changed" in log.read_text(), log.read_text)
+    wait_until(lambda: "nothing has changed" in log.read_text(), log.read_text)
     os.kill(pid, signal.SIGTERM)
-    until(lambda: not Path(f"/proc/{pid}").exists(), log.read_text)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), log.read_text)
     assert "Traceback" not in log.read_text()
     assert pid_file.exists(), "only root may remove it"
     pid_file.unlink()

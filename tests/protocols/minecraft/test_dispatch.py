@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_messages import OTHER_PROTOCOLS, mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quarry.net.client import ClientFactory, ClientProtocol
@@ -281,32 +282,11 @@ def test_any_bytes_from_a_held_client(received: bytes, size: int, asked: int, ol
         assert conversation.replay_bytes == b""
 
 
-def mutated(chance: random.Random) -> bytes:
-    """A captured first message with something wrong in it, or noise."""
-    data = bytearray(chance.choice(SENT))
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(6):
-            case 0:
-                data[at : at + 1] = bytes([chance.randrange(256)])
-            case 1:
-                del data[at : at + chance.randrange(8)]
-            case 2:
-                data[at:at] = chance.randbytes(chance.randrange(16))
-            case 3:
-                data[at:at] = chance.choice(SENT)
-            case 4:
-                data[at : at + 1] = bytes([chance.choice([0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF])]) * chance.randint(1, 5)
-            case _:
-                data = bytearray(chance.randbytes(chance.randrange(1, 80)))
-    return bytes(data)
-
-
 def test_20000_mutated_first_messages_raise_only_protocol_errors() -> None:
     chance = random.Random(20261123)
     refused = 0
     for _ in range(20_000):
-        data = mutated(chance)
+        data = mutated(chance, chance.choice([*SENT, *OTHER_PROTOCOLS]))
         cut = chance.randrange(len(data) + 1)
         conversation = MinecraftConversation()
         try:
