@@ -168,6 +168,11 @@ def test_secrets_reach_the_plugin_and_are_not_shown(tmp_path: Path) -> None:
     assert "hunter" not in repr(parsed)
 
 
+@pytest.mark.parametrize("name", ["file", "env"])
+def test_a_plugin_may_have_one_argument_named_like_a_reference(name: str) -> None:
+    assert only(f'plugin_arguments = {{{name} = "x"}}').plugin_keywords == {name: "x"}
+
+
 @pytest.mark.parametrize("key", ["plugin", "listen", "server", "idle_shutdown", "hosts", "join", "max_crashes"])
 def test_a_secret_where_it_does_not_fit_is_not_shown(key: str) -> None:
     text = "\n".join(line for line in SERVER.splitlines() if not line.startswith(key))

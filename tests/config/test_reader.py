@@ -166,6 +166,14 @@ def test_mistakes_in_plain_texts(annotation: Any, text: str, mistake: str) -> No
     assert [str(each) for each in reader.mistakes] == [mistake]
 
 
+@pytest.mark.parametrize("annotation", [str, Path, Any, Annotated[float, msgspec.Meta(extra={"kind": "duration"})]])
+@pytest.mark.parametrize("reference", [{"env": "NAME"}, {"file": "/proc/self/environ"}])
+def test_labels_refer_to_nothing(annotation: Any, reference: dict[str, str]) -> None:
+    """They may be written by users who may not read our environment and files."""
+    reader = TableReader(BASE, {"NAME": "from outside"}, text=True)
+    assert reader.value(reference, inspect.type_info(annotation), "x") in (BAD, reference)
+
+
 def test_a_rule_names_keys_as_they_were_written() -> None:
     reader = TableReader(BASE, {}, text=True, name_of=lambda key: f"--{key.name}")
     reader.made(Inner, {"low": 11}, "inner")

@@ -85,15 +85,13 @@ def parse(text: str, directory: Path, environment: Mapping[str, str], user_id: i
         raise ConfigMistakes([str(error)]) from None
 
 
-def parse_server(
-    name: str, table: Mapping[str, object], directory: Path, environment: Mapping[str, str]
-) -> ServerConfig:
+def parse_server(name: str, table: Mapping[str, object], directory: Path) -> ServerConfig:
     """Read one server that labels or annotations describe: a table as in the file, with plain texts for values.
 
     :param directory: what relative paths in it start from; absolute.
     :raises ConfigMistakes: what is wrong.
     """
-    reader = TableReader(directory, environment, text=True)
+    reader = TableReader(directory, {}, text=True)
     server = _server(reader, name, dict(table))
     if server is None or reader.mistakes:
         raise mistakes_error(reader.mistakes)

@@ -170,7 +170,7 @@ class TableReader:
         """Return a text, or the text that a reference names, or BAD."""
         if isinstance(given, str):
             return given
-        if secret_refs.is_reference(given):
+        if self._is_reference(given):
             reference = cast(dict[str, object], given)
             try:
                 secret = secret_refs.resolve(reference, self.base, self._environment)
@@ -183,6 +183,10 @@ class TableReader:
         else:
             self.wrong(path, given, what)
         return BAD
+
+    def _is_reference(self, given: object) -> bool:
+        """Return whether a value refers to a secret: plain texts do not, since labels may be others'."""
+        return not self._is_text and secret_refs.is_reference(given)
 
     def _one_of(self, given: object, kind: inspect.UnionType, path: str) -> object:
         """Read a value of one of several types. TOML has no null: a key that may be None is left out."""
@@ -217,16 +221,19 @@ class TableReader:
         return BAD if BAD in values.values() else values
 
     def _anything(self, given: object, path: str) -> object:
-        if secret_refs.is_reference(given):
+        if self._is_reference(given):
             return self.text(given, path, "")
         match given:
             case dict():
-                values = {key: self._anything(each, join(path, key)) for key, each in given.items()}
-                return BAD if BAD in values.values() else values
+                return self._members(given, path)
             case list():
                 items = [self._anything(each, f"{path}[{index}]") for index, each in enumerate(given)]
                 return BAD if BAD in items else items
         return given
+
+    def _members(self, table: Mapping[str, object], path: str) -> object:
+        values = {key: self._anything(each, join(path, key)) for key, each in table.items()}
+        return BAD if BAD in values.values() else values
 
     def _path(self, given: object, path: str) -> object:
         text = self.text(given, path, "a path" if self._is_text else "a path in quotes")
@@ -248,7 +255,7 @@ class TableReader:
 
     def _special(self, given: object, special: Kind, kind: inspect.Metadata, path: str) -> object:
         """Read a value of a `Kind`."""
-        if secret_refs.is_reference(given):
+        if self._is_reference(given):
             given = self.text(given, path, "")
             if given is BAD:
                 return BAD
@@ -273,7 +280,7 @@ class TableReader:
             command = self._anything(keywords.pop("command"), join(path, "command"))
             if command is not BAD:
                 values["plugin_positional"] = self._words(command, join(path, "command"))
-        arguments = self._anything(keywords, path)
+        arguments = self._members(keywords, path)  # an argument may be named `file`
         return values if arguments is BAD else FieldValues({**values, "plugin_keywords": arguments})
 
     def _words(self, command: object, path: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -194,7 +193,7 @@ def _add_server(
         yield "the configuration file has a server with this name, which takes precedence"
         return
     try:
-        server = loader.parse_server(name, table, config.state_directory, os.environ)
+        server = loader.parse_server(name, table, config.state_directory)
         check(msgspec.structs.replace(config, servers=(server,)))
     except ConfigMistakes as error:
         yield from error.mistakes

@@ -191,7 +191,7 @@ def test_two_of_one_name() -> None:
 def test_a_table_is_what_the_reader_takes(tmp_path: Path) -> None:
     inspection = described(host="mc.example.org", admission__wake="known", texts__sleeping="Zzz", legacy_hold="true")
     inspection["Config"]["Labels"]["zeroscale.idle-shutdown"] = "15m"
-    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path, {})
+    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path)
     assert (server.server_host, server.server_port, server.listen) == ("mc", 25565, ("25565",))
     assert (server.idle_shutdown, server.admission.wake, server.legacy_hold) == (900, "known", True)
     assert server.plugin_keywords == {"container": "mc", "network": "games_default"}
@@ -202,10 +202,11 @@ def test_one_key_in_two_spellings_is_a_mistake(tmp_path: Path) -> None:
     inspection = described(host="mc.example.org", idle_shutdown="15m")
     inspection["Config"]["Labels"]["zeroscale.idle-shutdown"] = "15m"
     with pytest.raises(ConfigMistakes, match="idle_shutdown: is there twice, also as idle-shutdown"):
-        loader.parse_server("mc", read(inspection)["mc"], tmp_path, {})
+        loader.parse_server("mc", read(inspection)["mc"], tmp_path)
 
 
-def test_no_label_reaches_into_our_environment(tmp_path: Path) -> None:
+def test_no_label_reaches_into_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
     inspection = described(host="h", admission__lockout='{env = "SECRET"}', texts__sleeping='{env = "SECRET"}')
-    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path, {"SECRET": "hunter2"})
+    server = loader.parse_server("mc", read(inspection)["mc"], tmp_path)
     assert (server.admission.lockout, server.texts["sleeping"]) == ('{env = "SECRET"}', '{env = "SECRET"}')

@@ -93,7 +93,7 @@ def test_it_is_what_the_reader_takes(tmp_path: Path) -> None:
         admission__allow="Notch, 192.0.2.7",
         admission__wakes_per_minute="2.5",
     )
-    server = loader.parse_server("mc", read(described_server)["mc"], tmp_path, {})
+    server = loader.parse_server("mc", read(described_server)["mc"], tmp_path)
     assert server.server_host == "mc.games.svc"
     assert server.idle_shutdown == 900
     assert server.plugin_keywords["resource"] == "statefulset/mc"
