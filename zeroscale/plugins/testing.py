@@ -53,6 +53,7 @@ from zeroscale.plugins.api import (
     Waitable,
 )
 from zeroscale.plugins.loader import contract_mistakes
+from zeroscale.status import Status
 
 TIMEOUT = 60.0
 """Seconds for a test, and again for its end."""
@@ -70,10 +71,12 @@ class ServerUnderTest:
     """One server, controlled without the plugin.
 
     :cvar reports_crashes: whether the plugin can distinguish a crash from a clean end.
+    :cvar has_runs: whether the plugin can distinguish one run of the server from the next.
     :cvar permission_hint: a regular expression that matches the error message for a missing permission.
     """
 
     reports_crashes = True
+    has_runs = True
     permission_hint = "permission|denied|not allowed"
 
     async def set_up(self) -> None:
@@ -221,12 +224,15 @@ class PluginDriver:
         if isinstance(plugin, ReportsPauses):
             plugin.on_paused = self.paused.set
 
-    async def adopt(self) -> bool:
-        """Let the plugin take over a running server; return whether there was one."""
-        adopted = isinstance(self.plugin, Adoptable) and bool(await self.plugin.adopt())
-        if adopted:
+    async def adopt(self) -> bool | Status:
+        """Let the plugin take over a running server.
+
+        :returns: whether there was one; `Status.stopping`: there is, and it is stopping.
+        """
+        found = isinstance(self.plugin, Adoptable) and await self.plugin.adopt()
+        if found:
             self._wait_for_exit()
-        return adopted
+        return found if found is Status.stopping else bool(found)
 
     async def start(self) -> None:
         """Let the plugin take over a running server, or else start it."""
@@ -271,6 +277,17 @@ async def driving(subject: ServerUnderTest) -> AsyncIterator[PluginDriver]:
         await driver.close()
     while asyncio.all_tasks() - before:  # noqa: ASYNC110 # cancelled tasks end only after more turns of the loop
         await asyncio.sleep(INTERVAL)
+
+
+async def kill_while_stopping(subject: ServerUnderTest) -> None:
+    """Start the server, and end the plugin in the middle of a stop, which the server delays."""
+    async with driving(subject) as driver:
+        await driver.start()
+        await subject.block_stop()
+        stopping = asyncio.ensure_future(driver.plugin.stop())
+        await subject.stop_requested()
+        stopping.cancel()
+        await asyncio.wait([stopping])
 
 
 async def error_of(work: Awaitable[object]) -> str:
@@ -415,6 +432,36 @@ class AdoptableTests:
             assert await second.adopt()
             await second.stop()
             assert not await subject.is_running()
+
+    async def test_the_next_zeroscale_continues_a_stop(self, subject: ServerUnderTest) -> None:
+        await kill_while_stopping(subject)
+        async with driving(subject) as second:
+            assert await second.adopt() is Status.stopping, "players would be connected to a server that is to end"
+            stopping = asyncio.ensure_future(second.stop())
+            await subject.stop_requested()
+            assert await subject.is_running()
+            assert not stopping.done()
+            await subject.unblock_stop()
+            await stopping
+            assert not await subject.is_running()
+            assert second.exit is None or (await second.exit).is_clean
+            await second.start()
+            assert await subject.is_running()
+        async with driving(subject) as third:
+            assert await third.adopt() is True, "the stop was of an earlier run"
+            await third.stop()
+            assert not await subject.is_running()
+
+    async def test_a_server_started_by_the_operator_since_is_not_stopped(self, subject: ServerUnderTest) -> None:
+        if not subject.has_runs:
+            return
+        await kill_while_stopping(subject)
+        await subject.unblock_stop()
+        await becomes(subject.is_running, False)
+        await subject.start()
+        async with driving(subject) as second:
+            assert await second.adopt() is True
+            await second.stop()
 
     async def test_adopting_a_paused_server_resumes_it(self, subject: ServerUnderTest) -> None:
         if not isinstance(self, PausableTests):
