@@ -281,13 +281,16 @@ async def driving(subject: ServerUnderTest) -> AsyncIterator[PluginDriver]:
 
 async def kill_while_stopping(subject: ServerUnderTest) -> None:
     """Start the server, and end the plugin in the middle of a stop, which the server delays."""
-    async with driving(subject) as driver:
+    driver = PluginDriver(subject.make_plugin())
+    try:
         await driver.start()
         await subject.block_stop()
         stopping = asyncio.ensure_future(driver.plugin.stop())
         await subject.stop_requested()
         stopping.cancel()
         await asyncio.wait([stopping])
+    finally:
+        await driver.close()
 
 
 async def error_of(work: Awaitable[object]) -> str:

@@ -13,7 +13,8 @@ for word; do case $word in show|start|stop|freeze|thaw) verb=$word ;; esac; done
 while [ -e slow ]; do touch asked; sleep 0.01; done
 if [ -e broken ]; then echo 'Failed to connect to bus: No such file or directory' >&2; exit 1; fi
 set_state() {{
-  sed "s/^ActiveState=.*/ActiveState=$1/; s/^Result=.*/Result=success/" unit >unit.new && mv unit.new unit
+  sed "s/^ActiveState=.*/ActiveState=$1/; s/^Result=.*/Result=success/; s/^InvocationID=.*/InvocationID=$2/" \
+    unit >unit.new && mv unit.new unit
 }}
 if [ "$verb" = show ]; then
   cat unit
@@ -24,12 +25,15 @@ if [ -e denied ]; then echo "Failed to $verb game.service: Interactive authentic
 case $verb in
   start)
     if [ -e failing ]; then set_state failed; echo 'Job for game.service failed.' >&2; exit 1; fi
-    set_state active ;;
+    set_state active $$ ;;
   stop)
-    touch stopping
-    while [ -e held ]; do sleep 0.01; done
-    rm -f frozen
-    set_state inactive ;;
+    if ! grep -q deactivating unit; then
+      set_state deactivating "$(sed -n s/^InvocationID=//p unit)"
+      # systemd itself goes on with a stop when systemctl has ended.
+      (while [ -e held ]; do sleep 0.01; done; rm -f frozen; set_state inactive '') </dev/null >/dev/null 2>&1 &
+      touch stopping
+    fi
+    while grep -q deactivating unit; do sleep 0.01; done ;;
   freeze) touch frozen ;;
   thaw) rm -f frozen ;;
 esac
@@ -39,6 +43,7 @@ UNIT = {
     "LoadState": "loaded",
     "ActiveState": "inactive",
     "SubState": "dead",
+    "InvocationID": "",
     "Result": "success",
     "ExecMainCode": "0",
     "ExecMainStatus": "0",

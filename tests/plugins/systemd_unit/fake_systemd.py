@@ -95,11 +95,13 @@ class Systemd:
         self._may_stop.set()
         self._bus: MessageBus | None = None
         self._jobs = 0
+        self._invocations = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.properties: dict[str, object] = {
             "LoadState": "loaded",
             "ActiveState": "inactive",
             "SubState": "dead",
+            "InvocationID": b"",
             "FreezerState": "running",
             "Result": "success",
             "ExecMainCode": 0,
@@ -161,6 +163,8 @@ class Systemd:
 
     def run(self) -> None:
         """Let the unit start."""
+        self._invocations += 1
+        self.properties["InvocationID"] = self._invocations.to_bytes(16)
         self.change(
             ActiveState="active", SubState="running", Result="success", ExecMainCode=0, ExecMainStatus=0,
             FreezerState="running",
@@ -270,4 +274,4 @@ def _path(unit: str) -> str:
 
 
 def _variant(value: object) -> Variant:
-    return Variant("s", value) if isinstance(value, str) else Variant("i", value)
+    return Variant({str: "s", bytes: "ay", int: "i"}[type(value)], value)

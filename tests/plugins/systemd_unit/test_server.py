@@ -14,6 +14,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.support import external_server
 from zeroscale.plugins.systemd_unit import dbus as unit_bus
 from zeroscale.plugins.systemd_unit import server as systemd_unit
+from zeroscale.plugins.systemd_unit.dbus import UnitBus
 from zeroscale.plugins.systemd_unit.server import Server
 from zeroscale.plugins.testing import (
     AdoptableTests,
@@ -26,7 +27,9 @@ from zeroscale.plugins.testing import (
     ReportsStartsTests,
     ServerUnderTest,
     WaitableTests,
+    driving,
 )
+from zeroscale.status import Status
 
 UNIT = "game.service"
 
@@ -156,6 +159,98 @@ async def test_a_start_that_takes_for_ever_can_be_ended(
         await unit.tear_down()
 
 
+@pytest.fixture
+def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ByBus:
+    return ByBus(state, tmp_path, monkeypatch)
+
+
+def stopped_by_others(unit: ByBus) -> None:
+    """Let the unit run, and let others stop it, which lasts."""
+    unit.systemd.run()
+    unit.systemd.change(ActiveState="deactivating", SubState="stop-sigterm")
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_a_unit_that_others_are_stopping_is_waited_for(subject: ByBus) -> None:
+    stopped_by_others(subject)
+    async with driving(subject) as driver:
+        assert await driver.adopt() is Status.stopping
+        stopping = asyncio.ensure_future(driver.stop())
+        subject.systemd.end()
+        await stopping
+        assert driver.exit is not None
+        assert (await driver.exit).is_clean
+        assert "StopUnit" not in subject.systemd.calls, "it would cancel a restart"
+        assert not driver.found.is_set()
+        await driver.start()
+        await driver.stop()
+        assert "StopUnit" in subject.systemd.calls
+
+
+@pytest.mark.peers("dbus-daemon")
+@pytest.mark.parametrize("when", ["before the stop", "during the stop"])
+async def test_a_unit_that_others_restart_is_found_again(subject: ByBus, when: str) -> None:
+    stopped_by_others(subject)
+    async with driving(subject) as driver:
+        assert await driver.adopt() is Status.stopping
+        ended = driver.exit
+        if when == "before the stop":
+            subject.systemd.run()
+        stopping = asyncio.ensure_future(driver.plugin.stop())
+        await until(lambda: subject.systemd.calls.count("GetAll") >= 4)
+        subject.systemd.run()
+        await stopping
+        await driver.found.wait()
+        assert ended is not None
+        assert (await ended).is_clean
+        assert await subject.is_running()
+        assert "StopUnit" not in subject.systemd.calls
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_a_unit_that_is_first_seen_stopping_is_not_found(subject: ByBus) -> None:
+    async with driving(subject) as driver:
+        assert not await driver.adopt()
+        found: list[str] = []
+        driver.plugin.on_found = lambda: found.append(str(subject.systemd.properties["ActiveState"]))
+
+        async def see(**properties: object) -> None:
+            reads = subject.systemd.calls.count("GetAll")
+            subject.systemd.change(**properties)
+            await until(lambda: subject.systemd.calls.count("GetAll") >= reads + 2)
+
+        await see(ActiveState="deactivating")
+        await see(ActiveState="inactive")
+        await see(ActiveState="active")
+        await until(lambda: found)
+        assert found == ["active"]
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_a_stop_that_did_not_reach_systemd_is_requested_again(
+    subject: ByBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requested = asyncio.Event()
+
+    async def killed(_: UnitBus) -> None:
+        requested.set()
+        await asyncio.Event().wait()
+
+    async with driving(subject) as first:
+        await first.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(UnitBus, "stop", killed)
+            stopping = asyncio.ensure_future(first.plugin.stop())
+            await requested.wait()
+            stopping.cancel()
+            await asyncio.wait([stopping])
+    assert subject.systemd.properties["ActiveState"] == "active"
+    async with driving(subject) as second:
+        assert await second.adopt() is Status.stopping
+        await second.stop()
+        assert "StopUnit" in subject.systemd.calls
+
+
 class ByCommand(ServerUnderTest):
     """A unit of a fake `systemctl`."""
 
@@ -164,6 +259,7 @@ class ByCommand(ServerUnderTest):
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._state = state
         self._systemctl = Systemctl(directory)
+        self._runs = 0
         monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
         monkeypatch.setattr(systemd_unit, "POLL_INTERVAL", 0.02)
@@ -176,7 +272,8 @@ class ByCommand(ServerUnderTest):
         return self._systemctl.runs
 
     async def start(self) -> None:
-        self._systemctl.set(ActiveState="active")
+        self._runs += 1
+        self._systemctl.set(ActiveState="active", InvocationID=f"by hand {self._runs}")
 
     async def stop(self) -> None:
         self._systemctl.set(ActiveState="inactive", ExecMainCode=1, ExecMainStatus=0)

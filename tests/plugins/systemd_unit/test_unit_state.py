@@ -46,6 +46,21 @@ def test_a_unit_with_processes_is_running(active: str, runs: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("active", "stopping"), [("active", False), ("deactivating", True), ("inactive", False), ("failed", False)]
+)
+def test_stopping(active: str, stopping: bool) -> None:
+    assert UnitState("loaded", active).stopping is stopping
+
+
+@pytest.mark.parametrize(
+    ("invocation", "run"),
+    [(bytes(range(250, 256)), "fafbfcfdfeff"), ("fafbfcfdfeff", "fafbfcfdfeff"), (b"", None), ("", None), (None, None)],
+)
+def test_a_run_has_the_same_id_by_dbus_and_systemctl(invocation: bytes | str | None, run: str | None) -> None:
+    assert parse_properties({"InvocationID": invocation}).run == run
+
+
+@pytest.mark.parametrize(
     ("freezer", "frozen"),
     [("running", False), ("freezing", True), ("frozen", True), ("frozen-by-parent", True), ("thawing", False)],
 )

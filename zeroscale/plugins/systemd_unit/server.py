@@ -6,6 +6,7 @@ installed and a bus exists, else by the program `systemctl`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import shlex
@@ -17,6 +18,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.loader import requirement_for
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
+from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
 from zeroscale.plugins.systemd_unit.unit_state import UnitControl, UnitState, unit_name
 from zeroscale.status import Status
@@ -61,6 +63,9 @@ class Server:
             self.unit = mistakes.read(unit_name, unit)
             self._user = mistakes.read(arguments.yes_or_no, "user", user)
         self._logs = Path(state_directory)
+        self._stop_note = StopNote(Path(state_directory))
+        self._ending: UnitState | None = None  # as found while others were stopping it, until that run has ended
+        self._only_wait = False
         self._external = ExternalServer()
         self._control: UnitControl | None = None
         self._bus: UnitControl | None = None
@@ -100,19 +105,24 @@ class Server:
                 "systemctl is installed; does this machine run systemd?"
             )
 
-    async def adopt(self) -> bool:
-        """Return whether the unit runs already; resume one that is frozen.
+    async def adopt(self) -> bool | Status:
+        """Take over the unit if it runs already; resume one that is frozen.
 
+        :returns: whether it runs; `Status.stopping`: it does, but it is being stopped.
         :raises PluginError: systemd cannot be reached.
         """
         control, state = await self._connect()
         if not state.running:
+            self._stop_note.remove()
             return False
         if state.frozen:
             await control.resume()
         self._external.mark_running()
-        self.status = Status.running
-        return True
+        asked = self._stop_note.find(state.run) is not None
+        self._only_wait = state.stopping and not asked
+        self._ending = state if self._only_wait else None
+        self.status = Status.stopping if state.stopping or asked else Status.running
+        return self.status is Status.running or self.status
 
     async def start(self) -> None:
         """Start it; return when the start is complete, as its `Type=` defines.
@@ -124,6 +134,7 @@ class Server:
         if problem is not None:
             raise PluginError(problem)
         self.status = Status.starting
+        self._ending, self._only_wait = None, False
         self._external.begin_change()
         try:
             await control.start()
@@ -136,14 +147,22 @@ class Server:
         self._update(await control.state())  # it may have ended already, and systemd reports that only once
 
     async def stop(self) -> None:
-        """Stop it, and wait until it has stopped.
+        """Stop it, and wait until it has stopped. One that others are stopping, or restarting, is only waited for.
 
         :raises PluginError: it cannot be stopped.
         """
+        only_wait, self._only_wait = self._only_wait, False
         control, state = await self._connect()
+        if only_wait:
+            self._update(state)
+            if self._ending is not None:
+                with contextlib.suppress(PluginError):  # the core's own wait() reports it
+                    await self._external.wait()
+            return
         if state.running:
             self.status = Status.stopping
-            await control.stop()
+            with self._stop_note.kept(state.run):
+                await control.stop()
             state = await control.state()
         self._update(state)
 
@@ -187,6 +206,7 @@ class Server:
 
     async def close(self) -> None:
         """Disconnect from systemd, and leave the unit as it is."""
+        self._stop_note.leave()
         self._external.close()
         await self._poller.close()
         for control in (self._control, self._bus):
@@ -229,8 +249,14 @@ class Server:
     def _update(self, state: UnitState) -> None:
         if state.running:
             self._poller.start()
-            self._external.observe_running(paused=state.frozen)
+            if self._ending is not None and (state.run != self._ending.run or not state.stopping):
+                self._ending = None
+                self.status = Status.running
+                self._external.observe_stopped()  # of the run that has ended; the next one is found
+            if self._external.running or not state.stopping:
+                self._external.observe_running(paused=state.frozen)
             return
+        self._ending = None
         if self._control is not None and self._control.notifies:
             self._poller.stop()
         if self.status in (Status.running, Status.stopping, Status.paused):

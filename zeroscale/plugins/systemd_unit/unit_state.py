@@ -14,7 +14,16 @@ from typing import Protocol
 
 from zeroscale.errors import PluginError
 
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "FreezerState", "Result", "ExecMainCode", "ExecMainStatus")
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "InvocationID",
+    "FreezerState",
+    "Result",
+    "ExecMainCode",
+    "ExecMainStatus",
+)
 
 SUFFIXES = (".service", ".target", ".slice", ".scope", ".socket", ".mount", ".timer", ".path", ".swap", ".automount")
 
@@ -62,6 +71,7 @@ class UnitState:
     :ivar load: LoadState.
     :ivar active: ActiveState: active, reloading, inactive, failed, activating, deactivating and, newer, refreshing.
     :ivar sub: SubState, more detailed, with its own values for each type of unit.
+    :ivar run: InvocationID, which is different after each start; None: systemd gives none.
     :ivar frozen: whether its processes are frozen, or about to be.
     :ivar result: the result of a service's last run.
     :ivar main_code: how its main process ended: ExecMainCode.
@@ -71,6 +81,7 @@ class UnitState:
     load: str
     active: str
     sub: str = ""
+    run: str | None = None
     frozen: bool = False
     result: str = "success"
     main_code: int = 0
@@ -80,6 +91,11 @@ class UnitState:
     def running(self) -> bool:
         """Whether it has processes, or is about to; a unit that is stopping is still running."""
         return self.active not in ("inactive", "failed")
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is being stopped."""
+        return self.active == "deactivating"
 
     @property
     def exit_code(self) -> int | None:
@@ -164,10 +180,12 @@ class UnitControl(Protocol):
 
 def parse_properties(properties: Mapping[str, object]) -> UnitState:
     """Read a unit's properties; those that are missing have harmless defaults."""
+    invocation = properties.get("InvocationID")
     return UnitState(
         load=str(properties.get("LoadState", "loaded")),
         active=str(properties.get("ActiveState", "inactive")),
         sub=str(properties.get("SubState", "")),
+        run=(invocation.hex() if isinstance(invocation, bytes) else str(invocation or "")) or None,
         frozen=str(properties.get("FreezerState", "")).startswith(("freez", "frozen")),
         result=str(properties.get("Result", "success")) or "success",
         main_code=_integer(properties.get("ExecMainCode")),
