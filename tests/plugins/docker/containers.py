@@ -137,7 +137,7 @@ class Gate:
 class ContainerSubject(ServerUnderTest):
     """One container.
 
-    :param directory: for the gate's socket.
+    :param directory: for the gate's socket, and the plugin's files.
     :param engine: the engine's socket.
     :param name: the container's.
     """
@@ -145,6 +145,7 @@ class ContainerSubject(ServerUnderTest):
     def __init__(self, directory: Path, engine: Path, name: str = "subject") -> None:
         self.gate = Gate(directory / "gate.sock", engine)
         self.name = name
+        self.state_directory = directory
         self._engine = engine
         self._docker: Docker | None = None
 
@@ -188,7 +189,8 @@ class ContainerSubject(ServerUnderTest):
                 if self._run is not None:
                     await says_ready()
 
-        return Patient(self.name, server_port=25575, base_url=f"unix://{self.gate.path}", **arguments)
+        values = {"base_url": f"unix://{self.gate.path}", "state_directory": self.state_directory, **arguments}
+        return Patient(self.name, server_port=25575, **values)
 
     async def state(self) -> dict[str, Any]:
         """Return the container's state from the engine; empty where it does not exist."""
@@ -256,12 +258,16 @@ class ContainerSubject(ServerUnderTest):
         ended = (await self.state()).get("FinishedAt", NEVER)
         since = {} if ended == NEVER else {"since": _seconds(ended)}
         while True:
-            # aiodocker closes no stream that is left before its end, so none is followed.
-            message = "".join(await self._container.log(stdout=True, stderr=True, **since))
+            message = await self.output(**since)
             if line in message:
                 return
             assert await self.is_running(), f"it ended without saying {line!r}, but {message!r}"
             await asyncio.sleep(5 * POLL_INTERVAL)
+
+    async def output(self, **since: str) -> str:
+        """Return its output so far."""
+        # aiodocker closes no stream that is left before its end, so none is followed.
+        return "".join(await self._container.log(stdout=True, stderr=True, **since))
 
 
 def _seconds(moment: str) -> str:

@@ -63,12 +63,14 @@ class FakeEngine:
 
     :ivar containers: by name.
     :ivar requests: what was asked, method and path, but for events.
+    :ivar delays_stops: whether it has not begun a stop yet that is requested.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.containers: dict[str, FakeContainer] = {}
         self.requests: list[str] = []
+        self.delays_stops = False
         self._events: list[dict[str, Any]] = []
         self._listeners: list[asyncio.Queue[dict[str, Any]]] = []
         self._runner: web.AppRunner | None = None
@@ -230,6 +232,8 @@ class FakeEngine:
         container = self._find(request)
         if not container.state["Running"]:
             return web.Response(status=304)
+        if self.delays_stops:
+            await asyncio.Event().wait()
         container.stop_timeout = request.query.get("t")
         self._signal(container, "SIGTERM")
         await container.ended.wait()
@@ -243,6 +247,7 @@ class FakeEngine:
         return web.Response(status=204)
 
     def _signal(self, container: FakeContainer, name: str) -> None:
+        self._emit(container, "kill", signal=name)
         if name == "SIGUSR1":
             container.holds = True
             self.say(container, "holding")

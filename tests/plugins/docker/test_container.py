@@ -47,7 +47,9 @@ def test_one_that_the_engine_will_restart_does_not_run() -> None:
 
 
 def test_one_that_is_being_stopped_runs_whatever_podman_says() -> None:
-    assert parse_container(changed(State={"Status": "stopping", "Running": False})).alive
+    stopping = parse_container(changed(State={"Status": "stopping", "Running": False}))
+    assert stopping.alive
+    assert stopping.stopping
 
 
 def test_one_that_is_paused_runs() -> None:

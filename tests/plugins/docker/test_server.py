@@ -69,7 +69,30 @@ def subject(tmp_path: Path) -> FakeSubject:
     return FakeSubject(tmp_path)
 
 
+class ContinuedStopTests:
+    """For Docker itself, whose state does not say that a stop has begun."""
+
+    async def test_a_stop_that_docker_has_begun_is_not_requested_again(self, subject: ContainerSubject) -> None:
+        note = subject.state_directory / "stop.json"
+        async with driving(subject) as first:
+            await first.start()
+            await subject.block_stop()
+            stopping = asyncio.ensure_future(first.plugin.stop())
+            await until(lambda: note.exists() and b"sent" in note.read_bytes())
+            stopping.cancel()
+            await asyncio.wait([stopping])
+        async with driving(subject) as second:
+            assert await second.adopt() is Status.stopping
+            stopping = asyncio.ensure_future(second.stop())
+            await subject.unblock_stop()
+            await stopping
+            assert second.exit is not None
+            assert (await second.exit).is_clean
+        assert (await subject.output()).count("asked") == 1, "a second signal may mean: at once"
+
+
 class TestBehaviour(
+    ContinuedStopTests,
     PluginTests,
     WaitableTests,
     AdoptableTests,
@@ -94,6 +117,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
 @pytest.mark.slow
 @pytest.mark.peers("dockerd", "docker", "busybox")
 class TestBehaviourAtARealEngine(
+    ContinuedStopTests,
     PluginTests,
     WaitableTests,
     AdoptableTests,
@@ -138,15 +162,15 @@ async def driven(subject: FakeSubject, **arguments: Any) -> AsyncIterator[Plugin
 )
 def test_an_invalid_argument_is_refused_at_once(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(PluginError, match=message):
-        Server(**{"container": "mc", "server_port": 25575, **arguments})  # type: ignore[arg-type]
+        Server(**{"container": "mc", "server_port": 25575, "state_directory": ".", **arguments})  # type: ignore[arg-type]
 
 
 def test_its_protocol_and_ready_line_are_as_given() -> None:
-    server = Server("mc", server_port=25575, protocol="minecraft")
+    server = Server("mc", server_port=25575, state_directory=".", protocol="minecraft")
     assert server.protocol == "minecraft"
     assert server.ready_line is not None
     assert re.search(server.ready_line, 'Done (1.5s)! For help, type "help"')
-    other = Server("mc", server_port=25575, ready_line="up")
+    other = Server("mc", server_port=25575, state_directory=".", ready_line="up")
     assert (other.protocol, other.ready_line) == (None, "up")
 
 
@@ -322,7 +346,7 @@ async def test_a_container_that_is_created_anew_under_its_name_is_the_server(sub
 
 def test_a_socket_that_we_may_not_use_is_reported_by_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     socket = tmp_path / "docker.sock"
-    server = Server("mc", server_port=25575, base_url=f"unix://{socket}")
+    server = Server("mc", server_port=25575, state_directory=tmp_path, base_url=f"unix://{socket}")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     server.check()  # it may come yet
     socket.touch()
@@ -332,7 +356,7 @@ def test_a_socket_that_we_may_not_use_is_reported_by_the_check(tmp_path: Path, m
 
 
 async def test_one_that_was_never_seen_running_is_not_waited_for_while_the_engine_is_away(tmp_path: Path) -> None:
-    server = Server("mc", server_port=25575, base_url=f"unix://{tmp_path / 'docker.sock'}")
+    server = Server("mc", server_port=25575, state_directory=tmp_path, base_url=f"unix://{tmp_path / 'docker.sock'}")
     with pytest.raises(PluginError, match="cannot be reached"):
         await server.adopt()
     async with asyncio.timeout(10):
@@ -362,3 +386,39 @@ async def test_one_that_may_have_been_started_is_stopped_once_the_engine_is_back
         hidden.rename(engine.path)
         await stopping
         assert not subject.container.state["Running"]
+
+
+def stop_requests(subject: FakeSubject) -> int:
+    return sum(request.endswith("/stop") for request in subject.engine.requests)
+
+
+async def test_a_stop_that_did_not_reach_the_engine_is_requested_again(subject: FakeSubject) -> None:
+    async with driven(subject) as first:
+        await first.start()
+        subject.engine.delays_stops = True
+        stopping = asyncio.ensure_future(first.plugin.stop())
+        await until(lambda: stop_requests(subject))
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    subject.engine.delays_stops = False
+    async with driven(subject) as second:
+        assert await second.adopt() is Status.stopping
+        await second.stop()
+        assert stop_requests(subject) == 2
+        assert not await subject.is_running()
+
+
+async def test_a_container_that_podman_is_stopping_is_waited_for(subject: FakeSubject) -> None:
+    await subject.start()
+    subject.container.state |= {"Running": False, "Status": "stopping"}
+    async with driven(subject) as one:
+        assert await one.adopt() is Status.stopping
+        stopping = asyncio.ensure_future(one.stop())
+        await until(lambda: subject.engine.is_watched)
+        subject.container.state["Status"] = "exited"
+        subject.engine.end(subject.container, 143)
+        await stopping
+        assert one.exit is not None
+        assert (await one.exit).is_clean
+        assert stop_requests(subject) == 0
+        assert not one.found.is_set()

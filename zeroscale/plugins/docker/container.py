@@ -30,6 +30,7 @@ class Container:
     :ivar name: its name, without the slash.
     :ivar alive: its processes exist, paused or not.
     :ivar paused: its processes are paused.
+    :ivar stopping: the engine says that it is being stopped, as podman does and Docker does not.
     :ivar restarting: it has ended, and the engine's restart policy will start it again.
     :ivar started_at: when it was last started, as the engine writes it; identifies one run.
     :ivar exit_code: of the last run, if that has ended.
@@ -45,6 +46,7 @@ class Container:
     name: str
     alive: bool
     paused: bool
+    stopping: bool
     restarting: bool
     started_at: str
     exit_code: int | None
@@ -107,6 +109,7 @@ def parse_container(inspection: JsonObject) -> Container:
         name=(text_at(inspection, "Name") or identity[:12]).lstrip("/"),
         alive=alive,
         paused=alive and bool(state.get("Paused")),
+        stopping=alive and state.get("Status") == "stopping",
         restarting=restarting,
         started_at=text_at(state, "StartedAt"),
         exit_code=exit_code if isinstance(exit_code, int) and not alive else None,

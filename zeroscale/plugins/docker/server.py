@@ -14,6 +14,8 @@ import asyncio
 import logging
 import signal as signals
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 from aiodocker import Docker
 
@@ -25,6 +27,9 @@ from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import ContainerRun, end_reason
 from zeroscale.plugins.docker.watcher import WatchedContainer
 from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.json_object import JsonObject, text_at
+from zeroscale.plugins.support.stop_note import StopNote
+from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.docker")
@@ -49,6 +54,7 @@ class Server(WatchedContainer):
         container: str,
         *,
         server_port: int,
+        state_directory: str | Path,
         base_url: str | None = None,
         protocol: str | None = None,
         network: str | None = None,
@@ -60,6 +66,7 @@ class Server(WatchedContainer):
 
         :param container: its name or id.
         :param server_port: where its server listens: the published port, or with `network` the one inside.
+        :param state_directory: this server's own directory.
         :param base_url: the engine's address; None: from DOCKER_HOST, else the usual socket.
         :param protocol: `minecraft`, if its clients speak that.
         :param network: connect to its address in this network; None: to the configured server address.
@@ -80,6 +87,8 @@ class Server(WatchedContainer):
         self._port = server_port
         self._network = network
         self._start_requested = False
+        self._stop_note = StopNote(Path(state_directory))
+        self._asked_before: ContainerRun | None = None  # this run was asked to stop, not by this zeroscale
         super().__init__(container, Engine(base_url))
 
     @property
@@ -105,20 +114,28 @@ class Server(WatchedContainer):
         """
         self._engine.check()
 
-    async def adopt(self) -> bool:
+    async def adopt(self) -> bool | Status:
         """Take over the container if it runs; if it is paused, resume it.
 
+        :returns: whether it runs; `Status.stopping`: it does, but it is being stopped.
         :raises PluginError: the engine cannot be reached, or refuses.
         """
         self._starts += 1
         try:
             self._begin_watch()
             await self._refresh(retry_time=docker_engine.RETRY_TIME)
-            if self._run is None:
+            container = self._container
+            if self._run is None or container is None:
+                self._stop_note.remove()
                 return False
             self._run.reported = True
-            self._stop_requested = False
-            if self._container is not None and self._container.paused:
+            progress = self._stop_note.find(_run_text(container))
+            self._stop_requested = container.stopping or progress is not None
+            self._asked_before = self._run if container.stopping or progress is StopProgress.sent else None
+            if self._stop_requested:
+                self.status = Status.stopping
+                return self.status
+            if container.paused:
                 await self.resume()
             return self._run is not None
         finally:
@@ -149,30 +166,14 @@ class Server(WatchedContainer):
         :raises PluginError: the engine refuses.
         """
         self._stop_requested = True
-        warned = False
-        for delay in retry_delays():
-            try:
-                container = await self._refresh()
-                if container is None or not (container.alive or container.restarting):
-                    break
-                self.status = Status.stopping
-                run = self._run
-                if container.paused:
-                    await self.resume()
-                await self._stop(container)
-                await self._refresh()
-                if self._run is None or self._run is not run:
-                    break
-            except EngineError as error:
-                if error.permanent and error.status != 404:
-                    raise
-                if self._run is None and not self._start_requested:
-                    break
-                if not warned:
-                    logger.warning("Container %s cannot be stopped yet, trying again: %s", self._name, error)
-                warned = True
-            await asyncio.sleep(delay)
+        with ExitStack() as note:
+            await self._stop_until_ended(note)
         self.status = Status.stopped
+
+    async def close(self) -> None:
+        """Close the connection to the engine, and leave the container as it is."""
+        self._stop_note.leave()
+        await super().close()
 
     async def pause(self) -> None:
         """Pause it.
@@ -276,6 +277,50 @@ class Server(WatchedContainer):
             logger.debug("Waiting until container %s is healthy", self._name)
             await self._wait_until(lambda now: now is None or self._run is not run or now.health in (None, "healthy"))
 
+    async def _stop_until_ended(self, note: ExitStack) -> None:
+        """Stop it.
+
+        :param note: keeps the note of the stop.
+        """
+        warned = False
+        noted: ContainerRun | None = None
+        for delay in retry_delays():
+            try:
+                container = await self._refresh()
+                if container is None or not (container.alive or container.restarting):
+                    return
+                self.status = Status.stopping
+                run = self._run
+                asked = run is not None and run is self._asked_before
+                if run is not noted:
+                    progress = StopProgress.sent if asked else StopProgress.requested
+                    note.enter_context(self._stop_note.kept(_run_text(container), progress))
+                    noted = run
+                if container.paused:
+                    await self.resume()
+                if run is not None and asked:
+                    await run.ended.wait()
+                else:
+                    await self._stop(container)
+                await self._refresh()
+                if self._run is None or self._run is not run:
+                    return
+            except EngineError as error:
+                if error.permanent and error.status != 404:
+                    raise
+                if self._run is None and not self._start_requested:
+                    return
+                if not warned:
+                    logger.warning("Container %s cannot be stopped yet, trying again: %s", self._name, error)
+                warned = True
+            await asyncio.sleep(delay)
+
+    async def _on_event(self, event: JsonObject | None) -> None:
+        known = self._container is not None and text_at(event, "Actor", "ID") == self._container.id
+        if known and text_at(event, "Action") == "kill":
+            self._stop_note.mark_sent()  # Docker's first event of a stop: its signal has been sent
+        await super()._on_event(event)
+
     async def _stop(self, container: Container) -> None:
         """Request the stop, and wait for the answer or the end of the run, whichever comes first."""
         timeout = UNLIMITED_STOP_TIMEOUT if container.stop_timeout is None else None
@@ -295,3 +340,8 @@ class Server(WatchedContainer):
             stopping.cancel()
             ended.cancel()
             await asyncio.wait([stopping, ended])
+
+
+def _run_text(container: Container) -> str:
+    """Return what identifies the container's current run in the note of a stop."""
+    return " ".join(container.run_id)
