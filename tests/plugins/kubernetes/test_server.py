@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ class InCluster(ServerUnderTest):
         await self.cluster.shut()
 
     def make_plugin(self) -> Server:
-        return Server(f"{self.plural.removesuffix('s')}/mc", kubeconfig=str(self.kubeconfig))
+        resource = f"{self.plural.removesuffix('s')}/mc"
+        return Server(resource, state_directory=self.directory, kubeconfig=str(self.kubeconfig))
 
     async def is_running(self) -> bool:
         return any(pod.owner == "mc" for pod in self.cluster.pods)
@@ -366,12 +368,36 @@ async def test_a_run_that_is_still_ending_is_taken_over_until_its_end(subject: I
     await subject.block_stop()
     await subject.stop()
     async with driving(subject) as driven:
-        assert await driven.adopt(), "who joins now is held until it has saved"
+        assert await driven.adopt() is Status.stopping, "who joins now is held until it has saved"
         await subject.unblock_stop()
         assert driven.exit is not None
         assert (await driven.exit).is_clean
         assert not driven.found.is_set()
         assert not await driven.adopt()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_stop_that_did_not_reach_the_api_is_requested_again_unless_others_have_scaled_it(
+    subject: InCluster, changed: bool
+) -> None:
+    async with started(subject) as first:
+        update = ("update", "statefulsets/scale")
+        subject.cluster.asked.clear()
+        subject.cluster.hold[update] = asyncio.Event()
+        stopping = asyncio.ensure_future(first.plugin.stop())
+        await subject.cluster.until(lambda: subject.cluster.asked[update])
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    subject.cluster.hold.clear()
+    assert await subject.is_running()
+    if changed:
+        await subject.stop()
+        await subject.start()
+    async with driving(subject) as second:
+        assert await second.adopt() is (True if changed else Status.stopping)
+        await second.stop()
+        assert not await subject.is_running()
+        assert not second.found.is_set()
 
 
 @both
@@ -748,7 +774,7 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
     page = (DOCS / "kubernetes.md").read_text()
     for path in (DOCS / "kubernetes").iterdir():
         assert f"(kubernetes/{path.name})" in page
-    for argument in inspect.signature(Server).parameters:
+    for argument in inspect.signature(Server).parameters.keys() - {"state_directory"}:
         assert f"| `{argument}` |" in page
     for key in (*SPECIAL_KEYS, *sorted(settable().keys() - {"texts", "admission"})):
         assert f"`zeroscale/{key}`" in page or f"`{key}`" in page
@@ -774,22 +800,21 @@ async def test_values_that_cannot_be_understood(
     subject: InCluster, resource: str, keywords: dict[str, str], expected: str
 ) -> None:
     with pytest.raises(PluginError) as raised:
-        Server(resource, **{"kubeconfig": str(subject.kubeconfig), **keywords})
+        Server(resource, state_directory=".", **{"kubeconfig": str(subject.kubeconfig), **keywords})
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 async def test_its_protocol_is_as_it_was_given(subject: InCluster) -> None:
-    make: Callable[..., Server] = Server
-    kubeconfig = str(subject.kubeconfig)
-    assert make("sts/mc", kubeconfig=kubeconfig, protocol="minecraft").protocol == "minecraft"
-    assert make("sts/mc", kubeconfig=kubeconfig).protocol is None
-    assert make("sts/mc", kubeconfig=kubeconfig).fake_status() == b""
+    make = partial(Server, "sts/mc", state_directory=".", kubeconfig=str(subject.kubeconfig))
+    assert make(protocol="minecraft").protocol == "minecraft"
+    assert make().protocol is None
+    assert make().fake_status() == b""
 
 
 async def test_another_namespace(subject: InCluster) -> None:
     subject.cluster.create("mc", namespace="elsewhere")
-    server = Server("sts/mc", kubeconfig=str(subject.kubeconfig), namespace="elsewhere")
+    server = Server("sts/mc", state_directory=".", kubeconfig=str(subject.kubeconfig), namespace="elsewhere")
     await server.start()
     assert subject.cluster.objects["statefulsets", "elsewhere", "mc"]["spec"]["replicas"] == 1
     assert subject.cluster.objects["statefulsets", "games", "mc"]["spec"]["replicas"] == 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from zeroscale.errors import PluginError
@@ -25,6 +26,7 @@ from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.kubernetes.workload import NAMESPACE, Reference, Workload
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.json_object import JsonObject
+from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.kubernetes")
@@ -54,6 +56,7 @@ class Server:
         self,
         resource: str,
         *,
+        state_directory: str | Path,
         namespace: str | None = None,
         kubeconfig: str | None = None,
         context: str | None = None,
@@ -62,6 +65,7 @@ class Server:
         """Make no request yet.
 
         :param resource: `statefulset/NAME` or `deployment/NAME`; `sts/` and `deploy/` for short.
+        :param state_directory: this server's own directory.
         :param namespace: its namespace; None: the context's, or the pod's own.
         :param kubeconfig: the path of a kubeconfig; None: `$KUBECONFIG`, or the service account of the pod we run
             in, or `~/.kube/config`.
@@ -101,6 +105,7 @@ class Server:
         self._ended_runs = 0
         self._stop_requested = False
         self._scaling = asyncio.Lock()
+        self._stop_note = StopNote(Path(state_directory))
 
     async def start(self) -> None:
         """Scale it to one if it is at zero, and wait until a pod is ready.
@@ -145,12 +150,13 @@ class Server:
             return self._ended_runs != ended
 
         self._begin_watch()
-        replicas = await self._retry(lambda: self._scale_to(0))
-        await self._retry(self._read)
-        if not replicas:
-            await self._wait_until(lambda: run_ended() or self._is_stopped or self._is_wanted)
-            if not run_ended():
-                await self._wait_for_pods()
+        with self._stop_note.kept(self._run):
+            replicas = await self._retry(lambda: self._scale_to(0))
+            await self._retry(self._read)
+            if not replicas:
+                await self._wait_until(lambda: run_ended() or self._is_stopped or self._is_wanted)
+                if not run_ended():
+                    await self._wait_for_pods()
         if run_ended():
             return  # wait() has reported the end, and the present state belongs to the next run
         if self._is_wanted:
@@ -189,12 +195,14 @@ class Server:
         self._report_if_found()
         return None
 
-    async def adopt(self) -> bool:
-        """Return whether it runs, or pods of its last run are still terminating; if so it is watched.
+    async def adopt(self) -> bool | Status:
+        """Take it over if it runs, or pods of its last run are still terminating; if so it is watched.
 
         If it is scaled up again and has only terminating pods of its last run, it does not run: `start()` waits for
         their end, so that a server that is about to end is not taken for the next one.
 
+        :returns: whether it runs; `Status.stopping`: it is scaled to zero and has terminating pods, or an earlier
+            zeroscale was killed before it could scale it to zero.
         :raises PluginError: the API refuses or does not answer.
         """
         runs = False
@@ -208,9 +216,12 @@ class Server:
             )
         finally:
             self._started_here = runs
-        if runs:
-            self.status = Status.running
-        return runs
+        if not runs:
+            self._stop_note.remove()
+            return False
+        asked = self._stop_note.find(self._run) is not None
+        self.status = Status.running if self._is_wanted and not asked else Status.stopping
+        return self.status is Status.running or self.status
 
     async def players(self) -> int | None:
         """Return None, so that the core queries the server itself.
@@ -225,6 +236,7 @@ class Server:
 
     async def close(self) -> None:
         """Stop watching, and close the connections."""
+        self._stop_note.leave()
         self._closed = True
         self._notify()
         task, self._watch_task = self._watch_task, None
@@ -285,6 +297,11 @@ class Server:
         return await retry_while_unavailable(request, tries, lambda: self._closed)
 
     # The watch
+
+    @property
+    def _run(self) -> str:
+        """What identifies the present run in the note of a stop: a change of its scale makes it another one."""
+        return "" if self._workload is None else f"{self._workload.uid} {self._workload.generation}"
 
     @property
     def _is_wanted(self) -> bool:
