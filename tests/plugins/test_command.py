@@ -17,7 +17,7 @@ from ports import free_port
 from zeroscale.errors import PluginError
 from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
-from zeroscale.plugins.support import external_server
+from zeroscale.plugins.support import external_server, stop_note
 from zeroscale.plugins.testing import (
     AdoptableTests,
     ApiTests,
@@ -52,12 +52,14 @@ class Switch(ServerUnderTest):
     """A server that is a file, which the commands create and remove."""
 
     reports_crashes = False
+    has_runs = False
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command, "CHECK_EVERY", 0.01)
         monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.1)
         self.state = state
         self.directory = directory
+        self.stop_timeout = 120.0
         for name, work in COMMANDS.items():
             unknown = 255 if name == "status" else 1
             (directory / name).write_text(SCRIPT.format(work=work, unknown=unknown))
@@ -67,6 +69,7 @@ class Switch(ServerUnderTest):
         values: dict[str, Any] = {
             **{name: f"./{name}" for name in COMMANDS},
             "status_every": 0.02,
+            "stop_timeout": self.stop_timeout,
             "server_port": 1,
             "state_directory": self.state,
             "working_directory": self.directory,
@@ -80,6 +83,12 @@ class Switch(ServerUnderTest):
 
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()
+
+    @property
+    def note(self) -> bytes:
+        """The note of a stop; empty where there is none."""
+        path = self.state / "stop.json"
+        return path.read_bytes() if path.exists() else b""
 
     async def is_running(self) -> bool:
         return self.has("runs")
@@ -258,6 +267,74 @@ async def test_a_failing_stop_command_is_an_error_only_if_the_server_still_runs(
         assert await subject.is_running()
         subject.write("stop", "rm runs; exit 1")
         await driver.stop()
+
+
+DETACHED_STOP = "echo x >>stops; (while [ -e held ]; do sleep 0.01; done; rm -f runs) >/dev/null 2>&1 &"
+"""A stop command that ends before the server has stopped."""
+
+
+async def kill_after_stop_command(subject: Switch) -> None:
+    """Kill zeroscale when its stop command has ended and the server still runs."""
+    subject.write("stop", DETACHED_STOP)
+    await subject.block_stop()
+    async with driving(subject) as first:
+        await first.start()
+        stopping = asyncio.ensure_future(first.plugin.stop())
+        await until(lambda: b"sent" in subject.note)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+
+
+async def test_a_stop_command_that_has_ended_is_not_run_again(subject: Switch) -> None:
+    await kill_after_stop_command(subject)
+    async with driving(subject) as second:
+        assert await second.adopt() is Status.stopping
+        stopping = asyncio.ensure_future(second.stop())
+        await subject.unblock_stop()
+        await stopping
+        assert not second.found.is_set()
+    assert (subject.directory / "stops").read_text() == "x\n"
+
+
+async def test_a_server_that_still_runs_long_after_an_earlier_stop_is_taken_over(subject: Switch) -> None:
+    """It may have been started by hand since, which no exit code of a status command shows."""
+    await kill_after_stop_command(subject)
+    subject.stop_timeout = 0.1
+    async with driving(subject) as second:
+        assert await second.adopt() is Status.stopping
+        await second.stop()
+        await second.found.wait()
+        assert await second.adopt() is True
+        assert await subject.is_running()
+    assert (subject.directory / "stops").read_text() == "x\n"
+    await subject.unblock_stop()
+    await until(lambda: not subject.has("runs"))
+
+
+async def test_a_stop_command_that_fails_since_an_earlier_one_is_at_work_is_no_error(subject: Switch) -> None:
+    async with driving(subject) as first:
+        await first.start()
+        await subject.block_stop()
+        stopping = asyncio.ensure_future(first.plugin.stop())
+        await subject.stop_requested()
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    subject.write("stop", "touch again; exit 1")
+    async with driving(subject) as second:
+        assert await second.adopt() is Status.stopping
+        stopping = asyncio.ensure_future(second.stop())
+        await until(lambda: subject.has("again"))
+        await subject.stop()
+        await stopping
+
+
+async def test_an_old_note_of_a_stop_is_not_believed(subject: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    await kill_after_stop_command(subject)
+    monkeypatch.setattr(stop_note, "BELIEVED_FOR", -1.0)
+    async with driving(subject) as second:
+        assert await second.adopt() is True
+    await subject.unblock_stop()
+    await until(lambda: not subject.has("runs"))
 
 
 async def test_a_stop_after_which_its_port_still_answers_has_failed(

@@ -19,9 +19,11 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
+from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
 from zeroscale.process.environment import ChildEnvironment
+from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 from zeroscale.system.files import create_own
 
@@ -113,6 +115,8 @@ class Server:
         self._directory = Path(working_directory or ".").absolute()
         self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line, environment)
         self._paused_marker = Path(state_directory) / "paused"
+        self._stop_note = StopNote(Path(state_directory))
+        self._earlier_stop: StopProgress | None = None
         self._ignore_status = False
         self._external = ExternalServer()
         self._poller = Poller(self._poll, interval, logger)
@@ -146,9 +150,10 @@ class Server:
             elif shutil.which(program) is None:
                 raise PluginError(f"{name}={program}...: there is no {program!r} in PATH: install it, or give its path")
 
-    async def adopt(self) -> bool:
-        """Return whether the server runs already. Resume it if an earlier zeroscale has paused it.
+    async def adopt(self) -> bool | Status:
+        """Take the server over if it runs already. Resume it if an earlier zeroscale has paused it.
 
+        :returns: whether it runs; `Status.stopping`: it does, and an earlier zeroscale was about to stop it.
         :raises PluginError: `status` has no result.
         """
         if self._paused_marker.exists() and self._resume is not None:
@@ -159,10 +164,13 @@ class Server:
         runs = await self._runs()
         if self._status is not None:
             self._poller.start()
-        if runs:
-            self._external.mark_running()
-            self.status = Status.running
-        return runs
+        if not runs:
+            self._stop_note.remove()
+            return False
+        self._external.mark_running()
+        self._earlier_stop = self._stop_note.find(None)
+        self.status = Status.running if self._earlier_stop is None else Status.stopping
+        return self.status is Status.running or self.status
 
     async def start(self) -> None:
         """Run `start`, and wait until `status` says that the server runs.
@@ -195,32 +203,52 @@ class Server:
             self._poller.start()
 
     async def stop(self) -> None:
-        """Run `stop`, and wait until the server is gone.
+        """Run `stop`, unless an earlier zeroscale has done so, and wait until the server is gone.
 
         :raises PluginError: the command failed, and the server still runs.
         """
         if self.status is Status.stopped:
             return
-        before, self.status = self.status, Status.stopping
+        earlier, self._earlier_stop = self._earlier_stop, None
+        before = self.status if earlier is None else Status.running
+        self.status = Status.stopping
         self._ignore_status = False
         try:
-            done = await self._commands.run("stop", self._stop, self._stop_limit)
-            if done.code != 0 and await self._runs():
-                raise PluginError(f"the stop command ({self._stop[0]}) failed with {done.summary()}")
-            limit = None if self._status is not None else self._stop_limit
-            if not await self._becomes(False, limit):
-                raise PluginError(
-                    f"the stop command succeeded, but {self._host}:{self._port} still answers after "
-                    f"{self._stop_limit:g} s"
-                )
+            with self._stop_note.kept(None, earlier or StopProgress.requested):
+                await self._stop_server(earlier)
         except PluginError:
             self.status = before
             raise
         self.status = Status.stopped
         self._external.observe_stopped()
 
+    async def _stop_server(self, earlier: StopProgress | None) -> None:
+        """Run `stop`, unless an earlier zeroscale has done so, and wait until the server is gone.
+
+        `earlier` is how far the stop of an earlier zeroscale got; None: there was none. After it, a server that still
+        runs at the end of the time limit is no error, as it may have been started since: it is taken over.
+        """
+        if earlier is not StopProgress.sent:
+            done = await self._commands.run("stop", self._stop, self._stop_limit)
+            if done.code != 0 and earlier is None and await self._runs():
+                raise PluginError(f"the stop command ({self._stop[0]}) failed with {done.summary()}")
+            self._stop_note.mark_sent()
+        limit = None if self._status is not None and earlier is None else self._stop_limit
+        if await self._becomes(False, limit):
+            return
+        if earlier is None:
+            raise PluginError(
+                f"the stop command succeeded, but {self._host}:{self._port} still answers after {self._stop_limit:g} s"
+            )
+        logger.warning(
+            "The server still runs %g s after an earlier zeroscale was killed while it stopped it: it is taken over, "
+            "as it may have been started since",
+            self._stop_limit,
+        )
+
     async def close(self) -> None:
         """End the polling and a running command."""
+        self._stop_note.leave()
         self._external.close()
         self._commands.close()
         await self._poller.close()

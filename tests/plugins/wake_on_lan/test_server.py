@@ -39,6 +39,7 @@ class Machine(ServerUnderTest, asyncio.DatagramProtocol):
     """
 
     reports_crashes = False
+    has_runs = False
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wake_on_lan, "CHECK_EVERY", 0.01)
@@ -204,6 +205,28 @@ async def test_a_machine_that_stays_awake_is_reported(subject: Machine) -> None:
     with pytest.raises(PluginError, match=r"still answers 0\.2 s after the stop command"):
         await server.stop()
     await server.close()
+
+
+@pytest.mark.parametrize("woken", [False, True])
+async def test_a_stop_command_that_has_ended_is_not_run_again(subject: Machine, woken: bool) -> None:
+    """A machine that has been woken since is not suspended again."""
+    (subject.directory / "sleep").write_text("#!/bin/sh\necho x >>stops\n")
+    note = subject.directory / "state" / "stop.json"
+    async with driving(subject) as first:
+        await first.start()
+        stopping = asyncio.ensure_future(first.plugin.stop())
+        await until(lambda: note.exists() and b"sent" in note.read_bytes())
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    second = subject.make_plugin(stop_timeout=0.2)
+    assert await second.adopt() is Status.stopping
+    if not woken:
+        await subject.stop()
+    await second.stop()
+    assert await subject.is_running() is woken
+    assert await second.adopt() is woken
+    assert (subject.directory / "stops").read_text() == "x\n"
+    await second.close()
 
 
 @pytest.mark.parametrize(

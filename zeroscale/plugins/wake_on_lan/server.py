@@ -19,10 +19,12 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer
+from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
 from zeroscale.process.command_runner import CommandRunner
 from zeroscale.process.environment import ChildEnvironment
+from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
@@ -114,6 +116,8 @@ class Server:
         self._commands = CommandRunner(
             Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line, environment
         )
+        self._stop_note = StopNote(Path(state_directory))
+        self._earlier_stop: StopProgress | None = None
         self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
 
@@ -134,15 +138,20 @@ class Server:
         if self._stop is not None and "/" not in self._stop[0] and shutil.which(self._stop[0]) is None:
             raise PluginError(f"there is no {self._stop[0]!r} in PATH, which should suspend the machine: install it")
 
-    async def adopt(self) -> bool:
+    async def adopt(self) -> bool | Status:
         """Return whether the machine is awake and its server answers.
 
+        :returns: whether it does; `Status.stopping`: it does, and an earlier zeroscale was about to suspend it.
         :raises PluginError: the machine's name has no address.
         """
         if await self._answers() is not TcpResult.accepted:
+            self._stop_note.remove()
             return False
         self._mark_running()
-        return True
+        self._earlier_stop = None if self._stop is None else self._stop_note.find(None)
+        if self._earlier_stop is not None:
+            self.status = Status.stopping
+        return self.status is Status.running or self.status
 
     async def start(self) -> None:
         """Send packets until the server answers.
@@ -162,14 +171,16 @@ class Server:
 
         :raises PluginError: the command failed, or the machine still answers.
         """
-        if self.status is not Status.running:
+        if self.status not in (Status.running, Status.stopping):
             return
+        earlier, self._earlier_stop = self._earlier_stop, None
         if self._stop is None:
             logger.info("%s has to suspend itself: there is neither ssh= nor stop=", self._host)
         else:
             self.status = Status.stopping
             try:
-                await self._suspend(self._stop)
+                with self._stop_note.kept(None, earlier or StopProgress.requested):
+                    await self._suspend(self._stop, earlier)
             except PluginError:
                 self.status = Status.running
                 raise
@@ -181,6 +192,7 @@ class Server:
 
     async def close(self) -> None:
         """End the checks and a running command."""
+        self._stop_note.leave()
         self._external.close()
         self._commands.close()
         await self._end_watch()
@@ -237,19 +249,34 @@ class Server:
                 "address of the machine's network (see `ip address`), and let the firewall pass UDP"
             ) from error
 
-    async def _suspend(self, argv: Sequence[str]) -> None:
-        done = await self._commands.run("stop", argv, self._stop_limit)
-        # When the machine is suspended, ssh loses its connection and fails.
-        if done.code != 0 and await self._answers() is TcpResult.accepted:
-            hint = "; ssh needs a key for this user, and must know the key of the host" if argv[0] == "ssh" else ""
-            raise PluginError(f"the stop command ({argv[0]}) failed with {done.summary()}{hint}")
+    async def _suspend(self, argv: Sequence[str], earlier: StopProgress | None) -> None:
+        """Run the stop command, unless an earlier zeroscale has done so, and wait until the machine does not answer.
+
+        `earlier` is how far the stop of an earlier zeroscale got; None: there was none. After it, a machine that still
+        answers at the end of the time limit is no error, as it may have been woken since.
+        """
+        if earlier is not StopProgress.sent:
+            done = await self._commands.run("stop", argv, self._stop_limit)
+            # When the machine is suspended, ssh loses its connection and fails.
+            if done.code != 0 and earlier is None and await self._answers() is TcpResult.accepted:
+                hint = "; ssh needs a key for this user, and must know the key of the host" if argv[0] == "ssh" else ""
+                raise PluginError(f"the stop command ({argv[0]}) failed with {done.summary()}{hint}")
+            self._stop_note.mark_sent()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_limit
         while await self._answers() is TcpResult.accepted:
-            if loop.time() >= deadline:
+            if loop.time() >= deadline and earlier is None:
                 raise PluginError(
                     f"{self._host} still answers {self._stop_limit:g} s after the stop command ({argv[0]}) succeeded"
                 )
+            if loop.time() >= deadline:
+                logger.warning(
+                    "%s still answers %g s after an earlier zeroscale was killed while it suspended it: it is used "
+                    "again, as it may have been woken since",
+                    self._host,
+                    self._stop_limit,
+                )
+                return
             await asyncio.sleep(CHECK_EVERY)
 
     async def _answers(self) -> TcpResult:
