@@ -192,7 +192,7 @@ RULES = [
     ),
     Rule(
         ("daemon",),
-        ("errors", "reactor", "version", "config", "proxy.service", "system"),
+        ("backoff", "errors", "reactor", "version", "config", "proxy.service", "system"),
         outside=("twisted", "msgspec"),
     ),
     Rule(("daemon.reference",), ("config", "control.metrics"), outside=("msgspec",)),

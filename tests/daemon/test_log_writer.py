@@ -101,6 +101,53 @@ def test_the_end_does_not_wait_for_a_reader_that_does_not_read(
     handler.release()
 
 
+def ended(name: str = "zeroscale-log") -> bool:
+    """Wait for the end of the thread."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(10)
+            return not thread.is_alive()
+    return True
+
+
+def test_what_is_written_while_the_thread_is_stuck_at_the_end_follows_its_lines(
+    disk: Disk, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "LONGEST_CLOSE", 0.01)
+    monkeypatch.setattr(disk, "write_now", lambda data: pytest.fail("two threads write at once"))
+    writer.start()
+    disk.ready.clear()
+    writer.write("one\n")
+    assert disk.begun.wait(10)
+    writer.write("two\n")
+    writer.close()
+    monkeypatch.setattr(log_writer, "LONGEST_CLOSE", 60.0)
+    writer.write("after the end\n")
+    writer.close()  # has waited once
+    writer.rotate()
+    disk.ready.set()
+    assert ended()
+    assert disk.written == ["one\n", "two\n", "after the end\n"]
+    assert disk.rotated == [3]
+    monkeypatch.undo()
+    writer.write("last\n")
+    assert disk.written[-1] == "last\n"
+
+
+def test_a_thread_that_dies_is_replaced_by_direct_writes(
+    disk: Disk, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    monkeypatch.setattr(disk, "rotate", lambda: 1 / 0)
+    writer.start()
+    writer.rotate()
+    assert ended()
+    assert died
+    writer.write("line\n")
+    assert disk.written == ["line\n"]
+
+
 def test_rotation_is_after_the_lines_that_wait(disk: Disk, writer: LogWriter) -> None:
     writer.rotate()
     writer.start()
@@ -133,6 +180,40 @@ def test_without_a_thread_only_lines_that_would_wait_are_lost(
         log_writer.logger.removeHandler(handler)
     report = "3 lines of the log were lost: its reader did not read, or there were too many\n"
     assert disk.written == ["one\n", "two\n", report]
+
+
+def test_a_thread_that_could_not_be_had_is_tried_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now, tried_at = 1000.0, list[float]()
+    writer = LogWriter(disk, lambda: now)
+
+    def refuse(_: threading.Thread) -> None:
+        tried_at.append(now - 1000)
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        writer.start()
+        for _ in range(60):
+            now += 10
+            writer.write("line\n")
+    assert tried_at == [0, 10, 30, 70, 150, 310]
+    now += 300
+    disk.ready.clear()
+    writer.write("in the thread\n")
+    assert disk.begun.wait(10)
+    writer.write("the next\n")
+    disk.ready.set()
+    writer.close()
+    assert disk.written[-2:] == ["in the thread\n", "the next\n"]
+    assert [each.getMessage() for each in caplog.records] == [
+        "No thread can write the log (can't start new thread): lines may be lost",
+        "A thread writes the log now",
+    ]
+    writer.write("after the end\n")
+    assert ended()
 
 
 def test_a_pipe_without_a_reader_that_reads_is_not_waited_for() -> None:

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from zeroscale.backoff import Backoff
+
 logger = logging.getLogger("zeroscale.log")
 
 LONGEST_QUEUE = 1024 * 1024
@@ -22,6 +24,10 @@ LONGEST_QUEUE = 1024 * 1024
 
 LONGEST_CLOSE = 1.0
 """Seconds that the end of the process waits for the lines that are left."""
+
+FIRST_RETRY = 10.0
+LONGEST_RETRY = 300.0
+"""Seconds until a thread that could not be started is tried again, at the next line: at first, and at most."""
 
 LINES = 200
 WINDOW = 1.0
@@ -44,12 +50,15 @@ class Output(Protocol):
 class LogWriter:
     """Writes lines to an output, in their order.
 
-    Until `start()`, and where no thread can be had, a line is written in the caller's thread; after `start()` only if
-    that does not block.
+    Until `start()`, and while no thread can be had, a line is written in the caller's thread; after `start()` only if
+    that does not block. The caller's thread and the other one never write at the same time.
+
+    :param clock: returns monotonic seconds.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
+        self._clock = clock
         self._changed = threading.Condition()
         self._queue: deque[bytes | None] = deque()
         self._size = 0
@@ -57,22 +66,22 @@ class LogWriter:
         self._thread: threading.Thread | None = None
         self._may_block = True
         self._closing = False
+        self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
+        self._retry_at = float("inf")
         self._reported: set[int | None] = set()
 
     def start(self) -> None:
-        """Start the thread. If that fails, lines that would block are lost, and the failure is logged."""
+        """Start the thread. If that fails, lines that would block are lost; it is logged, and tried again later."""
         self._may_block = False
-        thread = threading.Thread(target=self._run, name="zeroscale-log", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
+        error = self._start_thread()
+        if error is not None:
             logger.error("No thread can write the log (%s): lines may be lost", error)
-        else:
-            self._thread = thread
 
     def write(self, text: str) -> None:
         """Write a line, with its line break, soon. Never raises."""
         data = text.encode("utf-8", "backslashreplace")
+        if self._clock() >= self._retry_at and self._start_thread() is None:
+            logger.info("A thread writes the log now")
         with self._changed:
             if self._thread is not None:
                 if self._size + len(data) > LONGEST_QUEUE:
@@ -98,28 +107,55 @@ class LogWriter:
         self._rotate()
 
     def close(self) -> None:
-        """Write what is left, for at most `LONGEST_CLOSE` seconds, and end the thread."""
+        """Write what is left, for at most `LONGEST_CLOSE` seconds, and end the thread.
+
+        If it is still writing then, it goes on until the process ends, also with lines that are written later.
+        """
         with self._changed:
-            thread, self._thread = self._thread, None
+            thread = None if self._closing else self._thread
             self._closing = True
+            self._retry_at = float("inf")
             self._changed.notify()
         if thread is not None:
             thread.join(LONGEST_CLOSE)
 
+    def _start_thread(self) -> RuntimeError | None:
+        with self._changed:
+            thread = threading.Thread(target=self._run, name="zeroscale-log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._retry_at = self._clock() + next(self._retries)
+                return error
+            self._thread = thread
+            self._retry_at = float("inf")
+            return None
+
     def _run(self) -> None:
-        while True:
+        try:
+            while self._write_next():
+                self._report_lost()
+        finally:
             with self._changed:
-                while not self._queue:
-                    if self._closing:
-                        return
-                    self._changed.wait()
-                data = self._queue.popleft()
-                self._size -= len(data or b"")
-            if data is None:
-                self._rotate()
-            else:
-                self._write_blocking(data)
-            self._report_lost()
+                self._thread = None
+                if not self._closing:  # an error has ended it
+                    self._retry_at = self._clock() + next(self._retries)
+
+    def _write_next(self) -> bool:
+        """Write the next line, or wait for it; return False once there is no more to be expected."""
+        with self._changed:
+            while not self._queue:
+                if self._closing:
+                    self._thread = None  # under this lock: a line that comes now is written by its caller
+                    return False
+                self._changed.wait()
+            data = self._queue.popleft()
+            self._size -= len(data or b"")
+        if data is None:
+            self._rotate()
+        else:
+            self._write_blocking(data)
+        return True
 
     def _report_lost(self) -> None:
         with self._changed:
