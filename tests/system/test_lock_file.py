@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -204,14 +205,71 @@ def test_a_lock_that_may_not_be_opened_names_its_owner(tmp_path: Path, monkeypat
         lock_file.acquire(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
-@pytest.mark.parametrize("kind", ["file", "symlink", "directory"])
-def test_another_user_is_refused_with_the_owners_name(tmp_path: Path, kind: str) -> None:
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
+
+STRANGER = """
+import fcntl, sys
+file = open(sys.argv[1], sys.argv[2])
+file.write("1\\n")  # as if process 1 held it
+file.flush()
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A directory in which every user may create files, and remove only their own."""
     for directory in (tmp_path, *tmp_path.parents[:-2]):
         directory.chmod(0o755)
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
+    return shared
+
+
+@as_root
+@pytest.mark.parametrize("owner", [0, 65534])
+def test_the_process_of_another_user_that_holds_the_lock_is_named(shared: Path, owner: int) -> None:
+    path = shared / "lock"
+    path.touch()
+    path.chmod(0o666)
+    os.chown(path, owner, owner)
+    command = ["/usr/bin/python3", "-c", STRANGER, str(path), "w"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=65534, group=65534, extra_groups=()
+    ) as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == b"held\n"
+        with pytest.raises(StateError) as refused:
+            Lock(path).acquire()
+        stranger.kill()
+    name = pwd.getpwuid(65534).pw_name
+    of = f", which belongs to user {name}" if owner else ""
+    assert (
+        str(refused.value)
+        == f"process {stranger.pid} of user {name} holds the lock {path}{of}: stop it, and remove the file"
+    )
+    Lock(path).acquire()
+
+
+@as_root
+def test_a_lock_that_an_unknown_process_holds_names_the_files_owner(shared: Path) -> None:
+    """The process that took the lock has ended, and left it to a child: nobody knows that one's number."""
+    path = shared / "lock"
+    path.touch()
+    path.chmod(0o666)
+    os.chown(path, 65534, 65534)
+    with path.open() as file:
+        subprocess.run(["flock", "-x", str(file.fileno())], pass_fds=[file.fileno()], check=True)
+        with pytest.raises(StateError, match=f"cannot use the lock {path}, which belongs to user nobody: stop what"):
+            Lock(path).acquire()
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["file", "symlink", "directory"])
+def test_another_user_is_refused_with_the_owners_name(shared: Path, kind: str) -> None:
     path = shared / "lock"
     match kind:
         case "file":

@@ -10,11 +10,14 @@ import contextlib
 import fcntl
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
 
 from zeroscale.errors import StateError
 from zeroscale.system.files import UNTRUSTED, set_aside
+
+LOCKS = Path("/proc/locks")
 
 LONGEST_CONTENT = 20
 """Bytes: a process id in decimal and a newline."""
@@ -36,7 +39,7 @@ def acquire(path: Path) -> int:
 
     :return: a descriptor that children do not inherit; the lock lasts until it and all its copies are closed.
     :raises LockHeldError: the lock is held.
-    :raises StateError: the file is another user's, and cannot be replaced.
+    :raises StateError: the file is another user's, and cannot be replaced, or a process of another user holds the lock.
     :raises OSError: it can be neither created nor locked.
     """
     replaced = False
@@ -46,8 +49,7 @@ def acquire(path: Path) -> int:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                content = os.pread(descriptor, LONGEST_CONTENT, 0) if _is_regular(descriptor) else b""
-                raise LockHeldError(content.decode("ascii", "replace").strip()) from None
+                raise _held(path, descriptor) from None
             if is_named(path, descriptor):
                 # A file system without modes and owners would show the same again: one attempt is enough.
                 if replaced or _is_private(descriptor):
@@ -160,8 +162,56 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | UNTRUSTED, 0o600)
 
 
-def _is_regular(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+def _held(path: Path, descriptor: int) -> LockHeldError | StateError:
+    """Return the error of a lock that is held.
+
+    Only a file that no other user can write says who holds it. Otherwise the kernel is asked, which names the process
+    that took the lock, but not those that it has left it to.
+    """
+    found = os.fstat(descriptor)
+    if _is_private(descriptor):
+        return LockHeldError(_content(descriptor))
+    process = _taken_by(found)
+    user = None if process is None else _user_of(process)
+    ours = found.st_uid == os.geteuid()
+    if user is not None and user != os.geteuid():
+        whose = "" if ours else f", which belongs to user {_name_of(found.st_uid)}"
+        return StateError(
+            f"process {process} of user {_name_of(user)} holds the lock {path}{whose}: stop it, and remove the file"
+        )
+    if user is None and not ours:
+        return StateError(_foreign_message(path))
+    if ours and stat.S_ISREG(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return LockHeldError(_content(descriptor))
+    return LockHeldError("" if user is None else str(process))
+
+
+def _content(descriptor: int) -> str:
+    return os.pread(descriptor, LONGEST_CONTENT, 0).decode("ascii", "replace").strip()
+
+
+def _taken_by(found: os.stat_result) -> int | None:
+    """Return the process that has locked a file (proc_locks(5)); None where that is not known."""
+    try:
+        lines = LOCKS.read_bytes().splitlines()
+    except OSError:
+        return None
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}".encode()
+    for line in lines:
+        match line.split():
+            case [_, b"FLOCK", _, _, process, locked, *_] if locked == file:
+                return int(process)
+    return None
+
+
+def _user_of(process_id: int) -> int | None:
+    """Return the user of a process (proc_pid_status(5)); None if there is none, or it is hidden."""
+    try:
+        status = Path(f"/proc/{process_id}/status").read_bytes()
+    except OSError:
+        return None
+    found = re.search(rb"^Uid:\t[0-9]+\t([0-9]+)", status, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def _is_private(descriptor: int) -> bool:
@@ -192,11 +242,14 @@ def _held_message(holder: str, path: Path) -> str:
 
 def _foreign_message(path: Path) -> str:
     try:
-        user_id = path.lstat().st_uid
+        owner = _name_of(path.lstat().st_uid)
     except OSError:
         return f"cannot use the lock {path}"
-    try:
-        owner = pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        owner = str(user_id)
     return f"cannot use the lock {path}, which belongs to user {owner}: stop what that user runs there, and remove it"
+
+
+def _name_of(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)
