@@ -11,6 +11,7 @@ import pytest
 from zeroscale.errors import PluginError
 from zeroscale.process import console_files as console
 from zeroscale.process.console_files import InputFifo, OutputFile, plain_text
+from zeroscale.system.files import create_own
 
 
 class Reader:
@@ -154,6 +155,39 @@ def test_on_a_full_disk_the_file_is_truncated_without_a_copy(
     assert reports == [f"{number:050}" for number in range(40)] * 5
     assert warnings == [0, 1, 1, 1, 2]
     assert "No space left on device" in caplog.text
+
+
+def test_output_is_read_while_the_file_cannot_be_truncated(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(console, "LARGEST_FILE", 1000)
+    copies: list[Path] = []
+
+    def counted(path: Path, flags: int) -> int:
+        copies.append(path)
+        return create_own(path, flags)
+
+    def refuse(descriptor: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(console, "create_own", counted)
+    reports = []
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "ftruncate", refuse)
+        for number in range(100):
+            reader.write(b"%050d\n" % number)
+            reports += reader.read()
+    assert len(copies) == 5, "not at each read"
+    for number in range(100, 130):
+        reader.write(b"%050d\n" % number)
+        reports += reader.read()
+    assert reports == [f"{number:050}" for number in range(130)]
+    assert reader.file.path.stat().st_size <= 1051
+    [warning] = caplog.records
+    assert "cannot be truncated" in warning.getMessage()
+    older = (tmp_path / "console.log.1").read_text().splitlines()
+    newer = reader.file.path.read_text().splitlines()
+    assert older + newer == reports[-len(older + newer) :]
 
 
 def test_a_reader_far_behind_skips_output_and_the_file_stays_small(

@@ -66,6 +66,7 @@ class OutputFile:
         self._partial = b""
         self._skips_line = False
         self._copy_failed = False
+        self._untruncated = 0
 
     def rotate(self) -> None:
         """Rename the last run's file; only while no server runs.
@@ -93,6 +94,7 @@ class OutputFile:
         self._offset = 0 if from_end is None else max(0, size - from_end)
         self._partial = b""
         self._skips_line = self._offset > 0  # likely inside a line
+        self._untruncated = 0
         self.last_lines.clear()
 
     def open_for_child(self) -> int:
@@ -112,13 +114,13 @@ class OutputFile:
             return 0
         size = os.fstat(self._descriptor).st_size
         if size < self._offset:  # truncated by others: a script's `> /dev/stderr` does that
-            self._offset = 0
+            self._offset = self._untruncated = 0
             self._partial = b""
         if size - self._offset > LARGEST_FILE:
             self._skip_to(size - READ_SIZE)
         data = os.pread(self._descriptor, READ_SIZE, self._offset)
         self._offset += len(data)
-        if size > LARGEST_FILE and self._offset >= size:
+        if size > self._untruncated + LARGEST_FILE and self._offset >= size:
             self._copy_and_truncate()
         self._feed(data)
         return len(data)
@@ -160,7 +162,8 @@ class OutputFile:
         """Copy the end of the file to the rotated one and truncate it, as logrotate's copytruncate does.
 
         Output that is written in between is lost. Where the copy fails, as on a full disk, the output in it is lost:
-        the file is truncated all the same, or it would fill the disk again.
+        the file is truncated all the same, or it would fill the disk again. Where it cannot be truncated, that is tried
+        again after as much output as before.
         """
         assert self._descriptor is not None
         try:
@@ -178,8 +181,14 @@ class OutputFile:
                 self._rotated.unlink()  # what has been copied takes space on a full disk
         else:
             self._copy_failed = False
-        os.ftruncate(self._descriptor, 0)
-        self._offset = 0
+        try:
+            os.ftruncate(self._descriptor, 0)
+        except OSError as error:  # some file systems need space for that, too
+            if not self._untruncated:
+                logger.warning("%s cannot be truncated (%s): it grows", self.path, error.strerror)
+            self._untruncated = self._offset
+        else:
+            self._offset = self._untruncated = 0
 
     def _copy(self, source: int) -> None:
         """Copy the end of the output. It is bounded: the server may write as fast as we copy.
