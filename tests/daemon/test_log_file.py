@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -64,6 +65,22 @@ def test_a_large_file_is_rotated_by_itself(tmp_path: Path, monkeypatch: pytest.M
     for number in range(6):
         output.write(b"%04d" % number)
     assert contents(tmp_path) == {"log.2": "00000001", "log.1": "00020003", "log": "00040005"}
+
+
+def test_a_line_that_a_full_disk_has_cut_does_not_spoil_the_next_one(tmp_path: Path) -> None:
+    output = FileOutput(tmp_path / "log")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    output.write(b"one\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))  # as of a full disk: a write is cut, and the next one fails
+    try:
+        for line in (b"two\n", b"three\n"):
+            with pytest.raises(OSError, match="File too large"):
+                output.write(line)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    output.write(b"four\n")
+    output.write(b"five\n")
+    assert (tmp_path / "log").read_text() == "one\ntw\nfour\nfive\n"
 
 
 def test_a_directory_that_cannot_be_written_does_not_end_the_log(

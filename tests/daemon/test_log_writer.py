@@ -25,11 +25,13 @@ class Disk:
         self.ready.set()
         self.begun = threading.Event()
         self.error: OSError | None = None
+        self.failures = threading.Semaphore(0)
 
     def write(self, data: bytes) -> None:
         self.begun.set()
         assert self.ready.wait(10)
         if self.error is not None:
+            self.failures.release()
             raise self.error
         self.written.append(data.decode())
 
@@ -178,7 +180,7 @@ def test_without_a_thread_only_lines_that_would_wait_are_lost(
         writer.write("two\n")
     finally:
         log_writer.logger.removeHandler(handler)
-    report = "3 lines of the log were lost: its reader did not read, or there were too many\n"
+    report = "3 lines of the log were lost: its reader did not read, there were too many, or the disk was full\n"
     assert disk.written == ["one\n", "two\n", report]
 
 
@@ -240,6 +242,29 @@ def test_each_kind_of_error_is_one_line_on_stderr(
     full, broken = "No space left on device", "Input/output error"
     prefix = "zeroscale: log lines are lost: "
     assert capfd.readouterr().err.splitlines() == [prefix + full, prefix + broken, prefix + full]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_lines_that_a_full_disk_has_cost_are_counted_and_reported_when_it_is_not_full(
+    disk: Disk, writer: LogWriter, threaded: bool
+) -> None:
+    handler = Handler(lambda line: writer.write(f"{line}\n"))
+    log_writer.logger.addHandler(handler)
+    try:
+        if threaded:
+            writer.start()
+        disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for _ in range(4):
+            writer.write("lost\n")
+            assert disk.failures.acquire(timeout=10)
+        disk.error = None
+        writer.write("two\n")
+        writer.close()
+    finally:
+        log_writer.logger.removeHandler(handler)
+    assert disk.written[0] == "two\n"
+    assert "4 lines of the log were lost" in disk.written[1]
+    assert len(disk.written) == 2
 
 
 def record(level: int, text: str = "line") -> logging.LogRecord:

@@ -29,26 +29,45 @@ class DescriptorOutput:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._is_cut = False
 
     def write(self, data: bytes) -> None:
-        """Write all of it, and wait as long as that takes.
+        """Write all of it, and wait as long as that takes. After a line that a full disk has cut, begin a new one.
 
         :raises OSError: it cannot be written.
         """
-        _write_all(self._descriptor, data)
+        rest = whole = memoryview(b"\n" + data if self._is_cut else data)
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # another program has made it non-blocking, as terminals are shared
+                select.select([], [self._descriptor], [])
+            except OSError:
+                self._is_cut = self._is_cut or len(rest) < len(whole)
+                raise
+        self._is_cut = False
 
     def write_now(self, data: bytes) -> bool:
-        """Write it without waiting, cut at `AT_ONCE` bytes; return whether that was possible.
+        """Write it if that is possible without waiting, else nothing; return whether it was possible.
+
+        What is no file may be written less than all of it.
 
         :raises OSError: it cannot be written.
         """
-        return _write_now(self._descriptor, data)
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if len(data) > AT_ONCE and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            data = data[: AT_ONCE - 1] + b"\n"
+        if not poll.poll(0):
+            return False
+        DescriptorOutput.write(self, data)
+        return True
 
     def rotate(self) -> None:
         """Do nothing: it has no file."""
 
 
-class FileOutput:
+class FileOutput(DescriptorOutput):
     """Appends to a file. At `ROTATE_AT` bytes it is renamed to `NAME.1`, and older ones to `NAME.2` and so on.
 
     :param path: the file; created with mode 0600 where it is missing.
@@ -59,12 +78,12 @@ class FileOutput:
     def __init__(self, path: Path, owner: Owner | None = None) -> None:
         self._path = path.absolute()  # twistd changes its directory
         if owner is None:
-            self._descriptor = _opened(self._path)
+            super().__init__(_opened(self._path))
             return
         as_root = is_trusted_file(self._path)
         with contextlib.nullcontext() if as_root else acting_as(owner):
             exists = os.path.lexists(self._path)
-            self._descriptor = _opened(self._path)
+            super().__init__(_opened(self._path))
             if as_root and not exists:
                 give(self._descriptor, owner)
 
@@ -77,14 +96,7 @@ class FileOutput:
         if stat.S_ISREG(found.st_mode) and found.st_size >= ROTATE_AT:
             with contextlib.suppress(OSError):  # the directory is another user's: go on in the same file
                 self.rotate()
-        _write_all(self._descriptor, data)
-
-    def write_now(self, data: bytes) -> bool:
-        """Write it without waiting and without rotation; return whether that was possible.
-
-        :raises OSError: it cannot be written.
-        """
-        return _write_now(self._descriptor, data)
+        super().write(data)
 
     def rotate(self) -> None:
         """Rename the file and its older ones, and open a new one. One that was moved away is only opened anew.
@@ -102,6 +114,7 @@ class FileOutput:
             raise OSError(str(error)) from None
         os.dup2(new, self._descriptor, inheritable=False)
         os.close(new)
+        self._is_cut = False
 
     def _older(self) -> list[int]:
         pattern = re.compile(rf"{re.escape(self._path.name)}\.([1-9][0-9]{{0,8}})")
@@ -126,23 +139,3 @@ def _opened(path: Path) -> int:
         raise ConfigError(f"cannot open the log file {path}: it is neither a file nor a device")
     os.set_blocking(descriptor, True)
     return descriptor
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # another program has made it non-blocking, as terminals are shared
-            select.select([], [descriptor], [])
-
-
-def _write_now(descriptor: int, data: bytes) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    if len(data) > AT_ONCE and not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        data = data[: AT_ONCE - 1] + b"\n"
-    if not poll.poll(0):
-        return False
-    _write_all(descriptor, data)
-    return True

@@ -1,7 +1,7 @@
 """Write log lines in a thread of its own, so that a reader of the log that does not read cannot stop the proxy.
 
-The queue is bounded. What does not fit is counted, and the number is logged when lines are written again. The thread
-is no handler of `logging`, whose shutdown would wait for the handler's lock.
+The queue is bounded. What does not fit, or cannot be written, is counted, and the number is logged when lines are
+written again. The thread is no handler of `logging`, whose shutdown would wait for the handler's lock.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class LogWriter:
     def _run(self) -> None:
         try:
             while self._write_next():
-                self._report_lost()
+                pass
         finally:
             with self._changed:
                 self._thread = None
@@ -153,8 +153,8 @@ class LogWriter:
             self._size -= len(data or b"")
         if data is None:
             self._rotate()
-        else:
-            self._write_blocking(data)
+        elif self._write_blocking(data):  # else the report would be lost as well, and report itself without end
+            self._report_lost()
         return True
 
     def _report_lost(self) -> None:
@@ -162,12 +162,13 @@ class LogWriter:
             if self._size > LONGEST_QUEUE // 2 or not self._lost:
                 return
             lost, self._lost = self._lost, 0
-        logger.warning("%d lines of the log were lost: its reader did not read, or there were too many", lost)
+        logger.warning(
+            "%d lines of the log were lost: its reader did not read, there were too many, or the disk was full", lost
+        )
 
     def _write_directly(self, data: bytes) -> bool:
         if self._may_block:
-            self._write_blocking(data)
-            return True
+            return self._write_blocking(data)
         try:
             written = self._output.write_now(data)
         except OSError:
@@ -183,17 +184,23 @@ class LogWriter:
         except OSError as error:
             logger.error("The log cannot be rotated: %s", error.strerror or error)
 
-    def _write_blocking(self, data: bytes) -> None:
-        """Write, and report each kind of error once on the real stderr: the log cannot tell of its own disk."""
+    def _write_blocking(self, data: bytes) -> bool:
+        """Write, and return whether that was possible.
+
+        Each kind of error is reported once on the real stderr: the log cannot tell of its own disk.
+        """
         try:
             self._output.write(data)
         except OSError as error:
+            with self._changed:
+                self._lost += 1
             if error.errno not in self._reported:
                 self._reported.add(error.errno)
                 with contextlib.suppress(OSError):  # a daemon may have no stderr
                     os.write(2, f"zeroscale: log lines are lost: {error.strerror}\n".encode())
-        else:
-            self._reported.clear()
+            return False
+        self._reported.clear()
+        return True
 
 
 class Handler(logging.Handler):
