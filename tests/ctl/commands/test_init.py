@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_what_it_writes_is_well(tmp_path: Path, files: dict[str, str], capsys: p
     assert output == f"Written: {path}\nThen run it: zeroscale --config {path} --info\n"
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
     assert {each.name for each in directory.iterdir()} == {*files, "zeroscale.toml"}
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = game(tmp_path, {"server.jar": ""})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        assert main(["init", str(directory)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot write" in capsys.readouterr().err
+    assert main(["init", str(directory)]) == 0
 
 
 @pytest.mark.parametrize(

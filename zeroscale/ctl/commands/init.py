@@ -59,9 +59,14 @@ def write_new(path: Path, text: str) -> None:
     :raises ConfigError: the file exists, or cannot be written.
     """
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise ConfigError(f"{path} exists and is not overwritten; give --output FILE to write another file") from None
     except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        with file:
+            file.write(text)
+    except OSError as error:
+        path.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
