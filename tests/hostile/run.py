@@ -73,10 +73,10 @@ def run(seconds: float, seed: int, directory: Path) -> Report:
 
 
 @contextmanager
-def small_disk(directory: Path) -> Iterator[Path | None]:
+def small_disk(directory: Path, size: str = DISK_SIZE) -> Iterator[Path | None]:
     """Mount a small file system; None where that is not allowed: only root can, and not in every container."""
     disk = _made(directory / "small-disk")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         yield None
         return

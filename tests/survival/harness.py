@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -102,17 +102,24 @@ class SurvivalHarness:
         )
 
     def run_small_server(
-        self, *options: str, start: float = 0.0, stop: float = 0.0, idle: float = 60, shell_line: str = "exec {}"
+        self,
+        *options: str,
+        start: float = 0.0,
+        stop: float = 0.0,
+        idle: float = 60,
+        shell_line: str = "exec {}",
+        switches: Sequence[str] = (),
     ) -> Program:
         """Start a zeroscale in front of `small_server.py`, which is run by a shell.
 
         :param start: how many seconds it takes to start.
         :param stop: how many seconds it takes to stop, with its port closed.
         :param shell_line: what the shell runs; {} stands for the server's command.
+        :param switches: more options of the server's.
         """
         program = Path(__file__).with_name("small_server.py")
         command = [sys.executable, "-S", "-E", str(program), str(self.server_port), str(self.record)]
-        command += ["--start", f"{start}", "--stop", f"{stop}"]
+        command += ["--start", f"{start}", "--stop", f"{stop}", *switches]
         line = shell_line.format(shlex.join(command))
         return self.run("minecraft", "-t", f"{idle:g}", *options, "-a", "sh", "-a", "-c", "-a", line)
 

@@ -1,7 +1,8 @@
 """A small Minecraft server that starts quickly and records when events happen.
 
 With a server.properties its status is off; `list` answers the number in the file `online`. With `--online-mode` it asks
-each login for an encryption, waits for any answer, and sends a world; its status knows nobody.
+each login for an encryption, waits for any answer, and sends a world; its status knows nobody. With `--flood` it writes
+5 MB of output a second, also while it starts. Output that cannot be written is lost, as with Java.
 
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 STATUS = {"version": {"name": "small", "protocol": 767}, "players": {"max": 20, "online": 0}, "description": "small"}
@@ -93,8 +95,17 @@ def varint(number: int) -> bytes:
 
 def write(text: str) -> None:
     """Write one line of output."""
-    sys.stdout.write(f"[Server thread/INFO]: {text}\n")
-    sys.stdout.flush()
+    with suppress(OSError):
+        os.write(1, f"[Server thread/INFO]: {text}\n".encode())
+
+
+def flood() -> None:
+    """Write output without end."""
+    lines = (b"x" * 99 + b"\n") * 1000
+    while True:
+        with suppress(OSError):
+            os.write(1, lines)
+        time.sleep(0.02)
 
 
 def main() -> None:
@@ -105,11 +116,14 @@ def main() -> None:
     parser.add_argument("--start", type=float, default=0.0, help="seconds; its port is bound after a third of them")
     parser.add_argument("--stop", type=float, default=0.0, help="seconds, for all of which its port is closed")
     parser.add_argument("--online-mode", action="store_true")
+    parser.add_argument("--flood", action="store_true")
     options = parser.parse_args()
     record = Record(options.record)
     record.note("started")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     write("Starting minecraft server")
+    if options.flood:
+        threading.Thread(target=flood, daemon=True).start()
     time.sleep(options.start / 3)
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
