@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -19,9 +20,11 @@ from plugins.process_fixture import ProcessFixture, children, unrelated_process,
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process import child as module
 from zeroscale.process import procfs
+from zeroscale.process import record as record_module
 from zeroscale.process.child import ServerProcess
 from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.environment import ChildEnvironment
+from zeroscale.process.record import StopProgress
 
 ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] && exit 0; done'
 """A server in shell: says it is ready, repeats each line, and ends on `stop`."""
@@ -503,6 +506,33 @@ async def test_a_server_without_a_record_is_found_by_its_lock(process_fixture: P
     process.signal(signal.SIGTERM)
     assert await process.wait() is None
     assert not procfs.lock_holders(process_fixture.state / "alive")
+
+
+async def test_a_record_that_a_full_disk_refused_is_written_once_there_is_space(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused: list[bytes] = []
+
+    def refuse(path: Path, content: bytes, *, sync: bool) -> None:
+        refused.append(content)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "PIDFD_RECHECK_INTERVAL", 0.01)
+    process, path = process_fixture.process(ready_line="ready"), process_fixture.state / "process.json"
+    with monkeypatch.context() as disk:
+        disk.setattr(record_module, "write_atomically", refuse)
+        await start(process, ECHO)
+        await process_fixture.output.line_with("ready")
+        process.record_stop(StopProgress.requested)
+        await until(lambda: len(refused) > 5)
+    await until(path.exists)
+    assert json.loads(path.read_text())["stop"] == "requested"
+    assert [each.getMessage() for each in caplog.records] == [
+        "the record of the server's process cannot be written now; its lock has to do: No space left on device"
+    ]
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert not path.exists()
 
 
 async def test_an_orphaned_child_of_a_recorded_script_is_found(process_fixture: ProcessFixture) -> None:

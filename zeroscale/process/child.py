@@ -97,6 +97,7 @@ class ServerProcess:
         self._paused = False
         self._muted = False
         self._output_failed = False
+        self._record_failed = False
 
     @property
     def alive(self) -> bool:
@@ -210,7 +211,7 @@ class ServerProcess:
     def record_stop(self, progress: StopProgress) -> None:
         """Write down how far the stop of this run has got: the next zeroscale continues it if this one is killed.
 
-        A record that cannot be written is logged, and does not prevent the stop.
+        A record that cannot be written is logged, does not prevent the stop, and is written later.
         """
         if self._record is not None:
             self._record = self._record.with_stop(progress)
@@ -320,14 +321,22 @@ class ServerProcess:
             return
         try:
             self._record.save(self._record_path)
-        except OSError as error:
-            logger.warning("the record of the server's process cannot be written; its lock has to do: %s", error)
+        except OSError as error:  # a disk may recover
+            if not self._record_failed:
+                logger.warning(
+                    "the record of the server's process cannot be written now; its lock has to do: %s", error.strerror
+                )
+            self._record_failed = True
+        else:
+            self._record_failed = False
 
     def _poll_processes(self) -> None:
         """While a process is left, wait for its end and poll again: that finds what it started in between."""
         if not self.alive:
             return
         self._stop_watching()
+        if self._record_failed:
+            self._save_record()
         # Twice: a process that forks and ends while the table is read could hide its child once.
         members = self._group.members() or self._group.members()
         if self._exit_code is None:
