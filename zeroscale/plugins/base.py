@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.process import spawn
+from zeroscale.process.background import ServerSigns
 from zeroscale.process.child import ServerProcess
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
@@ -37,12 +38,17 @@ class ProcessServer:
         working_directory: str | Path | None,
         state_directory: str | Path,
         environment: ChildEnvironment | None = None,
+        server_port: int | None = None,
+        own_lock_holder: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Prepare a server without starting it.
 
         :param working_directory: the directory in which the server runs; None: the current one.
         :param state_directory: this server's own directory for its console and record; it must exist.
         :param environment: the server's configured environment; None: it inherits that of zeroscale.
+        :param server_port: the port on which the server listens, by which it is found if its command leaves it in the
+            background; None: not known.
+        :param own_lock_holder: returns the process that holds a lock which only this server takes, for the same.
         """
         self.status = Status.stopped
         self.working_directory = Path(working_directory or ".").absolute()
@@ -56,6 +62,7 @@ class ProcessServer:
             on_line=self._handle_line,
             ready_line=self.ready_line,
             exclusive_directory=self.working_directory if self.exclusive else None,
+            signs=ServerSigns(self.working_directory, server_port, own_lock_holder),
         )
 
     def command(self) -> Sequence[str]:
@@ -149,11 +156,17 @@ class ProcessServer:
     async def wait(self) -> int | None:
         """Wait until the server is gone; return its exit code, or None if that is not known.
 
-        :raises PluginError: it has ended without a request; the message is the reason from `explain_exit`.
+        :raises PluginError: it has ended without a request; the message is the reason from `explain_exit`, or that it
+            may run where zeroscale cannot find it.
         """
         exit_code = await self._process.wait()
         self.status = Status.stopped
         reason = None if self._stop_requested else self.explain_exit(exit_code)
+        if reason is None and self._process.listener is not None:
+            reason = (
+                f"its command has ended, and {self._process.listener} listens on the server's port, but is not known "
+                "to be the server: stop it, and have the command run the server in the foreground"
+            )
         if reason is not None:
             raise PluginError(reason)
         return exit_code

@@ -1,8 +1,7 @@
 """Plugin generic: any command line that serves TCP, as in `zeroscale generic 6379 6380 -a 'redis-server --port 6380'`.
 
-A connection starts it and waits until its port accepts connections. The program must stay in the foreground: if it
-puts itself into the background, its first process ends at once, and only that is seen. (The server is still found by
-the lock that it inherits, unless it closes unknown descriptors as daemons do.)
+A connection starts it and waits until its port accepts connections. The program should stay in the foreground. One that
+puts itself into the background is found (`process.background`), but its output and its exit code are not known.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ class Server(ProcessServer):
         stop_signal: str | int = "SIGTERM",
         stop_to: str = "all",
         ready_line: str | None = None,
+        server_port: int | None = None,
     ) -> None:
         """Read the arguments.
 
@@ -41,6 +41,7 @@ class Server(ProcessServer):
         :param stop_signal: the signal that asks the server to stop, by name or number.
         :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
         :param ready_line: a regular expression for the line of output that shows that the server is ready.
+        :param server_port: the port on which the server listens.
         :raises PluginError: there is no command, or a value is invalid.
         """
         with arguments.collect_mistakes() as mistakes:
@@ -58,7 +59,12 @@ class Server(ProcessServer):
                 mistakes.add(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
             self._stop_signal = mistakes.read(signal_number, stop_signal)
         self._stop_to = stop_to
-        super().__init__(working_directory=working_directory, state_directory=state_directory, environment=environment)
+        super().__init__(
+            working_directory=working_directory,
+            state_directory=state_directory,
+            environment=environment,
+            server_port=server_port,
+        )
 
     def command(self) -> Sequence[str]:
         """Return the given command line."""

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StartRefused
-from zeroscale.process import procfs
+from zeroscale.process import background, procfs
+from zeroscale.process.background import ServerSigns
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.environment import ChildEnvironment
@@ -50,8 +51,20 @@ PIDFD_RECHECK_INTERVAL = 10.0
 """Seconds between polls of the processes where a pidfd announces their end: the number of the process may have been
 reused before the pidfd was opened."""
 
+BACKGROUND_INTERVAL = 1.0
+"""Seconds between two looks for a server in the background, until its port or its lock shows which process it is."""
+
+WINDOW_APPEARS_WITHIN = 2.0
+"""Seconds from the end of a start command until a window of tmux or screen that it has asked for is there."""
+
+PORT_CLOSES_WITHIN = 10.0
+"""Seconds from the end of the last process of a server in the background until its port must be closed."""
+
 PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
 """Errors of the console's files that end by themselves: a start that meets one of them is no crash."""
+
+NAMED_AT_MOST = 5
+"""Processes that a message names."""
 
 FIND_ATTEMPTS = 20
 FIND_INTERVAL = 0.05
@@ -62,6 +75,8 @@ class ServerProcess:
     """One server's process, with everything that it starts: signalled together, and ended once all have ended.
 
     :ivar ready: the line of output by which it became ready; None until then.
+    :ivar listener: after its end: who listens on its port nevertheless, though its command has ended with 0 and no
+        process of it could be identified; else None.
     """
 
     def __init__(
@@ -71,6 +86,7 @@ class ServerProcess:
         on_line: Callable[[str], None] | None = None,
         ready_line: str | None = None,
         exclusive_directory: Path | None = None,
+        signs: ServerSigns | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -78,11 +94,13 @@ class ServerProcess:
         :param on_line: called with each line of output, without colours and other controls.
         :param ready_line: a regular expression; the first line in which it is found is `ready`.
         :param exclusive_directory: a directory in which no server of another zeroscale may run at the same time.
+        :param signs: how the server is recognized if its command leaves it in the background; None: it is not.
         """
         self.ready: str | None = None
+        self.listener: str | None = None
         self._on_line = on_line
         self._ready_line = re.compile(ready_line) if ready_line else None
-        self._group = ProcessGroup(state_directory / "alive")
+        self._group = ProcessGroup(state_directory / "alive", signs)
         self._directory_lock = DirectoryLock(exclusive_directory) if exclusive_directory else None
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
@@ -90,6 +108,9 @@ class ServerProcess:
         self._record: ProcessRecord | None = None
         self._exit_code: int | None = None
         self._end: asyncio.Future[int | None] | None = None
+        self._command_ended: float | None = None
+        self._last_seen = 0.0
+        self._warned_of_background = False
         self._pidfd: int | None = None
         self._exit_timer: asyncio.TimerHandle | None = None
         self._output_timer: asyncio.TimerHandle | None = None
@@ -118,6 +139,13 @@ class ServerProcess:
     def last_lines(self) -> Sequence[str]:
         """The last lines of its output, oldest first, bounded in number and length."""
         return tuple(self._output.last_lines)
+
+    @property
+    def reads_console(self) -> bool:
+        """Whether lines of `send` can reach the server; not if its command has left it with another standard input."""
+        return self._command_ended is None or any(
+            procfs.standard_input(member) == self._input.path.resolve() for member in self._group.members()
+        )
 
     async def start(
         self, argv: Sequence[str], *, working_directory: Path, environment: Mapping[str, str] | None = None
@@ -216,6 +244,7 @@ class ServerProcess:
         if self._record is not None:
             self._record = self._record.with_stop(progress)
             self._save_record()
+            self._look_in_background()
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server; do nothing if all have ended. A paused server is resumed.
@@ -260,6 +289,8 @@ class ServerProcess:
 
         :raises PluginError: it cannot be written now; the message says why.
         """
+        if not self.reads_console:
+            raise PluginError("the server runs in the background, where it does not read its console")
         self._input.send(line)
 
     def detach(self) -> None:
@@ -304,6 +335,8 @@ class ServerProcess:
         loop = asyncio.get_running_loop()
         self._exit_code = None
         self._paused = False
+        self._command_ended = self.listener = None
+        self._warned_of_background = False
         self._end = loop.create_future()
         self._started_at = self._last_output = loop.time()
         self.ready = self._record.ready if self._record else None
@@ -341,10 +374,17 @@ class ServerProcess:
         members = self._group.members() or self._group.members()
         if self._exit_code is None:
             self._exit_code = self._group.exit_code()
-        if not members and not self._group.lock_is_held():
+        loop = asyncio.get_running_loop()
+        if self._command_ended is None and self._first_has_ended(members):
+            self._command_ended = self._last_seen = loop.time()
+        if self._command_ended is not None:
+            self._look_in_background()
+            members = self._group.members()
+        if members:
+            self._last_seen = loop.time()
+        elif not self._group.lock_is_held() and not self._may_still_appear(loop.time()):
             self._finish()
             return
-        loop = asyncio.get_running_loop()
         announced = False
         if members:
             # Errors: the system has no pidfds, or the process has just ended.
@@ -353,7 +393,53 @@ class ServerProcess:
                 loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
         interval = PIDFD_RECHECK_INTERVAL if announced else EXIT_INTERVAL
+        if self._group.background and not self._group.is_certain:
+            interval = min(interval, BACKGROUND_INTERVAL)
         self._exit_timer = loop.call_later(interval, self._poll_processes)
+
+    def _first_has_ended(self, members: Sequence[int]) -> bool:
+        return self._exit_code is not None or (self._group.is_adopted and self.pid not in members)
+
+    def _look_in_background(self) -> None:
+        if self._record is None or self._command_ended is None:
+            return
+        ended_by = None
+        if not self._group.is_adopted:
+            seconds_since = asyncio.get_running_loop().time() - self._command_ended
+            ended_by = procfs.ticks(WINDOW_APPEARS_WITHIN - seconds_since)
+        self._group.look_in_background(self._record, ended_by)
+        groups = self._group.background
+        if groups != self._record.background:
+            self._record = self._record.with_background(groups)
+            self._save_record()
+        self._warn_of_background()
+
+    def _warn_of_background(self) -> None:
+        if self._warned_of_background or self.stop_progress is not None or self.reads_console:
+            return
+        members = self._group.members()
+        if not members:
+            return
+        self._warned_of_background = True
+        logger.warning(
+            "the start command has ended, and its server runs in the background (%s): it cannot be reached by its "
+            "console, and its output is not seen. Have the command run it in the foreground: without tmux, screen, "
+            "nohup and &, and with exec in a script",
+            ", ".join(f"process {member} ({procfs.program_name(member)})" for member in members[:NAMED_AT_MOST]),
+        )
+
+    def _may_still_appear(self, now: float) -> bool:
+        """Return whether, though no process is left, the server has not ended for certain."""
+        if self._command_ended is None:
+            return False
+        if self._group.background:
+            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.listener is not None
+        return (
+            self._exit_code == 0
+            and self.stop_progress is None
+            and now - self._command_ended < WINDOW_APPEARS_WITHIN
+            and background.multiplexer_runs()
+        )
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
@@ -365,6 +451,10 @@ class ServerProcess:
             self._pidfd = None
 
     def _finish(self) -> None:
+        if self._exit_code == 0 and self.stop_progress is None and not self._group.background:
+            self.listener = self._group.listener
+        if self._group.background:
+            self._exit_code = None  # that of the start command says nothing of the server
         self._stop_reading()
         try:
             self._output.finish()

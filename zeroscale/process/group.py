@@ -3,7 +3,8 @@
 They are identified by the session of the server's first process, and by a lock that it inherited. The kernel keeps the
 lock until the last process that has it has ended, so it also shows processes without a record, and those that a start
 script moved into a session of their own. A server that restarts itself closes the lock (Java does); then a variable
-in its environment identifies its session. Uses no event loop, and reads no output.
+in its environment identifies its session. A server that its command has left in the background is recognized by the
+signs of `background`, and is then the process group of each process found. Uses no event loop, and reads no output.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StateError
-from zeroscale.process import procfs
+from zeroscale.process import background, listeners, procfs
+from zeroscale.process.background import ServerSigns
 from zeroscale.process.record import ProcessRecord
 from zeroscale.system import lock_file
 
@@ -30,16 +32,25 @@ class ProcessGroup:
     :ivar environment: variables that the server must be started with.
     """
 
-    def __init__(self, lock_path: Path) -> None:
+    def __init__(self, lock_path: Path, signs: ServerSigns | None = None) -> None:
         """Find nothing yet.
 
         :param lock_path: the lock's file; it is created when needed and never removed.
+        :param signs: how a server in the background is recognized; None: it is not looked for.
         """
         self.environment = {MARK: str(lock_path.resolve())}
         self._lock_path = lock_path
         self._child: subprocess.Popen[bytes] | None = None
         self._first: int | None = None
         self._sessions: dict[int, int | None] = {}
+        self._signs = signs
+        self._background: dict[int, int | None] = {}
+        self._is_certain = False
+
+    @property
+    def background(self) -> Mapping[int, int | None]:
+        """The process groups of a server in the background, each with the start time of its first process."""
+        return self._background
 
     def acquire_lock(self) -> int:
         """Acquire the lock.
@@ -57,6 +68,7 @@ class ProcessGroup:
 
     def track_child(self, child: subprocess.Popen[bytes], record: ProcessRecord) -> None:
         """Take this child, and what it starts, as the server. Only this object may wait for the child."""
+        self._forget_processes()
         self._child = child
         self._first = child.pid
         self._sessions = {child.pid: record.start_time}
@@ -65,14 +77,16 @@ class ProcessGroup:
         """Look for processes of an earlier start of the server, and take them as the server.
 
         Only what certainly belongs to it counts: the recorded process with the recorded start time and boot, holders
-        of the lock, and processes in the recorded session that were started with this server's `MARK`.
+        of the lock, recorded groups in the background, and processes that were started with this server's `MARK`: in
+        the recorded session, or if none was recorded in the background. Without a record they must also listen on the
+        server's port or hold its own lock, since a multiplexer that our server's script has started gives the variable
+        to its other windows.
 
         :returns: whether any is alive.
         :raises PluginError: one is alive, but cannot be found now: a process is hidden for a moment while it calls
             exec.
         """
-        self._child = None
-        self._sessions = {}
+        self._forget_processes()
         self._first = record.pid if record else None
         if record and _is_recorded(record):
             self._sessions[record.pid] = record.start_time
@@ -87,7 +101,38 @@ class ProcessGroup:
             self._has_descendants(record) or any(_session(process_id) == record.pid for process_id in holders)
         ):
             self._sessions[record.pid] = record.start_time
-        return bool(holders or self._sessions)
+        self._find_in_background(record)
+        return bool(holders or self._sessions or self._background)
+
+    def look_in_background(self, record: ProcessRecord, ended_by: int | None) -> None:
+        """Look for processes that the start command has left in the background, and take them as the server, too.
+
+        :param ended_by: when the command had ended, as `procfs.ticks`; None: not known.
+        """
+        if self._signs is None or record.start_time is None or not procfs.PROC.is_dir():
+            return
+        mark = (MARK, self.environment[MARK])
+        found = background.find(self._signs, mark, since=record.start_time, until=ended_by)
+        if found.certain:
+            self._background = _groups_of(found.certain)
+            self._is_certain = True
+        elif not self._is_certain:
+            self._background |= _groups_of(found.likely)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether a process in the background has been seen to listen on the server's port, or to hold its own lock."""
+        return self._is_certain
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the first process is not our child, so that its end and its exit code are not known."""
+        return self._child is None
+
+    @property
+    def listener(self) -> str | None:
+        """Who listens on the server's port, for a message; None: nobody, or the port is not known."""
+        return None if self._signs is None or self._signs.port is None else listeners.describe(self._signs.port)
 
     def lock_is_held(self) -> bool:
         """Return whether any process of any start holds the lock, whether it can be found or not."""
@@ -97,8 +142,10 @@ class ProcessGroup:
         """Return every live process of the server, the first one of the start before the others."""
         if not procfs.PROC.is_dir():
             return self._child_and_its_group()
-        members = procfs.session_members(self._live_sessions()) or self._lock_holders()
-        return sorted(members, key=lambda process_id: process_id != self._first)
+        members = set(procfs.session_members(_live(self._sessions)) or self._lock_holders())
+        if self._background:
+            members.update(procfs.group_members(_live(self._background)))
+        return sorted(members, key=lambda process_id: (process_id != self._first, process_id))
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server; do nothing if all have ended.
@@ -160,13 +207,31 @@ class ProcessGroup:
             self._child.returncode = 0  # or Popen's destructor would warn of a child left running, which is intended
         elif self._child is not None:
             self._child.poll()
+        self._forget_processes()
+
+    def _forget_processes(self) -> None:
         self._child = None
         self._sessions = {}
+        self._background = {}
+        self._is_certain = False
+
+    def _find_in_background(self, record: ProcessRecord | None) -> None:
+        if self._signs is None or not procfs.PROC.is_dir():
+            return
+        if record and record.boot_id is not None and record.boot_id == procfs.boot_id():
+            recorded = dict(record.background)
+            self._background = {group: recorded[group] for group in _live(recorded) if procfs.group_members({group})}
+        if self._background or self._sessions:
+            return
+        mark = (MARK, self.environment[MARK])
+        found = background.find(self._signs, mark, since=(record and record.start_time) or 0, until=None)
+        marked = found.likely
+        self._background = _groups_of(marked if record and not record.background else found.certain & marked)
 
     def _has_descendants(self, record: ProcessRecord) -> bool:
         """Return whether the recorded session still has processes of this server, though its first one has ended."""
         return any(
-            procfs.has_environment(process_id, MARK, self.environment[MARK])
+            procfs.environment(process_id).get(MARK) == self.environment[MARK]
             for process_id in procfs.session_members({record.pid})
         )
 
@@ -179,19 +244,6 @@ class ProcessGroup:
             if found and _session(process_id) == process_id:
                 self._sessions[process_id] = found.start_time
         return holders
-
-    def _live_sessions(self) -> list[int]:
-        """Return our sessions, except those with a reused number.
-
-        The kernel does not reuse a number while any process is in the session of that number, so a leader with another
-        start time means that no process of ours is left there.
-        """
-        live = []
-        for session, start_time in self._sessions.items():
-            leader = procfs.facts(session)
-            if leader is None or leader.start_time == start_time:
-                live.append(session)
-        return live
 
     def _child_and_its_group(self) -> list[int]:
         """Return the child while its process group has any process: all that is known where there is no /proc."""
@@ -211,8 +263,8 @@ class ProcessGroup:
             yield from ((os.killpg, group) for group in self._child_and_its_group())
             return
         holders = self._lock_holders()
-        members = procfs.session_members(self._live_sessions())
-        groups = set()
+        members = procfs.session_members(_live(self._sessions))
+        groups = {group for group in _live(self._background) if group != os.getpgrp()}
         for process_id in members:
             with contextlib.suppress(ProcessLookupError):
                 groups.add(os.getpgid(process_id))
@@ -229,6 +281,30 @@ def _is_recorded(record: ProcessRecord) -> bool:
         and record.boot_id is not None
         and record.boot_id == procfs.boot_id()
     )
+
+
+def _live(ids: Mapping[int, int | None]) -> list[int]:
+    """Return the sessions or groups, given with the start times of their first processes, that are still the same.
+
+    The kernel does not reuse a number while any process is in the session or group of that number, so a first process
+    with another start time means that no process of ours is left there.
+    """
+    live = []
+    for number, start_time in ids.items():
+        first = procfs.facts(number)
+        if first is None or first.start_time == start_time:
+            live.append(number)
+    return live
+
+
+def _groups_of(processes: Iterable[int]) -> dict[int, int | None]:
+    groups: dict[int, int | None] = {}
+    for process_id in processes:
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(process_id)
+            first = procfs.facts(group)
+            groups[group] = first.start_time if first else None
+    return groups
 
 
 def _session(process_id: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Read from /proc which processes are alive, since when, in which session, and which of them hold a lock.
+"""Read from /proc which processes are alive, since when, in which session, and what they have open.
 
 It starts, signals and waits for nothing. Where there is no /proc every answer is "unknown", never a guess.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,23 +66,63 @@ def boot_id() -> str | None:
         return None
 
 
+def ticks(seconds: float) -> int:
+    """Return the time in so many seconds from now, as `ProcessFacts.start_time` counts it."""
+    return int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * os.sysconf("SC_CLK_TCK"))
+
+
 def session_members(sessions: Collection[int]) -> list[int]:
     """Return the live processes in any of these sessions, lowest number first."""
-    found = []
-    for process_id in _process_ids():
-        with contextlib.suppress(OSError):
-            if os.getsid(process_id) in sessions and is_live(process_id):
-                found.append(process_id)
-    return sorted(found)
+    return _members(sessions, os.getsid)
 
 
-def has_environment(process_id: int, name: str, value: str) -> bool:
-    """Return whether the process was started with this variable; False where its environment may not be read."""
+def group_members(groups: Collection[int]) -> list[int]:
+    """Return the live processes in any of these process groups, lowest number first."""
+    return _members(groups, os.getpgid)
+
+
+def started_since(start_time: int) -> dict[int, int]:
+    """Return the live processes, except this one, that were started at that time or later, with their start times."""
+    found = ((process_id, facts(process_id)) for process_id in _process_ids() if process_id != os.getpid())
+    return {
+        process_id: process.start_time
+        for process_id, process in found
+        if process is not None and process.live and process.start_time >= start_time
+    }
+
+
+def environment(process_id: int) -> Mapping[str, str]:
+    """Return the variables that the process was started with; none where they may not be read."""
     try:
-        environment = (PROC / str(process_id) / "environ").read_bytes()
+        content = (PROC / str(process_id) / "environ").read_bytes()
     except OSError:
-        return False
-    return os.fsencode(f"{name}={value}") in environment.split(b"\0")
+        return {}
+    pairs = (os.fsdecode(pair).partition("=") for pair in content.split(b"\0"))
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def program_name(process_id: int) -> str | None:
+    """Return the short name of its program, of at most 15 characters; None: there is no such process."""
+    try:
+        return (PROC / str(process_id) / "comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+    except OSError:
+        return None
+
+
+def working_directory(process_id: int) -> Path | None:
+    """Return its current directory; None where that may not be read."""
+    return _link(process_id, "cwd")
+
+
+def standard_input(process_id: int) -> Path | None:
+    """Return the file that is its standard input; None where that may not be read."""
+    return _link(process_id, "fd/0")
+
+
+def holders_of_sockets(inodes: Collection[int]) -> list[int]:
+    """Return the processes that have any of these sockets open, except those that we may not inspect."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    return sorted(process_id for process_id in _process_ids() if wanted and _has_open(process_id, wanted))
 
 
 def lock_holders(path: Path) -> list[int]:
@@ -98,6 +139,31 @@ def lock_holders(path: Path) -> list[int]:
             if any(_holds(descriptor, resolved_path) for descriptor in (PROC / str(process_id) / "fd").iterdir()):
                 holders.append(process_id)
     return sorted(holders)
+
+
+def _members(ids: Collection[int], id_of: Callable[[int], int]) -> list[int]:
+    found = []
+    for process_id in _process_ids():
+        with contextlib.suppress(OSError):
+            if id_of(process_id) in ids and is_live(process_id):
+                found.append(process_id)
+    return sorted(found)
+
+
+def _link(process_id: int, entry: str) -> Path | None:
+    try:
+        return (PROC / str(process_id) / entry).readlink()
+    except OSError:
+        return None
+
+
+def _has_open(process_id: int, targets: Collection[str]) -> bool:
+    with contextlib.suppress(OSError):
+        for descriptor in os.scandir(PROC / str(process_id) / "fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) in targets:  # noqa: PTH115 # a Path for each descriptor costs more
+                    return True
+    return False
 
 
 def _process_ids() -> Iterator[int]:

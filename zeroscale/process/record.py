@@ -7,8 +7,8 @@ a power cut, since no process survives one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class ProcessRecord:
     :ivar argv: its command.
     :ivar ready: the line of output by which it became ready; None until then.
     :ivar stop: how far its stop has got; None: it is not to stop.
+    :ivar background: the process groups in which it runs after its command has ended; each with the start time of its
+        first process, None where that has ended.
     """
 
     pid: int
@@ -46,6 +48,7 @@ class ProcessRecord:
     argv: Sequence[str]
     ready: str | None = None
     stop: StopProgress | None = None
+    background: Mapping[int, int | None] = field(default_factory=dict)
 
     def with_ready(self, line: str) -> ProcessRecord:
         """Return the record of the same start, ready by that line."""
@@ -55,12 +58,16 @@ class ProcessRecord:
         """Return the record of the same start, which is being stopped."""
         return replace(self, stop=progress)
 
+    def with_background(self, groups: Mapping[int, int | None]) -> ProcessRecord:
+        """Return the record of the same start, whose server runs in these process groups."""
+        return replace(self, background=dict(groups))
+
     def save(self, path: Path) -> None:
         """Write the file atomically.
 
         :raises OSError: the directory cannot be written.
         """
-        content = json.dumps({"version": VERSION, **asdict(self)}) + "\n"
+        content = json.dumps({"version": VERSION, **asdict(self), "background": list(self.background.items())}) + "\n"
         write_atomically(path, content.encode(), sync=False)
 
 
@@ -82,7 +89,7 @@ def _parse(content: object) -> ProcessRecord:
             "ready": str() | None as ready,
             **more,
         } if pid > 1 and all(isinstance(word, str) for word in argv):
-            stop = more.get("stop")  # of an earlier version of zeroscale: missing
+            stop, background = more.get("stop"), more.get("background", [])  # of an earlier zeroscale: missing
             return ProcessRecord(
                 pid=pid,
                 start_time=start_time,
@@ -90,6 +97,18 @@ def _parse(content: object) -> ProcessRecord:
                 argv=argv,
                 ready=ready,
                 stop=None if stop is None else StopProgress(str(stop)),
+                background=_groups(background),
             )
         case _:
             raise ValueError("it is damaged")
+
+
+def _groups(content: object) -> Mapping[int, int | None]:
+    groups: dict[int, int | None] = {}
+    for pair in content if isinstance(content, list) else [content]:
+        match pair:
+            case [int(group), int() | None as start_time] if group > 1:
+                groups[group] = start_time
+            case _:
+                raise ValueError("it is damaged")
+    return groups

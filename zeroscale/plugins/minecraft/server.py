@@ -5,20 +5,30 @@ It edits no file of the user's. Where a file does not fit, the error message has
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import ServerFiles, line_of, read_properties, read_script
+from zeroscale.minecraft.server_files import (
+    ServerFiles,
+    line_of,
+    read_properties,
+    read_script,
+    session_lock_holder,
+)
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
 from zeroscale.plugins.support import arguments
 from zeroscale.process.environment import ChildEnvironment
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_JAR = "server.jar"
 START_SCRIPT = "run.sh"
@@ -68,13 +78,20 @@ class Server(ProcessServer):
             small heap starts sooner.
         :raises PluginError: a value is invalid, or values contradict each other.
         """
-        super().__init__(working_directory=working_directory, state_directory=state_directory, environment=environment)
+        super().__init__(
+            working_directory=working_directory,
+            state_directory=state_directory,
+            environment=environment,
+            server_port=server_port,
+            own_lock_holder=self._world_holder,
+        )
+        self._files = ServerFiles(self.working_directory)
         with arguments.collect_mistakes() as mistakes:
             if words and (jar or java or memory):
                 mistakes.add("jar=, java= and memory= cannot be combined with a command: write them into the command")
             if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
                 mistakes.add(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
-        self._console = MinecraftConsole(ServerFiles(self.working_directory), server_host, self._write_line)
+        self._console = MinecraftConsole(self._files, server_host, self._write_line)
         self._words = words
         self._port = server_port
         self._jar = jar
@@ -100,8 +117,17 @@ class Server(ProcessServer):
         return (self._java or "java", *heap, "-jar", jar, *arguments)
 
     async def request_stop(self) -> None:
-        """Send `stop`, after which the server saves the world and ends."""
-        await self._console.stop(self._process.wait)
+        """Send `stop`, after which the server saves the world and ends.
+
+        In the background, without RCON, it gets SIGTERM, on which it does the same.
+        """
+        try:
+            await self._console.stop(self._process.wait)
+        except PluginError as error:
+            if self._process.reads_console:
+                raise
+            logger.info("%s; sending SIGTERM, on which it saves", error)
+            self._process.signal(signal.SIGTERM)
 
     async def send(self, line: str) -> str | None:
         """Send a command by RCON if that is enabled, or else write it to the console.
@@ -136,6 +162,9 @@ class Server(ProcessServer):
             if re.search(r"Could not reserve enough space|Invalid maximum heap size|insufficient memory", line):
                 return f"Java could not allocate the memory it is configured to use: {line.strip()}"
         return None
+
+    def _world_holder(self) -> int | None:
+        return session_lock_holder(self._files.level_directory)
 
     def _write_line(self, line: str) -> None:
         self._process.send(line)
