@@ -13,6 +13,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.testing import RecordedOutput
+from zeroscale.process.background import ServerSigns
 from zeroscale.process.child import ServerProcess
 
 DEADLINE = 60.0
@@ -46,10 +47,12 @@ class ProcessFixture:
         self.output = RecordedOutput()
         self._processes: list[ServerProcess] = []
 
-    def process(self, ready_line: str | None = None, exclusive_directory: Path | None = None) -> ServerProcess:
+    def process(
+        self, ready_line: str | None = None, exclusive_directory: Path | None = None, signs: ServerSigns | None = None
+    ) -> ServerProcess:
         """Make one that reports its lines to `output`."""
         process = ServerProcess(
-            self.state, on_line=self.output, ready_line=ready_line, exclusive_directory=exclusive_directory
+            self.state, on_line=self.output, ready_line=ready_line, exclusive_directory=exclusive_directory, signs=signs
         )
         self._processes.append(process)
         return process

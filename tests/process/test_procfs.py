@@ -28,7 +28,7 @@ def test_a_process_name_with_any_characters(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "7").mkdir()
     fields = " ".join(["S", *map(str, range(4, 53))])
     (tmp_path / "7" / "stat").write_text(f"7 (a) Z 9 (b) {fields}\n")
-    assert procfs.facts(7) == procfs.ProcessFacts(state="S", start_time=22, threads=20)
+    assert procfs.facts(7) == procfs.ProcessFacts(state="S", parent=4, start_time=22, threads=20)
     (tmp_path / "7" / "stat").write_text("7 (a) S 1\n")
     assert procfs.facts(7) is None
 

@@ -6,7 +6,7 @@ parent nor its environment, and some daemons overwrite their environment. No sig
 
 - it listens on the server's port, or holds a lock of the server's own (a world's);
 - its environment has the variable that every server of ours gets;
-- it was started in a window of tmux or screen while the script ran, in the server's directory.
+- it was started in the server's directory while the script ran, in a window of tmux or screen or as a daemon.
 
 Looks at processes that were started since the script, and signals none.
 """
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from zeroscale.process import listeners, procfs
 
-MULTIPLEXERS = frozenset({"tmux", "tmux: server", "screen", "SCREEN", "dtach", "abduco"})
-"""Names of programs whose windows outlive the command that opened them."""
+INIT = 1
+"""The process that becomes the parent of a daemon."""
 
 WINDOW_VARIABLES = (("TMUX", "TMUX_PANE"), ("STY", "WINDOW"))
 """Variables by which tmux and screen tell a program in which of their windows it runs."""
@@ -46,8 +46,8 @@ class BackgroundProcesses:
     """What was found.
 
     :ivar certain: processes that listen on the server's port or hold its own lock: the server itself.
-    :ivar likely: others with our variable, or of a window that the script has opened: the server, as long as no
-        process is certain.
+    :ivar likely: others with our variable, and those that the script has left in a window or as a daemon: the server,
+        as long as no process is certain.
     """
 
     certain: frozenset[int] = frozenset()
@@ -59,7 +59,7 @@ def find(signs: ServerSigns, mark: tuple[str, str], *, since: int, until: int | 
 
     :param mark: name and value of the variable that this server's processes get.
     :param since: when the start command was started, as `procfs.ticks`.
-    :param until: when it ended, or a little later; None: not known, so no window is believed to be the script's.
+    :param until: when it ended, or a little later; None: not known, so no window or daemon is taken for the script's.
     """
     started = procfs.started_since(since)
     candidates = {
@@ -68,12 +68,12 @@ def find(signs: ServerSigns, mark: tuple[str, str], *, since: int, until: int | 
     name, value = mark
     marked = {process_id for process_id, variables in candidates.items() if variables.get(name) == value}
     own = {process_id for process_id, variables in candidates.items() if variables.get(name, value) == value}
-    windows = {
+    left_by_script = {
         process_id
         for process_id in own
         if until is not None
-        and started[process_id] <= until
-        and _is_of_another_window(candidates[process_id])
+        and started[process_id].start_time <= until
+        and (_is_of_another_window(candidates[process_id]) or started[process_id].parent == INIT)
         and _is_in(process_id, signs.directory)
     }
     certain = {signs.own_lock_holder()} & own
@@ -86,13 +86,13 @@ def find(signs: ServerSigns, mark: tuple[str, str], *, since: int, until: int | 
             or _is_in(process_id, signs.directory)
         }
     return BackgroundProcesses(
-        certain=frozenset(process_id for process_id in certain if process_id), likely=frozenset(marked | windows)
+        certain=frozenset(process_id for process_id in certain if process_id), likely=frozenset(marked | left_by_script)
     )
 
 
 def multiplexer_runs() -> bool:
     """Return whether tmux, screen or the like runs: a window that it was asked for may appear after the request."""
-    return any(procfs.program_name(process_id) in MULTIPLEXERS for process_id in procfs.started_since(0))
+    return any(map(procfs.is_multiplexer, procfs.started_since(0)))
 
 
 def _may_be_the_server(process_id: int) -> bool:
@@ -102,7 +102,7 @@ def _may_be_the_server(process_id: int) -> bool:
     """
     try:
         os.kill(process_id, 0)
-        return os.getpgid(process_id) != os.getpgrp() and procfs.program_name(process_id) not in MULTIPLEXERS
+        return os.getpgid(process_id) != os.getpgrp() and not procfs.is_multiplexer(process_id)
     except OSError:
         return False
 

@@ -253,6 +253,7 @@ class ServerProcess:
         """
         if not self.alive:
             return
+        self._look_in_background()
         self._group.signal(number)
         if self._paused and number not in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
             self.resume()  # a stopped process takes nothing but SIGKILL

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StateError
-from zeroscale.process import procfs
+from zeroscale.process import inherited_lock
 from zeroscale.system import lock_file
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class DirectoryLock:
         :raises PluginError: another server holds it, or its file is another user's.
         """
         try:
-            return lock_file.acquire(self.path)
+            return inherited_lock.acquire(self.path)
         except lock_file.LockHeldError:
             raise PluginError(self._holder()) from None
         except StateError as error:
@@ -51,6 +51,6 @@ class DirectoryLock:
         lock_file.remove(self.path)
 
     def _holder(self) -> str:
-        holders = procfs.lock_holders(self.path)
+        holders = inherited_lock.holders(self.path)
         which = f" (pid {', '.join(map(str, holders))})" if holders else ""
         return f"another zeroscale's server{which} runs in this directory already: it holds {self.path}"

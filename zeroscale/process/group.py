@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StateError
-from zeroscale.process import background, listeners, procfs
+from zeroscale.process import background, inherited_lock, listeners, procfs
 from zeroscale.process.background import ServerSigns
 from zeroscale.process.record import ProcessRecord
 from zeroscale.system import lock_file
@@ -60,7 +60,7 @@ class ProcessGroup:
         :raises OSError: its file cannot be opened.
         """
         try:
-            return lock_file.acquire(self._lock_path)
+            return inherited_lock.acquire(self._lock_path)
         except lock_file.LockHeldError:
             raise PluginError(f"an earlier start of this server still runs: it holds {self._lock_path}") from None
         except StateError as error:
@@ -136,7 +136,7 @@ class ProcessGroup:
 
     def lock_is_held(self) -> bool:
         """Return whether any process of any start holds the lock, whether it can be found or not."""
-        return lock_file.is_held(self._lock_path)
+        return inherited_lock.is_held(self._lock_path)
 
     def members(self) -> list[int]:
         """Return every live process of the server, the first one of the start before the others."""
@@ -236,9 +236,7 @@ class ProcessGroup:
         )
 
     def _lock_holders(self) -> list[int]:
-        if not self.lock_is_held():  # far cheaper than reading every descriptor of every process
-            return []
-        holders = list(filter(procfs.is_live, procfs.lock_holders(self._lock_path)))
+        holders = inherited_lock.holders(self._lock_path)
         for process_id in holders:
             found = procfs.facts(process_id)
             if found and _session(process_id) == process_id:

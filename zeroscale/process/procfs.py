@@ -14,18 +14,23 @@ from pathlib import Path
 
 PROC = Path("/proc")
 
+MULTIPLEXERS = frozenset({"tmux", "tmux: server", "screen", "SCREEN", "dtach", "abduco"})
+"""Names of programs whose windows outlive the command that opened them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
     """One process at one moment, from /proc/PID/stat (proc_pid_stat(5)).
 
     :ivar state: the letter of its state.
+    :ivar parent: its parent process.
     :ivar start_time: clock ticks from boot to its start; with the boot's id, this tells it from a later process of the
         same number.
     :ivar threads: number of its threads.
     """
 
     state: str
+    parent: int
     start_time: int
     threads: int
 
@@ -49,7 +54,12 @@ def facts(process_id: int) -> ProcessFacts | None:
     fields = stat.rpartition(b")")[2].split()  # the name before the ")" may hold anything, spaces and ")" as well
     if len(fields) < 20:
         return None
-    return ProcessFacts(state=fields[0].decode("ascii"), start_time=int(fields[19]), threads=int(fields[17]))
+    return ProcessFacts(
+        state=fields[0].decode("ascii"),
+        parent=int(fields[1]),
+        start_time=int(fields[19]),
+        threads=int(fields[17]),
+    )
 
 
 def is_live(process_id: int) -> bool:
@@ -81,11 +91,11 @@ def group_members(groups: Collection[int]) -> list[int]:
     return _members(groups, os.getpgid)
 
 
-def started_since(start_time: int) -> dict[int, int]:
-    """Return the live processes, except this one, that were started at that time or later, with their start times."""
+def started_since(start_time: int) -> dict[int, ProcessFacts]:
+    """Return the live processes, except this one, that were started at that time or later."""
     found = ((process_id, facts(process_id)) for process_id in _process_ids() if process_id != os.getpid())
     return {
-        process_id: process.start_time
+        process_id: process
         for process_id, process in found
         if process is not None and process.live and process.start_time >= start_time
     }
@@ -107,6 +117,11 @@ def program_name(process_id: int) -> str | None:
         return (PROC / str(process_id) / "comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
     except OSError:
         return None
+
+
+def is_multiplexer(process_id: int) -> bool:
+    """Return whether the process is tmux, screen or the like, by its name."""
+    return program_name(process_id) in MULTIPLEXERS
 
 
 def working_directory(process_id: int) -> Path | None:
@@ -158,8 +173,8 @@ def _link(process_id: int, entry: str) -> Path | None:
 
 
 def _has_open(process_id: int, targets: Collection[str]) -> bool:
-    with contextlib.suppress(OSError):
-        for descriptor in os.scandir(PROC / str(process_id) / "fd"):
+    with contextlib.suppress(OSError), os.scandir(PROC / str(process_id) / "fd") as descriptors:
+        for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 if os.readlink(descriptor) in targets:  # noqa: PTH115 # a Path for each descriptor costs more
                     return True
