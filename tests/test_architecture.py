@@ -182,6 +182,7 @@ RULES = [
             "plugins",
             "probes",
             "process.environment",
+            "process.listeners",
             "protocols",
             "reactor",
             "relay",

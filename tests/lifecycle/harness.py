@@ -249,6 +249,7 @@ class LifecycleHarness:
         self.slow_start = False
         self.can_wait = self.can_signal = True
         self.start_obstacle: str | None = None
+        self.listener: str | None = None
         self.adopt_fails: PluginError | None = None
         self.keep_awake_reason: str | None = None
         self.lockout: str | None = None
@@ -275,6 +276,7 @@ class LifecycleHarness:
             stats=self.stats,
             on_output=self.output.append,
             start_obstacle=lambda: self.start_obstacle,
+            listener=lambda: self.listener,
             keep_awake_reason=lambda: self.keep_awake_reason,
             lockout=lambda: self.lockout,
             on_address=self.addresses.append,

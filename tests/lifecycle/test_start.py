@@ -143,6 +143,16 @@ def test_the_server_is_not_started_where_another_copy_may_run(obstacle: str | No
     assert (obstacle or "already answers") in str(harness.lifecycle.view.detail)
 
 
+def test_who_answers_on_the_server_s_port_is_named() -> None:
+    harness = LifecycleHarness()
+    harness.listener = "process 77 (java)"
+    harness.probe.accepts = True
+    harness.lifecycle.wake("a player")
+    assert harness.lifecycle.view.detail == (
+        "process 77 (java) already answers on the server's port: stop it, or give another server_port"
+    )
+
+
 def test_a_start_that_was_not_tried_is_no_crash() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.start_obstacle = "the world is open elsewhere"

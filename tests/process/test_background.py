@@ -18,8 +18,8 @@ from plugins.process_fixture import ProcessFixture, unrelated_process, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.process import background, procfs
-from zeroscale.process.background import ServerSigns
+from zeroscale.process import procfs
+from zeroscale.process.background import BackgroundServer, ServerSigns
 from zeroscale.process.child import ServerProcess
 from zeroscale.process.group import MARK
 from zeroscale.process.record import StopProgress, load_record
@@ -33,7 +33,7 @@ def stop(*_):
     pathlib.Path("saved").touch()
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
-signal.signal(signal.SIGHUP, stop)
+signal.signal(signal.SIGHUP, lambda *_: os._exit(129))
 time.sleep(float(sys.argv[3]))
 with socket.create_server(("127.0.0.1", port)) as listener:
     pathlib.Path("pid").write_text(str(os.getpid()))
@@ -244,16 +244,21 @@ async def test_a_stop_before_its_port_is_open(scripts: Background, process: Serv
     await process.wait()
 
 
-async def test_a_lock_of_its_own_tells_the_server(scripts: Background, process_fixture: ProcessFixture) -> None:
+def test_a_lock_of_its_own_tells_the_server(scripts: Background) -> None:
     """It has opened its world, but not yet its port."""
-    holder: list[int] = []
-    signs = ServerSigns(scripts.directory, scripts.port, lambda: holder[0] if holder else None)
-    started = procfs.ticks(-1)
-    with unrelated_process("sleep", "60") as other:
-        assert background.find(signs, (MARK, "x"), since=started, until=None).certain == frozenset()
-        holder.append(other.pid)
-        assert background.find(signs, (MARK, "x"), since=started, until=None).certain == {other.pid}
-        assert background.find(signs, (MARK, "x"), since=procfs.ticks(60), until=None).certain == frozenset()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        holders = [None, 0, other.pid]
+        signs = ServerSigns(scripts.directory, scripts.port, lambda: holders[0])
+        found = BackgroundServer(signs, (MARK, "x"))
+        for _ in range(2):
+            found.look(since=procfs.ticks(-1), until=None)
+            assert (found.groups, found.is_certain) == ({}, False)
+            del holders[0]
+        found.look(since=procfs.ticks(60), until=None)
+        assert not found.is_certain, "it was not started by this server's command"
+        found.look(since=procfs.ticks(-1), until=None)
+        assert (list(found.groups), found.is_certain, found.members()) == ([other.pid], True, [other.pid])
+        other.kill()
 
 
 async def test_a_listener_that_cannot_be_identified_is_named_and_not_signalled(

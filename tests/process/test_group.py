@@ -14,6 +14,7 @@ from peers.programs import wait_until
 
 from zeroscale.errors import PluginError
 from zeroscale.process import procfs
+from zeroscale.process.background import ServerSigns
 from zeroscale.process.group import MARK, ProcessGroup
 from zeroscale.process.record import ProcessRecord
 
@@ -26,9 +27,13 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
+def group_in(directory: Path) -> ProcessGroup:
+    return ProcessGroup(directory / "alive", ServerSigns(None))
+
+
 @pytest.fixture
 def group(tmp_path: Path) -> ProcessGroup:
-    return ProcessGroup(tmp_path / "alive")
+    return group_in(tmp_path)
 
 
 def record_of(child: subprocess.Popen[bytes]) -> ProcessRecord:
@@ -45,14 +50,14 @@ def other_start(record: ProcessRecord) -> ProcessRecord:
 def test_only_one_process_holds_the_lock(group: ProcessGroup, tmp_path: Path) -> None:
     lock = group.acquire_lock()
     with pytest.raises(PluginError, match="still runs: it holds"):
-        ProcessGroup(tmp_path / "alive").acquire_lock()
+        group_in(tmp_path).acquire_lock()
     os.close(lock)
     os.close(group.acquire_lock())
 
 
 def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        ProcessGroup(tmp_path / "missing" / "alive").acquire_lock()
+        group_in(tmp_path / "missing").acquire_lock()
 
 
 def test_nothing_was_ever_started(group: ProcessGroup) -> None:
@@ -80,7 +85,7 @@ def test_a_process_that_inherited_the_lock_is_a_member_in_any_session(group: Pro
     with subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=[lock]) as holder:
         os.close(lock)
         assert group.members() == [holder.pid]
-        assert ProcessGroup(tmp_path / "alive").find(None)
+        assert group_in(tmp_path).find(None)
         holder.kill()
     assert group.members() == []
     assert not group.find(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,37 @@ async def test_members_of_a_session() -> None:
     await until(lambda: procfs.session_members({shell.pid}) == [])
 
 
+def test_what_is_known_of_a_process(tmp_path: Path) -> None:
+    started = procfs.ticks(0)
+    environment = {"PATH": os.environ["PATH"], "NAME": "a=b", "EMPTY": ""}
+    with (
+        (tmp_path / "input").open("w+") as standard_input,
+        subprocess.Popen(["sleep", "60"], cwd=tmp_path, env=environment, stdin=standard_input) as child,
+    ):
+        assert procfs.program_name(child.pid) == "sleep"
+        assert procfs.environment(child.pid) == environment
+        assert procfs.working_directory(child.pid) == tmp_path
+        assert procfs.standard_input(child.pid) == tmp_path / "input"
+        assert not procfs.is_multiplexer(child.pid)
+        found = procfs.facts(child.pid)
+        assert found is not None and found.parent == os.getpid()
+        assert child.pid in procfs.started_since(started)
+        assert child.pid not in procfs.started_since(procfs.ticks(60))
+        assert child.pid in procfs.group_members({os.getpgrp()})
+        child.kill()
+    assert procfs.program_name(child.pid) is None
+    assert procfs.working_directory(child.pid) is None
+    assert procfs.environment(child.pid) == {}
+
+
+def test_holders_of_a_socket() -> None:
+    with socket.socket() as ours:
+        inode = os.fstat(ours.fileno()).st_ino
+        assert procfs.holders_of_sockets({inode}) == [os.getpid()]
+    assert procfs.holders_of_sockets({inode}) == []
+    assert procfs.holders_of_sockets(()) == []
+
+
 def test_lock_holders_are_not_those_that_only_have_the_file_open(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     waits = ["sh", "-c", "echo; read -r line"]
@@ -84,3 +116,6 @@ def test_without_proc_all_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert procfs.boot_id() is None
     assert procfs.session_members({os.getsid(0)}) == []
     assert procfs.lock_holders(tmp_path) == []
+    assert procfs.started_since(0) == {}
+    assert procfs.program_name(os.getpid()) is None
+    assert procfs.environment(os.getpid()) == {}

@@ -19,23 +19,33 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
         RECORD.with_ready("Done"),
         RECORD.with_stop(StopProgress.requested),
         RECORD.with_stop(StopProgress.sent),
+        RECORD.with_background({4712: 13, 4713: None}),
         ProcessRecord(2, None, None, ()),
     ):
         record.save(path)
         loaded = load_record(path)
         assert loaded is not None
-        assert (loaded.pid, loaded.start_time, loaded.boot_id, list(loaded.argv), loaded.ready, loaded.stop) == (
+        assert (
+            loaded.pid,
+            loaded.start_time,
+            loaded.boot_id,
+            list(loaded.argv),
+            loaded.ready,
+            loaded.stop,
+            loaded.background,
+        ) == (
             record.pid,
             record.start_time,
             record.boot_id,
             list(record.argv),
             record.ready,
             record.stop,
+            record.background,
         )
     assert [path.name for path in tmp_path.iterdir()] == ["process.json"]
 
 
-def test_a_record_of_an_earlier_version_says_nothing_of_a_stop(tmp_path: Path) -> None:
+def test_a_record_of_an_earlier_version_says_nothing_of_a_stop_or_of_the_background(tmp_path: Path) -> None:
     path = tmp_path / "process.json"
     path.write_text(
         json.dumps({"version": 1, "pid": 4711, "start_time": 12, "boot_id": "b", "argv": [], "ready": None})
@@ -43,6 +53,7 @@ def test_a_record_of_an_earlier_version_says_nothing_of_a_stop(tmp_path: Path) -
     loaded = load_record(path)
     assert loaded is not None
     assert loaded.stop is None
+    assert loaded.background == {}
 
 
 def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -68,6 +79,20 @@ def test_no_record_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         json.dumps(
             {"version": 1, "pid": 7, "start_time": 1, "boot_id": "b", "argv": [], "ready": None, "stop": "soon"}
         ).encode(),
+        *(
+            json.dumps(
+                {
+                    "version": 1,
+                    "pid": 7,
+                    "start_time": 1,
+                    "boot_id": "b",
+                    "argv": [],
+                    "ready": None,
+                    "background": groups,
+                }
+            ).encode()
+            for groups in (7, [7], [[1, 2]], [[7, "8"]], {"7": 8})
+        ),
     ],
 )
 def test_a_damaged_record_is_none_and_one_warning(

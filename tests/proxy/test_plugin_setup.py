@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness import FakeReactor, proxy_config, stub_config
 from processes import Program, python
@@ -66,3 +69,13 @@ def test_a_world_that_another_process_has_open_is_an_obstacle(tmp_path: Path) ->
         program.wait_for("locked")
         obstacle = made.start_obstacle()
     assert obstacle == (f"process {program.process.pid} has this world open (it holds {lock}): stop that server first")
+
+
+def test_who_listens_on_the_server_s_port_is_known_on_this_machine_alone(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        config = stub_config("one", 25565, server.getsockname()[1], tmp_path)
+        remote = msgspec.structs.replace(config, server_host="192.0.2.1")
+        made, elsewhere = (PluginSetup(each, proxy_config(tmp_path, each), FakeReactor()) for each in (config, remote))
+        assert made.listener() == f"process {os.getpid()} ({Path('/proc/self/comm').read_text().strip()})"
+        assert elsewhere.listener() is None
+    assert made.listener() is None

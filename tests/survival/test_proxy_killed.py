@@ -188,7 +188,7 @@ def test_no_second_server_is_started_beside_one_of_another_state_directory(
     new = harness.run_demo(state=tmp_path / "another")
     assert "could not be started" in harness.player().kick_message()
     assert "Something went wrong" in harness.motd()
-    new.wait_for("failed: (something else already answers on the server's port|.* holds )")
+    new.wait_for("failed: (process .* already answers on the server's port|.* holds )")
     assert harness.server() == server
     assert new.terminate() == 0
     assert harness.server() == server, "the new proxy must not stop it"

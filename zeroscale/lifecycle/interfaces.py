@@ -199,6 +199,7 @@ class LifecycleDependencies:
     :ivar stats: counts what happens to the server.
     :ivar on_output: called with each line of the server's output.
     :ivar start_obstacle: why the server must not be started now, judged by its files; None: it may be.
+    :ivar listener: who listens on the server's port, for a message; None: not known.
     :ivar on_address: called with the host and port of the server that runs now; None: those of the configuration.
     :ivar logger: for everything that happens to the server.
     """
@@ -216,4 +217,5 @@ class LifecycleDependencies:
     keep_awake_reason: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
     on_output: Callable[[str], None] = lambda _: None
+    listener: Callable[[], str | None] = lambda: None
     on_address: Callable[[tuple[str, int] | None], None] = lambda _: None

@@ -136,7 +136,8 @@ class StartAttempt:
         if obstacle is not None or self._plugin.is_load_balanced:
             return obstacle
         if await self._dependencies.probe.accepts_connections():
-            return "something else already answers on the server's port: stop it, or give another server_port"
+            listener = self._dependencies.listener() or "something else"
+            return f"{listener} already answers on the server's port: stop it, or give another server_port"
         return None
 
     async def _first_answer(self) -> ProbeResult:

@@ -104,6 +104,11 @@ class ProcessServer:
         """The last lines of output, oldest first, bounded in number and length."""
         return self._process.last_lines
 
+    @property
+    def reads_console(self) -> bool:
+        """Whether `send` can reach the server's console; not if its command has left it in the background."""
+        return self._process.reads_console
+
     def fake_status(self) -> bytes:
         """Return nothing, so that clients are held."""
         return b""

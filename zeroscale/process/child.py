@@ -94,13 +94,14 @@ class ServerProcess:
         :param on_line: called with each line of output, without colours and other controls.
         :param ready_line: a regular expression; the first line in which it is found is `ready`.
         :param exclusive_directory: a directory in which no server of another zeroscale may run at the same time.
-        :param signs: how the server is recognized if its command leaves it in the background; None: it is not.
+        :param signs: how the server is recognized if its command leaves it in the background; None: only by what it
+            inherits.
         """
         self.ready: str | None = None
         self.listener: str | None = None
         self._on_line = on_line
         self._ready_line = re.compile(ready_line) if ready_line else None
-        self._group = ProcessGroup(state_directory / "alive", signs)
+        self._group = ProcessGroup(state_directory / "alive", signs or ServerSigns(None))
         self._directory_lock = DirectoryLock(exclusive_directory) if exclusive_directory else None
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
@@ -394,7 +395,7 @@ class ServerProcess:
                 loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
         interval = PIDFD_RECHECK_INTERVAL if announced else EXIT_INTERVAL
-        if self._group.background and not self._group.is_certain:
+        if self._group.background.groups and not self._group.background.is_certain:
             interval = min(interval, BACKGROUND_INTERVAL)
         self._exit_timer = loop.call_later(interval, self._poll_processes)
 
@@ -409,11 +410,14 @@ class ServerProcess:
             seconds_since = asyncio.get_running_loop().time() - self._command_ended
             ended_by = procfs.ticks(WINDOW_APPEARS_WITHIN - seconds_since)
         self._group.look_in_background(self._record, ended_by)
-        groups = self._group.background
+        groups = self._group.background.groups
         if groups != self._record.background:
             self._record = self._record.with_background(groups)
             self._save_record()
         self._warn_of_background()
+        if self.stop_progress is not None and self._group.background.is_only_around():
+            self._group.signal(signal.SIGTERM)
+            self._group.signal(signal.SIGHUP)  # an interactive shell ignores SIGTERM
 
     def _warn_of_background(self) -> None:
         if self._warned_of_background or self.stop_progress is not None or self.reads_console:
@@ -433,8 +437,8 @@ class ServerProcess:
         """Return whether, though no process is left, the server has not ended for certain."""
         if self._command_ended is None:
             return False
-        if self._group.background:
-            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.listener is not None
+        if self._group.background.groups:
+            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.background.listener is not None
         return (
             self._exit_code == 0
             and self.stop_progress is None
@@ -452,10 +456,8 @@ class ServerProcess:
             self._pidfd = None
 
     def _finish(self) -> None:
-        if self._exit_code == 0 and self.stop_progress is None and not self._group.background:
-            self.listener = self._group.listener
-        if self._group.background:
-            self._exit_code = None  # that of the start command says nothing of the server
+        if self._exit_code == 0 and self.stop_progress is None and not self._group.background.groups:
+            self.listener = self._group.background.listener
         self._stop_reading()
         try:
             self._output.finish()

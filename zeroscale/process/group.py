@@ -13,12 +13,12 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StateError
-from zeroscale.process import background, inherited_lock, listeners, procfs
-from zeroscale.process.background import ServerSigns
+from zeroscale.process import inherited_lock, procfs
+from zeroscale.process.background import BackgroundServer, ServerSigns
 from zeroscale.process.record import ProcessRecord
 from zeroscale.system import lock_file
 
@@ -30,13 +30,14 @@ class ProcessGroup:
     """The processes of one server.
 
     :ivar environment: variables that the server must be started with.
+    :ivar background: the part of the server that its command has left in the background.
     """
 
-    def __init__(self, lock_path: Path, signs: ServerSigns | None = None) -> None:
+    def __init__(self, lock_path: Path, signs: ServerSigns) -> None:
         """Find nothing yet.
 
         :param lock_path: the lock's file; it is created when needed and never removed.
-        :param signs: how a server in the background is recognized; None: it is not looked for.
+        :param signs: how a server that its command has left in the background is recognized.
         """
         self.environment = {MARK: str(lock_path.resolve())}
         self._lock_path = lock_path
@@ -44,13 +45,7 @@ class ProcessGroup:
         self._first: int | None = None
         self._sessions: dict[int, int | None] = {}
         self._signs = signs
-        self._background: dict[int, int | None] = {}
-        self._is_certain = False
-
-    @property
-    def background(self) -> Mapping[int, int | None]:
-        """The process groups of a server in the background, each with the start time of its first process."""
-        return self._background
+        self.background = self._no_background()
 
     def acquire_lock(self) -> int:
         """Acquire the lock.
@@ -102,37 +97,20 @@ class ProcessGroup:
         ):
             self._sessions[record.pid] = record.start_time
         self._find_in_background(record)
-        return bool(holders or self._sessions or self._background)
+        return bool(holders or self._sessions or self.background.groups)
 
     def look_in_background(self, record: ProcessRecord, ended_by: int | None) -> None:
         """Look for processes that the start command has left in the background, and take them as the server, too.
 
         :param ended_by: when the command had ended, as `procfs.ticks`; None: not known.
         """
-        if self._signs is None or record.start_time is None or not procfs.PROC.is_dir():
-            return
-        mark = (MARK, self.environment[MARK])
-        found = background.find(self._signs, mark, since=record.start_time, until=ended_by)
-        if found.certain:
-            self._background = _groups_of(found.certain)
-            self._is_certain = True
-        elif not self._is_certain:
-            self._background |= _groups_of(found.likely)
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether a process in the background has been seen to listen on the server's port, or to hold its own lock."""
-        return self._is_certain
+        if record.start_time is not None:
+            self.background.look(since=record.start_time, until=ended_by)
 
     @property
     def is_adopted(self) -> bool:
         """Whether the first process is not our child, so that its end and its exit code are not known."""
         return self._child is None
-
-    @property
-    def listener(self) -> str | None:
-        """Who listens on the server's port, for a message; None: nobody, or the port is not known."""
-        return None if self._signs is None or self._signs.port is None else listeners.describe(self._signs.port)
 
     def lock_is_held(self) -> bool:
         """Return whether any process of any start holds the lock, whether it can be found or not."""
@@ -142,10 +120,10 @@ class ProcessGroup:
         """Return every live process of the server, the first one of the start before the others."""
         if not procfs.PROC.is_dir():
             return self._child_and_its_group()
-        members = set(procfs.session_members(_live(self._sessions)) or self._lock_holders())
-        if self._background:
-            members.update(procfs.group_members(_live(self._background)))
-        return sorted(members, key=lambda process_id: (process_id != self._first, process_id))
+        in_background = self.background.members()
+        members = procfs.session_members(procfs.unchanged(self._sessions)) or self._lock_holders()
+        others = [process_id for process_id in members if process_id not in in_background]
+        return sorted([*in_background, *others], key=lambda process_id: process_id != self._first)
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server; do nothing if all have ended.
@@ -154,7 +132,7 @@ class ProcessGroup:
         """
         refused: OSError | None = None
         reached = False
-        for send, target in self._targets():
+        for send, target in self._targets(all_at_once=number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)):
             try:
                 send(target, number)
                 reached = True
@@ -212,21 +190,17 @@ class ProcessGroup:
     def _forget_processes(self) -> None:
         self._child = None
         self._sessions = {}
-        self._background = {}
-        self._is_certain = False
+        self.background = self._no_background()
+
+    def _no_background(self) -> BackgroundServer:
+        return BackgroundServer(self._signs, (MARK, self.environment[MARK]))
 
     def _find_in_background(self, record: ProcessRecord | None) -> None:
-        if self._signs is None or not procfs.PROC.is_dir():
-            return
         if record and record.boot_id is not None and record.boot_id == procfs.boot_id():
-            recorded = dict(record.background)
-            self._background = {group: recorded[group] for group in _live(recorded) if procfs.group_members({group})}
-        if self._background or self._sessions:
-            return
-        mark = (MARK, self.environment[MARK])
-        found = background.find(self._signs, mark, since=(record and record.start_time) or 0, until=None)
-        marked = found.likely
-        self._background = _groups_of(marked if record and not record.background else found.certain & marked)
+            self.background.restore(record.background)
+        if not self.background.groups and not self._sessions:
+            since = record.start_time if record else None
+            self.background.look_without_record(since or 0, certain=record is None or bool(record.background))
 
     def _has_descendants(self, record: ProcessRecord) -> bool:
         """Return whether the recorded session still has processes of this server, though its first one has ended."""
@@ -256,18 +230,20 @@ class ProcessGroup:
             return [self._child.pid]
         return [self._child.pid]
 
-    def _targets(self) -> Iterator[tuple[Callable[[int, int], None], int]]:
+    def _targets(self, *, all_at_once: bool) -> Iterator[tuple[Callable[[int, int], None], int]]:
         if not procfs.PROC.is_dir():
             yield from ((os.killpg, group) for group in self._child_and_its_group())
             return
         holders = self._lock_holders()
-        members = procfs.session_members(_live(self._sessions))
-        groups = {group for group in _live(self._background) if group != os.getpgrp()}
+        members = procfs.session_members(procfs.unchanged(self._sessions))
+        in_background = self.background.members() if all_at_once else self.background.targets()
+        groups = set()
         for process_id in members:
             with contextlib.suppress(ProcessLookupError):
                 groups.add(os.getpgid(process_id))
         yield from ((os.killpg, group) for group in sorted(groups))
-        yield from ((os.kill, process_id) for process_id in holders if process_id not in members)
+        others = dict.fromkeys([*holders, *in_background])
+        yield from ((os.kill, process_id) for process_id in others if process_id not in members)
 
 
 def _is_recorded(record: ProcessRecord) -> bool:
@@ -279,30 +255,6 @@ def _is_recorded(record: ProcessRecord) -> bool:
         and record.boot_id is not None
         and record.boot_id == procfs.boot_id()
     )
-
-
-def _live(ids: Mapping[int, int | None]) -> list[int]:
-    """Return the sessions or groups, given with the start times of their first processes, that are still the same.
-
-    The kernel does not reuse a number while any process is in the session or group of that number, so a first process
-    with another start time means that no process of ours is left there.
-    """
-    live = []
-    for number, start_time in ids.items():
-        first = procfs.facts(number)
-        if first is None or first.start_time == start_time:
-            live.append(number)
-    return live
-
-
-def _groups_of(processes: Iterable[int]) -> dict[int, int | None]:
-    groups: dict[int, int | None] = {}
-    for process_id in processes:
-        with contextlib.suppress(ProcessLookupError):
-            group = os.getpgid(process_id)
-            first = procfs.facts(group)
-            groups[group] = first.start_time if first else None
-    return groups
 
 
 def _session(process_id: int) -> int | None:

@@ -50,7 +50,7 @@ def describe(port: int) -> str | None:
 
 def _read(table: str, port: int) -> Iterator[Listener]:
     try:
-        lines = (procfs.PROC / "net" / table).read_text(encoding="ascii").splitlines()[1:]
+        lines = (procfs.PROC / "net" / table).read_bytes().decode("ascii").splitlines()[1:]
     except OSError:
         return
     for line in lines:  # sl, local address, remote address, state, queues, timer, retransmits, uid, timeout, inode

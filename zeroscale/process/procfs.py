@@ -91,6 +91,22 @@ def group_members(groups: Collection[int]) -> list[int]:
     return _members(groups, os.getpgid)
 
 
+def unchanged(ids: Mapping[int, int | None]) -> list[int]:
+    """Return the sessions or process groups that are still the same.
+
+    :param ids: their numbers, each with the start time of its first process; None: that had ended.
+
+    The kernel does not reuse a number while any process is in the session or group of that number, so a first process
+    with another start time means that no process of the old one is left there.
+    """
+    same = []
+    for number, start_time in ids.items():
+        first = facts(number)
+        if first is None or first.start_time == start_time:
+            same.append(number)
+    return same
+
+
 def started_since(start_time: int) -> dict[int, ProcessFacts]:
     """Return the live processes, except this one, that were started at that time or later."""
     found = ((process_id, facts(process_id)) for process_id in _process_ids() if process_id != os.getpid())
@@ -114,7 +130,7 @@ def environment(process_id: int) -> Mapping[str, str]:
 def program_name(process_id: int) -> str | None:
     """Return the short name of its program, of at most 15 characters; None: there is no such process."""
     try:
-        return (PROC / str(process_id) / "comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        return (PROC / str(process_id) / "comm").read_bytes().decode(errors="replace").rstrip("\n")
     except OSError:
         return None
 

@@ -152,6 +152,7 @@ class ManagedServer:
             keep_awake_reason=self._keep_awake_reason,
             lockout=partial(self._lockout, setup),
             start_obstacle=partial(self._start_obstacle, setup),
+            listener=setup.listener,
             on_address=partial(self._set_address, setup),
             logger=logging.getLogger(setup.plugin.module),
         )

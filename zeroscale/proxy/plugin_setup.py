@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.model import Config, ServerConfig, is_loopback_name
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
+from zeroscale.process import listeners
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import child_environment, operator_directory, plugin_factory
 from zeroscale.reactor import Reactor
@@ -75,6 +76,11 @@ class PluginSetup:
         process = f"process {holder}" if holder else "another process"
         lock = self.files.level_directory / "session.lock"
         return f"{process} has this world open (it holds {lock}): stop that server first"
+
+    def listener(self) -> str | None:
+        """Return who listens on the server's port, for a message; None: not known, or not on this machine."""
+        host, port = self.address
+        return listeners.describe(port) if is_loopback_name(host) else None
 
     def _make_probe(self) -> MinecraftProbe | TcpProbe:
         if not self.speaks_minecraft:

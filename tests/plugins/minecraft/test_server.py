@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.process_fixture import kill_at_end
+from plugins.process_fixture import kill_at_end, until
+from ports import free_port
+from protocols.minecraft.rcon_server import RconServer
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.minecraft.server import Server
@@ -328,3 +331,49 @@ async def test_sigterm_reaches_the_java_of_a_start_script(make: MakeServer, dire
     server.signal(signal.SIGTERM)
     assert await server.wait() == 143
     assert "saved" in output.lines
+
+
+BACKGROUND = """#!/bin/sh
+setsid sh -c 'trap "echo saved >>saves; exit 0" TERM; while [ ! -e stopped ]; do sleep 0.02; done' </dev/null &
+"""
+
+
+async def test_in_the_background_it_is_stopped_by_sigterm(make: MakeServer, directory: Path) -> None:
+    executable(directory / "start.sh", BACKGROUND)
+    server = make("./start.sh")
+    await server.start()
+    await until(lambda: not server.reads_console)
+    with pytest.raises(PluginError, match="it does not read its console"):
+        await server.send("list")
+    await server.stop()
+    assert (directory / "saves").read_text() == "saved\n"
+
+
+async def test_in_the_background_it_is_stopped_by_rcon_where_that_is_on(make: MakeServer, directory: Path) -> None:
+    commands: list[str] = []
+
+    def run(command: str) -> str:
+        commands.append(command)
+        if command == "stop":
+            (directory / "stopped").touch()
+        return "Saved the game"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = RconServer("secret", run)
+        while data := await reader.read(1460):
+            writer.write(connection.read(data))
+        writer.close()
+
+    port = free_port()
+    executable(directory / "start.sh", BACKGROUND)
+    (directory / "server.properties").write_text(
+        f"server-port=25575\nenable-rcon=true\nrcon.password=secret\nrcon.port={port}\n"
+    )
+    async with await asyncio.start_server(serve, "127.0.0.1", port):
+        server = make("./start.sh")
+        await server.start()
+        await until(lambda: not server.reads_console)
+        assert await server.send("say hello") == "Saved the game"
+        await server.stop()
+    assert commands == ["say hello", "save-all flush", "stop"]
+    assert not (directory / "saves").exists(), "it got no signal"

@@ -124,7 +124,7 @@ class Server(ProcessServer):
         try:
             await self._console.stop(self._process.wait)
         except PluginError as error:
-            if self._process.reads_console:
+            if self.reads_console:
                 raise
             logger.info("%s; sending SIGTERM, on which it saves", error)
             self._process.signal(signal.SIGTERM)
