@@ -52,7 +52,6 @@ class FakePlugin:
         self.pause_fails: PluginError | None = None
         self.resume_fails: PluginError | None = None
         self.adopting: Deferred[None] = succeed(None)
-        self.start_fails: PluginError | None = None
 
     @property
     def server_address(self) -> tuple[str, int] | None:
@@ -62,8 +61,8 @@ class FakePlugin:
 
     def start(self) -> Deferred[None]:
         self.calls.append("start")
-        if self.start_fails is not None:
-            return fail(self.start_fails)
+        if self.harness.start_fails is not None:
+            return fail(self.harness.start_fails)
         self.harness.process_started()
         self.alive = True
         if self.harness.slow_start:
@@ -251,6 +250,7 @@ class LifecycleHarness:
         self.start_obstacle: str | None = None
         self.listener: str | None = None
         self.adopt_fails: PluginError | None = None
+        self.start_fails: PluginError | None = None
         self.keep_awake_reason: str | None = None
         self.lockout: str | None = None
         self.addresses: list[tuple[str, int] | None] = []

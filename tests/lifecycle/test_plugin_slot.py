@@ -14,8 +14,9 @@ from zeroscale.status import Status
 
 def test_a_replaced_plugin_is_closed_and_its_reports_are_ignored() -> None:
     harness = LifecycleHarness()
-    harness.plugin.start_fails = PluginError("no")
+    harness.start_fails = PluginError("no")
     harness.lifecycle.wake("a player")
+    harness.start_fails = None
     harness.lifecycle.wake("another player")
     first, second = harness.plugins
     assert first.calls[-1] == "close"

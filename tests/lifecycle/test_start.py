@@ -60,11 +60,12 @@ def test_a_player_who_stops_waiting_does_not_cancel_the_start() -> None:
 
 def test_after_a_failed_start_the_next_login_starts_with_a_new_plugin() -> None:
     harness = LifecycleHarness()
-    harness.plugin.start_fails = PluginError("no server.jar in /srv")
+    harness.start_fails = PluginError("no server.jar in /srv")
     harness.lifecycle.wake("a player")
     assert harness.status() is Status.failed
     assert harness.lifecycle.view.detail == "no server.jar in /srv"
     assert harness.lifecycle.view.retry_at == 0.0
+    harness.start_fails = None
     harness.lifecycle.wake("another player")
     assert len(harness.plugins) == 2
     assert harness.status() is Status.starting
@@ -177,14 +178,59 @@ def test_a_plugin_whose_api_is_away_is_no_crash_of_the_server() -> None:
     harness.running()
 
 
-def test_a_start_without_a_process_left_is_no_crash() -> None:
-    harness = LifecycleHarness()
-    harness.plugin.start_fails = StartRefused("no more processes are allowed")
-    harness.lifecycle.wake("a player")
-    assert harness.status() is Status.failed
-    assert harness.lifecycle.view.detail == "no more processes are allowed"
-    assert harness.lifecycle.view.retry_at == 0.0
+def test_starts_without_a_process_left_are_no_crashes_and_wait_longer_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = LifecycleHarness(max_crashes=2)
+    harness.start_fails = StartRefused("no more processes are allowed")
+    waits = []
+
+    def starts() -> int:
+        return sum(plugin.calls.count("start") for plugin in harness.plugins)
+
+    for number in range(8):
+        harness.lifecycle.wake("a player")
+        assert starts() == number + 1
+        view = harness.lifecycle.view
+        assert (view.status, view.detail) == (Status.failed, "no more processes are allowed")
+        assert view.retry_at is not None
+        waits.append(view.retry_at - harness.clock.seconds())
+        harness.clock.advance(waits[-1] - 0.1)
+        harness.lifecycle.wake("an impatient player")
+        assert harness.wait_to_join() == ["it could not be started"], "who joins now is told at once"
+        assert starts() == number + 1
+        harness.clock.advance(0.1)
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
     assert harness.start_history.crashes == 0
+    assert harness.stats.snapshot(0.0).crashes == 0
+    assert [each.levelname for each in caplog.records if "no more processes" in each.message] == ["ERROR"] * 8
+    harness.start_fails = None
+    harness.running()
+    harness.plugin.exit(0)
+    harness.start_fails = StartRefused("no more processes are allowed")
+    harness.lifecycle.wake("a player")
+    assert harness.lifecycle.view.retry_at == harness.clock.seconds() + 2.0, "it begins anew"
+
+
+def test_players_who_wait_for_a_start_that_is_refused_are_told() -> None:
+    harness = LifecycleHarness()
+    harness.slow_start = True
+    harness.lifecycle.wake("a player")
+    outcomes = [harness.wait_to_join() for _ in range(3)]
+    assert outcomes == [[], [], []]
+    assert harness.plugin.starting is not None
+    harness.plugin.starting.errback(StartRefused("no more processes are allowed"))
+    assert harness.start_history.crashes == 0
+    assert outcomes == [["it could not be started"]] * 3
+
+
+def test_the_operator_need_not_wait_after_a_start_that_was_refused() -> None:
+    harness = LifecycleHarness()
+    harness.start_fails = StartRefused("no more processes are allowed")
+    harness.lifecycle.wake("a player")
+    harness.start_fails = None
+    harness.lifecycle.start_for_operator()
+    assert harness.status() is Status.starting
 
 
 def test_a_load_balancer_that_takes_connections_does_not_block_the_start() -> None:

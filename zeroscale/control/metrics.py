@@ -183,7 +183,7 @@ SERVER_GAUGES: tuple[tuple[str, str, Value], ...] = (
 
 SERVER_COUNTERS: tuple[tuple[str, str, Value], ...] = (
     ("zeroscale_server_slept_seconds", "seconds stopped or paused", lambda server: server.slept),
-    ("zeroscale_server_crashes", "failures", lambda server: server.stats.crashes),
+    ("zeroscale_server_crashes", "crashes, and starts that failed", lambda server: server.stats.crashes),
     (
         "zeroscale_server_pings",
         "status requests, answered by zeroscale or the server",

@@ -32,6 +32,7 @@ class StartAttempt:
     :ivar started_at: when the attempt began.
     :ivar adopted: the server was found running, or is being resumed.
     :ivar blocked: the plugin's `start()` was not called, for a reason other than the server itself.
+    :ivar refused: the plugin's `start()` found that no server can be started now, whatever the server is.
     :ivar call: the plugin's `start()`, while it has not returned.
     :ivar server_exists: there is a server, which may not answer yet.
     """
@@ -55,6 +56,7 @@ class StartAttempt:
         self.started_at = dependencies.clock.seconds()
         self.adopted = False
         self.blocked = False
+        self.refused = False
         self.server_exists = False
         self.call: ShieldedCall[None] | None = None
 
@@ -88,7 +90,7 @@ class StartAttempt:
         try:
             await self.call.wait()
         except StartRefused:
-            self.blocked = True
+            self.blocked = self.refused = True
             raise
         self.call = None
         return await self._first_answer()

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import ZeroscaleError
 from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
@@ -31,6 +32,11 @@ from zeroscale.status import ProbeResult, Status
 
 HEALTHY_AFTER = 60.0
 """Seconds: a crash after a run of this length is not counted with earlier ones."""
+
+FIRST_REFUSAL_DELAY = 2.0
+LONGEST_REFUSAL_DELAY = 60.0
+"""Seconds from a start that was refused (`StartRefused`) to the next one: at first, and at most. Each try costs those
+that compete for processes or disk space, and rotates the console's file."""
 
 LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or not at all."""
@@ -74,6 +80,7 @@ class ServerTransitions:
         self._start_error: tuple[str, str] | None = None
         self._failure_after_stop: tuple[str, str] | None = None
         self._found_again = False
+        self._refusals = Backoff(FIRST_REFUSAL_DELAY, LONGEST_REFUSAL_DELAY)
         self._player_query = PlayerQuery(self._clock)
         self.policy = policy
         self.opened = False
@@ -161,6 +168,7 @@ class ServerTransitions:
             self._dependencies.start_history.record_start(seconds)
             self._dependencies.stats.started(seconds)
             self.record.last_start = seconds
+        self._refusals.reset()
         self._enter(Status.running)
         self.idle_monitor.begin()
         self._log.info("%s is online, after %.1f s", self._name, seconds)
@@ -262,13 +270,19 @@ class ServerTransitions:
         history = self._dependencies.start_history
         if self.record.status is Status.running and self._clock.seconds() - self.record.since >= HEALTHY_AFTER:
             history.clear_crashes()
+        attempt = self._start_attempt
         # A start that was not even tried is no crash, and trying it again costs nothing.
-        blocked = self._start_attempt is not None and self._start_attempt.blocked
+        blocked = attempt is not None and attempt.blocked
         crashes = history.crashes if blocked else history.record_crash(detail)
         delay = 0.0 if blocked else back_off(crashes, self.policy.max_crashes)
+        if attempt is not None and attempt.refused:
+            delay = next(self._refusals)
+        else:
+            self._refusals.reset()
         runs_again = self._enter_down(Status.failed)
         self.record.explain_failure(reason, detail, delay)
-        self._dependencies.stats.crashed()
+        if not blocked:
+            self._dependencies.stats.crashed()
         self._log.error("%s failed: %s", self._name, detail)
         if delay is None:
             self._log.error(
