@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peers.programs import wait_until
 from plugins.process_fixture import unrelated_process, until
 
 from zeroscale.process import procfs
@@ -67,7 +68,7 @@ def test_what_is_known_of_a_process(tmp_path: Path) -> None:
         (tmp_path / "input").open("w+") as standard_input,
         subprocess.Popen(["sleep", "60"], cwd=tmp_path, env=environment, stdin=standard_input) as child,
     ):
-        assert procfs.program_name(child.pid) == "sleep"
+        wait_until(lambda: procfs.program_name(child.pid) == "sleep", "it has its name")
         assert procfs.environment(child.pid) == environment
         assert procfs.working_directory(child.pid) == tmp_path
         assert procfs.standard_input(child.pid) == tmp_path / "input"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -333,20 +335,25 @@ async def test_sigterm_reaches_the_java_of_a_start_script(make: MakeServer, dire
     assert "saved" in output.lines
 
 
-BACKGROUND = """#!/bin/sh
-setsid sh -c 'trap "echo saved >>saves; exit 0" TERM; while [ ! -e stopped ]; do sleep 0.02; done' </dev/null &
+BACKGROUND_SERVER = """
+import os, pathlib, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saves").write_text("saved"), os._exit(0)))
+pathlib.Path("up").touch()
+while not pathlib.Path("stopped").exists():
+    time.sleep(0.02)
 """
+BACKGROUND = f"#!/bin/sh\nsetsid {sys.executable} -S -c {shlex.quote(BACKGROUND_SERVER)} </dev/null &\n"
 
 
 async def test_in_the_background_it_is_stopped_by_sigterm(make: MakeServer, directory: Path) -> None:
     executable(directory / "start.sh", BACKGROUND)
     server = make("./start.sh")
     await server.start()
-    await until(lambda: not server.reads_console)
+    await until(lambda: (directory / "up").exists() and not server.reads_console)
     with pytest.raises(PluginError, match="it does not read its console"):
         await server.send("list")
     await server.stop()
-    assert (directory / "saves").read_text() == "saved\n"
+    assert (directory / "saves").read_text() == "saved"
 
 
 async def test_in_the_background_it_is_stopped_by_rcon_where_that_is_on(make: MakeServer, directory: Path) -> None:
@@ -372,7 +379,7 @@ async def test_in_the_background_it_is_stopped_by_rcon_where_that_is_on(make: Ma
     async with await asyncio.start_server(serve, "127.0.0.1", port):
         server = make("./start.sh")
         await server.start()
-        await until(lambda: not server.reads_console)
+        await until(lambda: (directory / "up").exists() and not server.reads_console)
         assert await server.send("say hello") == "Saved the game"
         await server.stop()
     assert commands == ["say hello", "save-all flush", "stop"]
