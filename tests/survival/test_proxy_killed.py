@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,43 @@ def test_proxy_killed_while_the_server_stops(harness: SurvivalHarness) -> None:
     joining = harness.player("Next")
     joining.is_joined()
     assert harness.server() != server
+    offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
+    assert offline < online < relayed, "nobody was connected to the server that was about to end"
+    joining.leave()
+    assert new.terminate() == 0
+    assert_saved(harness, old, new, runs=2)
+
+
+COMMANDS = {
+    "start": """
+rm -f in; mkfifo in
+setsid {python} -P -m zeroscale.plugins.demo.program --port {port} --start-seconds 0 --journal journal --echo \\
+  --ignore-term --slow-stop 1.5 <>in >output 2>&1 & echo $! >pid""",
+    "status": "test -s pid && readlink /proc/$(cat pid)/exe >/dev/null || exit 3",  # a zombie has no exe
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", ["echo stop >in", "echo stop >in; while ./status; do sleep 0.1; done"])
+def test_proxy_killed_while_a_command_stops_the_server(harness: SurvivalHarness, stop: str) -> None:
+    """A server that is not a process of zeroscale, whether its stop command waits for its end or not."""
+    for name, work in {**COMMANDS, "stop": stop}.items():
+        script = harness.world / name
+        script.write_text(f"#!/bin/sh\n{work.format(python=sys.executable, port=harness.server_port)}\n")
+        script.chmod(0o700)
+    arguments = [word for name in ("start", "stop", "status") for word in ("-a", f"{name}=./{name}")]
+    arguments += ["-a", "protocol=minecraft", "-a", "status_every=0.2"]
+    old = harness.run("command", "-t", "0", *arguments)
+    first = harness.player()
+    first.is_joined()
+    first.leave()
+    wait_until(lambda: "Saving worlds" in (harness.world / "output").read_text(), "it saves", program=old)
+    kill_proxy(old)
+    new = harness.run("command", *arguments)
+    new.wait_for("Found command-.* stopping")
+    assert "Going to sleep" in harness.motd()
+    joining = harness.player("Next")
+    joining.is_joined()
     offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
     assert offline < online < relayed, "nobody was connected to the server that was about to end"
     joining.leave()

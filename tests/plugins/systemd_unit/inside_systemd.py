@@ -25,7 +25,9 @@ from zeroscale.plugins.testing import (
     ServerUnderTest,
     WaitableTests,
     becomes,
+    driving,
 )
+from zeroscale.status import Status
 
 UNIT = "zeroscale-test.service"
 UNIT_FILE = Path("/etc/systemd/system") / UNIT
@@ -129,6 +131,26 @@ class TestBehaviour(
     @pytest.fixture
     def subject(self, subject: ServerUnderTest) -> ServerUnderTest:
         return subject
+
+
+async def test_a_unit_that_others_restart_is_waited_for_and_found_again(subject: Unit) -> None:
+    systemctl("start", UNIT)
+    await subject.block_stop()
+    systemctl("restart", "--no-block", UNIT)
+    await subject.stop_requested()
+    run = says("InvocationID")
+    async with driving(subject) as driver:
+        assert await driver.adopt() is Status.stopping
+        stopping = asyncio.ensure_future(driver.stop())
+        await subject.unblock_stop()
+        await stopping
+        assert driver.exit is not None
+        assert (await driver.exit).is_clean
+        await driver.found.wait()
+        assert await subject.is_running()
+        assert says("InvocationID") != run
+        assert await driver.adopt() is True
+        await driver.stop()
 
 
 async def test_a_unit_that_fails_to_start_says_how(subject: Unit) -> None:
