@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from peers.dockerd import IMAGE, dockerd
 from peers.harness import PeerHarness, Proxy
 from peers.programs import Program, answers, wait_until
 from peers.test_generic import exactly, sshd_command
@@ -101,6 +102,46 @@ def test_what_commands_started_is_left_and_taken_over_by_the_next(harness: PeerH
     says(next_one.port, b"second")
     wait_for_end_of(commands.port, next_one)
     next_one.end()
+
+
+SLOW_STOP = """
+trap 'asked=1; echo saving' TERM; trap 'saved=1' USR2
+busybox nc -ll -p {port} -e busybox cat &
+while [ -z "$asked" ] || [ -z "$saved" ]; do busybox sleep 0.05; done
+"""
+"""An echo server that still accepts connections while it saves, until SIGUSR2."""
+
+
+@pytest.mark.slow
+@pytest.mark.peers("dockerd", "docker", "busybox")
+def test_nobody_is_connected_to_a_container_that_a_killed_zeroscale_was_stopping(
+    harness: PeerHarness, tmp_path: Path
+) -> None:
+    port = free_port()
+    with dockerd(tmp_path) as engine:
+        script = SLOW_STOP.format(port=port)
+        engine.docker("create", "--name", "slow", "--network", "host", IMAGE, "/bin/sh", "-c", script)
+        words = ["container=slow", f"base_url={engine.url}"]
+        old = harness.proxy("docker", "slow", words, port, idle_shutdown=0.3)
+        says(old.port, b"first")
+        wait_until(lambda: "saving" in engine.docker("logs", "slow"), "it saves", program=old)
+        old.process.kill()
+        old.process.wait()
+        new = harness.proxy("docker", "slow", words, port)
+        new.wait_for("Found docker-.* stopping")
+        with socket.create_connection(("127.0.0.1", new.port), 30) as client:
+            client.sendall(b"second")
+            new.wait_for("Will start docker-.* again once it has stopped")
+            assert answers(port)
+            engine.docker("kill", "--signal", "USR2", "slow")
+            assert exactly(client, 6) == b"second"
+        assert engine.docker("logs", "slow").count("saving") == 1, "the stop was not requested again"
+        offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
+        assert offline < online < relayed
+        wait_until(lambda: engine.docker("logs", "slow").count("saving") == 2, "it saves again", program=new)
+        engine.docker("kill", "--signal", "USR2", "slow")
+        engine.wait_for_state("slow", "exited", new)
+        new.end()
 
 
 @contextmanager
