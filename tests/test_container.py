@@ -78,4 +78,5 @@ def test_the_example_fits_together() -> None:
     assert (EXAMPLE / services["zeroscale"]["build"]).resolve() == ROOT
     assert services["survival"]["restart"] == "no"
     plugin = find_plugin(server.plugin)
-    assert construct(plugin, server.plugin_positional, keywords, {"server_host": "", "server_port": 0})
+    offered = {"server_host": "", "server_port": 0, "state_directory": "."}
+    assert construct(plugin, server.plugin_positional, keywords, offered)
