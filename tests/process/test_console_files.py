@@ -97,6 +97,17 @@ def test_only_the_last_lines_are_kept(reader: Reader) -> None:
     assert list(reader.file.last_lines) == [str(number) for number in range(950, 1000)]
 
 
+def test_output_is_not_written_to_an_earlier_file_that_has_both_names(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    path.write_bytes(b"earlier\n")
+    (tmp_path / "console.log.1").hardlink_to(path)
+    OutputFile(path, lambda line: None).rotate()
+    reader = Reader(path)
+    reader.write(b"now\n")
+    assert reader.read() == ["now"]
+    assert (tmp_path / "console.log.1").read_bytes() == b"earlier\n"
+
+
 def test_a_file_that_others_truncate(reader: Reader) -> None:
     reader.write(b"before, and more of it\nhalf a li")
     reader.read()

@@ -93,6 +93,7 @@ def test_a_lock_that_belongs_to_another_user_is_refused(tmp_path: Path, monkeypa
     def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")  # root may open anything
 
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PluginError, match="which belongs to user"):
         DirectoryLock(tmp_path).acquire()

@@ -47,6 +47,17 @@ def other_start(record: ProcessRecord) -> ProcessRecord:
     return ProcessRecord(record.pid, (record.start_time or 0) - 1, record.boot_id, record.argv)
 
 
+@pytest.mark.parametrize("target", ["alive", "elsewhere"])
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path, target: str) -> None:
+    expected = group_in(tmp_path).environment
+    (tmp_path / "alive").symlink_to(target)
+    group = group_in(tmp_path)
+    assert group.environment == expected
+    assert not group.find(None)
+    os.close(group.acquire_lock())
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_only_one_process_holds_the_lock(group: ProcessGroup, tmp_path: Path) -> None:
     lock = group.acquire_lock()
     with pytest.raises(PluginError, match="still runs: it holds"):

@@ -122,6 +122,11 @@ def test_two_minecraft_servers_need_two_directories(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **generic)) == []
 
 
+def test_a_directory_that_is_a_link_to_itself_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert "does not exist" in "".join(checked(tmp_path, server("a", tmp_path / "loop")))
+
+
 def usage(config: Config) -> bool:
     with pytest.raises(ConfigMistakes) as raised:
         service.check(config, FakeReactor())

@@ -40,6 +40,13 @@ def test_keep_asleep_with_an_unusable_text(tmp_path: Path) -> None:
     assert files.lockout() == "\ufffd caf\ufffd"
 
 
+def test_another_name_of_a_file_keeps_asleep_without_its_text(tmp_path: Path) -> None:
+    """Another user may have made it, to have players shown what is in the other file; or a backup has."""
+    (tmp_path / "secret").write_text("a password")
+    (tmp_path / KEEP_ASLEEP).hardlink_to(tmp_path / "secret")
+    assert FlagFiles(tmp_path).lockout() == ""
+
+
 @pytest.mark.parametrize("name", [KEEP_AWAKE, KEEP_ASLEEP])
 def test_only_a_regular_file_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     (tmp_path / "secret").write_text("a password")

@@ -18,6 +18,7 @@ from zeroscale.system.files import (
     read_bounded,
     read_configured,
     read_own,
+    resolved,
     server_directory,
     set_aside,
     write_atomically,
@@ -158,6 +159,23 @@ def test_a_sound_file_is_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture
     (tmp_path / "file").write_bytes(b"[1]")
     assert load(tmp_path / "file", 3, json.loads, "nothing") == [1]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["file.damaged", "other"])
+def test_a_file_with_two_names_is_set_aside(tmp_path: Path, name: str) -> None:
+    """rename(2) does nothing where both are names of one file, as tools make them that save space."""
+    (tmp_path / "file").write_bytes(b"{")
+    (tmp_path / name).hardlink_to(tmp_path / "file")
+    set_aside(tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file.damaged").read_bytes() == b"{"
+
+
+def test_links_in_a_circle_are_no_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "here").symlink_to(tmp_path)
+    assert resolved(tmp_path / "loop") == tmp_path / "loop"
+    assert resolved(tmp_path / "here" / "x") == tmp_path / "x"
 
 
 def test_nothing_can_be_set_aside_in_a_directory_that_cannot_be_written(tmp_path: Path) -> None:

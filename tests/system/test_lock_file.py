@@ -198,6 +198,7 @@ def test_a_lock_that_may_not_be_opened_names_its_owner(tmp_path: Path, monkeypat
         raise PermissionError(errno.EACCES, "Permission denied")  # root may open anything
 
     monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(StateError, match=rf"{path}, which belongs to user \w+: .*remove it"):
         lock_file.acquire(path)
     path.unlink()
@@ -265,6 +266,17 @@ def test_a_lock_that_an_unknown_process_holds_names_the_files_owner(shared: Path
         subprocess.run(["flock", "-x", str(file.fileno())], pass_fds=[file.fileno()], check=True)
         with pytest.raises(StateError, match=f"cannot use the lock {path}, which belongs to user nobody: stop what"):
             Lock(path).acquire()
+
+
+@as_root
+def test_a_lock_of_our_own_that_we_may_not_open(shared: Path) -> None:
+    path = shared / "lock"
+    path.touch()
+    os.chown(path, 65534, 65534)
+    path.chmod(0)
+    with acting_as(Owner(65534, 65534)), pytest.raises(StateError) as refused:
+        lock_file.acquire(path)
+    assert str(refused.value) == f"cannot open the lock {path}: run chmod 600 on it"
 
 
 @as_root

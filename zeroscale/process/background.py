@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.process import listeners, procfs
+from zeroscale.system.files import resolved
 
 SHELLS = frozenset({"sh", "dash", "bash", "zsh", "ksh", "mksh", "ash", "fish", "busybox"})
 """Names of programs that run the server's command in a window, and may start it again."""
@@ -149,7 +150,7 @@ class BackgroundServer:
 
     def _is_in_directory(self, process_id: int) -> bool:
         found, wanted = procfs.working_directory(process_id), self._signs.directory
-        return found is not None and wanted is not None and found.is_relative_to(wanted.resolve())
+        return found is not None and wanted is not None and found.is_relative_to(resolved(wanted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import spawn
-from zeroscale.system.files import make_private
+from zeroscale.system.files import make_private, resolved
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class ServerProcess:
     def reads_console(self) -> bool:
         """Whether lines of `send` can reach the server; not if its command has left it with another standard input."""
         return self._command_ended is None or any(
-            procfs.standard_input(member) == self._input.path.resolve() for member in self._group.members()
+            procfs.standard_input(member) == resolved(self._input.path) for member in self._group.members()
         )
 
     async def start(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.system.files import create_own, make_private, open_own, set_aside
+from zeroscale.system.files import create_own, make_private, move, open_own, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class OutputFile:
             if path.is_dir() and not path.is_symlink():  # a file cannot replace it, nor be replaced by it
                 set_aside(path)
         with contextlib.suppress(FileNotFoundError):
-            self.path.replace(self._rotated)
+            move(self.path, self._rotated)
 
     def open(self, *, from_end: int | None = None) -> None:
         """Start reading.

@@ -21,6 +21,7 @@ from zeroscale.process import inherited_lock, procfs
 from zeroscale.process.background import BackgroundServer, ServerSigns
 from zeroscale.process.record import ProcessRecord
 from zeroscale.system import lock_file
+from zeroscale.system.files import resolved
 
 MARK = "ZEROSCALE_SERVER"
 """The environment variable that every server of ours gets; its value is the path of the server's lock."""
@@ -39,7 +40,7 @@ class ProcessGroup:
         :param lock_path: the lock's file; it is created when needed and never removed.
         :param signs: how a server that its command has left in the background is recognized.
         """
-        self.environment = {MARK: str(lock_path.resolve())}
+        self.environment = {MARK: str(resolved(lock_path.parent) / lock_path.name)}
         self._lock_path = lock_path
         self._child: subprocess.Popen[bytes] | None = None
         self._first: int | None = None

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeroscale.system.files import resolved
+
 PROC = Path("/proc")
 
 MULTIPLEXERS = frozenset({"tmux", "tmux: server", "screen", "SCREEN", "dtach", "abduco"})
@@ -161,7 +163,7 @@ def lock_holders(path: Path) -> list[int]:
 
     Processes that merely have the file open are not among them, nor those that we may not inspect.
     """
-    resolved_path = str(path.resolve())
+    resolved_path = str(resolved(path))
     holders = []
     for process_id in _process_ids():
         if process_id == os.getpid():

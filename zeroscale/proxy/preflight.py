@@ -27,6 +27,7 @@ from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import admission, operator_directory
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
+from zeroscale.system.files import resolved
 
 MakePlugin = Callable[[ServerConfig], PluginAdapter]
 
@@ -90,7 +91,7 @@ def mistakes(
             if not bad("listen", "hosts"):
                 yield from _sharing_mistakes(server, path, plugin.speaks_minecraft, protocols)
             has_world = plugin.speaks_minecraft and not bad("working_directory")
-            other = worlds.setdefault(directory.resolve(), path) if has_world else path
+            other = worlds.setdefault(resolved(directory), path) if has_world else path
             if other != path:
                 yield Mistake(
                     f"{path}.working_directory",

@@ -7,6 +7,7 @@ An operator or a backup script creates one to keep the server running or stopped
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class FlagFiles:
     """The two flag files of one server.
 
     Other users may be able to write to the directory, through a file server for example. So only a regular file counts:
-    the target of a symlink would be shown to every player.
+    the target of a symlink would be shown to every player. Of a file with another name (a hard link) no text is shown.
 
     :param directory: the server's working directory.
     """
@@ -44,7 +45,7 @@ class FlagFiles:
         if not self._exists(self._keep_asleep):
             return None
         try:
-            content = read_own(self._keep_asleep, LONGEST_TEXT)
+            content = read_own(self._keep_asleep, LONGEST_TEXT, _check_names)
         except (OSError, ValueError) as error:
             logger.debug("%s keeps the server asleep; its text cannot be used: %s", self._keep_asleep, error)
             return ""
@@ -64,3 +65,8 @@ class FlagFiles:
             self._ignored.add(path)
             logger.warning("%s has no effect: it must be a regular file, not a link or a directory", path)
         return False
+
+
+def _check_names(found: os.stat_result) -> None:
+    if found.st_nlink > 1:
+        raise ValueError("it has another name, and may be another file of ours")

@@ -139,7 +139,11 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     :raises OSError: it cannot be read.
     :raises ValueError: it is longer, or not a regular file.
     """
-    return _read(path, limit, FOLLOWED)
+    try:
+        descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
+    except FileNotFoundError:
+        return None
+    return _content(descriptor, limit)
 
 
 def read_start(path: Path, size: int) -> bytes | None:
@@ -153,7 +157,8 @@ def read_start(path: Path, size: int) -> bytes | None:
         descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
     except FileNotFoundError:
         return None
-    return _start(descriptor, size)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(size)
 
 
 def read_configured(path: Path, limit: int, examine: Callable[[os.stat_result], None] | None = None) -> bytes:
@@ -164,24 +169,26 @@ def read_configured(path: Path, limit: int, examine: Callable[[os.stat_result], 
     :raises ConfigError: it cannot be read, is longer, or is not a regular file; the message names it.
     """
     try:
-        descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
-        if examine is not None:
-            examine(os.fstat(descriptor))
-        return _content(descriptor, limit)
+        return _content(_open_regular(path, os.O_RDONLY | FOLLOWED), limit, examine)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"cannot read {path}: {error}") from None
 
 
-def read_own(path: Path, limit: int) -> bytes | None:
+def read_own(path: Path, limit: int, examine: Callable[[os.stat_result], None] | None = None) -> bytes | None:
     """Return the content of a file of ours or of the operator; None if there is no file.
 
     :param limit: the most bytes it may have.
+    :param examine: called with the status of the file that is read; may raise a ValueError.
     :raises OSError: it cannot be read, or is a symlink.
     :raises ValueError: it is longer, or not a regular file.
     """
-    return _read(path, limit, UNTRUSTED)
+    try:
+        descriptor = _open_regular(path, os.O_RDONLY | UNTRUSTED)
+    except FileNotFoundError:
+        return None
+    return _content(descriptor, limit, examine)
 
 
 def load(path: Path, limit: int, decode: Callable[[bytes], T], lost: str) -> T | None:
@@ -220,19 +227,29 @@ def set_aside(path: Path) -> Path:
     for name in names[:-1]:
         aside = path.with_name(name)
         try:
-            return path.replace(aside)
+            return move(path, aside)
         except OSError:
             if not os.path.lexists(aside):  # nothing is in the way: the directory cannot be written
                 raise
-    return path.replace(path.with_name(names[-1]))
+    return move(path, path.with_name(names[-1]))
 
 
-def _read(path: Path, limit: int, flags: int) -> bytes | None:
-    try:
-        descriptor = _open_regular(path, os.O_RDONLY | flags)
-    except FileNotFoundError:
-        return None
-    return _content(descriptor, limit)
+def move(path: Path, target: Path) -> Path:
+    """Rename a file, and replace what is there; also if that is the same file, where rename(2) does nothing.
+
+    :return: the new path.
+    :raises OSError: the directory cannot be written.
+    """
+    path.replace(target)
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(path.lstat(), target.lstat()):
+            path.unlink()
+    return target
+
+
+def resolved(path: Path) -> Path:
+    """Return the path without links; unlike with `Path.resolve`, one that leads in a circle is no error."""
+    return Path(os.path.realpath(path))
 
 
 def _open_regular(path: Path, flags: int) -> int:
@@ -253,18 +270,16 @@ def _open_regular(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _content(descriptor: int, limit: int) -> bytes:
+def _content(descriptor: int, limit: int, examine: Callable[[os.stat_result], None] | None = None) -> bytes:
     """Read a file to its end, and close it.
 
     :raises OSError: it cannot be read.
-    :raises ValueError: it is longer.
+    :raises ValueError: it is longer, or `examine` raises this.
     """
-    content = _start(descriptor, limit + 1)
+    with os.fdopen(descriptor, "rb") as file:
+        if examine is not None:
+            examine(os.fstat(descriptor))
+        content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"it is longer than {limit} bytes")
     return content
-
-
-def _start(descriptor: int, size: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(size)

@@ -154,7 +154,7 @@ def _open(path: Path) -> int:
         if not os.path.lexists(path):
             raise
         if isinstance(error, PermissionError):
-            raise StateError(_foreign_message(path)) from None
+            raise StateError(_forbidden_message(path)) from None
         try:
             set_aside(path)  # a symlink, a directory or a socket
         except PermissionError:
@@ -238,6 +238,13 @@ def _held_message(holder: str, path: Path) -> str:
         return f"another server of this zeroscale holds {path}: give each server its own directory"
     owner = f"another zeroscale (process {holder})" if holder.isdecimal() else "another zeroscale"
     return f"{owner} holds {path}: stop it first, or give each server its own directory and port"
+
+
+def _forbidden_message(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        if path.lstat().st_uid == os.geteuid():
+            return f"cannot open the lock {path}: run chmod 600 on it"
+    return _foreign_message(path)
 
 
 def _foreign_message(path: Path) -> str:
