@@ -30,7 +30,11 @@ READ_AT_END = 256 * 1024
 """Bytes read at most of the output that is unread when a server ends."""
 
 LARGEST_FILE = 8 * 1024 * 1024
-"""Bytes of output after which the file is rotated, and how far behind we may fall before output is skipped."""
+"""Bytes of output after which the file is rotated once all is read, and how far behind we may fall.
+
+Output is skipped when we fall behind further, or when the file is twice as large: a server that writes as fast as we
+read would never let us reach the end.
+"""
 
 KEPT_LINES = 50
 KEPT_CHARACTERS = 500
@@ -116,8 +120,8 @@ class OutputFile:
         if size < self._offset:  # truncated by others: a script's `> /dev/stderr` does that
             self._offset = self._untruncated = 0
             self._partial = b""
-        if size - self._offset > LARGEST_FILE:
-            self._skip_to(size - READ_SIZE)
+        if max(size - self._offset, size - self._untruncated - LARGEST_FILE) > LARGEST_FILE:
+            self._skip_to(max(self._offset, size - READ_SIZE))
         data = os.pread(self._descriptor, READ_SIZE, self._offset)
         self._offset += len(data)
         if size > self._untruncated + LARGEST_FILE and self._offset >= size:
@@ -153,6 +157,8 @@ class OutputFile:
         return self.path.with_name(self.path.name + ".1")
 
     def _skip_to(self, offset: int) -> None:
+        if offset == self._offset:
+            return
         logger.debug("%s: skipped %d bytes of output", self.path, offset - self._offset)
         self._offset = offset
         self._partial = b""
