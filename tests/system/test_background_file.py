@@ -118,6 +118,32 @@ def test_what_could_not_be_written_is_written_once_the_disk_has_space(
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
+def test_many_files_that_fail_in_one_moment_wait_no_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_file, "FIRST_RETRY", 0.02)
+    paths = {tmp_path / f"file {number}" for number in range(12)}
+    failed, written = set[Path](), set[Path]()
+    done = threading.Event()
+
+    def full_at_first(path: Path, content: bytes) -> None:
+        if path not in failed:
+            failed.add(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.add(path)
+        if written == paths:
+            done.set()
+
+    monkeypatch.setattr(background_file, "write_atomically", full_at_first)
+    writer = FileWriter()
+    for path in paths:
+        writer.write(path, b"content")
+    try:
+        assert done.wait(10)
+    finally:
+        writer.close()
+
+
 def test_a_flush_tries_once_more(tmp_path: Path, writer: FileWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     file = BackgroundFile(tmp_path / "file", writer)
     fail_with(monkeypatch, errno.ENOSPC)

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY = 2.0
 LONGEST_RETRY = 60.0
-"""Seconds until a failed write is tried again: at first, and at most. Each failure doubles it."""
+"""Seconds until failed writes are tried again: at first, and at most. Each attempt that fails doubles it."""
 
 LONGEST_FLUSH = 10.0
 """Seconds that the end of the proxy waits for a disk that does not answer."""
@@ -98,14 +98,16 @@ class FileWriter:
                         return
                     if not self._changed.wait(self._retry if self._failed else None):
                         self._pending, self._failed = self._failed, {}
+                        self._retry = min(self._retry * 2, LONGEST_RETRY)
                 path, content = next(iter(self._pending.items()))
                 del self._pending[path]
                 self._writing = path
             failed = not self._write(path, content)
             with self._changed:
                 self._writing = None
-                self._retry = min(self._retry * 2, LONGEST_RETRY) if failed else FIRST_RETRY
-                if failed and path not in self._pending:
+                if not failed:
+                    self._retry = FIRST_RETRY
+                elif path not in self._pending:
                     self._failed[path] = content
                 self._changed.notify_all()
 
