@@ -2,7 +2,7 @@
 
 With a server.properties its status is off; `list` answers the number in the file `online`. With `--online-mode` it asks
 each login for an encryption, waits for any answer, and sends a world; its status knows nobody. With `--flood` it writes
-5 MB of output a second, also while it starts. Output that cannot be written is lost, as with Java.
+5 MB of output a second, except for the last third of its start. Output that cannot be written is lost, as with Java.
 
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
@@ -99,10 +99,10 @@ def write(text: str) -> None:
         os.write(1, f"[Server thread/INFO]: {text}\n".encode())
 
 
-def flood() -> None:
-    """Write output without end."""
+def flood(allowed: threading.Event) -> None:
+    """Write output without end, while it is allowed."""
     lines = (b"x" * 99 + b"\n") * 1000
-    while True:
+    while allowed.wait():
         with suppress(OSError):
             os.write(1, lines)
         time.sleep(0.02)
@@ -122,8 +122,10 @@ def main() -> None:
     record.note("started")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     write("Starting minecraft server")
+    may_flood = threading.Event()
+    may_flood.set()
     if options.flood:
-        threading.Thread(target=flood, daemon=True).start()
+        threading.Thread(target=flood, args=(may_flood,), daemon=True).start()
     time.sleep(options.start / 3)
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
@@ -131,10 +133,13 @@ def main() -> None:
         server.status_off = Path("server.properties").exists()
         record.note("bound")
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        time.sleep(options.start * 2 / 3)
+        time.sleep(options.start / 3)
+        may_flood.clear()
+        time.sleep(options.start / 3)
         server.ready = True
         record.note("ready")
         write('Done (0.1s)! For help, type "help"')
+        may_flood.set()
         for line in sys.stdin:
             if line.strip() == "list":
                 online = Path("online").read_text() if Path("online").exists() else "0"

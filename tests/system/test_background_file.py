@@ -98,31 +98,12 @@ def test_each_kind_of_failure_is_one_line_until_a_write_succeeds(
     assert "No space left on device" in caplog.text
 
 
-def test_what_could_not_be_written_is_written_once_the_disk_has_space(
-    tmp_path: Path, writer: FileWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(background_file, "FIRST_RETRY", 0.001)
-    monkeypatch.setattr(background_file, "LONGEST_RETRY", 0.001)
-    failed, succeeded = threading.Event(), threading.Event()
-
-    def full_at_first(path: Path, content: bytes) -> None:
-        if not failed.is_set():
-            failed.set()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write_atomically(path, content)
-        succeeded.set()
-
-    monkeypatch.setattr(background_file, "write_atomically", full_at_first)
-    FileWriter.write(writer, tmp_path / "file", b"content")
-    assert succeeded.wait(10)
-    assert (tmp_path / "file").read_bytes() == b"content"
-
-
-def test_many_files_that_fail_in_one_moment_wait_no_longer_than_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 12])
+def test_files_that_could_not_be_written_are_written_soon_after_the_disk_has_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(background_file, "FIRST_RETRY", 0.02)
-    paths = {tmp_path / f"file {number}" for number in range(12)}
+    paths = {tmp_path / f"file {number}" for number in range(count)}
     failed, written = set[Path](), set[Path]()
     done = threading.Event()
 
@@ -130,6 +111,7 @@ def test_many_files_that_fail_in_one_moment_wait_no_longer_than_one(
         if path not in failed:
             failed.add(path)
             raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
         written.add(path)
         if written == paths:
             done.set()

@@ -48,9 +48,7 @@ class DescriptorOutput:
         self._is_cut = False
 
     def write_now(self, data: bytes) -> bool:
-        """Write it if that is possible without waiting, else nothing; return whether it was possible.
-
-        What is no file may be written less than all of it.
+        """Write it if that is possible without waiting; return whether it was. What is no file gets `AT_ONCE` bytes.
 
         :raises OSError: it cannot be written.
         """
