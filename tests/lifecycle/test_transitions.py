@@ -221,6 +221,44 @@ def test_a_server_started_by_another_program_is_taken_over_and_no_second_one_is_
     assert harness.status() is Status.stopping
 
 
+def test_a_server_that_is_reported_as_found_may_be_stopping() -> None:
+    """As after a beginning at which the plugin could not look for it."""
+    harness = LifecycleHarness(opened=False)
+    harness.adopt_fails = PluginError("its API is away")
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    harness.adopt_fails = None
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    harness.plugin.report_found()
+    assert harness.status() is Status.stopping
+    assert harness.plugin.calls[-1] == "stop"
+
+
+def test_a_player_is_held_while_a_server_that_was_reported_as_found_is_looked_at() -> None:
+    harness = LifecycleHarness()
+    harness.plugin.adoptable = harness.plugin.found_stopping = True
+    harness.plugin.adopting = Deferred()
+    harness.plugin.report_found()
+    harness.lifecycle.wake("a player")
+    outcome = harness.wait_to_join()
+    assert "start" not in harness.plugin.calls
+    harness.plugin.adopting.callback(None)
+    assert harness.status() is Status.stopping
+    assert outcome == []
+
+
+@pytest.mark.parametrize("problem", [None, PluginError("its API is away")])
+def test_a_server_that_is_reported_as_found_is_taken_over_where_adopt_does_not_know_it(
+    problem: PluginError | None,
+) -> None:
+    harness = LifecycleHarness()
+    harness.adopt_fails = problem
+    harness.plugin.report_found()
+    assert harness.status() is Status.starting
+    assert "start" not in harness.plugin.calls
+    harness.become_ready()
+    assert harness.status() is Status.running
+
+
 def test_a_server_found_before_open_is_left_to_open() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.report_found()

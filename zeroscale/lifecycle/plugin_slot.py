@@ -66,11 +66,18 @@ class PluginSlot:
             self._log.warning("%s: could not check whether the server still runs: %s", self._name, error)
             return None
 
-    def adopt_in_background(self, adopted: Callable[[Status], None], failed: Callable[[Failure], None]) -> None:
+    def adopt_in_background(
+        self,
+        adopted: Callable[[Status], None],
+        failed: Callable[[Failure], None],
+        *,
+        otherwise: Status | None = None,
+    ) -> None:
         """Do `adopt` without waiting for it. A start in the meantime can wait for it: see `adoption`.
 
         :param adopted: called with the status of the server, where there is one and the plugin is still the same.
         :param failed: called with an unexpected error.
+        :param otherwise: the status where `adopt` finds none; None: `adopted` is not called then.
         """
         search: Deferred[Status | None] = Deferred.fromCoroutine(self.adopt())
         adoption = self.adoption = ShieldedCall(search)
@@ -78,8 +85,8 @@ class PluginSlot:
         def on_result(found: Status | None) -> None:
             if self.adoption is adoption:
                 self.adoption = None
-                if found is not None:
-                    adopted(found)
+                if (status := found or otherwise) is not None:
+                    adopted(status)
 
         def on_failure(failure: Failure) -> None:
             if self.adoption is adoption:

@@ -422,7 +422,8 @@ class ServerTransitions:
         if self.shutdown.in_progress or not self.opened:
             return
         if self.record.is_down:
-            self.machine.server_found()
+            # It may be stopping, if the plugin could not look for it at the beginning.
+            self.slot.adopt_in_background(self.server_adopted, self.log_fault, otherwise=Status.running)
         elif self.record.status is Status.paused:
             self._log.info("%s was resumed by another program", self._name)
             self.machine.wake()
