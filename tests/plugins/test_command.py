@@ -311,6 +311,20 @@ async def test_a_server_that_still_runs_long_after_an_earlier_stop_is_taken_over
     await until(lambda: not subject.has("runs"))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"start": "./start b"}, {"stop": "./stop b"}, {"status": "./status b"}, {"server_port": 2}]
+)
+async def test_the_note_of_a_stop_is_not_believed_of_another_server_of_the_same_name(
+    subject: Switch, changes: dict[str, object]
+) -> None:
+    await kill_after_stop_command(subject)
+    second = subject.make_plugin(**changes)
+    assert await second.adopt() is True
+    await second.close()
+    await subject.unblock_stop()
+    await until(lambda: not subject.has("runs"))
+
+
 async def test_a_stop_command_that_fails_since_an_earlier_one_is_at_work_is_no_error(subject: Switch) -> None:
     async with driving(subject) as first:
         await first.start()

@@ -115,7 +115,10 @@ class Server:
         self._directory = Path(working_directory or ".").absolute()
         self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line, environment)
         self._paused_marker = Path(state_directory) / "paused"
-        self._stop_note = StopNote(Path(state_directory))
+        self._stop_note = StopNote(
+            Path(state_directory),
+            [self._start, self._stop, self._status, server_host, server_port, str(self._directory)],
+        )
         self._earlier_stop: StopProgress | None = None
         self._ignore_status = False
         self._external = ExternalServer()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -86,28 +88,67 @@ async def test_a_stop_that_is_cancelled_leaves_the_note(tmp_path: Path) -> None:
 async def test_a_note_without_a_run_is_believed_for_a_short_time(
     tmp_path: Path, clock: Clock, seconds: float, believed: bool
 ) -> None:
-    with StopNote(tmp_path, clock).kept(None):
+    with StopNote(tmp_path, clock=clock).kept(None):
         clock.now += seconds
-        assert (StopNote(tmp_path, clock).find(None) is not None) is believed
+        assert (StopNote(tmp_path, clock=clock).find(None) is not None) is believed
 
 
 async def test_a_note_without_a_run_is_not_believed_after_a_reboot(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with StopNote(tmp_path, clock).kept(None):
+    with StopNote(tmp_path, clock=clock).kept(None):
         monkeypatch.setattr(stop_note, "boot_id", lambda: "another boot")
-        assert StopNote(tmp_path, clock).find(None) is None
+        assert StopNote(tmp_path, clock=clock).find(None) is None
+
+
+async def test_a_note_without_a_run_is_not_believed_where_the_boot_is_unknown(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_note, "boot_id", lambda: None)
+    with StopNote(tmp_path, clock=clock).kept(None):
+        assert StopNote(tmp_path, clock=clock).find(None) is None
+
+
+async def test_a_note_without_a_run_ages_while_the_machine_is_suspended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspended = 0.0
+    now = time.clock_gettime
+
+    def clock_gettime(clock: int) -> float:
+        return now(clock) + (suspended if clock == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    with StopNote(tmp_path).kept(None):
+        assert StopNote(tmp_path).find(None) is StopProgress.requested
+        suspended = 8 * 3600.0
+        assert StopNote(tmp_path).find(None) is None
+
+
+@pytest.mark.parametrize("run", [None, "run 1"])
+async def test_a_note_about_another_server_is_not_believed_and_removed(tmp_path: Path, run: str | None) -> None:
+    """As after a change of the configuration."""
+    with StopNote(tmp_path, ["stop", "a"]).kept(run):
+        assert StopNote(tmp_path, ["stop", "a"]).find(run) is StopProgress.requested
+        assert StopNote(tmp_path, ["stop", "b"]).find(run) is None
+        assert files(tmp_path) == {}
+
+
+async def test_a_note_about_a_server_with_a_long_command_line_is_found(tmp_path: Path) -> None:
+    words = ["x" * 100_000, "\udcff"]
+    with StopNote(tmp_path, words).kept(None):
+        assert StopNote(tmp_path, words).find(None) is StopProgress.requested
 
 
 async def test_a_note_without_a_run_is_confirmed_as_long_as_the_stop_lasts(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stop_note, "CONFIRM_INTERVAL", 0.01)
-    with StopNote(tmp_path, clock).kept(None):
+    with StopNote(tmp_path, clock=clock).kept(None):
         written = (tmp_path / "stop.json").read_bytes()
         clock.now += 3600.0
         await until(lambda: (tmp_path / "stop.json").read_bytes() != written)
-        assert StopNote(tmp_path, clock).find(None) is StopProgress.requested
+        assert StopNote(tmp_path, clock=clock).find(None) is StopProgress.requested
     assert files(tmp_path) == {}
 
 
@@ -119,9 +160,9 @@ async def test_a_note_without_a_run_is_confirmed_as_long_as_the_stop_lasts(
         b"[" * 8000,
         b" " * 5000,
         b'{"version": 2}',
-        b'{"version": 1, "run": 7, "progress": "sent", "boot_id": null, "written": 1}',
-        b'{"version": 1, "run": "r", "progress": "soon", "boot_id": null, "written": 1}',
-        b'{"version": 1, "run": "r", "progress": "sent", "boot_id": null, "written": "now"}',
+        b'{"version": 1, "subject": "s", "run": 7, "progress": "sent", "boot_id": null, "written": 1}',
+        b'{"version": 1, "subject": "s", "run": "r", "progress": "soon", "boot_id": null, "written": 1}',
+        b'{"version": 1, "subject": "s", "run": "r", "progress": "sent", "boot_id": null, "written": "now"}',
         "directory",
         "FIFO",
         "symlink",
@@ -163,6 +204,22 @@ async def test_a_stop_goes_on_though_it_cannot_be_written_down(
         await until(lambda: writes >= 3)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "No space left on device" in caplog.text
+
+
+async def test_a_note_that_is_not_there_need_not_be_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system has become read-only, unlink(2) says EROFS even of a name that is missing."""
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    StopNote(tmp_path).remove()
+    assert caplog.text == ""
+    (tmp_path / "stop.json").touch()
+    StopNote(tmp_path).remove()
+    assert "Read-only file system" in caplog.text
 
 
 async def test_a_note_that_cannot_be_removed_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,14 @@ from ports import free_port
 from zeroscale.errors import PluginError
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.plugins.support.tcp_check import TcpResult
-from zeroscale.plugins.testing import AdoptableTests, PluginTests, ServerUnderTest, WaitableTests, driving
+from zeroscale.plugins.testing import (
+    AdoptableTests,
+    PluginTests,
+    ServerUnderTest,
+    WaitableTests,
+    driving,
+    kill_while_stopping,
+)
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
 from zeroscale.plugins.wake_on_lan.server import Server
@@ -226,6 +233,13 @@ async def test_a_stop_command_that_has_ended_is_not_run_again(subject: Machine, 
     assert await subject.is_running() is woken
     assert await second.adopt() is woken
     assert (subject.directory / "stops").read_text() == "x\n"
+    await second.close()
+
+
+async def test_the_note_of_a_stop_is_not_believed_of_another_machine(subject: Machine) -> None:
+    await kill_while_stopping(subject)
+    second = subject.make_plugin(server_host="localhost")
+    assert await second.adopt() is True
     await second.close()
 
 

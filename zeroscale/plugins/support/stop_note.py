@@ -8,10 +8,12 @@ was started since is never stopped by it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +35,11 @@ BELIEVED_FOR = 60.0
 longer time the server may have been started by hand."""
 
 
+def seconds_since_boot() -> float:
+    """Return how long this boot has lasted, including the time for which the machine was suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class StopNote:
     """The note of one server.
 
@@ -40,11 +47,16 @@ class StopNote:
     start time. Where a plugin has no such text (None), the note is believed only for a short time and in the same boot.
 
     :param directory: the server's state directory.
+    :param subject: the arguments by which a plugin without such a text finds and stops its server: after a change of
+        the configuration, the note is about another server.
     :param clock: seconds, the same for all processes of one boot.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, directory: Path, subject: Sequence[object] = (), clock: Callable[[], float] = seconds_since_boot
+    ) -> None:
         self._path = directory / "stop.json"
+        self._subject = hashlib.sha256(json.dumps(subject).encode()).hexdigest()
         self._clock = clock
         self._run: str | None = None
         self._progress: StopProgress | None = None
@@ -54,13 +66,14 @@ class StopNote:
     def find(self, run: str | None) -> StopProgress | None:
         """Return how far the stop of this run has got; None: no stop of it was begun.
 
-        A note of another run is removed. A damaged one costs a warning.
+        A note of another run or server is removed. A damaged one costs a warning.
         """
         note = load(self._path, LARGEST_NOTE, _parse, "a stop that was begun before is not continued")
         if note is None:
             return None
-        noted_run, progress, boot, written = note
-        if noted_run == run and (run is not None or self._is_recent(boot, written)):
+        subject, run_of_note, progress, boot, written = note
+        known = subject == self._subject and run_of_note == run
+        if known and (run is not None or self._is_recent(boot, written)):
             return progress
         self.remove()
         return None
@@ -102,9 +115,12 @@ class StopNote:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning(
-                "Cannot remove %s (%s): the next zeroscale may stop the server once more", self._path, error.strerror
-            )
+            if os.path.lexists(self._path):  # of a missing name, a read-only file system says that it is read-only
+                logger.warning(
+                    "Cannot remove %s (%s): the next zeroscale may stop the server once more",
+                    self._path,
+                    error.strerror,
+                )
 
     def leave(self) -> None:
         """Leave the note to the next zeroscale, whatever becomes of a stop that is under way: this plugin is closed."""
@@ -120,6 +136,7 @@ class StopNote:
             return
         note = {
             "version": VERSION,
+            "subject": self._subject,
             "run": self._run,
             "progress": self._progress,
             "boot_id": boot_id(),
@@ -138,21 +155,22 @@ class StopNote:
             self._failed = True
 
     def _is_recent(self, boot: str | None, written: float) -> bool:
-        return boot == boot_id() and 0 <= self._clock() - written <= BELIEVED_FOR
+        return boot is not None and boot == boot_id() and 0 <= self._clock() - written <= BELIEVED_FOR
 
 
-def _parse(content: bytes) -> tuple[str | None, StopProgress, str | None, float]:
-    """Return the run, its progress, and in which boot and when the note was written."""
+def _parse(content: bytes) -> tuple[str, str | None, StopProgress, str | None, float]:
+    """Return the subject, the run, its progress, and in which boot and when the note was written."""
     match json.loads(content):
         case {"version": int(version), **_rest} if version != VERSION:
             raise ValueError(f"it is of version {version}, not {VERSION}")
         case {
             "version": int(),
+            "subject": str(subject),
             "run": str() | None as run,
             "progress": str(progress),
             "boot_id": str() | None as boot,
             "written": int() | float() as written,
         }:
-            return run, StopProgress(progress), boot, float(written)
+            return subject, run, StopProgress(progress), boot, float(written)
         case _:
             raise ValueError("it is not a note of a stop")

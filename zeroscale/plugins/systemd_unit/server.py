@@ -63,7 +63,7 @@ class Server:
             self.unit = mistakes.read(unit_name, unit)
             self._user = mistakes.read(arguments.yes_or_no, "user", user)
         self._logs = Path(state_directory)
-        self._stop_note = StopNote(Path(state_directory))
+        self._stop_note = StopNote(Path(state_directory), [self.unit, self._user])
         self._ending: UnitState | None = None  # as found while others were stopping it, until that run has ended
         self._only_wait = False
         self._external = ExternalServer()

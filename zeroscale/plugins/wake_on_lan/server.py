@@ -116,7 +116,7 @@ class Server:
         self._commands = CommandRunner(
             Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line, environment
         )
-        self._stop_note = StopNote(Path(state_directory))
+        self._stop_note = StopNote(Path(state_directory), [mac, server_host, server_port])
         self._earlier_stop: StopProgress | None = None
         self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
