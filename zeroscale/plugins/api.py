@@ -77,8 +77,8 @@ class Adoptable(Protocol):
 
         Return `Status.stopping` for one that is stopping, such as one that an earlier zeroscale was asked to stop
         before it was killed. No player is connected to it: `stop()` is called, and it is started again if a player
-        waits. Resume a server that an earlier zeroscale has paused. Called once at the beginning, before each start, and
-        after `on_found`.
+        waits. Resume a server that an earlier zeroscale has paused. Called once at the beginning, before each start,
+        and after `on_found`.
         """
 
 
