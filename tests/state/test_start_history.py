@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from zeroscale.errors import StateError
 from zeroscale.state import start_history
 from zeroscale.state.start_history import StartHistory
 from zeroscale.system.background_file import FileWriter
+from zeroscale.system.privileges import Owner, acting_as
 
 
 @pytest.fixture
@@ -192,6 +194,31 @@ def test_a_second_proxy_for_the_same_world_is_refused(tmp_path: Path) -> None:
     second.open()
     second.close()
     assert list(world.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
+def test_a_lock_of_another_user_in_the_world_prevents_only_this_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who can write to one world must not keep the servers of all others from starting with the next zeroscale."""
+    for each in (tmp_path, *tmp_path.parents[:-2]):
+        each.chmod(0o755)
+    for name, mode in (("state", 0o777), ("world", 0o1777)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    lock = tmp_path / "world" / ".zeroscale.lock"
+    lock.touch(mode=0o600)
+    with acting_as(Owner(65534, 65534)):
+        history = StartHistory(tmp_path / "state" / "mc", FileWriter(), tmp_path / "world")
+        history.open()
+        assert f"cannot use the lock {lock}, which belongs to user root" in caplog.text
+        assert f"cannot use the lock {lock}, which belongs to user root" in str(history.lock_error())
+        os.seteuid(0)
+        lock.unlink()
+        os.seteuid(65534)
+        assert history.lock_error() is None
+        assert lock.exists()
+        history.close()
 
 
 def test_a_world_that_cannot_be_locked_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from zeroscale.errors import StateError
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load, make_private
-from zeroscale.system.lock_file import Lock
+from zeroscale.system.lock_file import ForeignLockError, Lock
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +73,15 @@ class StartHistory:
     def open(self) -> None:
         """Acquire the locks and read the file.
 
+        A lock of another user in the world is logged: `lock_error()` tells before each start whether it is still there.
+
         :raises StateError: another zeroscale runs this server or uses its world, or the directory cannot be used.
         """
         self._lock_directory()
         try:
             self._lock_world()
+        except ForeignLockError as error:  # made by a user of this world, who must not prevent the start of others
+            logger.error("%s; this server is not started before", error)
         except StateError:
             self._lock.release()
             raise

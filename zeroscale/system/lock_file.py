@@ -34,12 +34,17 @@ class LockHeldError(Exception):
         self.holder = holder
 
 
+class ForeignLockError(StateError):
+    """A lock cannot be used, since its file or its holder is another user's; the message names that user."""
+
+
 def acquire(path: Path) -> int:
     """Create a lock file if there is none, and lock it.
 
     :return: a descriptor that children do not inherit; the lock lasts until it and all its copies are closed.
     :raises LockHeldError: the lock is held.
-    :raises StateError: the file is another user's, and cannot be replaced, or a process of another user holds the lock.
+    :raises ForeignLockError: the file is another user's, and cannot be replaced, or a process of another user holds the
+        lock.
     :raises OSError: it can be neither created nor locked.
     """
     replaced = False
@@ -154,15 +159,15 @@ def _open(path: Path) -> int:
         if not os.path.lexists(path):
             raise
         if isinstance(error, PermissionError):
-            raise StateError(_forbidden_message(path)) from None
+            raise ForeignLockError(_forbidden_message(path)) from None
         try:
             set_aside(path)  # a symlink, a directory or a socket
         except PermissionError:
-            raise StateError(_foreign_message(path)) from None
+            raise ForeignLockError(_foreign_message(path)) from None
     return os.open(path, os.O_RDWR | os.O_CREAT | UNTRUSTED, 0o600)
 
 
-def _held(path: Path, descriptor: int) -> LockHeldError | StateError:
+def _held(path: Path, descriptor: int) -> LockHeldError | ForeignLockError:
     """Return the error of a lock that is held.
 
     Only a file that no other user can write says who holds it. Otherwise the kernel is asked, which names the process
@@ -176,11 +181,11 @@ def _held(path: Path, descriptor: int) -> LockHeldError | StateError:
     ours = found.st_uid == os.geteuid()
     if user is not None and user != os.geteuid():
         whose = "" if ours else f", which belongs to user {_name_of(found.st_uid)}"
-        return StateError(
+        return ForeignLockError(
             f"process {process} of user {_name_of(user)} holds the lock {path}{whose}: stop it, and remove the file"
         )
     if user is None and not ours:
-        return StateError(_foreign_message(path))
+        return ForeignLockError(_foreign_message(path))
     if ours and stat.S_ISREG(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return LockHeldError(_content(descriptor))
     return LockHeldError("" if user is None else str(process))
@@ -223,14 +228,14 @@ def _is_private(descriptor: int) -> bool:
 def _replace(path: Path, descriptor: int) -> None:
     """Remove a file that nobody holds, so that a new one can be created.
 
-    :raises StateError: that is not permitted, and it is a file that must not be used.
+    :raises ForeignLockError: that is not permitted, and it is a file that must not be used.
     """
     try:
         path.unlink()
     except OSError:
         found = os.fstat(descriptor)
         if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
-            raise StateError(_foreign_message(path)) from None
+            raise ForeignLockError(_foreign_message(path)) from None
 
 
 def _held_message(holder: str, path: Path) -> str:
