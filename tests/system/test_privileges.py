@@ -222,6 +222,27 @@ def test_a_pid_file_that_the_user_could_replace_is_refused(open_directory: Path,
 
 @pytest.mark.slow
 @as_root
+@pytest.mark.parametrize("kind", ["a way back", "chroot"])
+def test_the_pid_file_that_is_checked_is_the_one_that_twistd_writes(open_directory: Path, kind: str) -> None:
+    """twistd removes `..` from the path by its text, and changes the root before it writes."""
+    shared, target = open_directory / "shared", open_directory / "target"
+    (open_directory / "deep" / "below").mkdir(parents=True)
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "way").symlink_to(open_directory / "deep" / "below")
+    (shared / "zeroscale.pid").symlink_to(target)
+    words = ["-n", "--pidfile", f"{shared}/way/../zeroscale.pid"]
+    if kind == "chroot":
+        words = ["-n", "--pidfile", "/zeroscale.pid", "--chroot", str(shared)]
+    game = ["generic", str(free_port()), str(free_port()), "-a", "sleep 9", "--state-directory", "/proc/none"]
+    with Program(python("-c", TWISTD, *words, "zeroscale", *game), open_directory) as starter:
+        assert starter.wait() == 1
+    assert f"other users can replace the pid file {shared}/zeroscale.pid" in starter.output
+    assert not target.exists()
+
+
+@pytest.mark.slow
+@as_root
 def test_a_log_in_a_directory_of_root_is_the_users(open_directory: Path) -> None:
     log = open_directory / "zeroscale.log"
     words = ("generic", str(free_port()), str(free_port()), "-a", "sleep 9", "--state-directory", "/proc/none")

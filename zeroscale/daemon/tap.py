@@ -67,7 +67,9 @@ class Options(usage.Options):
         self.umask = os.umask(0o077)
         os.umask(self.umask)
         if self.parent and self.parent["pidfile"]:
-            _check_pid_file(Path(self.parent["pidfile"]).absolute())
+            # as twistd does: it removes `..` by the path's text, and changes the root before it writes
+            written = os.path.normpath(Path(self.parent["pidfile"]).absolute())
+            _check_pid_file(Path(f"{self.parent['chroot'] or ''}{written}"))
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
             self.invocation = examine(options or (), PROGRAM, directory)
