@@ -60,7 +60,7 @@ RULES = [
     Rule(("relay",), ("backoff", "errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),
     Rule(
-        ("system.endpoints", "system.sd_notify", "system.unix_listener"),
+        ("system.endpoints", "system.host_endpoint", "system.sd_notify", "system.unix_listener"),
         ("errors", "reactor", "status"),
         outside=("twisted", "zope"),
         never=REACTOR,
@@ -77,7 +77,7 @@ RULES = [
     ),
     Rule(
         ("probes",),
-        ("protocols", "errors", "process.environment", "process.oneshot", "reactor", "status"),
+        ("protocols", "errors", "process.environment", "process.oneshot", "reactor", "status", "system.host_endpoint"),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),
@@ -123,7 +123,7 @@ RULES = [
     ),
     Rule(
         ("frontend",),
-        (*VALUES, "protocols", "reactor", "relay"),
+        (*VALUES, "protocols", "reactor", "relay", "system.host_endpoint"),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+PROCESS_LIMIT = (
+    "no more processes or threads are allowed: "
+    "raise TasksMax= of the service, --pids-limit of the container, or ulimit -u"
+)
+"""The likely cause where the kernel answers EAGAIN to a new process or thread, and the remedy."""
+
 
 class ZeroscaleError(Exception):
     """Base of all exceptions of zeroscale; `str()` is the message for the operator."""

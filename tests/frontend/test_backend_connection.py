@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any, cast
@@ -12,7 +13,6 @@ import pytest_twisted
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IResolutionReceiver
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -22,19 +22,30 @@ from zeroscale.frontend.backend_connection import CONNECT_TIMEOUT, BackendConnec
 
 
 class Names:
-    """A resolver that answers when the test says so."""
+    """Lookups that end when the test says so."""
 
     def __init__(self) -> None:
-        self.receiver: Any = None
+        self.answer: Deferred[list[IPv4Address]] | None = None
 
-    def resolveHostName(self, receiver: IResolutionReceiver, name: str, portNumber: int = 0, **options: object) -> None:
-        self.receiver = receiver
-        self.port = portNumber
+    def look_up(self, _name: str, port: int) -> Deferred[list[IPv4Address]]:
+        self.port = port
+        self.answer = Deferred()
+        return self.answer
 
     def found(self, *addresses: str) -> None:
-        for address in addresses:
-            self.receiver.addressResolved(IPv4Address("TCP", address, self.port))
-        self.receiver.resolutionComplete()
+        assert self.answer is not None
+        self.answer.callback([IPv4Address("TCP", address, self.port) for address in addresses])
+
+    def failed(self, problem: Exception) -> None:
+        assert self.answer is not None
+        self.answer.errback(Failure(problem))
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    names = Names()
+    monkeypatch.setattr("zeroscale.system.host_endpoint.look_up", names.look_up)
+    return names
 
 
 class FrontendHarness:
@@ -42,9 +53,6 @@ class FrontendHarness:
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.reactor = cast(Any, MemoryReactorClock())
-        self.names = Names()
-        names: Any = self.names
-        self.reactor.installNameResolver(names)
         self.results: list[object] = []
         self.connecting = Deferred.fromCoroutine(connect(self.reactor, host, 25575))
         self.connecting.addBoth(self.results.append)
@@ -77,19 +85,19 @@ def connected(transport: Any) -> BackendConnection:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_an_address_is_connected_to_at_once_and_not_read(host: str) -> None:
+def test_an_address_is_connected_to_at_once_and_not_read(names: Names, host: str) -> None:
     harness = FrontendHarness(host)
     assert harness.reactor.tcpClients[0][:2] == (host, 25575)
-    assert harness.names.receiver is None, "looking up an address would take a thread"
+    assert names.answer is None, "looking up an address would take a thread"
     transport = harness.accept()
     (backend,) = harness.results
     assert isinstance(backend, BackendConnection)
     assert transport.producerState == "paused"
 
 
-def test_a_name_is_looked_up() -> None:
+def test_a_name_is_looked_up(names: Names) -> None:
     harness = FrontendHarness("minecraft.internal")
-    harness.names.found("192.0.2.1")
+    names.found("192.0.2.1")
     assert harness.reactor.tcpClients[0][:2] == ("192.0.2.1", 25575)
     harness.accept()
     assert isinstance(harness.results[0], BackendConnection)
@@ -117,15 +125,21 @@ def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
     assert harness.reactor.tcpClients[0][3] == CONNECT_TIMEOUT
 
 
-def test_a_name_that_there_is_not() -> None:
+@pytest.mark.parametrize(
+    "problem", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), UnicodeError("label too long")]
+)
+def test_a_name_that_has_no_address(names: Names, problem: Exception) -> None:
     harness = FrontendHarness("nowhere.internal")
-    harness.names.found()
-    assert "no results for hostname lookup" in harness.failed(BackendError)
+    names.failed(problem)
+    message = harness.failed(BackendError)
+    assert "nowhere.internal has no address: " in message
+    assert str(problem.args[-1]) in message
 
 
-def test_a_name_that_is_none() -> None:
-    harness = FrontendHarness("no name")
-    assert "invalid hostname" in harness.failed(BackendError)
+def test_no_thread_for_a_lookup_is_not_the_servers_fault(names: Names) -> None:
+    harness = FrontendHarness("minecraft.internal")
+    names.failed(BlockingIOError(errno.EAGAIN, "no more threads are allowed"))
+    assert "no more threads are allowed" in harness.failed(RelayError)
 
 
 def test_no_descriptor_is_not_the_servers_fault() -> None:
@@ -142,11 +156,12 @@ def test_given_up_while_connecting() -> None:
     assert harness.reactor.getDelayedCalls() == []
 
 
-def test_given_up_while_the_name_is_looked_up() -> None:
+def test_given_up_while_the_name_is_looked_up(names: Names) -> None:
     harness = FrontendHarness("minecraft.internal")
     harness.connecting.cancel()
     harness.failed(CancelledError)
-    harness.names.found("192.0.2.1")
+    assert names.answer is not None
+    assert names.answer.called
     assert harness.reactor.tcpClients == []
 
 
@@ -155,7 +170,7 @@ def test_given_up_and_connected_all_the_same(monkeypatch: pytest.MonkeyPatch) ->
     transport = StringTransport()
     backend = connected(transport)
     monkeypatch.setattr(
-        "zeroscale.frontend.backend_connection._endpoint",
+        "zeroscale.frontend.backend_connection.host_endpoint",
         lambda *_: type("Late", (), {"connect": lambda self, factory: late})(),
     )
     harness = FrontendHarness()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from zeroscale.errors import BackendError, PluginError
+from zeroscale.errors import BackendError, PluginError, StartRefused
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
@@ -155,14 +155,14 @@ class FakePlugin:
 
 class FakeProbe:
     def __init__(self) -> None:
-        self.accepts = False
+        self.accepts: bool | StartRefused = False
         self.answer: ProbeResult | BackendError = ProbeResult({"description": "real"}, 0)
         self.questions: list[Deferred[ProbeResult]] = []
         self.asked = 0
         self.slow = False
 
-    def accepts_connections(self) -> Deferred[bool]:
-        return succeed(self.accepts)
+    def port_is_taken(self) -> Deferred[bool]:
+        return fail(self.accepts) if isinstance(self.accepts, StartRefused) else succeed(self.accepts)
 
     def ask(self) -> Deferred[ProbeResult]:
         self.asked += 1

@@ -212,6 +212,19 @@ def test_starts_without_a_process_left_are_no_crashes_and_wait_longer_each_time(
     assert harness.lifecycle.view.retry_at == harness.clock.seconds() + 2.0, "it begins anew"
 
 
+def test_a_server_whose_readiness_could_not_be_seen_is_not_started() -> None:
+    harness = LifecycleHarness(max_crashes=2)
+    harness.probe.accepts = StartRefused("game.internal cannot be looked up")
+    for _ in range(3):
+        harness.lifecycle.wake("a player")
+        assert harness.lifecycle.view.detail == "game.internal cannot be looked up"
+        harness.clock.advance(60.0)
+    assert all("start" not in plugin.calls for plugin in harness.plugins)
+    assert harness.start_history.crashes == 0
+    harness.probe.accepts = False
+    harness.running()
+
+
 def test_players_who_wait_for_a_start_that_is_refused_are_told() -> None:
     harness = LifecycleHarness()
     harness.slow_start = True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
 from probes.asked_server import listening, send
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes import base
 from zeroscale.probes.minecraft import MinecraftProbe
 
@@ -77,6 +78,31 @@ async def test_a_cancelled_check_closes_its_connection() -> None:
         with pytest.raises(CancelledError):
             await method
         await server.all_lost()
+
+
+def test_whether_a_port_is_taken_cannot_be_known_without_a_thread_for_the_lookup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_name: str, _port: int) -> Deferred[object]:
+        return fail(BlockingIOError(errno.EAGAIN, "no more threads are allowed"))
+
+    monkeypatch.setattr("zeroscale.system.host_endpoint.look_up", refuse)
+    probe = MinecraftProbe(MemoryReactorClock(), "game.internal", 25565)
+    failures: list[Failure] = []
+    probe.port_is_taken().addErrback(failures.append)
+    assert failures[0].check(StartRefused)
+    assert failures[0].getErrorMessage() == "game.internal cannot be looked up: no more threads are allowed"
+    answers: list[bool] = []
+    probe.accepts_connections().addCallback(answers.append)
+    assert answers == [False], "a server that runs is asked again"
+
+
+@ensureDeferred
+async def test_a_port_that_is_taken() -> None:
+    async with listening(send(b"")) as server:
+        assert await MinecraftProbe(reactor, "127.0.0.1", server.number).port_is_taken() is True
+        await server.all_lost()
+    assert await MinecraftProbe(reactor, "127.0.0.1", unused_port()).port_is_taken() is False
 
 
 def test_a_connection_has_a_timeout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -46,8 +47,11 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def zeroscale(directory: Path, limit: int, port: int, command: str) -> Program:
-    words = ["generic", str(port), str(free_port()), "-a", command, "-w", str(directory), "--debug"]
+def zeroscale(
+    directory: Path, limit: int, port: int, command: str, *, host: str = "127.0.0.1", server_port: int | None = None
+) -> Program:
+    words = ["generic", str(port), str(server_port or free_port()), "-a", command, "-w", str(directory), "--debug"]
+    words += ["--server-host", host]
     return Program(python("-c", START, str(limit), *words, "--state-directory", str(directory / "state")), directory)
 
 
@@ -59,11 +63,24 @@ def waits(port: int) -> None:
             pass
 
 
+@contextlib.contextmanager
+def other_processes(count: int) -> Iterator[None]:
+    """So many more processes of the user."""
+    others = [subprocess.Popen(["sleep", "600"], user=USER, group=USER, extra_groups=()) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 @as_root
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_sigterm_ends_it_where_hardly_a_thread_can_be_had(directory: Path, limit: int) -> None:
+def test_sigterm_ends_it_where_hardly_a_thread_can_be_had(directory: Path, limit: int, host: str) -> None:
     port = free_port()
-    with zeroscale(directory, limit, port, "sleep 600") as program:
+    with zeroscale(directory, limit, port, "sleep 600", host=host) as program:
         program.wait_for("Ready: players come to")
         for _ in range(2):
             waits(port)
@@ -84,13 +101,41 @@ def test_a_server_that_runs_is_stopped_when_no_process_is_left(directory: Path) 
         program.wait_for("Ready: players come to")
         with socket.create_connection(("127.0.0.1", port), DEADLINE):
             wait_until((directory / "started").exists, lambda: program.output)
-            others = [subprocess.Popen(["sleep", "600"], user=USER, group=USER, extra_groups=()) for _ in range(12)]
-            try:
+            with other_processes(12):
                 program.signal(signal.SIGTERM)
                 assert program.wait() == 0, program.output
-            finally:
-                for other in others:
-                    other.kill()
-                    other.wait()
     assert (directory / "stopped").exists(), program.output
     assert "Traceback" not in program.output
+
+
+GREETING = """
+use IO::Socket::INET;
+alarm 300;
+$listener = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => {port}, Listen => 9, ReuseAddr => 1);
+while ($client = $listener->accept) {{ <$client>; print $client "hello"; close $client }}
+"""
+"""A server in Perl, which every user can run, unlike this interpreter."""
+
+
+@as_root
+def test_the_name_of_a_running_server_is_looked_up_when_no_thread_is_left(directory: Path) -> None:
+    port, server_port = free_port(), free_port()
+    (directory / "server.pl").write_text(GREETING.format(port=server_port))
+    command = "perl server.pl"
+    with zeroscale(directory, 12, port, command, host="localhost", server_port=server_port) as program:
+        program.wait_for("Ready: players come to")
+
+        def greeting() -> bytes:
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+                client.settimeout(DEADLINE)
+                client.sendall(b"?\n")
+                return b"".join(iter(lambda: client.recv(100), b""))
+
+        assert greeting() == b"hello", program.output
+        with other_processes(12):
+            for _ in range(3):
+                assert greeting() == b"hello", program.output
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 0, program.output
+    assert "Traceback" not in program.output
+    assert "failed" not in program.output

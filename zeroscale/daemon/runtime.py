@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.system.privileges import Owner
+from zeroscale.system.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -130,7 +131,7 @@ class Interrupts:
 
 
 def install_reactor() -> AsyncioSelectorReactor:
-    """Install Twisted's asyncio reactor on asyncio's current event loop, with a monotonic clock.
+    """Install Twisted's asyncio reactor on asyncio's current event loop, with a monotonic clock and our threads.
 
     :return: the reactor; an asyncio reactor that is installed already is used.
     :raises ConfigError: a reactor of another kind is installed already.
@@ -140,7 +141,6 @@ def install_reactor() -> AsyncioSelectorReactor:
     if "twisted.internet.reactor" not in sys.modules:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        _watch_children_without_threads(loop)
         asyncioreactor.install(loop)
     from twisted.internet import reactor
 
@@ -149,6 +149,11 @@ def install_reactor() -> AsyncioSelectorReactor:
     # Its clock is the wall clock: setting that back by an hour would delay every timer by an hour.
     if not reactor.running:
         reactor.seconds = time.monotonic
+        loop = asyncio.get_event_loop()
+        _watch_children_without_threads(loop)
+        workers = WorkerThreads()
+        loop.set_default_executor(workers)
+        reactor.callWhenRunning(workers.start)  # after the fork of a daemon
     return reactor
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import cast
 
 from twisted.internet import error
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
@@ -20,6 +18,7 @@ from zope.interface import implementer
 from zeroscale.errors import BackendError, RelayError
 from zeroscale.frontend.interfaces import IStreamTransport
 from zeroscale.reactor import Reactor
+from zeroscale.system.host_endpoint import host_endpoint
 
 CONNECT_TIMEOUT = 5.0
 """Seconds. The server was ready a moment ago, so a slower connection is lost; three attempts fit into the client's own
@@ -62,7 +61,8 @@ async def connect(reactor: Reactor, host: str, port: int) -> BackendConnection:
     """Connect to the real server. When cancelled, fails with `CancelledError` and leaves no connection behind.
 
     :raises BackendError: the server does not take the connection; the message says why.
-    :raises RelayError: the proxy has no descriptor left for it.
+    :raises RelayError: the proxy has no descriptor left for it, or no thread to look the name up: that is no fault of
+        the server.
     """
     connected: Deferred[BackendConnection] = Deferred()
 
@@ -78,26 +78,17 @@ async def connect(reactor: Reactor, host: str, port: int) -> BackendConnection:
         if not connected.called:
             connected.errback(failure)
 
-    attempt = _endpoint(reactor, host, port).connect(Factory.forProtocol(BackendConnection))
+    attempt = host_endpoint(reactor, host, port, CONNECT_TIMEOUT).connect(Factory.forProtocol(BackendConnection))
     attempt.addCallbacks(succeeded, failed)
     try:
         return await connected
     except CancelledError:
         attempt.cancel()
         raise
-    except error.ConnectBindError as problem:
+    except (error.ConnectBindError, BlockingIOError) as problem:
         raise RelayError(f"no connection to {host}:{port} can be made: {_one_line(problem)}") from problem
     except (error.ConnectError, OSError, ValueError) as problem:
         raise BackendError(f"{host}:{port}: {_one_line(problem)}") from problem
-
-
-def _endpoint(reactor: Reactor, host: str, port: int) -> IStreamClientEndpoint:
-    """Return the endpoint; an IP address is not looked up in a thread, in which players could overtake each other."""
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
-    return HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT)
 
 
 def _one_line(problem: Exception) -> str:

@@ -85,8 +85,8 @@ class AdaptedPlugin(Protocol):
 class Probe(Protocol):
     """Asks the real server; see `probes`."""
 
-    def accepts_connections(self) -> Deferred[bool]:
-        """Return whether something takes a connection on the server's port."""
+    def port_is_taken(self) -> Deferred[bool]:
+        """Return whether something takes a connection on the server's port; fails with `StartRefused`."""
 
     def ask(self) -> Deferred[ProbeResult]:
         """Ask the server for its status and players; fails with `BackendError`."""

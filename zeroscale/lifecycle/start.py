@@ -82,12 +82,12 @@ class StartAttempt:
         if found is not None:
             return await self.take_over()
         self._dependencies.on_address(None)  # the address of the last run may be another server's now
-        obstacle = await self._obstacle()
-        if obstacle is not None:
-            self.blocked = True
-            raise PluginError(obstacle)
-        self.call = ShieldedCall(self._plugin.start())
         try:
+            obstacle = await self._obstacle()
+            if obstacle is not None:
+                self.blocked = True
+                raise PluginError(obstacle)
+            self.call = ShieldedCall(self._plugin.start())
             await self.call.wait()
         except StartRefused:
             self.blocked = self.refused = True
@@ -137,7 +137,7 @@ class StartAttempt:
         obstacle = self._dependencies.start_obstacle()
         if obstacle is not None or self._plugin.is_load_balanced:
             return obstacle
-        if await self._dependencies.probe.accepts_connections():
+        if await self._dependencies.probe.port_is_taken():
             listener = self._dependencies.listener() or "something else"
             return f"{listener} already answers on the server's port: stop it, or give another server_port"
         return None

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from twisted.internet import protocol
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, StartRefused
 from zeroscale.status import ProbeResult
+from zeroscale.system.host_endpoint import host_endpoint
 
 PROBE_TIMEOUT = 5.0
 """Seconds for one check: a server that has bound its port may not answer yet."""
@@ -68,11 +67,19 @@ class BaseProbe(ABC):
         """Check the server at this address from now on."""
         self._host = host
         self._port = port
-        self._endpoint = _endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
+        self._endpoint = host_endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
     def accepts_connections(self) -> Deferred[bool]:
         """See `ServerProbe.accepts_connections`."""
         return Deferred.fromCoroutine(self._accepts())
+
+    def port_is_taken(self) -> Deferred[bool]:
+        """Return whether something accepts a connection where the server is to be started.
+
+        Fails with `StartRefused` where the name cannot be looked up, since there may be no more threads: then it could
+        not be seen, either, that the server has become ready.
+        """
+        return Deferred.fromCoroutine(self._is_taken())
 
     def ask(self) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`."""
@@ -87,12 +94,20 @@ class BaseProbe(ABC):
         :raises BackendError: the server does not accept a connection, or its answer shows that it is not up.
         """
 
-    async def _accepts(self) -> bool:
+    async def _is_taken(self) -> bool:
         try:
             await _connect(self._endpoint, lambda: _ConnectAndClose(self._header))
+        except BlockingIOError as error:
+            raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
         except (ConnectError, OSError):  # OSError: a name that does not resolve
             return False
         return True
+
+    async def _accepts(self) -> bool:
+        try:
+            return await self._is_taken()
+        except StartRefused:
+            return False
 
     async def _connect(self, connection: ProbeConnection) -> None:
         """Open a connection.
@@ -149,11 +164,3 @@ async def _connect(endpoint: IStreamClientEndpoint, make: Callable[[], ProbeConn
         await endpoint.connect(protocol.Factory.forProtocol(make))
     except ConnectingCancelledError:  # not a CancelledError, although only a cancellation causes it
         raise CancelledError from None
-
-
-def _endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout)
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout)
-    return HostnameEndpoint(reactor, host, port, timeout)

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeroscale.errors import PROCESS_LIMIT
 from zeroscale.process.environment import ChildEnvironment
-from zeroscale.process.spawn import PROCESS_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from zeroscale.errors import PluginError, StartRefused
-
-PROCESS_LIMIT = (
-    "no more processes or threads are allowed: "
-    "raise TasksMax= of the service, --pids-limit of the container, or ulimit -u"
-)
-"""The likely cause where the kernel answers EAGAIN to a new process, and the remedy."""
+from zeroscale.errors import PROCESS_LIMIT, PluginError, StartRefused
 
 
 def spawn(
