@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from plugins.process_fixture import until
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.engine import Engine, EngineError, engine_url, retry_delays
+from zeroscale.system.worker_threads import WorkerThreads
 
 
 @asynccontextmanager
@@ -200,3 +202,23 @@ def test_a_socket_of_ours_passes_the_check(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
         Engine(f"unix://{tmp_path / 's'}").check()
+
+
+async def test_an_engine_whose_name_cannot_be_looked_up_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(WorkerThreads())  # as zeroscale does
+    engine = Engine("tcp://docker.internal:2375")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"tcp://docker\.internal:2375 cannot be reached"):
+                await engine.inspect("x")
+    await engine.close()
+    assert [each for each in caplog.messages if "no more processes or threads are allowed" in each] == [
+        caplog.messages[0]
+    ]

@@ -7,6 +7,7 @@ import socket
 from enum import Enum
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.support.host_addresses import host_addresses
 
 
 class TcpResult(Enum):
@@ -24,11 +25,11 @@ async def tcp_check(host: str, port: int, limit: float) -> TcpResult:
     A name may have several addresses: the best result of all counts.
 
     :param limit: seconds for each address, and for looking up the name.
+    :raises StartRefused: the name cannot be looked up now.
     :raises PluginError: the name has no address.
     """
     try:
-        async with asyncio.timeout(limit):
-            addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = await host_addresses(host, port, socket.SOCK_STREAM, limit)
     except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
         raise PluginError(f"{host} has no address: {getattr(error, 'strerror', None) or error}") from error
     except TimeoutError:

@@ -19,6 +19,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments
 from zeroscale.plugins.support.external_server import ExternalServer
+from zeroscale.plugins.support.host_addresses import host_addresses
 from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet, password_bytes
@@ -232,8 +233,7 @@ class Server:
         """
         host, port = self._to
         try:
-            async with asyncio.timeout(CONNECT_LIMIT):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            found = await host_addresses(host, port, socket.SOCK_DGRAM, CONNECT_LIMIT)
         except (OSError, UnicodeError, TimeoutError):
             raise PluginError(f"broadcast={host} has no address: give one, such as 192.168.1.255") from None
         family, kind, protocol, _, address = found[0]
