@@ -142,6 +142,9 @@ def test_another_reactor_is_refused() -> None:
 
 WITHOUT_THREADS = """
 import asyncio, threading
+if INSTALLED:
+    from twisted.internet import asyncioreactor
+    asyncioreactor.install()
 from zeroscale.daemon.runtime import install_reactor
 
 def refuse(thread):
@@ -154,8 +157,13 @@ print(asyncio.get_event_loop().run_until_complete(run_program(["sh", "-c", "exit
 """
 
 
-def test_children_are_watched_without_threads() -> None:
+@pytest.mark.parametrize("installed", [False, True])  # True: twistd --reactor=asyncio
+def test_children_are_watched_without_threads(installed: bool) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", f"INSTALLED = {installed}\n{WITHOUT_THREADS}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (run.stdout, run.stderr) == ("3\n", "")

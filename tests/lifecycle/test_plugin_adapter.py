@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import signal
 import sys
@@ -11,7 +12,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter, from_coroutine
 from zeroscale.status import Status
 
@@ -176,6 +177,31 @@ async def test_any_error_of_a_plugin_becomes_one_line() -> None:
         await adapter.stop()
     with pytest.raises(PluginError, match="fake_status"):
         adapter.fake_status()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (StartRefused("the disk is full"), "the disk is full"),
+        (BlockingIOError(errno.EAGAIN, "no more threads are allowed"), "no more threads are allowed"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_start_without_a_process_or_a_thread_is_refused(error: Exception, message: str) -> None:
+    class Refused(Minimal):
+        async def start(self) -> None:
+            raise error
+
+    class RefusedAtOnce:
+        def start(self) -> None:
+            raise error
+
+        async def stop(self) -> None:
+            """Do nothing."""
+
+    for plugin in (Refused(), RefusedAtOnce()):
+        with pytest.raises(StartRefused, match=message):
+            await PluginAdapter(plugin).start()
 
 
 @pytest_twisted.ensureDeferred

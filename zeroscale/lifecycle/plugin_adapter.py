@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.status import Status
 
 T = TypeVar("T")
@@ -243,7 +243,7 @@ class PluginAdapter:
             if inspect.iscoroutine(result):
                 call.addBoth(_closed, result)
         except (Exception, SystemExit) as error:
-            return fail(PluginError(_error_line(name, error)))
+            return fail(_plugin_error(name, error))
 
         def explain(failure: Failure) -> None:
             error = failure.value
@@ -252,7 +252,7 @@ class PluginAdapter:
             if isinstance(error, PluginError | asyncio.CancelledError) or not isinstance(error, Exception):
                 failure.raiseException()
             else:
-                raise PluginError(_error_line(name, error)) from error
+                raise _plugin_error(name, error) from error
 
         return call.addErrback(explain)
 
@@ -267,6 +267,14 @@ async def _wait_for(method: str, awaitable: Awaitable[T]) -> T:
 def _closed(result: T, coroutine: Coroutine[object, None, object]) -> T:
     coroutine.close()  # a call that is cancelled before its first step has never awaited it
     return result
+
+
+def _plugin_error(method: str, error: Exception | SystemExit) -> PluginError:
+    if isinstance(error, PluginError):
+        return error
+    # EAGAIN: a plugin that starts a process or a thread itself has met the limit.
+    kind = StartRefused if isinstance(error, BlockingIOError) else PluginError
+    return kind(_error_line(method, error))
 
 
 def _error_line(method: str, error: Exception | SystemExit) -> str:
