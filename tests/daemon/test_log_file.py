@@ -103,7 +103,7 @@ def test_a_link_is_followed_only_where_nobody_else_could_have_made_it(tmp_path: 
     (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
     (shared / "log").symlink_to(tmp_path / "elsewhere")
     FileOutput(tmp_path / "log").write(b"line")
-    with pytest.raises(ConfigError, match="a link in a directory that others can write to"):
+    with pytest.raises(ConfigError, match="or that others could have made"):
         FileOutput(shared / "log")
     assert (tmp_path / "elsewhere").read_text() == "line"
 
@@ -128,6 +128,12 @@ def test_a_link_that_was_made_later_is_not_followed_by_a_rotation(tmp_path: Path
     output.write(b"line")
     assert (tmp_path / "elsewhere").read_text() == "mine"
     assert (shared / "log").read_text() == "line"
+
+
+def test_a_link_that_leads_in_a_circle_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("log")
+    with pytest.raises(ConfigError, match="it is a link that leads in a circle, or that others could have made"):
+        FileOutput(tmp_path / "log")
 
 
 def test_only_files_and_devices_are_opened(tmp_path: Path) -> None:

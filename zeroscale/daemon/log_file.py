@@ -20,6 +20,11 @@ from zeroscale.system.privileges import Owner, acting_as, give, is_trusted_file
 ROTATE_AT = 1_000_000
 """Bytes, as twistd's own log file."""
 
+REASONS = {
+    errno.ENXIO: "it is neither a file nor a device",  # a socket, or a FIFO that nobody reads
+    errno.ELOOP: "it is a link that leads in a circle, or that others could have made, who can write to the directory",
+}
+
 AT_ONCE = 4096
 """Bytes, PIPE_BUF: a pipe that poll(2) calls writable takes this much without blocking (pipe(7))."""
 
@@ -129,11 +134,10 @@ def _opened(path: Path) -> int:
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        link = " (it is a link in a directory that others can write to)" if error.errno == errno.ELOOP else ""
-        raise ConfigError(f"cannot open the log file {path}: {error.strerror}{link}") from None
+        raise ConfigError(f"cannot open the log file {path}: {REASONS.get(error.errno or 0, error.strerror)}") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
         os.close(descriptor)
-        raise ConfigError(f"cannot open the log file {path}: it is neither a file nor a device")
+        raise ConfigError(f"cannot open the log file {path}: {REASONS[errno.ENXIO]}")
     os.set_blocking(descriptor, True)
     return descriptor
