@@ -15,7 +15,8 @@ import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python, wait_until
 
-from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner
+from zeroscale.system.files import read_bounded
+from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner, switch_later
 
 NOBODY_USER = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -94,6 +95,26 @@ def test_no_directory_of_root_is_made_or_given_through_a_link(open_directory: Pa
     assert list(target.iterdir()) == []
     make_directories([theirs / "own" / "zeroscale"], Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
     assert (theirs / "own" / "zeroscale").stat().st_uid == NOBODY_USER.pw_uid
+
+
+@as_root
+def test_root_opens_no_file_that_the_user_could_not_open(open_directory: Path) -> None:
+    theirs, secret = open_directory / "theirs", open_directory / "secret"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    secret.write_text("root:x:0:0")
+    secret.chmod(0o600)
+    (theirs / "icon.png").symlink_to(secret)
+    (theirs / "list.json").write_text("[]")
+    switch_later(Owner(NOBODY_USER.pw_uid, NOBODY_USER.pw_gid))
+    try:
+        with pytest.raises(PermissionError):
+            read_bounded(theirs / "icon.png", 100)
+        assert read_bounded(theirs / "list.json", 100) == b"[]"
+        assert read_bounded(secret, 100) == b"root:x:0:0", "as a key of TLS, which only root may read"
+    finally:
+        switch_later(None)
+    assert read_bounded(theirs / "icon.png", 100) == b"root:x:0:0"
 
 
 def test_what_cannot_be_made_is_left_to_others(tmp_path: Path) -> None:
@@ -239,6 +260,42 @@ def test_the_pid_file_that_is_checked_is_the_one_that_twistd_writes(open_directo
         assert starter.wait() == 1
     assert f"other users can replace the pid file {shared}/zeroscale.pid" in starter.output
     assert not target.exists()
+
+
+@pytest.mark.slow
+@as_root
+@pytest.mark.parametrize("kind", ["their directory", "their file", "writable file"])
+def test_a_configuration_that_the_user_could_change_is_refused(open_directory: Path, kind: str) -> None:
+    """It could have any file that only root can read shown to players."""
+    config = open_directory / "theirs" / "zeroscale.toml"
+    config.parent.mkdir()
+    config.write_text(
+        '[servers.a]\nplugin = "generic"\nlisten = 25565\nserver = 25575\ntexts.x = {file = "/etc/shadow"}\n'
+    )
+    match kind:
+        case "their directory":
+            os.chown(config.parent, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+        case "their file":
+            os.chown(config, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+        case _:
+            config.chmod(0o666)
+    base = open_directory
+    output = start_as_nobody(base, base / "log", base / "zeroscale.pid", "--config", str(config))
+    assert f"other users can change the configuration {config}, which root reads" in output
+    assert not (base / "log").exists()
+
+
+@pytest.mark.slow
+@as_root
+def test_a_secret_in_a_directory_of_the_user_is_read_with_its_rights(open_directory: Path) -> None:
+    base, theirs = open_directory, open_directory / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    (theirs / "text").symlink_to("/etc/shadow")
+    config = CONFIG.format(directory=base, port=free_port(), server_port=free_port())
+    (base / "zeroscale.toml").write_text(config + f'texts.sleeping = {{ file = "{theirs}/text" }}\n')
+    output = start_as_nobody(base, base / "log", base / "zeroscale.pid", "--config", str(base / "zeroscale.toml"))
+    assert f"cannot read {theirs}/text: Permission denied" in output
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from zeroscale.daemon import log
 from zeroscale.daemon.options import Invocation, examine
 from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
-from zeroscale.system.privileges import Owner, is_trusted, owner
+from zeroscale.system.privileges import Owner, is_trusted, is_trusted_file, owner, switch_later
 from zeroscale.system.socket_activation import service_manager_environment
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Options(usage.Options):
         """Parse the arguments after `twistd zeroscale`. Relative paths start from `--rundir`, as twistd's own do.
 
         :raises usage.UsageError: a mistake in the arguments, twistd was started with another reactor, or other users
-            could misuse its pid file.
+            could misuse its pid file or the configuration.
         """
         service_manager_environment()  # before any child could inherit it
         try:
@@ -70,9 +71,13 @@ class Options(usage.Options):
             # as twistd does: it removes `..` by the path's text, and changes the root before it writes
             written = os.path.normpath(Path(self.parent["pidfile"]).absolute())
             _check_pid_file(Path(f"{self.parent['chroot'] or ''}{written}"))
+        new_owner = _new_owner(self)
+        switch_later(new_owner)
         directory = Path(self.parent["rundir"]) if self.parent else None
         try:
             self.invocation = examine(options or (), PROGRAM, directory)
+            if new_owner is not None and self.invocation.config_file is not None:
+                _check_config_file(self.invocation.config_file)
             if self.invocation.console:
                 text = "--console is for the 'zeroscale' command: a daemon has no input"
                 self.invocation.mistakes.add(Mistake("", text))
@@ -98,6 +103,29 @@ def _check_pid_file(path: Path) -> None:
         )
 
 
+def _check_config_file(path: Path) -> None:
+    """Check that no other user can have root read files by changing the configuration, which names them.
+
+    :raises usage.UsageError: another user can.
+    """
+    try:
+        found = path.stat()
+    except OSError:  # it is reported as a mistake
+        return
+    if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not is_trusted_file(path):
+        raise usage.UsageError(
+            f"other users can change the configuration {path}, which root reads before it switches to --uid: run chown "
+            "root and chmod go-w on it, and on its directory"
+        )
+
+
+def _new_owner(options: Options) -> Owner | None:
+    """Return the user that twistd switches to; None: it does not switch."""
+    if options.parent is None or os.geteuid() != 0:
+        return None
+    return owner(options.parent["uid"], options.parent["gid"])
+
+
 def makeService(options: Options) -> DaemonService:
     """Return the service that twistd runs.
 
@@ -114,15 +142,12 @@ def makeService(options: Options) -> DaemonService:
         )
     except ZeroscaleError as error:
         raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
-    new_owner = None
-    if options.parent is not None and os.geteuid() == 0:
-        new_owner = owner(options.parent["uid"], options.parent["gid"])
     parent_waits = options.parent is not None and not options.parent["nodaemon"]
     names = [server.name for server in config.servers]
     umask = config.umask
     if umask is None and (options.parent is None or options.parent["umask"] is None):
         umask = options.umask
-    return DaemonService(proxy, options.reactor, names, parent_waits, twistd_log, new_owner, umask)
+    return DaemonService(proxy, options.reactor, names, parent_waits, twistd_log, _new_owner(options), umask)
 
 
 class DaemonService(Service):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeroscale.errors import ConfigError
+from zeroscale.system.privileges import opening
 
 logger = logging.getLogger(__name__)
 
@@ -259,7 +260,8 @@ def _open_regular(path: Path, flags: int) -> int:
     :raises ValueError: it is not a regular file.
     """
     try:
-        descriptor = os.open(path, flags, 0o600)
+        with opening(path):
+            descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.EISDIR):  # a socket; a directory that is opened for writing
             raise ValueError(NOT_REGULAR) from None

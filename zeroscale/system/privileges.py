@@ -1,4 +1,4 @@
-"""Create files and directories as root for the user that this process will switch to.
+"""Open and create files and directories as root for the user that this process will switch to.
 
 That user may be able to replace a directory or a file on the path by a link at any moment. So root works by path only
 below directories that nobody else can change (`is_trusted`); everywhere else it acts as the user, and the kernel
@@ -119,6 +119,27 @@ def acting_as(owner: Owner) -> Iterator[None]:
         os.seteuid(user_id)
         os.setegid(group_id)
         os.setgroups(groups)
+
+
+class _Switch:
+    """Which user this process will switch to."""
+
+    owner: Owner | None = None
+
+
+def switch_later(owner: Owner | None) -> None:
+    """Say which user this process will switch to, if it is root now; None: it does not switch."""
+    _Switch.owner = owner
+
+
+def opening(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Have the rights that are safe for reading a file: root's, or those of the user that this process will switch to.
+
+    That user could let a path lead to a file that only root may read, whose content it is then shown.
+    """
+    if _Switch.owner is None or os.geteuid() != 0 or is_trusted_file(path):
+        return contextlib.nullcontext()
+    return acting_as(_Switch.owner)
 
 
 @contextlib.contextmanager
