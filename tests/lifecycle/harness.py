@@ -161,7 +161,7 @@ class FakeProbe:
         self.asked = 0
         self.slow = False
 
-    def port_is_taken(self) -> Deferred[bool]:
+    def accepts_connections(self) -> Deferred[bool]:
         return fail(self.accepts) if isinstance(self.accepts, StartRefused) else succeed(self.accepts)
 
     def ask(self) -> Deferred[ProbeResult]:
@@ -174,6 +174,7 @@ class FakeProbe:
 
 class FakeReadiness:
     problem: str | None = None
+    hindered = False
 
     def __init__(self) -> None:
         self.ran: Deferred[ProbeResult] = Deferred()

@@ -293,6 +293,24 @@ def test_an_adopted_servers_unknown_exit_code_is_a_clean_exit() -> None:
     assert harness.status() is Status.stopped
 
 
+def test_a_server_that_was_taken_over_is_not_stopped_because_we_cannot_ask_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = LifecycleHarness(opened=False, start_timeout=100.0)
+    harness.plugin.adoptable = True
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    [readiness] = harness.readinesses
+    readiness.hindered, readiness.problem = True, "its name cannot be looked up"
+    harness.clock.pump([100.0] * 3)
+    assert harness.status() is Status.starting
+    assert "It is not known whether test is ready: its name cannot be looked up" in caplog.messages
+    readiness.hindered, readiness.problem = False, "it does not accept connections"
+    harness.clock.advance(99.0)
+    assert harness.status() is Status.starting
+    harness.clock.advance(1.0)
+    assert harness.status() is Status.stopping
+
+
 def test_players_who_wait_for_an_adopted_server_that_was_stopping_get_a_new_one() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = True

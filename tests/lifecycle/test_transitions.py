@@ -121,7 +121,7 @@ def test_a_cancelled_query_has_no_effect_whatever_error_it_ends_with(
 
 def test_a_cancelled_start_has_no_effect_whatever_error_it_ends_with(caplog: pytest.LogCaptureFixture) -> None:
     harness = LifecycleHarness()
-    harness.probe.port_is_taken = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
+    harness.probe.accepts_connections = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
     connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
     harness.plugin.can_wait = False
     harness.lifecycle.wake("a player")

@@ -80,7 +80,7 @@ async def test_a_cancelled_check_closes_its_connection() -> None:
         await server.all_lost()
 
 
-def test_whether_a_port_is_taken_cannot_be_known_without_a_thread_for_the_lookup(
+def test_whether_a_server_accepts_cannot_be_known_without_a_thread_for_the_lookup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(_name: str, _port: int) -> Deferred[object]:
@@ -89,20 +89,12 @@ def test_whether_a_port_is_taken_cannot_be_known_without_a_thread_for_the_lookup
     monkeypatch.setattr("zeroscale.system.host_endpoint.look_up", refuse)
     probe = MinecraftProbe(MemoryReactorClock(), "game.internal", 25565)
     failures: list[Failure] = []
-    probe.port_is_taken().addErrback(failures.append)
+    probe.accepts_connections().addErrback(failures.append)
     assert failures[0].check(StartRefused)
     assert failures[0].getErrorMessage() == "game.internal cannot be looked up: no more threads are allowed"
-    answers: list[bool] = []
-    probe.accepts_connections().addCallback(answers.append)
-    assert answers == [False], "a server that runs is asked again"
-
-
-@ensureDeferred
-async def test_a_port_that_is_taken() -> None:
-    async with listening(send(b"")) as server:
-        assert await MinecraftProbe(reactor, "127.0.0.1", server.number).port_is_taken() is True
-        await server.all_lost()
-    assert await MinecraftProbe(reactor, "127.0.0.1", unused_port()).port_is_taken() is False
+    probe.ask().addErrback(failures.append)
+    assert failures[1].check(BackendError)
+    assert "no more threads are allowed" in failures[1].getErrorMessage()
 
 
 def test_a_connection_has_a_timeout() -> None:

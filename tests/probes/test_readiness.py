@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from probes.asked_server import REPLY, STATUS, Server, close, listening, send
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes import readiness
 from zeroscale.probes.base import NoReply
 from zeroscale.probes.minecraft import MinecraftProbe
@@ -28,6 +30,7 @@ class ScriptedProbe:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.accepts = False
+        self.hindrance: str | None = None
         self.connected_at: list[float] = []
         self.asked_at: list[float] = []
         self.checks: list[Deferred[ProbeResult]] = []
@@ -35,6 +38,8 @@ class ScriptedProbe:
 
     def accepts_connections(self) -> Deferred[bool]:
         self.connected_at.append(self._clock.seconds())
+        if self.hindrance is not None:
+            return fail(StartRefused(self.hindrance))
         connecting: Deferred[bool] = Deferred()
         connecting.callback(self.accepts)
         return connecting
@@ -294,11 +299,12 @@ class SimpleProbe:
 
     def __init__(self) -> None:
         self.accepts = False
+        self.hindrance: str | None = None
         self.connected = 0
 
     def accepts_connections(self) -> Deferred[bool]:
         self.connected += 1
-        return succeed(self.accepts)
+        return succeed(self.accepts) if self.hindrance is None else fail(StartRefused(self.hindrance))
 
     def ask(self) -> Deferred[ProbeResult]:
         raise AssertionError("it is not asked")
@@ -376,3 +382,23 @@ def test_a_cancelled_line_wait_leaves_nothing_behind(seen: bool, missed: bool) -
     assert fixture.clock.getDelayedCalls() == []
     fixture.readiness.ready_line_seen()
     assert fixture.answers == [None] or fixture.answers == []
+
+
+AnyFixture: TypeAlias = ReadinessFixture | LineFixture
+
+
+@pytest.mark.parametrize("kind", [ReadinessFixture, lambda: LineFixture(missed=True)])
+def test_what_hinders_the_question_is_told_until_it_can_be_asked(kind: Callable[[], AnyFixture]) -> None:
+    fixture = kind()
+    fixture.pass_time(1.0)
+    hindered = [fixture.readiness.hindered]
+    fixture.probe.hindrance = "its name cannot be looked up"
+    fixture.pass_time(1.0)
+    hindered.append(fixture.readiness.hindered)
+    assert fixture.readiness.problem == "its name cannot be looked up"
+    fixture.probe.hindrance = None
+    fixture.pass_time(1.0)
+    hindered.append(fixture.readiness.hindered)
+    assert hindered == [False, True, False]
+    assert fixture.readiness.problem != "its name cannot be looked up"
+    assert fixture.answers == []

@@ -48,10 +48,16 @@ def directory() -> Iterator[Path]:
 
 
 def zeroscale(
-    directory: Path, limit: int, port: int, command: str, *, host: str = "127.0.0.1", server_port: int | None = None
+    directory: Path,
+    limit: int,
+    port: int,
+    command: str,
+    *more: str,
+    host: str = "127.0.0.1",
+    server_port: int | None = None,
 ) -> Program:
     words = ["generic", str(port), str(server_port or free_port()), "-a", command, "-w", str(directory), "--debug"]
-    words += ["--server-host", host]
+    words += ["--server-host", host, *more]
     return Program(python("-c", START, str(limit), *words, "--state-directory", str(directory / "state")), directory)
 
 
@@ -139,3 +145,28 @@ def test_the_name_of_a_running_server_is_looked_up_when_no_thread_is_left(direct
             assert program.wait() == 0, program.output
     assert "Traceback" not in program.output
     assert "failed" not in program.output
+
+
+@pytest.mark.slow
+@as_root
+def test_a_server_that_runs_is_kept_where_its_name_cannot_be_looked_up(directory: Path) -> None:
+    port, server_port = free_port(), free_port()
+    (directory / "server.pl").write_text(GREETING.format(port=server_port))
+    more = ("--start-timeout", "2")
+    with zeroscale(directory, 100, port, "perl server.pl", *more, host="localhost", server_port=server_port) as first:
+        first.wait_for("Ready: players come to")
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+            client.sendall(b"?\n")
+            first.wait_for("is online")
+        first.signal(signal.SIGKILL)
+        first.wait()
+    with zeroscale(directory, 1, port, "perl server.pl", *more, host="localhost", server_port=server_port) as second:
+        for _ in range(3):
+            second.wait_for("It is not known whether")
+        with socket.create_connection(("127.0.0.1", server_port), DEADLINE) as client:
+            client.sendall(b"?\n")
+            assert client.recv(100) == b"hello"
+        second.signal(signal.SIGTERM)
+        assert second.wait() == 0, second.output
+    assert "Traceback" not in second.output
+    assert "failed" not in second.output

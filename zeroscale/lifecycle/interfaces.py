@@ -85,7 +85,7 @@ class AdaptedPlugin(Protocol):
 class Probe(Protocol):
     """Asks the real server; see `probes`."""
 
-    def port_is_taken(self) -> Deferred[bool]:
+    def accepts_connections(self) -> Deferred[bool]:
         """Return whether something takes a connection on the server's port; fails with `StartRefused`."""
 
     def ask(self) -> Deferred[ProbeResult]:
@@ -107,6 +107,10 @@ class Readiness(Protocol):
     @property
     def problem(self) -> str | None:
         """Why the server does not answer yet, as far as that is known."""
+
+    @property
+    def hindered(self) -> bool:
+        """Whether the server cannot be asked, for a reason other than itself."""
 
 
 class StartHistory(Protocol):

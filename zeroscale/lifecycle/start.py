@@ -65,6 +65,11 @@ class StartAttempt:
         """Why the server does not answer yet, as far as that is known."""
         return self._readiness.problem
 
+    @property
+    def hindered(self) -> bool:
+        """Whether the server cannot be asked whether it is ready, for a reason other than itself."""
+        return self._readiness.hindered
+
     async def start(self, adoption: ShieldedCall[Status | None] | None) -> ProbeResult | None:
         """Start the server, unless the plugin finds it running.
 
@@ -137,7 +142,7 @@ class StartAttempt:
         obstacle = self._dependencies.start_obstacle()
         if obstacle is not None or self._plugin.is_load_balanced:
             return obstacle
-        if await self._dependencies.probe.port_is_taken():
+        if await self._dependencies.probe.accepts_connections():
             listener = self._dependencies.listener() or "something else"
             return f"{listener} already answers on the server's port: stop it, or give another server_port"
         return None

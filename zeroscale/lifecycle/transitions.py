@@ -85,7 +85,7 @@ class ServerTransitions:
         self.policy = policy
         self.opened = False
         self.machine: Inputs = Machine(self)
-        self._state_task = StateTask(self._clock, self.machine.timed_out)
+        self._state_task = StateTask(self._clock, self._timed_out)
         self._exit_watch = ExitWatch(self._server_exited)
         self.record = StatusRecord(self._clock.seconds)
         self.waiters = Waiters()
@@ -333,6 +333,15 @@ class ServerTransitions:
         self._exit_watch.stop()
 
     # Starting
+
+    def _timed_out(self) -> None:
+        attempt = self._start_attempt
+        if self.record.status is Status.starting and attempt is not None and attempt.hindered:
+            # It may answer, and have players: it is not stopped because we cannot ask it.
+            self._log.warning("It is not known whether %s is ready: %s", self._name, attempt.problem)
+            self._state_task.set_timer(self.policy.start_timeout)
+            return
+        self.machine.timed_out()
 
     def _begin_start(self, timeout: float) -> StartAttempt:
         self._start_attempt = StartAttempt(

@@ -33,7 +33,11 @@ class ServerProbe(Protocol):
     """Checks one server. Both methods may be cancelled at any time, and then leave no connection."""
 
     def accepts_connections(self) -> Deferred[bool]:
-        """Return whether the server accepts a connection, which is closed at once. Never fails."""
+        """Return whether the server accepts a connection, which is closed at once.
+
+        Fails with `StartRefused`, and no other error, where its name cannot be looked up, since there may be no more
+        threads: then it cannot be known.
+        """
         ...
 
     def ask(self) -> Deferred[ProbeResult]:
@@ -73,14 +77,6 @@ class BaseProbe(ABC):
         """See `ServerProbe.accepts_connections`."""
         return Deferred.fromCoroutine(self._accepts())
 
-    def port_is_taken(self) -> Deferred[bool]:
-        """Return whether something accepts a connection where the server is to be started.
-
-        Fails with `StartRefused` where the name cannot be looked up, since there may be no more threads: then it could
-        not be seen, either, that the server has become ready.
-        """
-        return Deferred.fromCoroutine(self._is_taken())
-
     def ask(self) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`."""
         result = Deferred.fromCoroutine(self._ask())
@@ -94,20 +90,14 @@ class BaseProbe(ABC):
         :raises BackendError: the server does not accept a connection, or its answer shows that it is not up.
         """
 
-    async def _is_taken(self) -> bool:
+    async def _accepts(self) -> bool:
         try:
-            await _connect(self._endpoint, lambda: _ConnectAndClose(self._header))
+            await _connect(self._endpoint, lambda: ConnectAndClose(self._header))
         except BlockingIOError as error:
             raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
         except (ConnectError, OSError):  # OSError: a name that does not resolve
             return False
         return True
-
-    async def _accepts(self) -> bool:
-        try:
-            return await self._is_taken()
-        except StartRefused:
-            return False
 
     async def _connect(self, connection: ProbeConnection) -> None:
         """Open a connection.
@@ -146,10 +136,11 @@ class ProbeConnection(protocol.Protocol):
         return ITCPTransport(self.transport)
 
 
-class _ConnectAndClose(ProbeConnection):
+class ConnectAndClose(ProbeConnection):
     """A connection that is closed at once, after the header: a server that requires one would log its absence."""
 
     def connectionMade(self) -> None:
+        """Send the header, and close."""
         super().connectionMade()
         self._tcp.loseConnection()
 

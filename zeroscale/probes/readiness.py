@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes.base import NoReply, ServerProbe
 from zeroscale.status import ProbeResult
 
@@ -35,6 +35,26 @@ NO_LINE_GRACE = 30.0
 """Seconds from accepting until a server without a visible ready line, and with its status off, is taken as ready."""
 
 
+class _Acceptance:
+    """Asks by a plain connection whether the server accepts one.
+
+    :ivar hindrance: why the last question could not be asked; None: it could.
+    """
+
+    def __init__(self, probe: ServerProbe) -> None:
+        self._probe = probe
+        self.hindrance: str | None = None
+
+    async def __call__(self) -> bool:
+        try:
+            accepted = await self._probe.accepts_connections()
+        except StartRefused as error:
+            self.hindrance = str(error)
+            return False
+        self.hindrance = None
+        return accepted
+
+
 class Readiness:
     """Waits for a starting server's first answer. Serves one start.
 
@@ -55,6 +75,7 @@ class Readiness:
     ) -> None:
         self._clock = clock
         self._probe = probe
+        self._accepts_connections = _Acceptance(probe)
         self._status_disabled = status_disabled
         self._probe_interval = probe_interval
         self._ready_line = False
@@ -67,7 +88,12 @@ class Readiness:
     @property
     def problem(self) -> str | None:
         """Why the server was not ready at the last check, for the message of a start timeout."""
-        return self._problem
+        return self._accepts_connections.hindrance or self._problem
+
+    @property
+    def hindered(self) -> bool:
+        """Whether the server could not be asked, for a reason other than itself."""
+        return self._accepts_connections.hindrance is not None
 
     def run(self) -> Deferred[ProbeResult]:
         """Wait without a limit. May be cancelled at any time, and then leaves nothing behind."""
@@ -89,7 +115,7 @@ class Readiness:
     async def _run(self) -> ProbeResult:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
-            while not await self._probe.accepts_connections():
+            while not await self._accepts_connections():
                 self._problem = "it does not accept connections"
                 await self._sleep(CONNECT_INTERVAL)
             if self._status_disabled():
@@ -167,14 +193,21 @@ class LineReadiness:
 
     def __init__(self, clock: IReactorTime, probe: ServerProbe) -> None:
         self._clock = clock
-        self._probe = probe
+        self._accepts_connections = _Acceptance(probe)
         self._line: Deferred[None] = Deferred()
         self._line_missed = False
 
     @property
     def problem(self) -> str | None:
         """Why the server is not ready."""
+        if self._accepts_connections.hindrance is not None:
+            return self._accepts_connections.hindrance
         return "it does not accept connections" if self._line.called else "it has not written its ready line"
+
+    @property
+    def hindered(self) -> bool:
+        """Whether the server could not be asked, for a reason other than itself."""
+        return self._accepts_connections.hindrance is not None
 
     def run(self) -> Deferred[ProbeResult]:
         """Wait without a limit. May be cancelled at any time, and then leaves nothing behind."""
@@ -199,7 +232,7 @@ class LineReadiness:
         return ProbeResult()
 
     async def _accepts(self) -> None:
-        while not await self._probe.accepts_connections():
+        while not await self._accepts_connections():
             await _pause(self._clock, CONNECT_INTERVAL)
 
     async def _wait_for_line(self, limit: float | None) -> None:

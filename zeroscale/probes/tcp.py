@@ -10,7 +10,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ProbeConnection
+from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ConnectAndClose, ProbeConnection
 from zeroscale.status import ProbeResult
 
 PROBE_INTERVAL = 1.0
@@ -68,8 +68,7 @@ class TcpProbe(BaseProbe):
             if code != 0:
                 raise BackendError(f"the ready command ended with exit code {code}")
         elif self._check is None:
-            if not await self._accepts():
-                raise BackendError(f"{self._address} does not accept connections")
+            await self._connect(ConnectAndClose(self._header))
         else:
             connection = _CheckConnection(self._check, self._header)
             await self._connect(connection)
