@@ -264,7 +264,7 @@ class InputFifo:
 
         :raises OSError: it cannot be opened.
         """
-        return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def send(self, line: str) -> None:
         """Write one line, whole or not at all.
