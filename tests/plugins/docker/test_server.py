@@ -388,6 +388,27 @@ async def test_one_that_may_have_been_started_is_stopped_once_the_engine_is_back
         assert not subject.container.state["Running"]
 
 
+async def test_what_others_start_while_a_stop_waits_for_the_engine_is_not_stopped(
+    subject: FakeSubject, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        await until(lambda: subject.engine.is_watched)
+        await subject.break_api()
+        stopping = asyncio.ensure_future(one.stop())
+        await until(lambda: "cannot be stopped yet" in caplog.text)
+        subject.engine.end(subject.container, 0)
+        subject.engine.run(subject.container)
+        await subject.restore_api()
+        await one.found.wait()
+        await stopping
+        assert await subject.is_running()
+        assert not stop_requests(subject)
+        await one.start()
+        await one.stop()
+        assert not await subject.is_running()
+
+
 def stop_requests(subject: FakeSubject) -> int:
     return sum(request.endswith("/stop") for request in subject.engine.requests)
 

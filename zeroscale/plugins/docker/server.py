@@ -159,7 +159,7 @@ class Server(WatchedContainer):
             self._starts -= 1
 
     async def stop(self) -> None:
-        """Stop it, and wait until it has ended, also while the engine cannot be reached.
+        """Stop it, and wait until this run of it has ended, also while the engine cannot be reached.
 
         A container that we have neither seen running nor started is not waited for: if it runs, it will be found.
 
@@ -168,7 +168,8 @@ class Server(WatchedContainer):
         self._stop_requested = True
         with ExitStack() as note:
             await self._stop_until_ended(note)
-        self.status = Status.stopped
+        if self._run is None:
+            self.status = Status.stopped
 
     async def close(self) -> None:
         """Close the connection to the engine, and leave the container as it is."""
@@ -282,20 +283,23 @@ class Server(WatchedContainer):
 
         :param note: keeps the note of the stop.
         """
-        warned = False
-        noted: ContainerRun | None = None
+        warned = noted = False
+        stopped = self._run
         for delay in retry_delays():
             try:
                 container = await self._refresh()
                 if container is None or not (container.alive or container.restarting):
                     return
-                self.status = Status.stopping
                 run = self._run
+                stopped = stopped or run
+                if run is not None and run is not stopped:
+                    return  # others have started it since, and it may be in use
+                self.status = Status.stopping
                 asked = run is not None and run is self._asked_before
-                if run is not noted:
+                if run is not None and not noted:
                     progress = StopProgress.sent if asked else StopProgress.requested
                     note.enter_context(self._stop_note.kept(_run_text(container), progress))
-                    noted = run
+                    noted = True
                 if container.paused:
                     await self.resume()
                 if run is not None and asked:
