@@ -305,6 +305,23 @@ async def test_scaled_up_by_others_right_after_its_reported_end_it_is_found(subj
         waiting.cancel()
 
 
+async def test_what_others_scale_up_after_the_end_of_the_run_that_is_stopped_is_left_running(subject: InCluster) -> None:
+    async with started(subject) as driven:
+        asked = subject.cluster.asked["get", "statefulsets/scale"]
+        held = subject.cluster.hold["get", "statefulsets/scale"] = asyncio.Event()
+        stopping = asyncio.ensure_future(driven.plugin.stop())
+        await subject.cluster.until(lambda: subject.cluster.asked["get", "statefulsets/scale"] > asked)
+        await subject.stop()
+        assert driven.exit is not None
+        assert (await driven.exit).is_clean
+        await subject.start()
+        await driven.found.wait()
+        held.set()
+        await stopping
+        assert await subject.is_running()
+        assert [body["spec"]["replicas"] for body in subject.cluster.bodies] == [1]
+
+
 async def test_a_watch_that_lags_behind_takes_no_run_for_over(subject: InCluster) -> None:
     cluster = subject.cluster
     async with driving(subject) as driven:

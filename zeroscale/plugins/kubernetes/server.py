@@ -13,6 +13,7 @@ docs/kubernetes.md has what a server needs in its cluster, and the permissions t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,10 @@ POD_POLL_INTERVAL = 1.0
 """Seconds between two reads of the pods of a Deployment that terminate. Those of a StatefulSet are in its status."""
 
 T = TypeVar("T")
+
+
+class _RunEnded(Exception):
+    """The run that was to be stopped has ended; the next one may be in use."""
 
 
 class Server:
@@ -118,7 +123,7 @@ class Server:
         try:
             await self._refresh()
             await self._wait_for_last_run()
-            await self._retry(lambda: self._scale_to(1), TRIES)
+            await self._retry(lambda: self._scale_to(1, self._check_start), TRIES)
             await self._retry(self._read, TRIES)
             self._report_line(f"{self._reference} is scaled up; waiting for a pod that is ready")
             await self._wait_until(
@@ -149,9 +154,13 @@ class Server:
         def run_ended() -> bool:
             return self._ended_runs != ended
 
+        def check_stop() -> None:
+            if run_ended():
+                raise _RunEnded
+
         self._begin_watch()
-        with self._stop_note.kept(self._run):
-            replicas = await self._retry(lambda: self._scale_to(0))
+        with self._stop_note.kept(self._run), contextlib.suppress(_RunEnded):
+            replicas = await self._retry(lambda: self._scale_to(0, check_stop))
             await self._retry(self._read)
             if not replicas:
                 await self._wait_until(lambda: run_ended() or self._is_stopped or self._is_wanted)
@@ -251,9 +260,9 @@ class Server:
 
     # Requests
 
-    async def _scale_to(self, wanted: int) -> int:
+    async def _scale_to(self, wanted: int, still_wanted: Callable[[], None]) -> int:
         async with self._scaling:  # a stop during a start comes after the start's requests
-            return await self._scaler.scale_to(wanted, self._check_start if wanted else lambda: None)
+            return await self._scaler.scale_to(wanted, still_wanted)
 
     def _check_start(self) -> None:
         if self._stop_requested:
