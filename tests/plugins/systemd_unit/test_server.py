@@ -232,7 +232,7 @@ async def test_a_stop_that_did_not_reach_systemd_is_requested_again(
 ) -> None:
     requested = asyncio.Event()
 
-    async def killed(_: UnitBus) -> None:
+    async def killed(_: UnitBus, run: str | None) -> None:
         requested.set()
         await asyncio.Event().wait()
 
@@ -249,6 +249,47 @@ async def test_a_stop_that_did_not_reach_systemd_is_requested_again(
         assert await second.adopt() is Status.stopping
         await second.stop()
         assert "StopUnit" in subject.systemd.calls
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_what_others_start_while_a_stop_has_lost_systemd_is_not_stopped(subject: ByBus) -> None:
+    async with driving(subject) as driver:
+        await driver.start()
+        await subject.block_stop()
+        stopping = asyncio.ensure_future(driver.stop())
+        await subject.stop_requested()
+        await subject.break_api()
+        subject.systemd.end()
+        await subject.start()
+        await subject.restore_api()
+        await stopping
+        await driver.found.wait()
+        assert await subject.is_running()
+        assert subject.systemd.calls.count("StopUnit") == 1
+        await driver.start()
+        await driver.stop()
+        assert not await subject.is_running()
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_what_others_start_right_after_a_stop_is_found(
+    subject: ByBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end and its start may be seen at once."""
+
+    def end_and_run() -> None:
+        subject.systemd.properties["ActiveState"] = "inactive"
+        subject.systemd.run()
+
+    async with driving(subject) as driver:
+        await driver.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(subject.systemd, "end", end_and_run)
+            await driver.stop()
+        await driver.found.wait()
+        await driver.start()
+        await driver.stop()
+        assert not await subject.is_running()
 
 
 class ByCommand(ServerUnderTest):

@@ -96,9 +96,10 @@ class UnitBus:
         """
         await self._job("start", "StartUnit")
 
-    async def stop(self) -> None:
+    async def stop(self, run: str | None = None) -> None:
         """Stop it, and wait until it has stopped; connect again if the connection is lost.
 
+        :param run: the run that is stopped: one that began while there was no connection is left as it is.
         :raises PluginError: it cannot be stopped.
         """
         for delay in Backoff(FIRST_DELAY, LONGEST_DELAY):
@@ -108,6 +109,9 @@ class UnitBus:
             except BusLost as error:
                 logger.warning("%s: %s; trying again to stop it", self._unit, error)
             await asyncio.sleep(delay)
+            with contextlib.suppress(BusLost):
+                if (await self.state()).run != run and run is not None:
+                    return
 
     async def pause(self) -> None:
         """Freeze its processes.

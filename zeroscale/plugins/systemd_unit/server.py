@@ -64,7 +64,7 @@ class Server:
             self._user = mistakes.read(arguments.yes_or_no, "user", user)
         self._logs = Path(state_directory)
         self._stop_note = StopNote(Path(state_directory), [self.unit, self._user])
-        self._ending: UnitState | None = None  # as found while others were stopping it, until that run has ended
+        self._ending: UnitState | None = None  # as it was while it was being stopped, until that run has ended
         self._only_wait = False
         self._external = ExternalServer()
         self._control: UnitControl | None = None
@@ -162,7 +162,9 @@ class Server:
         if state.running:
             self.status = Status.stopping
             with self._stop_note.kept(state.run):
-                await control.stop()
+                await control.stop(state.run)
+            if self.status is Status.stopping:  # its end was not seen yet: others may have started it again
+                self._ending = state
             state = await control.state()
         self._update(state)
 

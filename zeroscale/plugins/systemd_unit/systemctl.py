@@ -64,9 +64,10 @@ class UnitCommands:
         """
         await self._job("start")
 
-    async def stop(self) -> None:
+    async def stop(self, run: str | None = None) -> None:
         """Stop it, and wait until it has stopped.
 
+        :param run: of no effect: the command is run once.
         :raises PluginError: it cannot be stopped.
         """
         await self._job("stop")

@@ -152,9 +152,10 @@ class UnitControl(Protocol):
         """
         ...
 
-    async def stop(self) -> None:
+    async def stop(self, run: str | None = None) -> None:
         """Stop it, and wait until it has stopped.
 
+        :param run: the run that is stopped; None: whichever it is.
         :raises PluginError: it cannot be stopped.
         """
         ...
