@@ -305,7 +305,7 @@ async def test_scaled_up_by_others_right_after_its_reported_end_it_is_found(subj
         waiting.cancel()
 
 
-async def test_what_others_scale_up_after_the_end_of_the_run_that_is_stopped_is_left_running(subject: InCluster) -> None:
+async def test_what_others_scale_up_after_the_end_of_the_stopped_run_is_left_running(subject: InCluster) -> None:
     async with started(subject) as driven:
         asked = subject.cluster.asked["get", "statefulsets/scale"]
         held = subject.cluster.hold["get", "statefulsets/scale"] = asyncio.Event()

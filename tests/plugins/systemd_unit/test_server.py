@@ -272,9 +272,7 @@ async def test_what_others_start_while_a_stop_has_lost_systemd_is_not_stopped(su
 
 
 @pytest.mark.peers("dbus-daemon")
-async def test_what_others_start_right_after_a_stop_is_found(
-    subject: ByBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_others_start_right_after_a_stop_is_found(subject: ByBus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end and its start may be seen at once."""
 
     def end_and_run() -> None:
