@@ -14,7 +14,7 @@ and import `pytest_pyfunc_call` from here into conftest.py, which runs these tes
 |---|---|---|
 | `PluginTests` | any | `block_stop`, `stop_requested`, `unblock_stop` |
 | `WaitableTests` | that has `wait()` | `stop`, `crash` |
-| `AdoptableTests` | that has `adopt()` | |
+| `AdoptableTests` | that has `adopt()` | those of `PluginTests`; `has_runs` |
 | `ReportsStartsTests` | that has `on_found` | `stop` |
 | `PausableTests` | that has `pause()` and `resume()` | `is_paused` |
 | `ReportsPausesTests` | that has `on_paused` | `pause`, `resume` |
@@ -71,7 +71,8 @@ class ServerUnderTest:
     """One server, controlled without the plugin.
 
     :cvar reports_crashes: whether the plugin can distinguish a crash from a clean end.
-    :cvar has_runs: whether the plugin can distinguish one run of the server from the next.
+    :cvar has_runs: whether the plugin can distinguish one run of the server from the next; if not, a server that was
+        started since an interrupted stop may be taken for the one that was being stopped.
     :cvar permission_hint: a regular expression that matches the error message for a missing permission.
     """
 
