@@ -17,8 +17,8 @@ import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python, wait_until
 
-USER = 64087
-"""An unused user id: the limit counts all processes of a user, and root has none."""
+USER = 1_000_000 + os.getpid()
+"""An unused user id, also if these tests run twice at once: the limit counts all processes of a user, root has none."""
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
 import socket
-import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +22,6 @@ from plugins.process_fixture import until
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.engine import Engine, EngineError, engine_url, retry_delays
-from zeroscale.system.worker_threads import WorkerThreads
 
 
 @asynccontextmanager
@@ -204,21 +203,13 @@ def test_a_socket_of_ours_passes_the_check(tmp_path: Path) -> None:
         Engine(f"unix://{tmp_path / 's'}").check()
 
 
-async def test_an_engine_whose_name_cannot_be_looked_up_cannot_be_reached(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+async def test_an_engine_whose_name_cannot_be_looked_up_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "no more threads are allowed")  # as zeroscale's executor does
 
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(WorkerThreads())  # as zeroscale does
     engine = Engine("tcp://docker.internal:2375")
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        for _ in range(2):
-            with pytest.raises(EngineError, match=r"tcp://docker\.internal:2375 cannot be reached"):
-                await engine.inspect("x")
+    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", refuse)
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"tcp://docker\.internal:2375 cannot be reached"):
+            await engine.inspect("x")
     await engine.close()
-    assert [each for each in caplog.messages if "no more processes or threads are allowed" in each] == [
-        caplog.messages[0]
-    ]
