@@ -240,7 +240,7 @@ async def test_nothing_is_left_after_cycles(process_fixture: ProcessFixture) -> 
         await start(process, "true")
         await process.wait()
     assert (descriptors(), children()) == before
-    assert {path.name for path in process_fixture.state.iterdir()} == {"alive", "console.log", "console.log.1"}
+    assert {path.name for path in process_fixture.state.iterdir()} == {"alive", "console.log"}
 
 
 async def test_its_files_are_readable_by_their_owner_only(process_fixture: ProcessFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 from plugins.process_fixture import children, until
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.plugins.testing import RecordedOutput
-from zeroscale.process import command_runner, procfs
+from zeroscale.process import command_runner, console_files, procfs
 from zeroscale.process.command_runner import CommandResult, CommandRunner
 
 
@@ -92,6 +93,19 @@ async def test_its_output_cannot_be_written(state: Path) -> None:
     (state / "file").touch()
     commands, _ = make(state / "file")
     with pytest.raises(PluginError, match="cannot keep the output of the start command"):
+        await commands.run("start", ["true"], 30.0)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
+async def test_for_want_of_disk_space_or_descriptors_it_is_refused(
+    state: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(path: Path, flags: int) -> int:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(console_files, "open_own", fail)
+    commands, _ = make(state)
+    with pytest.raises(StartRefused, match=f"cannot keep the output of the start command: .*{os.strerror(code)}"):
         await commands.run("start", ["true"], 30.0)
 
 

@@ -260,6 +260,19 @@ def test_rotation_keeps_one_older_file(tmp_path: Path) -> None:
     assert (tmp_path / "console.log.1").read_text() == "two"
 
 
+def test_a_run_without_output_replaces_no_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    file = OutputFile(path, print)
+    path.write_text("the last run")
+    for _refused_start in range(2):
+        file.rotate()
+        file.open()
+        file.close()
+    file.rotate()
+    assert not path.exists()
+    assert (tmp_path / "console.log.1").read_text() == "the last run"
+
+
 @pytest.fixture
 def fifo(tmp_path: Path) -> InputFifo:
     fifo = InputFifo(tmp_path / "stdin")

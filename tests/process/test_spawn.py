@@ -120,12 +120,22 @@ def test_no_child_is_left_by_a_failure(tmp_path: Path) -> None:
     assert not subprocess._active  # type: ignore[attr-defined] # where Popen keeps children nobody waited for
 
 
-def test_limit_of_processes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.EAGAIN, "no more processes .*TasksMax=.*--pids-limit.*ulimit -u"),
+        (errno.EMFILE, "Too many open files"),
+        (errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_limit_is_named_and_is_no_fault_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with pytest.raises(StartRefused, match=r"sh: no more processes .*TasksMax=.*--pids-limit.*ulimit -u"):
+    with pytest.raises(StartRefused, match=f"sh: {reason}"):
         spawn(
             ["/bin/sh"],
             working_directory=tmp_path,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -25,7 +24,7 @@ from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import ProcessRecord, StopProgress, load_record
-from zeroscale.process.spawn import spawn
+from zeroscale.process.spawn import PASSING_ERRORS, spawn
 from zeroscale.system.files import make_private, resolved
 
 logger = logging.getLogger(__name__)
@@ -59,9 +58,6 @@ WINDOW_APPEARS_WITHIN = 2.0
 
 PORT_CLOSES_WITHIN = 10.0
 """Seconds from the end of the last process of a server in the background until its port must be closed."""
-
-PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
-"""Errors of the console's files that end by themselves: a start that meets one of them is no crash."""
 
 NAMED_AT_MOST = 5
 """Processes that a message names."""

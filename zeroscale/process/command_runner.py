@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process.console_files import OutputFile
 from zeroscale.process.environment import ChildEnvironment
-from zeroscale.process.spawn import spawn
+from zeroscale.process.spawn import PASSING_ERRORS, spawn
 
 READ_INTERVAL = 0.2
 """Seconds between two reads of the output of a running command."""
@@ -86,6 +86,7 @@ class CommandRunner:
         :param limit: seconds; then it gets SIGTERM, and SIGKILL `TERMINATE_GRACE` later.
         :param quiet: do not report its output.
         :raises CommandTimeout: it took too long.
+        :raises StartRefused: it cannot be run now, for want of processes, descriptors or disk space.
         :raises PluginError: it cannot be run.
         """
         async with self._locks.setdefault(kind, asyncio.Lock()):
@@ -119,7 +120,8 @@ class CommandRunner:
             with contextlib.suppress(OSError):
                 output.finish()
         except OSError as error:
-            raise PluginError(f"cannot keep the output of the {kind} command: {error}") from error
+            failure = StartRefused if error.errno in PASSING_ERRORS else PluginError
+            raise failure(f"cannot keep the output of the {kind} command: {error}") from error
         finally:
             output.close()
             if child is not None:

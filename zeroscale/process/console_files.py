@@ -73,7 +73,9 @@ class OutputFile:
         self._untruncated = 0
 
     def rotate(self) -> None:
-        """Rename the last run's file; only while no server runs.
+        """Rename the last run's file, or remove it if it is empty; only while no server runs.
+
+        So starts that fail one after the other do not replace what the last run has written.
 
         :raises OSError: the directory cannot be written.
         """
@@ -82,7 +84,10 @@ class OutputFile:
             if path.is_dir() and not path.is_symlink():  # a file cannot replace it, nor be replaced by it
                 set_aside(path)
         with contextlib.suppress(FileNotFoundError):
-            move(self.path, self._rotated)
+            if self.path.lstat().st_size:
+                move(self.path, self._rotated)
+            else:
+                self.path.unlink()
 
     def open(self, *, from_end: int | None = None) -> None:
         """Start reading.

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from zeroscale.errors import PROCESS_LIMIT, PluginError, StartRefused
 
+PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
+"""Errors that end by themselves, and are no fault of what is started: a start that meets one of them is no crash."""
+
 
 def spawn(
     argv: Sequence[str],
@@ -34,7 +37,7 @@ def spawn(
     :param standard_input: the descriptor that becomes its standard input.
     :param standard_output: the descriptor that becomes its standard output and error.
     :param pass_fds: further descriptors that it inherits.
-    :raises StartRefused: there may be no more processes.
+    :raises StartRefused: there may be no more processes, or another of `PASSING_ERRORS`.
     :raises PluginError: it could not be started; the message says why, and how to fix it.
     """
     try:
@@ -53,7 +56,8 @@ def spawn(
         reason = PROCESS_LIMIT if isinstance(error, BlockingIOError) else "no memory is left"
         raise StartRefused(f"cannot start {argv[0]}: {reason}") from error
     except (OSError, ValueError, IndexError) as error:
-        raise PluginError(_start_problem(argv, working_directory, environment, error)) from error
+        kind = StartRefused if getattr(error, "errno", None) in PASSING_ERRORS else PluginError
+        raise kind(_start_problem(argv, working_directory, environment, error)) from error
 
 
 def check_program(argv: Sequence[str], directory: Path) -> None:
