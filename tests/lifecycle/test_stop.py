@@ -7,7 +7,7 @@ import signal
 import pytest
 from lifecycle.harness import LifecycleHarness
 
-from zeroscale.errors import PluginError
+from zeroscale.errors import PluginError, StartRefused
 from zeroscale.status import Status
 
 
@@ -90,6 +90,34 @@ def test_a_server_whose_stop_fails_gets_sigterm_at_once(caplog: pytest.LogCaptur
     assert not harness.lifecycle.view.stop_timed_out
     harness.plugin.exit(143)
     assert harness.status() is Status.stopped
+
+
+@pytest.mark.parametrize("can_wait", [True, False])
+def test_without_signals_a_server_that_cannot_be_asked_to_stop_is_asked_again(
+    can_wait: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = LifecycleHarness(stop_timeout=100.0)
+    harness.plugin.can_signal, harness.plugin.can_wait = False, can_wait
+    harness.stopping()
+
+    def refuse() -> None:
+        assert harness.plugin.stopping is not None
+        harness.plugin.stopping.errback(StartRefused("no more processes are allowed"))
+
+    refuse()
+    for seconds in (2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
+        harness.clock.advance(seconds - 0.5)
+        asked = harness.plugin.calls.count("stop")
+        harness.clock.advance(0.5)
+        assert harness.plugin.calls.count("stop") == asked + 1
+        refuse()
+    assert harness.status() is Status.stopping
+    assert "still waiting" in caplog.text
+    harness.clock.advance(60.0)
+    harness.plugin.stop_returns()
+    harness.plugin.exit(0)
+    assert harness.status() is Status.stopped
+    assert not harness.clock.getDelayedCalls()
 
 
 def test_without_signals_the_stop_waits_for_a_start_that_has_not_returned() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 
+from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError, ZeroscaleError
 from zeroscale.lifecycle.escalation import ScheduledStep, StopStep, stop_steps
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecyclePolicy, Logger
@@ -16,6 +17,10 @@ from zeroscale.lifecycle.shielded_call import ShieldedCall
 
 WARN_AGAIN = 60.0
 """Seconds between two warnings, at least, about a server that does not stop."""
+
+FIRST_RETRY = 2.0
+LONGEST_RETRY = 60.0
+"""Seconds until a plugin's `stop()` that has failed is called again: at first, and at most."""
 
 
 class StopAttempt:
@@ -26,7 +31,6 @@ class StopAttempt:
     :param policy: has the time-outs of the steps.
     :param log: the server's log.
     :param now: the monotonic clock's reading, in seconds.
-    :ivar request_failed: the plugin's last `stop()` has failed.
     """
 
     def __init__(self, name: str, plugin: AdaptedPlugin, policy: LifecyclePolicy, log: Logger, now: float) -> None:
@@ -36,7 +40,8 @@ class StopAttempt:
         self._log = log
         self._began = now
         self._steps: list[ScheduledStep] = list(stop_steps(policy.stop_timeout, policy.kill_timeout))
-        self.request_failed = False
+        self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
+        self._retry_at: float | None = None
 
     async def request_stop(
         self,
@@ -53,7 +58,6 @@ class StopAttempt:
         :param on_server: called where `start()` returns now: there is a server.
         :raises ZeroscaleError: the plugin cannot stop it.
         """
-        self.request_failed = False
         if start_call is not None and not (self._plugin.can_signal or self._plugin.interruptible_start):
             # The stop() of such a plugin may do nothing before its start() has returned.
             if await self._has_started(start_call):
@@ -94,32 +98,45 @@ class StopAttempt:
     @property
     def only_waiting_left(self) -> bool:
         """Whether nothing is left to do but to wait for the server."""
-        return not (self._steps and self._plugin.can_signal) or self._steps[0].step is StopStep.unanswered
+        return not self._plugin.can_signal or self._steps[0].step is StopStep.unanswered
+
+    def take_request(self) -> bool:
+        """Return whether `request_stop` is to be called again now, and not `next_step`; forget it then."""
+        if self._retry_at is None or self._retry_at >= self._began + self._steps[0].after:
+            return False
+        self._retry_at = None
+        return True
+
+    def request_later(self, now: float) -> None:
+        """Note that `request_stop` has failed, and is to be called again: nothing else can stop the server."""
+        self._retry_at = now + next(self._retries)
 
     def skip_to_sigterm(self, now: float) -> bool:
         """Make SIGTERM due at once.
 
         :returns: whether it was still to come.
         """
-        if not self._steps or self._steps[0].step is not StopStep.terminate:
+        if self._steps[0].step is not StopStep.terminate:
             return False
         self._steps = list(stop_steps(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
         self._began = now
         return True
 
     def seconds_to_next_step(self, now: float) -> float:
-        """Return how long to wait before `next_step`, in seconds."""
-        if self._steps:
-            return max(0.0, self._began + self._steps[0].after - now)
-        return max(self._policy.stop_timeout, WARN_AGAIN)
+        """Return how long to wait before `next_step`, or before `request_stop` if that is next."""
+        due = self._began + self._steps[0].after
+        return max(0.0, (due if self._retry_at is None else min(due, self._retry_at)) - now)
 
     def next_step(self, now: float) -> bool:
         """Do the next step with a server that has not stopped.
 
         :returns: whether the server has not reacted to SIGTERM in time.
         """
-        step = self._steps.pop(0).step if self._steps else StopStep.unanswered
+        step = self._steps.pop(0).step
         seconds = now - self._began
+        if not self._steps:
+            again = seconds + max(self._policy.stop_timeout, WARN_AGAIN)
+            self._steps.append(ScheduledStep(again, StopStep.unanswered))
         if step is StopStep.unanswered:
             self._log.warning("%s has not stopped for %.0f s; still waiting, as it may be saving", self._name, seconds)
             return True

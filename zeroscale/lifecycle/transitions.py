@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.backoff import Backoff
-from zeroscale.errors import ZeroscaleError
+from zeroscale.errors import StartRefused, ZeroscaleError
 from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
 from zeroscale.lifecycle.idle_monitor import IdleMonitor
@@ -228,6 +228,10 @@ class ServerTransitions:
         attempt = self._stop_attempt
         assert attempt is not None
         plugin = self._plugin
+        if attempt.take_request():
+            self._set_step_timer()
+            self._request_stop(attempt, paused=False)
+            return
         if self.shutdown.proxy_exits and attempt.only_waiting_left and plugin.is_remote and plugin.can_adopt:
             self.shutdown.abandon()
             return
@@ -235,8 +239,6 @@ class ServerTransitions:
             self.record.stop_timed_out = True
             self.record.reason = "it does not stop"
             self.waiters.reject("the server does not stop; its operator has to fix it")
-        if attempt.request_failed and not plugin.can_signal:
-            self._request_stop(attempt, paused=False)  # there is nothing else that could help
         self._set_step_timer()
 
     def wake_after_stop(self) -> None:
@@ -394,12 +396,16 @@ class ServerTransitions:
 
     def _stop_failed(self, failure: Failure) -> None:
         message = self._error_message(failure)
-        if self._stop_attempt is None or not self._exit_watch.is_active:
+        can_signal = self._plugin.can_signal
+        is_known = self._exit_watch.is_active or (failure.check(StartRefused) and not can_signal)
+        if self._stop_attempt is None or not is_known:
             self.machine.crashed("it could not be stopped", message)
             return
         self._log.error("%s could not be asked to stop: %s", self._name, message)
-        self._stop_attempt.request_failed = True
         self.skip_to_sigterm()
+        if not can_signal:
+            self._stop_attempt.request_later(self._clock.seconds())
+            self._set_step_timer()
 
     def _set_step_timer(self) -> None:
         assert self._stop_attempt is not None
