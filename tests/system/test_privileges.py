@@ -8,13 +8,16 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from ports import free_port
 from processes import DEADLINE, Program, python, wait_until
+from twisted.python import usage
 
+from zeroscale.daemon import tap
+from zeroscale.daemon.options import Invocation, examine
 from zeroscale.system.files import read_bounded
 from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner, switch_later
 
@@ -264,8 +267,15 @@ def test_the_pid_file_that_is_checked_is_the_one_that_twistd_writes(open_directo
 
 @pytest.mark.slow
 @as_root
-@pytest.mark.parametrize("kind", ["their directory", "their file", "writable file"])
-def test_a_configuration_that_the_user_could_change_is_refused(open_directory: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("their directory", "move it to a directory that only root can write to, such as /etc, or start zeroscale as"),
+        ("their file", "run chown root and chmod go-w on it"),
+        ("writable file", "run chown root and chmod go-w on it"),
+    ],
+)
+def test_a_configuration_that_the_user_could_change_is_refused(open_directory: Path, kind: str, advice: str) -> None:
     """It could have any file that only root can read shown to players."""
     config = open_directory / "theirs" / "zeroscale.toml"
     config.parent.mkdir()
@@ -282,7 +292,33 @@ def test_a_configuration_that_the_user_could_change_is_refused(open_directory: P
     base = open_directory
     output = start_as_nobody(base, base / "log", base / "zeroscale.pid", "--config", str(config))
     assert f"other users can change the configuration {config}, which root reads" in output
+    assert advice in output
     assert not (base / "log").exists()
+
+
+@as_root
+def test_a_configuration_that_the_user_removes_once_it_was_read_is_refused(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = open_directory / "theirs" / "zeroscale.toml"
+    config.parent.mkdir()
+    os.chown(config.parent, NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    config.write_text('[servers.a]\nplugin = "generic"\nlisten = 25565\nserver = 25575\n')
+    options, parent = tap.Options(), usage.Options()  # type: ignore[no-untyped-call]  # Twisted has no types here
+    parent.update({"uid": NOBODY_USER.pw_uid, "gid": None, "pidfile": "", "rundir": str(open_directory)})
+    options.parent = parent
+
+    def read_and_remove(words: Sequence[str], program: str, directory: Path | None) -> Invocation:
+        invocation = examine(words, program, directory)
+        config.unlink()
+        return invocation
+
+    monkeypatch.setattr("zeroscale.daemon.tap.examine", read_and_remove)
+    try:
+        with pytest.raises(usage.UsageError, match=f"cannot read {config}"):
+            options.parseOptions(["--config", str(config)])
+    finally:
+        switch_later(None)
 
 
 @pytest.mark.slow

@@ -110,13 +110,20 @@ def _check_config_file(path: Path) -> None:
     """
     try:
         found = path.stat()
-    except OSError:  # it is reported as a mistake
-        return
-    if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not is_trusted_file(path):
-        raise usage.UsageError(
-            f"other users can change the configuration {path}, which root reads before it switches to --uid: run chown "
-            "root and chmod go-w on it, and on its directory"
+    except OSError as error:  # also if it could be read: another user may have removed it since
+        raise usage.UsageError(f"cannot read {path}: {error.strerror}") from None
+    if not is_trusted_file(path):
+        advice = (
+            "move it to a directory that only root can write to, such as /etc, or start zeroscale as that user, "
+            "without --uid"
         )
+    elif found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        advice = "run chown root and chmod go-w on it"
+    else:
+        return
+    raise usage.UsageError(
+        f"other users can change the configuration {path}, which root reads before it switches to --uid: {advice}"
+    )
 
 
 def _new_owner(options: Options) -> Owner | None:
