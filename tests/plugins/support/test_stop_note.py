@@ -84,13 +84,21 @@ async def test_a_stop_that_is_cancelled_leaves_the_note(tmp_path: Path) -> None:
     assert StopNote(tmp_path).find("run 1") is StopProgress.requested
 
 
+@pytest.mark.parametrize("run", [None, "run 1"])
 @pytest.mark.parametrize(("seconds", "believed"), [(0.0, True), (BELIEVED_FOR, True), (BELIEVED_FOR + 1, False)])
-async def test_a_note_without_a_run_is_believed_for_a_short_time(
-    tmp_path: Path, clock: Clock, seconds: float, believed: bool
+async def test_a_server_that_may_not_have_been_asked_is_stopped_only_a_short_time_later(
+    tmp_path: Path, clock: Clock, run: str | None, seconds: float, believed: bool
 ) -> None:
-    with StopNote(tmp_path, clock=clock).kept(None):
+    """It may be in use again."""
+    with StopNote(tmp_path, clock=clock).kept(run):
         clock.now += seconds
-        assert (StopNote(tmp_path, clock=clock).find(None) is not None) is believed
+        assert (StopNote(tmp_path, clock=clock).find(run) is not None) is believed
+
+
+async def test_a_run_that_was_asked_is_stopping_however_long_ago_that_was(tmp_path: Path, clock: Clock) -> None:
+    with StopNote(tmp_path, clock=clock).kept("run 1", StopProgress.sent):
+        clock.now += 86400.0
+        assert StopNote(tmp_path, clock=clock).find("run 1") is StopProgress.sent
 
 
 async def test_a_note_without_a_run_is_not_believed_after_a_reboot(
@@ -140,15 +148,16 @@ async def test_a_note_about_a_server_with_a_long_command_line_is_found(tmp_path:
         assert StopNote(tmp_path, words).find(None) is StopProgress.requested
 
 
-async def test_a_note_without_a_run_is_confirmed_as_long_as_the_stop_lasts(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("run", [None, "run 1"])
+async def test_a_note_is_confirmed_as_long_as_the_stop_lasts(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, run: str | None
 ) -> None:
     monkeypatch.setattr(stop_note, "CONFIRM_INTERVAL", 0.01)
-    with StopNote(tmp_path, clock=clock).kept(None):
+    with StopNote(tmp_path, clock=clock).kept(run):
         written = (tmp_path / "stop.json").read_bytes()
         clock.now += 3600.0
         await until(lambda: (tmp_path / "stop.json").read_bytes() != written)
-        assert StopNote(tmp_path, clock=clock).find(None) is StopProgress.requested
+        assert StopNote(tmp_path, clock=clock).find(run) is StopProgress.requested
     assert files(tmp_path) == {}
 
 

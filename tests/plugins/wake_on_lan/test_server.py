@@ -103,6 +103,8 @@ class Machine(ServerUnderTest, asyncio.DatagramProtocol):
             self._listener = await loop.create_server(asyncio.Protocol, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
+        for _packet in range(2 * wake_on_lan.PACKETS):  # those that were sent before must not wake it again
+            await asyncio.sleep(0)
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()

@@ -28,11 +28,11 @@ LARGEST_NOTE = 4096
 """Bytes."""
 
 CONFIRM_INTERVAL = 10.0
-"""Seconds between two writes of a note without a run, so that its age is the time since zeroscale was killed."""
+"""Seconds between two writes of a note, so that its age is the time since zeroscale was killed."""
 
 BELIEVED_FOR = 60.0
-"""Seconds for which a note without a run is believed: a service manager restarts zeroscale within seconds, and after a
-longer time the server may have been started by hand."""
+"""Seconds for which a note is believed that does not prove that the server is about to end: a service manager restarts
+zeroscale within seconds, and after a longer time the server may be in use."""
 
 
 def seconds_since_boot() -> float:
@@ -44,7 +44,8 @@ class StopNote:
     """The note of one server.
 
     A run is identified by a text that is different after each start of the server, such as a container's id and
-    start time. Where a plugin has no such text (None), the note is believed only for a short time and in the same boot.
+    start time. Where a plugin has no such text (None), or the run may not have been asked to stop, the note is believed
+    only for a short time and in the same boot.
 
     :param directory: the server's state directory.
     :param subject: the arguments by which a plugin without such a text finds and stops its server: after a change of
@@ -73,7 +74,8 @@ class StopNote:
             return None
         subject, run_of_note, progress, boot, written = note
         known = subject == self._subject and run_of_note == run
-        if known and (run is not None or self._is_recent(boot, written)):
+        asked = run is not None and progress is StopProgress.sent
+        if known and (asked or self._is_recent(boot, written)):
             return progress
         self.remove()
         return None
@@ -89,7 +91,7 @@ class StopNote:
         """
         self._run, self._progress, self._failed = run, progress, False
         self._save()
-        confirmation = asyncio.get_running_loop().create_task(self._confirm()) if run is None else None
+        confirmation = asyncio.get_running_loop().create_task(self._confirm())
         try:
             yield
         except Exception:
@@ -99,8 +101,7 @@ class StopNote:
             self.remove()
         finally:
             self._progress = None
-            if confirmation is not None:
-                confirmation.cancel()
+            confirmation.cancel()
 
     def mark_sent(self) -> None:
         """Note that the server has been asked to stop, so that the next zeroscale need not ask again."""
