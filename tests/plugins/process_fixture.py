@@ -48,11 +48,22 @@ class ProcessFixture:
         self._processes: list[ServerProcess] = []
 
     def process(
-        self, ready_line: str | None = None, exclusive_directory: Path | None = None, signs: ServerSigns | None = None
+        self,
+        ready_line: str | None = None,
+        exclusive_directory: Path | None = None,
+        signs: ServerSigns | None = None,
+        state: Path | None = None,
     ) -> ServerProcess:
-        """Make one that reports its lines to `output`."""
+        """Make one that reports its lines to `output`.
+
+        :param state: the state directory of another server.
+        """
         process = ServerProcess(
-            self.state, on_line=self.output, ready_line=ready_line, exclusive_directory=exclusive_directory, signs=signs
+            state or self.state,
+            on_line=self.output,
+            ready_line=ready_line,
+            exclusive_directory=exclusive_directory,
+            signs=signs,
         )
         self._processes.append(process)
         return process

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +21,9 @@ from plugins.process_fixture import ProcessFixture, unrelated_process, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.process import procfs
-from zeroscale.process.background import BackgroundServer, ServerSigns
-from zeroscale.process.child import ServerProcess
+from zeroscale.process import background, procfs
+from zeroscale.process.background import NEAR, BackgroundServer, CommandRun, ServerSigns
+from zeroscale.process.child import UNCLEAR_INTERVAL, ServerProcess
 from zeroscale.process.group import MARK
 from zeroscale.process.record import StopProgress, load_record
 
@@ -79,10 +82,28 @@ class Background:
             argv, cwd="/", env=self.variables, check=True, capture_output=True, text=True, timeout=30
         ).stdout
 
+    async def run(self, process: ServerProcess, script: str) -> None:
+        """Run a start script."""
+        await process.start(["sh", "-c", script], working_directory=self.directory, environment=self.variables)
+
     async def start(self, process: ServerProcess, script: str) -> None:
         """Start the server by a script, and wait until its port accepts connections."""
-        await process.start(["sh", "-c", script], working_directory=self.directory, environment=self.variables)
+        await self.run(process, script)
         await until(self.accepts)
+
+    def twin(self, directory: Path) -> Background:
+        """Another server, which uses the same multiplexers."""
+        directory.mkdir(exist_ok=True)
+        twin = copy.copy(self)
+        twin.directory, twin.port = directory, free_port()
+        (directory / "server.py").write_text(SERVER)
+        twin.signs = ServerSigns(directory, twin.port)
+        return twin
+
+    def window(self, *command: str) -> int:
+        """Open a window in the server's directory, as an operator does; return its first process."""
+        self.command("tmux", "new-session", "-d", "-s", "operator", "-c", str(self.directory), *command)
+        return int(self.command("tmux", "list-panes", "-t", "operator", "-F", "#{pane_pid}"))
 
     def accepts(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -118,8 +139,27 @@ def process(process_fixture: ProcessFixture, scripts: Background) -> ServerProce
     return process_fixture.process(signs=scripts.signs)
 
 
-def tmux(scripts: Background, session: str = "mc") -> str:
-    return f"tmux new-session -d -s {session} {shlex.quote(scripts.server())}"
+@pytest.fixture
+def open_scripts(scripts: Background) -> Iterator[Background]:
+    """The same in a directory that other users may enter."""
+    with tempfile.TemporaryDirectory(prefix="zs-") as name:
+        Path(name).chmod(0o755)
+        made = scripts.twin(Path(name) / "server")
+        made.directory.chmod(0o755)
+        yield made
+        made.clear()
+
+
+@pytest.fixture
+def second_state(tmp_path: Path) -> Path:
+    """The state directory of another server."""
+    directory = tmp_path / "second"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def tmux(scripts: Background, session: str = "mc", starting: float = 0.0) -> str:
+    return f"tmux new-session -d -s {session} {shlex.quote(scripts.server(starting=starting))}"
 
 
 def tmux_loop(scripts: Background) -> str:
@@ -227,8 +267,7 @@ async def test_other_windows_are_left_alone(
 
 @pytest.mark.peers("tmux")
 async def test_a_window_that_ends_before_its_server_is_ready(scripts: Background, process: ServerProcess) -> None:
-    script = "tmux new-session -d -s mc 'sleep 0.5; exit 3'"
-    await process.start(["sh", "-c", script], working_directory=scripts.directory, environment=scripts.variables)
+    await scripts.run(process, "tmux new-session -d -s mc 'sleep 0.5; exit 3'")
     async with asyncio.timeout(15):
         await process.wait()
     assert process.listener is None
@@ -236,12 +275,328 @@ async def test_a_window_that_ends_before_its_server_is_ready(scripts: Background
 
 @pytest.mark.peers("tmux")
 async def test_a_stop_before_its_port_is_open(scripts: Background, process: ServerProcess) -> None:
-    script = f"tmux new-session -d -s mc {shlex.quote(scripts.server(starting=60))}"
-    await process.start(["sh", "-c", script], working_directory=scripts.directory, environment=scripts.variables)
+    await scripts.run(process, tmux(scripts, starting=60))
     await until(lambda: not process.reads_console)
+    await stop(process)
+
+
+async def stop(process: ServerProcess, within: float = 20.0) -> int | None:
+    """Stop it by SIGTERM; return its exit code."""
     process.record_stop(StopProgress.sent)
     process.signal(signal.SIGTERM)
-    await process.wait()
+    async with asyncio.timeout(within):
+        return await process.wait()
+
+
+OLD_TMUX = ("tmux", "new-session", "-d", "-s", "other", "sleep 60")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux", "screen", "script")
+@pytest.mark.parametrize("asked_by", ["signal", "RCON"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "tmux new-session -d -s mc {}",
+        "screen -dmS mc sh -c {}",
+        "tmux new-session -d -s mc; tmux send-keys -t mc {} Enter",
+        "nohup sh -c {} >/dev/null 2>&1 &",
+    ],
+    ids=["tmux", "screen", "typed", "nohup"],
+)
+@pytest.mark.parametrize("line", ["{}", "script -qc {} /dev/null"], ids=["", "in a session of its own"])
+async def test_a_loop_does_not_start_it_again(
+    scripts: Background, process: ServerProcess, script: str, asked_by: str, line: str
+) -> None:
+    line = line.format(scripts.server() if line == "{}" else shlex.quote(scripts.server()))
+    await scripts.start(process, script.format(shlex.quote(f"while true; do {line}; done")))
+    await until(lambda: not process.reads_console)
+    if asked_by == "RCON":
+        process.record_stop(StopProgress.sent)
+        os.kill(scripts.pid, signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await process.wait()
+    else:
+        await stop(process)
+    assert scripts.has("saved")
+    await asyncio.sleep(0.3)  # as long as the server takes to start
+    assert not scripts.accepts()
+
+
+@pytest.mark.peers("tmux")
+async def test_a_loop_before_its_port_is_open(scripts: Background, process: ServerProcess) -> None:
+    loop = f"while true; do {scripts.server(starting=0.5)}; done"
+    await scripts.run(process, f"tmux new-session -d -s mc {shlex.quote(loop)}")
+    await until(lambda: not process.reads_console)
+    await stop(process)
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+@pytest.mark.parametrize("command", [[], ["sleep 60"]], ids=["a shell", "a program"])
+@pytest.mark.parametrize("ending", ["it is stopped", "it fails", "it is stopped before its port is open"])
+async def test_an_operator_s_window_is_not_taken_for_a_server_in_the_foreground(
+    scripts: Background,
+    process: ServerProcess,
+    command: Sequence[str],
+    ending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began = procfs.ticks(0)
+    await scripts.run(process, f"exec {scripts.server(starting=60 if 'before' in ending else 0)}")
+    if command and "before" in ending:  # a program in a window that was opened earlier might be the server
+        monkeypatch.setattr(background, "NEAR", 0.2)
+        await until(lambda: procfs.ticks(-0.3) > began)
+    elif "before" not in ending:
+        await until(scripts.accepts)
+    window = scripts.window(*command)
+    await asyncio.sleep(1.5 * UNCLEAR_INTERVAL)  # its port is seen to be open
+    if "stopped" in ending:
+        assert await stop(process, within=5 if "before" in ending else 1) == 0
+    else:
+        os.kill(scripts.pid, signal.SIGKILL)
+        async with asyncio.timeout(1):
+            assert await process.wait() == 137
+    assert procfs.is_live(window)
+
+
+@pytest.mark.peers("tmux")
+async def test_two_servers_in_one_tmux(
+    scripts: Background, process: ServerProcess, tmp_path: Path, process_fixture: ProcessFixture, second_state: Path
+) -> None:
+    """The first one's script has started the tmux, which gives the first one's variable to the other, too."""
+    other = scripts.twin(tmp_path / "other")
+    second = process_fixture.process(signs=other.signs, state=second_state)
+    await scripts.start(process, tmux(scripts, "one"))
+    await until(lambda: not process.reads_console)
+    await other.start(second, tmux(other, "two"))
+    await until(lambda: not second.reads_console)
+    await stop(second)
+    assert other.has("saved")
+    assert process.alive and scripts.accepts()
+    await stop(process)
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+async def test_two_servers_in_one_directory(
+    scripts: Background, process: ServerProcess, process_fixture: ProcessFixture, second_state: Path
+) -> None:
+    """Their windows are told from each other once a port is open; until then neither is signalled."""
+    scripts.command(*OLD_TMUX)
+    other = scripts.twin(scripts.directory)
+    second = process_fixture.process(signs=other.signs, state=second_state)
+    await scripts.run(process, f"{tmux(scripts, 'one', starting=60)}; sleep 1")
+    await other.run(second, f"{tmux(other, 'two', starting=4)}; sleep 1")
+    await until(lambda: not (process.reads_console or second.reads_console))
+    await stop(process)
+    assert second.alive
+    await until(other.accepts)
+    await stop(second)
+    assert other.has("saved")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+async def test_a_script_that_is_adopted_and_ends_later(
+    scripts: Background, process: ServerProcess, process_fixture: ProcessFixture
+) -> None:
+    scripts.command(*OLD_TMUX)
+    await scripts.run(process, f"{tmux(scripts, starting=3)}; touch opened; sleep 1")
+    await until(lambda: scripts.has("opened"))
+    process.detach()
+    following = process_fixture.process(signs=scripts.signs)
+    assert await following.adopt()
+    await until(lambda: not following.reads_console)
+    await until(scripts.accepts)
+    assert following.alive
+
+
+@pytest.mark.peers("tmux")
+async def test_a_killed_zeroscale_had_not_seen_its_script_end(
+    scripts: Background, process: ServerProcess, process_fixture: ProcessFixture
+) -> None:
+    scripts.command(*OLD_TMUX)
+    await scripts.run(process, tmux(scripts, starting=3))
+    process.detach()
+    await until(lambda: not procfs.is_live(process.pid or 0))
+    following = process_fixture.process(signs=scripts.signs)
+    assert await following.adopt()
+    await stop(following)
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux", "screen")
+@pytest.mark.parametrize("make_script", [tmux, screen, nohup, daemon])
+async def test_the_script_s_exit_code_is_not_the_server_s(
+    scripts: Background, process: ServerProcess, make_script: Callable[[Background], str]
+) -> None:
+    await scripts.start(process, make_script(scripts) + "\nexit 3")
+    await until(lambda: not process.reads_console)
+    assert await stop(process) is None
+    assert scripts.has("saved")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+@pytest.mark.parametrize("starting", [0, 60])
+async def test_a_stop_while_the_script_runs(scripts: Background, process: ServerProcess, starting: float) -> None:
+    """The script gets the signal; once it has ended, so does the server that it has left."""
+    scripts.command(*OLD_TMUX)
+    await scripts.run(process, f"{tmux(scripts, starting=starting)}; touch opened; sleep 60")
+    await until(lambda: scripts.has("opened") and (starting or scripts.accepts()))
+    await stop(process)
+    assert scripts.has("saved")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux", "screen")
+@pytest.mark.parametrize("make_script", [tmux, screen, tmux_loop, tmux_keys])
+async def test_a_multiplexer_lets_no_server_be_paused(
+    scripts: Background, process: ServerProcess, make_script: Callable[[Background], str]
+) -> None:
+    await scripts.start(process, make_script(scripts))
+    await until(lambda: not process.reads_console)
+    with pytest.raises(PluginError, match="in a window of tmux or screen"):
+        process.pause()
+    process.signal(signal.SIGCONT)
+    assert scripts.accepts()
+
+
+async def test_a_daemon_is_paused(scripts: Background, process: ServerProcess) -> None:
+    await scripts.start(process, daemon(scripts))
+    await until(lambda: not process.reads_console)
+    process.pause()
+    await until(lambda: (found := procfs.facts(scripts.pid)) is not None and found.stopped)
+    process.resume()
+    await until(scripts.accepts)
+
+
+LISTENER = """
+import os, socket, sys, time
+os.chdir(sys.argv[1])
+listener = socket.create_server((sys.argv[2], int(sys.argv[3])))
+print(flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.peers("tmux")
+async def test_a_program_at_another_address_is_another_one(
+    scripts: Background, process_fixture: ProcessFixture
+) -> None:
+    process = process_fixture.process(signs=ServerSigns(scripts.directory, scripts.port, host="127.0.0.1"))
+    await scripts.start(process, tmux(scripts))
+    argv = [sys.executable, "-S", "-c", LISTENER, str(scripts.directory), "127.0.0.2", str(scripts.port)]
+    with unrelated_process(*argv) as other:
+        assert other.stdout and other.stdout.readline()
+        await stop(process)
+        assert procfs.is_live(other.pid)
+
+
+@pytest.mark.peers("setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+async def test_another_user_cannot_imitate_a_server(open_scripts: Background, process_fixture: ProcessFixture) -> None:
+    """It listens on the port, in the directory, in a window, with our variable: yet is neither adopted nor ended."""
+    process = process_fixture.process(signs=open_scripts.signs)
+    await open_scripts.start(process, open_scripts.server())
+    variables = {name: value for name, value in procfs.environment(process.pid or 0).items() if name == MARK}
+    assert variables
+    await stop(process)
+    words = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "/usr/bin/env", "TMUX=x", "TMUX_PANE=y"]
+    words += [f"{name}={value}" for name, value in variables.items()]
+    words += [
+        "/usr/bin/python3",
+        "-S",
+        "-c",
+        LISTENER,
+        str(open_scripts.directory),
+        "127.0.0.1",
+        str(open_scripts.port),
+    ]
+    with unrelated_process(*words) as stranger:
+        assert stranger.stdout and stranger.stdout.readline()
+        following = process_fixture.process(signs=open_scripts.signs)
+        assert not await following.adopt()
+        await open_scripts.run(following, "exit 0")
+        assert await following.wait() == 0
+        assert following.listener == f"process {stranger.pid} (python3)"
+        assert procfs.is_live(stranger.pid)
+
+
+@pytest.mark.peers("setpriv", "tmux")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+async def test_a_server_that_runs_as_the_owner_of_its_directory(
+    open_scripts: Background, process_fixture: ProcessFixture
+) -> None:
+    process = process_fixture.process(signs=open_scripts.signs)
+    (open_scripts.directory / "tmux").mkdir()
+    for path in (open_scripts.directory, open_scripts.directory / "tmux"):
+        os.chown(path, 12345, 12345)
+    become = "setpriv --reuid=12345 --regid=12345 --clear-groups"
+    server = open_scripts.server().replace(sys.executable, "/usr/bin/python3")
+    await open_scripts.start(
+        process, f"TMUX_TMPDIR={open_scripts.directory}/tmux {become} tmux new-session -d -s mc {shlex.quote(server)}"
+    )
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert open_scripts.has("saved")
+
+
+@pytest.mark.peers("redis-server")
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_redis_as_a_daemon(scripts: Background, process: ServerProcess, tmp_path: Path, elsewhere: bool) -> None:
+    directory = tmp_path if elsewhere else scripts.directory
+    await scripts.start(
+        process, f"redis-server --port {scripts.port} --daemonize yes --dir {directory} --save '' --pidfile ''"
+    )
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert not scripts.accepts()
+
+
+@pytest.mark.peers("nginx")
+async def test_nginx_as_a_daemon(scripts: Background, process: ServerProcess) -> None:
+    configuration = scripts.directory / "nginx.conf"
+    configuration.write_text(
+        f"pid {scripts.directory}/nginx.pid; error_log {scripts.directory}/log; events {{}}\n"
+        f"http {{ access_log off; server {{ listen 127.0.0.1:{scripts.port}; }} }}\n"
+    )
+    await scripts.start(process, f"PATH=$PATH:/usr/sbin exec nginx -c {configuration}")
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert not scripts.accepts()
+
+
+def test_when_a_command_may_have_left_a_process() -> None:
+    second, near = procfs.TICKS, int(NEAR * procfs.TICKS)
+    quick = CommandRun(1000, ended=1000 + second)
+    assert not quick.may_have_left(999)
+    assert quick.may_have_left(1000) and quick.may_have_left(1000 + 3 * second)
+    assert not quick.may_have_left(1001 + 3 * second)
+    slow = CommandRun(1000, ended=1000 + 10 * near, succeeded=True)
+    assert slow.may_have_left(1000 + near) and not slow.may_have_left(1001 + near)
+    assert slow.may_have_left(slow.started + 9 * near) and not slow.may_have_left(slow.started + 9 * near - 1)
+    failed = replace(slow, succeeded=False)
+    assert failed.may_have_left(1000 + near) and not failed.may_have_left(1000 + 10 * near)
+    assert not replace(slow, ran_server=True).may_have_left(1000)
+    assert CommandRun(1000).may_have_left(1000 + near) and not CommandRun(1000).may_have_left(1001 + near)
+
+
+def test_a_group_that_has_ended_is_forgotten(scripts: Background) -> None:
+    """Its number is given again, and its first process may have ended by then."""
+    server = BackgroundServer(scripts.signs, (MARK, "x"))
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        server.restore({process.pid: None, 2**22 + 1: None})
+        assert server.groups == {}, "its first process was not there when it was recorded"
+        found = procfs.facts(process.pid)
+        assert found is not None
+        server.restore({process.pid: found.start_time, 2**22 + 1: None})
+        assert (list(server.groups), server.members()) == ([process.pid], [process.pid])
+        process.kill()
+    server.look(CommandRun(procfs.ticks(0), ran_server=True))
+    assert server.groups == {}
+    assert server.was_found
 
 
 def test_a_lock_of_its_own_tells_the_server(scripts: Background) -> None:
@@ -251,12 +606,12 @@ def test_a_lock_of_its_own_tells_the_server(scripts: Background) -> None:
         signs = ServerSigns(scripts.directory, scripts.port, lambda: holders[0])
         found = BackgroundServer(signs, (MARK, "x"))
         for _ in range(2):
-            found.look(since=procfs.ticks(-1), until=None)
+            found.look(CommandRun(procfs.ticks(-1)))
             assert (found.groups, found.is_certain) == ({}, False)
             del holders[0]
-        found.look(since=procfs.ticks(60), until=None)
+        found.look(CommandRun(procfs.ticks(60)))
         assert not found.is_certain, "it was not started by this server's command"
-        found.look(since=procfs.ticks(-1), until=None)
+        found.look(CommandRun(procfs.ticks(-1)))
         assert (list(found.groups), found.is_certain, found.members()) == ([other.pid], True, [other.pid])
         other.kill()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,7 +63,6 @@ async def test_members_of_a_session() -> None:
 
 
 def test_what_is_known_of_a_process(tmp_path: Path) -> None:
-    started = procfs.ticks(0)
     environment = {"PATH": os.environ["PATH"], "NAME": "a=b", "EMPTY": ""}
     with (
         (tmp_path / "input").open("w+") as standard_input,
@@ -75,13 +75,29 @@ def test_what_is_known_of_a_process(tmp_path: Path) -> None:
         assert not procfs.is_multiplexer(child.pid)
         found = procfs.facts(child.pid)
         assert found is not None and found.parent == os.getpid()
-        assert child.pid in procfs.started_since(started)
-        assert child.pid not in procfs.started_since(procfs.ticks(60))
-        assert child.pid in procfs.group_members({os.getpgrp()})
+        assert child.pid in procfs.members({os.getpgrp()})
+        assert child.pid in procfs.members({os.getsid(0)})
+        assert list(procfs.command_line(child.pid)) == ["sleep", "60"]
+        assert procfs.executable(child.pid) == Path(shutil.which("sleep") or "").resolve().name
+        assert procfs.users(child.pid) == {os.geteuid()}
+        assert os.getpid() in procfs.ancestors([child.pid])
         child.kill()
     assert procfs.program_name(child.pid) is None
     assert procfs.working_directory(child.pid) is None
     assert procfs.environment(child.pid) == {}
+
+
+def test_processes_since_a_time() -> None:
+    """An earlier process costs one read only."""
+    before = procfs.ticks(0)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        since, later = procfs.ProcessesSince(before), procfs.ProcessesSince(procfs.ticks(60))
+        for _ in range(2):
+            assert since.read()[child.pid].parent == os.getpid()
+            assert later.read() == {}
+            assert os.getppid() not in since.read()
+        child.kill()
+    assert child.pid not in since.read()
 
 
 def test_holders_of_a_socket() -> None:
@@ -117,6 +133,11 @@ def test_without_proc_all_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert procfs.boot_id() is None
     assert procfs.session_members({os.getsid(0)}) == []
     assert procfs.lock_holders(tmp_path) == []
-    assert procfs.started_since(0) == {}
+    assert procfs.ProcessesSince(0).read() == {}
+    assert procfs.command_line(os.getpid()) == ()
+    assert procfs.executable(os.getpid()) is None
+    assert procfs.users(os.getpid()) == set()
+    assert procfs.ancestors([os.getpid()]) == set()
+    assert not procfs.multiplexer_runs()
     assert procfs.program_name(os.getpid()) is None
     assert procfs.environment(os.getpid()) == {}

@@ -39,6 +39,7 @@ class ProcessServer:
         state_directory: str | Path,
         environment: ChildEnvironment | None = None,
         server_port: int | None = None,
+        server_host: str | None = None,
         own_lock_holder: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Prepare a server without starting it.
@@ -48,6 +49,7 @@ class ProcessServer:
         :param environment: the server's configured environment; None: it inherits that of zeroscale.
         :param server_port: the port on which the server listens, by which it is found if its command leaves it in the
             background; None: not known.
+        :param server_host: the address at which it listens, for the same; None: any.
         :param own_lock_holder: returns the process that holds a lock which only this server takes, for the same.
         """
         self.status = Status.stopped
@@ -62,7 +64,7 @@ class ProcessServer:
             on_line=self._handle_line,
             ready_line=self.ready_line,
             exclusive_directory=self.working_directory if self.exclusive else None,
-            signs=ServerSigns(self.working_directory, server_port, own_lock_holder),
+            signs=ServerSigns(self.working_directory, server_port, own_lock_holder, server_host),
         )
 
     def command(self) -> Sequence[str]:

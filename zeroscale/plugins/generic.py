@@ -30,6 +30,7 @@ class Server(ProcessServer):
         stop_to: str = "all",
         ready_line: str | None = None,
         server_port: int | None = None,
+        server_host: str | None = None,
     ) -> None:
         """Read the arguments.
 
@@ -42,6 +43,7 @@ class Server(ProcessServer):
         :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
         :param ready_line: a regular expression for the line of output that shows that the server is ready.
         :param server_port: the port on which the server listens.
+        :param server_host: the address at which it listens.
         :raises PluginError: there is no command, or a value is invalid.
         """
         with arguments.collect_mistakes() as mistakes:
@@ -64,6 +66,7 @@ class Server(ProcessServer):
             state_directory=state_directory,
             environment=environment,
             server_port=server_port,
+            server_host=server_host,
         )
 
     def command(self) -> Sequence[str]:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError, StartRefused
-from zeroscale.process import background, procfs
-from zeroscale.process.background import ServerSigns
+from zeroscale.process import procfs
+from zeroscale.process.background import WINDOW_APPEARS_WITHIN, CommandRun, ServerSigns
 from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.environment import ChildEnvironment
@@ -50,11 +50,11 @@ PIDFD_RECHECK_INTERVAL = 10.0
 """Seconds between polls of the processes where a pidfd announces their end: the number of the process may have been
 reused before the pidfd was opened."""
 
-BACKGROUND_INTERVAL = 1.0
-"""Seconds between two looks for a server in the background, until its port or its lock shows which process it is."""
+UNCLEAR_INTERVAL = 1.0
+"""Seconds between polls of the processes until one is known to be the server, and in the stop of a background one."""
 
-WINDOW_APPEARS_WITHIN = 2.0
-"""Seconds from the end of a start command until a window of tmux or screen that it has asked for is there."""
+UNCLEAR_AT_MOST = 60.0
+"""Seconds for which it is looked for so often: a client of a container engine, say, never opens the port here."""
 
 PORT_CLOSES_WITHIN = 10.0
 """Seconds from the end of the last process of a server in the background until its port must be closed."""
@@ -105,8 +105,10 @@ class ServerProcess:
         self._record: ProcessRecord | None = None
         self._exit_code: int | None = None
         self._end: asyncio.Future[int | None] | None = None
-        self._command_ended: float | None = None
-        self._last_seen = 0.0
+        self._command: CommandRun | None = None
+        self._command_ended = self._last_seen = 0.0
+        self._command_seen = self._ran_server = False
+        self._stop_signal: int | None = None
         self._warned_of_background = False
         self._pidfd: int | None = None
         self._exit_timer: asyncio.TimerHandle | None = None
@@ -140,7 +142,7 @@ class ServerProcess:
     @property
     def reads_console(self) -> bool:
         """Whether lines of `send` can reach the server; not if its command has left it with another standard input."""
-        return self._command_ended is None or any(
+        return self._command is None or any(
             procfs.standard_input(member) == resolved(self._input.path) for member in self._group.members()
         )
 
@@ -239,6 +241,7 @@ class ServerProcess:
         A record that cannot be written is logged, does not prevent the stop, and is written later.
         """
         if self._record is not None:
+            self._note_server_of_command(self._group.members())
             self._record = self._record.with_stop(progress)
             self._save_record()
             self._look_in_background()
@@ -252,6 +255,8 @@ class ServerProcess:
             return
         self._look_in_background()
         self._group.signal(number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            self._stop_signal = number
         if self._paused and number not in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
             self.resume()  # a stopped process takes nothing but SIGKILL
 
@@ -266,8 +271,10 @@ class ServerProcess:
     def pause(self) -> None:
         """Stop every process of the server with SIGSTOP, and stop reading its output.
 
-        :raises PluginError: that is not permitted.
+        :raises PluginError: that is not permitted, or not possible.
         """
+        if self._group.background.is_in_window():
+            raise PluginError("it runs in a window of tmux or screen, which continue a process that is paused")
         self.signal(signal.SIGSTOP)
         self._paused = True
         self._stop_reading()
@@ -333,11 +340,13 @@ class ServerProcess:
         loop = asyncio.get_running_loop()
         self._exit_code = None
         self._paused = False
-        self._command_ended = self.listener = None
+        self._command = self._stop_signal = self.listener = None
+        self._command_seen = not adopted
         self._warned_of_background = False
         self._end = loop.create_future()
         self._started_at = self._last_output = loop.time()
         self.ready = self._record.ready if self._record else None
+        self._ran_server = self.ready is not None
         if adopted:
             self._muted = True  # the last zeroscale has reported this output; only the ready line is of interest
             self._read_output()
@@ -373,9 +382,9 @@ class ServerProcess:
         if self._exit_code is None:
             self._exit_code = self._group.exit_code()
         loop = asyncio.get_running_loop()
-        if self._command_ended is None and self._first_has_ended(members):
-            self._command_ended = self._last_seen = loop.time()
-        if self._command_ended is not None:
+        if self._command is None:
+            self._follow_command(members)
+        if self._command is not None:
             self._look_in_background()
             members = self._group.members()
         if members:
@@ -391,32 +400,69 @@ class ServerProcess:
                 loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
         interval = PIDFD_RECHECK_INTERVAL if announced else EXIT_INTERVAL
-        if self._group.background.groups and not self._group.background.is_certain:
-            interval = min(interval, BACKGROUND_INTERVAL)
+        if self._is_unclear():
+            interval = min(interval, UNCLEAR_INTERVAL)
         self._exit_timer = loop.call_later(interval, self._poll_processes)
 
-    def _first_has_ended(self, members: Sequence[int]) -> bool:
-        return self._exit_code is not None or (self._group.is_adopted and self.pid not in members)
+    def _is_unclear(self) -> bool:
+        """Return whether the processes have to be polled more often than at the end of one of them."""
+        if self._command is None:
+            return not self._ran_server and asyncio.get_running_loop().time() - self._started_at < UNCLEAR_AT_MOST
+        if not self._group.background.groups:
+            return False
+        return self._is_stopping or (
+            not self._group.background.is_certain
+            and asyncio.get_running_loop().time() - self._command_ended < UNCLEAR_AT_MOST
+        )
+
+    def _follow_command(self, members: Sequence[int]) -> None:
+        """Note that the start command runs the server itself, or that it has ended."""
+        if self._exit_code is None and (not self._group.is_adopted or self.pid in members):
+            self._command_seen = True
+            self._note_server_of_command(members)
+            return
+        started = self._record.start_time if self._record else None
+        self._command_ended = self._last_seen = asyncio.get_running_loop().time()
+        self._command = CommandRun(
+            started or 0,
+            ended=procfs.ticks(0) if self._command_seen else None,
+            ran_server=self._ran_server or self.ready is not None or started is None,
+            succeeded=self._command_seen and not self._exit_code and not self._is_stopping,
+        )
+
+    def _note_server_of_command(self, members: Sequence[int]) -> None:
+        if self._command is None and not self._ran_server:
+            self._ran_server = self._group.background.is_server_among(members)
 
     def _look_in_background(self) -> None:
-        if self._record is None or self._command_ended is None:
+        if self._record is None or self._command is None:
             return
-        ended_by = None
-        if not self._group.is_adopted:
-            seconds_since = asyncio.get_running_loop().time() - self._command_ended
-            ended_by = procfs.ticks(WINDOW_APPEARS_WITHIN - seconds_since)
-        self._group.look_in_background(self._record, ended_by)
-        groups = self._group.background.groups
-        if groups != self._record.background:
-            self._record = self._record.with_background(groups)
+        background = self._group.background
+        background.look(self._command)
+        if background.groups != self._record.background:
+            self._record = self._record.with_background(background.groups)
             self._save_record()
         self._warn_of_background()
-        if self.stop_progress is not None and self._group.background.is_only_around():
-            self._group.signal(signal.SIGTERM)
-            self._group.signal(signal.SIGHUP)  # an interactive shell ignores SIGTERM
+        if not self._is_stopping or not self._is_background:
+            return
+        background.continue_stop()
+        if self._stop_signal is not None:
+            self._group.signal_late(self._stop_signal)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self.stop_progress is not None or self._stop_signal is not None
+
+    @property
+    def _is_background(self) -> bool:
+        """Whether the server was left in the background: what outlives one that the command ran is not the server."""
+        background = self._group.background
+        return background.was_found and (background.is_certain or not self._ran_server)
 
     def _warn_of_background(self) -> None:
-        if self._warned_of_background or self.stop_progress is not None or self.reads_console:
+        if self._warned_of_background or self._is_stopping or not self._is_background:
+            return
+        if self.reads_console:
             return
         members = self._group.members()
         if not members:
@@ -431,16 +477,13 @@ class ServerProcess:
 
     def _may_still_appear(self, now: float) -> bool:
         """Return whether, though no process is left, the server has not ended for certain."""
-        if self._command_ended is None:
+        if self._command is None:
             return False
-        if self._group.background.groups:
-            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.background.listener is not None
-        return (
-            self._exit_code == 0
-            and self.stop_progress is None
-            and now - self._command_ended < WINDOW_APPEARS_WITHIN
-            and background.multiplexer_runs()
-        )
+        if self._is_background:
+            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.background.port_is_open
+        if self._command.ran_server or now - self._command_ended >= WINDOW_APPEARS_WITHIN:
+            return False
+        return self._group.background.multiplexer_began or (self._command.succeeded and procfs.multiplexer_runs())
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
@@ -452,8 +495,11 @@ class ServerProcess:
             self._pidfd = None
 
     def _finish(self) -> None:
-        if self._exit_code == 0 and self.stop_progress is None and not self._group.background.groups:
-            self.listener = self._group.background.listener
+        exit_code, background = self._exit_code, self._group.background
+        if exit_code == 0 and not self._is_stopping and not background.was_found:
+            self.listener = background.listener
+        if exit_code and background.is_certain:
+            exit_code = None  # it is the script's, not the server's
         self._stop_reading()
         try:
             self._output.finish()
@@ -468,7 +514,7 @@ class ServerProcess:
         if self._directory_lock is not None:
             self._directory_lock.remove()
         if self._end is not None and not self._end.done():
-            self._end.set_result(self._exit_code)
+            self._end.set_result(exit_code)
 
     def _poll_output(self) -> None:
         loop = asyncio.get_running_loop()

@@ -4,7 +4,7 @@ They are identified by the session of the server's first process, and by a lock 
 lock until the last process that has it has ended, so it also shows processes without a record, and those that a start
 script moved into a session of their own. A server that restarts itself closes the lock (Java does); then a variable
 in its environment identifies its session. A server that its command has left in the background is recognized by the
-signs of `background`, and is then the process group of each process found. Uses no event loop, and reads no output.
+signs of `background`. Uses no event loop, and reads no output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError, StateError
 from zeroscale.process import inherited_lock, procfs
-from zeroscale.process.background import BackgroundServer, ServerSigns
+from zeroscale.process.background import BackgroundServer, CommandRun, ServerSigns
 from zeroscale.process.record import ProcessRecord
 from zeroscale.system import lock_file
 from zeroscale.system.files import resolved
@@ -73,10 +73,8 @@ class ProcessGroup:
         """Look for processes of an earlier start of the server, and take them as the server.
 
         Only what certainly belongs to it counts: the recorded process with the recorded start time and boot, holders
-        of the lock, recorded groups in the background, and processes that were started with this server's `MARK`: in
-        the recorded session, or if none was recorded in the background. Without a record they must also listen on the
-        server's port or hold its own lock, since a multiplexer that our server's script has started gives the variable
-        to its other windows.
+        of the lock, processes in the recorded session that were started with this server's `MARK`, recorded groups in
+        the background, and if none was recorded what `BackgroundServer.look_without_groups` finds.
 
         :returns: whether any is alive.
         :raises PluginError: one is alive, but cannot be found now: a process is hidden for a moment while it calls
@@ -100,14 +98,6 @@ class ProcessGroup:
         self._find_in_background(record)
         return bool(holders or self._sessions or self.background.groups)
 
-    def look_in_background(self, record: ProcessRecord, ended_by: int | None) -> None:
-        """Look for processes that the start command has left in the background, and take them as the server, too.
-
-        :param ended_by: when the command had ended, as `procfs.ticks`; None: not known.
-        """
-        if record.start_time is not None:
-            self.background.look(since=record.start_time, until=ended_by)
-
     @property
     def is_adopted(self) -> bool:
         """Whether the first process is not our child, so that its end and its exit code are not known."""
@@ -122,7 +112,9 @@ class ProcessGroup:
         if not procfs.PROC.is_dir():
             return self._child_and_its_group()
         in_background = self.background.members()
-        members = procfs.session_members(procfs.unchanged(self._sessions)) or self._lock_holders()
+        members = procfs.session_members(procfs.unchanged(self._sessions))
+        if not members and not in_background:
+            members = self._lock_holders()
         others = [process_id for process_id in members if process_id not in in_background]
         return sorted([*in_background, *others], key=lambda process_id: process_id != self._first)
 
@@ -133,6 +125,7 @@ class ProcessGroup:
         """
         refused: OSError | None = None
         reached = False
+        self.background.note_signal()
         for send, target in self._targets(all_at_once=number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)):
             try:
                 send(target, number)
@@ -144,6 +137,13 @@ class ProcessGroup:
         if not reached and (refused or self.lock_is_held()):
             why = refused.strerror if refused else "its processes cannot be found"
             raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {why}")
+
+    def signal_late(self, number: int) -> None:
+        """Send a signal to processes in the background that were found only after `signal` had sent it."""
+        for process_id in self.background.late_targets():
+            with contextlib.suppress(OSError):  # they are signalled again by what comes after an unanswered signal
+                os.kill(process_id, number)
+        self.background.note_signal()
 
     def signal_first(self, number: int) -> None:
         """Send a signal to the server's first process; if that has ended, to all that are left.
@@ -197,16 +197,21 @@ class ProcessGroup:
         return BackgroundServer(self._signs, (MARK, self.environment[MARK]))
 
     def _find_in_background(self, record: ProcessRecord | None) -> None:
-        if record and record.boot_id is not None and record.boot_id == procfs.boot_id():
+        if record and (record.boot_id is None or record.boot_id != procfs.boot_id()):
+            record = None
+        if record:
             self.background.restore(record.background)
         if not self.background.groups and not self._sessions:
-            since = record.start_time if record else None
-            self.background.look_without_record(since or 0, certain=record is None or bool(record.background))
+            command = None
+            if record and record.start_time is not None:
+                command = CommandRun(record.start_time, ran_server=record.ready is not None)
+            self.background.look_without_groups(command, certain=bool(record and record.background))
 
     def _has_descendants(self, record: ProcessRecord) -> bool:
         """Return whether the recorded session still has processes of this server, though its first one has ended."""
         return any(
             procfs.environment(process_id).get(MARK) == self.environment[MARK]
+            and self.background.is_trusted(process_id)
             for process_id in procfs.session_members({record.pid})
         )
 
@@ -237,7 +242,7 @@ class ProcessGroup:
             return
         holders = self._lock_holders()
         members = procfs.session_members(procfs.unchanged(self._sessions))
-        in_background = self.background.members() if all_at_once else self.background.targets()
+        in_background = self.background.targets(all_at_once=all_at_once)
         groups = set()
         for process_id in members:
             with contextlib.suppress(ProcessLookupError):

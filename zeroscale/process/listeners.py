@@ -5,14 +5,17 @@ Reads /proc alone; where there is none, no listener is known.
 
 from __future__ import annotations
 
+import ipaddress
 import pwd
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from zeroscale.process import procfs
 
-LISTENING = "0A"
-"""The state TCP_LISTEN in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
+NAMED_AT_MOST = 5
+"""Processes that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,42 +24,81 @@ class Listener:
 
     :ivar inode: the socket's number in /proc/PID/fd.
     :ivar user_id: the user who opened it.
+    :ivar address: the address at which it listens, an IPv4 address also where its socket is IPv6.
     """
 
     inode: int
     user_id: int
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def listeners(port: int) -> list[Listener]:
-    """Return the sockets that listen on the port, at any address, also those of other users' processes."""
-    return [listener for table in ("tcp", "tcp6") for listener in _read(table, port)]
+def listeners(port: int, host: str | None = None) -> list[Listener]:
+    """Return the sockets that listen on the port, also those of other users' processes.
+
+    :param host: only those that a connection to this address reaches; None, or a name other than localhost: all.
+    """
+    return [
+        listener
+        for table in ("tcp", "tcp6")
+        for listener in _read(table, port)
+        if listener.address.is_unspecified or _is_at(listener, host)
+    ]
 
 
-def processes(port: int) -> list[int]:
-    """Return the processes that listen on the port, except those that we may not inspect."""
-    return procfs.holders_of_sockets({listener.inode for listener in listeners(port)})
+def processes(port: int, host: str | None = None, *, among: Collection[int] | None = None) -> list[int]:
+    """Return the processes that listen on the port, except those that we may not inspect.
+
+    :param host: as for `listeners`.
+    :param among: look only at these processes; None: at all.
+    """
+    found = listeners(port, host)
+    return procfs.holders_of_sockets({listener.inode for listener in found}, among) if found else []
 
 
-def describe(port: int) -> str | None:
-    """Return who listens on the port, for a message such as "... already answers"; None: nobody is known to."""
-    found = listeners(port)
+def describe(port: int, host: str | None = None) -> str | None:
+    """Return who listens on the port, for a message such as "... already answers"; None: nobody is known to.
+
+    :param host: as for `listeners`.
+    """
+    found = listeners(port, host)
     if not found:
         return None
     holders = procfs.holders_of_sockets({listener.inode for listener in found})
     if not holders:
         return f"a process of user {_user(found[0].user_id)} (`ss -ltnp` shows it to root)"
-    return ", ".join(f"process {holder} ({procfs.program_name(holder) or 'unknown'})" for holder in holders)
+    named = ", ".join(
+        f"process {holder} ({procfs.program_name(holder) or 'unknown'})" for holder in holders[:NAMED_AT_MOST]
+    )
+    return named + (" and others" if len(holders) > NAMED_AT_MOST else "")
 
 
 def _read(table: str, port: int) -> Iterator[Listener]:
     try:
-        lines = (procfs.PROC / "net" / table).read_bytes().decode("ascii").splitlines()[1:]
+        content = (procfs.PROC / "net" / table).read_bytes()
     except OSError:
         return
-    for line in lines:  # sl, local address, remote address, state, queues, timer, retransmits, uid, timeout, inode
-        fields = line.split()
-        if len(fields) > 9 and fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-            yield Listener(inode=int(fields[9]), user_id=int(fields[7]))
+    # sl, local address, remote address, state (0A: include/net/tcp_states.h), queues, timer, retransmits, uid, timeout,
+    # inode. The table has each connection of the machine.
+    pattern = rb"^ *[0-9]+: ([0-9A-F]+):%04X [0-9A-F:]+ 0A \S+ \S+ \S+ +([0-9]+) +[0-9]+ ([0-9]+) " % port
+    for address, user_id, inode in re.findall(pattern, content, re.MULTILINE):
+        yield Listener(inode=int(inode), user_id=int(user_id), address=_address(address))
+
+
+def _address(digits: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address of the table, which has each 32 bits of it in the order of the processor."""
+    words = [int(digits[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(digits), 8)]
+    address = ipaddress.ip_address(b"".join(words))
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_at(listener: Listener, host: str | None) -> bool:
+    if host is None or host == "localhost":
+        return host is None or listener.address.is_loopback
+    try:
+        wanted = ipaddress.ip_address(host)
+    except ValueError:  # a name
+        return True
+    return wanted.is_unspecified or listener.address == wanted
 
 
 def _user(user_id: int) -> str:

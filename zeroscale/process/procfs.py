@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ PROC = Path("/proc")
 
 MULTIPLEXERS = frozenset({"tmux", "tmux: server", "screen", "SCREEN", "dtach", "abduco"})
 """Names of programs whose windows outlive the command that opened them."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Clock ticks of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def boot_id() -> str | None:
 
 def ticks(seconds: float) -> int:
     """Return the time in so many seconds from now, as `ProcessFacts.start_time` counts it."""
-    return int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * os.sysconf("SC_CLK_TCK"))
+    return int((time.clock_gettime(time.CLOCK_BOOTTIME) + seconds) * TICKS)
 
 
 def session_members(sessions: Collection[int]) -> list[int]:
@@ -88,9 +92,9 @@ def session_members(sessions: Collection[int]) -> list[int]:
     return _members(sessions, os.getsid)
 
 
-def group_members(groups: Collection[int]) -> list[int]:
-    """Return the live processes in any of these process groups, lowest number first."""
-    return _members(groups, os.getpgid)
+def members(ids: Collection[int]) -> list[int]:
+    """Return the live processes in any of these sessions or process groups, lowest number first."""
+    return _members(ids, os.getpgid, os.getsid)
 
 
 def unchanged(ids: Mapping[int, int | None]) -> list[int]:
@@ -109,14 +113,51 @@ def unchanged(ids: Mapping[int, int | None]) -> list[int]:
     return same
 
 
-def started_since(start_time: int) -> dict[int, ProcessFacts]:
-    """Return the live processes, except this one, that were started at that time or later."""
-    found = ((process_id, facts(process_id)) for process_id in _process_ids() if process_id != os.getpid())
-    return {
-        process_id: process
-        for process_id, process in found
-        if process is not None and process.live and process.start_time >= start_time
-    }
+class ProcessesSince:
+    """The live processes, except this one, that were started at a time or later.
+
+    Each earlier one costs one read, however often the others are read: a machine may have thousands.
+
+    :param since: that time, as `ticks` counts it.
+    """
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self._earlier: set[int] = set()
+
+    def read(self) -> dict[int, ProcessFacts]:
+        """Return them now."""
+        process_ids = set(_process_ids()) - {os.getpid()}
+        self._earlier &= process_ids
+        found = {}
+        for process_id in process_ids - self._earlier:
+            process = facts(process_id)
+            if process is not None and process.start_time < self.since:
+                self._earlier.add(process_id)
+            elif process is not None and process.live:
+                found[process_id] = process
+        return found
+
+
+def ancestors(processes: Iterable[int]) -> set[int]:
+    """Return the parents of these processes, and theirs, without init."""
+    found: set[int] = set()
+    for process_id in processes:
+        descendant = facts(process_id)
+        while descendant is not None and descendant.parent > 1 and descendant.parent not in found:
+            found.add(descendant.parent)
+            descendant = facts(descendant.parent)
+    return found
+
+
+def users(process_id: int) -> frozenset[int]:
+    """Return its real, effective and saved user; none: there is no such process, or it is hidden."""
+    try:
+        status = (PROC / str(process_id) / "status").read_bytes()
+    except OSError:
+        return frozenset()
+    found = re.search(rb"^Uid:\t([0-9]+)\t([0-9]+)\t([0-9]+)", status, re.MULTILINE)
+    return frozenset(map(int, found.groups())) if found else frozenset()
 
 
 def environment(process_id: int) -> Mapping[str, str]:
@@ -137,6 +178,26 @@ def program_name(process_id: int) -> str | None:
         return None
 
 
+def command_line(process_id: int) -> Sequence[str]:
+    """Return the words of its command line; none where there is no such process."""
+    try:
+        content = (PROC / str(process_id) / "cmdline").read_bytes()
+    except OSError:
+        return ()
+    return [os.fsdecode(word) for word in content.split(b"\0")[:-1]]
+
+
+def executable(process_id: int) -> str | None:
+    """Return the name of the file that it runs: of a script, the interpreter's; None where that may not be read."""
+    path = _link(process_id, "exe")
+    return path.name.removesuffix(" (deleted)") if path else None
+
+
+def multiplexer_runs() -> bool:
+    """Return whether tmux, screen or the like runs, whoever's it is."""
+    return any(is_multiplexer(process_id) and is_live(process_id) for process_id in _process_ids())
+
+
 def is_multiplexer(process_id: int) -> bool:
     """Return whether the process is tmux, screen or the like, by its name."""
     return program_name(process_id) in MULTIPLEXERS
@@ -152,10 +213,14 @@ def standard_input(process_id: int) -> Path | None:
     return _link(process_id, "fd/0")
 
 
-def holders_of_sockets(inodes: Collection[int]) -> list[int]:
-    """Return the processes that have any of these sockets open, except those that we may not inspect."""
+def holders_of_sockets(inodes: Collection[int], among: Collection[int] | None = None) -> list[int]:
+    """Return the processes that have any of these sockets open, except those that we may not inspect.
+
+    :param among: look only at these processes; None: at all.
+    """
     wanted = {f"socket:[{inode}]" for inode in inodes}
-    return sorted(process_id for process_id in _process_ids() if wanted and _has_open(process_id, wanted))
+    candidates = _process_ids() if among is None else among
+    return sorted(process_id for process_id in candidates if wanted and any(_open_files(process_id, wanted)))
 
 
 def lock_holders(path: Path) -> list[int]:
@@ -163,22 +228,19 @@ def lock_holders(path: Path) -> list[int]:
 
     Processes that merely have the file open are not among them, nor those that we may not inspect.
     """
-    resolved_path = str(resolved(path))
-    holders = []
-    for process_id in _process_ids():
-        if process_id == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if any(_holds(descriptor, resolved_path) for descriptor in (PROC / str(process_id) / "fd").iterdir()):
-                holders.append(process_id)
-    return sorted(holders)
+    wanted = {str(resolved(path))}
+    return sorted(
+        process_id
+        for process_id in _process_ids()
+        if process_id != os.getpid() and any(_is_locked(process_id, name) for name in _open_files(process_id, wanted))
+    )
 
 
-def _members(ids: Collection[int], id_of: Callable[[int], int]) -> list[int]:
+def _members(ids: Collection[int], *ids_of: Callable[[int], int]) -> list[int]:
     found = []
     for process_id in _process_ids():
         with contextlib.suppress(OSError):
-            if id_of(process_id) in ids and is_live(process_id):
+            if any(id_of(process_id) in ids for id_of in ids_of) and is_live(process_id):
                 found.append(process_id)
     return sorted(found)
 
@@ -190,13 +252,13 @@ def _link(process_id: int, entry: str) -> Path | None:
         return None
 
 
-def _has_open(process_id: int, targets: Collection[str]) -> bool:
+def _open_files(process_id: int, targets: Collection[str]) -> Iterator[str]:
+    """Return the descriptors of the process that are these files; none where it may not be inspected."""
     with contextlib.suppress(OSError), os.scandir(PROC / str(process_id) / "fd") as descriptors:
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 if os.readlink(descriptor) in targets:  # noqa: PTH115 # a Path for each descriptor costs more
-                    return True
-    return False
+                    yield descriptor.name
 
 
 def _process_ids() -> Iterator[int]:
@@ -204,12 +266,12 @@ def _process_ids() -> Iterator[int]:
         yield from (int(entry.name) for entry in entries if entry.name.isdigit())
 
 
-def _holds(descriptor: Path, resolved_path: str) -> bool:
-    """Return whether this entry of /proc/PID/fd is a descriptor that has the lock on the file `wanted`."""
+def _is_locked(process_id: int, descriptor: str) -> bool:
+    """Return whether the file is locked by this descriptor.
+
+    A flock belongs to the open description; fdinfo names it for that description alone (proc_pid_fdinfo(5)).
+    """
     try:
-        if str(descriptor.readlink()) != resolved_path:
-            return False
-        # A flock belongs to the open description; fdinfo names it for that description alone (proc_pid_fdinfo(5)).
-        return b"FLOCK" in (descriptor.parents[1] / "fdinfo" / descriptor.name).read_bytes()
+        return b"FLOCK" in (PROC / str(process_id) / "fdinfo" / descriptor).read_bytes()
     except OSError:
         return False

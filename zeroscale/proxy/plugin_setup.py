@@ -80,7 +80,7 @@ class PluginSetup:
     def listener(self) -> str | None:
         """Return who listens on the server's port, for a message; None: not known, or not on this machine."""
         host, port = self.address
-        return listeners.describe(port) if is_loopback_name(host) else None
+        return listeners.describe(port, host) if is_loopback_name(host) else None
 
     def _make_probe(self) -> MinecraftProbe | TcpProbe:
         if not self.speaks_minecraft:

@@ -83,6 +83,7 @@ class Server(ProcessServer):
             state_directory=state_directory,
             environment=environment,
             server_port=server_port,
+            server_host=server_host,
             own_lock_holder=self._world_holder,
         )
         self._files = ServerFiles(self.working_directory)
