@@ -1,8 +1,8 @@
 """A note in the server's state directory that it is being stopped, for a server that is not a child process of ours.
 
 It is written before the stop is requested, and removed when the stop has ended. If zeroscale is killed in between, the
-next one finds the server and the note, and continues the stop. A note of an earlier run is not believed: a server that
-was started since is never stopped by it.
+next one finds the server and the note, and continues the stop. A note of an earlier run is not believed: where the
+plugin can tell one run from the next, a server that was started since is never stopped by it.
 """
 
 from __future__ import annotations
