@@ -5,6 +5,7 @@ The plugin's name on the command line selects its behaviour. It logs every call;
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ class FakeProxy:
         return succeed(None)
 
     def stop(self) -> Deferred[None]:
+        asyncio.get_running_loop()  # plugins are closed by coroutines
         logger.warning("stop")
         if self._behaviour not in ("hurried", "stubborn"):
             self._reactor.callLater(0, self._stopped)

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [server.name for server in invocation.config.servers]
     interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names, writer.close)
     reactor.callWhenRunning(interrupts.install)
-    reactor.callWhenRunning(foreground.begin)
+    reactor.callLater(0, foreground.begin)  # in the loop, which the coroutines that close plugins need
     if invocation.console:
         reactor.callWhenRunning(Console(reactor, foreground.end, proxy.send_to_consoles).start)
     writer.start()
