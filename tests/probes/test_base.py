@@ -97,6 +97,20 @@ def test_whether_a_server_accepts_cannot_be_known_without_a_thread_for_the_looku
     assert "no more threads are allowed" in failures[1].getErrorMessage()
 
 
+def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(_name: str, _port: int) -> Deferred[object]:
+        return fail(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    monkeypatch.setattr("zeroscale.system.host_endpoint.look_up", look_up)
+    probe = MinecraftProbe(MemoryReactorClock(), "game.internal", 25565)
+    answers: list[bool] = []
+    probe.accepts_connections().addCallback(answers.append)
+    assert answers == [False]
+    assert probe.lookup_problem == "game.internal has no address: Name or service not known"
+    probe.set_address("192.0.2.1", 25565)
+    assert probe.lookup_problem is None
+
+
 def test_a_connection_has_a_timeout() -> None:
     memory = MemoryReactorClock()
     answers: list[bool] = []

@@ -27,6 +27,8 @@ from zeroscale.status import ProbeResult
 class ScriptedProbe:
     """Answers when the test says so, and records the times of its calls."""
 
+    lookup_problem: str | None = None
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.accepts = False
@@ -297,6 +299,8 @@ async def test_ready_follows_the_ready_line_within_50_ms() -> None:
 class SimpleProbe:
     """Accepts when the test says so."""
 
+    lookup_problem: str | None = None
+
     def __init__(self) -> None:
         self.accepts = False
         self.hindrance: str | None = None
@@ -402,3 +406,14 @@ def test_what_hinders_the_question_is_told_until_it_can_be_asked(kind: Callable[
     assert hindered == [False, True, False]
     assert fixture.readiness.problem != "its name cannot be looked up"
     assert fixture.answers == []
+
+
+def test_a_name_without_an_address_is_the_problem() -> None:
+    probe = SimpleProbe()
+    probe.lookup_problem = "game.internal has no address: Name or service not known"
+    clock = Clock()
+    for waiting in (Readiness(clock, probe), LineReadiness(clock, probe)):
+        waiting.ready_line_seen()
+        waiting.run()
+        assert waiting.problem == probe.lookup_problem
+        assert not waiting.hindered

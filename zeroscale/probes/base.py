@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 
 from zeroscale.errors import BackendError, StartRefused
@@ -31,6 +31,11 @@ class NoReply(BackendError):
 
 class ServerProbe(Protocol):
     """Checks one server. Both methods may be cancelled at any time, and then leave no connection."""
+
+    @property
+    def lookup_problem(self) -> str | None:
+        """Why `accepts_connections` has found no address for the server's name; None: it has."""
+        ...
 
     def accepts_connections(self) -> Deferred[bool]:
         """Return whether the server accepts a connection, which is closed at once.
@@ -71,7 +76,13 @@ class BaseProbe(ABC):
         """Check the server at this address from now on."""
         self._host = host
         self._port = port
+        self._lookup_problem: str | None = None
         self._endpoint = host_endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
+
+    @property
+    def lookup_problem(self) -> str | None:
+        """See `ServerProbe.lookup_problem`."""
+        return self._lookup_problem
 
     def accepts_connections(self) -> Deferred[bool]:
         """See `ServerProbe.accepts_connections`."""
@@ -95,8 +106,13 @@ class BaseProbe(ABC):
             await _connect(self._endpoint, lambda: ConnectAndClose(self._header))
         except BlockingIOError as error:
             raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
-        except (ConnectError, OSError):  # OSError: a name that does not resolve
+        except DNSLookupError as error:
+            self._lookup_problem = error.args[0]
             return False
+        except (ConnectError, OSError):
+            self._lookup_problem = None
+            return False
+        self._lookup_problem = None
         return True
 
     async def _connect(self, connection: ProbeConnection) -> None:

@@ -54,6 +54,11 @@ class _Acceptance:
         self.hindrance = None
         return accepted
 
+    @property
+    def problem(self) -> str:
+        """Why it did not accept the last one."""
+        return self.hindrance or self._probe.lookup_problem or "it does not accept connections"
+
 
 class Readiness:
     """Waits for a starting server's first answer. Serves one start.
@@ -88,7 +93,7 @@ class Readiness:
     @property
     def problem(self) -> str | None:
         """Why the server was not ready at the last check, for the message of a start timeout."""
-        return self._accepts_connections.hindrance or self._problem
+        return self._problem
 
     @property
     def hindered(self) -> bool:
@@ -116,7 +121,7 @@ class Readiness:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
             while not await self._accepts_connections():
-                self._problem = "it does not accept connections"
+                self._problem = self._accepts_connections.problem
                 await self._sleep(CONNECT_INTERVAL)
             if self._status_disabled():
                 return await self._wait_for_line()
@@ -200,9 +205,9 @@ class LineReadiness:
     @property
     def problem(self) -> str | None:
         """Why the server is not ready."""
-        if self._accepts_connections.hindrance is not None:
-            return self._accepts_connections.hindrance
-        return "it does not accept connections" if self._line.called else "it has not written its ready line"
+        if self._accepts_connections.hindrance is not None or self._line.called:
+            return self._accepts_connections.problem
+        return "it has not written its ready line"
 
     @property
     def hindered(self) -> bool:
