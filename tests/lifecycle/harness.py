@@ -50,6 +50,7 @@ class FakePlugin:
         self.address: tuple[str, int] | PluginError | None = None
         self.pausing: Deferred[None] = succeed(None)
         self.pause_fails: PluginError | None = None
+        self.signal_fails: PluginError | None = None
         self.resume_fails: PluginError | None = None
         self.adopting: Deferred[None] = succeed(None)
 
@@ -113,6 +114,8 @@ class FakePlugin:
 
     def signal(self, signal_number: int) -> None:
         self.signals.append(signal_number)
+        if self.signal_fails is not None:
+            raise self.signal_fails
 
     def fake_status(self) -> bytes | None:
         return b"asleep"

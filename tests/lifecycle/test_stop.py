@@ -62,6 +62,20 @@ def test_sigkill_is_sent_only_with_kill_timeout_and_the_log_warns_of_lost_data(
     assert "data may be lost" in caplog.text
 
 
+def test_a_signal_that_cannot_be_sent_is_sent_again(caplog: pytest.LogCaptureFixture) -> None:
+    harness = LifecycleHarness(stop_timeout=100.0, kill_timeout=50.0).stopping()
+    harness.plugin.signal_fails = PluginError("its processes cannot be found")
+    harness.clock.advance(100.0)
+    assert "SIGTERM could not be sent: its processes cannot be found" in caplog.text
+    harness.clock.advance(2.0)
+    harness.plugin.signal_fails = None
+    assert harness.plugin.signals == [signal.SIGTERM] * 2
+    harness.clock.advance(4.0)
+    assert harness.plugin.signals == [signal.SIGTERM] * 3
+    harness.clock.advance(44.0)
+    assert harness.plugin.signals == [*[signal.SIGTERM] * 3, signal.SIGKILL]
+
+
 def test_without_wait_the_server_has_stopped_when_stop_returns() -> None:
     harness = LifecycleHarness()
     harness.plugin.can_wait = False

@@ -309,3 +309,16 @@ def test_a_lock_whose_file_was_removed_is_acquired_again(tmp_path: Path) -> None
     lock.release()
     assert lock_file.is_held(tmp_path / "lock")
     other.release()
+
+
+@pytest.mark.parametrize(("code", "held"), [(errno.EMFILE, True), (errno.ENFILE, True), (errno.EACCES, False)])
+def test_without_a_free_descriptor_a_lock_counts_as_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, held: bool
+) -> None:
+    """Else a server that runs would be taken for one that has ended."""
+
+    def fail(path: Path, flags: int) -> int:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(os, "open", fail)
+    assert lock_file.is_held(tmp_path / "lock") is held

@@ -20,7 +20,7 @@ WARN_AGAIN = 60.0
 
 FIRST_RETRY = 2.0
 LONGEST_RETRY = 60.0
-"""Seconds until a plugin's `stop()` that has failed is called again: at first, and at most."""
+"""Seconds until a plugin's `stop()`, or a signal, that has failed is tried again: at first, and at most."""
 
 
 class StopAttempt:
@@ -144,14 +144,16 @@ class StopAttempt:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
         elif step is StopStep.terminate:
             self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
-            self._send(signal.SIGTERM)
+            self._send(step, signal.SIGTERM, seconds)
         else:
             self._log.error("%s ignores SIGTERM: sending SIGKILL after kill_timeout; data may be lost", self._name)
-            self._send(signal.SIGKILL)
+            self._send(step, signal.SIGKILL, seconds)
         return False
 
-    def _send(self, number: signal.Signals) -> None:
+    def _send(self, step: StopStep, number: signal.Signals, seconds: float) -> None:
         try:
             self._plugin.signal(number)
         except PluginError as error:
             self._log.error("%s: %s could not be sent: %s", self._name, number.name, error)
+            self._steps.append(ScheduledStep(seconds + next(self._retries), step))
+            self._steps.sort(key=lambda each: each.after)

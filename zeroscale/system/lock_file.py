@@ -7,6 +7,7 @@ by a new one if nobody holds it, and never written to: a hard link would be anot
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pwd
@@ -79,11 +80,11 @@ def remove(path: Path) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether any process holds the lock."""
+    """Return whether any process holds the lock, or may hold it: that cannot be known without a free descriptor."""
     try:
         descriptor = os.open(path, os.O_RDWR | UNTRUSTED)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two of these calls do not see each other
     except BlockingIOError:
