@@ -76,7 +76,8 @@ def with_our_command(directory: Path, harness: CtlHarness) -> dict[str, str]:
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m zeroscale.ctl.main "$@"\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(directory), os.environ["PATH"]])
-    return {"PATH": path, "ZEROSCALE_SOCKET": str(harness.path), "HOME": str(directory), "TERM": "dumb"}
+    inherited = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return {**inherited, "PATH": path, "ZEROSCALE_SOCKET": str(harness.path), "HOME": str(directory), "TERM": "dumb"}
 
 
 @needs_bash
