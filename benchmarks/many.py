@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -118,12 +119,15 @@ def write(directory: Path, servers: int, by_host: bool) -> tuple[Path, int]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return unused ports."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Return unused ports, below those of outgoing connections: `answers` could take one of these, or reach itself."""
+    found = []
+    for port in random.sample(range(20_000, 32_768), 32_768 - 20_000):
+        with socket.socket() as each, contextlib.suppress(OSError):
+            each.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"there are no {count} unused ports")
 
 
 def answers(port: int) -> bool:
