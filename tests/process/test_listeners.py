@@ -49,3 +49,16 @@ def test_where_there_is_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(procfs, "PROC", tmp_path / "missing")
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listeners.describe(server.getsockname()[1]) is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_port_on_which_a_process_listens(host: str) -> None:
+    port = free_port()
+    assert not listeners.may_listen(port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as server:
+        assert listeners.may_listen(port)
+        with socket.create_connection(server.getsockname()[:2]) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    assert not listeners.may_listen(port), "the connection that has ended, and waits, is no listener"

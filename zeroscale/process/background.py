@@ -145,7 +145,11 @@ class BackgroundServer:
         :param command: when its command ran; None: not known. Then it must have our variable, as well as listen on the
             server's port or hold its own lock: an operator may have started another one by hand.
         :param certain: it must listen on the server's port or hold its own lock.
+
+        Without a command and with a closed port nothing is looked for: it is the usual case, at each start of a server.
         """
+        if command is None and (self._signs.port is None or not listeners.may_listen(self._signs.port)):
+            return
         run = command or CommandRun(0, ran_server=True)
         if (command is None or certain) and not self.port_is_open and not self._signs.own_lock_holder():
             return

@@ -1,13 +1,15 @@
 """Find the processes that listen on a TCP port of this machine.
 
-Reads /proc alone; where there is none, no listener is known.
+Where there is no /proc, no listener is known.
 """
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import pwd
 import re
+import socket
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -43,6 +45,24 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
         for listener in _read(table, port)
         if listener.address.is_unspecified or _is_at(listener, host)
     ]
+
+
+def may_listen(port: int) -> bool:
+    """Return whether any process may listen on the port; False: certainly none does.
+
+    It asks the kernel for the port, which costs the same on a machine with many connections.
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else connections that have ended count
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(("", port))
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):  # there is no such IP here
+                return True
+    return False
 
 
 def processes(port: int, host: str | None = None, *, among: Collection[int] | None = None) -> list[int]:
