@@ -633,3 +633,15 @@ async def test_a_command_that_ends_with_0_has_ended(scripts: Background, process
     await process.start(["true"], working_directory=scripts.directory)
     assert await process.wait() == 0
     assert process.listener is None
+
+
+@pytest.mark.peers("tmux")
+@pytest.mark.parametrize("words", [["./start.sh"], ["sh", "-e", "start.sh"], ["sh", "-c", "tmux attach"]])
+def test_only_a_command_that_names_a_multiplexer_may_get_a_window(scripts: Background, words: list[str]) -> None:
+    server = BackgroundServer(scripts.signs, (MARK, "x"))
+    (scripts.directory / "start.sh").write_text("tmux send-keys -t mc ./run.sh Enter")
+    scripts.command("tmux", "new-session", "-d", "-s", "mc", "sleep 60")
+    assert server.may_get_window(words)
+    (scripts.directory / "start.sh").write_text("exec java -jar server.jar")
+    assert server.may_get_window(words) is ("-c" in words)
+    assert not server.may_get_window(["java", "-jar", "server.jar"])

@@ -21,12 +21,12 @@ import contextlib
 import os
 import signal
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.process import listeners, procfs
-from zeroscale.system.files import resolved
+from zeroscale.system.files import read_start, resolved
 
 SHELLS = frozenset({"sh", "dash", "bash", "zsh", "ksh", "mksh", "ash", "fish", "busybox"})
 """Names of programs that run the server's command in a window, and may start it again."""
@@ -39,6 +39,12 @@ WINDOW_VARIABLES = (("TMUX", "TMUX_PANE"), ("STY", "WINDOW"))
 
 WINDOW_APPEARS_WITHIN = 2.0
 """Seconds from the end of a start command until a window of tmux or screen that it has asked for is there."""
+
+SCRIPT_WITHIN = 3
+"""Words of a command, among which its script is: `./start.sh`, `sh start.sh`, `bash -e start.sh`."""
+
+LARGEST_SCRIPT = 64 * 1024
+"""Bytes of a start script that are read."""
 
 NEAR = 10.0
 """Seconds from the start of a command, and before its end, in which it leaves something in the background. An operator
@@ -215,6 +221,15 @@ class BackgroundServer:
     def multiplexer_began(self) -> bool:
         """Whether a multiplexer was started since the command: the command may have asked it for a window."""
         return self._young is not None and any(map(procfs.is_multiplexer, self._young.read()))
+
+    def may_get_window(self, argv: Sequence[str]) -> bool:
+        """Return whether a multiplexer runs that this start command, or the script that it runs, has named."""
+        texts = [os.fsencode(word) for word in argv]
+        for word in argv[:SCRIPT_WITHIN]:
+            with contextlib.suppress(OSError, ValueError):
+                texts.append(read_start((self._signs.directory or Path.cwd()) / word, LARGEST_SCRIPT) or b"")
+        names = {os.fsencode(name).partition(b":")[0] for name in procfs.MULTIPLEXERS}
+        return any(name in text for text in texts for name in names) and procfs.multiplexer_runs()
 
     def is_in_window(self) -> bool:
         """Return whether the server runs in a window of tmux, screen or the like."""

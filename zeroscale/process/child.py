@@ -483,7 +483,10 @@ class ServerProcess:
             return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.background.port_is_open
         if self._command.ran_server or now - self._command_ended >= WINDOW_APPEARS_WITHIN:
             return False
-        return self._group.background.multiplexer_began or (self._command.succeeded and procfs.multiplexer_runs())
+        background = self._group.background
+        return background.multiplexer_began or (
+            self._command.succeeded and self._record is not None and background.may_get_window(self._record.argv)
+        )
 
     def _stop_watching(self) -> None:
         if self._exit_timer is not None:
