@@ -243,15 +243,16 @@ def test_servers_get_the_umask_of_the_shell(
         os.umask(before)
     with starter:
         if options == ("-n",):
-            starter.wait_for("WARNING:fake:started")
+            running: Program | Daemon = starter
             pid = starter.process.pid
         else:
             assert starter.wait() == 0, starter.output
-            Daemon(directory).wait_for("WARNING:fake:started")
-            pid = Daemon(directory).pid
+            running = daemon = Daemon(directory)
+            pid = daemon.pid
+        running.wait_for("WARNING:fake:started")
         assert f"Umask:\t{expected}\n" in Path(f"/proc/{pid}/status").read_text()
         os.kill(pid, signal.SIGTERM)
-        starter.wait() if options == ("-n",) else Daemon(directory).wait()
+        running.wait()
 
 
 @pytest.mark.slow
