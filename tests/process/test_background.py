@@ -21,7 +21,7 @@ from plugins.process_fixture import ProcessFixture, unrelated_process, until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.process import background, procfs
+from zeroscale.process import background, child, procfs
 from zeroscale.process.background import NEAR, BackgroundServer, CommandRun, ServerSigns
 from zeroscale.process.child import UNCLEAR_INTERVAL, ServerProcess
 from zeroscale.process.group import MARK
@@ -445,6 +445,37 @@ async def test_a_stop_while_the_script_runs(scripts: Background, process: Server
     scripts.command(*OLD_TMUX)
     await scripts.run(process, f"{tmux(scripts, starting=starting)}; touch opened; sleep 60")
     await until(lambda: scripts.has("opened") and (starting or scripts.accepts()))
+    await stop(process)
+    assert scripts.has("saved")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+async def test_a_stop_by_the_console_while_the_script_runs(
+    scripts: Background, process: ServerProcess, process_fixture: ProcessFixture
+) -> None:
+    """The script does not read it, so that the server has not been asked."""
+    await scripts.run(process, f"{tmux(scripts)}; touch opened; sleep 1")
+    await until(lambda: scripts.has("opened"))
+    process.detach()
+    following = process_fixture.process(signs=scripts.signs)
+    assert await following.adopt()
+    following.record_stop(StopProgress.requested)
+    following.send("stop")
+    following.record_stop(StopProgress.sent)
+    await following.wait()
+    assert scripts.has("saved")
+
+
+@pytest.mark.peers("tmux")
+async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
+    scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "SHELLS_END_WITHIN", 0.5)
+    stubborn = f"trap '' TERM HUP; {scripts.server()}; read -r line <{scripts.directory / 'fifo'}"
+    os.mkfifo(scripts.directory / "fifo")
+    await scripts.start(process, f"tmux new-session -d -s mc {shlex.quote(stubborn)}")
+    await until(lambda: not process.reads_console)
     await stop(process)
     assert scripts.has("saved")
 

@@ -217,6 +217,11 @@ class BackgroundServer:
                 with contextlib.suppress(OSError):
                     os.kill(process_id, number)
 
+    def only_shells_are_left(self) -> bool:
+        """Return whether, in a stop, the server has ended, and of what is around it a part ignores the signals."""
+        members = self.members()
+        return self._stop_began is not None and not _live(self._server) and self._shells(members) == set(members)
+
     @property
     def multiplexer_began(self) -> bool:
         """Whether a multiplexer was started since the command: the command may have asked it for a window."""

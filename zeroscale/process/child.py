@@ -56,6 +56,10 @@ UNCLEAR_INTERVAL = 1.0
 UNCLEAR_AT_MOST = 60.0
 """Seconds for which it is looked for so often: a client of a container engine, say, never opens the port here."""
 
+SHELLS_END_WITHIN = 10.0
+"""Seconds from the end of a server in the background until the shells around it, which are signalled, must have ended;
+one that ignores the signals is left alone."""
+
 PORT_CLOSES_WITHIN = 10.0
 """Seconds from the end of the last process of a server in the background until its port must be closed."""
 
@@ -387,9 +391,13 @@ class ServerProcess:
         if self._command is not None:
             self._look_in_background()
             members = self._group.members()
-        if members:
+        if members and not (self._is_background and self._group.background.only_shells_are_left()):
             self._last_seen = loop.time()
-        elif not self._group.lock_is_held() and not self._may_still_appear(loop.time()):
+        if members:
+            has_ended = loop.time() - self._last_seen > SHELLS_END_WITHIN
+        else:
+            has_ended = not self._group.lock_is_held() and not self._may_still_appear(loop.time())
+        if has_ended:
             self._finish()
             return
         announced = False
@@ -421,6 +429,8 @@ class ServerProcess:
             self._command_seen = True
             self._note_server_of_command(members)
             return
+        if self._command_seen and self._stop_signal is None and self._is_stopping:
+            self._stop_signal = signal.SIGTERM  # what the command was asked has not reached what it has left
         started = self._record.start_time if self._record else None
         self._command_ended = self._last_seen = asyncio.get_running_loop().time()
         self._command = CommandRun(
