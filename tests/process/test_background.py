@@ -676,3 +676,17 @@ def test_only_a_command_that_names_a_multiplexer_may_get_a_window(scripts: Backg
     (scripts.directory / "start.sh").write_text("exec java -jar server.jar")
     assert server.may_get_window(words) is ("-c" in words)
     assert not server.may_get_window(["java", "-jar", "server.jar"])
+
+
+async def test_a_script_that_saves_in_its_trap_is_not_cut_off(scripts: Background, process: ServerProcess) -> None:
+    """The script in the background is the server itself, as far as can be seen."""
+    trap = "sleep 0.5; echo >saved; exit"
+    script = f"trap '{trap}' TERM; echo >pid; while :; do sleep 0.05; done"
+    await process.start(
+        ["sh", "-c", f"setsid sh -c {shlex.quote(script)} </dev/null &"], working_directory=scripts.directory
+    )
+    await until(lambda: scripts.has("pid") and not process.reads_console)
+    process.record_stop(StopProgress.sent)
+    process.signal(signal.SIGTERM)
+    await process.wait()
+    assert scripts.has("saved")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -141,3 +142,12 @@ def test_without_proc_all_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert not procfs.multiplexer_runs()
     assert procfs.program_name(os.getpid()) is None
     assert procfs.environment(os.getpid()) == {}
+
+
+def test_a_signal_that_is_ignored() -> None:
+    with subprocess.Popen(["sh", "-c", "trap '' TERM; echo; exec sleep 60"], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        assert procfs.ignores(child.pid, signal.SIGTERM)
+        assert not procfs.ignores(child.pid, signal.SIGHUP)
+        child.kill()
+    assert not procfs.ignores(child.pid, signal.SIGTERM)

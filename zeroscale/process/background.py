@@ -113,6 +113,7 @@ class BackgroundServer:
         self._around: dict[int, int] = {}
         self._signalled: set[int] = set()
         self._stop_began: int | None = None
+        self._ended: set[int] = set()
         self.groups: dict[int, int | None] = {}
         self.is_certain = False
         self.was_found = False
@@ -212,10 +213,12 @@ class BackgroundServer:
         again = {process_id for process_id in others if self._is_started_again(process_id, around)}
         if others and not again:
             return
-        for process_id in (*around, *again):
-            for number in (signal.SIGTERM, signal.SIGHUP):  # an interactive shell ignores SIGTERM
-                with contextlib.suppress(OSError):
-                    os.kill(process_id, number)
+        for process_id in {*around, *again} - self._ended:
+            # An interactive shell ignores SIGTERM. Another one may save in its trap, and gets each signal once.
+            number = signal.SIGHUP if procfs.ignores(process_id, signal.SIGTERM) else signal.SIGTERM
+            with contextlib.suppress(OSError):
+                os.kill(process_id, number)
+            self._ended.add(process_id)
 
     def only_shells_are_left(self) -> bool:
         """Return whether, in a stop, the server has ended, and of what is around it a part ignores the signals."""

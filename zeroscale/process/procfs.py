@@ -193,6 +193,16 @@ def executable(process_id: int) -> str | None:
     return path.name.removesuffix(" (deleted)") if path else None
 
 
+def ignores(process_id: int, number: int) -> bool:
+    """Return whether the process ignores a signal; False where that may not be read."""
+    try:
+        status = (PROC / str(process_id) / "status").read_bytes()
+    except OSError:
+        return False
+    found = re.search(rb"^SigIgn:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
+
 def multiplexer_runs() -> bool:
     """Return whether tmux, screen or the like runs, whoever's it is."""
     return any(is_multiplexer(process_id) and is_live(process_id) for process_id in _process_ids())
