@@ -467,6 +467,41 @@ async def test_a_stop_by_the_console_while_the_script_runs(
     assert scripts.has("saved")
 
 
+@pytest.mark.slow
+@pytest.mark.peers("tmux")
+async def test_a_loop_that_started_it_again_while_no_zeroscale_ran(
+    scripts: Background, process: ServerProcess, process_fixture: ProcessFixture
+) -> None:
+    """The earlier one was killed in a stop; the new server has not been asked, and is not waited for."""
+    loop = f"while true; do {scripts.server()}; done"
+    await scripts.start(process, f"tmux new-session -d -s mc {shlex.quote(loop)}")
+    await until(lambda: not process.reads_console)
+    before = scripts.pid
+    process.record_stop(StopProgress.sent)
+    process.detach()
+    os.kill(before, signal.SIGTERM)
+    await until(lambda: scripts.pid != before and scripts.accepts())
+    following = process_fixture.process(signs=scripts.signs)
+    assert await following.adopt()
+    async with asyncio.timeout(20):
+        await following.wait()
+    assert not scripts.accepts()
+
+
+@pytest.mark.peers("tmux")
+async def test_a_window_that_is_left_open_does_not_count_as_the_server(
+    scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command was typed into it, and the server has failed: its operator may want to read why."""
+    monkeypatch.setattr(child, "SHELLS_END_WITHIN", 0.5)
+    await scripts.start(process, tmux_keys(scripts))
+    await until(lambda: not process.reads_console)
+    os.kill(scripts.pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        await process.wait()
+    assert "mc" in scripts.command("tmux", "list-sessions")
+
+
 @pytest.mark.peers("tmux")
 async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
     scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch

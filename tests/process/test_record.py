@@ -17,8 +17,8 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     for record in (
         RECORD,
         RECORD.with_ready("Done"),
-        RECORD.with_stop(StopProgress.requested),
-        RECORD.with_stop(StopProgress.sent),
+        RECORD.with_stop(StopProgress.requested, 7),
+        RECORD.with_stop(StopProgress.requested, 7).with_stop(StopProgress.sent, 8),
         RECORD.with_background({4712: 13, 4713: None}),
         ProcessRecord(2, None, None, ()),
     ):

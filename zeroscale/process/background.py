@@ -195,17 +195,20 @@ class BackgroundServer:
         """Note that `targets` have been signalled."""
         self._signalled = {number for process_id in self.targets() for number in _ids(process_id)}
 
-    def continue_stop(self) -> None:
+    def continue_stop(self, began: int | None) -> None:
         """Do what is left to do in a stop: after the server's end, end the shells around it.
 
         What they have started since the stop began is ended with them: it is the server again, or delays it.
+
+        :param began: when the stop began, as `procfs.ticks`; None: now, or at the first call.
         """
         if self._stop_began is None:
-            self._stop_began = procfs.ticks(0)
+            self._stop_began = procfs.ticks(0) if began is None else began
         members = self._unshared(self.members())
-        if not self._server:
+        if not self._server and not self._around:
             self._around = _with_start_times(self._shells(members))
             self._server = _with_start_times(set(members) - set(self._around))
+        self._server = {number: start for number, start in self._server.items() if start < self._stop_began}
         if _live(self._server):
             return
         around = self._shells(members)
@@ -221,9 +224,9 @@ class BackgroundServer:
             self._ended.add(process_id)
 
     def only_shells_are_left(self) -> bool:
-        """Return whether, in a stop, the server has ended, and of what is around it a part ignores the signals."""
+        """Return whether the server has ended, but not what is around it."""
         members = self.members()
-        return self._stop_began is not None and not _live(self._server) and self._shells(members) == set(members)
+        return not _live(self._server) and self._shells(members) == set(members)
 
     @property
     def multiplexer_began(self) -> bool:
@@ -325,7 +328,7 @@ class BackgroundServer:
 
     def _shells(self, members: Collection[int]) -> set[int]:
         """Return what is around the server: its ancestors; where the server is not known, shells."""
-        if self._server:
+        if self._server or self._around:
             return _live(self._around).intersection(members)
         return {process_id for process_id in members if procfs.executable(process_id) in SHELLS}
 

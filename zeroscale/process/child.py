@@ -57,8 +57,8 @@ UNCLEAR_AT_MOST = 60.0
 """Seconds for which it is looked for so often: a client of a container engine, say, never opens the port here."""
 
 SHELLS_END_WITHIN = 10.0
-"""Seconds from the end of a server in the background until the shells around it, which are signalled, must have ended;
-one that ignores the signals is left alone."""
+"""Seconds from the end of a server in the background for which the shells around it may start it again. One that does
+nothing since then is left alone, such as that of a window in which the server's command was typed."""
 
 PORT_CLOSES_WITHIN = 10.0
 """Seconds from the end of the last process of a server in the background until its port must be closed."""
@@ -246,7 +246,7 @@ class ServerProcess:
         """
         if self._record is not None:
             self._note_server_of_command(self._group.members())
-            self._record = self._record.with_stop(progress)
+            self._record = self._record.with_stop(progress, procfs.ticks(0))
             self._save_record()
             self._look_in_background()
 
@@ -394,7 +394,7 @@ class ServerProcess:
         if members and not (self._is_background and self._group.background.only_shells_are_left()):
             self._last_seen = loop.time()
         if members:
-            has_ended = loop.time() - self._last_seen > SHELLS_END_WITHIN
+            has_ended = loop.time() - self._last_seen > SHELLS_END_WITHIN and not self._group.lock_is_held()
         else:
             has_ended = not self._group.lock_is_held() and not self._may_still_appear(loop.time())
         if has_ended:
@@ -455,7 +455,7 @@ class ServerProcess:
         self._warn_of_background()
         if not self._is_stopping or not self._is_background:
             return
-        background.continue_stop()
+        background.continue_stop(self._record.stop_began)
         if self._stop_signal is not None:
             self._group.signal_late(self._stop_signal)
 

@@ -38,6 +38,7 @@ class ProcessRecord:
     :ivar argv: its command.
     :ivar ready: the line of output by which it became ready; None until then.
     :ivar stop: how far its stop has got; None: it is not to stop.
+    :ivar stop_began: when that began, in clock ticks since boot; None where unknown.
     :ivar background: the process groups in which it runs after its command has ended; each with the start time of its
         first process, None where that has ended.
     """
@@ -48,15 +49,19 @@ class ProcessRecord:
     argv: Sequence[str]
     ready: str | None = None
     stop: StopProgress | None = None
+    stop_began: int | None = None
     background: Mapping[int, int | None] = field(default_factory=dict)
 
     def with_ready(self, line: str) -> ProcessRecord:
         """Return the record of the same start, ready by that line."""
         return replace(self, ready=line)
 
-    def with_stop(self, progress: StopProgress) -> ProcessRecord:
-        """Return the record of the same start, which is being stopped."""
-        return replace(self, stop=progress)
+    def with_stop(self, progress: StopProgress, now: int) -> ProcessRecord:
+        """Return the record of the same start, which is being stopped.
+
+        :param now: the time, in clock ticks since boot.
+        """
+        return replace(self, stop=progress, stop_began=now if self.stop_began is None else self.stop_began)
 
     def with_background(self, groups: Mapping[int, int | None]) -> ProcessRecord:
         """Return the record of the same start, whose server runs in these process groups."""
@@ -90,6 +95,7 @@ def _parse(content: object) -> ProcessRecord:
             **more,
         } if pid > 1 and all(isinstance(word, str) for word in argv):
             stop, background = more.get("stop"), more.get("background", [])  # of an earlier zeroscale: missing
+            stop_began = more.get("stop_began")
             return ProcessRecord(
                 pid=pid,
                 start_time=start_time,
@@ -97,6 +103,7 @@ def _parse(content: object) -> ProcessRecord:
                 argv=argv,
                 ready=ready,
                 stop=None if stop is None else StopProgress(str(stop)),
+                stop_began=stop_began if isinstance(stop_began, int) else None,
                 background=_groups(background),
             )
         case _:
