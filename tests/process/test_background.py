@@ -715,8 +715,9 @@ def test_only_a_command_that_names_a_multiplexer_may_get_a_window(scripts: Backg
 
 async def test_a_script_that_saves_in_its_trap_is_not_cut_off(scripts: Background, process: ServerProcess) -> None:
     """The script in the background is the server itself, as far as can be seen."""
-    trap = "sleep 0.5; echo >saved; exit"
-    script = f"trap '{trap}' TERM; echo >pid; while :; do sleep 0.05; done"
+    trap = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo >saved; exit"
+    os.mkfifo(scripts.directory / "never")
+    script = f"trap '{trap}' TERM; echo >pid; read -r line <never"
     await process.start(
         ["sh", "-c", f"setsid sh -c {shlex.quote(script)} </dev/null &"], working_directory=scripts.directory
     )
