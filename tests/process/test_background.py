@@ -288,6 +288,12 @@ async def stop(process: ServerProcess, within: float = 20.0) -> int | None:
         return await process.wait()
 
 
+def is_older(process_id: int) -> bool:
+    """Whether a process was there before one that is started now."""
+    found = procfs.facts(process_id)
+    return found is not None and found.start_time < procfs.ticks(0) - 1
+
+
 OLD_TMUX = ("tmux", "new-session", "-d", "-s", "other", "sleep 60")
 
 
@@ -357,6 +363,36 @@ async def test_an_operator_s_window_is_not_taken_for_a_server_in_the_foreground(
         os.kill(scripts.pid, signal.SIGKILL)
         async with asyncio.timeout(1):
             assert await process.wait() == 137
+    assert procfs.is_live(window)
+
+
+@pytest.mark.peers("tmux")
+@pytest.mark.parametrize("starting", [0, 60])
+async def test_what_an_operator_runs_in_a_window_of_his_own_is_left_alone(
+    scripts: Background, process: ServerProcess, starting: float
+) -> None:
+    """It was started in the server's directory, and at the same time."""
+    window = scripts.window("exec sh -i")
+    await until(lambda: is_older(window))
+    go = scripts.directory / "go"
+    os.mkfifo(go)
+    scripts.command("tmux", "send-keys", "-t", "operator", f"cat <{go}; sh -c 'echo $$ >run; exec sleep 60'", "Enter")
+    await scripts.run(process, f"{tmux(scripts, starting=starting)}; echo >{go}")
+    await until(lambda: scripts.has("run") and (scripts.directory / "run").read_text())
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert procfs.is_live(int((scripts.directory / "run").read_text()))
+
+
+@pytest.mark.peers("tmux")
+async def test_a_server_that_is_typed_into_a_window_that_was_open(scripts: Background, process: ServerProcess) -> None:
+    window = scripts.window("exec sh -i")
+    await until(lambda: is_older(window))
+    script = f"tmux send-keys -t operator {shlex.quote('sleep 0.5; ' + scripts.server(starting=1))} Enter"
+    await scripts.start(process, script)
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert scripts.has("saved")
     assert procfs.is_live(window)
 
 
@@ -653,12 +689,15 @@ def test_a_group_that_has_ended_is_forgotten(scripts: Background) -> None:
     """Its number is given again, and its first process may have ended by then."""
     server = BackgroundServer(scripts.signs, (MARK, "x"))
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
-        server.restore({process.pid: None, 2**22 + 1: None})
+        server.restore({process.pid: None, 2**22 + 1: None}, 0)
         assert server.groups == {}, "its first process was not there when it was recorded"
         found = procfs.facts(process.pid)
         assert found is not None
-        server.restore({process.pid: found.start_time, 2**22 + 1: None})
+        server.restore({process.pid: found.start_time, 2**22 + 1: None}, 0)
         assert (list(server.groups), server.members()) == ([process.pid], [process.pid])
+        server.restore({process.pid: found.start_time}, found.start_time + 1)
+        assert server.groups == {}, "it was there before the command"
+        server.restore({process.pid: found.start_time}, 0)
         process.kill()
     server.look(CommandRun(procfs.ticks(0), ran_server=True))
     assert server.groups == {}

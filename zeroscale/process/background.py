@@ -108,9 +108,10 @@ class BackgroundServer:
     def __init__(self, signs: ServerSigns, mark: tuple[str, str]) -> None:
         self._signs = signs
         self._mark = mark
-        self._young: procfs.ProcessesSince | None = None
+        self._young = procfs.ProcessesSince(0)
         self._server: dict[int, int] = {}
         self._around: dict[int, int] = {}
+        self._is_typed = False
         self._signalled: set[int] = set()
         self._stop_began: int | None = None
         self._ended: set[int] = set()
@@ -130,9 +131,17 @@ class BackgroundServer:
                 self._server, self._around = _with_start_times(found.certain), _with_start_times(around)
                 self.is_certain = True
             elif not self.is_certain:
-                self.groups |= _groups_of(found.marked | found.left, command)
+                self._take_likely(found, command)
         self._drop_others()
         self.was_found |= bool(self.groups)
+
+    def _take_likely(self, found: _Found, command: CommandRun) -> None:
+        likely = found.marked | found.left
+        if not likely and (self._is_typed or not self.was_found):
+            likely, self._is_typed = found.typed, True
+        elif likely and self._is_typed:
+            self.groups, self._is_typed = {}, False
+        self.groups |= _groups_of(likely, command)
 
     def _is_known(self) -> bool:
         """Return whether there is nothing to look for. In a stop, a shell may have started the server again."""
@@ -140,8 +149,12 @@ class BackgroundServer:
             return bool(self.members())
         return self.is_certain and bool(_live(self._server))
 
-    def restore(self, groups: Mapping[int, int | None]) -> None:
-        """Take recorded groups, as far as they still have processes."""
+    def restore(self, groups: Mapping[int, int | None], since: int) -> None:
+        """Take recorded groups, as far as they still have processes.
+
+        :param since: when the server's command was started.
+        """
+        self._young = procfs.ProcessesSince(since)
         self.groups = dict(groups)
         self._drop_others()
         self.was_found = bool(self.groups)
@@ -170,7 +183,7 @@ class BackgroundServer:
 
     def members(self) -> list[int]:
         """Return the live processes; the server itself, as far as it is known, before the others."""
-        members = procfs.members(procfs.unchanged(self.groups)) if self.groups else []
+        members = procfs.members(procfs.unchanged(self.groups), self._young.since) if self.groups else []
         return sorted(members, key=lambda process_id: process_id not in self._server)
 
     def targets(self, *, all_at_once: bool = False) -> list[int]:
@@ -231,7 +244,7 @@ class BackgroundServer:
     @property
     def multiplexer_began(self) -> bool:
         """Whether a multiplexer was started since the command: the command may have asked it for a window."""
-        return self._young is not None and any(map(procfs.is_multiplexer, self._young.read()))
+        return any(map(procfs.is_multiplexer, self._young.read()))
 
     def may_get_window(self, argv: Sequence[str]) -> bool:
         """Return whether a multiplexer runs that this start command, or the script that it runs, has named."""
@@ -270,9 +283,11 @@ class BackgroundServer:
         return self._signs.port is not None and bool(listeners.listeners(self._signs.port, self._signs.host))
 
     def _find(self, command: CommandRun) -> _Found:
-        if self._young is None or self._young.since != command.started:
+        if self._young.since != command.started:
             self._young = procfs.ProcessesSince(command.started)
-        own, known, marked, left, with_variable = set(), set(), set(), set(), set()
+        own, known, marked, with_variable = set(), set(), set(), set()
+        left: set[int] = set()
+        typed: set[int] = set()
         name, value = self._mark
         trusted = self._trusted_users()
         directory = resolved(self._signs.directory) if self._signs.directory else None
@@ -299,11 +314,17 @@ class BackgroundServer:
                 and (command.succeeded or not _is_in_interactive_shell(process_id))
             )
             if may_be_left and (in_directory or mark == value):
-                left.add(process_id)
+                (typed if in_window and not _is_in_window_of(command, process_id) else left).add(process_id)
             if may_be_left or in_window or in_directory or process_id in marked:
                 known.add(process_id)
         certain = (own & {self._signs.own_lock_holder()}) | self._listening(known)
-        return _Found(frozenset(certain), frozenset(marked), frozenset(left), frozenset(with_variable))
+        return _Found(
+            certain=frozenset(certain),
+            marked=frozenset(marked),
+            left=frozenset(left),
+            typed=frozenset(typed),
+            with_variable=frozenset(with_variable),
+        )
 
     def _listening(self, processes: Collection[int]) -> set[int]:
         if self._signs.port is None:
@@ -355,7 +376,7 @@ class BackgroundServer:
         wanted = procfs.unchanged(self.groups)
         used: set[int] = set()
         for _ in range(2):  # a process that forks and ends while the table is read could hide its child once
-            used |= {number for process_id in procfs.members(wanted) for number in _ids(process_id)}
+            used |= {number for process_id in procfs.members(wanted, self._young.since) for number in _ids(process_id)}
             if used.issuperset(wanted):
                 break
         if not self.is_certain:
@@ -375,12 +396,15 @@ class _Found:
     :ivar marked: those that have inherited our variable from the start command, not from a multiplexer.
     :ivar left: those that the command may have left in a window or as a daemon: the server, as long as no process is
         certain.
+    :ivar typed: those that it may have typed into a window that was open before. They may as well be what an operator
+        has started there, so they count only if there are no others.
     :ivar with_variable: those with our variable.
     """
 
     certain: frozenset[int]
     marked: frozenset[int]
     left: frozenset[int]
+    typed: frozenset[int]
     with_variable: frozenset[int]
 
 
@@ -428,6 +452,15 @@ def _is_orphan(process_id: int, parent: int, adopters: Collection[int]) -> bool:
         return parent in adopters and os.getsid(process_id) != os.getsid(parent)
     except OSError:
         return False
+
+
+def _is_in_window_of(command: CommandRun, process_id: int) -> bool:
+    """Return whether the command may have opened the window in which the process runs."""
+    try:
+        leader = procfs.facts(os.getsid(process_id))
+    except OSError:
+        return False
+    return leader is not None and command.may_have_left(leader.start_time)
 
 
 def _is_in_interactive_shell(process_id: int) -> bool:

@@ -490,7 +490,10 @@ class ServerProcess:
         if self._command is None:
             return False
         if self._is_background:
-            return now - self._last_seen < PORT_CLOSES_WITHIN and self._group.background.port_is_open
+            gone_for = now - self._last_seen
+            if gone_for < WINDOW_APPEARS_WITHIN and not self._group.background.is_certain and not self._is_stopping:
+                return True  # of several commands in one line the next one begins
+            return gone_for < PORT_CLOSES_WITHIN and self._group.background.port_is_open
         if self._command.ran_server or now - self._command_ended >= WINDOW_APPEARS_WITHIN:
             return False
         background = self._group.background

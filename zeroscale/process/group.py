@@ -200,7 +200,7 @@ class ProcessGroup:
         if record and (record.boot_id is None or record.boot_id != procfs.boot_id()):
             record = None
         if record:
-            self.background.restore(record.background)
+            self.background.restore(record.background, record.start_time or 0)
         if not self.background.groups and not self._sessions:
             command = None
             if record and record.start_time is not None:

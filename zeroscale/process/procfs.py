@@ -89,12 +89,15 @@ def ticks(seconds: float) -> int:
 
 def session_members(sessions: Collection[int]) -> list[int]:
     """Return the live processes in any of these sessions, lowest number first."""
-    return _members(sessions, os.getsid)
+    return _members(sessions, 0, os.getsid)
 
 
-def members(ids: Collection[int]) -> list[int]:
-    """Return the live processes in any of these sessions or process groups, lowest number first."""
-    return _members(ids, os.getpgid, os.getsid)
+def members(ids: Collection[int], since: int = 0) -> list[int]:
+    """Return the live processes in any of these sessions or process groups, lowest number first.
+
+    :param since: only those that were started at that time or later, as `ticks` counts it.
+    """
+    return _members(ids, since, os.getpgid, os.getsid)
 
 
 def unchanged(ids: Mapping[int, int | None]) -> list[int]:
@@ -246,11 +249,14 @@ def lock_holders(path: Path) -> list[int]:
     )
 
 
-def _members(ids: Collection[int], *ids_of: Callable[[int], int]) -> list[int]:
+def _members(ids: Collection[int], since: int, *ids_of: Callable[[int], int]) -> list[int]:
     found = []
     for process_id in _process_ids():
         with contextlib.suppress(OSError):
-            if any(id_of(process_id) in ids for id_of in ids_of) and is_live(process_id):
+            if not any(id_of(process_id) in ids for id_of in ids_of):
+                continue
+            process = facts(process_id)
+            if process is not None and process.live and process.start_time >= since:
                 found.append(process_id)
     return sorted(found)
 
