@@ -539,6 +539,18 @@ async def test_a_window_that_is_left_open_does_not_count_as_the_server(
 
 
 @pytest.mark.peers("tmux")
+async def test_a_loop_that_goes_on_after_sigterm(
+    scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TRAP_ENDS_WITHIN", 0.5)
+    loop = f"trap : TERM; while true; do {scripts.server()}; done"
+    await scripts.start(process, f"tmux new-session -d -s mc {shlex.quote(loop)}")
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert scripts.has("saved")
+
+
+@pytest.mark.peers("tmux")
 async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
     scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,9 @@ SCRIPT_WITHIN = 3
 LARGEST_SCRIPT = 64 * 1024
 """Bytes of a start script that are read."""
 
+TRAP_ENDS_WITHIN = 10.0
+"""Seconds from SIGTERM to a shell around a server that has ended; then it is hung up if it has started something."""
+
 NEAR = 10.0
 """Seconds from the start of a command, and before its end, in which it leaves something in the background. An operator
 may open a window in the server's directory at any time."""
@@ -114,7 +117,7 @@ class BackgroundServer:
         self._is_typed = False
         self._signalled: set[int] = set()
         self._stop_began: int | None = None
-        self._ended: set[int] = set()
+        self._ended: dict[int, int] = {}
         self.groups: dict[int, int | None] = {}
         self.is_certain = False
         self.was_found = False
@@ -229,12 +232,16 @@ class BackgroundServer:
         again = {process_id for process_id in others if self._is_started_again(process_id, around)}
         if others and not again:
             return
-        for process_id in {*around, *again} - self._ended:
+        now = procfs.ticks(0)
+        for process_id in {*around, *again}:
             # An interactive shell ignores SIGTERM. Another one may save in its trap, and gets each signal once.
-            number = signal.SIGHUP if procfs.ignores(process_id, signal.SIGTERM) else signal.SIGTERM
-            with contextlib.suppress(OSError):
-                os.kill(process_id, number)
-            self._ended.add(process_id)
+            is_first = process_id not in self._ended
+            goes_on = bool(again) and now - self._ended.get(process_id, now) > TRAP_ENDS_WITHIN * procfs.TICKS
+            if is_first or goes_on:
+                self._ended[process_id] = now
+                with contextlib.suppress(OSError):
+                    is_deaf = goes_on or procfs.ignores(process_id, signal.SIGTERM)
+                    os.kill(process_id, signal.SIGHUP if is_deaf else signal.SIGTERM)
 
     def only_shells_are_left(self) -> bool:
         """Return whether the server has ended, but not what is around it."""
