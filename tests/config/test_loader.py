@@ -106,7 +106,7 @@ def test_a_whole_file() -> None:
     )
 
 
-def test_defaults_are_those_of_the_command_line() -> None:
+def test_the_defaults() -> None:
     parsed = config(SERVER)
     assert parsed == Config(
         servers=(
@@ -114,6 +114,8 @@ def test_defaults_are_those_of_the_command_line() -> None:
         ),
         state_directory=Path("/var/lib/zeroscale"),
     )
+    [server] = parsed.servers
+    assert (server.idle_shutdown, server.minimum_online_time, server.on_command_line) == (None, None, False)
     assert parse(SERVER, BASE, {"HOME": "/home/steve"}, 1000).state_directory == Path(
         "/home/steve/.local/state/zeroscale"
     )

@@ -35,7 +35,8 @@ def test_the_defaults() -> None:
     only = invocation.config.servers[0]
     assert invocation.log_level == logging.WARNING
     assert (only.plugin, only.listen, only.server_port) == ("minecraft", ("25565",), 25575)
-    assert (only.idle_shutdown, only.server_host, only.join) == (15.0, "127.0.0.1", "hold")
+    assert (only.idle_shutdown, only.minimum_online_time, only.on_command_line) == (None, None, True)
+    assert (only.server_host, only.join) == ("127.0.0.1", "hold")
     assert (only.start_timeout, only.stop_timeout, only.kill_timeout) == (300.0, 150.0, None)
     assert (only.plugin_positional, only.plugin_keywords) == ((), {})
     assert only.directory == Path.cwd()
@@ -393,7 +394,7 @@ def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None
     assert "it needs --wake-on http" in str([*invocation.mistakes][-1])
     assert not invocation.mistakes.is_bad("servers.minecraft-25575.plugin_arguments"), "the others are checked"
     [only] = invocation.config.servers
-    assert (only.plugin, only.server_port, only.idle_shutdown, only.waiting) == ("minecraft", 25575, 15.0, "page")
+    assert (only.plugin, only.server_port, only.idle_shutdown, only.waiting) == ("minecraft", 25575, None, "page")
 
 
 @pytest.mark.parametrize("words", [["--config"], ["--config="]])

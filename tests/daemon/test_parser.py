@@ -50,7 +50,7 @@ def test_keys_have_options_where_their_metadata_say_so() -> None:
 @pytest.mark.parametrize(
     ("name", "metavar", "default", "is_flag"),
     [
-        ("idle-shutdown", "DURATION", "15", False),
+        ("idle-shutdown", "DURATION", "15; in a file, 15m for Minecraft", False),
         ("kill-timeout", "DURATION", "never", False),
         ("server-host", "HOST", "127.0.0.1", False),
         ("join", "{hold,kick}", "hold", False),

@@ -186,10 +186,12 @@ class ZeroscaleProcess:
     def _configuration(self, small_disk: Path) -> str:
         for name in self.server_ports:
             (small_disk / name).mkdir()
-        game = self._server("world", "minecraft", small_disk, plugin="demo", hosts=[WORLD], idle_shutdown=1)
+        times = {"idle_shutdown": 1, "minimum_online_time": 0}
+        game = self._server("world", "minecraft", small_disk, plugin="demo", hosts=[WORLD], **times)
         game += self._admission("world", wake="known", logins_per_minute=600, wakes_per_minute=600)
         game += self._demo("world")
-        game += self._server("open", "minecraft", small_disk, plugin="demo", hosts=[OPEN], idle_shutdown=3)
+        times["idle_shutdown"] = 3
+        game += self._server("open", "minecraft", small_disk, plugin="demo", hosts=[OPEN], **times)
         game += self._demo("open")
         generic = self._server("echo", "echo", small_disk, plugin="generic", idle_shutdown=1, wake_on="data")
         generic += self._admission("echo", wakes_per_minute=600)

@@ -258,7 +258,7 @@ class LifecycleHarness:
         self.keep_awake_reason: str | None = None
         self.lockout: str | None = None
         self.addresses: list[tuple[str, int] | None] = []
-        policy = LifecyclePolicy(
+        self.policy = LifecyclePolicy(
             idle=IdlePolicy(idle),
             start_timeout=start_timeout,
             stop_timeout=stop_timeout,
@@ -287,7 +287,7 @@ class LifecycleHarness:
             logger=LOGGER,
         )
         self.dependencies = dependencies
-        self.lifecycle = ServerLifecycle("test", policy, dependencies)
+        self.lifecycle = ServerLifecycle("test", self.policy, dependencies)
         if opened:
             self.opening = Deferred.fromCoroutine(self.lifecycle.open())
 

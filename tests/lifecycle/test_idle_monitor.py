@@ -172,6 +172,39 @@ def test_only_addresses_without_limits_may_use_the_time_again(address: str | Non
     assert (harness.stops == 0) == kept
 
 
+UNVISITED = IdlePolicy(15.0, minimum_unvisited=60.0, player_sign=PlayerSign.server_bytes)
+
+
+def test_a_server_waits_for_its_first_client() -> None:
+    harness = MonitorHarness(UNVISITED)
+    harness.clock.advance(59.9)
+    assert harness.stops == 0
+    harness.clock.advance(0.2)
+    assert harness.stops == 1
+
+
+@pytest.mark.parametrize(("to_client", "stops_at"), [(0, 60.0), (258, 25.0), (4096, 25.0)])
+def test_the_first_client_is_one_that_the_server_has_answered(to_client: int, stops_at: float) -> None:
+    harness = MonitorHarness(UNVISITED)
+    session = join(harness, to_client)
+    harness.clock.advance(10.0)
+    session.end()
+    harness.clock.advance(stops_at - 10.1)
+    assert harness.stops == 0
+    harness.clock.advance(0.2)
+    assert harness.stops == 1
+
+
+def test_each_run_waits_for_its_first_client() -> None:
+    harness = MonitorHarness(UNVISITED)
+    join(harness, 5000).end()
+    harness.monitor.reset()
+    harness.monitor.begin()
+    harness.monitor.start_timer()
+    harness.clock.advance(59.9)
+    assert harness.stops == 0
+
+
 def test_a_connection_that_is_held_open_keeps_the_server_running_for_60_s_only() -> None:
     harness = minecraft()
     join(harness, 300)

@@ -78,6 +78,19 @@ def test_the_server_runs_for_its_minimum_time() -> None:
     assert stop_at(SessionCounts.begin(100.0), policy) == 160.0
 
 
+def test_a_server_that_nobody_has_visited_waits_for_the_player_who_was_asked_to_join_again() -> None:
+    policy = IdlePolicy(15.0, minimum_unvisited=60.0)
+    woken = SessionCounts.begin(100.0)
+    assert stop_at(woken, policy) == 160.0
+    assert stop_at(woken.joined().left(110.0, 105.0, policy), policy) == 125.0
+    assert stop_at(woken.joined().left(200.0, 150.0, policy), policy) == 215.0
+
+
+def test_the_player_of_a_server_that_was_paused_has_visited_it() -> None:
+    policy = IdlePolicy(15.0, minimum_unvisited=60.0)
+    assert stop_at(SessionCounts.begin(100.0, players=1).left(101.0, 0.0, policy), policy) == 116.0
+
+
 def test_a_busy_server_is_asked_again_neither_at_once_nor_in_hours() -> None:
     assert stop_at(SessionCounts.begin(0.0).busy(900.0, PLAYERS), PLAYERS) == 1200.0
     hasty = IdlePolicy(0.0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import pytest
 from lifecycle.harness import LifecycleHarness
 from twisted.internet.defer import Deferred, fail
 
 from zeroscale.errors import PluginError
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.status import Status
 
 
@@ -254,6 +256,17 @@ def test_a_retired_server_stops_when_the_last_player_leaves_though_it_is_kept_aw
     harness.clock.advance(600.0)
     assert harness.status() is Status.running
     session.end()
+    harness.clock.advance(0.0)
+    assert harness.status() is Status.stopping
+
+
+def test_a_retired_server_stops_at_once_whatever_its_minimum_times_are() -> None:
+    harness = LifecycleHarness()
+    harness.lifecycle.apply_policy(
+        replace(harness.policy, idle=IdlePolicy(60.0, minimum_online=60.0, minimum_unvisited=60.0))
+    )
+    harness.running()
+    retired(harness)
     harness.clock.advance(0.0)
     assert harness.status() is Status.stopping
 

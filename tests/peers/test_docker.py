@@ -165,8 +165,9 @@ def test_labels_are_all_the_configuration_that_it_needs(harness: PeerHarness, en
     create(engine, "wrong", labels={"host": "mc.example.org", "port": "none"})
     finder.wait_for("container wrong: zeroscale.port='none' is not a port")
     port = free_port()
-    labels = {"host": "mc.example.org, 127.0.0.1", "protocol": "minecraft", "idle_shutdown": "1s"}
-    inside = create(engine, "labelled", labels={"listen": str(port), **labels})
+    labels = {"host": "mc.example.org, 127.0.0.1", "protocol": "minecraft", "listen": str(port)}
+    labels |= {"idle_shutdown": "1s", "minimum_online_time": "0"}
+    inside = create(engine, "labelled", labels=labels)
     at = finder.wait_for('"labelled"')
     tables: dict[str, Any] = json.loads(finder.lines[at - 1])
     assert tables["labelled"]["server"] == f"127.0.0.1:{inside}"

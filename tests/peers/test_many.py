@@ -54,6 +54,7 @@ hosts = {json.dumps(hosts)}
 server = "127.0.0.1:{server_port}"
 working_directory = "{work}"
 idle_shutdown = "2s"
+minimum_online_time = 0
 plugin_arguments.command = {json.dumps(command)}
 """
 

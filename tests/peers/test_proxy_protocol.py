@@ -171,6 +171,7 @@ listen = {port}
 server = {server_port}
 working_directory = "{work}"
 idle_shutdown = "2s"
+minimum_online_time = 0
 plugin_arguments.command = "sh start.sh"
 proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2" }}
 """)

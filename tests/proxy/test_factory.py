@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from zeroscale.config.durations import seconds_of
+from zeroscale.config.keys import keys_of
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError, PluginError
 from zeroscale.lifecycle.idle_policy import PlayerSign
@@ -68,6 +70,36 @@ def test_from_when_on_a_connection_counts_as_a_players(
 ) -> None:
     server, config = configs(tmp_path, plugin=plugin, wake_on=wake_on)
     assert lifecycle_policy(server, plugin_factory(server, config)()).idle.player_sign is sign
+
+
+@pytest.mark.parametrize("on_command_line", [True, False])
+def test_the_default_times_depend_on_the_place_and_the_protocol(tmp_path: Path, on_command_line: bool) -> None:
+    def idle(plugin: str, **values: Any) -> tuple[float, float, float]:
+        server, config = configs(tmp_path, plugin=f"stub_server:{plugin}", on_command_line=on_command_line, **values)
+        made = lifecycle_policy(server, plugin_factory(server, config)()).idle
+        return made.idle_shutdown, made.minimum_online, made.minimum_unvisited
+
+    assert idle("Server") == (15.0, 0.0, 0.0)
+    assert idle("Server", idle_shutdown=5.0, minimum_online_time=7.0) == (5.0, 7.0, 0.0)
+    idle_shutdown, minimum_online = (15.0, 0.0) if on_command_line else (900.0, 60.0)
+    assert idle("Minecraft") == (idle_shutdown, minimum_online, 60.0)
+    assert idle("Minecraft", idle_shutdown=0.0) == (0.0, minimum_online, 0.0)
+    assert idle("Minecraft", minimum_online_time=0.0) == (idle_shutdown, 0.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [("idle_shutdown", "idle_shutdown"), ("minimum_online_time", "minimum_online")]
+)
+def test_the_default_times_are_those_of_the_reference(tmp_path: Path, key: str, field: str) -> None:
+    others, in_a_file = keys_of(ServerConfig)[key].default.split("; in a file, ")
+    for plugin, on_command_line, documented in (
+        ("Minecraft", False, in_a_file.removesuffix(" for Minecraft")),
+        ("Minecraft", True, others),
+        ("Server", False, others),
+    ):
+        server, config = configs(tmp_path, plugin=f"stub_server:{plugin}", on_command_line=on_command_line)
+        made = lifecycle_policy(server, plugin_factory(server, config)()).idle
+        assert getattr(made, field) == seconds_of(documented)
 
 
 def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -66,6 +67,40 @@ def test_a_stranger_who_holds_logins_open_again_and_again_gets_a_minute_and_no_m
     harness.server_is_gone(proxy)
     assert not stranger_is_asked_for_an_encryption(harness.port)
     assert len(harness.times_of("started")) == 1
+    assert proxy.terminate() == 0
+
+
+@pytest.mark.slow
+def test_a_kicked_player_who_joins_again_finds_the_server_on(harness: SurvivalHarness) -> None:
+    proxy = harness.run("demo", "--join", "kick", "-a", "start_seconds=0.2")
+    assert "please join again in a little while" in harness.player().kick_message()
+    proxy.wait_for("is online")
+    at = proxy.wait_for("Scheduling the stop of demo-.* in 60 s")
+    harness.player().is_greeted()
+    proxy.wait_for("Scheduling the stop of demo-.* in 15 s", after=at)
+    assert proxy.terminate() == 0
+
+
+@pytest.mark.slow
+def test_in_a_file_a_minecraft_server_is_kept_for_its_players(harness: SurvivalHarness) -> None:
+    file = harness.directory / "zeroscale.toml"
+    file.write_text(f"""state_directory = "{harness.state}"
+    control.listen = "unix:{harness.directory}/control"
+    [servers.survival]
+    plugin = "demo"
+    listen = {harness.port}
+    server = {harness.server_port}
+    working_directory = "{harness.world}"
+    plugin_arguments.start_seconds = 0
+    """)
+    proxy = harness.run_configured(file)
+    harness.player().is_greeted()
+    proxy.wait_for("Scheduling the stop of survival in 900 s")
+    file.write_text(file.read_text() + "idle_shutdown = 0\n")
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.wait_for("survival: changed: idle_shutdown")
+    left = idle_in(harness)
+    assert left is not None and MINUTE - DEADLINE < left <= MINUTE
     assert proxy.terminate() == 0
 
 
@@ -184,6 +219,7 @@ def run_online_server(
     server = {harness.server_port}
     working_directory = "{harness.world}"
     idle_shutdown = "{idle:g}s"
+    minimum_online_time = 0
     plugin_arguments.command = {json.dumps([*command, "--online-mode"])}
     proxy_protocol.accept_from = ["{HEADERS_FROM}"]
     admission = {{ wake = "nobody", allow = ["Ada"] }}

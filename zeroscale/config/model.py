@@ -159,6 +159,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
     default_directory: Annotated[Path | None, key(internal=True)] = None
+    on_command_line: Annotated[bool, key(internal=True)] = False
     plugin: Annotated[
         str,
         key(
@@ -260,18 +261,25 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         key("inherit only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, TERM, TMPDIR and XDG_RUNTIME_DIR", group=SERVER),
     ] = False
     idle_shutdown: Annotated[
-        Seconds,
+        Seconds | None,
         key(
             "stop the server after this long with no players",
+            default="15; in a file, 15m for Minecraft",
             group=SERVER,
             short="t",
             aliases=("idle_timeout", "idle_time", "idle", "timeout", "shutdown_after", "sleep_after"),
             labels=True,
         ),
-    ] = 15.0
+    ] = None
     minimum_online_time: Annotated[
-        Seconds, key("keep it running at least this long once it is ready", group=SERVER, labels=True)
-    ] = 0.0
+        Seconds | None,
+        key(
+            "keep it running at least this long once it is ready",
+            default="0; in a file, 60 for Minecraft",
+            group=SERVER,
+            labels=True,
+        ),
+    ] = None
     idle_action: Annotated[
         IdleAction,
         key(

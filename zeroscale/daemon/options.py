@@ -190,7 +190,12 @@ class _CommandLine:
         plugin, listen, port = [*self._positional, "", "", ""][: len(POSITIONALS)]
         name = server_name(plugin, port)
         path = join("servers", name)
-        values: dict[str, object] = {"name": name, "plugin": plugin, "default_directory": self._base}
+        values: dict[str, object] = {
+            "name": name,
+            "plugin": plugin,
+            "default_directory": self._base,
+            "on_command_line": True,
+        }
         if missing:
             text = f"the following arguments are required: {', '.join(missing)}; {self._more}"
             self._mistakes.add(Mistake(f"{path}.server", text, where=""))

@@ -179,6 +179,8 @@ class IdleMonitor:
         if session in self._uncounted:
             del self._uncounted[session]
             self._probation.remove(session, now, min(self._policy.idle_shutdown, GRACE))
+            if session.moved()[1] > 0:  # else the server has not seen it, as of a player who left before
+                self._counts = replace(self._counts, visited=True)
         else:
             before = self._counts
             self._counts = before.left(now, session.joined_at, self._policy, silent=session.moved()[0] == 0)

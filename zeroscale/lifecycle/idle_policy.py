@@ -46,11 +46,14 @@ class IdlePolicy:
 
     :ivar idle_shutdown: how long it must have been without players.
     :ivar minimum_online: how long it stays up at least, once ready.
+    :ivar minimum_unvisited: the same while no client has been connected to it: a player who was kicked while it
+        started may have been asked to join again.
     :ivar player_sign: from when on a connection counts as a player's.
     """
 
     idle_shutdown: float
     minimum_online: float = 0.0
+    minimum_unvisited: float = 0.0
     player_sign: PlayerSign = PlayerSign.connection
 
 
@@ -63,6 +66,7 @@ class SessionCounts:
     :ivar quiet_since: when the idle time began: when the last player left, or the server became ready.
     :ivar grace_until: the server does not stop before this.
     :ivar grace_used: there was a short connection since the idle time began; the next one does not extend it.
+    :ivar visited: a client has been connected to it, whether a player's or not.
     """
 
     ready_at: float
@@ -70,15 +74,16 @@ class SessionCounts:
     quiet_since: float
     grace_until: float
     grace_used: bool = False
+    visited: bool = False
 
     @classmethod
     def begin(cls, now: float, players: int = 0) -> SessionCounts:
         """Return the counts of a server that has just become ready, with the players of a paused one."""
-        return cls(ready_at=now, players=players, quiet_since=now, grace_until=now)
+        return cls(ready_at=now, players=players, quiet_since=now, grace_until=now, visited=players > 0)
 
     def joined(self) -> SessionCounts:
         """Count one more player."""
-        return replace(self, players=self.players + 1)
+        return replace(self, players=self.players + 1, visited=True)
 
     def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> SessionCounts:
         """Count one player less.
@@ -111,5 +116,6 @@ def stop_at(counts: SessionCounts, policy: IdlePolicy, probation_until: float = 
         counts.quiet_since + policy.idle_shutdown,
         counts.grace_until,
         counts.ready_at + policy.minimum_online,
+        counts.ready_at + (0.0 if counts.visited else policy.minimum_unvisited),
         probation_until,
     )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
 from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.observers import Observers
 from zeroscale.lifecycle.shutdown import PROXY_EXITS, RETIRED
@@ -250,8 +250,7 @@ class ServerLifecycle:
         self._record.start_wanted = False
         closed = self._shutdown.begin(RETIRED)
         if self._record.status is Status.running:
-            at_once = replace(self._transitions.policy.idle, idle_shutdown=0.0, minimum_online=0.0)
-            self._idle_monitor.apply_policy(at_once)
+            self._idle_monitor.apply_policy(IdlePolicy(0.0, player_sign=self._transitions.policy.idle.player_sign))
             return closed
         return self._stop_for_good(closed)
 

@@ -28,6 +28,14 @@ from zeroscale.protocols.conversation import MinecraftOptions
 from zeroscale.proxy import tcp_factory
 from zeroscale.system.files import server_directory
 
+MINECRAFT_IN_FILE = IdlePolicy(900.0, minimum_online=60.0)
+OTHERS = IdlePolicy(15.0)
+"""The defaults of `idle_shutdown` and `minimum_online_time`; `config.model` has them in words."""
+
+UNVISITED = 60.0
+"""Seconds for which a player who was kicked while a Minecraft server started finds it running, with the default
+`idle_shutdown`: the player was asked to join again in a little while."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -101,13 +109,8 @@ def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapt
 def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     """Make the policy of the server's lifecycle."""
     minecraft = plugin.speaks_minecraft
-    if minecraft:
-        player_sign = PlayerSign.server_bytes
-    else:
-        first = tcp_factory.clients_speak_first(server)
-        player_sign = PlayerSign.client_bytes if first else PlayerSign.connection
     return LifecyclePolicy(
-        idle=IdlePolicy(server.idle_shutdown, server.minimum_online_time, player_sign),
+        idle=_idle_policy(server, minecraft),
         pause_when_idle=server.idle_action != "stop",
         pause_stop_after=server.pause_stop_after if server.idle_action == "pause+stop" else None,
         start_timeout=server.start_timeout,
@@ -116,6 +119,22 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
         max_crashes=server.max_crashes,
         ask_players=minecraft,
         ready_line=tcp_factory.ready_line(server) or plugin.ready_line,
+    )
+
+
+def _idle_policy(server: ServerConfig, minecraft: bool) -> IdlePolicy:
+    if minecraft:
+        sign = PlayerSign.server_bytes
+    else:
+        first = tcp_factory.clients_speak_first(server)
+        sign = PlayerSign.client_bytes if first else PlayerSign.connection
+    default = MINECRAFT_IN_FILE if minecraft and not server.on_command_line else OTHERS
+    idle_shutdown, minimum_online = server.idle_shutdown, server.minimum_online_time
+    return IdlePolicy(
+        idle_shutdown=default.idle_shutdown if idle_shutdown is None else idle_shutdown,
+        minimum_online=default.minimum_online if minimum_online is None else minimum_online,
+        minimum_unvisited=UNVISITED if minecraft and idle_shutdown is None else 0.0,
+        player_sign=sign,
     )
 
 
