@@ -304,6 +304,10 @@ class FakeMessages:
     def lockout_reason(self) -> str:
         return "locked out"
 
+    @property
+    def page_note(self) -> str:
+        return "it reloads itself"
+
     def unknown_host_status(self, host: str) -> StatusReply:
         return StatusReply(description=f"unknown host {host}", online=0, maximum=0, version_name="")
 

@@ -32,7 +32,7 @@ from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.messages import Messages
 from zeroscale.protocols import sniffing
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
-from zeroscale.protocols.tcp import HttpConversation, TcpConversation
+from zeroscale.protocols.tcp import CAPACITY, HttpConversation, PageFor, TcpConversation
 from zeroscale.relay import Outcome
 from zeroscale.status import ClientInfo, Status
 
@@ -572,12 +572,25 @@ def test_a_client_is_closed_though_the_plugin_has_nothing_for_it(make_harness: M
     harness.assert_over(client, "answered")
 
 
-def web(make_harness: MakeHarness) -> FrontendHarness:
-    """An HTTP server whose admitted see a page."""
+def web(make_harness: MakeHarness, page: PageFor = "browsers", **options: Any) -> FrontendHarness:
+    """An HTTP server whose visitors see a page."""
     return make_harness(
-        make_conversation=lambda: HttpConversation(page=True, retry_after=lambda: 20.0),
+        make_conversation=lambda: HttpConversation(
+            page=page, retry_after=lambda: 20.0, page_note=lambda: "it reloads itself"
+        ),
         policy=JoinPolicy(holds=True, hold_limit=300.0, waiting="page"),
+        **options,
     )
+
+
+PROGRAMS = {
+    "curl": b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+    "HEAD": b"HEAD / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n",
+    "JSON": b'POST /api HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}',
+    "form": b"POST / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nContent-Length: 3\r\n\r\na=b",
+    "WebSocket": b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+}
 
 
 def test_a_browser_sees_a_page_and_wakes(make_harness: MakeHarness) -> None:
@@ -588,25 +601,79 @@ def test_a_browser_sees_a_page_and_wakes(make_harness: MakeHarness) -> None:
     harness.settle()
     assert client.received.startswith(b"HTTP/1.1 503 ")
     assert b'http-equiv="refresh"' in client.received
-    assert b"kick stopped" in client.received
+    assert b"kick stopped" in client.received and b"it reloads itself" in client.received
     assert len(harness.server.wakes) == 1
     client.finish()
-    harness.assert_over(client, "kicked")
+    harness.assert_over(client, "page")
 
 
-def test_a_form_is_held_and_reaches_the_server(make_harness: MakeHarness) -> None:
+@pytest.mark.parametrize("sent", PROGRAMS.values(), ids=PROGRAMS)
+def test_what_is_no_visit_of_a_page_is_held_and_reaches_the_server_as_it_was_sent(
+    make_harness: MakeHarness, sent: bytes
+) -> None:
     harness = web(make_harness)
     client = harness.connect()
-    form = b"POST / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nContent-Length: 3\r\n\r\na=b"
-    client.send(form)
-    harness.advance(10)
-    assert client.received == b""
+    for byte in sent:
+        client.send(bytes([byte]))
+    harness.advance(200)
+    assert client.received == b"" and client.open
+    assert len(harness.server.wakes) == 1
     harness.set_status(Status.running)
     harness.accept()
     (handover,) = harness.relays.handovers
-    assert handover.early == form
+    assert handover.early == sent
     handover.end()
     harness.assert_over(client, "closed")
+
+
+def test_with_page_only_a_program_gets_a_text_at_once(make_harness: MakeHarness) -> None:
+    harness = web(make_harness, "everyone")
+    client = harness.connect()
+    client.send(PROGRAMS["curl"])
+    harness.settle()
+    assert client.received.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 20\r\n" in client.received
+    assert client.received.endswith(b"\r\n\r\nkick stopped \n")
+    client.finish()
+    harness.assert_over(client, "unavailable")
+
+
+def test_a_large_upload_is_held_with_bounded_bytes(make_harness: MakeHarness) -> None:
+    harness = web(make_harness)
+    client = harness.connect()
+    client.send(PROGRAMS["JSON"])
+    client.send(b"x" * CAPACITY)
+    client.send(b"y" * CAPACITY)
+    harness.settle()
+    assert not client.reading
+    harness.set_status(Status.running)
+    harness.accept()
+    (handover,) = harness.relays.handovers
+    assert handover.early == PROGRAMS["JSON"] + b"x" * CAPACITY
+    handover.end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("name", ["curl", "WebSocket", "HTTP/2"])
+@pytest.mark.parametrize("how", ["too long", "too many", "failed"])
+def test_a_client_that_is_held_in_vain_gets_a_503_if_it_understands_one(
+    make_harness: MakeHarness, name: str, how: str
+) -> None:
+    harness = web(make_harness, per_address=1 if how == "too many" else 64)
+    if how == "too many":
+        harness.connect().send(PROGRAMS["JSON"])
+    client = harness.connect()
+    client.send(PROGRAMS[name])
+    if how == "too long":
+        harness.advance(300)
+    elif how == "failed":
+        harness.set_status(Status.failed)
+    harness.settle()
+    understands = name != "HTTP/2"
+    assert client.received.startswith(b"HTTP/1.1 503 ") is understands
+    assert (b"\r\nRetry-After: 20\r\n" in client.received) is understands
+    assert client.finished
+    kicked = "unavailable" if understands else "kicked"
+    assert harness.outcomes == {"held-too-long" if how == "too long" else kicked: 1}
 
 
 # Who

@@ -23,15 +23,22 @@ def test_every_kick_but_those_of_players_has_a_page() -> None:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (view(Status.stopped, estimate=20.0), "Waking up, about 20 s\nThis page reloads itself"),
-        (view(Status.stopped), "Waking up\nThis page reloads itself"),
-        (view(Status.starting, estimate=40.0), "Waking up, about 30 s\n"),
-        (view(Status.failed, reason="it ended", retry_at=140.0), "Something went wrong\nReason: it ended. This page"),
+        (view(Status.stopped, estimate=20.0), "Waking up, about 20 s"),
+        (view(Status.stopped), "Waking up"),
+        (view(Status.starting, estimate=40.0), "Waking up, about 30 s"),
+        (view(Status.failed, reason="it ended", retry_at=140.0), "Something went wrong\nReason: it ended. Another try"),
         (view(Status.failed, reason="it ended"), "Out of order\nReason: it ended. The server's operator"),
     ],
 )
 def test_what_is_read(seen: ServerSnapshot, words: str) -> None:
     assert plain(Messages(TEXTS).kick(seen, 110.0, "")).startswith(words)
+
+
+def test_only_the_note_of_the_page_says_that_the_page_does_something() -> None:
+    """The same messages are sent to programs as plain text."""
+    assert not [name for name, text in TEXTS.items() if "page" in text]
+    assert Messages(TEXTS).page_note == "This page reloads itself until the server is there."
+    assert Messages({**TEXTS, "page_note": "Lädt neu"}).page_note == "Lädt neu"
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from zeroscale.protocols.http import (
 )
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-BROWSER = HttpRequest("GET", 1, accepts_html=True)
-SCRIPT = HttpRequest("POST", 1, accepts_html=False)
+BROWSER = HttpRequest("GET", 1, accepts_html=True, navigates=True)
+SCRIPT = HttpRequest("POST", 1, accepts_html=False, navigates=False)
 
 
 def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -> bytes:
@@ -37,14 +37,21 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
     [
         (head("GET / HTTP/1.1", f"Accept: {CHROME}"), BROWSER),
         (head("GET / HTTP/1.0", "ACCEPT:application/json", "accept: Text/HTML ; q=1"), BROWSER),
-        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), HttpRequest("GET", 1, accepts_html=False)),
-        (head("GET / HTTP/1.1", "X-Accept: text/html"), HttpRequest("GET", 1, accepts_html=False)),
-        (head("GET / HTTP/1.1", "Accept: text/html-sandboxed"), HttpRequest("GET", 1, accepts_html=False)),
-        (head("HEAD http://example.org/ HTTP/1.1"), HttpRequest("HEAD", 1, accepts_html=False)),
+        (head("GET / HTTP/1.1", "Accept:, text/html;q=0.9,", "accept: */*;q=0.8"), BROWSER),
+        (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), HttpRequest("GET", 1, accepts_html=False, navigates=False)),
+        (head("GET / HTTP/1.1", "X-Accept: text/html"), HttpRequest("GET", 1, accepts_html=False, navigates=False)),
+        (
+            head("GET / HTTP/1.1", "Accept: text/html-sandboxed"),
+            HttpRequest("GET", 1, accepts_html=False, navigates=False),
+        ),
+        (head("HEAD http://example.org/ HTTP/1.1"), HttpRequest("HEAD", 1, accepts_html=False, navigates=False)),
         (b"\r\n" + head("POST /form HTTP/1.1", line_break="\n"), SCRIPT),
-        (head("M-SEARCH * HTTP/1.1", "X: a", "  folded"), HttpRequest("M-SEARCH", 1, accepts_html=False)),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HttpRequest("PRI", 2, accepts_html=False)),
-        (b"GET / HTTP/1.0\r\n\r\n", HttpRequest("GET", 1, accepts_html=False)),
+        (
+            head("M-SEARCH * HTTP/1.1", "X: a", "  folded"),
+            HttpRequest("M-SEARCH", 1, accepts_html=False, navigates=False),
+        ),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HttpRequest("PRI", 2, accepts_html=False, navigates=False)),
+        (b"GET / HTTP/1.0\r\n\r\n", HttpRequest("GET", 1, accepts_html=False, navigates=False)),
     ],
 )
 def test_a_request(data: bytes, expected: HttpRequest) -> None:
@@ -78,6 +85,56 @@ def test_data_that_is_no_request(data: bytes) -> None:
         parse_head(data)
 
 
+NAVIGATIONS = {
+    "Firefox, from an address without TLS": [
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "Upgrade-Insecure-Requests: 1",
+    ],
+    "Chromium": [f"Accept: {CHROME}", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"],
+    "Chromium, in a frame": [f"Accept: {CHROME}", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
+    "Android's WebView": [f"Accept: {CHROME}", "X-Requested-With: org.example.app"],
+    "lynx": ["Accept: text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01"],
+}
+
+
+@pytest.mark.parametrize("fields", NAVIGATIONS.values(), ids=NAVIGATIONS)
+def test_browsers_that_open_a_page(fields: list[str]) -> None:
+    assert parse_head(head("GET /wiki?page=1 HTTP/1.1", *fields)) == BROWSER
+
+
+NO_NAVIGATIONS = {
+    "curl, and most programs": ("GET", ["Accept: */*"]),
+    "no Accept at all": ("GET", []),
+    "axios": ("GET", ["Accept: application/json, text/plain, */*"]),
+    "an image of a page": ("GET", ["Accept: image/avif,image/webp,*/*;q=0.8", "Sec-Fetch-Mode: no-cors"]),
+    "never HTML": ("GET", ["Accept: text/html;q=0, */*"]),
+    "never HTML, with three digits": ("GET", ["Accept: application/json, text/html;level=1;q=0.000"]),
+    "rather something else than HTML": (
+        "GET",
+        ['Accept: application/activity+json, application/ld+json; profile="https://a.b/c", text/html;q=0.1'],
+    ),
+    "fetch() of HTML, on a page with TLS": ("GET", ["Accept: text/html", "Sec-Fetch-Mode: cors"]),
+    "jQuery's load()": ("GET", ["Accept: text/html, */*; q=0.01", "X-Requested-With: XMLHttpRequest"]),
+    "a WebSocket": ("GET", [f"Accept: {CHROME}", "Connection: Upgrade", "Upgrade: websocket"]),
+    "a link checker": ("HEAD", [f"Accept: {CHROME}"]),
+    "a form": ("POST", [f"Accept: {CHROME}", "Sec-Fetch-Mode: navigate"]),
+}
+
+
+@pytest.mark.parametrize(("method", "fields"), NO_NAVIGATIONS.values(), ids=NO_NAVIGATIONS)
+def test_requests_whose_reply_is_not_shown_as_a_page(method: str, fields: list[str]) -> None:
+    request = parse_head(head(f"{method} / HTTP/1.1", *fields))
+    assert request is not None and not request.navigates
+
+
+@given(st.lists(st.sampled_from(["text/html", "*/*", "a/b", ";q=0", ";q=1", ";q=0.5", "q=", ",", " ", '"', "\xff"])))
+def test_any_list_of_accepted_media_is_understood(parts: list[str]) -> None:
+    request = parse_head(head("GET / HTTP/1.1", "Accept: " + "".join(parts)))
+    assert request is not None
+    assert request.accepts_html or not request.navigates
+    assert "text/html" in "".join(parts) or not request.accepts_html
+
+
 @given(st.binary(max_size=200) | st.builds(lambda tail: b"GET / HTTP/1.1\r\n" + tail, st.binary(max_size=200)))
 def test_any_bytes_are_parsed_or_raise_protocol_error(data: bytes) -> None:
     try:
@@ -97,7 +154,7 @@ class _Socket:
 def answer(
     request: HttpRequest, text: str = "Waking up\nin <5 s>\nor so", seconds: float = 20
 ) -> http.client.HTTPResponse:
-    received: Any = _Socket(service_unavailable(request, text, seconds))
+    received: Any = _Socket(service_unavailable(request, text, seconds, "It reloads <itself>."))
     response = http.client.HTTPResponse(received, method=request.method)
     response.begin()
     return response
@@ -113,25 +170,26 @@ def test_a_browser_gets_a_page_that_reloads_itself() -> None:
     assert response.will_close
     assert re.search('http-equiv="refresh" content="5"', page)
     assert "<title>Waking up</title>" in page
-    assert "in &lt;5 s&gt;<br>or so" in page
+    assert "<p>in &lt;5 s&gt;<br>or so</p>\n<p>It reloads &lt;itself&gt;.</p>" in page
+    assert "<p></p>" not in answer(BROWSER, "Waking up").read().decode()
 
 
 @pytest.mark.parametrize(("seconds", "retry_after"), [(0.2, "1"), (3.4, "3"), (500, "500")])
-def test_other_clients_get_text_and_retry_after(seconds: float, retry_after: str) -> None:
+def test_other_clients_get_text_that_does_not_reload_itself_and_retry_after(seconds: float, retry_after: str) -> None:
     response = answer(SCRIPT, seconds=seconds)
     assert (response.status, response.getheader("Retry-After")) == (503, retry_after)
     assert response.read() == b"Waking up\nin <5 s>\nor so\n"
 
 
 def test_a_head_is_answered_without_a_body() -> None:
-    data = service_unavailable(HttpRequest("HEAD", 1, accepts_html=True), "Waking up", 1)
+    data = service_unavailable(HttpRequest("HEAD", 1, accepts_html=True, navigates=False), "Waking up", 1)
     assert data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-    assert answer(HttpRequest("HEAD", 1, accepts_html=True)).read() == b""
+    assert answer(HttpRequest("HEAD", 1, accepts_html=True, navigates=False)).read() == b""
 
 
 def test_a_probes_request() -> None:
     asked = get_request("::1", 8080, "/health")
-    assert parse_head(asked) == HttpRequest("GET", 1, accepts_html=False)
+    assert parse_head(asked) == HttpRequest("GET", 1, accepts_html=False, navigates=False)
     assert b"\r\nHost: [::1]:8080\r\n" in asked
 
 

@@ -8,7 +8,7 @@ from zeroscale.errors import ProtocolError
 from zeroscale.protocols import sniffing
 from zeroscale.protocols.conversation import ClientRecognised, Connected, StatusReply
 from zeroscale.protocols.http import LONGEST_HEAD
-from zeroscale.protocols.tcp import CAPACITY, HttpConversation, TcpConversation
+from zeroscale.protocols.tcp import CAPACITY, HttpConversation, PageFor, TcpConversation
 
 
 def test_a_connection_is_a_client() -> None:
@@ -65,29 +65,32 @@ SCRIPT = b"Host: a\r\nAccept: */*\r\n\r\n"
 
 
 @pytest.mark.parametrize(
-    ("data", "at_once"),
+    ("data", "outcome", "page_for"),
     [
-        (b"GET / HTTP/1.1\r\n" + BROWSER, True),
-        (b"HEAD / HTTP/1.1\r\n" + BROWSER, True),
-        (b"POST / HTTP/1.1\r\n" + BROWSER, False),  # a page that reloads itself would lose the form
-        (b"GET / HTTP/1.1\r\n" + SCRIPT, True),
-        (b"POST / HTTP/1.1\r\n" + SCRIPT, True),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", False),  # no HTTP/1 reply would be understood
+        (b"GET / HTTP/1.1\r\n" + BROWSER, "page", {"browsers", "everyone"}),
+        (b"HEAD / HTTP/1.1\r\n" + BROWSER, "page", {"everyone"}),
+        (b"POST / HTTP/1.1\r\n" + BROWSER, "page", set()),  # a page that reloads itself would lose the form
+        (b"GET / HTTP/1.1\r\n" + SCRIPT, "unavailable", {"everyone"}),
+        (b"POST / HTTP/1.1\r\n" + SCRIPT, "unavailable", {"everyone"}),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "kicked", set()),  # no HTTP/1 reply would be understood
     ],
 )
-def test_which_requests_get_the_page_at_once(data: bytes, at_once: bool) -> None:
-    conversation = HttpConversation(page=True, retry_after=lambda: 7.0)
+@pytest.mark.parametrize("page", ["nobody", "browsers", "everyone"])
+def test_which_requests_get_the_page_at_once(data: bytes, outcome: str, page_for: set[str], page: PageFor) -> None:
+    conversation = HttpConversation(page=page, retry_after=lambda: 7.0)
     assert list(conversation.opened()) == [Connected()]
-    assert list(conversation.receive(data)) == [ClientRecognised(max_hold=0.0 if at_once else None)]
-    held = HttpConversation(page=False, retry_after=lambda: 7.0)
-    assert list(held.receive(data)) == [ClientRecognised()]
-    assert conversation.replay_bytes == held.replay_bytes == data
+    max_hold = 0.0 if page in page_for else None
+    assert list(conversation.receive(data)) == [ClientRecognised(max_hold, outcome)]
+    assert conversation.replay_bytes == data
 
 
 def test_an_http_refusal_contains_the_reason() -> None:
-    conversation = HttpConversation(page=False, retry_after=lambda: 7.0)
+    conversation = HttpConversation(retry_after=lambda: 7.0, page_note=lambda: "It reloads itself.")
     assert conversation.kick("too soon") == b""
     conversation.receive(b"GET / HTTP/1.1\r\n" + SCRIPT)
     reply = conversation.kick({"text": "\u00a7cOut of order", "extra": ["\nSorry."]})
     assert reply.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 7\r\n" in reply
     assert reply.endswith(b"\r\n\r\nOut of order\nSorry.\n")
+    browser = HttpConversation(retry_after=lambda: 7.0, page_note=lambda: "It reloads itself.")
+    browser.receive(b"GET / HTTP/1.1\r\n" + BROWSER)
+    assert b"<p>Sorry.</p>\n<p>It reloads itself.</p>\n" in browser.kick("Out of order\nSorry.")

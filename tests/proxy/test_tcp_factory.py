@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
-from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import ProxyProtocolConfig, ServerConfig, Waiting
 from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.process.environment import ChildEnvironment
@@ -24,6 +24,7 @@ from zeroscale.proxy import tcp_factory
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 ASLEEP = ServerSnapshot(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
+NOTE = "Lädt neu"
 GET = b"GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n"
 
 
@@ -50,24 +51,33 @@ def hello() -> bytes:
     ],
 )
 def test_wake_on_decides_which_clients_wake(wake_on: str, data: bytes) -> None:
-    conversation = tcp_factory.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0)
+    conversation = tcp_factory.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
     events: list[Event] = [*conversation.opened()]
     for byte in data:
         events += conversation.receive(bytes([byte]))
-    assert events == [Connected(), ClientRecognised()]
+    assert [type(event) for event in events] == [Connected, ClientRecognised]
 
 
 def test_by_default_a_connection_wakes() -> None:
-    assert list(tcp_factory.conversation(server(), lambda: ASLEEP, lambda: 0.0).opened()) == [ClientRecognised()]
+    assert list(tcp_factory.conversation(server(), lambda: ASLEEP, lambda: 0.0, lambda: NOTE).opened()) == [
+        ClientRecognised()
+    ]
 
 
 def test_the_waiting_page_has_retry_after() -> None:
     config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
-    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0)
-    assert list(conversation.receive(GET)) == [ClientRecognised(max_hold=0.0)]
+    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
+    assert list(conversation.receive(GET)) == [ClientRecognised(0.0, "page")]
     page = conversation.kick(tcp_factory.messages(config).kick(ASLEEP, 0.0, ""))
-    assert b"Retry-After: 20\r\n" in page and b"<h1>Gleich da</h1>" in page
-    assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")).startswith("Waking up, about 20 s\n")
+    assert b"Retry-After: 20\r\n" in page and f"<h1>Gleich da</h1>\n<p>{NOTE}</p>".encode() in page
+    assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")) == "Waking up, about 20 s"
+
+
+@pytest.mark.parametrize(("waiting", "max_hold"), [("hold", None), ("page", None), ("page-only", 0.0)])
+def test_a_program_is_held_unless_everyone_gets_the_page(waiting: Waiting, max_hold: float | None) -> None:
+    config = server(wake_on="http", waiting=waiting)
+    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
+    assert list(conversation.receive(b"GET / HTTP/1.1\r\n\r\n")) == [ClientRecognised(max_hold, "unavailable")]
 
 
 def test_unused_fields() -> None:

@@ -32,7 +32,7 @@ RelayChoice = Literal["auto", "splice", "transport"]
 UnknownHost = Literal["close", "answer"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
-Waiting = Literal["auto", "hold", "answer", "page"]
+Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
 
 HIGHEST_PORT = 65535
 LONGEST_DURATION = 366 * 86400.0
@@ -147,7 +147,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
         Rule(
             ("waiting", "wake_on"),
-            lambda waiting, wake_on: waiting == "page" and wake_on != "http",
+            lambda waiting, wake_on: waiting in ("page", "page-only") and wake_on != "http",
             "a page is for HTTP: it needs {1} http",
         ),
         Rule(
@@ -399,8 +399,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Annotated[
         Waiting,
         key(
-            "what a client gets while the server starts: it is held; the plugin's answer, and a close; or a page that "
-            "reloads itself (HTTP); auto: the plugin's answer where it has one, else it is held",
+            "what a client gets while the server starts: hold: it is held; answer: the plugin's answer, and a close; "
+            "page (HTTP): a browser gets a page that reloads itself, all others are held; page-only: all others get a "
+            "503; auto: the plugin's answer where it has one, else it is held",
             group=TCP,
         ),
     ] = "auto"

@@ -18,7 +18,7 @@ from zeroscale.protocols.conversation import (
 )
 from zeroscale.status import ServerSnapshot, Status
 
-Waiting = Literal["auto", "hold", "answer", "page"]
+Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class JoinPolicy:
     :ivar wake_on_answer: wake only after a held client has answered a request of ours, where it can be sent one.
     :ivar waiting: what clients of protocols other than Minecraft get while the server does not run. `answer`: the
         plugin's own reply, then the connection is closed. `hold`: they are held. `auto`: the reply if the plugin has
-        one, else they are held. `page`: a page, made by the HTTP conversation.
+        one, else they are held. `page` and `page-only`: a page or a hold, as the HTTP conversation decides.
     """
 
     holds: bool

@@ -1,4 +1,4 @@
-"""The texts of the page that clients of a sleeping HTTP server get, and the delay of its reload. Pure."""
+"""The texts that clients of a sleeping HTTP server get, as a page or as plain text, and when to try again. Pure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from zeroscale.status import ServerSnapshot, Status
 
 TEXTS: Mapping[str, str] = {
-    "sleeping_kick": "Waking up[, {estimate}]\nThis page reloads itself until the server is there.",
-    "starting_kick": "Waking up[, {remaining}]\nThis page reloads itself until the server is there.",
-    "stopping_kick": "Starting again\nThe server was just going to sleep. This page reloads itself.",
+    "sleeping_kick": "Waking up[, {estimate}]",
+    "starting_kick": "Waking up[, {remaining}]",
+    "stopping_kick": "Starting again\nThe server was just going to sleep.",
     "stuck_kick": "Shutting down for a long time\nThe server's operator has to fix it.",
-    "failed_kick": "Something went wrong\n[Reason: {reason}. ]This page tries again[ in {remaining}].",
+    "failed_kick": "Something went wrong\n[Reason: {reason}. ]Another try is possible[ in {remaining}].",
     "given_up_kick": "Out of order\n[Reason: {reason}. ]The server's operator has to fix it.",
-    "paused_kick": "Waking up\nThis page reloads itself until the server is there.",
+    "paused_kick": "Waking up",
     "locked_out_kick": "Down for now\n{reason}",
-    "unreachable_kick": "Not answering right now\nThis page reloads itself.",
+    "unreachable_kick": "Not answering right now",
     "denied_kick": "Not for you\nYou may not wake this server.",
     "nobody_kick": "Asleep\nOnly its operator can wake it.",
     "rate_kick": "Too many requests\nPlease try again in a minute.",
     "hold_full_kick": "Too many are waiting\nPlease try again in a minute.",
     "proxy_full_kick": "Too many connections\nPlease try again in a minute.",
     "unavailable_kick": "Not available\n{reason}.",
-    "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than expected. This page reloads itself.",
+    "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than expected.",
 }
 """The defaults of the messages for such clients. (Checks of known players, bans, whitelist and operators apply to
-players only.)"""
+players only.) That the page reloads itself is said by `page_note`, which only the page has."""
 
 SOON = 5.0
 """Seconds until another try, if the server's state gives no time."""

@@ -96,6 +96,11 @@ class Messages(Protocol):
         """The reason of a lockout without a text."""
         ...
 
+    @property
+    def page_note(self) -> str:
+        """The last paragraph of the page that browsers get."""
+        ...
+
     def unknown_host_status(self, host: str) -> StatusReply:
         """Return the status for a host that matches no server."""
         ...

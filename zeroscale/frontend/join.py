@@ -29,7 +29,7 @@ from zeroscale.frontend.decision import (
 )
 from zeroscale.frontend.interfaces import Backend, IStreamTransport, PlayerSession
 from zeroscale.frontend.login_hold import LoginHold
-from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Conversation
+from zeroscale.protocols.conversation import KICKED, ClientRecognised, Component, Connected, Conversation
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, Status
@@ -174,7 +174,7 @@ class Join:
                 self._backend.server.unreachable(str(problem))
             finally:
                 session.end()
-        return Kicked("kicked", self._kick_message(), "the server does not take connections")
+        return Kicked(self._kick_outcome, self._kick_message(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
         """Relay a status request to the server; return None if it does not accept the connection."""
@@ -222,7 +222,7 @@ class Join:
         return has_place
 
     def _too_many_wait(self) -> Kicked:
-        return Kicked("kicked", self._refusal_message("hold_full"), "too many players are waiting")
+        return Kicked(self._kick_outcome, self._refusal_message("hold_full"), "too many players are waiting")
 
     async def _refuse(self, decision: RefuseDecision) -> Kicked:
         if decision.once_answered:
@@ -235,16 +235,20 @@ class Join:
         refusal = decision.refusal
         if refusal is not None:
             message = self._refusal_message(refusal.message or refusal.reason, refusal.values)
-            return Kicked("kicked", message, refusal.detail, reason=decision.reason)
+            return Kicked(self._kick_outcome, message, refusal.detail, reason=decision.reason)
         message = self._kick_message()  # before the wake changes the server's state
         if decision.wakes:
             self._wake()
-        return Kicked("kicked", message, reason=decision.reason)
+        return Kicked(self._kick_outcome, message, reason=decision.reason)
 
     @property
     def _client_info(self) -> ClientInfo:
         address = self._record.address
         return ClientInfo(self._record.player, address.peer, self._context.pending_connections.key(address.host))
+
+    @property
+    def _kick_outcome(self) -> str:
+        return self._event.kick_outcome if isinstance(self._event, ClientRecognised) else KICKED
 
     def _moved(self) -> tuple[int, int]:
         """Return the bytes that the client has sent so far, and those that its server has sent it."""
@@ -260,7 +264,7 @@ class Join:
             message = self._kick_message()
         else:
             message = self._refusal_message("unavailable", {"reason": str(problem)})
-        return Kicked("kicked", message, str(problem), reason=LOCKOUT if view.lockout is not None else "")
+        return Kicked(self._kick_outcome, message, str(problem), reason=LOCKOUT if view.lockout is not None else "")
 
     async def _relay_when_drained(self) -> JoinResult:
         """Relay the client once it has answered all requests of the hold.

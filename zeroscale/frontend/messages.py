@@ -84,6 +84,7 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "unavailable_kick": "Sorry: {reason}.",
     "unknown_host": "",
     "unknown_host_kick": "There is no server of this name here. Please check the address.",
+    "page_note": "This page reloads itself until the server is there.",
     "version": "zeroscale",
     "lockout_reason": "This server is under maintenance. Please come back later.",
     "unknown_reason": "not known",
@@ -106,6 +107,7 @@ VARIABLES: Mapping[str, frozenset[str]] = {
     "banned_ip_until_kick": IN_KICKS | {"until"},
     "unknown_host": frozenset({"host"}),
     "unknown_host_kick": frozenset({"host", "player"}),
+    "page_note": frozenset(),
     "version": frozenset(),
     "lockout_reason": frozenset(),
     "unknown_reason": frozenset(),
@@ -119,6 +121,7 @@ VARIABLES: Mapping[str, frozenset[str]] = {
 
 PHRASES = frozenset(
     {
+        "page_note",
         "version",
         "lockout_reason",
         "unknown_reason",
@@ -227,6 +230,11 @@ class Messages:
     def lockout_reason(self) -> str:
         """The reason of a lockout without a text."""
         return self._phrase("lockout_reason")
+
+    @property
+    def page_note(self) -> str:
+        """The last paragraph of the page that browsers get."""
+        return self._phrase("page_note")
 
     def unknown_host_status(self, host: str) -> StatusReply:
         """Return the status for a host that matches no server.

@@ -13,6 +13,9 @@ from typing import Protocol
 Component = str | Mapping[str, object] | Sequence[object]
 """A Minecraft text component as decoded JSON: a string (section-sign codes allowed), an object, or an array."""
 
+KICKED = "kicked"
+"""The access log's word for the end of a refused client."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:
@@ -24,9 +27,11 @@ class ClientRecognised:
     """TCP and HTTP: the connection is a client's, by what it has sent so far.
 
     :ivar max_hold: as `LoginRequested.max_hold`; 0: refuse it at once, with a page.
+    :ivar kick_outcome: the word for the access log if it is refused.
     """
 
     max_hold: float | None = None
+    kick_outcome: str = KICKED
 
 
 @dataclass(frozen=True, slots=True)

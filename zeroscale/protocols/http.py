@@ -28,7 +28,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80
 _STATUS_LINE = re.compile(rb"HTTP/[0-9](?:\.[0-9])? ([1-5][0-9]{2})(?: |$)")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _END = re.compile(rb"\n\r?\n")
-_HTML = re.compile(r"(?:^|,)\s*text/html\s*(?:;|,|$)", re.IGNORECASE)
+_WEIGHT = re.compile(r"q=([01](?:\.[0-9]*)?)")
 
 PAGE = """\
 <!DOCTYPE html>
@@ -37,6 +37,7 @@ PAGE = """\
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="{seconds}">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
 body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: center; min-height: 90vh; margin: 1rem; }}
@@ -44,10 +45,11 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: ce
 </head>
 <body>
 <h1>{title}</h1>
-<p>{text}</p>
+{paragraphs}
 </body>
 </html>
 """
+"""The page; its empty icon saves the server a request for /favicon.ico."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class HttpRequest:
 
     :ivar method: the method, as sent.
     :ivar major: the major HTTP version.
-    :ivar accepts_html: it names text/html in its Accept field, so that a browser will show the reply.
+    :ivar accepts_html: its Accept field names text/html, with a weight above 0.
+    :ivar navigates: it is a browser's that will show the reply as a page.
     """
 
     method: str
     major: int
     accepts_html: bool
+    navigates: bool
 
     @property
     def repeatable(self) -> bool:
@@ -88,21 +92,26 @@ def parse_head(data: bytes | bytearray) -> HttpRequest | None:
             raise ProtocolError(f"its HTTP fields are longer than {LONGEST_HEAD} bytes")
         return None
     fields = _fields(bytes(data[line_end + 1 : end.start() + 1]))
-    return HttpRequest(found[1].decode("ascii"), int(found[3]), _HTML.search(fields.get("accept", "")) is not None)
+    method, major = found[1].decode("ascii"), int(found[3])
+    weights = _weights(fields.get("accept", ""))
+    html_weight = weights.get("text/html", 0.0)
+    navigates = method == "GET" and 0.0 < html_weight == max(weights.values()) and not _is_by_a_script(fields)
+    return HttpRequest(method, major, accepts_html=html_weight > 0.0, navigates=navigates)
 
 
-def service_unavailable(request: HttpRequest, text: str, seconds: float) -> bytes:
+def service_unavailable(request: HttpRequest, text: str, seconds: float, page_note: str = "") -> bytes:
     """Return the whole 503 reply to a request; close the connection after it.
 
     :param text: the reason for the client; its first line is the page's title.
     :param seconds: the seconds after which the client may try again.
+    :param page_note: the last paragraph of the page; the text for other clients is without it.
     """
     title, _, more = text.partition("\n")
     wait = max(1, round(seconds))
     if request.accepts_html:
         kind = "text/html"
-        more = html.escape(more).replace("\n", "<br>")
-        body = PAGE.format(title=html.escape(title), text=more, seconds=min(wait, LONGEST_RELOAD)).encode()
+        paragraphs = "\n".join(f"<p>{_escaped(each)}</p>" for each in (more, page_note) if each)
+        body = PAGE.format(title=_escaped(title), paragraphs=paragraphs, seconds=min(wait, LONGEST_RELOAD)).encode()
     else:
         kind = "text/plain"
         body = f"{text}\n".encode()
@@ -148,6 +157,35 @@ def _check_beginning(line: bytes) -> None:
     method, _, rest = line.partition(b" ")
     if not _METHOD.fullmatch(method) or _CONTROL.search(rest.removesuffix(b"\r")):
         raise ProtocolError("not HTTP: it begins with no method")
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
+def _weights(accept: str) -> Mapping[str, float]:
+    """Return the weight of each media range of an Accept field (RFC 9110, 12.5.1), in lower case."""
+    weights: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        media, *parameters = (part.strip() for part in item.split(";"))
+        found = [weight for weight in map(_WEIGHT.fullmatch, parameters) if weight is not None]
+        if media:
+            weights[media] = float(found[0][1]) if found else 1.0
+    return weights
+
+
+def _is_by_a_script(fields: Mapping[str, str]) -> bool:
+    """Return whether a request, although it may accept HTML, is no visit of a page: its reply is not shown as one.
+
+    Browsers name the mode of what they request (W3C Fetch Metadata), of secure origins only; XMLHttpRequest is named by
+    libraries (Android's WebView has the app's name in that field); WebSockets, and HTTP/2 without prior knowledge,
+    upgrade.
+    """
+    return (
+        fields.get("sec-fetch-mode", "navigate").lower() != "navigate"
+        or fields.get("x-requested-with", "").lower() == "xmlhttprequest"
+        or "upgrade" in fields
+    )
 
 
 def _fields(lines: bytes) -> Mapping[str, str]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from zeroscale.protocols import http
 from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Event, StatusReply
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.sniffing import Sniffer
+
+PageFor = Literal["nobody", "browsers", "everyone"]
+"""Which clients of a web server get the page at once, instead of being held. What has more than a page's reload can
+repeat, such as a form, is held for `everyone` as well."""
+
+PAGE = "page"
+UNAVAILABLE = "unavailable"
+"""The access log's words for the end of a refused HTTP client: it got the page, or the text."""
 
 CAPACITY = 65536
 """Bytes of early data after which reading stops: one read of a socket, and more than any greeting."""
@@ -86,28 +95,46 @@ class TcpConversation:
 class HttpConversation(TcpConversation):
     """A client of an HTTP server, which can be refused with a reply.
 
-    :param page: refuse a request at once with a page that reloads itself, instead of holding the client.
+    :param page: which clients are refused at once with a page that reloads itself, instead of being held.
     :param retry_after: returns the seconds after which the client may try again.
+    :param page_note: returns the last paragraph of the page, which only browsers read.
     """
 
-    def __init__(self, *, page: bool, retry_after: Callable[[], float], capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        *,
+        page: PageFor = "nobody",
+        retry_after: Callable[[], float],
+        page_note: Callable[[], str] = str,
+        capacity: int = CAPACITY,
+    ) -> None:
         super().__init__(capacity, self._is_request)
         self._page = page
         self._retry_after = retry_after
+        self._page_note = page_note
         self._request: http.HttpRequest | None = None
 
     def kick(self, reason: Component) -> bytes:
         """Return a 503 reply; nothing where the request is not HTTP/1."""
         if self._request is None or self._request.major != 1:
             return b""
-        return http.service_unavailable(self._request, plain(reason), self._retry_after())
+        return http.service_unavailable(self._request, plain(reason), self._retry_after(), self._page_note())
 
     def _is_request(self, data: bytes | bytearray) -> bool:
         self._request = http.parse_head(data)
         return self._request is not None
 
     def _recognised_event(self) -> ClientRecognised:
-        """Hold a browser's form: the page would repeat it as a GET, and the form's data would be lost."""
         request = self._request
-        answerable = request is not None and request.major == 1 and (request.repeatable or not request.accepts_html)
-        return ClientRecognised(max_hold=0.0 if self._page and answerable else None)
+        if request is None or request.major != 1:  # HTTP/2 with prior knowledge: it can be sent no page
+            return ClientRecognised()
+        kick_outcome = PAGE if request.accepts_html else UNAVAILABLE
+        return ClientRecognised(0.0 if self._gets_the_page(request) else None, kick_outcome)
+
+    def _gets_the_page(self, request: http.HttpRequest) -> bool:
+        match self._page:
+            case "browsers":
+                return request.navigates
+            case "everyone":  # but not a browser's form: the page would repeat it as a GET, without the form's data
+                return request.repeatable or not request.accepts_html
+        return False

@@ -89,7 +89,12 @@ class ListenPort:
     def _make_conversation(self) -> Conversation:
         server = self._tcp_server
         if server is not None:
-            return tcp_factory.conversation(server.config, lambda: server.lifecycle.view, self._clock.seconds)
+            return tcp_factory.conversation(
+                server.config,
+                lambda: server.lifecycle.view,
+                self._clock.seconds,
+                lambda: server.backend.messages.page_note,
+            )
         return MinecraftConversation(forwarding=self._forwarding, minecraft_options=self._minecraft_options)
 
     def _minecraft_options(self, host: str) -> MinecraftOptions:

@@ -6,7 +6,7 @@ Modules that only these servers need are imported where they are used: every pro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from zeroscale.status import ServerSnapshot
 
 if TYPE_CHECKING:
     from zeroscale.probes.tcp import ResponseCheck, TcpProbe
+    from zeroscale.protocols.tcp import PageFor
 
 
 def unused_fields(config: ServerConfig) -> Iterator[str]:
@@ -40,11 +41,18 @@ def clients_speak_first(config: ServerConfig) -> bool:
     return triggers.parse_wake_on(config.wake_on).kind != "connect"
 
 
-def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float]) -> Conversation:
+PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}
+"""Which clients get the page at once, by the value of `waiting`."""
+
+
+def conversation(
+    config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float], page_note: Callable[[], str]
+) -> Conversation:
     """Make the conversation of a new client, according to `wake_on`.
 
     :param view: returns the current state of the server.
     :param now: returns the time of the clock that the state's times are of.
+    :param page_note: returns the last paragraph of the page that browsers get.
     """
     from zeroscale.frontend import http_page
     from zeroscale.protocols import sniffing
@@ -56,7 +64,9 @@ def conversation(config: ServerConfig, view: Callable[[], ServerSnapshot], now: 
             return TcpConversation()
         case "http":
             return HttpConversation(
-                page=config.waiting == "page", retry_after=lambda: http_page.try_again_in(view(), now())
+                page=PAGES.get(config.waiting, "nobody"),
+                retry_after=lambda: http_page.try_again_in(view(), now()),
+                page_note=page_note,
             )
         case "data":
             return TcpConversation(sniffer=sniffing.any_byte)

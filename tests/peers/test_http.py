@@ -1,0 +1,141 @@
+"""Web servers with real clients: browsers get a page, everything else waits; health checks wake nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers.harness import HERE, PeerHarness, Proxy
+from peers.programs import wait_until
+from ports import free_port
+
+pytestmark = [pytest.mark.slow]
+
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
+    "Safari/537.36",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "de-DE,de;q=0.9,en;q=0.8",
+    "Sec-Fetch-Site": "none",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-User": "?1",
+    "Sec-Fetch-Dest": "document",
+    "Upgrade-Insecure-Requests": "1",
+}
+UPLOAD = random.Random(17).randbytes(1 << 20)
+PAGES = ["--wake-on", "http", "--waiting", "page", "--ready", "connect"]
+
+
+def web_server(harness: PeerHarness, name: str, *switches: str, start: float = 1.0, options: list[str]) -> Proxy:
+    """Start a proxy in front of Node's web server."""
+    port = free_port()
+    command: list[str | Path] = ["node", HERE / "web_server.mjs", str(port), f"{start:g}", *switches]
+    return harness.proxy("generic", name, command, port, options=options)
+
+
+def browse(port: int, path: str = "/") -> tuple[int, str]:
+    """Return what a browser sees."""
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=BROWSER)
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def curl(*words: str, stdin: bytes = b"") -> bytes:
+    """Run curl; return what it prints."""
+    done = subprocess.run(["curl", "-sS", *words], input=stdin, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout
+
+
+def node(kind: str, port: int) -> Any:
+    """Run one of Node's own clients; return what it got."""
+    command: list[str | Path] = [
+        "node",
+        "--no-warnings",
+        "--experimental-websocket",
+        HERE / "web_client.mjs",
+        kind,
+        str(port),
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return json.loads(done.stdout)
+
+
+@pytest.mark.peers("curl", "node")
+def test_programs_wait_for_the_web_server_while_a_browser_sees_the_page(harness: PeerHarness) -> None:
+    proxy = web_server(harness, "web", start=2.0, options=PAGES)
+    url = f"http://127.0.0.1:{proxy.port}"
+    proxy.assert_asleep()
+    with ThreadPoolExecutor() as threads:
+        get = threads.submit(curl, f"{url}/get")
+        upload = threads.submit(curl, "--data-binary", "@-", f"{url}/upload", stdin=UPLOAD)
+        fetched = threads.submit(node, "fetch", proxy.port)
+        websocket = threads.submit(node, "websocket", proxy.port)
+        status, page = browse(proxy.port)
+        assert status == 503 and "Waking up" in page and "This page reloads itself" in page
+        assert json.loads(get.result())["url"] == "/get"
+        sha256 = hashlib.sha256(UPLOAD).hexdigest()
+        assert json.loads(upload.result()) == {"method": "POST", "url": "/upload", "sha256": sha256}
+        assert fetched.result()["status"] == 200 and fetched.result()["body"]["url"] == "/api"
+        assert websocket.result() == {"text": "hello"}
+    assert browse(proxy.port)[0] == 200
+    proxy.wait_until_asleep()
+    outcomes = re.findall(r"127\.0\.0\.1:\d+: (\S+) after", proxy.text())
+    assert set(outcomes) <= {"page", "closed", "client-reset"} and outcomes.count("page") == 1
+    assert sum("Woken by" in line for line in proxy.lines) == 1
+    proxy.end()
+
+
+@pytest.mark.peers("curl", "node")
+@pytest.mark.parametrize("client", ["curl", "node"])
+def test_http2_without_tls_waits_for_the_web_server(client: str, harness: PeerHarness) -> None:
+    proxy = web_server(harness, f"http2-{client}", "--http2", options=PAGES)
+    if client == "node":
+        assert node("http2", proxy.port)["body"]["url"] == "/api"
+    else:
+        assert json.loads(curl("--http2-prior-knowledge", f"http://127.0.0.1:{proxy.port}/api"))["url"] == "/api"
+    proxy.wait_until_asleep()
+    proxy.end()
+
+
+@pytest.mark.peers("curl", "node")
+def test_what_waited_in_vain_gets_a_503(harness: PeerHarness) -> None:
+    proxy = web_server(harness, "vain", start=20.0, options=[*PAGES, "--hold-limit", "1"])
+    reply = curl("-i", f"http://127.0.0.1:{proxy.port}/").decode()
+    assert reply.startswith("HTTP/1.1 503 ") and re.search(r"^Retry-After: \d+\r$", reply, re.MULTILINE)
+    assert "Content-Type: text/plain" in reply and "reloads" not in reply
+    assert "error" in node("websocket", proxy.port)
+    assert sum(": held-too-long after" in line for line in proxy.lines) == 2
+    proxy.end()
+
+
+@pytest.mark.peers("curl")
+def test_page_only_makes_no_program_wait(harness: PeerHarness) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    options = ["--wake-on", "http", "--waiting", "page-only", "--ready", "http:/"]
+    proxy = harness.proxy("generic", "page-only", command, port, options=options)
+    url = f"http://127.0.0.1:{proxy.port}/"
+    reply = curl("-i", url).decode()
+    assert reply.startswith("HTTP/1.1 503 ") and reply.endswith("\r\n\r\nWaking up\n")
+    proxy.wait_for(": unavailable after")
+    assert b"Directory listing" in curl("-f", "--retry", "9", "--retry-connrefused", url)
+    wait_until(lambda: browse(proxy.port)[0] == 200, "the application answers", program=proxy)
+    proxy.wait_until_asleep()
+    proxy.end()
