@@ -56,14 +56,16 @@ class ServerSnapshot:
 class ProbeResult:
     """A server's answer to a probe.
 
-    :ivar status: its status reply as decoded JSON; None: its protocol has none, or it is disabled.
-    :ivar players: number of players; None: unknown.
+    :ivar status: its status reply as decoded JSON; None: its protocol has none, it is disabled or cannot be read.
+    :ivar players: number of players; None: the server does not say.
     :ivar player_names: names of some of them.
+    :ivar status_disabled: its operator has turned the status off, so that it cannot say how many players are on.
     """
 
     status: Mapping[str, object] | None = None
     players: int | None = None
     player_names: tuple[str, ...] = ()
+    status_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

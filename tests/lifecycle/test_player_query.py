@@ -45,6 +45,25 @@ def test_a_server_that_does_not_answer_is_busy_and_logged_once(caplog: pytest.Lo
     assert [vars(record)["server"] for record in caplog.records] == ["test"]
 
 
+@pytest.mark.parametrize("answer", [ProbeResult(), ProbeResult({}, None)])
+def test_a_status_without_a_number_of_players_is_no_reason_to_stop(
+    answer: ProbeResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.probe.answer = answer
+    harness.clock.pump([60.0] * 5)
+    assert harness.status() is Status.running
+    assert "its status does not say how many are on" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_a_status_that_is_turned_off_leaves_it_to_the_relayed_players() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.probe.answer = ProbeResult(status_disabled=True)
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
 def test_a_server_that_cannot_be_asked_is_kept_running_by_the_plugins_players() -> None:
     harness = LifecycleHarness(idle=60.0, ask_players=False).running()
     harness.plugin.online = 1

@@ -75,7 +75,41 @@ async def test_a_server_that_closes_without_an_answer() -> None:
         with pytest.raises(NoReply, match="closed it without an answer"):
             await probe.ask()
         off = True
-        assert await probe.ask() == ProbeResult(None, None, ())
+        assert await probe.ask() == ProbeResult(status_disabled=True)
+        await server.all_lost()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        packets.frame(0, packets.string("no JSON")),
+        packets.frame(0, packets.string("[]")),
+        packets.frame(0, b"\xff"),
+        packets.frame(0),
+    ],
+)
+@ensureDeferred
+async def test_a_status_that_cannot_be_read_is_a_sign_of_life(reply: bytes) -> None:
+    async with listening(send(reply)) as server:
+        assert await MinecraftProbe(reactor, "127.0.0.1", server.number).ask() == ProbeResult()
+        await server.all_lost()
+
+
+@ensureDeferred
+async def test_a_status_with_more_in_it_than_the_protocol_has() -> None:
+    text = "\ufeff" + json.dumps(STATUS | {"x": "\u0001", "tps": float("nan")}).replace("\\u0001", "\x01") + "\x00"
+    reply = packets.frame(0, packets.string(text), packets.string('{"modpackID": 17}'))
+    async with listening(send(reply + b"\xff\xff\xff\xff")) as server:
+        answer = await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
+        await server.all_lost()
+    assert answer == ProbeResult(STATUS | {"x": "\x01"}, 2, ("Notch", "jeb_"))
+
+
+@ensureDeferred
+async def test_a_number_of_players_that_is_no_number_is_not_known() -> None:
+    reply = packets.frame(0, packets.string('{"players": {"max": 20, "online": NaN}}'))
+    async with listening(send(reply)) as server:
+        assert (await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()).players is None
         await server.all_lost()
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeroscale.protocols.minecraft import client
 from zeroscale.state import status_cache
 from zeroscale.state.status_cache import StatusCache, replayable
 from zeroscale.system.background_file import FileWriter
@@ -118,23 +119,66 @@ for _ in range(100):
     ("value", "message"),
     [
         (DEEP, "nested"),
-        ("x" * status_cache.LARGEST_STATUS, "more than 65536"),
-        ("\ud800", "surrogates"),
+        ("x" * status_cache.LARGEST_STATUS, "where the whole may have 262144"),
+        ("\ud800", "half of a surrogate pair"),
+        ({"\udfff": 1}, "half of a surrogate pair"),
         (float("nan"), "nan is not JSON"),
         (float("inf"), "inf is not JSON"),
         (b"bytes", "bytes is not JSON"),
     ],
 )
-def test_an_invalid_status_is_logged_and_leaves_the_last(
-    tmp_path: Path, value: object, message: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("key", ["strange", "forgeData", "description"])
+def test_a_part_that_cannot_be_kept_costs_that_part_and_one_warning(
+    tmp_path: Path, key: str, value: object, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    if key == "description":
+        value = {"text": value}
     seen = StatusCache(tmp_path, FileWriter(), no_fallback)
-    seen.store(REAL)
     for _ in range(3):
-        seen.store({"strange": value})
-    assert seen.current == REPLAYED
+        seen.store({**REAL, key: value})
+    assert seen.current == {name: kept for name, kept in REPLAYED.items() if name != key}
     [warning] = caplog.records
     assert message in warning.getMessage()
+    assert f"'{key}'" in warning.getMessage()
+    seen.flush()
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == seen.current
+
+
+def test_the_largest_parts_of_a_status_that_is_too_large_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = "x" * (status_cache.LARGEST_STATUS // 4)
+    seen = stored(tmp_path, REAL | {"forgeData": part * 2, "modinfo": part * 3, "other": part})
+    assert seen.current == REPLAYED | {"forgeData": part * 2, "other": part}
+    assert "'modinfo'" in caplog.text
+    assert "'other'" not in caplog.text
+
+
+def test_as_much_as_the_client_takes_of_a_server_is_kept(tmp_path: Path) -> None:
+    assert status_cache.LARGEST_STATUS == client.LARGEST_STATUS
+    forge = {"d": "x" * 200_000}
+    stored(tmp_path, REAL | {"forgeData": forge})
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == REPLAYED | {"forgeData": forge}
+
+
+def test_a_status_without_a_version_keeps_the_last_one(tmp_path: Path) -> None:
+    echo = {"description": "new", "players": {"max": 7, "online": 1}}
+    stored(tmp_path, REAL)
+    seen = stored(tmp_path, echo)  # of the next process, which has not read the file yet
+    expected = {"description": "new", "players": {"max": 7, "online": 0}, "version": REAL["version"]}
+    assert seen.current == expected
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == expected
+
+
+@pytest.mark.parametrize("version", [None, "1.21", {"name": "1.21"}])
+def test_an_invalid_version_is_not_kept(tmp_path: Path, version: object) -> None:
+    seen = stored(tmp_path, REAL, {"description": "new", "version": version})
+    assert seen.current == {"description": "new"}
+
+
+def test_a_document_that_is_no_status_leaves_the_last(tmp_path: Path) -> None:
+    seen = stored(tmp_path, REAL, {"text": "Outdated client"}, {"description": float("nan")})
+    assert seen.current == REPLAYED
 
 
 @pytest.mark.parametrize(
@@ -148,8 +192,8 @@ def test_an_invalid_status_is_logged_and_leaves_the_last(
         json.dumps({"version": 1, "status": []}).encode(),
         json.dumps({"version": 1, "status": {"deep": DEEP}}).encode(),
         b'{"version": 1, "status": {"x": ' + b"[" * 10000,
-        json.dumps({"version": 1, "status": {"long": "x" * 70000}}).encode(),
-        b" " * 200000,
+        json.dumps({"version": 1, "status": {"long": "x" * status_cache.LARGEST_STATUS}}).encode(),
+        b" " * 2 * status_cache.LARGEST_STATUS + b"  ",
     ],
 )
 def test_a_damaged_file_is_ignored_with_a_warning_and_replaced(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from zeroscale.errors import ZeroscaleError
+from zeroscale.errors import BackendError, ZeroscaleError
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
 from zeroscale.status import ProbeResult
 
@@ -36,6 +36,8 @@ class PlayerQuery:
                 if self._clock.seconds() - self._cached_at >= CACHE_EVERY:
                     self.cache_status(answer, dependencies)
                 players = answer.players
+                if players is None and not answer.status_disabled:
+                    raise BackendError("its status does not say how many are on")
         except (ZeroscaleError, TimeoutError) as error:
             return f"its players could not be counted ({error})"
         return f"players online that did not join through the proxy: {players}" if players else None

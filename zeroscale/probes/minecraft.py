@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, NoReply, ProbeConnection
-from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived
+from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived, StatusUnreadable
 from zeroscale.status import ProbeResult
 
 UNDECIDED_PROTOCOL = -1
@@ -53,7 +53,7 @@ class MinecraftProbe(BaseProbe):
         except NoReply:
             if not self._status_disabled():
                 raise
-            return ProbeResult()
+            return ProbeResult(status_disabled=True)
 
 
 class _StatusConnection(ProbeConnection):
@@ -83,6 +83,10 @@ class _StatusConnection(ProbeConnection):
             if isinstance(event, StatusReceived):
                 self._tcp.loseConnection()
                 self._finish(_probe_result(event.status))
+                return
+            if isinstance(event, StatusUnreadable):
+                self._tcp.loseConnection()
+                self._finish(ProbeResult())
                 return
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,6 +1,7 @@
 """The real server's last status, kept on disk, so that a sleeping server looks as it did when it ran.
 
-A status is bounded and checked before it is stored, and again when the file is read.
+A status is bounded and checked before it is stored, and again when the file is read. A part of it that cannot be kept
+is left out by itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -20,16 +22,22 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 """The version of the file's format."""
 
-LARGEST_STATUS = 64 * 1024
-"""Bytes as JSON. A client reads at most 32767 UTF-16 units (docs/protocol.md, "Status"), half of this if ASCII."""
+LARGEST_STATUS = 256 * 1024
+"""Bytes as JSON: as much as a status reply of the server may have (`protocols.minecraft.client`)."""
 
 DEEPEST = 64
 """Levels of nesting: clients accept 255, real MOTDs have fewer than ten, and the parsers here recurse."""
+
+USUAL = frozenset({"description", "players", "version"})
+"""Keys that every status has (docs/protocol.md, "Status")."""
 
 LONGEST_VERSION_NAME = 200
 ICON_PREFIX = "data:image/png;base64,"
 LONGEST_ICON = 32767
 """Characters: the whole status has no more (docs/protocol.md, "Status")."""
+
+SHOWN = 40
+"""Characters of a key that the log shows."""
 
 INTEGER = 2**31
 """Players and protocol numbers are signed 32-bit integers."""
@@ -57,38 +65,39 @@ class StatusCache:
         self._stored: Mapping[str, object] | None = None
         self._read = False
         self._merged: tuple[Mapping[str, object], object, Mapping[str, object]] | None = None
-        self._refused: str | None = None
+        self._refused: list[str] = []
 
     @property
     def current(self) -> Mapping[str, object] | None:
         """The last real status without players, else the fallback, else None; the same object until it changes."""
-        if not self._read:
-            self._read = True
-            lost = "it is ignored until the server sends a status again"
-            self._stored = load(self._file, 2 * LARGEST_STATUS, _decoded, lost)
-        if self._stored is not None and "favicon" in self._stored:
-            return self._stored
+        stored = self._load()
+        if stored is not None and "favicon" in stored:
+            return stored
         fallback = self._fallback()
-        if self._stored is None:
+        if stored is None:
             return fallback
         if fallback is None or "favicon" not in fallback:
-            return self._stored
-        return self._with_icon(self._stored, fallback["favicon"])
+            return stored
+        return self._with_icon(stored, fallback["favicon"])
 
     def store(self, status: Mapping[str, object]) -> None:
-        """Store a status of the real server; log a warning and ignore it if that is not possible.
+        """Store a status of the real server, without the parts that cannot be kept; log those as a warning.
 
         `current` changes at once, the file a moment later.
 
-        :param status: the decoded JSON object.
+        :param status: the decoded JSON object. Where it has no `version`, the last one is kept; where nothing is left
+            of what every status has, it is ignored.
         """
-        try:
-            replay = replayable(status)
-        except ValueError as error:
-            if self._refused != str(error):
-                self._refused = str(error)
-                logger.warning("The server's status is not stored: %s", error)
+        refused: list[str] = []
+        replay = replayable(status, refused.append)
+        if refused and refused != self._refused:
+            self._refused = refused
+            logger.warning("These parts of the server's status are not shown while it sleeps: %s", "; ".join(refused))
+        if not replay.keys() & USUAL:
             return
+        if "version" not in status:
+            kept = self._load() or {}
+            replay |= {key: value for key, value in kept.items() if key == "version"}
         if self._read and replay == self._stored:
             return
         self._read = True
@@ -99,20 +108,27 @@ class StatusCache:
         """Wait until everything is written."""
         self._writer.flush()
 
+    def _load(self) -> Mapping[str, object] | None:
+        if not self._read:
+            self._read = True
+            lost = "it is ignored until the server sends a status again"
+            self._stored = load(self._file, 2 * LARGEST_STATUS, _decoded, lost)
+        return self._stored
+
     def _with_icon(self, stored: Mapping[str, object], icon: object) -> Mapping[str, object]:
         if self._merged is None or self._merged[0] is not stored or self._merged[1] != icon:
             self._merged = (stored, icon, {**stored, "favicon": icon})
         return self._merged[2]
 
 
-def replayable(status: Mapping[str, object]) -> dict[str, object]:
+def replayable(status: Mapping[str, object], refused: Callable[[str], None] = lambda _: None) -> dict[str, object]:
     """Return the part of a status that a sleeping server shows: all keys, but 0 players online and no sample.
 
     A known key with an invalid value is left out, as a client ignores it (docs/protocol.md, "Status").
 
-    :raises ValueError: the status is not JSON, nested too deeply, or too large.
+    :param refused: called for each other key that is left out, with its name and the reason: those that are not JSON or
+        nested too deeply, and the largest ones of a status that is too large.
     """
-    _check(status, DEEPEST)
     replay = dict(status)
     players = replay.pop("players", None)
     if isinstance(players, Mapping) and _is_integer(players.get("max")):
@@ -123,10 +139,31 @@ def replayable(status: Mapping[str, object]) -> dict[str, object]:
         replay.pop("favicon", None)
     if not isinstance(replay.get("description"), str | list | dict):
         replay.pop("description", None)
-    size = len(msgspec.json.encode(replay))
-    if size > LARGEST_STATUS:
-        raise ValueError(f"it has {size} bytes, more than {LARGEST_STATUS}")
+    sizes: dict[str, int] = {}
+    for key, value in list(replay.items()):
+        try:
+            sizes[key] = _size(key, value)
+        except ValueError as error:
+            del replay[key]
+            refused(f"{key[:SHOWN]!r} ({error})")
+    for key in sorted(sizes, key=lambda each: sizes[each], reverse=True):
+        if sum(sizes[each] for each in replay) <= LARGEST_STATUS:
+            break
+        del replay[key]
+        refused(f"{key[:SHOWN]!r} ({sizes[key]} bytes, where the whole may have {LARGEST_STATUS})")
     return replay
+
+
+def _size(key: str, value: object) -> int:
+    """Return the bytes that a key and its value have as JSON.
+
+    :raises ValueError: the value is not JSON, or nested too deeply.
+    """
+    _check(value, DEEPEST)
+    try:
+        return len(msgspec.json.encode({key: value}))
+    except UnicodeEncodeError:
+        raise ValueError("it contains half of a surrogate pair") from None
 
 
 def _decoded(content: bytes) -> Mapping[str, object]:
@@ -137,7 +174,11 @@ def _decoded(content: bytes) -> Mapping[str, object]:
     file = msgspec.json.decode(content, type=_File)
     if file.version != VERSION:
         raise ValueError(f"its format is {file.version}, not {VERSION}")
-    return replayable(file.status)
+    return replayable(file.status, _damaged)
+
+
+def _damaged(part: str) -> NoReturn:
+    raise ValueError(f"it has what is never stored: {part}")
 
 
 def _check(value: object, levels: int) -> None:
@@ -146,9 +187,9 @@ def _check(value: object, levels: int) -> None:
     :raises ValueError: JSON cannot express it, or it is nested too deeply.
     """
     if levels < 0:
-        raise ValueError(f"it is nested more than {DEEPEST} deep")
+        raise ValueError(f"nested more than {DEEPEST} deep")
     match value:
-        case None | bool() | int() | str():  # half of a surrogate pair fails as a UnicodeEncodeError when encoded
+        case None | bool() | int() | str():
             pass
         case float():
             if not math.isfinite(value):

@@ -98,6 +98,11 @@ def test_one_that_speaks_something_else(serve: Serve) -> None:
         ask(serve(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n" * 20)), 769, 5)
 
 
+def test_one_whose_status_cannot_be_read(serve: Serve) -> None:
+    with pytest.raises(ProtocolError, match=r"127\.0\.0\.1:\d+: its status reply cannot be read: it is no JSON object"):
+        ask(serve(status("[]")), 769, 5)
+
+
 def test_shown_as_text() -> None:
     assert list(show(PingResult(STATUS, "", 0.0123), colour=False)) == [
         "Asleep\nJoin to wake it",
@@ -148,3 +153,8 @@ def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ping", str(serve(lambda _: None))]) == 3
     error = capsys.readouterr().err
     assert error.startswith("zeroscalectl: error: 127.0.0.1:") and error.count("\n") == 1
+
+
+def test_json_that_is_not_valid_is_printed_as_it_was_read(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", "--json", str(serve(status_and_pong('\ufeff{"tps": NaN, "a": "\x01"}{"b": 2}')))]) == 0
+    assert json.loads(capsys.readouterr().out) == {"a": "\x01"}

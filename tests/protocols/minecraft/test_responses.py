@@ -100,6 +100,12 @@ def test_too_large_parts_are_left_out_in_order(reply: StatusReply, keys: set[str
     assert str(status["description"])[0] == str(reply.description)[0]
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_is_never_sent(number: float) -> None:
+    status = decoded(encode_status(StatusReply("a", 0, 1, "v", ["s"], extra={"tps": [number]}), 769))
+    assert status.keys() == {"version", "players", "description"}
+
+
 def test_a_description_too_deep_for_json_is_shown_as_text() -> None:
     hover: dict[str, object] = {}
     for _ in range(100_000):

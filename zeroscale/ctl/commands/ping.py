@@ -13,10 +13,16 @@ from dataclasses import dataclass
 from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
 from zeroscale.ctl.game_connection import Address, GameConnection
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions
-from zeroscale.protocols.minecraft.client import PongReceived, StatusClient, StatusEvent, StatusReceived
+from zeroscale.protocols.minecraft.client import (
+    PongReceived,
+    StatusClient,
+    StatusEvent,
+    StatusReceived,
+    StatusUnreadable,
+)
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -26,7 +32,7 @@ class PingResult:
     """A server's status and latency.
 
     :ivar status: the status, decoded.
-    :ivar raw: its JSON as it was sent.
+    :ivar raw: its JSON; see `StatusReceived.raw`.
     :ivar latency: seconds that the ping took; None: it was not answered.
     """
 
@@ -77,7 +83,9 @@ def ask(address: Address, protocol: int, timeout: float) -> PingResult:
     with GameConnection(address, timeout) as connection:
         events = _events(client, connection, address, time.monotonic() + timeout)
         connection.send(client.request())
-        status = next(event for event in events if isinstance(event, StatusReceived))
+        status = next(event for event in events if isinstance(event, StatusReceived | StatusUnreadable))
+        if isinstance(status, StatusUnreadable):
+            raise ProtocolError(f"{address}: its status reply cannot be read: {status.reason}")
         token = secrets.randbits(63)
         asked = time.monotonic()
         try:

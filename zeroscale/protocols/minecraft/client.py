@@ -5,7 +5,6 @@ Source: docs/protocol.md, "Frames and handshake", "Status", "Login". All that a 
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component
-from zeroscale.protocols.minecraft import packets, versions
+from zeroscale.protocols.minecraft import lenient_json, packets, versions
 
 LARGEST_STATUS = 1 << 18
 """Bytes of a status frame: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
@@ -31,12 +30,22 @@ STATUS, LOGIN = 1, 2
 class StatusReceived:
     """The Status Response.
 
-    :ivar status: the decoded JSON object.
-    :ivar raw: the JSON text as sent.
+    :ivar status: the decoded JSON object; see `lenient_json` for what is put up with.
+    :ivar raw: the JSON text: as sent where that is valid, else encoded again.
     """
 
     status: dict[str, object]
     raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUnreadable:
+    """A Status Response whose document cannot be read: the server is up, and says nothing of itself.
+
+    :ivar reason: why it cannot be read.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ class LoginSucceeded:
     name: str
 
 
-StatusEvent = StatusReceived | PongReceived
+StatusEvent = StatusReceived | StatusUnreadable | PongReceived
 LoginEvent = Disconnected | EncryptionRequested | CompressionSet | PluginRequested | CookieRequested | LoginSucceeded
 
 
@@ -122,6 +131,7 @@ class StatusClient:
     def __init__(self, host: str, port: int, protocol: int = 47) -> None:
         self._handshake = handshake(host, port, protocol, STATUS)
         self._received = bytearray()
+        self._error: ProtocolError | None = None
 
     def request(self) -> bytes:
         """Return the first bytes to send: Handshake and Status Request."""
@@ -137,25 +147,28 @@ class StatusClient:
     def receive(self, data: bytes) -> Sequence[StatusEvent]:
         """Take the server's next bytes, however they are cut; return the events in them.
 
-        :raises ProtocolError: they break the protocol or exceed a limit.
+        :raises ProtocolError: they break the protocol or exceed a limit. If events came before that, it is the next
+            call that raises it.
         """
+        if self._error is not None:
+            raise self._error
         self._received += data
         events: list[StatusEvent] = []
-        while (cut := packets.take_frame(self._received, 0, LARGEST_STATUS)) is not None:
-            body, end = cut
-            del self._received[:end]
-            events.append(self._event(packets.Fields(body)))
+        try:
+            while (cut := packets.take_frame(self._received, 0, LARGEST_STATUS)) is not None:
+                body, end = cut
+                del self._received[:end]
+                events.append(self._event(packets.Fields(body)))
+        except ProtocolError as error:
+            if not events:
+                raise
+            self._error = error
         return events
 
     def _event(self, fields: packets.Fields) -> StatusEvent:
         packet_id = fields.varint()
         if packet_id == 0x00:
-            raw = fields.string(LARGEST_STATUS)
-            fields.finish("a status reply")
-            status = _json(raw)
-            if not isinstance(status, dict):
-                raise ProtocolError("the status reply is no JSON object")
-            return StatusReceived(status, raw)
+            return _status_event(fields)
         if packet_id == 0x01:
             token = fields.long()
             fields.finish("a pong")
@@ -295,18 +308,25 @@ def login_start(layout: int, name: str, uuid: str | None = None) -> bytes:
     return packets.frame(0x00, *fields)
 
 
-def _json(raw: str) -> object:
+def _status_event(fields: packets.Fields) -> StatusReceived | StatusUnreadable:
+    """Read the first string of a Status Response; mods append more to it (BetterCompatibilityChecker a second string).
+
+    Invalid UTF-8 is replaced, as the client does.
+    """
     try:
-        decoded: object = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"invalid JSON: {error}") from None
-    return decoded
+        raw = fields.byte_array(LARGEST_STATUS).decode(errors="replace")
+        status = lenient_json.decode(raw)
+    except (ProtocolError, ValueError) as error:
+        return StatusUnreadable(str(error))
+    if not isinstance(status, dict):
+        return StatusUnreadable("it is no JSON object")
+    return StatusReceived(status, raw if lenient_json.is_strict(raw) else lenient_json.encode(status))
 
 
 def _reason(raw: str) -> Component:
     """Return the component of a Disconnect; invalid JSON is taken as plain text, so that it can be shown."""
     try:
-        reason = _json(raw)
-    except ProtocolError:
+        reason = lenient_json.decode(raw)
+    except ValueError:
         return raw
     return reason if isinstance(reason, str | dict | list) else raw

@@ -90,7 +90,7 @@ def _candidates(reply: StatusReply, protocol: int) -> Iterator[dict[str, object]
 def _json(value: object) -> str | None:
     """Return compact JSON; None for a value that JSON cannot express."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_as_dict)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_dict)
     except (TypeError, ValueError, RecursionError):
         return None
 
