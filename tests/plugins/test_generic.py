@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from plugins.process_fixture import kill_at_end, until
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.generic import Server, signal_number
+from zeroscale.plugins.generic import Server
 from zeroscale.plugins.testing import (
     AdoptableTests,
     PausableTests,
@@ -42,9 +45,66 @@ def trap(name: str) -> str:
 
 def test_it_has_no_protocol_and_no_ready_line(state: Path) -> None:
     server, _ = make(state, "true")
-    assert not hasattr(server, "protocol")
+    assert server.protocol is None
     assert server.ready_line is None
     assert server.fake_status() == b""
+
+
+def test_a_program_that_speaks_minecraft(state: Path) -> None:
+    server, _ = make(state, "true", protocol="minecraft")
+    assert server.protocol == "minecraft"
+    assert server.ready_line is not None
+    assert re.search(server.ready_line, 'INFO: Done (1.234s)! For help, type "help"')
+    server, _ = make(state, "true", protocol="minecraft", ready_line="listening")
+    assert server.ready_line == "listening"
+
+
+async def test_a_second_server_of_minecraft_is_not_started_in_a_directory(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "other state").mkdir()
+    first, output = make(state, "sh", "-c", trap("TERM"), protocol="minecraft", working_directory=str(tmp_path))
+    second, _ = make(tmp_path / "other state", "true", protocol="minecraft", working_directory=str(tmp_path))
+    await first.start()
+    await output.line_with("ready")
+    with pytest.raises(PluginError, match=r"another zeroscale's server .* runs in this directory already"):
+        await second.start()
+    await first.stop()
+
+
+HOLDS_WORLD = """
+import fcntl, os, pathlib, signal, time
+here = pathlib.Path.cwd()
+os.chdir("/")
+os.closerange(3, 256)
+signal.signal(signal.SIGTERM, lambda *_: ((here / "saved").touch(), os._exit(0)))
+world = open(here / "world" / "session.lock", "w")
+fcntl.lockf(world, fcntl.LOCK_EX)
+(here / "up").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only /proc shows what runs in the background")
+async def test_in_the_background_it_is_known_by_the_world_that_it_holds(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+    # In another session, environment and directory, and without our lock, only its world tells that it is the server.
+    python = f"env -i setsid {sys.executable} -SEc {shlex.quote(HOLDS_WORLD)} </dev/null >/dev/null 2>&1"
+    line = f"({python} &); while [ ! -e up ]; do sleep 0.01; done"
+    server, _ = make(state, "sh", "-c", line, protocol="minecraft", working_directory=str(tmp_path))
+    await server.start()
+    await until(lambda: not server.reads_console)
+    await server.stop()
+    assert (tmp_path / "saved").exists()
+
+
+async def test_without_a_protocol_any_number_of_servers_share_a_directory(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "other state").mkdir()
+    first, output = make(state, "sh", "-c", trap("TERM"), working_directory=str(tmp_path))
+    second, _ = make(tmp_path / "other state", "true", working_directory=str(tmp_path))
+    await first.start()
+    await output.line_with("ready")
+    await second.start()
+    assert await second.wait() == 0
+    await first.stop()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
@@ -94,6 +154,22 @@ async def test_the_stop_signal_goes_to_all_processes_if_the_first_has_ended(stat
     assert output.lines[-1] == "got TERM"
 
 
+@pytest.mark.parametrize(
+    ("keywords", "proposed"),
+    [
+        ({}, None),
+        ({"stop_signal": "INT"}, "-a stop_signal=SIGTERM"),
+        ({"stop_to": "first"}, "-a stop_to=all"),
+        ({"stop_signal": "INT", "stop_to": "first"}, "-a stop_signal=SIGTERM -a stop_to=all"),
+    ],
+)
+def test_it_proposes_arguments_for_a_server_that_obeys_only_sigterm(
+    state: Path, keywords: dict[str, str], proposed: str | None
+) -> None:
+    server, _ = make(state, "true", **keywords)
+    assert server.sigterm_arguments == proposed
+
+
 async def test_the_command_as_one_string_and_the_directory_it_runs_in(state: Path, tmp_path: Path) -> None:
     server, output = make(state, command="sh -c 'echo \"$PWD\"'", working_directory=str(tmp_path))
     await server.start()
@@ -125,6 +201,7 @@ async def test_a_missing_program(state: Path) -> None:
         (("a",), {"stop_signal": "SIGNONE"}, "stop_signal='SIGNONE' is not a signal"),
         (("a",), {"stop_signal": "999"}, "stop_signal='999' is not a signal"),
         (("a",), {"stop_to": "some"}, "stop_to='some' must be all"),
+        (("a",), {"protocol": "terraria"}, "protocol='terraria': zeroscale speaks minecraft"),
         (("a",), {"ready_line": "("}, "ready_line='(' is not a regular expression"),
     ],
 )
@@ -141,11 +218,6 @@ async def test_the_ready_line_can_be_given(state: Path) -> None:
     await server.start()
     await output.line_with("ready")
     await server.stop()
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "INT", "sigint", " int ", "2", 2])
-def test_signals_by_name_and_number(name: str | int) -> None:
-    assert signal_number(name) is signal.SIGINT
 
 
 SCRIPT = """#!/bin/sh

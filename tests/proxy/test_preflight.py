@@ -65,9 +65,10 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
 
 def test_fields_that_minecraft_servers_do_not_use_are_mistakes(tmp_path: Path) -> None:
     lines = checked(tmp_path, server("a", tmp_path, wake_on="tls"), file=Path("/z.toml"))
-    assert lines == ["/z.toml: servers.a.wake_on: is for servers that do not speak Minecraft, as demo does"]
+    mistake = "is for servers that do not speak Minecraft, and this one does; remove it"
+    assert lines == [f"/z.toml: servers.a.wake_on: {mistake}"]
     lines = checked(tmp_path, server("a", tmp_path, wake_on="tls"))
-    assert lines == ["--wake-on: is for servers that do not speak Minecraft, as demo does"]
+    assert lines == [f"--wake-on: {mistake}"]
 
 
 def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:

@@ -1,23 +1,29 @@
 """Plugin generic: any command line that serves TCP, as in `zeroscale generic 6379 6380 -a 'redis-server --port 6380'`.
 
-A connection starts it and waits until its port accepts connections. The program should stay in the foreground. One that
-puts itself into the background is found (`process.background`), but its output and its exit code are not known.
+A connection starts it and waits until its port accepts connections. With `protocol=minecraft` a login starts it, and it
+is ready when it answers the server list: for programs that are not started and stopped as the plugin `minecraft` does.
+
+The program should stay in the foreground. One that puts itself into the background is found (`process.background`), but
+its output and its exit code are not known.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGTERM
 
-from zeroscale.errors import PluginError
+from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.support import arguments
 from zeroscale.process.environment import ChildEnvironment
 
 
 class Server(ProcessServer):
-    """A command line as a server."""
+    """A command line as a server.
+
+    :ivar protocol: what its clients speak.
+    """
 
     def __init__(
         self,
@@ -28,6 +34,7 @@ class Server(ProcessServer):
         command: str | None = None,
         stop_signal: str | int = "SIGTERM",
         stop_to: str = "all",
+        protocol: str | None = None,
         ready_line: str | None = None,
         server_port: int | None = None,
         server_host: str | None = None,
@@ -41,7 +48,9 @@ class Server(ProcessServer):
         :param command: the command line as one string, split as a shell would split it.
         :param stop_signal: the signal that asks the server to stop, by name or number.
         :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
-        :param ready_line: a regular expression for the line of output that shows that the server is ready.
+        :param protocol: `minecraft` if its clients speak that; None: any TCP connection wakes it.
+        :param ready_line: a regular expression for the line of output that shows that the server is ready; None: for
+            Minecraft that of the game, else there is none.
         :param server_port: the port on which the server listens.
         :param server_host: the address at which it listens.
         :raises PluginError: there is no command, or a value is invalid.
@@ -55,19 +64,28 @@ class Server(ProcessServer):
                 self._command = list(words)
             else:
                 mistakes.add("no command to run: give it with -a, as in -a 'redis-server --port 6380'")
-            if ready_line is not None:
-                self.ready_line = mistakes.read(arguments.regular_expression, "ready_line", ready_line)
+            self.protocol = mistakes.read(arguments.protocol, protocol)
+            mistakes.read(arguments.regular_expression, "ready_line", ready_line)
             if stop_to not in ("all", "first"):
                 mistakes.add(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
-            self._stop_signal = mistakes.read(signal_number, stop_signal)
+            self._stop_signal = mistakes.read(arguments.stop_signal, "stop_signal", stop_signal)
         self._stop_to = stop_to
+        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self.protocol else None)
+        self.exclusive = self.protocol is not None  # a world of Minecraft must not have two servers
         super().__init__(
             working_directory=working_directory,
             state_directory=state_directory,
             environment=environment,
             server_port=server_port,
             server_host=server_host,
+            own_lock_holder=self._world_holder,
         )
+
+    @property
+    def sigterm_arguments(self) -> str | None:
+        """The arguments with which all processes get SIGTERM; None: they do."""
+        changes = {"stop_signal=SIGTERM": self._stop_signal is not SIGTERM, "stop_to=all": self._stop_to != "all"}
+        return " ".join(f"-a {argument}" for argument, needed in changes.items() if needed) or None
 
     def command(self) -> Sequence[str]:
         """Return the given command line."""
@@ -80,16 +98,7 @@ class Server(ProcessServer):
         else:
             self.signal(self._stop_signal)
 
-
-def signal_number(name: str | int) -> signal.Signals:
-    """Return a signal by its name, with or without `SIG`, or by its number.
-
-    :raises PluginError: there is no such signal.
-    """
-    try:
-        if isinstance(name, int) or name.isdigit():
-            return signal.Signals(int(name))
-        upper = name.strip().upper()
-        return signal.Signals[upper if upper.startswith("SIG") else f"SIG{upper}"]
-    except (KeyError, ValueError):
-        raise PluginError(f"stop_signal={name!r} is not a signal: SIGTERM, SIGINT and SIGQUIT are usual") from None
+    def _world_holder(self) -> int | None:
+        if self.protocol is None:
+            return None
+        return session_lock_holder(ServerFiles(self.working_directory).level_directory)

@@ -82,7 +82,7 @@ def mistakes(
             yield replace(mistake, text=_redact(_secrets(server), mistake.text))
         for plugin in plugins:
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
-                text = f"is for servers that do not speak Minecraft, as {server.plugin} does"
+                text = "is for servers that do not speak Minecraft, and this one does; remove it"
                 yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             directory = operator_directory(server, config, plugin)
             files = ServerFiles(directory) if plugin.speaks_minecraft else None

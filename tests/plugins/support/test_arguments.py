@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,11 @@ def test_yes_or_no(value: str | bool, meant: bool) -> None:
     assert values.yes_or_no("user", value) is meant
 
 
+@pytest.mark.parametrize("value", ["SIGINT", "INT", "sigint", " int ", "2", 2])
+def test_signals_by_name_and_number(value: str | int) -> None:
+    assert values.stop_signal("stop_signal", value) is signal.SIGINT
+
+
 def test_protocols() -> None:
     assert values.protocol(None) is None
     assert values.protocol("minecraft") == "minecraft"
@@ -47,6 +53,12 @@ def test_protocols() -> None:
         (lambda: values.words("start", []), "start= is empty"),
         (lambda: values.words("start", " "), "start= is empty: give it a command line"),
         (lambda: values.yes_or_no("user", "perhaps"), "user='perhaps' is neither yes nor no"),
+        (
+            lambda: values.stop_signal("stop_signal", "SIGNONE"),
+            "stop_signal='SIGNONE' is not a signal: SIGTERM",
+        ),
+        (lambda: values.stop_signal("stop_signal", "999"), "stop_signal='999' is not a signal"),
+        (lambda: values.stop_signal("stop_signal", "STOP"), "stop_signal='STOP' pauses a program and does not stop it"),
         (lambda: values.protocol("terraria"), "protocol='terraria': zeroscale speaks minecraft"),
     ],
 )
@@ -62,7 +74,7 @@ def test_values_that_cannot_be_converted(understand: Callable[[], object], messa
         ("command", {"protocol": "x", "start": "'", "stop": "", "pause": "true", "timeout": "x", "status_every": "0"}),
         ("demo", {"start_seconds": "2x", "switches": "'"}),
         ("docker", {"container": "", "health": "x", "console": "'", "protocol": "x", "ready_line": "("}),
-        ("generic", {"command": "'", "ready_line": "(", "stop_to": "x", "stop_signal": "x"}),
+        ("generic", {"command": "'", "ready_line": "(", "stop_to": "x", "stop_signal": "x", "protocol": "x"}),
         ("kubernetes", {"resource": "x", "protocol": "x", "namespace": "/"}),
         ("systemd_unit", {"unit": "/", "user": "x", "protocol": "x"}),
         ("wake_on_lan", {"mac": "x", "password": "x", "port": "x", "ssh": "-x", "every": "x", "watch_every": "0"}),

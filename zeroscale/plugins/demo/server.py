@@ -20,7 +20,7 @@ class Server(ProcessServer):
 
     protocol = "minecraft"
     exclusive = True
-    ready_line = r"Done \([0-9.,]+s\)!"
+    ready_line = arguments.MINECRAFT_READY
 
     def __init__(
         self,

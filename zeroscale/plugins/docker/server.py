@@ -37,8 +37,6 @@ logger = logging.getLogger("zeroscale.plugins.docker")
 UNLIMITED_STOP_TIMEOUT = 366 * 86400
 """Seconds: a year. Docker takes -1 for "no limit", podman does not."""
 
-MINECRAFT_READY = r"Done \([0-9.,]+s\)!"
-
 
 class Server(WatchedContainer):
     """One container.
@@ -83,7 +81,7 @@ class Server(WatchedContainer):
             self._console = mistakes.read(arguments.words, "console", console) if console is not None else None
             self.protocol = mistakes.read(arguments.protocol, protocol)
             mistakes.read(arguments.regular_expression, "ready_line", ready_line)
-        self.ready_line = ready_line or (MINECRAFT_READY if self.protocol else None)
+        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self.protocol else None)
         self._port = server_port
         self._network = network
         self._start_requested = False

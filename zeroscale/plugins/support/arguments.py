@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, cast
@@ -16,6 +17,12 @@ T = TypeVar("T")
 
 PROTOCOLS = ("minecraft",)
 """Protocols that zeroscale speaks with clients; of other servers it sees only connections."""
+
+MINECRAFT_READY = r"Done \([0-9.,]+s\)!"
+"""The line of output after which a Minecraft server answers (docs/protocol.md, "The server's process")."""
+
+PAUSING_SIGNALS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT})
+"""Signals that pause a process or let it continue: none of them stops one for good."""
 
 LONGEST = 24 * 3600.0
 """Seconds; no plugin waits longer than a day."""
@@ -107,6 +114,24 @@ def yes_or_no(name: str, value: str | bool) -> bool:
         case "no" | "false" | "off" | "0" | "":
             return False
     raise PluginError(f"{name}={value!r} is neither yes nor no")
+
+
+def stop_signal(name: str, value: str | int) -> signal.Signals:
+    """Return a signal by its name, with or without `SIG`, or by its number.
+
+    :raises PluginError: there is no such signal, or it only pauses a process.
+    """
+    try:
+        if isinstance(value, int) or value.isdigit():
+            number = signal.Signals(int(value))
+        else:
+            upper = value.strip().upper()
+            number = signal.Signals[upper if upper.startswith("SIG") else f"SIG{upper}"]
+    except (KeyError, ValueError):
+        raise PluginError(f"{name}={value!r} is not a signal: SIGTERM, SIGINT and SIGQUIT are usual") from None
+    if number in PAUSING_SIGNALS:
+        raise PluginError(f"{name}={value!r} pauses a program and does not stop it: use SIGTERM, SIGINT or SIGQUIT")
+    return number
 
 
 def protocol(value: str | None) -> str | None:
