@@ -54,6 +54,17 @@ def plain_text(line: bytes) -> str:
     return _CONTROLS.sub("", line.decode("utf-8", errors="replace"))
 
 
+def input_line(line: str) -> bytes:
+    """Encode one line of input.
+
+    :raises PluginError: it is more than one line, or too long.
+    """
+    data = line.encode("utf-8", errors="replace") + b"\n"
+    if len(data) > LONGEST_INPUT or data.count(b"\n") > 1 or b"\r" in data:
+        raise PluginError(f"a console line must be one line of at most {LONGEST_INPUT - 1} bytes")
+    return data
+
+
 class OutputFile:
     """Reads the file that a server's output is appended to.
 
@@ -276,9 +287,7 @@ class InputFifo:
 
         :raises PluginError: it cannot be written now; the message says why.
         """
-        data = line.encode("utf-8", errors="replace") + b"\n"
-        if len(data) > LONGEST_INPUT or data.count(b"\n") > 1 or b"\r" in data:
-            raise PluginError(f"a console line must be one line of at most {LONGEST_INPUT - 1} bytes")
+        data = input_line(line)
         if self._descriptor is None:
             raise PluginError(f"the server's console takes no input: {self.path} is not open")
         try:

@@ -16,6 +16,7 @@ from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.minecraft import console as minecraft_console
 from zeroscale.plugins.minecraft.console import MinecraftConsole
+from zeroscale.plugins.minecraft.stop_method import StopMethod
 
 PASSWORD = "secret"
 EMPTY = "[12:00:00] [Server thread/INFO]: There are 0 of a max of 20 players online: "
@@ -201,40 +202,59 @@ async def test_a_command_sent_by_rcon_is_not_repeated_on_the_console(
 
 
 async def test_stop_is_written_to_the_console(server: Server) -> None:
-    await server.console.stop(server.ended.wait)
+    await server.console.stop(StopMethod(), server.ended.wait)
     assert server.typed == ["stop"]
 
 
 async def test_rcon_is_not_used_if_the_server_stops_by_its_console(server: Server) -> None:
     async with server.rcon():
         server.ended.set()
-        await server.console.stop(server.ended.wait)
+        await server.console.stop(StopMethod(), server.ended.wait)
     assert (server.typed, server.commands) == (["stop"], [])
 
 
 async def test_stop_is_sent_by_rcon_if_the_console_has_no_effect(server: Server) -> None:
     async with server.rcon():
-        await server.console.stop(server.ended.wait)
+        await server.console.stop(StopMethod(), server.ended.wait)
     assert (server.typed, server.commands) == (["stop"], ["save-all flush", "stop"])
 
 
 async def test_stop_is_sent_by_rcon_if_the_console_cannot_be_written(server: Server) -> None:
     server.readable = False
     async with server.rcon():
-        await server.console.stop(server.ended.wait)
+        await server.console.stop(StopMethod(), server.ended.wait)
     assert (server.typed, server.commands) == ([], ["save-all flush", "stop"])
+
+
+async def test_stop_is_sent_by_rcon_alone_where_that_is_chosen(server: Server) -> None:
+    async with server.rcon():
+        await server.console.stop(StopMethod(by_rcon=True), server.ended.wait)
+    assert (server.typed, server.commands) == ([], ["save-all flush", "stop"])
+
+
+async def test_a_stop_by_rcon_alone_that_fails_is_an_error(server: Server) -> None:
+    server.write_properties(enable_rcon="true")
+    with pytest.raises(PluginError, match="RCON at"):
+        await server.console.stop(StopMethod(by_rcon=True), server.ended.wait)
+    assert server.typed == []
+
+
+async def test_another_command_stops_it_by_its_console_and_by_rcon(server: Server) -> None:
+    async with server.rcon():
+        await server.console.stop(StopMethod("/end"), server.ended.wait)
+    assert (server.typed, server.commands) == (["/end"], ["save-all flush", "end"])
 
 
 async def test_stop_fails_without_console_and_rcon(server: Server) -> None:
     server.readable = False
     with pytest.raises(PluginError, match="takes no input"):
-        await server.console.stop(server.ended.wait)
+        await server.console.stop(StopMethod(), server.ended.wait)
     server.write_properties(enable_rcon="true")
     with pytest.raises(PluginError, match="RCON at"):
-        await server.console.stop(server.ended.wait)
+        await server.console.stop(StopMethod(), server.ended.wait)
 
 
 async def test_a_failing_rcon_after_stop_on_the_console_is_no_error(server: Server) -> None:
     server.write_properties(enable_rcon="true")
-    await server.console.stop(server.ended.wait)
+    await server.console.stop(StopMethod(), server.ended.wait)
     assert server.typed == ["stop"]

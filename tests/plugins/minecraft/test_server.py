@@ -197,6 +197,81 @@ def test_memory_and_java_have_no_effect_on_a_start_script(make: MakeServer, dire
     assert "java= has no effect on" in refusal(make(java="java"))
 
 
+# How it is stopped.
+
+
+async def test_another_command_of_its_console(make: MakeServer, directory: Path, java: Path) -> None:
+    (directory / "server.jar").touch()
+    executable(java, FAKE_JAVA.replace('"$line" = stop', '"$line" = "end now"'))
+    server = make(stop="end now")
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    await server.stop()
+    assert output.lines[-1].endswith("got end now")
+
+
+DEAF_JAVA = """#!/bin/sh
+trap 'echo got {name}; exit 0' {name}
+echo 'Done (1s)!'
+while :; do sleep 0.01; done
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+async def test_a_signal_for_a_server_that_does_not_read_its_console(
+    make: MakeServer, directory: Path, java: Path, name: str
+) -> None:
+    (directory / "server.jar").touch()
+    executable(java, DEAF_JAVA.format(name=name))
+    server = make(stop=f"SIG{name}")
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    await server.stop()
+    assert output.lines[-1] == f"got {name}"
+    assert await server.wait() == 0
+
+
+async def test_a_stop_by_rcon_that_fails_is_reported_and_leaves_the_console_alone(
+    make: MakeServer, directory: Path
+) -> None:
+    (directory / "server.jar").touch()
+    (directory / "server.properties").write_text(f"enable-rcon=true\nrcon.password=secret\nrcon.port={free_port()}\n")
+    server = make(stop="rcon")
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    with pytest.raises(PluginError, match="RCON at 127"):
+        await server.stop()
+    assert not [line for line in output.lines if "got" in line]
+
+
+def test_a_stop_by_rcon_needs_rcon(make: MakeServer, directory: Path) -> None:
+    (directory / "server.jar").touch()
+    path = directory / "server.properties"
+    path.write_text("enable-rcon=false\nrcon.password=x\nrcon.port=25576\n")
+    assert refusal(make(stop="rcon")) == f"stop=rcon: line 1 of {path}: enable-rcon=false must be enable-rcon=true"
+    path.write_text("enable-rcon=true\nrcon.password=x\nrcon.port=25576\n")
+    make(stop="rcon").check()
+
+
+def test_an_invalid_stop_is_reported_with_the_other_mistakes(make: MakeServer) -> None:
+    with pytest.raises(
+        PluginError, match=r"memory='lots' is not a size.*; stop='TERM': write a signal by its whole name"
+    ):
+        make(memory="lots", stop="TERM")
+
+
+@pytest.mark.parametrize(
+    ("stop", "proposed"), [("stop", "-a stop=SIGTERM"), ("SIGINT", "-a stop=SIGTERM"), ("SIGTERM", None)]
+)
+def test_it_proposes_sigterm_for_a_server_that_obeys_nothing_else(
+    make: MakeServer, stop: str, proposed: str | None
+) -> None:
+    assert make(stop=stop).sigterm_arguments == proposed
+
+
 # A command of the user's own.
 
 
@@ -345,9 +420,10 @@ while not pathlib.Path("stopped").exists():
 BACKGROUND = f"#!/bin/sh\nsetsid {sys.executable} -S -c {shlex.quote(BACKGROUND_SERVER)} </dev/null &\n"
 
 
-async def test_in_the_background_it_is_stopped_by_sigterm(make: MakeServer, directory: Path) -> None:
+@pytest.mark.parametrize("stop", ["stop", "end", "SIGTERM"])
+async def test_in_the_background_it_is_stopped_by_sigterm(make: MakeServer, directory: Path, stop: str) -> None:
     executable(directory / "start.sh", BACKGROUND)
-    server = make("./start.sh")
+    server = make("./start.sh", stop=stop)
     await server.start()
     await until(lambda: (directory / "up").exists() and not server.reads_console)
     with pytest.raises(PluginError, match="it does not read its console"):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.minecraft.rcon_client import RconConsole, RconUnavailable
+from zeroscale.plugins.minecraft.stop_method import StopMethod
 from zeroscale.protocols.minecraft.rcon import parse_list
 
 logger = logging.getLogger(__name__)
@@ -88,19 +89,23 @@ class MinecraftConsole:
         self._write_line(line)
         return None
 
-    async def stop(self, wait: Callable[[], Awaitable[object]]) -> None:
-        """Send `stop`, after which the server saves and ends; return when it has ended or nothing more can be sent.
+    async def stop(self, method: StopMethod, wait: Callable[[], Awaitable[object]]) -> None:
+        """Send the command after which the server saves and ends; return when it has ended or all ways were tried.
 
+        :param method: has the command, and whether RCON is the only way.
         :param wait: waits for the server's end.
         :raises PluginError: the command cannot be sent.
         """
+        if method.by_rcon:
+            await self._stop_by_rcon(method.command)
+            return
         try:
-            self._write_line("stop")
+            self._write_line(method.command)
         except PluginError as error:
             if not self._files.enable_rcon:
                 raise
-            logger.warning("%s; sending stop by RCON instead", error)
-            await self._stop_by_rcon()
+            logger.warning("%s; sending %s by RCON instead", error, method.command)
+            await self._stop_by_rcon(method.command)
             return
         if not self._files.enable_rcon:
             return
@@ -108,9 +113,11 @@ class MinecraftConsole:
             async with asyncio.timeout(RCON_STOP_AFTER):
                 await wait()
         except TimeoutError:
-            logger.info("The server has not stopped within %.0f s; sending stop by RCON, too", RCON_STOP_AFTER)
+            logger.info(
+                "The server has not stopped within %.0f s; sending %s by RCON, too", RCON_STOP_AFTER, method.command
+            )
             try:
-                await self._stop_by_rcon()
+                await self._stop_by_rcon(method.command)
             except PluginError as error:
                 logger.info("%s; the server may be saving", error)
 
@@ -137,8 +144,9 @@ class MinecraftConsole:
         listed = parse_list(answer)
         return listed.count if listed else None
 
-    async def _stop_by_rcon(self) -> None:
-        await self._rcon().ask("save-all flush", "stop", within=RCON_STOP_TIMEOUT, may_end=True)
+    async def _stop_by_rcon(self, command: str) -> None:
+        command = command.removeprefix("/")  # which a console ignores, and RCON does not
+        await self._rcon().ask("save-all flush", command, within=RCON_STOP_TIMEOUT, may_end=True)
 
     def _rcon(self) -> RconConsole:
         return RconConsole(self._host, self._files.rcon_port, self._files.rcon_password)

@@ -25,6 +25,7 @@ from zeroscale.minecraft.server_files import (
 )
 from zeroscale.plugins.base import ProcessServer
 from zeroscale.plugins.minecraft.console import MinecraftConsole
+from zeroscale.plugins.minecraft.stop_method import DEFAULT_COMMAND, parse_stop
 from zeroscale.plugins.support import arguments
 from zeroscale.process.environment import ChildEnvironment
 
@@ -47,7 +48,7 @@ class Server(ProcessServer):
 
     protocol = "minecraft"
     exclusive = True
-    ready_line = r"Done \([0-9.,]+s\)!"  # docs/protocol.md, "The server's process"
+    ready_line = arguments.MINECRAFT_READY
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Server(ProcessServer):
         jar: str | None = None,
         java: str | None = None,
         memory: str | None = None,
+        stop: str = DEFAULT_COMMAND,
     ) -> None:
         """Read the arguments.
 
@@ -76,6 +78,8 @@ class Server(ProcessServer):
         :param java: the Java program.
         :param memory: the largest heap, such as 4G (Java's -Xmx). The smallest is left to Java, since a server with a
             small heap starts sooner.
+        :param stop: what it is asked to stop by: a command on its console (or by RCON, where that is on), `rcon` alone,
+            or the name of a signal for all of its processes.
         :raises PluginError: a value is invalid, or values contradict each other.
         """
         super().__init__(
@@ -92,12 +96,18 @@ class Server(ProcessServer):
                 mistakes.add("jar=, java= and memory= cannot be combined with a command: write them into the command")
             if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kKmMgGtT]?", memory):
                 mistakes.add(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
+            self._stop = mistakes.read(parse_stop, stop)
         self._console = MinecraftConsole(self._files, server_host, self._write_line)
         self._words = words
         self._port = server_port
         self._jar = jar
         self._java = java
         self._memory = memory
+
+    @property
+    def sigterm_arguments(self) -> str | None:
+        """The argument with which it gets SIGTERM; None: it does."""
+        return None if self._stop.signal is signal.SIGTERM else "-a stop=SIGTERM"
 
     def command(self) -> Sequence[str]:
         """Return the command line for the present contents of the working directory.
@@ -117,13 +127,24 @@ class Server(ProcessServer):
         heap = (f"-Xmx{self._memory}",) if self._memory else ()
         return (self._java or "java", *heap, "-jar", jar, *arguments)
 
-    async def request_stop(self) -> None:
-        """Send `stop`, after which the server saves the world and ends.
+    def check(self) -> None:
+        """Check whether the server could be started and stopped, as far as that can be seen without starting it.
 
-        In the background, without RCON, it gets SIGTERM, on which it does the same.
+        :raises PluginError: it could not; the message says what to do.
         """
+        super().check()
+        self._stop.check(self._files, self._port)
+
+    async def request_stop(self) -> None:
+        """Ask the server to stop as `stop=` says, after which it saves the world and ends.
+
+        In the background, without RCON, it gets SIGTERM in place of a command, on which it does the same.
+        """
+        if self._stop.signal is not None:
+            self._process.signal(self._stop.signal)
+            return
         try:
-            await self._console.stop(self._process.wait)
+            await self._console.stop(self._stop, self._process.wait)
         except PluginError as error:
             if self.reads_console:
                 raise
