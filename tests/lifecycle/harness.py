@@ -29,6 +29,7 @@ class FakePlugin:
     can_pause = True
     can_adopt = True
     interruptible_start = False
+    sigterm_arguments: str | None = "-a stop=SIGTERM"
     is_remote = False
     is_load_balanced = False
 

@@ -41,6 +41,7 @@ class Whole(Minimal):
     server_address = "172.20.0.2", 25565
     ready_line = "Done"
     interruptible_start = True
+    sigterm_arguments = "-a stop=SIGTERM"
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +84,7 @@ async def test_the_required_methods_are_enough() -> None:
     assert adapter.fake_status() == b"asleep"
     assert not (adapter.can_signal or adapter.can_wait or adapter.can_pause or adapter.interruptible_start)
     assert not adapter.speaks_minecraft
+    assert adapter.sigterm_arguments is None
     assert adapter.ready_line is None
     assert adapter.server_address is None
     assert await adapter.players() is None
@@ -119,6 +121,7 @@ async def test_all_optional_attributes_are_used() -> None:
     adapter = PluginAdapter(plugin)
     assert adapter.can_signal
     assert adapter.interruptible_start
+    assert adapter.sigterm_arguments == "-a stop=SIGTERM"
     assert adapter.can_wait
     assert adapter.can_pause
     assert adapter.speaks_minecraft
@@ -276,7 +279,9 @@ async def test_a_method_may_return_a_task_or_future() -> None:
         await PluginAdapter(plugin).stop()
 
 
-@pytest.mark.parametrize("name", ["protocol", "remote", "load_balanced", "ready_line", "interruptible_start"])
+@pytest.mark.parametrize(
+    "name", ["protocol", "remote", "load_balanced", "ready_line", "interruptible_start", "sigterm_arguments"]
+)
 def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -> None:
     def fail(plugin: object) -> None:
         raise ValueError("not yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import pytest
 from lifecycle.harness import LifecycleHarness
@@ -60,6 +61,89 @@ def test_sigkill_is_sent_only_with_kill_timeout_and_the_log_warns_of_lost_data(
     harness.clock.advance(1.0)
     assert harness.plugin.signals == [signal.SIGTERM, signal.SIGKILL]
     assert "data may be lost" in caplog.text
+
+
+def test_sigterm_is_proposed_for_a_server_that_ignores_its_stop_and_obeys_sigterm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    harness = LifecycleHarness(stop_timeout=150.0).stopping()
+    harness.plugin.stop_returns()
+    harness.clock.advance(150.0)
+    harness.plugin.write_line("Saving the world")
+    harness.clock.advance(10.0)
+    caplog.clear()
+    harness.plugin.exit(143)
+    assert harness.status() is Status.stopped
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "test did not react to its stop for 150 s, and ended 10.0 s after SIGTERM. With -a stop=SIGTERM it gets "
+        "SIGTERM at once, and players wait less"
+    ]
+
+
+def answers_its_stop(harness: LifecycleHarness) -> None:
+    harness.clock.advance(75.0)
+    harness.plugin.write_line("Saving the world")
+    harness.clock.advance(75.0)
+
+
+def ends_late(harness: LifecycleHarness) -> None:
+    harness.clock.advance(150.0)
+    harness.clock.advance(10.1)
+
+
+def stops_by_itself(harness: LifecycleHarness) -> None:
+    harness.clock.advance(149.0)
+
+
+def is_hurried(harness: LifecycleHarness) -> None:
+    harness.clock.advance(75.0)
+    harness.lifecycle.skip_to_sigterm()
+    harness.clock.advance(0.0)
+
+
+def fails_to_stop(harness: LifecycleHarness) -> None:
+    assert harness.plugin.stopping is not None
+    harness.plugin.stopping.errback(PluginError("its console is gone"))
+    harness.clock.advance(0.0)
+
+
+def is_killed(harness: LifecycleHarness) -> None:
+    harness.clock.advance(150.0)
+    harness.clock.advance(5.0)
+
+
+def gets_no_signal(harness: LifecycleHarness) -> None:
+    harness.plugin.signal_fails = PluginError("not permitted")
+    harness.clock.advance(150.0)
+
+
+def has_no_arguments(harness: LifecycleHarness) -> None:
+    harness.plugin.sigterm_arguments = None
+    harness.clock.advance(150.0)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        answers_its_stop,
+        ends_late,
+        stops_by_itself,
+        is_hurried,
+        fails_to_stop,
+        is_killed,
+        gets_no_signal,
+        has_no_arguments,
+    ],
+)
+def test_sigterm_is_not_proposed_for_a_server_that(
+    happens: Callable[[LifecycleHarness], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    kill_timeout = 5.0 if happens is is_killed else None
+    harness = LifecycleHarness(stop_timeout=150.0, kill_timeout=kill_timeout).stopping()
+    happens(harness)
+    harness.plugin.exit(0)
+    assert harness.status() is Status.stopped
+    assert "did not react" not in caplog.text
 
 
 def test_a_signal_that_cannot_be_sent_is_sent_again(caplog: pytest.LogCaptureFixture) -> None:

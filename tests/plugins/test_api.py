@@ -14,7 +14,7 @@ from zeroscale.plugins import api
 from zeroscale.plugins.loader import built_in_plugins, find_plugin
 
 if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
-    from zeroscale.plugins import base, command, docker, kubernetes, systemd_unit
+    from zeroscale.plugins import base, command, docker, generic, kubernetes, minecraft, systemd_unit
 
     def check_types(
         child: base.ProcessServer,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
         container: docker.Server,
         pod: kubernetes.Server,
         unit: systemd_unit.Server,
+        program: generic.Server,
+        game: minecraft.Server,
     ) -> None:
         _plugins: list[api.Plugin] = [child, machine, container, pod, unit]
         _checkable: list[api.Checkable] = [child, machine, container, unit]
@@ -30,13 +32,14 @@ if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
         _adoptable: list[api.Adoptable] = [child, machine, container, pod, unit]
         _pausable: list[api.Pausable] = [child, container, unit]
         _signalable: list[api.Signalable] = [child, container]
+        _proposes_sigterm: list[api.ProposesSigterm] = [program, game]
         _has_console: list[api.HasConsole] = [child, container]
         _reports_players: list[api.ReportsPlayers] = [pod]
         _closable: list[api.Closable] = [machine, container, pod, unit]
         _reports_output: list[api.ReportsOutput] = [child, machine, container, pod]
         _reports_starts: list[api.ReportsStarts] = [container, pod, unit]
         _reports_pauses: list[api.ReportsPauses] = [container, unit]
-        _has_protocol: list[api.HasProtocol] = [machine, container, pod, unit]
+        _has_protocol: list[api.HasProtocol] = [machine, container, pod, unit, program]
         _has_ready_line: list[api.HasReadyLine] = [child]
         _has_server_address: list[api.HasServerAddress] = [container]
         _remote: list[api.Remote] = [container, pod, unit]

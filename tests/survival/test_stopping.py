@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 from peers.programs import wait_until
@@ -104,6 +105,52 @@ def test_a_start_scripts_child_is_stopped_with_it(harness: SurvivalHarness, line
     assert proxy.terminate() == 0
     assert harness.servers() == set()
     assert len(harness.times_of("started")) == 2
+
+
+IN_BACKGROUND = ["{} & wait", "trap 'kill $!; wait; exit 0' TERM; {} & wait", "{} </dev/null"]
+"""Lines of a shell after which the server reads no console."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", IN_BACKGROUND)
+def test_with_a_signal_a_server_that_reads_no_console_is_stopped_at_once(harness: SurvivalHarness, line: str) -> None:
+    proxy = harness.run_small_server("-a", "stop=SIGTERM", idle=0.5, shell_line=line)
+    harness.player().is_greeted()
+    proxy.wait_for("Stopping minecraft")
+    with without_delay():
+        proxy.wait_for("is offline")
+        harness.player().is_greeted()
+    assert proxy.terminate() == 0
+    assert harness.servers() == set()
+    assert "has not stopped" not in proxy.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", IN_BACKGROUND)
+def test_a_signal_is_proposed_for_a_server_that_reads_no_console(harness: SurvivalHarness, line: str) -> None:
+    proxy = harness.run_small_server("--stop_timeout", "0.5", idle=0.5, shell_line=line)
+    harness.player().is_greeted()
+    proxy.wait_for(
+        r"WARNING.* did not react to its stop for . s, and ended .* s after SIGTERM\. With -a stop=SIGTERM it"
+    )
+    assert proxy.terminate() == 0
+
+
+@pytest.mark.slow
+def test_a_program_that_speaks_minecraft_is_asked_as_such_and_stopped_by_a_signal(harness: SurvivalHarness) -> None:
+    program = [sys.executable, "-m", "zeroscale.plugins.demo.program", "--port", str(harness.server_port)]
+    program += ["--start-seconds", "0.5", "--journal", "journal", "--ignore-stop"]
+    words = [word for argument in ("protocol=minecraft", *program) for word in ("-a", argument)]
+    proxy = harness.run("generic", "-t", "0.5", *words)
+    assert "Asleep" in harness.motd(), "a ping does not wake it"
+    harness.player().is_greeted()
+    proxy.wait_for("Stopping generic")
+    with without_delay():
+        proxy.wait_for("is offline")
+    assert "The zeroscale demo server" in harness.motd(), "its status was asked for, and kept"
+    harness.player().is_greeted()
+    assert proxy.terminate() == 0
+    assert (harness.journal().consistent, harness.journal().closed) == (True, True)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ class AdaptedPlugin(Protocol):
         """Host and port of the server that runs now; None: those of the configuration."""
 
     interruptible_start: bool
+    sigterm_arguments: str | None
 
     def start(self) -> Deferred[None]:
         """Start the server; may not be cancelled."""

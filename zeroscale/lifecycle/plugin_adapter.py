@@ -47,6 +47,7 @@ class PluginAdapter:
     :raises PluginError: one of its attributes cannot be read, or has the wrong type.
     :ivar can_signal: the plugin has `signal`; the other attributes `can_...` mean the same for their methods.
     :ivar interruptible_start: `stop()` and `close()` may be called before `start()` has returned, and end it.
+    :ivar sigterm_arguments: the plugin's arguments with which `stop()` would send SIGTERM; None: there are none.
     """
 
     def __init__(self, plugin: object) -> None:
@@ -57,6 +58,8 @@ class PluginAdapter:
         self.can_adopt = callable(getattr(plugin, "adopt", None))
         self.can_send = callable(getattr(plugin, "send", None))
         self.interruptible_start = bool(self._read("interruptible_start"))
+        arguments = self._read("sigterm_arguments")
+        self.sigterm_arguments = None if arguments is None else str(arguments)
         self.can_ask_players = callable(getattr(plugin, "players", None))
         for name in ("protocol", "remote", "load_balanced"):
             self._read(name)

@@ -22,6 +22,9 @@ FIRST_RETRY = 2.0
 LONGEST_RETRY = 60.0
 """Seconds until a plugin's `stop()`, or a signal, that has failed is tried again: at first, and at most."""
 
+OBEYS_WITHIN = 10.0
+"""Seconds from SIGTERM to the end of a server that obeys it; a later end may have another reason."""
+
 
 class StopAttempt:
     """One stop.
@@ -42,6 +45,9 @@ class StopAttempt:
         self._steps: list[ScheduledStep] = list(stop_steps(policy.stop_timeout, policy.kill_timeout))
         self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
         self._retry_at: float | None = None
+        self._has_reacted = False
+        self._is_hurried = False
+        self._ignored_until: float | None = None
 
     async def request_stop(
         self,
@@ -111,6 +117,24 @@ class StopAttempt:
         """Note that `request_stop` has failed, and is to be called again: nothing else can stop the server."""
         self._retry_at = now + next(self._retries)
 
+    def output_received(self) -> None:
+        """Note that the server has written a line: it may have reacted to `stop()`, and be saving."""
+        self._has_reacted = True
+
+    def server_ended(self, now: float) -> None:
+        """Propose to stop the server by SIGTERM, if it has ignored `stop()` for its whole time, and obeyed SIGTERM."""
+        arguments, ignored_until = self._plugin.sigterm_arguments, self._ignored_until
+        if arguments is None or ignored_until is None or now - ignored_until > OBEYS_WITHIN:
+            return
+        self._log.warning(
+            "%s did not react to its stop for %.0f s, and ended %.1f s after SIGTERM. With %s it gets SIGTERM at once, "
+            "and players wait less",
+            self._name,
+            ignored_until - self._began,
+            now - ignored_until,
+            arguments,
+        )
+
     def skip_to_sigterm(self, now: float) -> bool:
         """Make SIGTERM due at once.
 
@@ -118,6 +142,7 @@ class StopAttempt:
         """
         if self._steps[0].step is not StopStep.terminate:
             return False
+        self._is_hurried = True
         self._steps = list(stop_steps(self._policy.stop_timeout, self._policy.kill_timeout, hurried=True))
         self._began = now
         return True
@@ -144,16 +169,21 @@ class StopAttempt:
             self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
         elif step is StopStep.terminate:
             self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
-            self._send(step, signal.SIGTERM, seconds)
+            if self._send(step, signal.SIGTERM, seconds) and not (self._has_reacted or self._is_hurried):
+                self._ignored_until = now
         else:
             self._log.error("%s ignores SIGTERM: sending SIGKILL after kill_timeout; data may be lost", self._name)
+            self._ignored_until = None
             self._send(step, signal.SIGKILL, seconds)
         return False
 
-    def _send(self, step: StopStep, number: signal.Signals, seconds: float) -> None:
+    def _send(self, step: StopStep, number: signal.Signals, seconds: float) -> bool:
+        """Send a signal, or try it again later; return whether it was sent."""
         try:
             self._plugin.signal(number)
         except PluginError as error:
             self._log.error("%s: %s could not be sent: %s", self._name, number.name, error)
             self._steps.append(ScheduledStep(seconds + next(self._retries), step))
             self._steps.sort(key=lambda each: each.after)
+            return False
+        return True

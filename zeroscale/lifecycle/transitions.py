@@ -374,6 +374,8 @@ class ServerTransitions:
     def _output_received(self, line: str) -> None:
         self._exit_watch.add_output(line)
         self._dependencies.on_output(line)
+        if self._stop_attempt is not None:
+            self._stop_attempt.output_received()
         deadline = self._state_task.deadline
         if self.record.status is Status.starting and self._start_attempt is not None and deadline is not None:
             self._state_task.extend_timer(self._start_attempt.output_received(line, deadline))
@@ -420,6 +422,8 @@ class ServerTransitions:
         if self.record.status is Status.stopping:
             if not end.clean:
                 self._log.warning("%s crashed while stopping: %s%s", self._name, end.description, end.last_output)
+            if self._stop_attempt is not None:
+                self._stop_attempt.server_ended(self._clock.seconds())
             if self._failure_after_stop is not None:
                 self.machine.crashed(*self._failure_after_stop)
             else:

@@ -102,6 +102,18 @@ class Signalable(Protocol):
 
 
 @runtime_checkable
+class ProposesSigterm(Protocol):
+    """Has arguments with which `stop()` sends SIGTERM, for a server that obeys nothing else."""
+
+    @property
+    def sigterm_arguments(self) -> str | None:
+        """These arguments, such as `-a stop=SIGTERM`; None: `stop()` does so already.
+
+        The operator reads them when the server ignored `stop()` for `--stop-timeout`, and then ended on SIGTERM.
+        """
+
+
+@runtime_checkable
 class HasConsole(Protocol):
     """Takes commands for its server, from `zeroscalectl console` and `zeroscale --console`."""
 
@@ -221,6 +233,7 @@ ABILITIES: tuple[type, ...] = (
     Adoptable,
     Pausable,
     Signalable,
+    ProposesSigterm,
     HasConsole,
     ReportsPlayers,
     Closable,
