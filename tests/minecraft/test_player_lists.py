@@ -127,7 +127,8 @@ def test_invalid_entries_are_left_out(directory: Path, lists: PlayerLists) -> No
         [],
         {},
         {"name": ""},
-        {"name": 7},
+        {"name": True},
+        {"name": 7.5},
         {"uuid": "?"},
         {"name": "Ada", "uuid": "?"},
     ]
@@ -144,6 +145,107 @@ def test_an_invalid_date_is_no_end(directory: Path, lists: PlayerLists, expires:
     (directory / "banned-players.json").write_text(json.dumps([entry]))
     (player,) = lists.read().bans
     assert player.ban == Ban("x" * 300)
+
+
+LENIENT = [
+    b'\xef\xbb\xbf[{"name": "Ada"}, {"name": "Bob"}]',
+    b'// our friends\n[\n  {"name": "Ada"}, // since 2019\n  {"name": "Bob"},\n]\n',
+    b'[{"name": "Ada",}, /* gone: {"name": "Eve"} */ {"name": "Bob"}]',
+    b"# friends\n[{name: 'Ada'}; {name = Bob}]",
+    b'[{"name": "Ada"}, , null, {"name": "Bob", "uuid": null}]',
+]
+
+
+@pytest.mark.parametrize("content", LENIENT)
+def test_what_the_games_reader_takes_is_read(
+    directory: Path, lists: PlayerLists, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    for name in LISTS:
+        (directory / name).write_bytes(content)
+    (directory / "banned-ips.json").write_bytes(
+        content.replace(b"name", b"ip").replace(b"Ada", b"192.0.2.1").replace(b"Bob", b"192.0.2.2")
+    )
+    read = lists.read()
+    assert [names(roll) for roll in (read.whitelist, read.operators, read.known, read.bans)] == [["Ada", "Bob"]] * 4
+    assert list(read.address_bans) == ["192.0.2.1", "192.0.2.2"]
+    assert caplog.messages == []
+
+
+def test_a_name_of_digits_needs_no_quotes(directory: Path, lists: PlayerLists) -> None:
+    for content in ('[{"name": 1234}]', "[{name: 1234}]"):
+        (directory / "ops.json").write_text(content)
+        assert names(lists.read().operators) == ["1234"]
+
+
+OLD = {
+    "white-list.txt": "ada\r\nMüller\r\n\r\n  has space  \r\n",
+    "ops.txt": "# operators\nolga\n",
+    "banned-players.txt": """\
+# Updated 4/21/12 4:10 PM by Minecraft 1.7.2
+# victim name | ban date | banned by | banned until | reason
+
+mallory|2012-04-21 16:10:00 +0200|Server|Forever|Griefing | and more
+tim | 2012-04-21 16:10:00 +0200 | Server | 2026-01-01 01:00:00 +0100 | The Ban Hammer has spoken!
+eve
+zoe|2012-04-21 16:10:00 +0200|Server|never|
+""",
+    "banned-ips.txt": "203.0.113.66|2012-04-21 16:10:00 +0200|Server|Forever|Flooding\n::ffff:192.0.2.1\nnobody\n",
+}
+
+
+@pytest.fixture
+def old_directory(tmp_path: Path) -> Path:
+    """A directory of a server of 1.7.5 or older, its whitelist on."""
+    for name, text in OLD.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "server.properties").write_text("white-list=true\n")
+    return tmp_path
+
+
+def test_files_of_an_old_server(old_directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read = PlayerLists(ServerFiles(old_directory)).read()
+    assert read.enforces_whitelist
+    assert names(read.whitelist) == ["ada", "Müller", "has space"]
+    assert names(read.operators) == ["olga"]
+    assert {player.name: player.ban for player in read.bans} == {
+        "mallory": Ban("Griefing | and more"),
+        "tim": Ban("The Ban Hammer has spoken!", NEW_YEAR, "2026-01-01 at 00:00:00 UTC"),
+        "eve": Ban("Banned by an operator."),
+        "zoe": Ban("Banned by an operator."),
+    }
+    assert read.address_bans == {"203.0.113.66": Ban("Flooding"), "192.0.2.1": Ban("Banned by an operator.")}
+    assert read.whitelist.find(ClaimedIdentity("ADA", None, "192.0.2.1"))
+    assert caplog.messages == []
+
+
+def test_files_of_an_old_server_need_not_be_utf_8(old_directory: Path) -> None:
+    (old_directory / "white-list.txt").write_bytes("Müller\n".encode("latin-1"))
+    (old_directory / "ops.txt").write_bytes(b"\xef\xbb\xbfolga\n")
+    read = PlayerLists(ServerFiles(old_directory)).read()
+    assert (names(read.whitelist), names(read.operators)) == (["Müller"], ["olga"])
+
+
+@pytest.mark.parametrize("content", ["[]", "[{"])
+def test_a_json_file_counts_where_there_is_one(old_directory: Path, content: str) -> None:
+    lists = PlayerLists(ServerFiles(old_directory))
+    assert len(lists.read().operators) == 1
+    (old_directory / "ops.json").write_text(content)
+    assert len(lists.read().operators) == 0
+    (old_directory / "ops.json").unlink()
+    assert len(lists.read().operators) == 1
+    (old_directory / "ops.txt").unlink()
+    assert len(lists.read().operators) == 0
+
+
+def test_a_text_file_that_cannot_be_read_is_ignored_and_logged_once(
+    old_directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(player_lists, "LARGEST_LIST", 40)
+    lists = PlayerLists(ServerFiles(old_directory))
+    (old_directory / "white-list.txt").write_text("x" * 41)
+    for _ in range(3):
+        assert not lists.read().enforces_whitelist
+    assert sum("white-list.txt; it is ignored: " in message for message in caplog.messages) == 1
 
 
 def test_only_a_changed_file_is_read_again(directory: Path, lists: PlayerLists) -> None:

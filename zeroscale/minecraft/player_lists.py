@@ -1,5 +1,8 @@
 """Read a Minecraft server's whitelist, bans, operators and known players, as values of `access_lists`.
 
+Servers up to 1.7.5 have text files with other names; such a file is read where the JSON file is missing, as a newer
+server does, which then converts it.
+
 Files are read again when they change. A missing file counts as an empty list; so does an invalid one, which is logged
 once. Invalid entries are left out, as the game does.
 """
@@ -8,20 +11,24 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
 from zeroscale.access_lists import Ban, ListedPlayer, PlayerList, ServerLists, parse_uuid
+from zeroscale.minecraft import lenient_json
 from zeroscale.minecraft.server_files import CachedFile, ServerFiles
 from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 
 LARGEST_LIST = 4 * 1024 * 1024
-"""Bytes: some 45000 players, which block the reactor for 250 ms. The game's own cache has 1000 players."""
+"""Bytes: some 45000 players, which block the reactor for 250 ms, and for 700 ms where `lenient_json` has to read them.
+The game's own cache has 1000 players."""
 
 LONGEST_REASON = 300
 """Characters of a ban's reason: a kick shows a few lines."""
@@ -36,6 +43,13 @@ DATE_FOR_PLAYERS = "%Y-%m-%d at %H:%M:%S UTC"
 """The game's format, but in UTC instead of the machine's time zone."""
 
 
+_LINE_END = re.compile("\r\n|[\r\n]")
+
+T = TypeVar("T")
+Entry = Mapping[str, object]
+"""A player or an address, with the keys of the JSON files."""
+
+
 class PlayerLists:
     """The lists of one Minecraft server.
 
@@ -44,11 +58,12 @@ class PlayerLists:
 
     def __init__(self, files: ServerFiles) -> None:
         self._files = files
-        self._whitelist = CachedFile(files.directory / "whitelist.json", _read_whitelist)
-        self._operators = CachedFile(files.directory / "ops.json", _read_list)
-        self._known = CachedFile(files.directory / "usercache.json", _read_list)
-        self._bans = CachedFile(files.directory / "banned-players.json", _read_bans)
-        self._address_bans = CachedFile(files.directory / "banned-ips.json", _read_address_bans)
+        directory = files.directory
+        self._whitelist = _ListFile(directory, "whitelist.json", "white-list.txt", _whitelist)
+        self._operators = _ListFile(directory, "ops.json", "ops.txt", _players)
+        self._known = _ListFile(directory, "usercache.json", None, _players)
+        self._bans = _ListFile(directory, "banned-players.json", "banned-players.txt", _bans)
+        self._address_bans = _ListFile(directory, "banned-ips.json", "banned-ips.txt", _address_bans)
 
     def read(self) -> ServerLists:
         """Return the lists; files that have not changed are not read again."""
@@ -63,67 +78,111 @@ class PlayerLists:
         )
 
 
-def _read_whitelist(path: Path) -> PlayerList | None:
-    """Return the whitelist; None where there is no valid file, which is not the same as an empty list."""
-    entries = _entries(path)
-    return None if entries is None else PlayerList(_listed(entries))
+class _ListFile(Generic[T]):
+    """One list: its JSON file, or the text file of older servers where there is none.
+
+    :param convert: makes the list of the file's entries; they are None where there is no valid file.
+    """
+
+    def __init__(
+        self, directory: Path, name: str, old_name: str | None, convert: Callable[[list[Entry] | None], T]
+    ) -> None:
+        self._file = CachedFile(directory / name, lambda path: convert(_read(path, _json_entries)))
+        self._old_file = None
+        if old_name is not None:
+            self._old_file = CachedFile(directory / old_name, lambda path: convert(_read(path, _text_entries)))
+
+    def get(self) -> T:
+        """Return the list; the same object until the file changes."""
+        if self._old_file is None or self._file.path.exists():
+            return self._file.get()
+        return self._old_file.get()
 
 
-def _read_list(path: Path) -> PlayerList:
-    return PlayerList(_listed(_entries(path) or []))
-
-
-def _read_bans(path: Path) -> PlayerList:
-    return PlayerList(_listed(_entries(path) or [], banned=True))
-
-
-def _read_address_bans(path: Path) -> Mapping[str, Ban]:
-    bans = {}
-    for entry in _entries(path) or []:
-        address = _normalised(entry.get("ip"))
-        if address is not None:
-            bans[address] = _ban(entry)
-    return bans
-
-
-def _entries(path: Path) -> list[Mapping[str, object]] | None:
-    """Return the objects in a file's JSON array; None where there is no valid file."""
+def _read(path: Path, parse: Callable[[bytes], list[Entry]]) -> list[Entry] | None:
+    """Return a file's entries; None where there is no valid file."""
     try:
         content = read_bounded(path, LARGEST_LIST)
-        if content is None:
-            return None
-        # Decoding to plain types calls nothing, and its result is bounded by the file's size.
-        decoded = msgspec.json.decode(content, type=list[object]) if content.strip() else []
-    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        return None if content is None else parse(content)
+    except (OSError, ValueError) as error:
         logger.warning("Cannot read %s; it is ignored: %s", path, error)
         return None
+
+
+def _json_entries(content: bytes) -> list[Entry]:
+    """Return the objects in a JSON array.
+
+    :raises ValueError: it is no array, or one that the game cannot read.
+    """
+    try:
+        # Decoding to plain types calls nothing, and its result is bounded by the file's size.
+        decoded: object = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        decoded = lenient_json.decode(content)
+        decoded = [] if decoded is None else decoded
+    if not isinstance(decoded, list):
+        raise ValueError("it is no JSON array")
     return [entry for entry in decoded if isinstance(entry, dict)]
 
 
-def _listed(entries: list[Mapping[str, object]], *, banned: bool = False) -> Iterator[ListedPlayer]:
-    for entry in entries:
-        name, uuid = entry.get("name"), entry.get("uuid")
-        digits = parse_uuid(uuid) if isinstance(uuid, str) else None
-        if isinstance(name, str) and name:
-            yield ListedPlayer(name, digits, _ban(entry) if banned else None)
+def _text_entries(content: bytes) -> list[Entry]:
+    """Return the entries in the lines of a text file; those of bans have five fields, all but the first optional.
 
-
-def _ban(entry: Mapping[str, object]) -> Ban:
-    reason, expires = entry.get("reason"), entry.get("expires")
-    text = reason[:LONGEST_REASON] if isinstance(reason, str) and reason else DEFAULT_REASON
-    if not isinstance(expires, str):
-        return Ban(text)
+    The fields are: the name or address, the date of the ban, who banned, the end of the ban, and the reason.
+    """
     try:
-        end = datetime.strptime(expires, DATE).astimezone(UTC)
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    entries: list[Entry] = []
+    for line in map(str.strip, _LINE_END.split(text)):
+        if line and not line.startswith("#"):
+            name, _, _, expires, reason = [*(field.strip() for field in line.split("|", 4)), "", "", "", ""][:5]
+            entries.append({"name": name, "ip": name, "expires": expires, "reason": reason})
+    return entries
+
+
+def _whitelist(entries: list[Entry] | None) -> PlayerList | None:
+    """Return the whitelist; None where there is no valid file, which is not the same as an empty list."""
+    return None if entries is None else PlayerList(_listed(entries))
+
+
+def _players(entries: list[Entry] | None) -> PlayerList:
+    return PlayerList(_listed(entries or []))
+
+
+def _bans(entries: list[Entry] | None) -> PlayerList:
+    return PlayerList(_listed(entries or [], banned=True))
+
+
+def _address_bans(entries: list[Entry] | None) -> Mapping[str, Ban]:
+    normalised = ((_normalised(_text(entry.get("ip"))), entry) for entry in entries or [])
+    return {address: _ban(entry) for address, entry in normalised if address is not None}
+
+
+def _text(value: object) -> str:
+    """Return a value as a string, as the game reads a number without quotes; "" where it is neither."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _listed(entries: Iterable[Entry], *, banned: bool = False) -> Iterator[ListedPlayer]:
+    for entry in entries:
+        name = _text(entry.get("name"))
+        if name:
+            yield ListedPlayer(name, parse_uuid(_text(entry.get("uuid"))), _ban(entry) if banned else None)
+
+
+def _ban(entry: Entry) -> Ban:
+    reason = _text(entry.get("reason"))[:LONGEST_REASON] or DEFAULT_REASON
+    try:
+        end = datetime.strptime(_text(entry.get("expires")), DATE).astimezone(UTC)
     except (ValueError, OverflowError):
-        return Ban(text)
-    return Ban(text, end.timestamp(), end.strftime(DATE_FOR_PLAYERS))
+        return Ban(reason)
+    return Ban(reason, end.timestamp(), end.strftime(DATE_FOR_PLAYERS))
 
 
-def _normalised(address: object) -> str | None:
+def _normalised(address: str) -> str | None:
     """Return an address in the form of `ClaimedIdentity.address`; None if it is invalid."""
-    if not isinstance(address, str):
-        return None
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
