@@ -97,6 +97,10 @@ def test_a_ban_ends() -> None:
     [
         ("Ada", claim("aDa", ANOTHER), True),
         ("Ada", claim("Adam"), False),
+        ("Миряев", claim("миряев"), True),
+        ("J\u00fcrgen", claim("J\u00dcRGEN", ANOTHER), True),
+        ("two words", claim("Two Words"), True),
+        ("\U0001f600" * 8, claim("\U0001f600" * 8), True),
         ("6F1B0B1E-5C1D-4C6A-9B0F-0D7F7C9A1A01", claim("Anybody", ACCOUNT), True),
         (ACCOUNT, claim("Anybody", ANOTHER), False),
         (ACCOUNT, claim("Anybody"), False),
@@ -120,7 +124,19 @@ def test_access_lists_have_names_uuids_and_networks(entry: str, client: ClaimedI
 
 @pytest.mark.parametrize(
     "entry",
-    ["", "two words", "a name that is too long", "10.0.0.0/99", "10.0.0.256", "fe80:::1", "g" * 32, "\u00e4da"],
+    [
+        "",
+        "a name that is too long",
+        "10.0.0.0/99",
+        "10.0.0.256",
+        "fe80:::1",
+        "g" * 32,
+        "\U0001f600" * 9,
+        " Ada",
+        "Ada\u200f",
+        "Ada\x00",
+        "\ud800",
+    ],
 )
 def test_invalid_entries(entry: str) -> None:
     with pytest.raises(ValueError, match="is not a player name, UUID, address or network"):

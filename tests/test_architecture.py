@@ -154,8 +154,7 @@ RULES = [
     Rule(
         ("ctl",),
         (
-            "errors",
-            "status",
+            *VALUES,
             "reports",
             "version",
             "config",

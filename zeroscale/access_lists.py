@@ -21,8 +21,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NIL_UUID = "0" * 32
 """The nil UUID, which some tools and old proxies send instead of none."""
 
-_NAME = re.compile(r"[!-.0-9;-~]{1,16}")
-_MISTAKEN_ADDRESS = re.compile(r"\d+\.[\d.]*")
+LONGEST_NAME = 16
+"""UTF-16 units of a player's name (docs/protocol.md, "Login")."""
+
+_MISTAKEN_ADDRESS = re.compile(r"\d+\.[\d.]*|.*[/:].*")
 """Names may have unusual characters, as those of Bedrock players do; a mistyped network is not taken as a name."""
 
 
@@ -164,7 +166,9 @@ class AccessList:
             return
         except ValueError:
             pass
-        if _NAME.fullmatch(entry) is None or _MISTAKEN_ADDRESS.fullmatch(entry) is not None:
+        # What cannot be seen at an entry's ends or in it is a slip: it would never match.
+        visible = entry.isprintable() and entry == entry.strip()
+        if not (visible and is_player_name(entry)) or _MISTAKEN_ADDRESS.fullmatch(entry) is not None:
             raise ValueError(f"{entry!r} is not a player name, UUID, address or network")
         self._names.add(entry.lower())
 
@@ -183,6 +187,14 @@ class AccessList:
         except ValueError:  # a client of a Unix socket has no address
             return False
         return any(address in network for network in self._networks)
+
+
+def is_player_name(text: str) -> bool:
+    """Return whether the game accepts a text as a player's name by its length, the only rule of all its versions.
+
+    Vanilla servers accept printable ASCII only, others more; a running server judges that itself.
+    """
+    return 0 < len(text.encode("utf-16-le", "surrogatepass")) <= 2 * LONGEST_NAME
 
 
 def parse_network(text: str) -> Network:

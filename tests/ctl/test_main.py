@@ -26,7 +26,7 @@ def test_as_a_process() -> None:
     assert program.lines == [f"zeroscalectl {VERSION}"]
 
 
-@pytest.mark.parametrize("words", [[], ["fly"], ["ping"], ["ping", "a b"], ["join", "localhost", "--name", "a b"]])
+@pytest.mark.parametrize("words", [[], ["fly"], ["ping"], ["ping", "a b"], ["join", "localhost", "--name", ""]])
 def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(words)

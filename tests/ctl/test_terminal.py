@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
-from zeroscale.ctl.terminal import render, wants_colour
+from zeroscale.ctl.terminal import clean, clean_json, render, wants_colour
 
 
 class Terminal(io.StringIO):
@@ -45,3 +46,16 @@ def test_a_colour_ends_with_its_line() -> None:
 @pytest.mark.parametrize("colour", [True, False])
 def test_untrusted_text_cannot_control_the_terminal(colour: bool) -> None:
     assert "\033[2J" not in render("\033[2Jgone", colour)
+
+
+CONTROLS = "\x1b\x00\x7f\x9b\u061c\u200e\u200f\u202e\u2066"
+
+
+def test_a_name_cannot_control_the_terminal() -> None:
+    assert clean(f"Миряев{CONTROLS}!") == "Миряев" + "\ufffd" * len(CONTROLS) + "!"
+
+
+def test_json_with_a_name_stays_the_same_json() -> None:
+    shown = clean_json(json.dumps({"name": f"Миряев{CONTROLS}"}, ensure_ascii=False))
+    assert not any(each in shown for each in CONTROLS)
+    assert json.loads(shown) == {"name": f"Миряев{CONTROLS}"}

@@ -72,13 +72,14 @@ def test_a_traceback_is_part_of_its_line() -> None:
     assert as_json(failed())["exception"].startswith("Traceback (most recent call last):\n")
 
 
-FORGED = "Steve\nINFO:zeroscale:all is well\r\n\x1b[2Jx\u2028y\u202ez\x85\x00"
+FORGED = "Steve\nINFO:zeroscale:all is well\r\n\x1b[2Jx\u2028y\u202ez\u200f\x85\x00"
 
 
 def test_no_forged_line_of_text() -> None:
     text = TextLines().format(record("%s left", FORGED))
     assert text == (
-        "INFO:zeroscale.frontend:Steve\n  INFO:zeroscale:all is well\\r\n  \\x1b[2Jx\\u2028y\\u202ez\\x85\\x00 left"
+        "INFO:zeroscale.frontend:Steve\n  INFO:zeroscale:all is well\\r\n"
+        "  \\x1b[2Jx\\u2028y\\u202ez\\u200f\\x85\\x00 left"
     )
 
 

@@ -666,6 +666,11 @@ def packets(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def kicks(client: Transport) -> list[str]:
+    """Return the texts of the kicks that a client since 1.7 has received."""
+    return [Buffer1_7(rest).unpack_json()["text"] for packet_id, rest in packets(client.received) if packet_id == 0]
+
+
 def requests(data: bytes) -> list[int]:
     """Return the ids of the requests that keep a held client alive."""
     return [Buffer1_7(rest).unpack_varint() for packet_id, rest in packets(data) if packet_id == 4]
@@ -673,10 +678,9 @@ def requests(data: bytes) -> list[int]:
 
 def legacy_login(name: str = "Notch") -> bytes:
     """Return the login of a 1.5.2 client."""
-    host = "play.example.org"
-    name_field = len(name).to_bytes(2, "big") + name.encode("utf-16-be")
-    host_field = len(host).to_bytes(2, "big") + host.encode("utf-16-be")
-    return b"\x02\x3d" + name_field + host_field + (25565).to_bytes(4, "big")
+    texts = [text.encode("utf-16-be") for text in (name, "play.example.org")]
+    fields = [(len(text) // 2).to_bytes(2, "big") + text for text in texts]
+    return b"\x02\x3d" + b"".join(fields) + (25565).to_bytes(4, "big")
 
 
 def legacy_text(data: bytes) -> str:

@@ -40,6 +40,8 @@ CLIENT_HELLO = bytes.fromhex("1603010035010000310303" + "11" * 32 + "00000413011
 PONG = packet(1, bytes.fromhex("1122334455667788"))
 ASLEEP = [Status.stopped, Status.starting, Status.stopping, Status.paused, Status.failed]
 
+LEGACY_PING = b"\xfe\x01\xfa\x00\x0b" + "MC|PingHost".encode("utf-16-be") + b"\x00\x09\x4e\x00\x01\x00h\x00\x00\x63\xdd"
+
 MakeHarness = Callable[..., FrontendHarness]
 
 
@@ -102,6 +104,57 @@ def test_a_ping_without_a_status(harness: FrontendHarness) -> None:
     harness.assert_over(client, "ping")
 
 
+VALID = {"status": status(), "status and ping": status() + ping(), "ping": handshake(1) + ping()}
+BAD = {
+    "a second status": packet(0),
+    "a second ping": ping() * 2,
+    "HTTP": b"GET / HTTP/1.1\r\n\r\n",
+    "noise": b"\xff" * 40,
+}
+
+
+@pytest.mark.parametrize("valid", VALID)
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("size", [None, 1])
+def test_what_is_valid_is_answered_before_what_is_not(
+    harness: FrontendHarness, valid: str, bad: str, size: int | None
+) -> None:
+    client = harness.connect()
+    sent = VALID[valid] + BAD[bad]
+    for begin in range(0, len(sent), size or len(sent)):
+        client.send(sent[begin : begin + (size or len(sent))])
+    harness.settle()
+    answered = [packet_id for packet_id, _ in packets(client.received)]
+    assert answered == {"status": [0], "status and ping": [0, 1], "ping": [1]}[valid] + [1] * (
+        (valid, bad) == ("status", "a second ping")
+    )
+    assert client.finished or client.closed
+    assert not client.reset
+    assert harness.server.wakes == []
+    client.finish()
+    harness.assert_over(client, "ping" if valid == "ping" else "status")
+
+
+def test_a_client_that_broke_the_protocol_after_its_status_is_not_waited_for(harness: FrontendHarness) -> None:
+    client = harness.connect()
+    client.send(status() + packet(0))
+    harness.advance(LINGER + 0.1)
+    assert b"MOTD stopped" in client.received
+    harness.assert_over(client, "status")
+    harness.assert_log("203.0.113.7:40000: status after 0.0 s (closed then: a second status request)")
+
+
+@pytest.mark.parametrize("bad", [b"x", b"\xfe\x01\xfa", bytes(2000)])
+def test_a_legacy_ping_is_answered_before_what_is_not_valid(harness: FrontendHarness, bad: bytes) -> None:
+    client = harness.connect()
+    client.send(LEGACY_PING + bad)
+    harness.settle()
+    assert "MOTD stopped" in legacy_text(client.received)
+    assert client.finished
+    client.finish()
+    harness.assert_over(client, "status")
+
+
 def test_status_and_ping_in_one_piece(harness: FrontendHarness) -> None:
     client = harness.connect()
     client.send(status() + ping())
@@ -114,12 +167,10 @@ def test_status_and_ping_in_one_piece(harness: FrontendHarness) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        pytest.param(status() + packet(0), id="a second status"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
         pytest.param(b"\xff" * 40, id="noise"),
         pytest.param(handshake(7), id="an intent that there is not"),
-        pytest.param(login("no good"), id="a name with a space"),
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])
@@ -322,12 +373,34 @@ def test_a_client_that_leaves_while_its_status_is_passed_on(awake: FrontendHarne
     awake.assert_over(client, "left")
 
 
-def test_a_second_status_while_the_first_is_passed_on(awake: FrontendHarness) -> None:
+@pytest.mark.parametrize("valid", [status(), status() + ping()])
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_running_server_judges_what_follows_a_status(
+    awake: FrontendHarness, valid: bytes, bad: bytes, at_once: bool
+) -> None:
     client = awake.connect()
-    client.send(status())
-    client.send(packet(0))
-    assert awake.attempts[0].cancelled
-    awake.assert_over(client, "refused")
+    for piece in [valid + bad] if at_once else [valid, bad]:
+        client.send(piece)
+    client.send(b"later")
+    awake.accept()
+    (handover,) = awake.relays.handovers
+    assert handover.early == valid + bad, "what comes later is not read before the relay has the connection"
+    handover.end()
+    awake.assert_over(client, "status")
+
+
+@pytest.mark.parametrize(("valid", "answers"), [(status(), [0]), (status() + ping(), [0, 1])])
+def test_a_violation_is_closed_by_us_where_the_server_does_not_answer(
+    awake: FrontendHarness, valid: bytes, answers: list[int]
+) -> None:
+    client = awake.connect()
+    client.send(valid + packet(0))
+    awake.refuse()
+    assert [packet_id for packet_id, _ in packets(client.received)] == answers
+    assert client.finished or client.closed
+    client.finish()
+    awake.assert_over(client, "status")
 
 
 # Any protocol

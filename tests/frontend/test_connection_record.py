@@ -33,6 +33,26 @@ def test_the_label_names_the_player_once_known(make_record: MakeRecord) -> None:
     assert record.label == "Steve (203.0.113.7:40000)"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Миряев", "Миряев"),
+        ("名前", "名前"),
+        ("!~(1.2.3.4:5)", "!~(1.2.3.4:5)"),
+        ("a (1.2.3.4:5)", "'a (1.2.3.4:5)'"),
+        ("a'b", '"a\'b"'),
+        ("\x1b[2J\n\x00", "'\\x1b[2J\\n\\x00'"),
+        ("\u202eevetS\u200f", "'\\u202eevetS\\u200f'"),
+        ("a\\n", "'a\\\\n'"),
+        ("Ada\u00a0", "'Ada\\xa0'"),
+    ],
+)
+def test_a_name_that_could_be_taken_for_anything_else_is_quoted(make_record: MakeRecord, name: str, shown: str) -> None:
+    record = make_record()
+    record.player = name
+    assert record.label == f"{shown} (203.0.113.7:40000)"
+
+
 def test_the_end_is_counted_for_the_server(
     make_record: MakeRecord, harness: FrontendHarness, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,9 @@ from frontend.harness import (
     Handover,
     Transport,
     answer,
+    kicks,
+    legacy_login,
+    legacy_text,
     logged,
     login,
     packet,
@@ -26,6 +29,7 @@ from twisted.internet import error
 from zeroscale.access_lists import ListedPlayer, PlayerList, ServerLists
 from zeroscale.frontend import login_hold as hold
 from zeroscale.frontend.admission import Admission
+from zeroscale.frontend.closing import LINGER
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.join import CONNECT_ATTEMPTS, RECONNECT_AFTER
 from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED
@@ -98,6 +102,87 @@ def test_a_running_server_is_joined_at_once(harness: FrontendHarness) -> None:
     harness.assert_over(client, "closed")
 
 
+# Names
+
+NAMES = [
+    "Миряев",
+    "J\u00fcrgen",
+    "名前",
+    "has space",
+    "\U0001f600" * 8,
+    "\x1b[2J\x00",
+    "'\"\\",
+    "\u202eevetS\u200f",
+    "\u00a7cSteve",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_running_server_judges_every_name_itself(harness: FrontendHarness, name: str) -> None:
+    harness.server.status = Status.running
+    client = harness.player(name)
+    harness.accept()
+    (handover,) = harness.relays.handovers
+    assert handover.early == login(name)
+    assert [admitted.name for admitted in harness.server.admitted] == [name]
+    handover.end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_wakes_is_held_and_joined(harness: FrontendHarness, name: str) -> None:
+    client = harness.player(name)
+    assert len(harness.server.wakes) == 1
+    harness.advance(KEEPALIVE_EVERY)
+    client.send(answer(requests(client.received)[0]))
+    harness.set_status(Status.running)
+    harness.accept()
+    (handover,) = harness.relays.handovers
+    assert handover.early == login(name)
+    handover.end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("name", ["Миряев", "has space"])
+def test_every_name_follows_the_whitelist(make_harness: MakeHarness, name: str) -> None:
+    listed = ServerLists(enforces_whitelist=True, whitelist=PlayerList([ListedPlayer(name.upper(), None)]))
+    harness = make_harness(admission=Admission(lists=lambda: listed))
+    client, stranger = harness.player(name), harness.player("名前")
+    assert len(harness.server.wakes) == 1
+    assert client.received == b"" and client.open
+    assert kicks(stranger) == ["refusal not_whitelisted 名前"]
+
+
+def test_a_legacy_name_wakes_and_is_kicked(harness: FrontendHarness) -> None:
+    client = harness.connect()
+    client.send(legacy_login("名前"))
+    harness.settle()
+    assert legacy_text(client.received) == "kick stopped 名前"
+    assert len(harness.server.wakes) == 1
+    client.finish()
+    harness.assert_over(client, "kicked")
+
+
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest.mark.parametrize("name", ["", "a" * 17, "\U0001f600" * 9, "a" * 200])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_name_that_the_game_does_not_read_is_a_kick(
+    harness: FrontendHarness, state: Status, name: str, legacy: bool
+) -> None:
+    harness.server.status = state
+    client = harness.connect()
+    client.send(legacy_login(name) if legacy else login(name))
+    harness.settle()
+    text = legacy_text(client.received) if legacy else kicks(client)[0]
+    assert text.rstrip() == f"refusal name {name[:17]}".rstrip()
+    assert client.finished and not client.reset
+    assert harness.server.wakes == [] and harness.attempts == []
+    assert harness.counts.snapshot(0.0).refusals == {"name": 1}
+    client.finish()
+    harness.assert_over(client, "kicked")
+    assert "(name: no player's name has 0 or more than 16 characters)" in harness.lines[0]
+
+
 # The hold
 
 
@@ -138,21 +223,27 @@ def test_a_stray_answer_is_not_waited_for_for_ever(harness: FrontendHarness) -> 
     client = harness.player()
     harness.advance(KEEPALIVE_EVERY)
     harness.set_status(Status.running)
+    number = requests(client.received)[0]
     harness.advance(DRAIN_TIMEOUT + 0.1)
-    assert client.reset
+    client.send(answer(number))
+    assert kicks(client) == ["refusal silent Steve"]
+    assert client.finished and not client.reset, "a reset would take the words with it"
     assert harness.attempts == []
+    client.finish()
     harness.assert_over(client, "silent")
 
 
-def test_a_held_client_that_stops_answering_is_closed(harness: FrontendHarness) -> None:
+def test_a_held_client_that_stops_answering_is_kicked(harness: FrontendHarness) -> None:
     client = harness.player()
     harness.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[0]))
     harness.advance(MOST_UNANSWERED * KEEPALIVE_EVERY + 0.1)
     assert not client.closed
-    harness.advance(KEEPALIVE_EVERY)
-    assert client.reset
+    harness.advance(KEEPALIVE_EVERY - 0.1)
+    assert kicks(client) == ["refusal silent Steve"]
+    assert client.finished and not client.reset
     assert len(requests(client.received)) == 1 + MOST_UNANSWERED
+    harness.advance(LINGER)
     harness.assert_over(client, "silent")
 
 
@@ -168,16 +259,17 @@ def test_a_held_client_that_stops_answering_is_closed(harness: FrontendHarness) 
     ],
 )
 @pytest.mark.parametrize("ready", [True, False])
-def test_an_unexpected_answer_closes_the_connection(
-    harness: FrontendHarness, strays: Callable[[int], bytes], ready: bool
-) -> None:
+def test_an_unexpected_answer_is_a_kick(harness: FrontendHarness, strays: Callable[[int], bytes], ready: bool) -> None:
     client = harness.player()
     harness.advance(KEEPALIVE_EVERY)
     if ready:
         harness.set_status(Status.running)
     client.send(strays(requests(client.received)[0]))
-    assert client.reading is False or client.dead()
+    harness.settle()
+    assert kicks(client) == ["refusal unexpected Steve"]
+    assert not client.reset
     assert harness.relays.handovers == []
+    client.finish()
     harness.assert_over(client, "refused")
 
 
@@ -185,14 +277,20 @@ def test_an_unexpected_answer_closes_the_connection(
 def test_more_than_a_login_wakes_nothing(harness: FrontendHarness, sent: bytes) -> None:
     client = harness.connect()
     client.send(login() + sent)
+    harness.settle()
+    assert kicks(client) == ["refusal unexpected Steve"]
     assert harness.server.wakes == []
+    client.finish()
     harness.assert_over(client, "refused")
 
 
 def test_more_than_a_login_is_refused_while_it_is_held(harness: FrontendHarness) -> None:
     client = harness.player()
     client.send(b"\x00")
+    harness.settle()
+    assert kicks(client) == ["refusal unexpected Steve"]
     assert len(harness.server.wakes) == 1
+    client.finish()
     harness.assert_over(client, "refused")
 
 
@@ -651,7 +749,9 @@ step = st.one_of(
         st.just("send"), which, st.sampled_from([login(), login(), login(protocol=340), status(), status() + ping()])
     ),
     st.tuples(
-        st.just("send"), which, st.sampled_from([login()[:9], login()[9:], packet(9, b"x"), b"\xfe", b"\x01\xfa"])
+        st.just("send"),
+        which,
+        st.sampled_from([login()[:9], login()[9:], status() + packet(0), packet(9, b"x"), b"\xfe", b"\x01\xfa"]),
     ),
     st.tuples(st.just("answer"), which, st.sampled_from([1, 1, 2])),
     st.tuples(st.sampled_from(["finish", "vanish", "block", "unblock"]), which),

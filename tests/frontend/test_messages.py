@@ -366,6 +366,14 @@ def test_a_refusal_has_values_of_its_own() -> None:
     assert plain(messages.refusal("banned_until", view, NOW, "Notch", ban)) == "griefingk, tomorrow"
 
 
+def test_a_players_name_is_shown_in_one_line_without_codes() -> None:
+    messages = Messages({"sleeping_kick": "<{player}>", "unknown_host_kick": "<{player}>"})
+    name = "\u00a7ca\nb&c\x1b\x9b\u202e\u200f\u2028"
+    assert plain(messages.kick(VIEWS["sleeping"], NOW, name)) == "<ca b&c>"
+    assert plain(messages.unknown_host_kick("", name)) == "<ca b&c>"
+    assert plain(messages.kick(VIEWS["sleeping"], NOW, "J\u00fcrgen Миряев")) == "<J\u00fcrgen Миряев>"
+
+
 def test_an_unknown_host_reveals_nothing_to_scanners_by_default() -> None:
     reply = Messages().unknown_host_status("play.example.org")
     assert (plain(reply.description), reply.version_name, reply.favicon, reply.online, reply.maximum) == (

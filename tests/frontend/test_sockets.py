@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from frontend.harness import FakeMessages, Server, answer, logged, login, packets, ping, requests, status
+from frontend.harness import FakeMessages, Server, answer, logged, login, packet, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 
@@ -215,6 +215,35 @@ async def test_status_and_ping() -> None:
         peer = harness.connect()
         await peer.send(status() + ping())
         assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
+        await harness.over("status")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_status_is_answered_though_a_second_one_follows() -> None:
+    async with front() as harness:
+        for count in range(1, 11):
+            peer = harness.connect()
+            await peer.send(status() + packet(0) * count)
+            await until(lambda: harness.outcomes.total() == count)  # noqa: B023  # awaited at once
+            peer.push(packet(0))
+            assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0]
+            peer.socket.close()
+        await harness.over("status")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_running_server_judges_what_follows_a_status() -> None:
+    async with front() as harness:
+        harness.server.status = Status.running
+        peer = harness.connect()
+        sent = status() + packet(0) + b"GET / HTTP/1.1\r\n\r\n"
+        await peer.send(sent)
+        backend = await harness.accept()
+        await backend.receive(lambda: backend.received == sent)
+        await backend.send(b"its own answer")
+        backend.socket.close()
+        assert await peer.receive_all() == b"its own answer"
+        peer.socket.close()
         await harness.over("status")
 
 

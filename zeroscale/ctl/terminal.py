@@ -26,7 +26,8 @@ def clean(text: str) -> str:
 
 def clean_json(text: str) -> str:
     """Return the same JSON with control characters escaped."""
-    return re.sub("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    controls = "[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    return re.sub(controls, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def paint(text: str, colour: str | None) -> str:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from zeroscale.access_lists import AccessList, Ban, ClaimedIdentity, PlayerList, ServerLists, WakeRule
+from zeroscale.access_lists import (
+    LONGEST_NAME,
+    AccessList,
+    Ban,
+    ClaimedIdentity,
+    PlayerList,
+    ServerLists,
+    WakeRule,
+    is_player_name,
+)
 from zeroscale.frontend.connection_limits import Network, limit_key
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets
@@ -70,10 +79,10 @@ def _check_wake_rule(lists: ServerLists, wake: WakeRule, claim: ClaimedIdentity)
 def _banned(lists: ServerLists, claim: ClaimedIdentity, now: float) -> Refusal | None:
     for player in lists.bans.find(claim):
         if player.ban is not None and player.ban.is_active(now):
-            return _ban_refusal("banned", "in banned-players.json", player.ban)
+            return _ban_refusal("banned", "by the server", player.ban)
     ban = lists.address_bans.get(claim.address)
     if ban is not None and ban.is_active(now):
-        return _ban_refusal("banned_ip", "in banned-ips.json", ban)
+        return _ban_refusal("banned_ip", "by the server", ban)
     return None
 
 
@@ -83,10 +92,11 @@ def _ban_refusal(reason: str, detail: str, ban: Ban) -> Refusal:
 
 
 _DENIED = Refusal("denied", "in deny")
-_NOT_WHITELISTED = Refusal("not_whitelisted", "not in whitelist.json")
-_NOT_KNOWN = Refusal("not_known", "not in usercache.json")
-_NOT_OPERATOR = Refusal("not_op", "not in ops.json")
+_NOT_WHITELISTED = Refusal("not_whitelisted", "not on the server's whitelist")
+_NOT_KNOWN = Refusal("not_known", "never joined the server")
+_NOT_OPERATOR = Refusal("not_op", "no operator of the server")
 _NOBODY = Refusal("nobody", "wake is nobody")
+_INVALID_NAME = Refusal("name", f"no player's name has 0 or more than {LONGEST_NAME} characters")
 _TOO_MANY_LOGINS = Refusal("rate", "too many logins from its address")
 _TOO_MANY_WAKES = Refusal("rate", "too many wakes from its address")
 
@@ -142,8 +152,11 @@ class Admission:
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Return why a new client may not join or wake the server; None: it may."""
-        if isinstance(event, LoginRequested) and not self._logins.take(self._key(address), now):
-            return _TOO_MANY_LOGINS
+        if isinstance(event, LoginRequested):
+            if not self._logins.take(self._key(address), now):
+                return _TOO_MANY_LOGINS
+            if not is_player_name(event.name):
+                return _INVALID_NAME
         return self.check_wake(event, address, view, now)
 
     def check_wake(

@@ -25,7 +25,7 @@ from zeroscale.frontend.connection_limits import is_within
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.context import ListenerSettings
 from zeroscale.frontend.interfaces import Backend, IStreamTransport
-from zeroscale.frontend.join import Aborted, Join, JoinResult, Kicked, Relayed
+from zeroscale.frontend.join import Join, JoinResult, Kicked, Relayed
 from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import (
     ClientRecognised,
@@ -35,6 +35,7 @@ from zeroscale.protocols.conversation import (
     LoginRequested,
     PingRequested,
     StatusRequested,
+    Violation,
 )
 from zeroscale.protocols.proxy_protocol import Endpoint, Version
 
@@ -72,6 +73,7 @@ class ClientConnection(TwistedProtocol):
         self._half_closes = False
         self._awaits_trigger = False
         self._owes_pong = False
+        self._violation: Violation | None = None
 
     # Called by Twisted
 
@@ -168,8 +170,8 @@ class ClientConnection(TwistedProtocol):
             self._closer.abort("crowded-out")
 
     def hold_timed_out(self) -> None:
-        """Close it, since it stopped answering while it was held."""
-        self._abort_and_cancel("silent", "a held client stopped answering")
+        """Kick it, since it stopped answering while it was held."""
+        self._kick("silent", "silent", "a held client stopped answering")
 
     # From bytes to decisions
 
@@ -177,9 +179,13 @@ class ClientConnection(TwistedProtocol):
         answered = False
         try:
             for event in read():
+                if self.record.outcome is not None:
+                    break
                 if isinstance(event, HoldAnswered):
                     answered = True
-                elif self.record.outcome is None:
+                elif isinstance(event, Violation):
+                    self._handle_violation(event)
+                else:
                     self._handle_event(event)
         except ProtocolError as problem:
             # The running server checks the bytes that are relayed to it.
@@ -221,6 +227,15 @@ class ClientConnection(TwistedProtocol):
             join.client_recognised(event)
         # The server answers a status request itself; the reply is ours only if it does not.
         self._owes_pong = isinstance(event, PingRequested)
+
+    def _handle_violation(self, violation: Violation) -> None:
+        """Close the connection after the answer to what was valid; a running server answers, and closes, itself."""
+        if isinstance(self.record.first_event, LoginRequested):
+            self._kick("refused", "unexpected", violation.problem)
+        elif self._join is None:
+            self._closer.close_lingering("status", f"closed then: {violation.problem}")
+        else:
+            self._violation = violation
 
     def _carry_out(self, decided: decision.Decision, event: decision.ClientEvent, backend: Backend) -> None:
         match decided:
@@ -271,6 +286,8 @@ class ClientConnection(TwistedProtocol):
         self._answers.status(backend)
         if self._owes_pong:
             self._answers.ping()
+        elif self._violation is not None:
+            self._handle_violation(self._violation)
 
     async def _run_join(self, join: Join, event: decision.WakeEvent, decided: decision.AdmitDecision) -> None:
         self._finish(await join.run(event, decided))
@@ -282,8 +299,6 @@ class ClientConnection(TwistedProtocol):
                     self.record.count_refusal(reason)
                     detail = f"{reason}: {detail}" if detail else reason
                 self._answers.send_kick(outcome, message, detail, warn=warn)
-            case Aborted(outcome, detail):
-                self._closer.abort(outcome, detail)
             case Relayed(outcome, detail, to_backend, to_client):
                 self._closer.note(outcome, detail, to_server=to_backend, to_client=to_client)
 
@@ -303,16 +318,21 @@ class ClientConnection(TwistedProtocol):
     def _task_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) and self.record.outcome is not None:
             return
-        if failure.check(ProtocolError):
-            self._closer.abort("refused", failure.getErrorMessage())
-        else:
-            logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
-            self._closer.abort("fault", failure.getErrorMessage())
+        logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
+        self._closer.abort("fault", failure.getErrorMessage())
 
     # The end
 
     def _abort_and_cancel(self, outcome: str, detail: str) -> None:
         self._closer.abort(outcome, detail)
+        self._cancel_task()
+
+    def _kick(self, outcome: str, message: str, detail: str) -> None:
+        """Kick a joining client with the message of this name, and cancel its join."""
+        backend = self.record.backend
+        assert backend is not None
+        view, now = backend.server.view, self._clock.seconds()
+        self._answers.send_kick(outcome, backend.messages.refusal(message, view, now, self.record.player), detail)
         self._cancel_task()
 
     def _client_disconnected(self) -> None:

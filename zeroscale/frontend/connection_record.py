@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_limits import rate_limit_key
@@ -12,6 +13,8 @@ from zeroscale.frontend.interfaces import Backend
 from zeroscale.protocols.conversation import LoginRequested, StatusRequested
 
 logger = logging.getLogger(__name__)
+
+_QUOTED = re.compile(r"[ '\"\\]")
 
 LONGEST_HOST = 100
 """Characters logged of the host that a client names."""
@@ -38,8 +41,11 @@ class ConnectionRecord:
 
     @property
     def label(self) -> str:
-        """The client's name and address, for the log."""
-        return f"{self.player} ({self.address.peer})" if self.player else self.address.peer
+        """The client's name and address, for the log; a name that could be taken for anything else is quoted."""
+        if not self.player:
+            return self.address.peer
+        plain = self.player.isprintable() and not _QUOTED.search(self.player)
+        return f"{self.player if plain else repr(self.player)} ({self.address.peer})"
 
     def log_debug(self, message: str) -> None:
         """Log one step of the connection, unless the access log only counts the connection."""

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
 
-from zeroscale.errors import BackendError, RelayError, ServerUnavailable
+from zeroscale.errors import BackendError, ProtocolError, RelayError, ServerUnavailable
 from zeroscale.frontend.backend_connection import BackendConnection, connect
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
@@ -58,14 +58,6 @@ class Kicked:
 
 
 @dataclass(frozen=True, slots=True)
-class Aborted:
-    """The connection is to be aborted without a message."""
-
-    outcome: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Relayed:
     """The client was relayed, and both connections are closed.
 
@@ -79,7 +71,7 @@ class Relayed:
     to_client: int = 0
 
 
-JoinResult = Kicked | Aborted | Relayed
+JoinResult = Kicked | Relayed
 
 
 class JoiningClient(EvictableConnection, Protocol):
@@ -98,7 +90,7 @@ class JoiningClient(EvictableConnection, Protocol):
         ...
 
     def hold_timed_out(self) -> None:
-        """Close it, since it stopped answering while it was held."""
+        """Kick it, since it stopped answering while it was held."""
         ...
 
 
@@ -138,10 +130,7 @@ class Join:
         self._event = event
 
     async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
-        """Carry out the decision about an event; decide again if the server is lost before it is done.
-
-        :raises ProtocolError: the client sent more than its login before it was answered.
-        """
+        """Carry out the decision about an event; decide again if the server is lost before it is done."""
         self._event = event
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
@@ -161,6 +150,8 @@ class Join:
                         return await self._refuse(decision)
             except ServerUnavailable as problem:
                 return self._unavailable(problem)
+            except ProtocolError as problem:  # it sent more than its login, so it cannot be held
+                return Kicked("refused", self._refusal_message("unexpected"), str(problem))
             except DeferredTimeoutError:
                 return Kicked("held-too-long", self._held_too_long_message())
             except CancelledError:
@@ -272,7 +263,7 @@ class Join:
         :raises BackendError: the server does not take the connection.
         """
         if not await self._hold.drained():
-            return Aborted("silent", "a held client did not answer the last request")
+            return Kicked("silent", self._refusal_message("silent"), "a held client did not answer the last request")
         try:
             return await self._relay()
         except RelayError as problem:

@@ -77,8 +77,11 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "banned_until_kick": _BANNED | _until("banned"),
     "banned_ip_kick": _BANNED_IP,
     "banned_ip_until_kick": _BANNED_IP | _until("banned_ip"),
+    "name_kick": "&cA player's name has 1 to 16 characters.",
     "rate_kick": "&eToo many joins from your address.\n&7Please try again in a minute.",
     "hold_kick": "&eThe server takes longer to wake up than you can wait here.\n&7Please join again in {remaining}.",
+    "silent_kick": "&eYour connection did not answer in time.\n&7Please join again.",
+    "unexpected_kick": "&cYour client sent something that is not part of a login.\n&7Please join again.",
     "hold_full_kick": "Sorry: too many players are waiting already.",
     "proxy_full_kick": "Sorry: this proxy is full.",
     "unavailable_kick": "Sorry: {reason}.",
@@ -144,7 +147,10 @@ _NUMBER = "\ue000"
 """Placeholder of the number in a parsed phrase: a character that no message has."""
 
 _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
-_UNFIT = re.compile("[\x00-\x09\x0b-\x1f\x7f\u00a7]")
+_UNFIT = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00a7\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but the newline, section signs, line separators, bidirectional controls and surrogates."""
 
 
 class Messages:
@@ -224,7 +230,7 @@ class Messages:
         """
         known = self._values(view, _state(view), now)
         given = {key: _fit(value) for key, value in values.items()}
-        return self._templates[f"{name}_kick"].fill(known | {"player": _fit(player)} | given, self._unknown)
+        return self._templates[f"{name}_kick"].fill(known | {"player": _one_line(player)} | given, self._unknown)
 
     @property
     def lockout_reason(self) -> str:
@@ -246,7 +252,7 @@ class Messages:
 
     def unknown_host_kick(self, host: str, player: str) -> Component:
         """Return the kick message for a player whose host matches no server."""
-        return self._templates["unknown_host_kick"].fill({"host": _fit(host), "player": _fit(player)}, {})
+        return self._templates["unknown_host_kick"].fill({"host": _fit(host), "player": _one_line(player)}, {})
 
     def duration(self, seconds: float) -> str:
         """Return a duration in rounded words, such as "about 40 s"; "" where there is none left."""
@@ -282,7 +288,7 @@ class Messages:
         }
 
     def _reply(self, view: ServerSnapshot, state: str, values: Mapping[str, str]) -> StatusReply:
-        one_line = {name: value.replace("\n", " ") for name, value in values.items()}
+        one_line = {name: _one_line(value) for name, value in values.items()}
         cached = view.cached_status or {}
         ours = self._templates[state].fill(one_line, self._unknown)
         version = _object(cached, "version")
@@ -334,6 +340,10 @@ def _locked_out(view: ServerSnapshot) -> bool:
 def _fit(value: str) -> str:
     """Return an untrusted value without colour codes and control characters, and not too long."""
     return _UNFIT.sub("", value)[:LONGEST_VALUE]
+
+
+def _one_line(value: str) -> str:
+    return _fit(value).replace("\n", " ")
 
 
 def _template(text: object, name: str) -> Template | ComponentTemplate:

@@ -60,7 +60,8 @@ class LoginRequested:
     :ivar protocol: the client's protocol number; before 1.7 in a number space of its own.
     :ivar host: the host for routing: cut at the first NUL, at the first `///`, trailing dots off, lower case.
     :ivar port: the port the client believes it is connected to; 0 where its dialect sends none.
-    :ivar name: the name the client claims; only its characters are checked.
+    :ivar name: the name the client claims, of any characters; if it is too long, the beginning that shows it
+        (`access_lists.is_player_name`).
     :ivar uuid: the UUID the client claims, 32 lower-case hexadecimal digits; None where it sends none.
     :ivar transfer: the handshake's intent was 3 (transfer), not 2.
     :ivar max_hold: seconds that the client waits without a byte, less a margin; 0: it cannot be held; None: no limit,
@@ -81,7 +82,19 @@ class HoldAnswered:
     """A held client answered a keep-alive request: it is a real client, and still connected."""
 
 
-Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRequested | HoldAnswered
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Minecraft: the client broke the protocol after an event: answer that, then close. The last event.
+
+    Later bytes are not parsed. They are stored for a running server, which judges them itself.
+
+    :ivar problem: what the client did, for the log.
+    """
+
+    problem: str
+
+
+Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRequested | HoldAnswered | Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,11 @@ class MinecraftOptions:
 
 
 class Conversation(Protocol):
-    """One client before it is relayed. Methods that take bytes raise `ProtocolError` and no other exception."""
+    """One client before it is relayed.
+
+    Methods that take bytes raise `ProtocolError` and no other exception: the client is none of ours, and nothing that
+    it has sent is to be answered.
+    """
 
     def opened(self) -> Sequence[Event]:
         """Return the events of the accepted connection, before its first byte."""
@@ -171,7 +188,10 @@ class Conversation(Protocol):
         ...
 
     def hold(self) -> Sequence[Event]:
-        """Hold the client: from now on only answers to `keepalive()` are accepted, of stored bytes as well."""
+        """Hold the client: from now on only answers to `keepalive()` are accepted.
+
+        :raises ProtocolError: more than the login is stored.
+        """
         ...
 
     def keepalive(self) -> bytes:

@@ -127,11 +127,15 @@ def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("zeroscalectl: error: ")
 
 
-@pytest.mark.parametrize("name", ["", "a" * 17, "two words", "\u00e9lan"])
+@pytest.mark.parametrize("name", ["", "a" * 17, "\U0001f600" * 9, "\udcff"])
 def test_names_that_no_server_takes(name: str) -> None:
     with pytest.raises(ValueError, match="not a player's name"):
         player_name(name)
-    assert player_name("Steve_16letters_") == "Steve_16letters_"
+
+
+@pytest.mark.parametrize("name", ["Steve_16letters_", "two words", "\u00e9lan", "名" * 16])
+def test_names_that_a_server_may_take(name: str) -> None:
+    assert player_name(name) == name
 
 
 class Terminal(io.StringIO):

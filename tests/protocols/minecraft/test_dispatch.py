@@ -28,10 +28,10 @@ from zeroscale.protocols.conversation import (
     PingRequested,
     StatusReply,
     StatusRequested,
+    Violation,
 )
 from zeroscale.protocols.minecraft.client import LoginClient, StatusClient
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
-from zeroscale.protocols.minecraft.legacy import LegacyConversation
 from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LARGEST_LOGIN_START, LONGEST_TAIL
 
 CAPTURED = json.loads((Path(__file__).parent.parent.parent / "fixtures" / "first_bytes.json").read_text())
@@ -274,12 +274,12 @@ def test_any_bytes_from_a_held_client(received: bytes, size: int, asked: int, ol
     conversation.hold()
     for _ in range(asked):
         conversation.keepalive()
-    try:
-        for at in range(0, len(received), size):
-            conversation.receive(received[at : at + size])
-            assert conversation.replay_bytes == client.request()
-    except ProtocolError:
-        assert conversation.replay_bytes == b""
+    events: list[Event] = []
+    for at in range(0, len(received), size):
+        events.extend(conversation.receive(received[at : at + size]))
+        assert conversation.replay_bytes == client.request()
+    assert [type(event) for event in events if not isinstance(event, HoldAnswered)] in ([], [Violation])
+    assert all(isinstance(event, HoldAnswered) for event in events[:-1])
 
 
 def test_20000_mutated_first_messages_raise_only_protocol_errors() -> None:
@@ -308,6 +308,7 @@ def test_the_legacy_conversation_is_given_every_byte() -> None:
     conversation = MinecraftConversation()
     conversation.receive(b"\xfe")
     conversation.on_idle()
-    with pytest.raises(ProtocolError):
-        conversation.receive(b"\x01")
-    assert isinstance(conversation._inner, LegacyConversation)
+    full = [conversation.full]
+    assert [type(event) for event in conversation.receive(b"\x01")] == [Violation]
+    assert [*full, conversation.full] == [False, True]
+    assert conversation.replay_bytes == b"\xfe\x01"

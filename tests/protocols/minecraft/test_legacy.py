@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.conversation import LoginRequested, StatusReply, StatusRequested
-from zeroscale.protocols.minecraft.legacy import LegacyConversation
+from zeroscale.protocols.conversation import LoginRequested, StatusReply, StatusRequested, Violation
+from zeroscale.protocols.minecraft.legacy import LONGEST_TAIL, LegacyConversation
 from zeroscale.protocols.minecraft.text_component import parse
 
 S = "\u00a7"
@@ -68,8 +68,11 @@ def test_a_short_ping_is_whole_after_the_idle_timeout(feed: Any, data: bytes) ->
     assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
     assert (before, conversation.idle_timeout) == (0.3, None)
     assert not conversation.on_idle()
-    with pytest.raises(ProtocolError):
-        conversation.receive(b"\x01")
+    full = [conversation.full]
+    assert [type(event) for event in feed(conversation, b"\x01")] == [Violation]
+    assert [*full, conversation.full] == [False, True]
+    assert feed(conversation, b"\x01") == []
+    assert conversation.replay_bytes == data + b"\x01\x01"
 
 
 def test_half_a_ping_of_1_6_is_not_answered() -> None:
@@ -89,13 +92,26 @@ def test_a_ping_that_cannot_be_read_is_answered_nevertheless(feed: Any, data: by
     assert list(conversation.on_idle()) == [StatusRequested(-1, "", 0)]
 
 
-@pytest.mark.parametrize("data", [ping16() + b"x", b"\xfe\x01\xfa" + bytes(600), b"\xfe\x01\xfa\x00\x0b" + b"M" * 600])
+@pytest.mark.parametrize("bad", [b"x", ping16(), bytes(600)])
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_ping_is_an_event_before_a_violation(feed: Any, bad: bytes, size: int | None) -> None:
+    conversation = LegacyConversation()
+    asked, violation = feed(conversation, ping16() + bad, size)
+    assert asked == StatusRequested(78, "mc.example.com", 25565)
+    assert isinstance(violation, Violation)
+    assert conversation.full
+    assert conversation.idle_timeout is None
+    assert conversation.replay_bytes == ping16() + bad
+
+
+@pytest.mark.parametrize("data", [b"\xfe\x01\xfa" + bytes(600), b"\xfe\x01\xfa\x00\x0b" + b"M" * 600])
 @pytest.mark.parametrize("size", [None, 1])
 def test_more_than_a_ping_is_refused(feed: Any, data: bytes, size: int | None) -> None:
     conversation = LegacyConversation()
     with pytest.raises(ProtocolError):
         feed(conversation, data, size)
     assert conversation.replay_bytes == b""
+    assert conversation.idle_timeout is None
     with pytest.raises(ProtocolError):
         conversation.receive(b"\xfe")
 
@@ -126,25 +142,54 @@ def test_a_login_of_every_layout(feed: Any, data: bytes, protocol: int, host: st
         conversation.hold()
 
 
-def test_more_bytes_after_hold_are_refused() -> None:
+def test_more_bytes_after_hold_are_a_violation(feed: Any) -> None:
     conversation = LegacyConversation()
     conversation.receive(login16())
     conversation.hold()
-    with pytest.raises(ProtocolError):
-        conversation.receive(b"x")
+    assert [type(event) for event in feed(conversation, b"x")] == [Violation]
+
+
+def test_bytes_after_a_login_have_a_bound(feed: Any) -> None:
+    conversation = LegacyConversation()
+    assert len(feed(conversation, login16() + bytes(LONGEST_TAIL - 1))) == 1
+    full = [conversation.full]
+    assert feed(conversation, b"x") == []
+    assert [*full, conversation.full] == [False, True]
+
+
+NAMES = ["", "a b", "Миряев", "J\u00fcrgen", "名" * 16, "\x00\x1b[31m\u202e\u00a7c", "a" * 17]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [None, 1])
+def test_names_are_not_judged(feed: Any, name: str, size: int | None) -> None:
+    for data in (login16(name=name), b"\x02" + string16(name), b"\x02" + string16(f"{name};mc.example.com:25565")):
+        conversation = LegacyConversation()
+        assert [event.name for event in feed(conversation, data, size)] == [name]
+        assert conversation.kick("no").startswith(b"\xff")
+        assert conversation.replay_bytes == data
+
+
+@pytest.mark.parametrize(
+    "data", [login16(name="a" * 255), b"\x02" + string16("a" * 511), b"\x02" + string16("a" * 279)]
+)
+def test_a_name_that_is_too_long_is_cut_and_still_too_long(feed: Any, data: bytes) -> None:
+    (event,) = feed(LegacyConversation(), data)
+    assert event.name == "a" * 17
+
+
+def test_half_a_surrogate_pair_in_a_name(feed: Any) -> None:
+    data = b"\x02\x3d" + struct.pack(">H", 2) + b"\xd8\x00\x00a" + login16(name="")[4:]
+    assert [event.name for event in feed(LegacyConversation(), data)] == ["\ufffda"]
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        login16(name=""),
-        login16(name="a" * 17),
-        login16(name="a b"),
+        login16(name="a" * 256),
+        login16(host="h" * 256),
         login16(port=70000),
-        b"\x02\x3d" + struct.pack(">H", 1) + b"\xd8\x00",
-        b"\x02" + string16("a;" + "h" * 300),
-        b"\x02\x00\x00",
-        login16() + bytes(1025),
+        login16(port=-1),
     ],
 )
 @pytest.mark.parametrize("size", [None, 1])

@@ -10,12 +10,14 @@ from quarry.types.buffer import Buffer1_7
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
+    Event,
     HoldAnswered,
     LoginRequested,
     MinecraftOptions,
     PingRequested,
     StatusReply,
     StatusRequested,
+    Violation,
 )
 from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
 
@@ -68,19 +70,36 @@ def test_a_ping_without_a_status_request_is_answered(feed: Any) -> None:
     assert conversation.pong() == PING
 
 
+ASKED = StatusRequested(769, "mc.example.com", 25565)
+BAD = {"no packet": b"\x00", "a frame that is too long": b"\x0a", "HTTP": b"GET /", "another packet": pack(2)}
+
+
 @pytest.mark.parametrize(
-    "after",
+    ("valid", "events", "bad"),
     [
-        STATUS_REQUEST * 2,
-        STATUS_REQUEST + PING * 2,
-        PING + STATUS_REQUEST,
-        pack(0, b"x"),
-        pack(1, bytes(7)),
-        pack(2),
-        b"\x0a",
-        b"\x00",
+        (STATUS_REQUEST, [ASKED], STATUS_REQUEST),
+        (STATUS_REQUEST + PING, [ASKED, PingRequested()], PING),
+        (STATUS_REQUEST + PING, [ASKED, PingRequested()], STATUS_REQUEST),
+        (PING, [PingRequested()], STATUS_REQUEST),
+        *((STATUS_REQUEST, [ASKED], bad) for bad in BAD.values()),
+        *((STATUS_REQUEST + PING, [ASKED, PingRequested()], bad) for bad in BAD.values()),
     ],
 )
+@pytest.mark.parametrize("size", [None, 1])
+def test_what_is_valid_is_an_event_before_a_violation(
+    feed: Any, valid: bytes, events: list[Event], bad: bytes, size: int | None
+) -> None:
+    conversation = ModernConversation()
+    data = handshake(1) + valid + bad
+    *before, violation = feed(conversation, data, size)
+    assert before == events
+    assert isinstance(violation, Violation)
+    assert conversation.full, "nothing more is read until a running server has the bytes"
+    assert feed(conversation, STATUS_REQUEST, size) == []
+    assert conversation.replay_bytes == data + STATUS_REQUEST
+
+
+@pytest.mark.parametrize("after", [pack(0, b"x"), pack(1, bytes(7)), pack(2), b"\x0a", b"\x00"])
 @pytest.mark.parametrize("size", [None, 1])
 def test_invalid_packets_of_a_status_client(feed: Any, after: bytes, size: int | None) -> None:
     conversation = ModernConversation()
@@ -137,10 +156,29 @@ def test_a_login_of_every_layout(
     assert conversation.replay_bytes == data
 
 
-@pytest.mark.parametrize("name", ["", "a" * 17, "a b", "\u00e9"])
-def test_invalid_names(feed: Any, name: str) -> None:
-    with pytest.raises(ProtocolError):
-        feed(ModernConversation(), login(47, name=name))
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "Миряев", "J\u00fcrgen", "名" * 16, "\U0001f600" * 8, "\x00\x1b[31m\n\u202e\u00a7c'\"", "a" * 17],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_names_are_not_judged(feed: Any, name: str, size: int | None) -> None:
+    conversation = ModernConversation()
+    data = login(47, name=name)
+    assert [event.name for event in feed(conversation, data, size)] == [name]
+    assert conversation.replay_bytes == data
+
+
+@pytest.mark.parametrize("name", ["a" * 18, "名" * 400, "\U0001f600" * 20])
+def test_a_name_that_is_too_long_is_cut_and_still_too_long(feed: Any, name: str) -> None:
+    (event,) = feed(ModernConversation(), login(47, name=name))
+    assert event.name == name[:17]
+
+
+def test_a_name_that_is_not_utf_8_is_read_as_the_game_reads_it(feed: Any) -> None:
+    conversation = ModernConversation()
+    data = handshake(2, 47) + pack(0, b"\x08a\xff\xed\xa0\xbd\xed\xb8\x80")
+    assert [event.name for event in feed(conversation, data)] == ["a\ufffd\ufffd\ufffd"]
+    assert conversation.replay_bytes == data
 
 
 @pytest.mark.parametrize("frame", [pack(1, b"\x05Steve"), pack(0), pack(0, b"\x05Stev"), pack(0, bytes(3000))])
@@ -227,11 +265,11 @@ def test_bytes_after_a_login_are_stored(feed: Any) -> None:
 
 def test_bytes_after_a_login_have_a_bound(feed: Any) -> None:
     conversation = ModernConversation()
-    feed(conversation, login(47) + bytes(LONGEST_TAIL))
-    with pytest.raises(ProtocolError, match=str(LONGEST_TAIL)):
-        conversation.receive(b"x")
-    with pytest.raises(ProtocolError, match=str(LONGEST_TAIL)):
-        ModernConversation().receive(login(47) + bytes(LONGEST_TAIL + 1))
+    feed(conversation, login(47) + bytes(LONGEST_TAIL - 1))
+    full = [conversation.full]
+    assert not conversation.receive(b"x")
+    assert [*full, conversation.full] == [False, True]
+    assert conversation.replay_bytes == login(47) + bytes(LONGEST_TAIL - 1) + b"x"
 
 
 @pytest.mark.parametrize("protocol", [47, 769])
@@ -256,9 +294,11 @@ def test_answers_of_a_held_player_are_not_replayed(feed: Any) -> None:
     assert feed(conversation, answer, 1) == [HoldAnswered()]
     assert conversation.unanswered == 0
     assert conversation.replay_bytes == data
-    with pytest.raises(ProtocolError):
-        conversation.receive(answer)
-    assert conversation.replay_bytes == b""
+    (violation,) = feed(conversation, answer)
+    assert isinstance(violation, Violation)
+    assert feed(conversation, answer, 1) == []
+    assert conversation.replay_bytes == data
+    assert conversation.kick("no") != b""
 
 
 def test_a_player_can_be_kicked_before_and_during_the_hold(feed: Any) -> None:
@@ -274,8 +314,7 @@ def test_a_held_player_before_1_13_may_send_nothing(feed: Any) -> None:
     feed(conversation, login(47))
     conversation.hold()
     assert conversation.keepalive() == b""
-    with pytest.raises(ProtocolError):
-        conversation.receive(b"\x01")
+    assert [type(event) for event in feed(conversation, b"\x01")] == [Violation]
 
 
 def test_the_status_shows_the_clients_number_by_default(feed: Any) -> None:

@@ -104,13 +104,26 @@ def test_a_field_that_is_cut_off_is_a_protocol_error(read: Callable[[packets.Fie
         b"\xff\xff\xff\xff\x0f" + b"x" * 40,  # length -1: quarry would go backwards
         b"\x09" + b"x" * 9,  # nine characters where eight are allowed
         b"\x19" + b"x" * 25,  # more bytes than eight characters can have
-        b"\x02\xff\xfe",  # no UTF-8
         b"\x05x",  # cut off
     ],
 )
 def test_a_bad_string_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         packets.Fields(body).string(8)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("名前".encode(), "名前"),
+        (b"a\xff\xfeb", "a\ufffd\ufffdb"),
+        (b"a\xed\xa0\xbdb\xff", "a\ufffdb\ufffd"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "\ufffd\ufffd"),
+        ("\U0001f600".encode(), "\U0001f600"),
+    ],
+)
+def test_a_string_is_read_as_java_reads_it(raw: bytes, text: str) -> None:
+    assert packets.Fields(bytes([len(raw)]) + raw).string(8) == text
 
 
 @pytest.mark.parametrize("body", [b"\x80" * 10 + b"\x00", b"\xff" * 5, b"\x80\x80\x80\x80\x80\x00"])

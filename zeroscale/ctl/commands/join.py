@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from zeroscale.access_lists import LONGEST_NAME, is_player_name
 from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
 from zeroscale.ctl.commands.ping import ask
@@ -29,7 +31,6 @@ from zeroscale.protocols.minecraft.client import (
 DEFAULT_TIMEOUT = 30.0
 """Seconds without data after which the game gives up (docs/protocol.md, "Holding a client")."""
 
-LONGEST_NAME = 16
 TICK = 1.0
 """Seconds between two updates of the progress line."""
 
@@ -113,11 +114,11 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
 def player_name(text: str) -> str:
     """Check a player's name (docs/protocol.md, "Login").
 
-    :raises ValueError: no server accepts it.
+    :raises ValueError: it is too long or empty, or is not UTF-8.
     """
-    if 0 < len(text) <= LONGEST_NAME and all(" " < character < "\x7f" for character in text):
+    if is_player_name(text) and not re.search("[\ud800-\udfff]", text):
         return text
-    raise ValueError(f"{text!r} is not a player's name: 1 to {LONGEST_NAME} characters of ASCII, no space")
+    raise ValueError(f"{text!r} is not a player's name: 1 to {LONGEST_NAME} characters")
 
 
 class HoldProgress:

@@ -21,8 +21,6 @@ class MinecraftConversation:
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
-    full = False
-
     def __init__(
         self,
         *,
@@ -72,6 +70,11 @@ class MinecraftConversation:
     def replay_bytes(self) -> bytes:
         """See `Conversation.replay_bytes`."""
         return self._undecided if self._inner is None else self._inner.replay_bytes
+
+    @property
+    def full(self) -> bool:
+        """See `Conversation.full`."""
+        return self._inner is not None and self._inner.full
 
     def status(self, reply: StatusReply) -> bytes:
         """See `Conversation.status`."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from zeroscale.errors import ProtocolError
-
-LONGEST_NAME = 16
+from zeroscale.access_lists import LONGEST_NAME
 
 _OTHER_PROTOCOLS = (
     (b"\x16\x03", "TLS"),
@@ -24,16 +22,9 @@ def routing_host(host: str) -> str:
     return host.partition("\x00")[0].partition("///")[0].rstrip(".").lower()
 
 
-def check_name(name: str) -> str:
-    """Return a player's name if it is valid (docs/protocol.md, "Login").
-
-    :raises ProtocolError: it is empty, longer than 16 characters, or not printable ASCII without spaces.
-    """
-    if not 0 < len(name) <= LONGEST_NAME:
-        raise ProtocolError(f"a player's name of {len(name)} characters")
-    if not all("!" <= character <= "~" for character in name):
-        raise ProtocolError("a player's name with characters that no name has")
-    return name
+def bounded_name(name: str) -> str:
+    """Return a claimed name, or as much of it as shows that it is too long (`access_lists.is_player_name`)."""
+    return name[: LONGEST_NAME + 1]
 
 
 def guess_protocol(data: bytes | bytearray) -> str | None:

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from enum import Enum
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.conversation import Component, Event, LoginRequested, StatusReply, StatusRequested
+from zeroscale.protocols.conversation import (
+    Component,
+    Event,
+    LoginRequested,
+    StatusReply,
+    StatusRequested,
+    Violation,
+)
 from zeroscale.protocols.minecraft import text_component
-from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, routing_host
+from zeroscale.protocols.minecraft.identity import bounded_name, routing_host
 
 IDLE_TIMEOUT = 0.3
 """Seconds after which a ping that may be complete is taken as complete; real clients send it in one piece."""
@@ -23,12 +30,15 @@ PING_HOST = b"\xfe\x01\xfa\x00\x0b" + "MC|PingHost".encode("utf-16-be")
 """The first bytes of the ping of 1.6, and of later clients' second try."""
 
 LONGEST_HOST = 255
+LONGEST_CLAIM = 255
+"""UTF-16 units of a name that are read, so that one that is too long is refused with a message."""
+
 LARGEST_PING = len(PING_HOST) + 2 + 1 + 2 + 2 * LONGEST_HOST + 4
-LONGEST_OLD_USERNAME = LONGEST_NAME + 1 + LONGEST_HOST + 6
-"""UTF-16 units: 1.2 sends "name;host:port"."""
+LONGEST_OLD_USERNAME = 0x01FF
+"""UTF-16 units: 1.2 sends "name;host:port", of 278 at most."""
 
 LONGEST_TAIL = 1024
-"""Bytes stored after a login until the relay; a real client sends none before it is answered."""
+"""Bytes stored after a login until reading stops; a real client sends none before it is answered."""
 
 LONGEST_TEXT = 256
 """UTF-16 units of a reply or a kick."""
@@ -51,7 +61,6 @@ class LegacyConversation:
     """A client before 1.7: its first byte is `FE` or `02`. Implements `Conversation`."""
 
     closes_after_status = True
-    full = False
     unanswered = 0
 
     def __init__(self) -> None:
@@ -59,8 +68,11 @@ class LegacyConversation:
         self._dialect = Dialect.release
         self._protocol = -1
         self._unreadable = False
-        self._login_ends: int | None = None
+        self._ends = 0
+        self._is_login = False
         self._finished = False
+        self._violated = False
+        self._refused = False
 
     def opened(self) -> Sequence[Event]:
         """Return no event: the client sends first."""
@@ -73,13 +85,19 @@ class LegacyConversation:
         """
         if not data:
             return ()
+        if self._refused:
+            raise ProtocolError("more from a client that was refused")
         self._received += data
         try:
-            return self._parse()
+            events = self._parse()
         except ProtocolError:
-            self._finished = True
+            self._refused = True
             self._received.clear()
             raise
+        if not self._finished or len(self._received) == self._ends or self._violated:
+            return events
+        self._violated = True
+        return [*events, Violation("more after the last packet that may come")]
 
     @property
     def idle_timeout(self) -> float | None:
@@ -90,9 +108,14 @@ class LegacyConversation:
         """Take the bytes so far as a whole ping, if they can be one."""
         if not self._may_be_whole:
             return ()
-        self._finished = True
+        self._finish(len(self._received))
         self._dialect = Dialect.beta if len(self._received) == 1 else Dialect.release
         return (StatusRequested(protocol=-1, host="", port=0),)
+
+    @property
+    def full(self) -> bool:
+        """Whether to stop reading until the relay: after a violation, and at `LONGEST_TAIL`."""
+        return self._violated or (self._is_login and len(self._received) - self._ends >= LONGEST_TAIL)
 
     @property
     def replay_bytes(self) -> bytes:
@@ -120,7 +143,7 @@ class LegacyConversation:
 
     def kick(self, reason: Component) -> bytes:
         """Return a kick with the reason in one line; nothing before a login."""
-        if self._login_ends is None:
+        if not self._is_login:
             return b""
         longest = LONGEST_BETA_TEXT if self._dialect is Dialect.beta else LONGEST_TEXT
         return _packet(_one_line(text_component.section_text(reason)), longest)
@@ -131,7 +154,7 @@ class LegacyConversation:
         :raises ProtocolError: the client sent more than its login.
         """
         self._finished = True
-        if self._login_ends is not None and len(self._received) > self._login_ends:
+        if len(self._received) > self._ends:
             raise ProtocolError("more after the login, before it was answered")
         return ()
 
@@ -141,27 +164,20 @@ class LegacyConversation:
 
     @property
     def _may_be_whole(self) -> bool:
-        if self._finished:
+        if self._finished or self._refused:
             return False
         return self._unreadable or self._received in (PING_HOST[:1], PING_HOST[:2], PING_HOST[:3])
 
     def _parse(self) -> Sequence[Event]:
-        if self._finished:
-            raise ProtocolError("more after the last packet that may come")
-        events: Sequence[Event] = ()
-        if self._login_ends is None:
-            try:
-                events = self._parse_ping() if self._received[0] == PING else self._parse_login()
-            except _Incomplete:
-                return ()
-        if self._login_ends is not None and len(self._received) - self._login_ends > LONGEST_TAIL:
-            raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login was answered")
-        return events
+        if self._ends:
+            return ()
+        try:
+            return self._parse_ping() if self._received[0] == PING else self._parse_login()
+        except _Incomplete:
+            return ()
 
     def _parse_ping(self) -> Sequence[Event]:
         """Parse a ping; one with wrong fields is answered too, since some tools send such pings."""
-        if len(self._received) > LARGEST_PING:
-            raise ProtocolError(f"a legacy ping of more than {LARGEST_PING} bytes")
         reader = _Reader(self._received)
         try:
             reader.literal(PING_HOST)
@@ -172,13 +188,17 @@ class LegacyConversation:
             if length != 7 + 2 * _units(host):
                 raise ProtocolError("a legacy ping with lengths that do not fit")
         except ProtocolError:
+            if len(self._received) > LARGEST_PING:
+                raise ProtocolError(f"a legacy ping of more than {LARGEST_PING} bytes") from None
             self._unreadable = True
             return ()
-        if reader.position < len(self._received):
-            raise ProtocolError("more after a legacy ping")
-        self._finished = True
+        self._finish(reader.position)
         self._protocol = protocol
         return (StatusRequested(protocol, routing_host(host), port),)
+
+    def _finish(self, ends: int) -> None:
+        self._ends = ends
+        self._finished = True
 
     def _parse_login(self) -> Sequence[Event]:
         reader = _Reader(self._received)
@@ -194,16 +214,17 @@ class LegacyConversation:
                 host = address
         else:
             self._protocol = reader.byte()
-            name = reader.string(LONGEST_NAME)
+            name = reader.string(LONGEST_CLAIM)
             host = reader.string(LONGEST_HOST)
             port = reader.port()
-        self._login_ends = reader.position
+        self._ends = reader.position
+        self._is_login = True
         return (
             LoginRequested(
                 protocol=self._protocol,
                 host=routing_host(host),
                 port=port,
-                name=check_name(name),
+                name=bounded_name(name),
                 uuid=None,
                 transfer=False,
                 max_hold=0.0,
@@ -248,14 +269,11 @@ class _Reader:
         return port
 
     def string(self, longest: int) -> str:
-        """Read a text of at most `longest` UTF-16 units."""
+        """Read a text of at most `longest` UTF-16 units; U+FFFD replaces half a surrogate pair."""
         units = self.unsigned_short()
         if units > longest:
             raise ProtocolError(f"a string of {units} characters where at most {longest} are allowed")
-        try:
-            return self._take(2 * units).decode("utf-16-be")
-        except UnicodeDecodeError as error:
-            raise ProtocolError(f"an invalid string: {error.reason}") from None
+        return self._take(2 * units).decode("utf-16-be", "replace")
 
     def _take(self, count: int) -> bytes:
         if self.position + count > len(self._data):

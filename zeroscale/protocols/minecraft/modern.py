@@ -18,9 +18,10 @@ from zeroscale.protocols.conversation import (
     PingRequested,
     StatusReply,
     StatusRequested,
+    Violation,
 )
 from zeroscale.protocols.minecraft import packets, text_component, versions
-from zeroscale.protocols.minecraft.identity import LONGEST_NAME, check_name, guess_protocol, routing_host
+from zeroscale.protocols.minecraft.identity import bounded_name, guess_protocol, routing_host
 from zeroscale.protocols.minecraft.login_hold import LoginPluginHold
 from zeroscale.protocols.minecraft.responses import encode_kick, encode_status
 
@@ -37,7 +38,7 @@ LARGEST_LOGIN_START = 2048
 """Bytes: name, UUID, and key and signature of 1.19-1.19.2, about 820 together (docs/protocol.md, "Login")."""
 
 LONGEST_TAIL = 4096
-"""Bytes stored after the login start until hold or relay; a real client sends none before it is answered."""
+"""Bytes stored after the login start until reading stops; a real client sends none before it is answered."""
 
 STATUS, LOGIN, TRANSFER = 1, 2, 3
 
@@ -50,7 +51,7 @@ class _State(Enum):
     nothing = auto()
     login_start = auto()
     tail = auto()
-    answers = auto()
+    violated = auto()
 
 
 class ModernConversation:
@@ -63,7 +64,6 @@ class ModernConversation:
 
     idle_timeout: float | None = None
     closes_after_status = False
-    full = False
 
     def __init__(
         self,
@@ -85,6 +85,8 @@ class ModernConversation:
         self._intent_at = 0
         self._transfer = False
         self._status_seen = False
+        self._has_events = False
+        self._is_held = False
         self._token = b""
         self._hold: LoginPluginHold | None = None
 
@@ -97,21 +99,33 @@ class ModernConversation:
 
         :raises ProtocolError: this is no client of ours, or one that breaks the rules; whatever comes later is refused.
         """
+        if self._hold is not None and self._is_held:
+            return self._take_answers(self._hold, data)
+        self._received += data
+        events: list[Event] = []
         try:
-            if self._hold is not None and self._state is _State.answers:
-                return self._hold.receive(data)
-            self._received += data
-            return self._take_packets()
-        except ProtocolError:
+            self._take_packets(events)
+        except ProtocolError as error:
+            if events or self._has_events:
+                self._state = _State.violated
+                return [*events, Violation(str(error))]
             self._state = _State.nothing
             self._received.clear()
             self._read = 0
             self._transfer = False
             raise
+        self._has_events |= bool(events)
+        return events
 
     def on_idle(self) -> Sequence[Event]:
         """Return no event: an incomplete frame is left to the caller's handshake timeout."""
         return ()
+
+    @property
+    def full(self) -> bool:
+        """Whether to stop reading until the relay: after a violation, and at `LONGEST_TAIL`."""
+        stored = len(self._received) - self._read
+        return self._state is _State.violated or (self._state is _State.tail and stored >= LONGEST_TAIL)
 
     @property
     def replay_bytes(self) -> bytes:
@@ -144,7 +158,7 @@ class ModernConversation:
         """
         if len(self._received) > self._read:
             raise ProtocolError("a packet after the login start, before it was answered")
-        self._state = _State.answers
+        self._is_held = True
         return ()
 
     def keepalive(self) -> bytes:
@@ -156,8 +170,16 @@ class ModernConversation:
         """How many Login Plugin Requests the client has not answered."""
         return 0 if self._hold is None else self._hold.unanswered
 
-    def _take_packets(self) -> list[Event]:
-        events: list[Event] = []
+    def _take_answers(self, hold: LoginPluginHold, data: bytes) -> Sequence[Event]:
+        if self._state is _State.violated:
+            return ()
+        try:
+            return hold.receive(data)
+        except ProtocolError as error:
+            self._state = _State.violated
+            return (Violation(str(error)),)
+
+    def _take_packets(self, events: list[Event]) -> None:
         while len(self._received) > self._read:
             match self._state:
                 case _State.handshake:
@@ -166,15 +188,12 @@ class ModernConversation:
                     progress = self._take_status_packet(events)
                 case _State.login_start:
                     progress = self._take_login_start(events)
-                case _State.tail:
-                    if len(self._received) - self._read > LONGEST_TAIL:
-                        raise ProtocolError(f"more than {LONGEST_TAIL} bytes before the login start was answered")
-                    progress = False
+                case _State.tail | _State.violated:
+                    return
                 case _:
                     raise ProtocolError("more after the last packet that may come")
             if not progress:
-                break
-        return events
+                return
 
     def _take_frame(self, bound: int) -> bytes | None:
         cut = packets.take_frame(self._received, self._read, bound)
@@ -247,7 +266,7 @@ class ModernConversation:
         packet_id = fields.varint()
         if packet_id != 0:
             raise ProtocolError(f"packet {packet_id:#04x} in place of a login start")
-        name = check_name(fields.string(LONGEST_NAME))
+        name = bounded_name(fields.string(LARGEST_LOGIN_START))
         self._hold = LoginPluginHold(
             self._protocol, legacy_hold=self._minecraft_options.legacy_hold, channel=self._hold_channel
         )

@@ -7,6 +7,7 @@ imported: only this module imports it, and not before a field is read, so that t
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +20,9 @@ LONGEST_PREFIX = 3
 
 LARGEST_FRAME = (1 << 21) - 1
 """Bytes of a frame's body."""
+
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""Half of a surrogate pair as UTF-8 would have it; Java replaces the three bytes by one U+FFFD, Python by three."""
 
 Value = TypeVar("Value")
 
@@ -86,8 +90,9 @@ class Fields:
         return number
 
     def string(self, longest: int) -> str:
-        """Read a string of at most `longest` UTF-16 units."""
-        text = self._read(self._take(3 * longest, "a string").decode, "a string")
+        """Read a string of at most `longest` UTF-16 units; as in Java, U+FFFD replaces what is not UTF-8."""
+        raw = _SURROGATE.sub("\ufffd".encode(), self._take(3 * longest, "a string"))
+        text = raw.decode("utf-8", "replace")
         if utf16_length(text) > longest:
             raise ProtocolError(f"a string longer than {longest} characters")
         return text
