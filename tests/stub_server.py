@@ -23,13 +23,20 @@ class Server:
     remote = True
 
     def __init__(
-        self, server_port: int, greeting: str = "", refuses: str = "", moves: str = "", ready_line: str = ""
+        self,
+        server_port: int,
+        greeting: str = "",
+        refuses: str = "",
+        moves: str = "",
+        ready_line: str = "",
+        controls: str = "",
     ) -> None:
         if greeting == "impossible":
             raise PluginError("no such greeting")
         self.status = Status.stopped
         self.on_output = None
         self.ready_line = ready_line or None
+        self.controls = {controls: True} if controls else {}
         self._port = int(moves) if moves else server_port
         self.server_address = ("127.0.0.1", self._port) if moves else None
         self._greeting = greeting

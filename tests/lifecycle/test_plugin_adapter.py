@@ -280,7 +280,8 @@ async def test_a_method_may_return_a_task_or_future() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["protocol", "remote", "load_balanced", "ready_line", "interruptible_start", "sigterm_arguments"]
+    "name",
+    ["protocol", "remote", "load_balanced", "controls", "ready_line", "interruptible_start", "sigterm_arguments"],
 )
 def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -> None:
     def fail(plugin: object) -> None:
@@ -294,6 +295,18 @@ def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -
 def test_a_ready_line_must_be_a_regular_expression(line: object, message: str) -> None:
     with pytest.raises(PluginError, match=f"ready_line {message}"):
         PluginAdapter(type("Plugin", (Minimal,), {"ready_line": line})())
+
+
+@pytest.mark.parametrize("controls", ["container mc", {5: True}])
+def test_what_it_controls_must_be_a_mapping_from_names(controls: object) -> None:
+    with pytest.raises(PluginError, match=r"controls is .*, not a mapping from names"):
+        PluginAdapter(type("Plugin", (Minimal,), {"controls": controls})())
+
+
+def test_what_it_controls() -> None:
+    assert PluginAdapter(Minimal()).controls == {}
+    machine = {"controls": {"machine x": False, "container y": True}}
+    assert PluginAdapter(type("Plugin", (Minimal,), machine)()).controls == machine["controls"]
 
 
 def test_an_address_of_another_type_is_an_error_of_the_plugin() -> None:

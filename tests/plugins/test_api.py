@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
         _has_protocol: list[api.HasProtocol] = [machine, container, pod, unit, program]
         _has_ready_line: list[api.HasReadyLine] = [child]
         _has_server_address: list[api.HasServerAddress] = [container]
+        _controls_others: list[api.ControlsOthers] = [machine, container, pod, unit]
         _remote: list[api.Remote] = [container, pod, unit]
         _load_balanced: list[api.LoadBalanced] = [pod]
         _interruptible_start: list[api.InterruptibleStart] = [pod]

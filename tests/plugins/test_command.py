@@ -31,6 +31,7 @@ from zeroscale.plugins.testing import (
     driving,
 )
 from zeroscale.process import procfs
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.status import Status
 
 SCRIPT = """#!/bin/sh
@@ -412,6 +413,17 @@ def test_invalid_values(subject: Switch, changes: dict[str, str | None], message
     with pytest.raises(PluginError) as raised:
         subject.make_plugin(**changes)
     assert message in str(raised.value)
+
+
+def test_what_it_controls_is_known_by_its_commands_and_directory(subject: Switch) -> None:
+    [name] = subject.make_plugin().controls
+    assert name.startswith(f"what ./start starts and ./stop stops in {subject.directory} (commands ")
+    (subject.directory / "link").symlink_to(subject.directory)
+    assert subject.make_plugin(working_directory=subject.directory / "link").controls == {name: True}
+    assert subject.make_plugin(start=["./start"], status=None).controls == {name: True}
+    assert "hunter2" not in str(subject.make_plugin(stop="./stop hunter2").controls), "it may be a secret"
+    assert subject.make_plugin(stop="./stop now").controls != {name: True}
+    assert subject.make_plugin(environment=ChildEnvironment({"MACHINE": "a"})).controls == {}
 
 
 def test_check_succeeds(subject: Switch) -> None:

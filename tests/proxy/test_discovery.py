@@ -21,6 +21,7 @@ from zeroscale.config.model import Config, DiscoveryConfig
 from zeroscale.errors import ConfigError
 from zeroscale.proxy import discovery
 from zeroscale.proxy.discovery import RESTART_DELAY, ProblemLog, ServerDiscovery, Tables, add_discovered
+from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 
@@ -160,7 +161,7 @@ def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
     def table(at: int, port: int, **more: object) -> dict[str, object]:
         return {"plugin": "stub_server:Server", "listen": at, "server": port, **more}
 
-    def check(one: Config) -> None:
+    def check(one: Config, use: ExclusiveUse) -> None:
         [server] = one.servers
         if server.plugin_keywords:
             raise ConfigError("no such argument")
@@ -176,6 +177,7 @@ def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
             "same": table(other, 5),
         },
         check,
+        ExclusiveUse(),
         problems,
     )
     assert [(server.name, server.idle_shutdown) for server in found.servers] == [("known", 3600.0), ("good", 60.0)]
@@ -255,6 +257,54 @@ async def test_described_servers_are_added_changed_and_removed(
     await until(lambda: not proxy.servers)
     with pytest.raises(ConnectionError):
         await run(greeting(listen))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_described_server_that_controls_what_another_one_does_is_left_out(
+    world: World, tmp_path: Path, proxies: list[ProxyService], caplog: pytest.LogCaptureFixture
+) -> None:
+    listen, second, third, a, b, c = free_ports(6)
+    discovery = DiscoveryConfig(docker=True)
+    arguments = {"controls": "container mc"}
+    of_file = stub_config("of_file", listen, a, tmp_path, plugin_keywords=arguments)
+    configs = [proxy_config(tmp_path, of_file, discovery=discovery)]
+    proxy = ProxyService(configs[0], running_reactor(), lambda: configs[-1], tmp_path / "zeroscale.toml")
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+
+    def table(at: int, port: int, container: str) -> dict[str, object]:
+        controls = {"controls": f"container {container}"}
+        return {"plugin": "stub_server:Server", "listen": at, "server": port, "plugin_arguments": controls}
+
+    world.docker.changed({"same": table(second, b, "mc"), "too": table(second, b, "b"), "zoo": table(third, c, "b")})
+    await until(lambda: "too" in proxy.servers)
+    assert sorted(proxy.servers) == ["of_file", "too"]
+    assert [message.partition(", and would")[0] for message in caplog.messages if "left out" in message] == [
+        "same is left out: container mc is servers.of_file's as well",
+        "zoo is left out: container b is servers.too's as well",
+    ]
+    configs.append(proxy_config(tmp_path, discovery=discovery))
+    await proxy.reload()
+    assert sorted(proxy.servers) == ["same", "zoo"], "what was too much is back, and too has the port of same"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_described_server_shares_no_port_with_one_of_another_protocol(
+    world: World, tmp_path: Path, proxies: list[ProxyService], caplog: pytest.LogCaptureFixture
+) -> None:
+    listen, a, b = free_ports(3)
+    (tmp_path / "state").mkdir()
+    config = proxy_config(tmp_path, discovery=DiscoveryConfig(docker=True))
+    proxy = ProxyService(config, running_reactor())
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+    game = {"plugin": "stub_server:Minecraft", "listen": listen, "server": a, "hosts": "mc.example.org"}
+    world.docker.changed({"game": game, "other": {"plugin": "stub_server:Server", "listen": listen, "server": b}})
+    await until(lambda: "game" in proxy.servers)
+    assert list(proxy.servers) == ["game"]
+    assert f"other is left out: servers.game listens on {listen} as well, and only Minecraft clients" in caplog.text
 
 
 @pytest_twisted.ensureDeferred

@@ -123,6 +123,44 @@ def test_two_minecraft_servers_need_two_directories(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path), server("b", tmp_path, **generic)) == []
 
 
+@pytest.mark.parametrize(
+    ("plugin", "first", "second", "name"),
+    [
+        ("docker", {"container": "mc"}, {"container": "mc", "protocol": "minecraft"}, "container mc at unix://"),
+        ("systemd_unit", {"unit": "mc"}, {"unit": "mc.service"}, "unit mc.service"),
+        ("wake_on_lan", {"mac": "00:11:22:AA:BB:CC", "stop": "true"}, {"mac": "001122aabbcc"}, "machine 00:11:22:aa"),
+        ("command", {"start": "true", "stop": "true"}, {"start": "true", "stop": "true"}, "what true starts and true"),
+    ],
+)
+def test_two_servers_with_one_container_unit_or_machine(
+    tmp_path: Path, plugin: str, first: dict[str, str], second: dict[str, str], name: str
+) -> None:
+    values: dict[str, Any] = {"plugin": plugin, "server_host": "8.8.8.8"}
+    values |= {"working_directory": tmp_path} if plugin == "command" else {"working_directory": None}
+    servers = (
+        server("a", tmp_path, plugin_keywords=first, **values),
+        server("b", tmp_path, plugin_keywords=second, **values, listen=("1",), server_port=25576),
+    )
+    mistakes = [line for line in checked(tmp_path, *servers, file=Path("/z.toml")) if "servers.b" in line]
+    [line] = [line for line in mistakes if "systemd cannot be reached" not in line]
+    assert line.startswith(f"/z.toml: servers.b.plugin_arguments: {name}")
+    assert "is servers.a's as well, and would be stopped under the clients of one when the other is idle" in line
+
+
+def test_a_machine_that_no_server_suspends_may_have_several(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"plugin": "wake_on_lan", "plugin_keywords": {"mac": "001122aabbcc"}}
+    values["server_host"] = "192.0.2.1"
+    servers = server("a", tmp_path, **values), server("b", tmp_path, **values, listen=("1",), server_port=25576)
+    assert checked(tmp_path, *servers) == []
+
+
+def test_a_secret_is_not_shown_where_two_servers_have_it(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"plugin": "docker", "plugin_keywords": {"container": SECRET}, "working_directory": None}
+    servers = server("a", tmp_path, **values), server("b", tmp_path, **values, listen=("1",), server_port=25576)
+    [line] = checked(tmp_path, *servers)
+    assert "hunter2" not in line and "<from /run/secrets/x>" in line
+
+
 def test_a_directory_that_is_a_link_to_itself_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert "does not exist" in "".join(checked(tmp_path, server("a", tmp_path / "loop")))

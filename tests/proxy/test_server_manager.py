@@ -428,6 +428,77 @@ async def test_a_server_on_the_address_of_a_running_one_is_added_later(world: Wo
     assert await run(greeting(new)) == b"two\n"
 
 
+MC = {"controls": "container mc"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_servers_with_one_container_are_a_mistake_that_changes_nothing(world: World) -> None:
+    listen, other, a, b = free_ports(4)
+    one = world.server("one", listen, a, plugin_keywords=MC)
+    proxy = await world.start(one)
+    world.configure(one, world.server("two", other, b, plugin_keywords=MC))
+    with pytest.raises(ConfigMistakes, match=r"servers\.two\.plugin_arguments: container mc is servers\.one's as well"):
+        await proxy.reload()
+    assert list(proxy.servers) == ["one"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_server_waits_for_the_container_of_a_draining_one(world: World) -> None:
+    listen, other, a, b = free_ports(4)
+    proxy = await world.start(world.server("one", listen, a, plugin_keywords=MC))
+    async with Client(listen) as player:
+        assert await player.echo(b"on\n") == b"on\n"
+        world.configure(world.server("two", other, b, plugin_keywords=MC))
+        assert await proxy.reload() == [
+            "two: will be added once the server that uses container mc has stopped",
+            "one: removed; it is stopped when no player is left on it",
+        ]
+        assert await player.echo(b"on\n") == b"on\n"
+        assert world.status("two") is None
+    await until(lambda: world.status("two") is Status.stopped)
+    assert list(proxy.servers) == ["two"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_servers_exchange_their_containers_once_both_have_stopped(world: World) -> None:
+    first, second, a, b = free_ports(4)
+
+    def servers(one: str, two: str) -> list[ServerConfig]:
+        return [
+            world.server("one", first, a, plugin_keywords={"controls": one}),
+            world.server("two", second, b, plugin_keywords={"controls": two}),
+        ]
+
+    proxy = await world.start(*servers("x", "y"))
+    async with Client(first) as player:
+        assert await player.echo(b"on\n") == b"on\n"
+        async with Client(second) as other:
+            assert await other.echo(b"on\n") == b"on\n"
+            world.configure(*servers("y", "x"))
+            assert await proxy.reload() == [
+                "one: will be added once the server that uses y has stopped",
+                "two: will be added once the server that uses x has stopped",
+                "one: removed; it is stopped when no player is left on it",
+                "two: removed; it is stopped when no player is left on it",
+            ]
+            assert await other.echo(b"on\n") == b"on\n"
+        await until(lambda: world.status("two") is None)
+        assert await player.echo(b"on\n") == b"on\n"
+    await until(lambda: sorted(proxy.servers) == ["one", "two"] and not any(s.draining for s in proxy.report().servers))
+    assert [server.controls for _, server in sorted(proxy.servers.items())] == [{"y": True}, {"x": True}]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_changes_to_a_container_that_nobody_uses_at_its_next_start(world: World) -> None:
+    listen, port = free_ports(2)
+    proxy = await world.start(world.server("one", listen, port, plugin_keywords=MC))
+    async with Client(listen) as player:
+        assert await player.echo(b"on\n") == b"on\n"
+        world.configure(world.server("one", listen, port, plugin_keywords={"controls": "container new"}))
+        assert await proxy.reload() == ["one: changed: from its next start on plugin_keywords"]
+        assert await player.echo(b"on\n") == b"on\n"
+
+
 @pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_200_players_notice_nothing_of_50_reloads(world: World) -> None:

@@ -37,11 +37,15 @@ def port_of(listen: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def backend_address(host: str, port: int) -> tuple[str, int]:
+    """Return the address of a real server in one spelling."""
+    return "127.0.0.1" if is_loopback_name(host) else host.lower(), port
+
+
 def _shared_backends(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
     first: dict[tuple[str, int], ServerConfig] = {}
     for server in servers:
-        host = "127.0.0.1" if is_loopback_name(server.server_host) else server.server_host.lower()
-        other = first.setdefault((host, server.server_port), server)
+        other = first.setdefault(backend_address(server.server_host, server.server_port), server)
         if other is not server:
             address = show(f"{server.server_host}:{server.server_port}")
             yield Mistake(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -63,6 +63,7 @@ class PluginAdapter:
         self.can_ask_players = callable(getattr(plugin, "players", None))
         for name in ("protocol", "remote", "load_balanced"):
             self._read(name)
+        _ = self.controls
         _ = self.ready_line
 
     @property
@@ -84,6 +85,16 @@ class PluginAdapter:
     def is_load_balanced(self) -> bool:
         """Whether a load balancer may take connections for a server that does not run."""
         return bool(self._read("load_balanced"))
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """The names of what it starts and stops, and for each whether it stops it."""
+        names = self._read("controls")
+        if names is None:
+            return {}
+        if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names):
+            raise PluginError(f"controls is {names!r}, not a mapping from names")
+        return {name: bool(stops) for name, stops in names.items()}
 
     @property
     def ready_line(self) -> re.Pattern[str] | None:

@@ -13,7 +13,7 @@ Imports nothing but types, since `import zeroscale` imports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from zeroscale.status import Status
@@ -196,6 +196,19 @@ class HasServerAddress(Protocol):
 
 
 @runtime_checkable
+class ControlsOthers(Protocol):
+    """Starts and stops something that another server of the configuration could name as well, such as a container."""
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """Its names, as they are shown, and for each whether `stop()` stops it; read once it is constructed.
+
+        Each thing has one spelling, such as `"container mc at unix:///run/docker.sock"`. A configuration in which two
+        servers have a name in common is a mistake, unless neither stops what it names.
+        """
+
+
+@runtime_checkable
 class Remote(Protocol):
     """May have its server on another machine or in a container."""
 
@@ -243,6 +256,7 @@ ABILITIES: tuple[type, ...] = (
     HasProtocol,
     HasReadyLine,
     HasServerAddress,
+    ControlsOthers,
     Remote,
     LoadBalanced,
     InterruptibleStart,

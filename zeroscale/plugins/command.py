@@ -10,10 +10,12 @@ The commands end, and the server runs on. (For a command that is the server itse
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
@@ -129,6 +131,18 @@ class Server:
             self._external.on_found = self._handle_found
         if self._pause is not None:
             self.pause, self.resume = self._run_pause, self._run_resume
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """What the commands start and stop in this directory; with an environment it may be something else.
+
+        Their arguments, which may be secrets, are not shown.
+        """
+        if self._commands.environment != ChildEnvironment():
+            return {}
+        digest = hashlib.sha256(json.dumps([self._start, self._stop]).encode()).hexdigest()[:8]
+        directory = os.path.realpath(self._directory)
+        return {f"what {self._start[0]} starts and {self._stop[0]} stops in {directory} (commands {digest})": True}
 
     def fake_status(self) -> bytes:
         """Return nothing, so that clients are held."""

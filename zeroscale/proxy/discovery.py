@@ -21,6 +21,7 @@ from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.plugins.loader import find_plugin
+from zeroscale.proxy.exclusive_use import ExclusiveUse
 
 logger = logging.getLogger(__name__)
 
@@ -168,16 +169,26 @@ class ProblemLog:
         self._logged = frozenset(problems)
 
 
-def add_discovered(config: Config, tables: Tables, check: Callable[[Config], None], problems: list[str]) -> Config:
+def add_discovered(
+    config: Config,
+    tables: Tables,
+    check: Callable[[Config, ExclusiveUse], None],
+    use: ExclusiveUse,
+    problems: list[str],
+) -> Config:
     """Return the configuration with the described servers that are valid.
 
-    :param check: checks a configuration; raises `ZeroscaleError`.
+    :param check: checks a configuration, and adds its servers to what others have; raises `ZeroscaleError`.
+    :param use: what the servers of the configuration have.
     :param problems: one line is appended for each mistake.
     """
     servers = list(config.servers)
     for name, table in sorted(tables.items()):
-        mistakes = list(_add_server(config, servers, name, table, check))
+        with_server = use.copy()
+        mistakes = list(_add_server(config, servers, name, table, check, with_server))
         problems += [f"{name} is left out: {mistake}" for mistake in mistakes]
+        if not mistakes:
+            use = with_server
     return msgspec.structs.replace(config, servers=tuple(servers))
 
 
@@ -186,7 +197,8 @@ def _add_server(
     servers: list[ServerConfig],
     name: str,
     table: Mapping[str, object],
-    check: Callable[[Config], None],
+    check: Callable[[Config, ExclusiveUse], None],
+    use: ExclusiveUse,
 ) -> Iterator[str]:
     """Add a described server to `servers`, or yield its mistakes."""
     if any(server.name == name for server in config.servers):
@@ -194,7 +206,7 @@ def _add_server(
         return
     try:
         server = loader.parse_server(name, table, config.state_directory)
-        check(msgspec.structs.replace(config, servers=(server,)))
+        check(msgspec.structs.replace(config, servers=(server,)), use)
     except ConfigMistakes as error:
         yield from error.mistakes
         return

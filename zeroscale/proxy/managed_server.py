@@ -95,6 +95,11 @@ class ManagedServer:
         return self._setup.speaks_minecraft
 
     @property
+    def controls(self) -> Mapping[str, bool]:
+        """What the current plugin starts and stops; see `plugins.api.ControlsOthers`."""
+        return self._setup.plugin.controls
+
+    @property
     def address(self) -> tuple[str, int]:
         """Configured host and port of the server that runs now, or would be started next."""
         return self._setup.address

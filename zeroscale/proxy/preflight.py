@@ -24,10 +24,10 @@ from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.proxy import tcp_factory
+from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.factory import admission, operator_directory
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
-from zeroscale.system.files import resolved
 
 MakePlugin = Callable[[ServerConfig], PluginAdapter]
 
@@ -41,6 +41,7 @@ def check(
     make_plugin: MakePlugin,
     file: Path | None = None,
     known: Mistakes | None = None,
+    use: ExclusiveUse | None = None,
 ) -> None:
     """Check a whole configuration without starting anything.
 
@@ -48,32 +49,36 @@ def check(
     :param make_plugin: constructs a server's plugin; raises `ZeroscaleError`.
     :param file: the configuration file; None: the configuration is from the command line, so messages have no path.
     :param known: mistakes that were found while reading. Values with a mistake are not checked again.
+    :param use: what other servers have; those of the configuration are added to it.
     :raises ConfigMistakes: one line for each mistake, the known ones first.
     """
     known = known or Mistakes()
     found = [
         in_file(mistake, file) if file is not None else replace(mistake, where=mistake.where or "")
-        for mistake in mistakes(config, reactor, make_plugin, known.is_bad)
+        for mistake in mistakes(config, reactor, make_plugin, known.is_bad, use)
     ]
     if known or found:
         raise mistakes_error([*known, *found])
 
 
 def mistakes(
-    config: Config, reactor: Reactor, make_plugin: MakePlugin, is_bad: Callable[[str], bool] = lambda path: False
+    config: Config,
+    reactor: Reactor,
+    make_plugin: MakePlugin,
+    is_bad: Callable[[str], bool] = lambda path: False,
+    use: ExclusiveUse | None = None,
 ) -> Iterator[Mistake]:
     """Find the mistakes of a configuration; see `check`.
 
     :param is_bad: returns whether the value at a path of the file has a mistake already.
     """
+    use = use or ExclusiveUse()
     if config.metrics.listen is not None:
         from zeroscale.control import metrics_http  # imports Twisted's HTTP, which takes 145 ms
 
         yield from _errors("metrics.listen", partial(metrics_http.check, reactor, config.metrics.listen))
     if config.control.listen:
         yield from _errors("control.listen", partial(socket_path.parse_listen, config.control.listen))
-    protocols: dict[str, tuple[str, bool]] = {}
-    worlds: dict[Path, str] = {}
     for server in config.servers:
         path = join("servers", server.name)
         bad = partial(_any_bad, is_bad, path)
@@ -88,16 +93,8 @@ def mistakes(
             files = ServerFiles(directory) if plugin.speaks_minecraft else None
             if not bad("admission"):
                 yield from _errors(f"{path}.admission", partial(admission, server, config, files))
-            if not bad("listen", "hosts"):
-                yield from _sharing_mistakes(server, path, plugin.speaks_minecraft, protocols)
-            has_world = plugin.speaks_minecraft and not bad("working_directory")
-            other = worlds.setdefault(resolved(directory), path) if has_world else path
-            if other != path:
-                yield Mistake(
-                    f"{path}.working_directory",
-                    f"{str(server.directory)!r} is {other}'s as well; each Minecraft server needs a directory of its "
-                    "own, for its world and its lists",
-                )
+            for mistake in use.add(server, plugin, directory, bad):
+                yield replace(mistake, text=_redact(_secrets(server), mistake.text))
 
 
 def _any_bad(is_bad: Callable[[str], bool], path: str, *keys: str) -> bool:
@@ -136,25 +133,6 @@ def _server_mistakes(
     elif plugins and not bad("server"):
         for mistake in _errors(path, plugins[0].check):
             yield replace(mistake, environment=True)
-
-
-def _sharing_mistakes(
-    server: ServerConfig, path: str, minecraft: bool, protocols: dict[str, tuple[str, bool]]
-) -> Iterator[Mistake]:
-    """Find `hosts` and shared ports where the protocol does not name the host: only Minecraft's does.
-
-    :param protocols: path and protocol of the first server of each `listen` value; extended.
-    """
-    if server.hosts and not minecraft:
-        yield Mistake(f"{path}.hosts", "only Minecraft clients send the host they connect to; remove hosts")
-    for listen in server.listen:
-        other, other_minecraft = protocols.setdefault(listen, (path, minecraft))
-        if other != path and not (minecraft and other_minecraft):
-            yield Mistake(
-                f"{path}.listen",
-                f"{other} listens on {listen} as well, and only Minecraft clients send the host they connect to; "
-                "give one of them another port",
-            )
 
 
 def _errors(path: str, action: Callable[[], object]) -> Iterator[Mistake]:

@@ -7,18 +7,20 @@ drained: it is stopped once no player is left on it.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
-from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.model import Config
 from zeroscale.errors import ZeroscaleError
 from zeroscale.frontend.context import FrontendContext
+from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
-from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
+from zeroscale.proxy.reconfigure import apply_change
+from zeroscale.proxy.reload_plan import OWN_PLACE, plan_reload, what_is_used
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 from zeroscale.system.background_file import FileWriter
@@ -27,29 +29,6 @@ logger = logging.getLogger(__name__)
 
 RunExclusive = Callable[[Callable[[], Awaitable[object]]], None]
 """Schedules work for when no other change is being made."""
-
-
-BLOCKED = "will be added once the server that uses its name, port or world has stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How to get from the current servers to those of a configuration.
-
-    :ivar kept: servers that stay, including returning ones.
-    :ivar returning: draining servers that are in the configuration again.
-    :ivar removed: servers that are not in the configuration any more.
-    :ivar changes: changes of kept servers.
-    :ivar new: names of servers to add now.
-    :ivar blocked: names of servers to add once another server has stopped.
-    """
-
-    kept: Mapping[str, ManagedServer]
-    returning: Mapping[str, ManagedServer]
-    removed: Mapping[str, ManagedServer]
-    changes: Mapping[str, ServerChange]
-    new: Sequence[str]
-    blocked: Sequence[str]
 
 
 class ServerManager:
@@ -97,6 +76,13 @@ class ServerManager:
     def snapshots(self) -> Sequence[ServerSnapshot]:
         """Return the current state of all servers, including draining ones."""
         return [server.lifecycle.view for server in (*self.servers.values(), *self._draining)]
+
+    def exclusive_use(self) -> ExclusiveUse:
+        """Return what the servers have that others cannot have as well."""
+        use = ExclusiveUse()
+        for server in self.servers.values():
+            deque(use.add(server.config, server, server.directory), maxlen=0)  # its mistakes were checked before
+        return use
 
     # Startup and shutdown
 
@@ -147,17 +133,19 @@ class ServerManager:
         :returns: the changes, one line each.
         :raises ZeroscaleError: the configuration cannot be used; then nothing has changed.
         """
-        plan = self._plan(config)
+        plan = plan_reload(self.servers, self._draining, config)
         added = await self._prepare_servers(config, plan.kept, plan.new)
         # Nothing after this fails.
         returned = [name for name, server in plan.returning.items() if self._reinstate(server)]
         # A returning server that has begun to stop in the meantime is added again once it has stopped.
-        blocked = [*plan.blocked, *(name for name in plan.returning if name not in returned)]
+        blocked = {**plan.blocked, **{name: OWN_PLACE for name in plan.returning if name not in returned}}
         self._config = config
         self._blocked = frozenset(blocked)
         messages = [f"{name}: added" for name in added]
         messages += [f"{name}: added again; it is still running" for name in returned]
-        messages += [f"{name}: {BLOCKED}" for name in blocked]
+        messages += [
+            f"{name}: will be added once the server that uses {used} has stopped" for name, used in blocked.items()
+        ]
         for name, change in plan.changes.items():
             if name not in blocked:
                 messages.append(f"{name}: changed: {apply_change(plan.kept[name], change)}")
@@ -172,23 +160,6 @@ class ServerManager:
         await _adopt(added.values())
         self._retry_blocked()  # the servers that blocked them may have stopped in the meantime
         return messages
-
-    def _plan(self, config: Config) -> _Plan:
-        """Compare the servers with a configuration, check the changes, and change nothing.
-
-        :raises ZeroscaleError: a change cannot be made.
-        """
-        wanted = {server.name: server for server in config.servers}
-        returning = {each.name: each for each in self._draining if each.name in wanted and each.is_running}
-        kept = {name: server for name, server in {**self.servers, **returning}.items() if name in wanted}
-        removed = {name: server for name, server in self.servers.items() if name not in wanted}
-        prepared = {name: prepare_change(server, wanted[name], config) for name, server in kept.items()}
-        changes = {name: change for name, change in prepared.items() if change is not None}
-        occupying = [*removed.values(), *(each for each in self._draining if each not in returning.values())]
-        occupying += [server for name, server in kept.items() if _waits_for_stop(server, name in changes)]
-        new = [name for name in wanted if name not in kept]
-        blocked = [name for name in new if _is_blocked(wanted[name], occupying)]
-        return _Plan(kept, returning, removed, changes, [name for name in new if name not in blocked], blocked)
 
     async def _prepare_servers(
         self, config: Config, kept: Mapping[str, ManagedServer], names: Sequence[str]
@@ -249,14 +220,15 @@ class ServerManager:
         wanted = {server.name: server for server in self._config.servers}
         occupying = [*self._draining, *(server for server in self.servers.values() if server.restart_pending)]
         for name in sorted(self._blocked):
-            if _is_blocked(wanted[name], occupying):
-                continue
-            self._blocked -= {name}
             try:
+                if what_is_used(wanted[name], self._config, occupying) is not None:
+                    continue
                 added = await self._prepare_servers(self._config, self.servers, [name])
             except ZeroscaleError as error:
+                self._blocked -= {name}
                 logger.error("%s cannot be added: %s", name, error)
                 continue
+            self._blocked -= {name}
             logger.info("Reloaded: %s: added", name)
             self._add(added[name])
             await self._ports.route_to(self._servers_by_port())
@@ -264,21 +236,6 @@ class ServerManager:
 
     def _servers_by_port(self) -> ServersByPort:
         return servers_by_port((server.config, server) for server in self.servers.values())
-
-
-def _waits_for_stop(server: ManagedServer, changes: bool) -> bool:
-    """Return whether the server may keep its former name, port and world until it has stopped."""
-    return server.restart_pending or (changes and not server.is_down)
-
-
-def _is_blocked(config: ServerConfig, others: Iterable[ManagedServer]) -> bool:
-    """Return whether another server uses the name, the world or the address of this configuration."""
-    return any(
-        config.name == other.name
-        or (other.speaks_minecraft and config.directory == other.directory)
-        or (config.server_host, config.server_port) == other.address
-        for other in others
-    )
 
 
 async def _adopt(servers: Iterable[ManagedServer]) -> None:

@@ -24,6 +24,7 @@ from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.minecraft import packets
 from zeroscale.proxy import preflight
 from zeroscale.proxy.discovery import ProblemLog, ServerDiscovery, add_discovered, enabled_discoveries
+from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.factory import plugin_factory, trusted_networks
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.server_manager import ServerManager
@@ -51,20 +52,25 @@ RESTART_FIELDS = ("state_directory", "relay", "umask", "limits", "control", "met
 
 
 def check(
-    config: Config, reactor: Reactor | None = None, file: Path | None = None, known: Mistakes | None = None
+    config: Config,
+    reactor: Reactor | None = None,
+    file: Path | None = None,
+    known: Mistakes | None = None,
+    use: ExclusiveUse | None = None,
 ) -> None:
     """Check what only Twisted, the plugins and the file system can check, without starting anything.
 
     :param reactor: the reactor that would run it; None: the installed one.
     :param file: the configuration file; None: the configuration is from the command line.
     :param known: mistakes that were found while reading.
+    :param use: what other servers have; those of the configuration are added to it.
     :raises ConfigMistakes: one line for each mistake, the known ones first.
     """
     if reactor is None:
         from twisted.internet import reactor as installed
 
         reactor = cast(Reactor, installed)
-    preflight.check(config, reactor, lambda server: plugin_factory(server, config)(), file, known)
+    preflight.check(config, reactor, lambda server: plugin_factory(server, config)(), file, known, use)
 
 
 def make_service(
@@ -117,6 +123,7 @@ class ProxyService:
             answer_unknown_host=config.unknown_host == "answer",
         )
         self._manager = ServerManager(config, reactor, self._frontend, self._server_changed, self._run_exclusive)
+        self._file_use = self._manager.exclusive_use()
         self._observers: dict[object, Callable[[str], None]] = {}
         self._notifier = ServiceNotifier(
             reactor, service_manager_environment(), self._manager.snapshots, self._relays.heartbeat
@@ -251,16 +258,21 @@ class ProxyService:
         if self._read_config is None or self._file is None:
             raise ConfigError("cannot reload: zeroscale was started without a configuration file")
         config = self._read_config()
-        check(config, self._reactor, self._file)
-        changes = [*await self._reconcile(config), *self._apply_proxy_settings(config)]
-        self._config = config  # only now: a configuration that failed must not be applied by the next discovery
+        use = ExclusiveUse()
+        check(config, self._reactor, self._file, use=use)
+        changes = [*await self._reconcile(config, use), *self._apply_proxy_settings(config)]
+        # Only now: a configuration that failed must not be applied by the next discovery.
+        self._config, self._file_use = config, use
         return changes
 
-    async def _reconcile(self, config: Config) -> Sequence[str]:
-        """Reconcile the servers with a configuration and with the discovered servers."""
+    async def _reconcile(self, config: Config, use: ExclusiveUse) -> Sequence[str]:
+        """Reconcile the servers with a configuration and with the discovered servers.
+
+        :param use: what the servers of the configuration have.
+        """
         # The state directory holds locks and is not moved while zeroscale runs.
         config = msgspec.structs.replace(config, state_directory=self._first_config.state_directory)
-        changes = await self._manager.reconcile(self._with_discovered(config))
+        changes = await self._manager.reconcile(self._with_discovered(config, use))
         for change in changes:
             logger.info("Reloaded: %s", change)
         return changes
@@ -284,13 +296,17 @@ class ProxyService:
     # Discovery
 
     def _discovered_changed(self) -> None:
-        self._run_exclusive(lambda: self._reconcile(self._config))
+        self._run_exclusive(lambda: self._reconcile(self._config, self._file_use))
 
-    def _with_discovered(self, config: Config) -> Config:
+    def _with_discovered(self, config: Config, use: ExclusiveUse) -> Config:
         if self._discovery is None:
             return config
         problems = self._discovery.problems
-        config = add_discovered(config, self._discovery.tables, lambda one: check(one, self._reactor), problems)
+
+        def check_one(one: Config, use: ExclusiveUse) -> None:
+            check(one, self._reactor, use=use)
+
+        config = add_discovered(config, self._discovery.tables, check_one, use, problems)
         self._problems.update(problems)
         return config
 

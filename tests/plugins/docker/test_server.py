@@ -174,6 +174,34 @@ def test_its_protocol_and_ready_line_are_as_given() -> None:
     assert (other.protocol, other.ready_line) == (None, "up")
 
 
+LONG_ID = "4e2c1f0b7a9d" + "0" * 52
+
+
+@pytest.mark.parametrize(
+    ("container", "base_url", "name"),
+    [
+        ("mc", "unix:///run/x.sock", "container mc at unix:///run/x.sock"),
+        ("/mc", "/run/x.sock", "container mc at unix:///run/x.sock"),
+        ("mc", "tcp://Engine:2375/", "container mc at http://engine:2375"),
+        ("mc", "http://engine:2375", "container mc at http://engine:2375"),
+        ("mc", "https://engine:2376", "container mc at https://engine:2376"),
+        (LONG_ID, "/run/x.sock", "container 4e2c1f0b7a9d at unix:///run/x.sock"),
+        (LONG_ID[:16], "/run/x.sock", "container 4e2c1f0b7a9d at unix:///run/x.sock"),
+        (LONG_ID[:9], "/run/x.sock", "container 4e2c1f0b7 at unix:///run/x.sock"),
+    ],
+)
+def test_what_it_controls_has_one_spelling(container: str, base_url: str, name: str) -> None:
+    server = Server(container, server_port=25575, state_directory=".", base_url=base_url)
+    assert server.controls == {name: True}
+
+
+def test_a_socket_is_the_same_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    urls = [f"unix://{directory}/engine.sock" for directory in (tmp_path, tmp_path / "link")]
+    one, two = (Server("mc", server_port=25575, state_directory=".", base_url=url) for url in urls)
+    assert one.controls == two.controls
+
+
 @pytest.mark.parametrize(("given", "asked"), [(None, "31622400"), (10, "31622400"), (90, None)])
 async def test_it_is_killed_only_after_a_stop_time_out_that_its_operator_gave_it(
     subject: FakeSubject, given: int | None, asked: str | None

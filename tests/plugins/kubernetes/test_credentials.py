@@ -65,6 +65,24 @@ def test_a_kubeconfig_that_is_given_comes_first(tmp_path: Path) -> None:
     assert Credentials(str(path), "work", environment={}).namespace == "default"
 
 
+def test_which_cluster_it_is(tmp_path: Path, account: Path) -> None:
+    path = str(write(tmp_path / "k"))
+    assert Credentials(path, environment={}).cluster == "http://127.0.0.1:1"
+    assert Credentials(path, "work", environment={}).cluster == "http://127.0.0.1:1"
+    other = [{"name": "c", "cluster": {"server": "https://API.example.org:6443/"}}]
+    assert Credentials(str(write(tmp_path / "o", clusters=other)), environment={}).cluster == (
+        "https://api.example.org:6443"
+    )
+    assert Credentials(environment=IN_A_POD).cluster == "https://10.0.0.1:443"
+    in_ipv6 = {**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}
+    assert Credentials(environment=in_ipv6).cluster == "https://[fd00::1]:443"
+
+
+def test_a_cluster_without_an_address_is_named_by_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "k", clusters=[{"name": "c", "cluster": {}}])
+    assert Credentials(str(path), environment={}).cluster == str(path)
+
+
 def test_then_what_the_environment_names(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one", contexts=[], users=[], clusters=[]), write(tmp_path / "two")
     credentials = Credentials(environment={**IN_A_POD, "KUBECONFIG": f"{one}:{two}"})

@@ -829,6 +829,24 @@ async def test_its_protocol_is_as_it_was_given(subject: InCluster) -> None:
     assert make().fake_status() == b""
 
 
+@pytest.mark.parametrize(
+    ("resource", "namespace", "same"),
+    [
+        ("sts/mc", None, True),
+        ("StatefulSet/mc", "games", True),
+        ("statefulsets/mc", "games", True),
+        ("deployment/mc", None, False),
+        ("sts/mc2", None, False),
+        ("sts/mc", "elsewhere", False),
+    ],
+)
+async def test_what_it_controls_has_one_spelling(
+    subject: InCluster, resource: str, namespace: str | None, same: bool
+) -> None:
+    make = partial(Server, state_directory=".", kubeconfig=str(subject.kubeconfig))
+    assert (make(resource, namespace=namespace).controls == make("statefulset/mc").controls) == same
+
+
 async def test_another_namespace(subject: InCluster) -> None:
     subject.cluster.create("mc", namespace="elsewhere")
     server = Server("sts/mc", state_directory=".", kubeconfig=str(subject.kubeconfig), namespace="elsewhere")

@@ -420,6 +420,20 @@ def test_values_that_cannot_be_understood(state: Path, values: dict[str, str], m
         Server(**values, state_directory=state)
 
 
+@pytest.mark.parametrize(
+    ("unit", "user", "name"),
+    [
+        ("mc", "no", "unit mc.service"),
+        ("mc.service", False, "unit mc.service"),
+        ("mc", "yes", "user unit mc.service"),
+        ("mc@a", False, "unit mc@a.service"),
+        ("mc.target", False, "unit mc.target"),
+    ],
+)
+def test_what_it_controls_has_one_spelling(state: Path, unit: str, user: str | bool, name: str) -> None:
+    assert Server(unit, state_directory=state, user=user).controls == {name: True}
+
+
 @pytest.mark.parametrize("protocol", [None, "minecraft"])
 def test_its_protocol(state: Path, protocol: str | None) -> None:
     server = Server("game", state_directory=state, protocol=protocol)

@@ -246,6 +246,23 @@ async def test_the_note_of_a_stop_is_not_believed_of_another_machine(subject: Ma
 
 
 @pytest.mark.parametrize(
+    ("mac", "host", "names"),
+    [
+        ("00:11:22:AA:BB:CC", "192.168.1.20", {"machine 00:11:22:aa:bb:cc", "machine 192.168.1.20"}),
+        ("00-11-22-aa-bb-cc", "Tower.local.", {"machine 00:11:22:aa:bb:cc", "machine tower.local"}),
+        ("001122aabbcc", "fd00:0::1", {"machine 00:11:22:aa:bb:cc", "machine fd00::1"}),
+        ("001122aabbcc", "8.8.8.8", {"machine 00:11:22:aa:bb:cc"}),
+    ],
+)
+@pytest.mark.parametrize("stop", [None, "suspend-it"])
+def test_what_it_controls_has_one_spelling(
+    tmp_path: Path, mac: str, host: str, names: set[str], stop: str | None
+) -> None:
+    server = Server(mac, server_host=host, server_port=1, state_directory=tmp_path, stop=stop)
+    assert server.controls == dict.fromkeys(names, stop is not None)
+
+
+@pytest.mark.parametrize(
     (("arguments", "argv")),
     [
         ({"stop": None, "ssh": "mc@box"}, ["mc@box", "sudo systemctl suspend"]),

@@ -112,6 +112,14 @@ class Engine:
         self._client: Docker | None = None
         self._closed = False
 
+    @property
+    def canonical_url(self) -> str:
+        """Its address in one spelling, to compare it with others: a socket without links, a host in lower case."""
+        scheme, _, rest = self.url.partition("://")
+        if scheme == "unix":
+            return f"unix://{os.path.realpath(rest)}"
+        return f"{'http' if scheme == 'tcp' else scheme}://{rest.rstrip('/').lower()}"
+
     def check(self) -> None:
         """Check that we may use its socket, without a request; the socket need not exist yet.
 

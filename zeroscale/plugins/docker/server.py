@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal as signals
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -88,6 +89,13 @@ class Server(WatchedContainer):
         self._stop_note = StopNote(Path(state_directory))
         self._asked_before: ContainerRun | None = None  # this run was asked to stop, not by this zeroscale
         super().__init__(container, Engine(base_url))
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """The container; of a long id, which may be written in full or not, the part that engines show."""
+        name = self._name.lstrip("/")
+        identity = re.fullmatch("([0-9a-f]{12})[0-9a-f]{0,52}", name)
+        return {f"container {identity[1] if identity else name} at {self._engine.canonical_url}": True}
 
     @property
     def server_address(self) -> tuple[str, int] | None:

@@ -43,6 +43,7 @@ class Credentials:
 
     :ivar namespace: the default namespace: the context's, or the pod's own, or `default`.
     :ivar source: where they come from, for messages.
+    :ivar cluster: the URL of its API, or `source` if that has none.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Credentials:
         elif in_cluster and context is None:
             self.source = f"the service account in {SERVICE_ACCOUNT}"
             self.namespace = self._pod_namespace()
+            host, port = environment["KUBERNETES_SERVICE_HOST"], environment.get("KUBERNETES_SERVICE_PORT", "443")
+            self.cluster = f"https://{f'[{host}]' if ':' in host else host}:{port}"
             return
         elif home.is_file():
             self._paths = str(home)
@@ -78,7 +81,8 @@ class Credentials:
                 "account"
             )
         self.source = self._paths
-        self.namespace = self._context_namespace(by_argument=bool(kubeconfig))
+        self.namespace, cluster = self._namespace_and_cluster(by_argument=bool(kubeconfig))
+        self.cluster = cluster.rstrip("/").lower() or self.source
 
     async def load(self) -> Configuration:
         """Read the secrets; run the exec plugin if the kubeconfig has one.
@@ -124,7 +128,7 @@ class Credentials:
             return DEFAULT_NAMESPACE
         return content.decode(errors="replace").strip() or DEFAULT_NAMESPACE
 
-    def _context_namespace(self, *, by_argument: bool) -> str:
+    def _namespace_and_cluster(self, *, by_argument: bool) -> tuple[str, str]:
         assert self._paths is not None
         paths = [_expanded(path) for path in self._paths.split(":") if path]
         if not any(path.exists() for path in paths):
@@ -143,7 +147,11 @@ class Credentials:
         if chosen not in known:
             raise PluginError(f"context={chosen!r} is not in {self._paths}: there are {listed}")
         try:
-            return str(_loader(config, chosen).current_context["context"].get("namespace") or DEFAULT_NAMESPACE)
+            context = _loader(config, chosen).current_context["context"]
+            clusters = [each.value for each in config.value.get("clusters") or []]
+            [cluster] = [each["cluster"] for each in clusters if each.get("name") == context["cluster"]]
+            server = (cluster or {}).get("server") or ""
+            return str(context.get("namespace") or DEFAULT_NAMESPACE), str(server)
         except Exception as error:  # it may hold anything
             raise PluginError(f"{self._paths}: context {chosen!r} is not complete: {_describe(error)}") from error
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,6 +88,7 @@ class Server:
                 mistakes.add(f"namespace={namespace!r} is not the name of a namespace, such as games")
         credentials = Credentials(kubeconfig, context)
         self._namespace = namespace or credentials.namespace
+        self._cluster = credentials.cluster
         self._api = Api(credentials)
         self._scaler = Scaler(self._api, self._reference, self._namespace)
         self._workload: Workload | None = None
@@ -111,6 +112,11 @@ class Server:
         self._stop_requested = False
         self._scaling = asyncio.Lock()
         self._stop_note = StopNote(Path(state_directory))
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """The object, by its cluster, namespace, kind and name."""
+        return {f"{self._reference} in namespace {self._namespace} of {self._cluster}": True}
 
     async def start(self) -> None:
         """Scale it to one if it is at zero, and wait until a pod is ready.

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from zeroscale.errors import PluginError
@@ -70,6 +70,11 @@ class Server:
         self._control: UnitControl | None = None
         self._bus: UnitControl | None = None
         self._poller = Poller(self._poll, POLL_INTERVAL, logger)
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """The unit, of the system or of the user."""
+        return {f"{'user ' if self._user else ''}unit {self.unit}": True}
 
     @property
     def on_found(self) -> Callable[[], None] | None:

@@ -9,11 +9,12 @@ suspend itself.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import re
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
@@ -114,6 +115,7 @@ class Server:
             self._stop_limit = read(arguments.seconds, "stop_timeout", stop_timeout)
             self._watch_every = read(arguments.seconds, "watch_every", watch_every)
         self._packet = magic_packet(address, secure_on)
+        self._card = address.hex(":")
         self._commands = CommandRunner(
             Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line, environment
         )
@@ -121,6 +123,12 @@ class Server:
         self._earlier_stop: StopProgress | None = None
         self._external = ExternalServer()
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def controls(self) -> Mapping[str, bool]:
+        """The machine, by its network card and by its address, unless a router with that address may forward ports."""
+        stops = self._stop is not None
+        return {f"machine {name}": stops for name in (self._card, local_host(self._host)) if name is not None}
 
     def fake_status(self) -> bytes:
         """Return nothing, so that clients are held."""
@@ -317,6 +325,15 @@ class Server:
     def _handle_line(self, line: str) -> None:
         if self.on_output is not None:
             self.on_output(line)
+
+
+def local_host(host: str) -> str | None:
+    """Return a host in one spelling; None: it is an address in the internet, which a router may have for several."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().removesuffix(".")
+    return None if address.is_global else str(address)
 
 
 def _stop_command(ssh: str | None, ssh_command: str, stop: str | Sequence[str] | None) -> Sequence[str] | None:
