@@ -329,6 +329,30 @@ async def test_a_loop_does_not_start_it_again(
     assert not scripts.accepts()
 
 
+@pytest.mark.slow
+@pytest.mark.peers("script")
+async def test_what_is_around_it_is_signalled_after_its_end(scripts: Background, process: ServerProcess) -> None:
+    """util-linux's `script` kills what it runs two seconds after it has got SIGTERM."""
+    line = f"script -qc {shlex.quote(scripts.server(saving=2.5))} /dev/null"
+    await scripts.start(process, f"nohup sh -c {shlex.quote(f'while true; do {line}; done')} >/dev/null 2>&1 &")
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert scripts.has("saved")
+
+
+@pytest.mark.slow
+async def test_a_shell_that_ends_after_starting_it_again(scripts: Background, process: ServerProcess) -> None:
+    """A loop may have started the next server in the moment in which the shell gets its signal."""
+    server = scripts.server()
+    shell = f"trap '{server} & exit' TERM; {server}; sleep 60 & wait"
+    await scripts.start(process, f"nohup sh -c {shlex.quote(shell)} >/dev/null 2>&1 &")
+    await until(lambda: not process.reads_console)
+    await stop(process)
+    assert scripts.has("saved")
+    await asyncio.sleep(0.3)
+    assert not scripts.accepts()
+
+
 @pytest.mark.peers("tmux")
 async def test_a_loop_before_its_port_is_open(scripts: Background, process: ServerProcess) -> None:
     loop = f"while true; do {scripts.server(starting=0.5)}; done"

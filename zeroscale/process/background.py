@@ -118,6 +118,7 @@ class BackgroundServer:
         self._signalled: set[int] = set()
         self._stop_began: int | None = None
         self._ended: dict[int, int] = {}
+        self._server_seen = 0
         self.groups: dict[int, int | None] = {}
         self.is_certain = False
         self.was_found = False
@@ -225,14 +226,15 @@ class BackgroundServer:
             self._around = _with_start_times(self._shells(members))
             self._server = _with_start_times(set(members) - set(self._around))
         self._server = {number: start for number, start in self._server.items() if start < self._stop_began}
+        now = procfs.ticks(0)
         if _live(self._server):
+            self._server_seen = now
             return
         around = self._shells(members)
         others = set(members) - around
         again = {process_id for process_id in others if self._is_started_again(process_id, around)}
         if others and not again:
             return
-        now = procfs.ticks(0)
         for process_id in {*around, *again}:
             # An interactive shell ignores SIGTERM. Another one may save in its trap, and gets each signal once.
             is_first = process_id not in self._ended
@@ -361,13 +363,14 @@ class BackgroundServer:
         return {process_id for process_id in members if procfs.executable(process_id) in SHELLS}
 
     def _is_started_again(self, process_id: int, around: Collection[int]) -> bool:
+        """Return whether the shells around the server have started it since the stop began."""
         found = procfs.facts(process_id)
-        return (
-            found is not None
-            and self._stop_began is not None
-            and found.start_time >= self._stop_began
-            and not procfs.ancestors([process_id]).isdisjoint(around)
-        )
+        if found is None or self._stop_began is None or found.start_time < self._stop_began:
+            return False
+        if not procfs.ancestors([process_id]).isdisjoint(around):
+            return True
+        # A shell may have started it just before it got its signal and ended.
+        return bool(self._ended) and found.start_time >= self._server_seen
 
     def _unshared(self, members: list[int]) -> list[int]:
         if self.is_certain:

@@ -242,14 +242,22 @@ class ProcessGroup:
             return
         holders = self._lock_holders()
         members = procfs.session_members(procfs.unchanged(self._sessions))
-        in_background = self.background.targets(all_at_once=all_at_once)
-        groups = set()
+        # Only `BackgroundServer.targets` knows which of its own processes must not get the signal yet.
+        in_background = set(self.background.members())
+        alone: list[int] = []
+        groups: dict[int, list[int]] = {}
         for process_id in members:
             with contextlib.suppress(ProcessLookupError):
-                groups.add(os.getpgid(process_id))
-        yield from ((os.killpg, group) for group in sorted(groups))
-        others = dict.fromkeys([*holders, *in_background])
-        yield from ((os.kill, process_id) for process_id in others if process_id not in members)
+                groups.setdefault(os.getpgid(process_id), []).append(process_id)
+        for group, processes in sorted(groups.items()):
+            if in_background.isdisjoint(processes):
+                yield os.killpg, group
+            else:
+                alone += processes
+        others = [process_id for process_id in holders if process_id not in members]
+        background = self.background.targets(all_at_once=all_at_once)
+        alone = [process_id for process_id in [*alone, *others] if process_id not in in_background]
+        yield from ((os.kill, process_id) for process_id in [*background, *alone])
 
 
 def _is_recorded(record: ProcessRecord) -> bool:
