@@ -175,11 +175,12 @@ def test_the_eula(tmp_path: Path, text: str, accepted: bool) -> None:
     assert files.eula_file == tmp_path / "eula.txt"
 
 
-def test_an_icon_is_a_data_url(tmp_path: Path) -> None:
-    (tmp_path / "server-icon.png").write_bytes(icon())
+@pytest.mark.parametrize("extra", [0, 22_000 - len(icon())])
+def test_an_icon_is_a_data_url(tmp_path: Path, extra: int) -> None:
+    (tmp_path / "server-icon.png").write_bytes(icon(extra=bytes(extra)))
     shown = ServerFiles(tmp_path).icon
     assert shown is not None
-    assert base64.b64decode(shown.removeprefix("data:image/png;base64,")) == icon()
+    assert base64.b64decode(shown.removeprefix("data:image/png;base64,")) == icon(extra=bytes(extra))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_an_icon_is_a_data_url(tmp_path: Path) -> None:
         (b"GIF89a", "not a PNG"),
         (icon()[:20], "not a PNG"),
         (b"", "not a PNG"),
-        (icon(extra=b"x" * 30000), "longer than"),
+        (icon(extra=b"x" * (22_001 - len(icon()))), "longer than 22000 bytes"),
     ],
 )
 def test_an_invalid_icon_is_logged_once(

@@ -27,9 +27,9 @@ LARGEST_PROPERTIES = 256 * 1024
 LARGEST_SCRIPT = 64 * 1024
 """Bytes of a start script that are read."""
 
-LARGEST_ICON = 20 * 1024
-"""Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; as base64 they leave a sixth of the status's 32767
-characters (docs/protocol.md, "Status") to the rest."""
+LARGEST_ICON = 22_000
+"""Bytes. 64x64 pixels of 4 bytes are 16 KiB before compression; a file may have a colour profile or texts as well. As
+base64 they leave 3400 of the status's 32767 characters (docs/protocol.md, "Status") to the rest."""
 
 ICON_SIDE = 64
 """Pixels: old clients accept no other size (docs/protocol.md, "Status")."""

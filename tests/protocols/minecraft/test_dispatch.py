@@ -142,7 +142,7 @@ def test_quarrys_client_reads_the_status(quarry_client: Any, feed: Any) -> None:
     (event,) = feed(conversation, transport.value())
     client.dataReceived(conversation.status(REPLY))
     (status,) = client.understood
-    assert status["description"] == "asleep"
+    assert status["description"] == {"text": "asleep"}
     assert (event.host, event.port) == ("127.0.0.1", 25565)
 
 

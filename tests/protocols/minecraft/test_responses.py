@@ -56,7 +56,7 @@ def test_missing_values_have_no_keys() -> None:
     assert decoded(encode_status(StatusReply("asleep", 0, 20, "1.8.9"), 47)) == {
         "version": {"name": "1.8.9", "protocol": 47},
         "players": {"max": 20, "online": 0},
-        "description": "asleep",
+        "description": {"text": "asleep"},
     }
 
 
@@ -65,7 +65,7 @@ def test_extra_keys_are_replayed_but_none_of_ours_is_replaced() -> None:
     extra = {"forgeData": forge, "version": "theirs", "players": None, "description": "theirs", "favicon": "theirs"}
     status = decoded(encode_status(StatusReply("ours", 0, 20, "1.20.1", extra=extra), 763))
     assert status["forgeData"] == forge
-    assert status["description"] == "ours"
+    assert status["description"] == {"text": "ours"}
     assert "favicon" not in status
     with_icon = decoded(encode_status(StatusReply("ours", 0, 20, "1.20.1", extra=extra, favicon=ICON), 763))
     assert with_icon["favicon"] == ICON
@@ -76,8 +76,41 @@ def test_empty_lists_that_clients_refuse_are_left_out() -> None:
     assert decoded(encode_status(StatusReply(description, 0, 20, "x"), 47))["description"] == {"text": "a"}
 
 
+S = "\u00a7"
+TWO_COLOURS = parse("&6Asleep.\n&fJoin to &lwake it")
+
+
+def test_all_text_is_in_the_descriptions_text() -> None:
+    description = decoded(encode_status(StatusReply(TWO_COLOURS, 0, 20, "v"), 769))["description"]
+    assert description == {"text": f"{S}6Asleep.\n{S}fJoin to {S}f{S}lwake it"}
+    parsed = JavaStatusResponse.build(decoded(encode_status(StatusReply(TWO_COLOURS, 0, 20, "v"), 769)), 0).motd
+    assert parsed.to_plain() == "Asleep.\nJoin to wake it", "not twice"
+    assert parsed.to_html().count("wake it") == 1
+
+
+@pytest.mark.parametrize("protocol", [-1, 0, 47, 734])
+def test_a_client_without_other_colours_gets_the_nearest(protocol: int) -> None:
+    status = decoded(encode_status(StatusReply(parse("&7zZz &#fefe50Asleep"), 0, 20, "v"), protocol))
+    assert status["description"] == {"text": f"{S}7zZz {S}eAsleep"}
+
+
+@pytest.mark.parametrize("protocol", [735, 777, 0x40000000 + 400])
+def test_a_client_with_other_colours_gets_them(protocol: int) -> None:
+    status = decoded(encode_status(StatusReply(parse("&7zZz &#fefe50Asleep"), 0, 20, "v"), protocol))
+    assert status["description"] == {"text": f"{S}7zZz ", "extra": [{"text": "Asleep", "color": "#fefe50"}]}
+
+
+def test_the_real_protocol_number_does_not_decide_about_colours() -> None:
+    reply = StatusReply(parse("&#fefe50Asleep"), 0, 20, "v", protocol=769)
+    assert decoded(encode_status(reply, 47))["description"] == {"text": f"{S}eAsleep"}
+    assert decoded(encode_status(reply, 769))["description"]["extra"]
+
+
 BIG = "x" * 20000
 WIDE = "\u20ac" * 20000
+"""As many UTF-16 units."""
+LARGEST_ICON = "x" * 29358
+"""As long as the icon of a file of 22000 bytes."""
 
 
 @pytest.mark.parametrize(
@@ -85,9 +118,14 @@ WIDE = "\u20ac" * 20000
     [
         (StatusReply("a", 0, 1, "v", ["s"], favicon=BIG, extra={"k": "x"}), {"favicon", "k"}, True),
         (StatusReply("a", 0, 1, "v", ["s"], favicon=WIDE, extra={"k": "x"}), {"favicon", "k"}, True),
-        (StatusReply("a", 0, 1, "v", ["s"], favicon=BIG, extra={"k": BIG}), {"k"}, True),
-        (StatusReply("a", 0, 1, "v", ["s"], favicon=ICON, extra={"k": BIG + BIG}), set(), True),
-        (StatusReply("a", 0, 1, "v", [BIG, BIG], favicon=ICON, extra={"k": "x"}), set(), False),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=LARGEST_ICON, extra={"k": "x"}), {"favicon", "k"}, True),
+        (StatusReply("a", 0, 1, "v", ["s" * 4000], favicon=LARGEST_ICON, extra={"k": "x"}), {"favicon", "k"}, False),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=LARGEST_ICON, extra={"k": "x" * 4000}), {"k"}, False),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=BIG, extra={"k": BIG}), {"k"}, False),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=ICON, extra={"k": BIG + BIG}), {"favicon"}, True),
+        (StatusReply("a", 0, 1, "v", ["s" * 4000], favicon=LARGEST_ICON, extra={"k": BIG + BIG}), {"favicon"}, False),
+        (StatusReply("a", 0, 1, "v", [BIG, BIG], favicon=ICON, extra={"k": "x"}), {"favicon", "k"}, False),
+        (StatusReply("a", 0, 1, "v", ["s"], favicon=WIDE + WIDE, extra={"k": "x"}), {"k"}, False),
         (StatusReply(BIG + BIG, 0, 1, BIG + BIG, ["s"]), set(), False),
         (StatusReply("\U0001f600" * 20000, 0, 1, "v", ["s"]), set(), False),
         (StatusReply("a", 0, 1, "v", ["s"], extra={"k": object()}), set(), True),
@@ -97,7 +135,7 @@ def test_too_large_parts_are_left_out_in_order(reply: StatusReply, keys: set[str
     status = decoded(encode_status(reply, 47))
     assert set(status) - {"version", "players", "description"} == keys
     assert ("sample" in status["players"]) is sample
-    assert str(status["description"])[0] == str(reply.description)[0]
+    assert status["description"]["text"][0] == str(reply.description)[0]
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
@@ -110,8 +148,9 @@ def test_a_description_too_deep_for_json_is_shown_as_text() -> None:
     hover: dict[str, object] = {}
     for _ in range(100_000):
         hover = {"x": hover}
-    status = decoded(encode_status(StatusReply({"text": "deep", "hoverEvent": hover}, 0, 1, "v"), 47))
-    assert status["description"] == "deep"
+    for key in ("hoverEvent", "nbt"):
+        status = decoded(encode_status(StatusReply({"text": "deep", key: hover}, 0, 1, "v"), 47))
+        assert status["description"] == {"text": "deep"}
 
 
 def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +163,7 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
         assert encode_status(reply(), 47) is first
     assert encode_status(reply(), 48) != first
     other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
-    assert decoded(encode_status(other, 47))["description"] == parse("&6twice")
+    assert decoded(encode_status(other, 47))["description"] == {"text": f"{S}6twice"}
 
 
 def test_few_encoded_replies_are_remembered() -> None:
@@ -138,7 +177,7 @@ def test_any_text_makes_a_status(
     description: str, version: str, online: int, maximum: int, sample: list[str], protocol: int
 ) -> None:
     status = decoded(encode_status(StatusReply(description, online, maximum, version, sample), protocol))
-    assert status["description"] == description
+    assert status["description"] == {"text": description}
     assert status["version"] == {"name": version, "protocol": protocol}
     lines = [line for entry in sample for line in entry.split("\n")]
     assert [entry["name"] for entry in status["players"].get("sample", [])] == lines

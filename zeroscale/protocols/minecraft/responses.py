@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from zeroscale.protocols.conversation import Component, StatusReply
-from zeroscale.protocols.minecraft import packets, text_component
+from zeroscale.protocols.minecraft import packets, text_component, versions
 
 LONGEST_JSON = 32767
 """UTF-16 units of JSON that clients accept in a status, and old ones in a kick."""
@@ -24,24 +24,25 @@ SHORT_TEXT = 1000
 SHORT_NAME = 100
 """The same for the version's text."""
 
-_recent: deque[tuple[int, StatusReply, bytes]] = deque(maxlen=32)
+_recent: deque[tuple[tuple[int, bool], StatusReply, bytes]] = deque(maxlen=32)
 """The last replies and their encoding: a sleeping server sends the same reply to thousands of clients."""
 
 
 def encode_status(reply: StatusReply, protocol: int) -> bytes:
     """Return the Status Response.
 
-    Equal replies are encoded once, so a reply must not change in place. To fit 32767 UTF-16 units, the icon is left out
-    first, then the extra keys, then the sample.
+    Equal replies are encoded once, so a reply must not change in place. To fit 32767 UTF-16 units, the sample is left
+    out first, then the icon. Where the extra keys have no room even then, they go, and the others are tried again.
 
     :param protocol: the asking client's protocol number, shown unless the reply has one.
     """
     shown = protocol if reply.protocol is None else reply.protocol
-    for known_protocol, known_reply, encoded in _recent:
-        if known_protocol == shown and known_reply == reply:
+    key = shown, protocol >= versions.ANY_COLOR
+    for known_key, known_reply, encoded in _recent:
+        if known_key == key and known_reply == reply:
             return encoded
-    encoded = packets.frame(0x00, packets.string(_fitting_json(reply, shown)))
-    _recent.appendleft((shown, reply, encoded))
+    encoded = packets.frame(0x00, packets.string(_fitting_json(reply, *key)))
+    _recent.appendleft((key, reply, encoded))
     return encoded
 
 
@@ -55,8 +56,8 @@ def encode_kick(reason: Component) -> bytes:
     return packets.frame(0x00, packets.string(text))
 
 
-def _fitting_json(reply: StatusReply, protocol: int) -> str:
-    for candidate in _candidates(reply, protocol):
+def _fitting_json(reply: StatusReply, protocol: int, any_color: bool) -> str:
+    for candidate in _candidates(reply, protocol, any_color):
         text = _json(candidate)
         if text is not None and packets.utf16_length(text) <= LONGEST_JSON:
             return text
@@ -64,27 +65,28 @@ def _fitting_json(reply: StatusReply, protocol: int) -> str:
         {
             "version": {"name": reply.version_name[:SHORT_NAME], "protocol": protocol},
             "players": {"max": reply.maximum, "online": reply.online},
-            "description": text_component.plain(reply.description)[:SHORT_TEXT],
+            "description": {"text": text_component.plain(reply.description)[:SHORT_TEXT]},
         }
     )
 
 
-def _candidates(reply: StatusReply, protocol: int) -> Iterator[dict[str, object]]:
+def _candidates(reply: StatusReply, protocol: int, any_color: bool) -> Iterator[dict[str, object]]:
     """Yield the status: whole first, then with less and less in it."""
     players: dict[str, object] = {"max": reply.maximum, "online": reply.online}
     lines = [line for entry in reply.sample for line in entry.split("\n")]  # since 1.16 an entry is one line
     sample = {"sample": [{"name": line, "id": NIL_UUID} for line in lines]} if lines else {}
     bare: dict[str, object] = {
         "version": {"name": reply.version_name, "protocol": protocol},
-        "players": players | sample,
-        "description": text_component.clean(reply.description),
+        "players": players,
+        "description": text_component.with_text_first(reply.description, rgb=any_color),
     }
+    whole = bare | {"players": players | sample}
+    icon = {} if reply.favicon is None else {"favicon": reply.favicon}
     extra = {key: value for key, value in reply.extra.items() if key not in bare and key != "favicon"}
-    if reply.favicon is not None:
-        yield bare | {"favicon": reply.favicon} | extra
-    yield bare | extra
-    yield bare
-    yield bare | {"players": players}
+    for rest in (extra, {}):
+        yield whole | icon | rest
+        yield bare | icon | rest
+        yield bare | rest
 
 
 def _json(value: object) -> str | None:

@@ -94,6 +94,9 @@ LOGIN_PLUGIN_REQUEST = 393
 REFUSAL_TRANSLATIONS = 393
 """1.13: the client's language files contain the reasons of a refused login (docs/protocol.md, "Kick text")."""
 
+ANY_COLOR = 735
+"""1.16: text may have any colour, not only the sixteen."""
+
 BINARY_UUID = 735
 """1.16: Login Success has the UUID as 16 bytes."""
 
