@@ -202,6 +202,32 @@ def test_a_socket_is_the_same_by_a_link(tmp_path: Path) -> None:
     assert one.controls == two.controls
 
 
+async def test_a_container_by_name_and_by_id_belongs_to_one_server(subject: FakeSubject, tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    found: list[str] = []
+    message = f"is what the server {subject.state_directory.name!r} starts and stops, by another name; make one server"
+    async with driven(subject) as one:
+        short_id, url = subject.container.id[:10], f"unix://{subject.engine.path}"
+        two = Server(short_id, server_port=1, state_directory=tmp_path / "two", base_url=url)
+        two.on_found = lambda: found.append("found")
+        try:
+            assert not await one.adopt()
+            with pytest.raises(PluginError, match=message):
+                await two.adopt()
+            await one.start()
+            with pytest.raises(PluginError, match=message):
+                await two.start()
+            await two.stop()
+            assert (await one.adopt(), found, subject.container.asked) == (True, [], False)
+            await one.stop()
+            await one.plugin.close()
+            assert not await two.adopt()
+            await two.start()
+            await two.stop()
+        finally:
+            await two.close()
+
+
 @pytest.mark.parametrize(("given", "asked"), [(None, "31622400"), (10, "31622400"), (90, None)])
 async def test_it_is_killed_only_after_a_stop_time_out_that_its_operator_gave_it(
     subject: FakeSubject, given: int | None, asked: str | None

@@ -11,6 +11,7 @@ from plugins.process_fixture import until
 
 from zeroscale.plugins.docker.engine import Engine
 from zeroscale.plugins.docker.watcher import LAST_LINES, WatchedContainer
+from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.testing import RecordedOutput
 from zeroscale.status import Status
 
@@ -19,7 +20,7 @@ class Seen:
     """Records what was reported of a container, in order."""
 
     def __init__(self, engine: FakeEngine) -> None:
-        self.container = WatchedContainer("mc", Engine(engine.url))
+        self.container = WatchedContainer("mc", Engine(engine.url), Claim(engine.path.parent))
         self.calls: list[str] = []
         self.output = RecordedOutput()
         self.container.on_output = self.output

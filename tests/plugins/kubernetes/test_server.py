@@ -847,6 +847,36 @@ async def test_what_it_controls_has_one_spelling(
     assert (make(resource, namespace=namespace).controls == make("statefulset/mc").controls) == same
 
 
+async def test_a_workload_by_two_addresses_of_a_cluster_belongs_to_one_server(
+    subject: InCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "two").mkdir()
+    other = tmp_path / "two" / "kubeconfig"
+    other.write_text(subject.kubeconfig.read_text().replace("127.0.0.1", "localhost"))
+    one = subject.make_plugin()
+    two = Server(f"{subject.plural}/mc", state_directory=tmp_path / "two", kubeconfig=str(other))
+    found: list[str] = []
+    two.on_found = lambda: found.append("found")
+    message = f"/mc is what the server {subject.directory.name!r} starts and stops, by another name"
+    try:
+        assert not await one.adopt()
+        with pytest.raises(PluginError, match=message):
+            await two.adopt()
+        await one.start()
+        with pytest.raises(PluginError, match=message):
+            await two.start()
+        await two.stop()
+        assert (await one.adopt(), found) == (True, [])
+        await one.stop()
+        await one.close()
+        assert not await two.adopt()
+        await two.start()
+        await two.stop()
+    finally:
+        await one.close()
+        await two.close()
+
+
 async def test_another_namespace(subject: InCluster) -> None:
     subject.cluster.create("mc", namespace="elsewhere")
     server = Server("sts/mc", state_directory=".", kubeconfig=str(subject.kubeconfig), namespace="elsewhere")

@@ -40,6 +40,7 @@ esac
 """
 
 UNIT = {
+    "Id": "game.service",
     "LoadState": "loaded",
     "ActiveState": "inactive",
     "SubState": "dead",

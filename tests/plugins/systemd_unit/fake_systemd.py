@@ -98,6 +98,7 @@ class Systemd:
         self._invocations = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.properties: dict[str, object] = {
+            "Id": unit,
             "LoadState": "loaded",
             "ActiveState": "inactive",
             "SubState": "dead",

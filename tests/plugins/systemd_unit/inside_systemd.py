@@ -175,3 +175,22 @@ async def test_a_start_that_takes_for_ever_is_ended_by_a_stop(subject: Unit) -> 
         await starting
     assert not await subject.is_running()
     await server.close()
+
+
+async def test_a_unit_and_its_alias_are_one(tmp_path: Path) -> None:
+    alias = "zeroscale-alias.service"
+    UNIT_FILE.write_text(SETTINGS)
+    (UNIT_FILE.parent / alias).symlink_to(UNIT_FILE)
+    systemctl("daemon-reload")
+    directories = tmp_path / "one", tmp_path / "two"
+    for directory in directories:
+        directory.mkdir()
+    one, two = Server(alias, state_directory=directories[0]), Server(UNIT, state_directory=directories[1])
+    assert not await one.adopt()
+    await asyncio.wait_for(one.start(), 20)
+    with pytest.raises(PluginError, match=r"unit zeroscale-test\.service is what the server 'one' starts and stops"):
+        await two.adopt()
+    await asyncio.wait_for(one.stop(), 20)
+    await one.close()
+    assert not await two.adopt()
+    await two.close()

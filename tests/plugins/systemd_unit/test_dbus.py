@@ -48,7 +48,9 @@ async def test_a_start_a_freeze_and_a_stop_as_systemd_sees_them(
         await unit.resume()
         assert not (await unit.state()).frozen
         await unit.stop()
-        assert await unit.state() == UnitState("loaded", "inactive", "dead", run=f"{1:032x}", main_code=1)
+        assert await unit.state() == UnitState(
+            "loaded", "inactive", "dead", run=f"{1:032x}", main_code=1, id="game.service"
+        )
         assert systemd.calls.count("LoadUnit") == 1, "one connection serves all of it"
 
 

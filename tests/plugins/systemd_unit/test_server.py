@@ -394,6 +394,50 @@ async def test_a_machine_without_systemd_is_reported(state: Path, monkeypatch: p
     await server.close()
 
 
+async def alias_belongs_to_one_server(unit: ByBus | ByCommand, directory: Path) -> None:
+    (directory / "two").mkdir()
+    one, two = unit.make_plugin(), Server("alias", state_directory=directory / "two")
+    found: list[str] = []
+    two.on_found = lambda: found.append("found")
+    message = "unit alias.service is what the server 'state' starts and stops, by another name"
+    try:
+        assert not await one.adopt()
+        with pytest.raises(PluginError, match=message):
+            await two.adopt()
+        await one.start()
+        with pytest.raises(PluginError, match=message):
+            await two.start()
+        with pytest.raises(PluginError, match=message):
+            await two.stop()
+        assert (await one.adopt(), found) == (True, [])
+        await one.stop()
+        await one.close()
+        assert not await two.adopt()
+        await asyncio.wait_for(two.start(), 30)
+        await asyncio.wait_for(two.stop(), 30)
+    finally:
+        await one.close()
+        await two.close()
+
+
+async def test_a_unit_and_its_alias_belong_to_one_server(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alias_belongs_to_one_server(ByCommand(state, tmp_path, monkeypatch), tmp_path)
+
+
+@pytest.mark.peers("dbus-daemon")
+async def test_a_unit_and_its_alias_belong_to_one_server_by_dbus(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = ByBus(state, tmp_path, monkeypatch)
+    await unit.set_up()
+    try:
+        await alias_belongs_to_one_server(unit, tmp_path)
+    finally:
+        await unit.tear_down()
+
+
 async def test_a_failure_has_systemd_s_reason(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unit = ByCommand(state, tmp_path, monkeypatch)
     server = unit.make_plugin()

@@ -28,6 +28,7 @@ from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import ContainerRun, end_reason
 from zeroscale.plugins.docker.watcher import WatchedContainer
 from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.support.json_object import JsonObject, text_at
 from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.process.record import StopProgress
@@ -88,7 +89,7 @@ class Server(WatchedContainer):
         self._start_requested = False
         self._stop_note = StopNote(Path(state_directory))
         self._asked_before: ContainerRun | None = None  # this run was asked to stop, not by this zeroscale
-        super().__init__(container, Engine(base_url))
+        super().__init__(container, Engine(base_url), Claim(Path(state_directory)))
 
     @property
     def controls(self) -> Mapping[str, bool]:
@@ -130,6 +131,7 @@ class Server(WatchedContainer):
         try:
             self._begin_watch()
             await self._refresh(retry_time=docker_engine.RETRY_TIME)
+            self._claim.check(f"container {self._name}")
             container = self._container
             if self._run is None or container is None:
                 self._stop_note.remove()
@@ -257,6 +259,7 @@ class Server(WatchedContainer):
 
     async def _start(self) -> None:
         container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
+        self._claim.check(f"container {self._name}")
         if container is None:
             raise PluginError(
                 f"there is no container {self._name!r} at {self._engine.url}: create it first, as with "

@@ -13,6 +13,7 @@ from contextlib import suppress
 from zeroscale.plugins.docker.container import Container
 from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import ContainerRun, end_reason
+from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.support.json_object import JsonObject, object_at, text_at
 from zeroscale.status import Status
 
@@ -37,11 +38,12 @@ class WatchedContainer:
     :ivar on_paused: called when others have paused it.
     """
 
-    def __init__(self, name: str, engine: Engine) -> None:
+    def __init__(self, name: str, engine: Engine, claim: Claim) -> None:
         """Make no request yet.
 
         :param name: its name or id.
         :param engine: where it is.
+        :param claim: takes its id; while another server has that, the container is taken for missing.
         """
         self.status = Status.stopped
         self.on_output: Callable[[str], None] | None = None
@@ -49,6 +51,7 @@ class WatchedContainer:
         self.on_paused: Callable[[], None] | None = None
         self._name = name
         self._engine = engine
+        self._claim = claim
         self._refresh_lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._container: Container | None = None
@@ -63,6 +66,7 @@ class WatchedContainer:
 
     async def close(self) -> None:
         """Close the connection to the engine, and leave the container as it is."""
+        self._claim.release()
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -103,6 +107,8 @@ class WatchedContainer:
         """Read the container's state; one read at a time, so that an older state never replaces a newer one."""
         async with self._refresh_lock:
             container = await self._engine.inspect(self._name, retry_time=retry_time)
+            if container is not None and not self._claim.take(container.id):
+                container = None
             self._update(container)
         return container
 

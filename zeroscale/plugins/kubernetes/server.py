@@ -26,6 +26,7 @@ from zeroscale.plugins.kubernetes.scale import TRIES, Scaler, retry_while_unavai
 from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.kubernetes.workload import NAMESPACE, Reference, Workload
 from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.support.json_object import JsonObject
 from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.status import Status
@@ -91,6 +92,7 @@ class Server:
         self._cluster = credentials.cluster
         self._api = Api(credentials)
         self._scaler = Scaler(self._api, self._reference, self._namespace)
+        self._claim = Claim(Path(state_directory))
         self._workload: Workload | None = None
         self._watch = Watch(
             self._api,
@@ -128,6 +130,7 @@ class Server:
         self._found_reported = self._left_running = self._stop_requested = False
         try:
             await self._refresh()
+            await self._check_claim()
             await self._wait_for_last_run()
             await self._retry(lambda: self._scale_to(1, self._check_start), TRIES)
             await self._retry(self._read, TRIES)
@@ -153,6 +156,8 @@ class Server:
 
         :raises PluginError: the API refuses.
         """
+        if self._claim.is_refused:
+            return
         self.status = Status.stopping
         self._stop_requested = True
         ended = self._ended_runs
@@ -224,6 +229,7 @@ class Server:
         self._started_here = True  # what is found now is returned, and need not be reported as well
         try:
             await self._refresh()
+            await self._check_claim()
             runs = (
                 not self._workload.all_terminating
                 if self._workload and self._is_wanted
@@ -252,6 +258,7 @@ class Server:
     async def close(self) -> None:
         """Stop watching, and close the connections."""
         self._stop_note.leave()
+        self._claim.release()
         self._closed = True
         self._notify()
         task, self._watch_task = self._watch_task, None
@@ -277,6 +284,15 @@ class Server:
     async def _read(self) -> None:
         """Read it now: the watch may lag behind our own requests."""
         self._update(await self._scaler.read())
+
+    async def _check_claim(self) -> None:
+        """Check that no other server has it.
+
+        :raises PluginError: one has.
+        """
+        if self._claim.is_refused:
+            await self._retry(self._read, TRIES)  # the other one may have been closed since
+        self._claim.check(str(self._reference))
 
     async def _wait_for_last_run(self) -> None:
         """Wait until the pods of the last run have ended: two servers must never use the same world."""
@@ -375,6 +391,8 @@ class Server:
         known = self._workload
         if workload and known and workload.uid == known.uid and workload.generation < known.generation:
             return  # the watch lags behind what was read since
+        if workload is not None and not self._claim.take(workload.uid):
+            workload = None  # for us it is missing
         self._workload = workload
         self._notify()
         self._report_if_found()

@@ -61,6 +61,7 @@ class UnitBus:
 
     def __init__(self, unit: str, *, user: bool) -> None:
         self._unit = unit
+        self._id = ""
         self._user = user
         self._bus: MessageBus | None = None
         self._disconnection: asyncio.Task[None] | None = None
@@ -87,7 +88,9 @@ class UnitBus:
         await self._connect()
         unit = await self._properties(UNIT)
         service = await self._properties(SERVICE) if self._unit.endswith(".service") else {}
-        return parse_properties({**service, **unit})
+        state = parse_properties({**service, **unit})
+        self._id = state.id
+        return state
 
     async def start(self) -> None:
         """Start it; return when the start is complete, as its Type= defines.
@@ -294,7 +297,7 @@ class UnitBus:
             return
         if message.member == "JobRemoved" and len(message.body) == 4:
             _, path, unit, result = message.body
-            if unit != self._unit:
+            if unit not in (self._unit, self._id):  # by an alias, signals have the unit's own name
                 return
             job = self._jobs.pop(path, None)
             if job is None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.plugins.loader import requirement_for
 from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
 from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
@@ -63,6 +64,7 @@ class Server:
             self.unit = mistakes.read(unit_name, unit)
             self._user = mistakes.read(arguments.yes_or_no, "user", user)
         self._logs = Path(state_directory)
+        self._claim = Claim(Path(state_directory))
         self._stop_note = StopNote(Path(state_directory), [self.unit, self._user])
         self._ending: UnitState | None = None  # as it was while it was being stopped, until that run has ended
         self._only_wait = False
@@ -214,6 +216,7 @@ class Server:
     async def close(self) -> None:
         """Disconnect from systemd, and leave the unit as it is."""
         self._stop_note.leave()
+        self._claim.release()
         self._external.close()
         await self._poller.close()
         for control in (self._control, self._bus):
@@ -223,6 +226,20 @@ class Server:
         await self._poller.close()  # a state that arrived in the meantime may have started it again
 
     async def _connect(self) -> tuple[UnitControl, UnitState]:
+        """Return the control and the unit's state.
+
+        :raises PluginError: systemd cannot be reached, or another server has the unit.
+        """
+        control, state = await self._reach()
+        self._take(state)
+        self._claim.check(f"unit {self.unit}")
+        return control, state
+
+    def _take(self, state: UnitState) -> bool:
+        """Claim the unit; return whether no other server has it."""
+        return self._claim.take(f"{'user ' if self._user else ''}unit {state.id or self.unit}")
+
+    async def _reach(self) -> tuple[UnitControl, UnitState]:
         """Return the control and the unit's state. D-Bus or systemctl is chosen once, by what works first."""
         if self._control is not None:
             return self._control, await self._control.state()
@@ -254,6 +271,8 @@ class Server:
             self._update(await self._control.state())
 
     def _update(self, state: UnitState) -> None:
+        if not self._take(state):
+            return
         if state.running:
             self._poller.start()
             if self._ending is not None and (state.run != self._ending.run or not state.stopping):

@@ -15,6 +15,7 @@ from typing import Protocol
 from zeroscale.errors import PluginError
 
 PROPERTIES = (
+    "Id",
     "LoadState",
     "ActiveState",
     "SubState",
@@ -76,6 +77,7 @@ class UnitState:
     :ivar result: the result of a service's last run.
     :ivar main_code: how its main process ended: ExecMainCode.
     :ivar main_status: the exit code or the number of the signal: ExecMainStatus.
+    :ivar id: Id, the unit's name, also where it was read by an alias; "": not known.
     """
 
     load: str
@@ -86,6 +88,7 @@ class UnitState:
     result: str = "success"
     main_code: int = 0
     main_status: int = 0
+    id: str = ""
 
     @property
     def running(self) -> bool:
@@ -191,6 +194,7 @@ def parse_properties(properties: Mapping[str, object]) -> UnitState:
         result=str(properties.get("Result", "success")) or "success",
         main_code=_integer(properties.get("ExecMainCode")),
         main_status=_integer(properties.get("ExecMainStatus")),
+        id=str(properties.get("Id", "")),
     )
 
 
