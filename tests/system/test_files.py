@@ -14,6 +14,7 @@ from zeroscale.errors import ConfigError
 from zeroscale.system.files import (
     create_own,
     load,
+    open_other,
     open_own,
     read_bounded,
     read_configured,
@@ -201,6 +202,20 @@ def test_a_new_file_is_private_and_no_other_name_of_an_old_one(tmp_path: Path) -
     os.close(create_own(tmp_path / "file", os.O_WRONLY | os.O_TRUNC))
     assert (tmp_path / "old").read_bytes() == b"mine"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+def test_part_of_a_file_of_others(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("target")
+    with open_other(tmp_path / "link") as file:
+        file.seek(8)
+        assert file.read() == b"89"
+    with pytest.raises(FileNotFoundError):
+        open_other(tmp_path / "gone")
+    for kind in ("directory", "fifo", "socket"):
+        obstruct(tmp_path / kind, kind)
+        with pytest.raises(ValueError, match="it is not a regular file"):
+            open_other(tmp_path / kind)
 
 
 def test_reading_is_bounded(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Bounded reads, atomic writes, and damaged files set aside.
 
-There are three readers, none of which waits for a FIFO. `read_bounded` is for files of others, such as those of a game,
-and `read_configured` for those that the configuration names: they may be symlinks, as secrets of Docker and Kubernetes
-are. `read_own` is for files that belong to zeroscale or that an operator makes for it: other users may be able to write
-to the directory, so a symlink is not followed.
+There are three readers, none of which waits for a FIFO. `read_bounded` is for files of others, such as those of a game
+(`read_start` and `open_other` for parts of them), and `read_configured` for those that the configuration names: they
+may be symlinks, as secrets of Docker and Kubernetes are. `read_own` is for files that belong to zeroscale or that an
+operator makes for it: other users may be able to write to the directory, so a symlink is not followed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from zeroscale.errors import ConfigError
 from zeroscale.system.privileges import opening
@@ -155,11 +155,19 @@ def read_start(path: Path, size: int) -> bytes | None:
     :raises ValueError: it is not a regular file.
     """
     try:
-        descriptor = _open_regular(path, os.O_RDONLY | FOLLOWED)
+        with open_other(path) as file:
+            return file.read(size)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(size)
+
+
+def open_other(path: Path) -> BinaryIO:
+    """Open a file of others, which may be a symlink, to read parts of it.
+
+    :raises OSError: it cannot be opened.
+    :raises ValueError: it is not a regular file.
+    """
+    return os.fdopen(_open_regular(path, os.O_RDONLY | FOLLOWED), "rb")
 
 
 def read_configured(path: Path, limit: int, examine: Callable[[os.stat_result], None] | None = None) -> bytes:
