@@ -11,14 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.loader import parse
-from zeroscale.ctl.config_template import GIB, MIB, file_text, heap, manual_steps, quoted, server_name, server_port
+from zeroscale.ctl.config_template import (
+    GIB,
+    MIB,
+    file_text,
+    heap,
+    manual_steps,
+    notes,
+    quoted,
+    server_name,
+    server_port,
+)
 from zeroscale.ctl.directory_scan import DirectoryScan
+from zeroscale.minecraft.server_choice import ServerChoice
 
 DIRECTORY = Path("/srv/survival")
+JAR = ServerChoice(jar="server.jar")
+RUN = ServerChoice(script="run.sh")
 
 
 def found(**values: Any) -> DirectoryScan:
-    return DirectoryScan(**{"directory": DIRECTORY, "memory": 8 * GIB, **values})
+    return DirectoryScan(**{"directory": DIRECTORY, "choice": JAR, "eula": True, "memory": 8 * GIB, **values})
 
 
 def text(**values: Any) -> str:
@@ -50,7 +63,8 @@ def test_a_server_on_the_games_own_port_must_move() -> None:
 
 
 def test_a_script_that_passes_nothing_on_leaves_a_chore() -> None:
-    values = {"script": True, "jars": (), "script_passes_arguments": False, "eula": False}
+    values = {"choice": RUN, "passes_arguments": False, "eula": False}
+    assert "# run.sh passes no --port on: YOU must set in server.properties:" in text(**values)
     assert "#     server-port=25575" in text(**values)
     assert list(manual_steps(found(**values))) == [
         "accept Minecraft's EULA: eula=true in /srv/survival/eula.txt",
@@ -66,15 +80,61 @@ def test_the_heap_is_half_of_the_memory_within_reason(memory: int | None, java: 
     assert heap(memory) == java
 
 
-def test_what_is_run() -> None:
-    table = tomllib.loads(text())["servers"]["survival"]
-    assert table["plugin_arguments"] == {"memory": "4G"}
-    table = tomllib.loads(text(jars=("paper.jar", "a.jar", *"bcdefg")))["servers"]["survival"]
-    assert table["plugin_arguments"] == {"jar": "paper.jar", "memory": "4G"}
-    assert '# There is also "a.jar", "b", "c", "d", "e", ....' in text(jars=("paper.jar", "a.jar", *"bcdefg"))
-    table = tomllib.loads(text(jars=(), script=True, java_memory="6G"))["servers"]["survival"]
-    assert table["plugin_arguments"] == {}
-    assert "-Xmx6G" in text(jars=(), script=True, java_memory="6G")
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        ({"eula": True}, None),
+        ({"eula": False}, "accept Minecraft's EULA: eula=true in /srv/survival/eula.txt"),
+        (
+            {"eula": None},
+            "accept Minecraft's EULA (releases since 1.7.10 ask for it): eula=true in /srv/survival/eula.txt",
+        ),
+        (
+            {"eula": None, "choice": ServerChoice(jar="server.jar", needs_eula=True)},
+            "accept Minecraft's EULA: eula=true in /srv/survival/eula.txt",
+        ),
+    ],
+)
+def test_the_eula_is_a_chore(values: dict[str, Any], step: str | None) -> None:
+    assert list(manual_steps(found(**values))) == ([] if step is None else [step])
+
+
+def arguments(**values: Any) -> dict[str, Any]:
+    plugin_arguments = tomllib.loads(text(**values))["servers"]["survival"]["plugin_arguments"]
+    assert isinstance(plugin_arguments, dict)
+    return plugin_arguments
+
+
+def test_a_jar() -> None:
+    assert arguments() == {"memory": "4G"}
+    assert arguments(jar_given=True) == {"jar": "server.jar", "memory": "4G"}
+    choice = ServerChoice(jar="paper.jar", other_jars=("a.jar", *"bcdefg"))
+    assert arguments(choice=choice) == {"jar": "paper.jar", "memory": "4G"}
+    assert '# There is also "a.jar", "b", "c", "d", "e", ....' in text(choice=choice)
+    assert "# Which Java runs it" in text()
+
+
+def test_a_script() -> None:
+    assert arguments(choice=RUN) == {"memory": "4G"}
+    assert "# run.sh is run." in text(choice=RUN)
+    assert "# Which Java runs it" not in text(choice=RUN), "it has no effect on a script"
+    assert arguments(choice=RUN, script_heap="-Xmx6G") == {}
+    assert "Java may use itself: -Xmx6G" in text(choice=RUN, script_heap="-Xmx6G")
+
+
+def test_a_script_that_is_not_run_is_mentioned() -> None:
+    choice = ServerChoice(jar="server.jar", other_scripts=("start.sh",))
+    assert 'There is also start.sh, which is not run; command = ["./start.sh"] runs it' in text(choice=choice)
+    assert list(notes(found(choice=choice))) == [
+        "server.jar is run, and start.sh is not; the file says how to change that"
+    ]
+    assert list(notes(found())) == []
+
+
+def test_a_command() -> None:
+    values = {"choice": ServerChoice(), "command": ("./start.sh", 'a "b"'), "passes_arguments": False}
+    assert arguments(**values) == {"command": ["./start.sh", 'a "b"']}
+    assert "# your own command gets no --port: YOU must set in server.properties:" in text(**values)
 
 
 def test_comments_about_its_properties() -> None:
@@ -99,7 +159,8 @@ ANY_TEXT = st.text(st.characters(), max_size=20)
 
 @given(directory=ANY_TEXT, motd=ANY_TEXT, jar=ANY_TEXT)
 def test_whatever_the_names_it_is_toml(directory: str, motd: str, jar: str) -> None:
-    values = found(directory=DIRECTORY / directory.replace("\0", ""), motd=motd, jars=(jar, motd))
+    choice = ServerChoice(jar=jar, other_jars=(motd,))
+    values = found(directory=DIRECTORY / directory.replace("\0", ""), motd=motd, choice=choice)
     [server] = tomllib.loads(file_text(values, directory))["servers"].values()
     assert server["plugin"] == "minecraft"
 

@@ -18,7 +18,7 @@ def directory(path: Path, **files: str) -> Path:
 
 def test_a_new_server_has_only_its_jar(tmp_path: Path) -> None:
     found = scan_directory(directory(tmp_path, server__jar=""))
-    assert (found.directory, found.jars, found.script) == (tmp_path, ("server.jar",), False)
+    assert (found.directory, found.choice.jar, found.choice.script) == (tmp_path, "server.jar", None)
     assert (found.port, found.host, found.eula, found.rcon_port, found.query_port) == (25565, None, None, None, None)
     assert (found.whitelist, found.status, found.motd) == (False, True, None)
     assert found.memory is not None and found.memory > 100e6
@@ -34,30 +34,39 @@ def test_its_properties(tmp_path: Path) -> None:
     assert (found.whitelist, found.status, found.motd, found.eula) == (True, False, "Hello", False)
 
 
-def test_the_likeliest_jar_is_first(tmp_path: Path) -> None:
-    found = scan_directory(
-        directory(
-            tmp_path, **{"a__jar": "", "paper-1.21__jar": "", "paper-1.20__jar": "", "forge-1-installer__jar": ""}
-        )
-    )
-    assert found.jars == ("paper-1.21.jar", "paper-1.20.jar", "a.jar", "forge-1-installer.jar")
-    assert scan_directory(directory(tmp_path, server__jar="")).jars[0] == "server.jar"
-
-
-@pytest.mark.parametrize(("script", "passes"), [('java @args.txt "$@"', True), ("java $*", True), ("java x", False)])
-def test_a_start_script(tmp_path: Path, script: str, passes: bool) -> None:
-    files = {"run__sh": script, "installer__jar": "", "user_jvm_args__txt": "# -Xmx4G\n-Xms1G\n-Xmx6G\n"}
+@pytest.mark.parametrize(("script", "passes"), [('java @unix_args.txt "$@"', True), ("java @unix_args.txt", False)])
+@pytest.mark.parametrize(("arguments", "heap"), [("# -Xmx4G\n-Xms1G\n-Xmx6G\n", "-Xmx6G"), ("# -Xmx4G\n", None)])
+def test_a_start_script(tmp_path: Path, script: str, passes: bool, arguments: str, heap: str | None) -> None:
+    files = {"run__sh": script, "server__jar": "", "user_jvm_args__txt": arguments}
     found = scan_directory(directory(tmp_path, **files))
-    assert (found.script, found.jars, found.script_passes_arguments, found.java_memory) == (True, (), passes, "6G")
+    assert (found.choice.script, found.choice.jar) == ("run.sh", None)
+    assert (found.passes_arguments, found.script_heap) == (passes, heap)
 
 
-def test_a_jar_goes_before_a_start_script_as_the_plugin_has_it(tmp_path: Path) -> None:
-    found = scan_directory(directory(tmp_path, run__sh="java x", server__jar=""))
-    assert (found.script, found.script_passes_arguments) == (False, True)
+def test_a_jar_goes_before_a_start_script_of_another_kind(tmp_path: Path) -> None:
+    found = scan_directory(directory(tmp_path, run__sh="java -Xmx4G x", server__jar=""))
+    assert (found.choice.jar, found.choice.other_scripts) == ("server.jar", ("run.sh",))
+    assert (found.passes_arguments, found.script_heap) == (True, None)
+
+
+def test_what_is_asked_for(tmp_path: Path) -> None:
+    directory(tmp_path, run__sh="java @unix_args.txt", a__jar="", b__jar="")
+    found = scan_directory(tmp_path, jar="b.jar")
+    assert (found.choice.jar, found.jar_given, found.passes_arguments) == ("b.jar", True, True)
+    found = scan_directory(tmp_path, command=("./start.sh", "-x"))
+    assert (found.choice.jar, found.choice.script, found.command) == (None, None, ("./start.sh", "-x"))
+    assert not found.passes_arguments
+    with pytest.raises(ConfigError, match=r"there is no .*/c\.jar \(there is a\.jar, b\.jar\)"):
+        scan_directory(tmp_path, jar="c.jar")
+
+
+def test_several_servers_are_refused_as_the_plugin_does(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"choose a jar, such as -a jar=a\.jar \(there is a\.jar, b\.jar\)"):
+        scan_directory(directory(tmp_path, a__jar="", b__jar=""))
 
 
 def test_where_there_is_no_server(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no Minecraft server in .*: neither a jar nor run\.sh"):
+    with pytest.raises(ConfigError, match=r"there is no Minecraft server in .*, neither server\.jar nor"):
         scan_directory(tmp_path)
     with pytest.raises(ConfigError, match="there is no directory"):
         scan_directory(tmp_path / "gone")

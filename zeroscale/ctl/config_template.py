@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeroscale.ctl.directory_scan import DEFAULT_JAR, DEFAULT_PORT, JAVA_ARGUMENTS_FILE, START_SCRIPT, DirectoryScan
+from zeroscale.ctl.directory_scan import DEFAULT_PORT, DirectoryScan
+from zeroscale.minecraft.server_choice import DEFAULT_JAR
 
 GIB = 1024**3
 MIB = 1024**2
@@ -88,11 +89,18 @@ def file_text(found: DirectoryScan, working_directory: str) -> str:
 
 def manual_steps(found: DirectoryScan) -> Iterator[str]:
     """Return what the operator must do, since zeroscale does not change the server's own files."""
-    if found.eula is False:
-        yield f"accept Minecraft's EULA: eula=true in {found.directory / 'eula.txt'}"
-    if found.port == DEFAULT_PORT and not found.script_passes_arguments:
+    if not found.eula:
+        needed = "" if found.eula is False or found.choice.needs_eula else " (releases since 1.7.10 ask for it)"
+        yield f"accept Minecraft's EULA{needed}: eula=true in {found.directory / 'eula.txt'}"
+    if found.port == DEFAULT_PORT and not found.passes_arguments:
         properties = found.directory / "server.properties"
         yield f"move the server to another port: server-port={server_port(found)} in {properties}"
+
+
+def notes(found: DirectoryScan) -> Iterator[str]:
+    """Return what the operator may not expect."""
+    for script in found.choice.other_scripts:
+        yield f"{found.choice.script or found.choice.jar} is run, and {script} is not; the file says how to change that"
 
 
 def server_port(found: DirectoryScan) -> int:
@@ -134,10 +142,11 @@ def _port_comment(found: DirectoryScan) -> Iterator[str]:
         yield f"server.properties says server-port={found.port}."
     else:
         yield f"It must move from port {DEFAULT_PORT}, where zeroscale listens, to port {port}."
-        if found.script_passes_arguments:
+        if found.passes_arguments:
             yield "zeroscale starts it with --port; you need not change server.properties."
         else:
-            yield f"{START_SCRIPT} does not pass its arguments on: YOU must set in server.properties:"
+            what = "your own command gets no --port" if found.command else f"{found.choice.script} passes no --port on"
+            yield f"{what}: YOU must set in server.properties:"
             yield f"    server-port={port}"
     if found.rcon_port is not None:
         yield f"RCON on port {found.rcon_port} is used to list the players and to stop the server."
@@ -148,18 +157,26 @@ def _port_comment(found: DirectoryScan) -> Iterator[str]:
 
 
 def _plugin_arguments(found: DirectoryScan) -> Iterator[str]:
-    if found.script:
-        yield f"# {START_SCRIPT} is run. How much memory Java may use stands in {JAVA_ARGUMENTS_FILE}:"
-        yield f"#     -Xmx{found.java_memory or heap(found.memory)}"
+    if found.command:
+        yield f"command = [{', '.join(map(quoted, found.command))}]"
         return
-    jar, *others = found.jars
-    if jar != DEFAULT_JAR:
-        yield f"jar = {quoted(jar)}"
-    if others:
+    choice = found.choice
+    if choice.jar is not None and (found.jar_given or choice.jar != DEFAULT_JAR):
+        yield f"jar = {quoted(choice.jar)}"
+    if choice.script is not None:
+        yield f"# {choice.script} is run."
+    if others := choice.other_jars:
         named = ", ".join(quoted(other) for other in others[:OTHER_JARS])
         yield f"# There is also {named}{', ...' if others[OTHER_JARS:] else ''}."
+    for script in choice.other_scripts:
+        yield f'# There is also {script}, which is not run; command = ["./{script}"] runs it instead of the keys here.'
+    if found.script_heap is not None:
+        yield f"# It sets the most memory that Java may use itself: {found.script_heap}"
+        return
     here = f"; there are {found.memory / GIB:.1f} GiB here" if found.memory is not None else ""
     yield f"# The most memory that Java may use for the world (-Xmx){here}."
     yield f'memory = "{heap(found.memory)}"'
+    if choice.script is not None:
+        return
     yield "# Which Java runs it, if not the first one in PATH."
     yield '# java = "/usr/lib/jvm/java-21/bin/java"'

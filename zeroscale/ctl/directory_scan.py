@@ -9,19 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroscale.errors import ConfigError
+from zeroscale.minecraft.server_choice import ServerChoice, choose_server
 from zeroscale.minecraft.server_files import ServerFiles, read_script
+from zeroscale.minecraft.start_script import read_start_script
 
 DEFAULT_PORT = 25565
-DEFAULT_JAR = "server.jar"
-START_SCRIPT = "run.sh"
-JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Files with the memory limit of a container (cgroup v2 and v1)."""
-
-SERVER_JARS = re.compile(
-    r"paper|purpur|pufferfish|folia|spigot|bukkit|fabric|quilt|neoforge|forge|server|minecraft", re.I
-)
-NO_SERVERS = re.compile(r"installer|client|sources|javadoc", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +23,11 @@ class DirectoryScan:
     """What is in the directory.
 
     :ivar directory: absolute.
-    :ivar jars: all jars, the one to run first; empty where run.sh is run.
-    :ivar script: run.sh is run.
-    :ivar script_passes_arguments: run.sh passes its arguments on to the server.
-    :ivar java_memory: the -Xmx of run.sh's user_jvm_args.txt.
+    :ivar choice: the jar or the script to run, and what else is there; nothing where `command` is given.
+    :ivar jar_given: the jar was asked for.
+    :ivar command: the command that was asked for; empty: none was.
+    :ivar passes_arguments: what is run passes arguments on to the server.
+    :ivar script_heap: the option for the largest heap that the script sets.
     :ivar port: the port in server.properties.
     :ivar host: the address in server.properties; None: all addresses.
     :ivar eula: whether the EULA is accepted; None: there is no eula.txt.
@@ -45,10 +40,11 @@ class DirectoryScan:
     """
 
     directory: Path
-    jars: tuple[str, ...] = (DEFAULT_JAR,)
-    script: bool = False
-    script_passes_arguments: bool = True
-    java_memory: str | None = None
+    choice: ServerChoice
+    jar_given: bool = False
+    command: tuple[str, ...] = ()
+    passes_arguments: bool = True
+    script_heap: str | None = None
     port: int = DEFAULT_PORT
     host: str | None = None
     eula: bool | None = None
@@ -60,27 +56,33 @@ class DirectoryScan:
     memory: int | None = None
 
 
-def scan_directory(directory: Path) -> DirectoryScan:
+def scan_directory(directory: Path, *, jar: str | None = None, command: tuple[str, ...] = ()) -> DirectoryScan:
     """Examine a directory.
 
-    :raises ConfigError: there is no Minecraft server in it.
+    :param jar: the jar to run, relative to the directory; None: it is chosen as the plugin chooses it.
+    :param command: what is run instead; empty: a jar or a script.
+    :raises ConfigError: there is no Minecraft server in it, or several to choose from.
     """
     directory = directory.absolute()
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory}")
-    jars = _jars(directory)
-    script = DEFAULT_JAR not in jars and (directory / START_SCRIPT).is_file()
-    if not jars and not script:
-        raise ConfigError(f"there is no Minecraft server in {directory}: neither a jar nor {START_SCRIPT}")
+    choice = ServerChoice() if command else choose_server(directory, jar)
+    if choice.refusal is not None:
+        raise ConfigError(choice.refusal)
     files = ServerFiles(directory)
     properties = files.properties
-    memory = re.findall(r"^\s*-Xmx([0-9]+[kKmMgGtT]?)\s*$", _text(directory / JAVA_ARGUMENTS_FILE), re.MULTILINE)
+    try:
+        script = None if choice.script is None else read_start_script(directory / choice.script)
+    except OSError as error:
+        raise ConfigError(f"cannot read {directory / str(choice.script)}: {error.strerror}") from None
+    heap = script.heap() if script else None
     return DirectoryScan(
         directory=directory,
-        jars=() if script else jars,
-        script=script,
-        script_passes_arguments=not script or re.search(r"\$[@*]", _text(directory / START_SCRIPT)) is not None,
-        java_memory=memory[-1] if memory else None,
+        choice=choice,
+        jar_given=jar is not None,
+        command=command,
+        passes_arguments=script.passes_arguments if script else not command,
+        script_heap=heap[1] if heap else None,
         port=files.server_port or DEFAULT_PORT,
         host=properties.get("server-ip", "").strip() or None,
         eula=files.eula_accepted,
@@ -106,20 +108,6 @@ def memory_of_machine(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int | None:
         if text.isascii() and text.isdecimal():
             found.append(int(text))
     return min(found) if found else None
-
-
-def _jars(directory: Path) -> tuple[str, ...]:
-    """Return the names of the jars, the one that is most likely the server first."""
-    names = sorted((path.name for path in directory.glob("*.jar") if path.is_file()), reverse=True)
-    return tuple(sorted(names, key=_rank))
-
-
-def _rank(jar: str) -> int:
-    if jar == DEFAULT_JAR:
-        return 0
-    if NO_SERVERS.search(jar):
-        return 3
-    return 1 if SERVER_JARS.search(jar) else 2
 
 
 def _text(path: Path) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jars import VANILLA, version, write_jar
 
 from zeroscale.ctl.main import main
 
@@ -49,6 +50,30 @@ def test_it_warns_where_the_older_program_is_installed_as_well(
     code, _, err = checked(tmp_path / "zeroscale.toml", SERVER.format(name="a", listen=25565, server=25575), capsys)
     assert code == 0
     assert err.count("run 'pip uninstall zeroscale zeroscale-proxy', then install this one again") == warns
+
+
+def test_what_may_prevent_a_start_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    text = SERVER.format(name="a", listen=25565, server=25575).replace("demo", "minecraft")
+    text += f"plugin_arguments = {{ command = ['{sys.executable}'] }}\n"
+    code, out, err = checked(path, text, capsys)
+    assert (code, out) == (0, f"{path}: no mistakes, 1 server\n")
+    assert err.startswith(f"warning: there is no {tmp_path}/eula.txt: every release since 1.7.10 ends at its start")
+    (tmp_path / "eula.txt").write_text("eula=true")
+    assert checked(path, text, capsys)[2] == ""
+
+
+def test_the_game_s_own_server_without_an_eula_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    write_jar(tmp_path / "server.jar", VANILLA, version())
+    text = SERVER.format(name="a", listen=25565, server=25575).replace("demo", "minecraft")
+    text += f"plugin_arguments = {{ java = '{sys.executable}' }}\n"
+    code, out, err = checked(path, text, capsys)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"{path}: servers.a: the Minecraft EULA has not been accepted: there is no {tmp_path}/eula.txt; if you accept "
+        "it, write the line eula=true into that file\n"
+    )
 
 
 def test_all_mistakes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import resource
 from pathlib import Path
 
 import pytest
+from jars import PAPER, VANILLA, version, write_jar
 
 from zeroscale.ctl.main import main
 
@@ -25,7 +26,10 @@ def game(tmp_path: Path, files: dict[str, str]) -> Path:
     directory = tmp_path / "survival"
     directory.mkdir()
     for name, text in files.items():
-        (directory / name).write_text(text)
+        if text == "vanilla":
+            write_jar(directory / name, VANILLA, version())
+        else:
+            (directory / name).write_text(text)
     return directory
 
 
@@ -48,7 +52,10 @@ def test_what_it_writes_is_well(tmp_path: Path, files: dict[str, str], capsys: p
     assert main(["init", str(directory)]) == 0
     output = capsys.readouterr().out
     path = directory / "zeroscale.toml"
-    assert output == f"Written: {path}\nThen run it: zeroscale --config {path} --info\n"
+    eula = directory / "eula.txt"
+    step = f"To do: accept Minecraft's EULA (releases since 1.7.10 ask for it): eula=true in {eula}\n"
+    accepted = "" if "eula.txt" in files else step
+    assert output == f"Written: {path}\n{accepted}Then run it: zeroscale --config {path} --info\n"
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
     assert {each.name for each in directory.iterdir()} == {*files, "zeroscale.toml"}
 
@@ -74,6 +81,11 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path, capsys: pytest.Cap
             "move the server to another port: server-port=25575",
             "server-port=25565 must be 25575",
         ),
+        (
+            {"server.jar": "vanilla"},
+            "accept Minecraft's EULA: eula=true in ",
+            "the Minecraft EULA has not been accepted: there is no ",
+        ),
     ],
 )
 def test_remaining_steps_are_printed_and_checked(
@@ -81,9 +93,9 @@ def test_remaining_steps_are_printed_and_checked(
 ) -> None:
     directory = game(tmp_path, files)
     assert main(["init", str(directory)]) == 0
-    assert f"\nTo do: {chore}" in capsys.readouterr().out
+    assert f"To do: {chore}" in capsys.readouterr().out
     assert main(["check", str(directory / "zeroscale.toml")]) == 1
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
     assert complaint in line and ": servers.survival: " in line
 
 
@@ -124,3 +136,41 @@ def test_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_where_there_is_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path)]) == 1
     assert "there is no Minecraft server in" in capsys.readouterr().err
+
+
+def test_a_jar_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = game(tmp_path, {"eula.txt": "eula=true\n"})
+    write_jar(directory / "a.jar", PAPER)
+    write_jar(directory / "b.jar", PAPER)
+    assert main(["init", str(directory)]) == 1
+    assert "choose a jar, such as -a jar=a.jar (there is a.jar, b.jar)" in capsys.readouterr().err
+    assert main(["init", str(directory), "-a", "jar=b.jar"]) == 0
+    assert '\njar = "b.jar"\n' in (directory / "zeroscale.toml").read_text()
+    assert main(["check", str(directory / "zeroscale.toml")]) == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["-a", "java @unix_args.txt nogui"], ["-a", "java", "-a", "@unix_args.txt", "-a", "nogui"]]
+)
+def test_a_command_that_is_asked_for(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    directory = game(tmp_path, {"eula.txt": "eula=true\n", "server.properties": "server-port=25575\n"})
+    assert main(["init", str(directory), *words]) == 0
+    assert '\ncommand = ["java", "@unix_args.txt", "nogui"]\n' in (directory / "zeroscale.toml").read_text()
+    assert main(["check", str(directory / "zeroscale.toml")]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["memory=4G"], ["jar=a.jar", "nogui"], ["./start.sh", "java=x"], ["'"]])
+def test_what_cannot_be_asked_for(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    directory = game(tmp_path, {"server.jar": ""})
+    assert main(["init", str(directory), *(part for word in words for part in ("-a", word))]) == 2
+    assert "zeroscalectl: error: -a " in capsys.readouterr().err
+    assert not (directory / "zeroscale.toml").exists()
+
+
+def test_a_manifest_that_cannot_be_read_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = game(tmp_path, {"server.jar": "<html>"})
+    assert main(["init", str(directory)]) == 0
+    assert capsys.readouterr().err == (
+        f"warning: cannot read the manifest of {directory}/server.jar: it is not a zip archive; server.jar is started "
+        "all the same\n"
+    )

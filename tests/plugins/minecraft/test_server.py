@@ -1,24 +1,29 @@
-"""The command line for a Minecraft server's directory, and the usual reasons why it cannot start."""
+"""A Minecraft server as a child process, and the usual reasons why it cannot start."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jars import PAPER, VANILLA, main_class, version, write_jar
 from plugins.process_fixture import kill_at_end, until
 from ports import free_port
 from protocols.minecraft.rcon_server import RconServer
+from server_directories import DIRECTORIES
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.minecraft.server import Server
 from zeroscale.plugins.testing import RecordedOutput
+from zeroscale.process.environment import ChildEnvironment
 
 FAKE_JAVA = """#!/bin/sh
 echo "arguments: $*"
@@ -114,56 +119,6 @@ def test_its_abilities(make: MakeServer) -> None:
     assert server.fake_status() == b""
 
 
-@pytest.mark.parametrize(
-    ("files", "keywords", "command"),
-    [
-        (["server.jar", "other.jar", "run.sh"], {}, "java -jar server.jar"),
-        (["server.jar"], {"memory": "4G"}, "java -Xmx4G -jar server.jar"),
-        (["a.jar", "b.jar"], {"jar": "b.jar"}, "java -jar b.jar"),
-        (["paper-1.21.4-100.jar"], {}, "java -jar paper-1.21.4-100.jar"),
-        (["paper-1.21.4-100.jar", "run.sh"], {}, "sh run.sh"),
-    ],
-)
-def test_the_command_for_the_files_in_the_directory(
-    make: MakeServer, directory: Path, files: list[str], keywords: dict[str, str], command: str
-) -> None:
-    for name in files:
-        (directory / name).write_text('java "$@"')
-    assert " ".join(make(**keywords).command()) == f"{command} nogui --port 25575"
-
-
-def test_a_java_of_choice(make: MakeServer, directory: Path, tmp_path: Path) -> None:
-    (directory / "server.jar").touch()
-    executable(directory / "java21", FAKE_JAVA)
-    assert make(java="./java21").command()[0] == "./java21"
-    assert "java=/no/java: there is no such program" in refusal(make(java="/no/java"))
-    assert "java=java99: there is no such program" in refusal(make(java="java99"))
-
-
-def test_no_java(make: MakeServer, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (directory / "server.jar").touch()
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert refusal(make()).startswith("there is no java in PATH: install")
-
-
-def test_no_jar(make: MakeServer, directory: Path) -> None:
-    assert (
-        refusal(make()) == f"there is no server.jar in {directory}: put the server there, or give its directory with -w"
-    )
-    assert refusal(make(jar="mine.jar")) == f"there is no {directory}/mine.jar, nor any other jar"
-
-
-def test_several_jars(make: MakeServer, directory: Path) -> None:
-    (directory / "b 1.jar").touch()
-    (directory / "a.jar").touch()
-    assert refusal(make()) == (
-        f"there is no server.jar in {directory}; choose a jar, such as -a jar=a.jar (there is a.jar, b 1.jar)"
-    )
-    for number in range(20):
-        (directory / f"c{number:02}.jar").touch()
-    assert refusal(make(jar="d.jar")).endswith("c06.jar, c07.jar, ...)")
-
-
 def test_no_directory(make: MakeServer, directory: Path) -> None:
     directory.rmdir()
     assert refusal(make()) == f"the working directory {directory} does not exist"
@@ -183,18 +138,39 @@ async def test_a_start_script_gets_the_arguments(make: MakeServer, directory: Pa
     assert await server.wait() == 0
 
 
-def test_a_start_script_that_passes_no_arguments_on(make: MakeServer, directory: Path) -> None:
-    executable(directory / "run.sh", "#!/bin/sh\njava -jar forge.jar\n")
-    server = make()
-    assert server.command() == ("./run.sh", "nogui", "--port", "25575")
-    (directory / "server.properties").write_text("server-port=25565\n")
-    assert "server-port=25565 must be 25575" in refusal(server)
+OLD_JAVA = "#!/bin/sh\necho 'Done (1s)! For help'\nread -r line\n"
+NEW_JAVA = '#!/bin/sh\necho "NOTE: Picked up JDK_JAVA_OPTIONS: $JDK_JAVA_OPTIONS" >&2\n' + OLD_JAVA
 
 
-def test_memory_and_java_have_no_effect_on_a_start_script(make: MakeServer, directory: Path) -> None:
-    executable(directory / "run.sh", '#!/bin/sh\njava "$@"\n')
-    assert refusal(make(memory="4G")).endswith(f"write the line -Xmx4G into {directory}/user_jvm_args.txt")
-    assert "java= has no effect on" in refusal(make(java="java"))
+@pytest.mark.parametrize(("script", "warns"), [(OLD_JAVA, True), (NEW_JAVA, False)], ids=["Java 8", "Java 9 and newer"])
+async def test_the_heap_of_a_start_script(
+    make: MakeServer, directory: Path, java: Path, script: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    executable(java, script)
+    executable(directory / "run.sh", '#!/bin/sh\njava @user_jvm_args.txt "$@"\n')
+    (directory / "eula.txt").write_text("eula=true\n")
+    server = make(memory="3G", environment=ChildEnvironment({"JDK_JAVA_OPTIONS": "-Dx=1"}))
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    assert ("NOTE: Picked up JDK_JAVA_OPTIONS: -Dx=1 -Xmx3G" in output.lines) is not warns
+    assert [message.partition(":")[0] for message in caplog.messages] == ["memory=3G may have had no effect"] * warns
+    await server.stop()
+
+
+async def test_a_jar_gets_its_heap_on_its_command_line(
+    make: MakeServer, directory: Path, java: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    executable(java, '#!/bin/sh\necho "options: $JDK_JAVA_OPTIONS"\n' + FAKE_JAVA)
+    write_jar(directory / "server.jar", PAPER)
+    (directory / "eula.txt").write_text("eula=true\n")
+    server = make(memory="3G")
+    output = listen(server)
+    await server.start()
+    await output.line_with("Done")
+    assert output.lines[:2] == ["options: ", "arguments: -Xmx3G -jar server.jar nogui --port 25575"]
+    assert caplog.messages == []
+    await server.stop()
 
 
 # How it is stopped.
@@ -272,43 +248,34 @@ def test_it_proposes_sigterm_for_a_server_that_obeys_nothing_else(
     assert make(stop=stop).sigterm_arguments == proposed
 
 
-# A command of the user's own.
+# What is wrong before the start.
 
 
-@pytest.mark.parametrize(
-    ("words", "properties", "wrong"),
-    [
-        ("java -jar paper.jar nogui", "server-port=25575\n", None),
-        ("java -jar paper.jar nogui", "#Minecraft\nmotd=A\nserver-port=25565\n", "line 3 of {}: server-port=25565"),
-        ("java -jar paper.jar", "server-port : 1\nserver-port = 2", "line 2 of {}: server-port=2 must be 25575"),
-        ("java -jar paper.jar", "motd=A\n", "{} has no server-port, which means 25565: add the line server-port=25575"),
-        ("java -jar paper.jar", None, None),
-        ("java -jar paper.jar --port 25575", "server-port=25565\n", None),
-        ("java -jar paper.jar -p 25575 nogui", "server-port=25565\n", None),
-        ("java -jar paper.jar --port=25575", "server-port=25565\n", None),
-        ("java -jar paper.jar --server-port 25565", None, "the command has port 25565"),
-        ("java -jar paper.jar --port", None, "the command has port , but"),
-        ("java -p modules -jar paper.jar", "server-port=25575\n", None),
-        ("ssh -p 22 host ./start", "server-port=25575\n", None),
-    ],
-)
-def test_the_port_of_the_command_must_be_the_configured_one(
-    make: MakeServer, directory: Path, words: str, properties: str | None, wrong: str | None
+def test_what_may_prevent_the_start_is_logged_once(
+    make: MakeServer, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = directory / "server.properties"
-    if properties is not None:
-        path.write_text(properties)
-    server = make(*words.split())
-    if wrong is None:
-        assert list(server.command()) == words.split()
-    else:
-        assert wrong.format(path) in refusal(server)
+    (directory / "server.jar").touch()
+    server = make()
+    with caplog.at_level(logging.WARNING):
+        server.check()
+        server.check()
+    assert [message.partition(f" {directory}")[0] for message in caplog.messages] == [
+        "cannot read the manifest of",
+        "there is no",
+    ]
+    (directory / "eula.txt").write_text("eula=true\n")
+    (directory / "server.jar").write_text("<html>")
+    caplog.clear()
+    server.check()
+    assert caplog.messages == []
 
 
-def test_no_port_means_25565(state: Path, directory: Path) -> None:
-    (directory / "server.properties").write_text("motd=A\n")
-    server = Server("./start", server_port=25565, state_directory=state, working_directory=directory)
-    assert server.command() == ("./start",)
+def test_a_missing_eula_is_found_before_the_start(make: MakeServer, directory: Path) -> None:
+    write_jar(directory / "server.jar", VANILLA, version())
+    assert "the Minecraft EULA has not been accepted: there is no" in refusal(make())
+
+
+# The arguments.
 
 
 @pytest.mark.parametrize("keywords", [{"jar": "a.jar"}, {"java": "java"}, {"memory": "4G"}])
@@ -323,43 +290,14 @@ def test_invalid_memory(make: MakeServer, memory: str) -> None:
         make(memory=memory)
 
 
-# The EULA.
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("#By changing\n#Tue\neula=false\n", "line 3 of {}: eula=false must be eula=true"),
-        ("eula=yes\n", "line 1 of {}: eula=false must be eula=true"),
-        ("# nothing\n", "{} needs the line eula=true"),
-    ],
-)
-@pytest.mark.parametrize("words", [(), ("./start.sh",)])
-def test_an_eula_that_is_not_accepted(
-    make: MakeServer, directory: Path, text: str, where: str, words: tuple[str, ...]
-) -> None:
-    (directory / "server.jar").touch()
-    path = directory / "eula.txt"
-    path.write_text(text)
-    assert refusal(make(*words)) == f"the Minecraft EULA has not been accepted: {where.format(path)}"
-
-
-@pytest.mark.parametrize("text", ["eula=true", "eula = TRUE \n"])
-def test_an_eula_that_is_accepted(make: MakeServer, directory: Path, text: str) -> None:
-    (directory / "server.jar").touch()
-    (directory / "eula.txt").write_text(text)
-    make().check()
-
-
-def test_an_eula_accepted_on_the_command_line(make: MakeServer, directory: Path) -> None:
-    (directory / "eula.txt").write_text("eula=false")
-    make("java", "-Dcom.mojang.eula.agree=true", "-jar", "paper.jar").check()
+# Why it has ended.
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
         ("echo eula=false > eula.txt; exit 0", "EULA has not been accepted: line 1 of {}/eula.txt"),
+        ("echo 'Unsupported Java detected (65.0). Only up to Java 19 is supported.'", "it runs with Java 19 at most"),
         (
             "echo 'Error: java.lang.UnsupportedClassVersionError: net/minecraft/bundler/Main has been compiled by a "
             "more recent version of the Java Runtime (class file version 65.0), this version'; exit 1",
@@ -379,6 +317,32 @@ async def test_usual_reasons_for_an_exit_during_start(
     with pytest.raises(PluginError) as raised:
         await server.wait()
     assert reason.format(directory) in str(raised.value)
+
+
+@pytest.mark.parametrize(("asked", "logged", "needed"), [(25, 21, 25), (17, 21, 21), (None, 21, 21)])
+async def test_the_java_that_is_named_is_never_too_old(
+    make: MakeServer, directory: Path, java: Path, asked: int | None, logged: int, needed: int
+) -> None:
+    write_jar(directory / "server.jar", PAPER, {} if asked is None else version(asked))
+    executable(java, f"#!/bin/sh\necho 'Minecraft requires running the server with Java {logged} or above.'; exit 1\n")
+    server = make()
+    await server.start()
+    with pytest.raises(PluginError) as raised:
+        await server.wait()
+    assert str(raised.value).startswith(f"it needs Java {needed} or newer: install Java {needed} or newer (")
+    assert str(raised.value).endswith("or give its path with -a java=/path/to/bin/java")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"), [((), "and put it first in PATH"), (("./run.sh",), "and give its path in the command")]
+)
+async def test_how_another_java_is_used(make: MakeServer, directory: Path, words: tuple[str, ...], advice: str) -> None:
+    text = "Current Java is 17 but we require at least 21"
+    executable(directory / "run.sh", f"#!/bin/sh\n# java @user_jvm_args.txt\necho '{text}'\nexit 1\n")
+    server = make(*words)
+    await server.start()
+    with pytest.raises(PluginError, match=f"it needs Java 21 or newer: .*, {advice}"):
+        await server.wait()
 
 
 async def test_an_unknown_reason_gives_the_exit_code(make: MakeServer, directory: Path, java: Path) -> None:
@@ -460,3 +424,53 @@ async def test_in_the_background_it_is_stopped_by_rcon_where_that_is_on(make: Ma
         await server.stop()
     assert commands == ["say hello", "save-all flush", "stop"]
     assert not (directory / "saves").exists(), "it got no signal"
+
+
+# With a real Java. The jars have no classes, or one that it refuses.
+
+
+@pytest.mark.slow
+@pytest.mark.peers("java")
+async def test_memory_reaches_the_java_of_run_sh(
+    directory: Path, state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (directory / "run.sh").write_text("#!/bin/sh\nexec java @user_jvm_args.txt -XX:+PrintFlagsFinal -version\n")
+    (directory / "user_jvm_args.txt").write_text("# A good default is 4GB.\n# -Xmx4G\n-Xms16m\n")
+    environment = ChildEnvironment({"JDK_JAVA_OPTIONS": "-Xmx96m -Xss2m"})
+    server = real(directory, state, memory="64m", environment=environment)
+    output = listen(server)
+    await server.start()
+    await output.line_with("Server VM (build")
+    assert "NOTE: Picked up JDK_JAVA_OPTIONS: -Xmx96m -Xss2m -Xmx64m" in output.lines
+    flags = dict(line.split()[1:4:2] for line in output.lines if "=" in line)
+    assert (flags["MaxHeapSize"], flags["ThreadStackSize"]) == (str(64 << 20), "2048"), "the present options are kept"
+
+
+@pytest.mark.slow
+@pytest.mark.peers("java")
+@pytest.mark.parametrize("name", ["fabric", "fabric_renamed", "quilt", "forge_1.12", "itzg_fabric", "vanilla"])
+async def test_java_is_given_the_launcher(tmp_path: Path, state: Path, name: str) -> None:
+    server = real(DIRECTORIES[name].make(tmp_path / "modded"), state)
+    output = listen(server)
+    await server.start()
+    manifest = DIRECTORIES[name].jars[server.command()[2]]["manifest"]
+    await output.line_with(f"Could not find or load main class {manifest.split('Main-Class: ')[1].splitlines()[0]}")
+    assert await server.wait() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.peers("java")
+async def test_a_class_that_is_too_new_for_java(directory: Path, state: Path) -> None:
+    too_new = struct.pack(">IHH", 0xCAFEBABE, 0, 44 + 99) + bytes(16)
+    write_jar(directory / "server.jar", main_class("a.Main"), {"a/Main.class": too_new})
+    server = real(directory, state)
+    await server.start()
+    with pytest.raises(PluginError, match="it needs Java 99 or newer: install Java 99 or newer"):
+        await server.wait()
+
+
+def real(directory: Path, state: Path, **keywords: Any) -> Server:
+    """The plugin with the Java of this machine."""
+    server = Server(server_port=25575, state_directory=state, working_directory=directory, **keywords)
+    kill_at_end(server)
+    return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from importlib import metadata
@@ -17,6 +18,13 @@ BOTH_INSTALLED = (
     f"warning: the distribution {OLDER!r}, an older program, is installed beside {DISTRIBUTION!r}, and each has "
     f"overwritten files of the other: run 'pip uninstall {OLDER} {DISTRIBUTION}', then install this one again\n"
 )
+
+
+class _Warnings(logging.Handler):
+    """Writes what is logged during the check; the exit code does not depend on it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"warning: {record.getMessage()}\n")
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,11 +44,15 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     if _is_installed(OLDER) and _is_installed(DISTRIBUTION):
         sys.stderr.write(BOTH_INSTALLED)
+    warnings = _Warnings(logging.WARNING)
+    logging.getLogger("zeroscale").addHandler(warnings)
     try:
         servers = check(Path(args.file).absolute())
     except ConfigMistakes as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.USAGE if error.usage else exit_codes.REFUSED
+    finally:
+        logging.getLogger("zeroscale").removeHandler(warnings)
     print(f"{args.file}: no mistakes, {servers} server{'' if servers == 1 else 's'}")
     return exit_codes.DONE
 

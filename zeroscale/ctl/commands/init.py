@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from zeroscale.ctl import exit_codes
-from zeroscale.ctl.config_template import file_text, manual_steps
+from zeroscale.ctl.client import UsageError
+from zeroscale.ctl.config_template import file_text, manual_steps, notes
 from zeroscale.ctl.directory_scan import scan_directory
 from zeroscale.errors import ConfigError
 
@@ -32,6 +36,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="FILE",
         help=f"where to write it; '{STDOUT}' prints it (default: {FILE_NAME} in DIR)",
     )
+    parser.add_argument(
+        "--plugin-argument",
+        "-a",
+        metavar="VALUE",
+        action="append",
+        default=[],
+        help="what to run, as for zeroscale: jar=NAME, or a command (default: found out)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,18 +51,42 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code.
 
     :raises ConfigError: there is no server, or the file exists.
+    :raises UsageError: -a is neither a jar nor a command.
     """
-    found = scan_directory(Path(args.directory))
+    jar, command = what_to_run(args.plugin_argument)
+    found = scan_directory(Path(args.directory), jar=jar, command=command)
+    for warning in found.choice.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
     if args.output == STDOUT:
         sys.stdout.write(file_text(found, str(found.directory)))
         return exit_codes.DONE
     path = Path(args.output or found.directory / FILE_NAME).absolute()
     write_new(path, file_text(found, "." if path.parent == found.directory else str(found.directory)))
     print(f"Written: {path}")
+    for note in notes(found):
+        print(f"Note: {note}")
     for step in manual_steps(found):
         print(f"To do: {step}")
     print(f"Then run it: zeroscale --config {path} --info")
     return exit_codes.DONE
+
+
+def what_to_run(values: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the jar and the command that the values of -a name; None and an empty command: none.
+
+    :raises UsageError: they are something else.
+    """
+    if values and values[0].startswith("jar=") and len(values) == 1:
+        return values[0].removeprefix("jar="), ()
+    named = next((value for value in values if re.match(r"[a-z_]+=", value)), None)
+    if named is not None:
+        raise UsageError(f"-a {shlex.quote(named)}: give jar=NAME or a command; write other arguments into the file")
+    if len(values) != 1:
+        return None, tuple(values)
+    try:
+        return None, tuple(shlex.split(values[0]))
+    except ValueError as error:
+        raise UsageError(f"-a {shlex.quote(values[0])}: {error}") from None
 
 
 def write_new(path: Path, text: str) -> None:

@@ -6,41 +6,25 @@ It edits no file of the user's. Where a file does not fit, the error message has
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shlex
-import shutil
 import signal
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PluginError
-from zeroscale.minecraft.server_files import (
-    ServerFiles,
-    line_of,
-    read_properties,
-    read_script,
-    session_lock_holder,
-)
+from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.plugins.base import ProcessServer
+from zeroscale.plugins.minecraft.command_line import JAVA_OPTIONS, CommandLine
 from zeroscale.plugins.minecraft.console import MinecraftConsole
+from zeroscale.plugins.minecraft.java import how_to_install, needed_java, newest_java
 from zeroscale.plugins.minecraft.stop_method import DEFAULT_COMMAND, parse_stop
 from zeroscale.plugins.support import arguments
 from zeroscale.process.environment import ChildEnvironment
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_JAR = "server.jar"
-START_SCRIPT = "run.sh"
-JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
-NAMED_AT_MOST = 10
-PORT_OPTION = re.compile(r"(?:--port|--server-port)(?:=(.*))?")
-SHORT_PORT_OPTION = re.compile(r"(?:-p|--port|--server-port)(?:=(.*))?")
-"""Vanilla has --port; CraftBukkit and its successors have the other two, too. Many other programs have a -p."""
-
-FIRST_CLASS_FILE_VERSION = 44
-"""Class files of Java N have version 44 + N (JVM specification, table 4.1-A)."""
+OPTIONS_SEEN = f"NOTE: Picked up {JAVA_OPTIONS}"
+"""How the line begins that Java prints where it takes them."""
 
 
 class Server(ProcessServer):
@@ -65,8 +49,8 @@ class Server(ProcessServer):
     ) -> None:
         """Read the arguments.
 
-        Without `words` the command is `java -jar server.jar nogui --port SERVER_PORT`. If there is no server.jar, it is
-        run.sh (Forge, NeoForge), or else the only jar in the directory.
+        Without `words` the command is `java -jar JAR nogui --port SERVER_PORT`, or a start script with the same
+        arguments; `choose_server` chooses.
 
         :param words: the whole command line, program and arguments.
         :param server_port: the port on which the server must listen.
@@ -76,8 +60,8 @@ class Server(ProcessServer):
         :param environment: the configured environment of what is started here; None: that of zeroscale.
         :param jar: the jar to run, relative to the working directory.
         :param java: the Java program.
-        :param memory: the largest heap, such as 4G (Java's -Xmx). The smallest is left to Java, since a server with a
-            small heap starts sooner.
+        :param memory: the largest heap, such as 4G (Java's -Xmx). A script's Java gets it by `JAVA_OPTIONS`. The
+            smallest is left to Java, since a server with a small heap starts sooner.
         :param stop: what it is asked to stop by: a command on its console (or by RCON, where that is on), `rcon` alone,
             or the name of a signal for all of its processes.
         :raises PluginError: a value is invalid, or values contradict each other.
@@ -98,11 +82,12 @@ class Server(ProcessServer):
                 mistakes.add(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
             self._stop = mistakes.read(parse_stop, stop)
         self._console = MinecraftConsole(self._files, server_host, self._write_line)
-        self._words = words
+        self._command = CommandLine(self._files, server_port, words=words, jar=jar, java=java, memory=memory)
         self._port = server_port
-        self._jar = jar
-        self._java = java
         self._memory = memory
+        self._reported: set[str] = set()
+        self._options_unseen = False
+        """Whether the Java of a script has not said yet that it has taken `JAVA_OPTIONS`."""
 
     @property
     def sigterm_arguments(self) -> str | None:
@@ -114,26 +99,31 @@ class Server(ProcessServer):
 
         :raises PluginError: something is missing or does not fit; the message says what to do.
         """
-        if self._words:
-            self._check_port_of(self._words)
-            self._check_eula(self._words)
-            return self._words
-        jar = self._find_jar()
-        self._check_java()
-        self._check_eula(())
-        arguments = ("nogui", "--port", str(self._port))
-        if jar is None:
-            return (*self._script(), *arguments)
-        heap = (f"-Xmx{self._memory}",) if self._memory else ()
-        return (self._java or "java", *heap, "-jar", jar, *arguments)
+        return self._command.build(self._environment.build())
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variable by which a script's Java gets the heap size."""
+        return self._command.java_options(self._environment.build())
 
     def check(self) -> None:
-        """Check whether the server could be started and stopped, as far as that can be seen without starting it.
+        """Check whether the server could be started and stopped, and log once what may prevent it and cannot be seen.
 
         :raises PluginError: it could not; the message says what to do.
         """
         super().check()
         self._stop.check(self._files, self._port)
+        warnings = set(self._command.warnings(self._environment.build()))
+        for warning in sorted(warnings - self._reported):
+            logger.warning("%s", warning)
+        self._reported |= warnings
+
+    async def start(self) -> None:
+        """Start the server; return when its process exists.
+
+        :raises PluginError: it cannot be started.
+        """
+        self._options_unseen = bool(self.environment())
+        await super().start()
 
     async def request_stop(self) -> None:
         """Ask the server to stop as `stop=` says, after which it saves the world and ends.
@@ -170,12 +160,15 @@ class Server(ProcessServer):
         """Return the reason why a server has ended during its start, if it is one of the usual ones."""
         if self._process.ready is not None:
             return None
-        if self._eula() is False:
-            return self._eula_message()
+        if self._files.eula_accepted is False:
+            return self._command.eula_message()
+        needed, newest = needed_java(self.last_lines), newest_java(self.last_lines)
+        if needed is not None:
+            needed = max(needed, self._command.choice().java_version or 0)
+            return f"it needs Java {needed} or newer: {how_to_install(needed)}, {self._command.how_to_use_java()}"
+        if newest is not None:
+            return f"it runs with Java {newest} at most: install that, {self._command.how_to_use_java()}"
         for line in self.last_lines:
-            if too_old := re.search(r"UnsupportedClassVersionError.*class file version (\d+)", line):
-                needed = int(too_old[1]) - FIRST_CLASS_FILE_VERSION
-                return f"it needs Java {needed} or newer: install it, or give its path with -a java=/path/to/bin/java"
             if "FAILED TO BIND TO PORT" in line:
                 return (
                     f"it could not listen on port {self._port}: another program does, or server-ip in "
@@ -193,117 +186,17 @@ class Server(ProcessServer):
 
     def _handle_line(self, line: str) -> None:
         self._console.handle_line(line)
+        self._look_for_options(line)
         super()._handle_line(line)
 
-    # The command line
-
-    def _find_jar(self) -> str | None:
-        """Return the jar to run, or None to run run.sh."""
-        directory = self.working_directory
-        if self._jar is not None:
-            if not (directory / self._jar).is_file():
-                raise PluginError(f"there is no {directory / self._jar}{_alternatives(self._jars())}")
-            return self._jar
-        if (directory / DEFAULT_JAR).is_file():
-            return DEFAULT_JAR
-        if (directory / START_SCRIPT).is_file():
-            return None
-        jars = self._jars()
-        if len(jars) == 1:
-            return jars[0]
-        if not jars:
-            raise PluginError(
-                f"there is no {DEFAULT_JAR} in {directory}: put the server there, or give its directory with -w"
+    def _look_for_options(self, line: str) -> None:
+        if self._options_unseen and line is self._process.ready:
+            logger.warning(
+                "memory=%s may have had no effect: Java has not said that it has taken %s, which Java 8 and older do "
+                "not know; write -Xmx%s into the script",
+                self._memory,
+                JAVA_OPTIONS,
+                self._memory,
             )
-        raise PluginError(f"there is no {DEFAULT_JAR} in {directory}{_alternatives(jars)}")
-
-    def _jars(self) -> list[str]:
-        try:
-            return sorted(path.name for path in self.working_directory.glob("*.jar") if path.is_file())
-        except OSError:
-            return []
-
-    def _script(self) -> Sequence[str]:
-        script = self.working_directory / START_SCRIPT
-        if self._memory:
-            raise PluginError(
-                f"memory= has no effect on {script}: write the line -Xmx{self._memory} "
-                f"into {self.working_directory / JAVA_ARGUMENTS_FILE}"
-            )
-        if self._java:
-            raise PluginError(
-                f"java= has no effect on {script}, which runs java itself: put the right one first in PATH"
-            )
-        try:
-            text = read_script(script)
-        except OSError as error:
-            raise PluginError(f"cannot read {script}: {error.strerror}") from None
-        if not re.search(r"\$[@*]", text):  # the script does not pass our --port on to the server
-            self._check_port_in_properties()
-        # A script unpacked from an archive may not be executable.
-        return [f"./{START_SCRIPT}"] if os.access(script, os.X_OK) else ["sh", START_SCRIPT]
-
-    def _check_java(self) -> None:
-        java = self._java or "java"
-        found = shutil.which(java if "/" not in java else str(self.working_directory / java))
-        if found is None and self._java:
-            raise PluginError(f"java={java}: there is no such program")
-        if found is None:
-            raise PluginError(
-                "there is no java in PATH: install a Java runtime (Debian: apt install default-jre-headless), "
-                "or give its path with -a java=/path/to/bin/java"
-            )
-
-    # The port
-
-    def _check_port_of(self, words: Sequence[str]) -> None:
-        arguments = words[words.index("-jar") + 1 :] if "-jar" in words else words[1:]
-        pattern = SHORT_PORT_OPTION if "-jar" in words else PORT_OPTION
-        for word, following in pairwise([*arguments, ""]):
-            option = pattern.fullmatch(word)
-            if option is None:
-                continue
-            value = following if option[1] is None else option[1]
-            if value != str(self._port):
-                raise PluginError(
-                    f"{shlex.join(words)}: the command has port {value}, but zeroscale expects the server on port "
-                    f"{self._port}: make them the same"
-                )
-            return
-        self._check_port_in_properties()
-
-    def _check_port_in_properties(self) -> None:
-        path = self.working_directory / "server.properties"
-        if not path.is_file():
-            return  # the server will write the file, or does not use it
-        port = read_properties(path).get("server-port")
-        if port is None and self._port != 25565:
-            raise PluginError(f"{path} has no server-port, which means 25565: add the line server-port={self._port}")
-        if port is not None and port.strip() != str(self._port):
-            raise PluginError(f"line {line_of(path, 'server-port')} of {path}: server-port={port} must be {self._port}")
-
-    # The EULA
-
-    def _eula(self) -> bool | None:
-        path = self.working_directory / "eula.txt"
-        if not path.is_file():
-            return None
-        return read_properties(path).get("eula", "false").strip().lower() == "true"
-
-    def _check_eula(self, words: Sequence[str]) -> None:
-        accepted = any("com.mojang.eula.agree=true" in word for word in words)
-        if not accepted and self._eula() is False:
-            raise PluginError(self._eula_message())
-
-    def _eula_message(self) -> str:
-        path = self.working_directory / "eula.txt"
-        line = line_of(path, "eula")
-        where = f"line {line} of {path}: eula=false must be eula=true" if line else f"{path} needs the line eula=true"
-        return f"the Minecraft EULA has not been accepted: {where}"
-
-
-def _alternatives(jars: Sequence[str]) -> str:
-    if not jars:
-        return ", nor any other jar"
-    named = ", ".join(jars[:NAMED_AT_MOST]) + (", ..." if len(jars) > NAMED_AT_MOST else "")
-    return f"; choose a jar, such as -a jar={shlex.quote(jars[0])} (there is {named})"
+        if line is self._process.ready or line.startswith(OPTIONS_SEEN):
+            self._options_unseen = False

@@ -1,0 +1,110 @@
+"""Read a start script: what it runs, whether it passes its arguments on, and the heap size that it sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroscale.minecraft.server_files import read_script
+
+JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
+"""The operator's arguments for Java, which run.sh of Forge and NeoForge takes with `java @FILE`."""
+
+_LOADER_FILE = re.compile(rf"@\S*{re.escape(JAVA_ARGUMENTS_FILE)}|unix_args\.txt")
+_STARTS_US = re.compile(r"\bzeroscale(?=[ \t]+[-\w])")
+_JAVA = re.compile(r"^\s*(?:exec\s+)?java\s", re.MULTILINE)
+_HEAP = re.compile(r"-(?:Xmx|mx|XX:MaxHeapSize=).+")
+_HEAP_IN_SCRIPT = re.compile(r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)""")
+
+_WORD = re.compile(
+    r"""
+    \#[^\r\n]*                                          # a comment
+    | (?P<word>
+        (?: "(?:\\(?:\r\n|.)|[^"\\\r\n])*"?             # in quotes, which the end of the line ends as well
+          | '(?:\\(?:\r\n|.)|[^'\\\r\n])*'?
+          | [^ \t\f\r\n\#"']
+        )+
+      )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1?""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:(?:\r\n|[\r\n])[ \t\f]*|(.))", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class StartScript:
+    """A shell script that starts a server.
+
+    :ivar path: where it is.
+    :ivar interpreter: what runs it if it is not executable, as scripts from archives: sh or bash.
+    :ivar text: its beginning, without the lines that are comments.
+    """
+
+    path: Path
+    interpreter: str
+    text: str
+
+    @property
+    def starts_loader(self) -> bool:
+        """Whether it names the files of Java arguments that Forge's and NeoForge's installers make."""
+        return _LOADER_FILE.search(self.text) is not None
+
+    @property
+    def starts_zeroscale(self) -> bool:
+        """Whether it starts zeroscale itself, and is no server's."""
+        return _STARTS_US.search(self.text) is not None
+
+    @property
+    def needs_java(self) -> bool:
+        """Whether it runs the java that is first in PATH."""
+        return _JAVA.search(self.text) is not None
+
+    @property
+    def passes_arguments(self) -> bool:
+        """Whether it passes its own arguments on."""
+        return re.search(r"\$[@*]", self.text) is not None
+
+    def heap(self) -> tuple[Path, str] | None:
+        """Return the option for the largest heap, with the file in which it is; None: the script sets no heap."""
+        file = self.path.with_name(JAVA_ARGUMENTS_FILE)
+        if (heap := heap_in_file(file)) is not None:
+            return file, heap
+        found = _HEAP_IN_SCRIPT.search(self.text)
+        return (self.path, found[1]) if found else None
+
+
+def read_start_script(path: Path) -> StartScript:
+    """Read a script.
+
+    :raises OSError: it cannot be read.
+    """
+    lines = read_script(path).splitlines()
+    interpreter = "bash" if lines and re.match("#!.*bash", lines[0]) else "sh"
+    return StartScript(path, interpreter, "\n".join(line for line in lines if not line.lstrip().startswith("#")))
+
+
+def heap_in_file(path: Path) -> str | None:
+    """Return the option for the largest heap in a file that is given as `java @FILE`; None if there is none.
+
+    Of several the last one counts. A file that cannot be read has none.
+    """
+    try:
+        text = read_script(path)
+    except OSError:
+        return None
+    found = [word for word in java_arguments(text) if _HEAP.fullmatch(word)]
+    return found[-1] if found else None
+
+
+def java_arguments(text: str) -> Iterator[str]:
+    """Return the arguments in a file that is given as `java @FILE`.
+
+    They are separated by white space, may be quoted, and # begins a comment until the end of the line (the manual of
+    `java`, "java Command-Line Argument Files"). Java 17 and 25 lose the word that a # directly follows.
+    """
+    for found in _WORD.finditer(text):
+        if found["word"] and not text.startswith("#", found.end()):
+            yield _QUOTED.sub(lambda quoted: _ESCAPE.sub(lambda escape: escape[1] or "", quoted[2]), found["word"])
