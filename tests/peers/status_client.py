@@ -29,7 +29,8 @@ def ask_minestat(dialect: str, port: int) -> dict[str, Any]:
     if not server.online:
         raise SystemExit(f"minestat says that the server is not online: {server.connection_status}")
     return {
-        "motd": server.stripped_motd,
+        # it leaves codes that stand in the `text` of an object, as those of a vanilla server do
+        "motd": server.motd_strip_formatting(server.stripped_motd),
         "online": int(server.current_players),
         "maximum": int(server.max_players),
         "version": server.version,

@@ -129,7 +129,7 @@ def test_the_status_of_our_conversation(size: int | None) -> None:
     reply = server.status(StatusReply(parse("&6asleep"), 0, 20, "1.21.4"))
     (received,) = fed(client, reply, size)
     assert isinstance(received, StatusReceived)
-    assert received.status["description"] == {"text": "\u00a76asleep"}
+    assert received.status["description"] == {"text": "asleep", "color": "gold"}
     assert json.loads(received.raw) == received.status
     server.receive(client.ping(-(2**63)))
     assert fed(client, server.pong(), size) == [PongReceived(-(2**63))]

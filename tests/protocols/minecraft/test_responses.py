@@ -103,7 +103,7 @@ def test_a_client_with_other_colours_gets_them(protocol: int) -> None:
 def test_the_real_protocol_number_does_not_decide_about_colours() -> None:
     reply = StatusReply(parse("&#fefe50Asleep"), 0, 20, "v", protocol=769)
     assert decoded(encode_status(reply, 47))["description"] == {"text": f"{S}eAsleep"}
-    assert decoded(encode_status(reply, 769))["description"]["extra"]
+    assert decoded(encode_status(reply, 769))["description"] == {"text": "Asleep", "color": "#fefe50"}
 
 
 BIG = "x" * 20000
@@ -163,7 +163,7 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
         assert encode_status(reply(), 47) is first
     assert encode_status(reply(), 48) != first
     other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
-    assert decoded(encode_status(other, 47))["description"] == {"text": f"{S}6twice"}
+    assert decoded(encode_status(other, 47))["description"] == {"text": "twice", "color": "gold"}
 
 
 def test_few_encoded_replies_are_remembered() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 from typing import Any
 
 import pytest
@@ -21,7 +19,6 @@ from zeroscale.protocols.minecraft.text_component import (
     runs,
     section_text,
     with_fallbacks,
-    with_text_first,
 )
 
 S = "\u00a7"
@@ -136,7 +133,6 @@ def test_depth_is_bounded() -> None:
     for depth in (DEEPEST + 1, 900, 20_000):
         assert plain(nested(depth)) == "x" * (DEEPEST + 1)
         json.dumps(clean(nested(depth)))
-        assert with_text_first(nested(depth), rgb=True) == {"text": "x" * (DEEPEST + 1)}
 
 
 ANY_COMPONENT = st.recursive(
@@ -155,7 +151,6 @@ ANY_COMPONENT = st.recursive(
 def test_any_json_is_accepted(component: Any) -> None:
     for function in (plain, section_text, clean, runs):
         function(component)
-    json.dumps(with_text_first(component, rgb=True))
 
 
 @given(st.text(alphabet="ab&#0f6lLrR \n" + S, max_size=30))
@@ -163,86 +158,6 @@ def test_section_sign_text_shows_the_same_runs(text: str) -> None:
     component = parse(text)
     shown = "".join(part for part, _ in runs(component))
     assert plain(parse(section_text(component).replace("&", "&&"))) == shown
-
-
-RGB_PART = {"text": "rgb", "color": "#ff8000"}
-
-
-@pytest.mark.parametrize(
-    ("component", "rgb", "expected"),
-    [
-        ("", True, {"text": ""}),
-        (f"{S}4a{S}zb\x00", True, {"text": f"{S}4a{S}zb\x00"}),
-        ({"text": "a"}, True, {"text": "a"}),
-        ({"extra": ["a"], "color": "red"}, True, {"text": f"{S}ca"}),
-        (["a", {"text": "b", "bold": True}, "c"], True, {"text": f"a{S}r{S}lb{S}rc"}),
-        ([{"text": "a", "color": "red"}, "b", {"text": "c", "color": "reset"}], True, {"text": f"{S}cab{S}rc"}),
-        ({"text": f"a{S}rb", "color": "red", "extra": [f"{S}lc", "d"]}, True, {"text": f"{S}cab{S}c{S}lc{S}cd"}),
-        ({"text": "a", "hoverEvent": {"value": "x"}, "clickEvent": {}}, True, {"text": "a"}),
-        ([RGB_PART, "b"], True, {"text": "", "extra": [RGB_PART, RGB_PART | {"text": "b"}]}),
-        ([RGB_PART, "b"], False, {"text": f"{S}6rgbb"}),
-        (["", "a", RGB_PART, "b"], True, {"text": "a", "extra": [RGB_PART, {"text": "b"}]}),
-        (
-            {"text": "a", "bold": True, "extra": [{"translate": "k", "with": ["x"], "italic": True, "extra": ["b"]}]},
-            False,
-            {
-                "text": f"{S}r{S}la",
-                "extra": [
-                    {"translate": "k", "with": ["x"], "bold": True, "italic": True},
-                    {"text": "b", "bold": True, "italic": True},
-                ],
-            },
-        ),
-        (
-            {"text": "a", "font": "x", "extra": [{"text": "b", "extra": []}]},
-            False,
-            {"text": "", "extra": [{"text": "a", "font": "x"}, {"text": "b", "font": "x"}]},
-        ),
-    ],
-)
-def test_the_text_has_what_section_signs_can_express(component: Component, rgb: bool, expected: Component) -> None:
-    assert with_text_first(component, rgb=rgb) == expected
-    assert merged(with_text_first(component, rgb=rgb), rgb=rgb) == merged(component, rgb=rgb)
-
-
-def merged(component: Component, *, rgb: bool) -> list[tuple[str, Style]]:
-    """The runs that a client shows; without `rgb` in the sixteen colours."""
-    styled = runs(component) if rgb else runs(parse(section_text(component).replace("&", "&&")))
-    return [
-        ("".join(text for text, _ in group), style)
-        for style, group in itertools.groupby(styled, key=lambda run: run[1])
-    ]
-
-
-STYLED = st.recursive(
-    st.text(alphabet=f"ab \n{S}4lr", max_size=6),
-    lambda inner: (
-        st.lists(inner, min_size=1, max_size=3)
-        | st.fixed_dictionaries(
-            {"text": st.text(alphabet=f"ab{S}4lr", max_size=4)},
-            optional={
-                "color": st.sampled_from(["red", "#ff8000", "reset", "white"]),
-                "bold": st.booleans(),
-                "italic": st.booleans(),
-                "font": st.just("x"),
-                "extra": st.lists(inner, min_size=1, max_size=3),
-            },
-        )
-        | st.fixed_dictionaries(
-            {"translate": st.just("k")}, optional={"extra": st.lists(inner, min_size=1, max_size=2)}
-        )
-    ),
-    max_leaves=10,
-)
-
-
-@given(STYLED, st.booleans())
-def test_the_same_is_shown_with_the_text_first(component: Component, rgb: bool) -> None:
-    first = with_text_first(component, rgb=rgb)
-    assert merged(first, rgb=rgb) == merged(component, rgb=rgb)
-    assert first.keys() <= {"text", "extra"}
-    if not re.search("font|translate" + ("|#" if rgb else ""), str(component)):
-        assert "extra" not in first
 
 
 def test_fallbacks_replace_translations() -> None:

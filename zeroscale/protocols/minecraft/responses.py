@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.protocols.minecraft import packets, text_component, versions
+from zeroscale.protocols.minecraft.description import with_text_first
 
 LONGEST_JSON = 32767
 """UTF-16 units of JSON that clients accept in a status, and old ones in a kick."""
@@ -78,7 +79,7 @@ def _candidates(reply: StatusReply, protocol: int, any_color: bool) -> Iterator[
     bare: dict[str, object] = {
         "version": {"name": reply.version_name, "protocol": protocol},
         "players": players,
-        "description": text_component.with_text_first(reply.description, rgb=any_color),
+        "description": with_text_first(reply.description, rgb=any_color),
     }
     whole = bare | {"players": players | sample}
     icon = {} if reply.favicon is None else {"favicon": reply.favicon}

@@ -6,7 +6,6 @@ out, so that the rest of a server's text reaches the player.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,11 +60,6 @@ RGB = {
 """The sixteen colours as red, green and blue, for a terminal."""
 
 _CODES = {name: code for code, name in (COLORS | FORMATS).items()}
-_STYLE_KEYS = frozenset({"color", *FORMATS.values(), "font", "shadow_color"})
-_TEXT_KEYS = frozenset({"text", "color", *FORMATS.values()})
-_UNSEEN_KEYS = frozenset({"insertion", "clickEvent", "hoverEvent", "click_event", "hover_event"})
-"""Keys that change nothing in the server list."""
-
 _AMPERSAND_CODE = re.compile(r"&&|&#[0-9a-f]{6}|[&\u00a7][0-9a-fk-or]", re.IGNORECASE)
 _SECTION_CODE = re.compile(r"\u00a7(.?)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -151,22 +145,6 @@ def clean(component: Component) -> Component:
     return _clean(component, 0)
 
 
-def with_text_first(component: Component, *, rgb: bool) -> dict[str, object]:
-    """Return an object that shows the same, with as much of it as possible in its `text`, as section-sign text.
-
-    Status tools read no more than the description's `text`. What follows the first part that section-sign text cannot
-    express (a font, a translation, a colour other than the sixteen) stays in `extra`.
-
-    :param rgb: keep colours other than the sixteen; otherwise the nearest of these replaces them.
-    """
-    if isinstance(component, str):
-        return {"text": component}
-    parts = list(_parts(clean(component), {}))
-    begin = list(itertools.takewhile(lambda part: _is_section_text(part, rgb=rgb), parts))
-    text: dict[str, object] = {"text": section_text(["", *begin])}
-    return text | ({"extra": parts[len(begin) :]} if len(begin) < len(parts) else {})
-
-
 def with_fallbacks(component: Component) -> Component:
     """Return the component with fallbacks in place of their translation keys, the arguments filled in.
 
@@ -181,7 +159,7 @@ def _with_fallbacks(component: object, depth: int) -> Component:
     if isinstance(component, list | tuple):
         return [_with_fallbacks(child, depth + 1) for child in component]
     if not isinstance(component, Mapping):
-        return _literal(component)
+        return literal(component)
     spelled = {**component}
     for key in ("extra", "with"):
         if isinstance(spelled.get(key), list | tuple):
@@ -202,36 +180,11 @@ def _clean(component: object, depth: int) -> Component:
         return {key: value for key, value in {**component, **lists}.items() if key not in lists or value}
     if isinstance(component, list | tuple):
         return _children(component, depth) or ""
-    return _literal(component)
+    return literal(component)
 
 
 def _children(value: object, depth: int) -> list[Component]:
     return [_clean(child, depth + 1) for child in value] if isinstance(value, list | tuple) else []
-
-
-def _parts(component: object, inherited: Mapping[str, object]) -> Iterator[dict[str, object]]:
-    """Yield the parts of a clean component that show something, each with its whole style and without children."""
-    first, *siblings = component if isinstance(component, list) else (component,)
-    if isinstance(first, list):
-        yield from _parts(first, inherited)
-        style = inherited
-    elif isinstance(first, Mapping):
-        own = {key: value for key, value in first.items() if key != "extra" and key not in _UNSEEN_KEYS}
-        style = {**inherited, **{key: value for key, value in own.items() if key in _STYLE_KEYS}}
-        if own.keys() - _STYLE_KEYS - {"text"} or own.get("text", "") != "":
-            yield style | own
-        children = first.get("extra")
-        siblings = [*(children if isinstance(children, list) else ()), *siblings]
-    else:
-        yield {**inherited, "text": first}
-        style = inherited
-    for sibling in siblings:
-        yield from _parts(sibling, style)
-
-
-def _is_section_text(part: Mapping[str, object], *, rgb: bool) -> bool:
-    color = part.get("color")
-    return "text" in part and part.keys() <= _TEXT_KEYS and not (rgb and isinstance(color, str) and color[:1] == "#")
 
 
 def _component(text: str, style: Style) -> dict[str, object]:
@@ -263,7 +216,7 @@ def _walk(component: object, inherited: Style, depth: int) -> Iterator[tuple[str
         yield from _walk(first, inherited, depth + 1)
         style = _styled(first, inherited) if isinstance(first, Mapping) else inherited
     else:
-        yield from _resolved(_literal(component), inherited)
+        yield from _resolved(literal(component), inherited)
         return
     if isinstance(children, list | tuple):
         for child in children:
@@ -273,20 +226,20 @@ def _walk(component: object, inherited: Style, depth: int) -> Iterator[tuple[str
 def _own_text(component: Mapping[str, object], style: Style, depth: int) -> Iterator[tuple[str, Style]]:
     key = component.get("translate")
     if "text" in component or key is None:
-        yield from _resolved(_literal(component.get("text", component.get("keybind", ""))), style)
+        yield from _resolved(literal(component.get("text", component.get("keybind", ""))), style)
         return
     given = component.get("with")
     arguments = [list(_walk(each, style, depth + 1)) for each in given] if isinstance(given, list | tuple) else []
     fallback = component.get("fallback")
     if fallback is None:
-        yield from _resolved(_literal(key), style)
+        yield from _resolved(literal(key), style)
         for index, argument in enumerate(arguments):
             yield (", " if index else " (", style)
             yield from argument
         if arguments:
             yield (")", style)
         return
-    text = _literal(fallback)
+    text = literal(fallback)
     position = following = 0
     for match in _ARGUMENT.finditer(text):
         yield from _resolved(text[position : match.start()], style)
@@ -301,7 +254,8 @@ def _own_text(component: Mapping[str, object], style: Style, depth: int) -> Iter
     yield from _resolved(text[position:], style)
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
+    """Return a component that is no object or array as text; "" where it is null."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
