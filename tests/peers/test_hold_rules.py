@@ -1,4 +1,4 @@
-"""Held clients that break the rules: closed, with one line in the log, and nothing of theirs reaches the server.
+"""Held clients that break the rules: kicked with words, one line in the log, and nothing of theirs reaches the server.
 
 They are written here, byte by byte, because no real client does such things.
 """
@@ -11,7 +11,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 from peers.harness import PeerHarness, Proxy, Record
@@ -63,14 +62,15 @@ class HeldClient:
         """Answers as the game does: not understood."""
         self.send(b"\x02" + varint(message) + b"\x00")
 
-    def wait_until_closed(self) -> float:
-        """Reads until the proxy has closed the connection; returns how many seconds that took."""
+    def kicked(self) -> tuple[str, float]:
+        """Reads until the kick, and the orderly end after it; returns its JSON, and how many seconds that took."""
         began = time.monotonic()
-        with suppress(ConnectionError):
-            while self._socket.recv(4096):
-                pass
+        while (frame := self._frame())[0] == 0x04:
+            pass
+        assert frame[0] == 0x00, f"not a Disconnect: {frame.hex()}"
+        assert self._socket.recv(4096) == b"", "more after the kick"
         self.close()
-        return time.monotonic() - began
+        return frame[frame.index(b"{") :].decode(), time.monotonic() - began
 
     def close(self) -> None:
         """Leaves."""
@@ -157,9 +157,12 @@ def misdeeds(rules_server: tuple[Proxy, Record]) -> Iterator[dict[str, Future[st
     def commit(misdeed: Callable[[HeldClient], None]) -> str:
         client = HeldClient(proxy.port, misdeed.__name__[:16])
         misdeed(client)
-        seconds = client.wait_until_closed()
-        if misdeed is not never_answers:  # so it was not for its silence that it was closed
-            assert seconds < AT_ONCE, f"closed after {seconds:.1f} s"
+        words, seconds = client.kicked()
+        if misdeed is never_answers:
+            assert "did not answer in time" in words
+        else:  # so it was not for its silence that it was kicked
+            assert "not part of a login" in words
+            assert seconds < AT_ONCE, f"kicked after {seconds:.1f} s"
         return client.local
 
     with ThreadPoolExecutor(len(MISDEEDS)) as pool:
@@ -167,7 +170,7 @@ def misdeeds(rules_server: tuple[Proxy, Record]) -> Iterator[dict[str, Future[st
 
 
 @pytest.mark.parametrize("misdeed", [misdeed.__name__ for misdeed in MISDEEDS])
-def test_it_is_closed_with_one_line(
+def test_it_is_kicked_with_one_line(
     misdeed: str, misdeeds: dict[str, Future[str]], rules_server: tuple[Proxy, Record]
 ) -> None:
     proxy, record = rules_server
@@ -190,6 +193,20 @@ def test_a_real_player_gets_in_after_them(
     assert login.frames() == 2
     player.leave()
     proxy.end(60)
+
+
+def test_an_answer_that_comes_too_late_is_a_kick_with_words(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "late", start_delay=7.5)
+    client = HeldClient(proxy.port, "Late")
+    client.next_request()
+    words, seconds = client.kicked()
+    assert "did not answer in time" in words
+    assert seconds > 5
+    assert record.logins() == []
+    client = HeldClient(proxy.port, "Late")
+    wait_until(lambda: len(record.logins()) == 1, "the running server has it", 30, proxy)
+    client.close()
+    proxy.end()
 
 
 def varint(number: int) -> bytes:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
+import struct
 import subprocess
 import venv
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcstatus import JavaServer, LegacyServer
-from peers.harness import HERE, PeerHarness, Proxy
+from peers.harness import HERE, NEWEST_VERSION, PeerHarness, Proxy
 
 VERSION = "1.16.5"
 MCTOOLS = "mctools==1.4.0"
@@ -97,9 +101,40 @@ def test_mcstatus_asleep(proxy: Proxy) -> None:
         assert status.icon is not None
         assert status.players.sample
     assert server.ping() < 1000
+    description: Any = status.raw["description"]
+    assert one_line(re.sub("\u00a7.", "", description["text"])) == one_line(status.motd.to_plain())
+    assert "\u00a7" in description["text"], "the colours are kept"
     legacy = LegacyServer("127.0.0.1", proxy.port, timeout=5).status()
     assert one_line(legacy.motd.to_plain()) == one_line(status.motd.to_plain())
     proxy.assert_asleep()
+
+
+def test_the_largest_icon(harness: PeerHarness) -> None:
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "icon")
+    (proxy.directory / "server-icon.png").write_bytes(icon(22_000))
+    status = JavaServer("127.0.0.1", proxy.port, timeout=5).status()
+    assert status.icon is not None
+    assert base64.b64decode(status.icon.partition(",")[2]) == icon(22_000)
+    assert status.players.sample
+    for version in ("1.8.8", NEWEST_VERSION):
+        reply = harness.player(version, proxy.port, "Alex", "--ping").wait_for_event("status")["reply"]
+        assert reply["favicon"] == status.icon
+    assert record.starts() == 0
+    player = harness.player(VERSION, proxy.port, "Alex")
+    player.wait_for_event("joined")
+    player.leave()
+    proxy.end()
+
+
+def icon(size: int) -> bytes:
+    """A PNG of 64x64 pixels whose file has that many bytes."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
+    rest = chunk(b"IDAT", zlib.compress(bytes(64 * (1 + 3 * 64)))) + chunk(b"IEND", b"")
+    return header + chunk(b"tEXt", b"Comment\0" + b"x" * (size - len(header + rest) - 20)) + rest
 
 
 def test_mcstatus_awake(proxy: Proxy, harness: PeerHarness) -> None:

@@ -12,6 +12,7 @@ import pytest
 from broken_messages import OTHER_PROTOCOLS, mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quarry.net.auth import OfflineProfile
 from quarry.net.client import ClientFactory, ClientProtocol
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
@@ -116,12 +117,12 @@ class ConnectedTransport(StringTransport):
 
 
 @pytest.fixture
-def quarry_client() -> Iterator[Callable[[str, int], tuple[RecordingClient, StringTransport]]]:
+def quarry_client() -> Iterator[Callable[..., tuple[RecordingClient, StringTransport]]]:
     """Makes quarry's own client, connected in memory, its first bytes sent."""
     clients: list[RecordingClient] = []
 
-    def connect(mode: str, protocol: int) -> tuple[RecordingClient, StringTransport]:
-        factory = ClientFactory()
+    def connect(mode: str, protocol: int, name: str = "quarry") -> tuple[RecordingClient, StringTransport]:
+        factory = ClientFactory(OfflineProfile(name))
         factory.protocol = RecordingClient
         factory.protocol_mode_next = mode
         factory.force_protocol_version = protocol
@@ -146,12 +147,13 @@ def test_quarrys_client_reads_the_status(quarry_client: Any, feed: Any) -> None:
     assert (event.host, event.port) == ("127.0.0.1", 25565)
 
 
+@pytest.mark.parametrize("name", ["quarry", "Миряев", "has space", "\U0001f600" * 8])
 @pytest.mark.parametrize("protocol", [4, 5, 47, 107, 340, 404, 498, 578, 754, 758, 759, 760])
-def test_quarrys_client_is_held_and_kicked(quarry_client: Any, feed: Any, protocol: int) -> None:
-    client, transport = quarry_client("login", protocol)
+def test_quarrys_client_is_held_and_kicked(quarry_client: Any, feed: Any, protocol: int, name: str) -> None:
+    client, transport = quarry_client("login", protocol, name)
     conversation = MinecraftConversation()
     (event,) = feed(conversation, transport.value())
-    assert (event.protocol, event.name) == (protocol, client.factory.profile.display_name)
+    assert (event.protocol, event.name) == (protocol, name)
     conversation.hold()
     expected: list[object] = []
     for _ in range(3 if protocol >= 393 else 0):
