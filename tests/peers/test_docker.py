@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -183,6 +184,34 @@ def test_labels_are_all_the_configuration_that_it_needs(harness: PeerHarness, en
     assert proxy.terminate() == 0
     engine.docker("rm", "labelled")
     finder.wait_for(r"^\{\}$", after=at)
+
+
+def test_a_container_is_not_stopped_under_its_player_by_a_server_that_names_it_by_its_id(
+    harness: PeerHarness, engine: Dockerd, tmp_path: Path
+) -> None:
+    inside, port, other_port = create(engine, "twice"), free_port(), free_port()
+    file = tmp_path / "zeroscale.toml"
+    file.write_text(f"state_directory = {json.dumps(str(tmp_path / 'state'))}\n")
+
+    def describe(name: str, container: str, listen: int, server: int) -> None:
+        arguments = {"container": container, "base_url": engine.url, "protocol": "minecraft"}
+        table = {"plugin": "docker", "listen": listen, "server": server, "plugin_arguments": arguments}
+        with file.open("a") as config:
+            config.write(toml(f"servers.{name}", {"idle_shutdown": "1s", "minimum_online_time": 0, **table}) + "\n")
+
+    describe("one", "twice", port, inside)
+    proxy = harness.track(Program([sys.executable, "-m", "zeroscale", "--config", str(file), "--debug"], ROOT))
+    proxy.wait_for("Listening")
+    player = harness.player(VERSION, port)
+    player.wait_for_event("joined")
+    describe("two", engine.docker("inspect", "--format", "{{.Id}}", "twice").strip(), other_port, free_port())
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.wait_for("two: could not check .* container .* is what the server 'one' starts and stops, by another name")
+    harness.player(VERSION, other_port, "Alex").wait_for_event("kicked")
+    assert engine.state("twice") == "running"
+    player.leave()
+    engine.wait_for_state("twice", "exited", proxy)
+    assert proxy.terminate() == 0
 
 
 def toml(path: str, table: Mapping[str, Any]) -> str:
