@@ -170,13 +170,17 @@ plugin = "minecraft"
 listen = {port}
 server = {server_port}
 working_directory = "{work}"
-idle_shutdown = "2s"
-minimum_online_time = 0
+idle_shutdown = "5m"
 plugin_arguments.command = "sh start.sh"
 proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2" }}
 """)
     proxy = harness.track(Program([sys.executable, "-m", "zeroscale", "--config", file, "--debug"], ROOT))
     wait_until(lambda: answers(port), "zeroscale listens", program=proxy)
+
+    def ctl(*words: str) -> str:
+        command = [sys.executable, "-m", "zeroscale.ctl.main", "--socket", str(control), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
     front = harness.track(Front(tmp_path, port))
     for sender in SENDERS.values():
         proxy.wait_for(rf"{re.escape(sender)}:\d+: health-check after")
@@ -189,15 +193,12 @@ proxy_protocol = {{ accept_from = {json.dumps([*SENDERS.values()])}, send = "v2"
     for version in SENDERS:
         player = harness.player(NEWEST_VERSION, front.ports[version], "Steve", "--from", CLIENT)
         player.wait_for_event("joined")
-        words = ["--socket", str(control), "status", "--json"]
-        status = subprocess.run(
-            [sys.executable, "-m", "zeroscale.ctl.main", *words], capture_output=True, text=True, timeout=60, check=True
-        )
-        [reported] = json.loads(status.stdout)["servers"][0]["players"]
+        [reported] = json.loads(ctl("status", "--json"))["servers"][0]["players"]
         assert reported["name"] == "Steve" and reported["address"].startswith(f"{CLIENT}:")
         player.leave()
         proxy.wait_for(rf"Steve \({re.escape(reported['address'])}\): closed after")
         assert f"receiver saw {reported['address']}\n" in (work / LOG).read_text()
+    ctl("sleep")
     wait_until(lambda: not processes_in(work), "the server sleeps again", program=proxy)
     assert (record.starts(), record.exit_codes()) == (1, [0])
     assert proxy.terminate() == 0
