@@ -129,6 +129,10 @@ def test_a_script_that_is_not_run_is_mentioned() -> None:
         "server.jar is run, and start.sh is not; the file says how to change that"
     ]
     assert list(notes(found())) == []
+    choice = ServerChoice(script="start.sh", other_jars=("paper.jar",))
+    assert list(notes(found(choice=choice))) == [
+        'start.sh is run, and not a jar; jar = "paper.jar" in the file changes that'
+    ]
 
 
 def test_a_command() -> None:

@@ -121,6 +121,19 @@ def test_what_is_no_jar(tmp_path: Path, make: object, problem: str) -> None:
     assert read_server_jar(tmp_path / "server.jar") == ServerJar(kind=JarKind.unreadable, problem=problem)
 
 
+def test_a_jar_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    assert jar(tmp_path, VANILLA).kind is JarKind.vanilla
+    assert jar(tmp_path, main_class("io.papermc.paperclip.Main")).kind is JarKind.other
+    (tmp_path / "server.jar").unlink()
+    assert read_server_jar(tmp_path / "server.jar").kind is JarKind.unreadable
+
+
+def test_a_jar_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = jar(tmp_path, VANILLA)
+    monkeypatch.setattr("zeroscale.minecraft.server_jar.open_other", None)
+    assert read_server_jar(tmp_path / "server.jar") is found
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     write_jar(tmp_path / "paper-1.21.4-232.jar", VANILLA)
     (tmp_path / "server.jar").symlink_to("paper-1.21.4-232.jar")

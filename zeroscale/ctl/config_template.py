@@ -99,8 +99,11 @@ def manual_steps(found: DirectoryScan) -> Iterator[str]:
 
 def notes(found: DirectoryScan) -> Iterator[str]:
     """Return what the operator may not expect."""
-    for script in found.choice.other_scripts:
-        yield f"{found.choice.script or found.choice.jar} is run, and {script} is not; the file says how to change that"
+    choice = found.choice
+    for script in choice.other_scripts:
+        yield f"{choice.script or choice.jar} is run, and {script} is not; the file says how to change that"
+    if choice.script is not None and choice.other_jars:
+        yield f"{choice.script} is run, and not a jar; jar = {quoted(choice.other_jars[0])} in the file changes that"
 
 
 def server_port(found: DirectoryScan) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,9 @@ digests follow."""
 
 LONGEST_VERSION_FILE = 64 * 1024
 """Bytes; the game's has 500."""
+
+REMEMBERED = 200
+"""Jars; a start asks for each jar of the directory several times."""
 
 LAUNCHERS = (
     "net.fabricmc.loader.",
@@ -89,7 +93,20 @@ class ServerJar:
 
 
 def read_server_jar(path: Path) -> ServerJar:
-    """Read a jar. Never raises: one that cannot be read is `JarKind.unreadable`."""
+    """Read a jar, again only when it has changed. Never raises: one that cannot be read is `JarKind.unreadable`."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return ServerJar(kind=JarKind.unreadable, problem=error.strerror or str(error))
+    return _read(path, (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read(path: Path, stamp: tuple[int, ...]) -> ServerJar:
+    """Read a jar.
+
+    :param stamp: changes with its content and its permissions.
+    """
     try:
         with open_other(path) as file:
             archive = ZipArchive(file)
