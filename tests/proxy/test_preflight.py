@@ -56,7 +56,7 @@ def test_every_mistake_of_every_server_has_its_path(tmp_path: Path) -> None:
         "/z.toml: servers.b.plugin_arguments: zeroscale.plugins.demo: it has no argument 'start_second' (did you mean ",
         f"/z.toml: servers.b.working_directory: working directory '{tmp_path}/gone' does not exist",
         '/z.toml: servers."c d".plugin_arguments: server name ',
-        f"/z.toml: servers.e: there is no server.jar in {tmp_path}: ",
+        f"/z.toml: servers.e: there is no Minecraft server in {tmp_path}, neither server.jar nor ",
         f"/z.toml: servers.f.working_directory: working directory '{tmp_path}/a_file' is not a directory",
     ]
     assert len(lines) == len(expected)
