@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -30,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
 
 def java(*words: str | Path, directory: Path, options: str | None = None) -> str:
     """Run Java; return all that it writes."""
-    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin"}
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_OPTIONS")}
     if options is not None:
         environment["JDK_JAVA_OPTIONS"] = options
     done = subprocess.run(
