@@ -89,6 +89,12 @@ class Minecraft(Server):
     remote = False
 
 
+class Web(Server):
+    """A server that claims to speak HTTP."""
+
+    protocol = "http"
+
+
 class Adoptable(Server):
     """A server whose `adopt()` waits for the gate, and finds nothing."""
 

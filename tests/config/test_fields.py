@@ -103,6 +103,9 @@ def test_out_of_range(number: float) -> None:
         ("wake_on", "tsl", None),
         ("ready", "http:/health", "http:/health"),
         ("ready", "soon", None),
+        ("health_path", "/healthz", "/healthz"),
+        ("health_path", "healthz", None),
+        ("health_path", 5, None),
     ],
 )
 def test_what_is_read(kind: str, given: object, value: object) -> None:

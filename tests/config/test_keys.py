@@ -59,6 +59,7 @@ def test_an_alias_is_no_key_and_no_second_alias() -> None:
 def test_labels_may_set_these_keys_and_no_other() -> None:
     assert sorted(name for name, each in keys_of(ServerConfig).items() if each.labels) == [
         "admission",
+        "health_path",
         "hold_limit",
         "idle_shutdown",
         "join",
@@ -71,5 +72,6 @@ def test_labels_may_set_these_keys_and_no_other() -> None:
         "stop_timeout",
         "texts",
         "transfer_as_login",
+        "waiting",
         "wake_after",
     ]

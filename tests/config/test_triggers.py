@@ -14,6 +14,7 @@ from zeroscale.config.triggers import (
     HttpCheck,
     OutputLineCheck,
     ReadyCheck,
+    parse_health_path,
     parse_ready,
     parse_wake_on,
 )
@@ -91,3 +92,26 @@ def test_values_that_are_not_a_ready_check(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}") as raised:
         parse_ready(text)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/-/health/", "/a%20b", "/health;x=1"])
+def test_paths_of_health_checks(path: str) -> None:
+    assert parse_health_path(path) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("", "; a path begins with a slash, and spaces and what is not ASCII in it are %-encoded"),
+        ("healthz", "; a path begins with a slash"),
+        ("http://example.org/healthz", "; a path begins with a slash"),
+        ("/health z", "; a path begins with a slash"),
+        ("/healthz\n", "; a path begins with a slash"),
+        ("/gesund\u00e4", "; a path begins with a slash"),
+        ("/healthz?full=1", "; what follows a '\\?' in a request is not compared"),
+        ("/healthz#top", "; what follows a '\\?' in a request is not compared"),
+    ],
+)
+def test_values_that_are_no_path_of_health_checks(path: str, named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{named}"):
+        parse_health_path(path)

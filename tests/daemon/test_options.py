@@ -206,11 +206,13 @@ def test_log_format_and_addresses() -> None:
 
 def test_servers_that_do_not_speak_minecraft() -> None:
     words = "--wake-on http --wake_timeout 2 --waiting page --ready http:/health=200 --health-check 192.0.2.1"
+    words += " --health-path /healthz"
     parsed = server(*words.split(), "--health_check", "10.0.0.0/8")
     assert (parsed.wake_on, parsed.wake_timeout, parsed.waiting) == ("http", 2.0, "page")
     assert (parsed.ready, parsed.health_check) == ("http:/health=200", ("192.0.2.1", "10.0.0.0/8"))
+    assert (parsed.health_path, server().health_path) == ("/healthz", None)
     assert (server().wake_on, server().wake_timeout, server().waiting, server().ready) == (
-        "connect",
+        None,
         5.0,
         "auto",
         "connect",
@@ -382,7 +384,20 @@ def test_beside_a_file_a_word_after_an_unknown_option_is_its_value(file: Path) -
 
 def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None:
     invocation = examine(
-        [*BASIC, "--join", "hols", "--waiting=page", "-t", "--health-check", "x", "-a", "a=1", "-a", "a=2"]
+        [
+            *BASIC,
+            "--join",
+            "hols",
+            "--waiting=page",
+            "--wake-on=tls",
+            "-t",
+            "--health-check",
+            "x",
+            "-a",
+            "a=1",
+            "-a",
+            "a=2",
+        ]
     )
     assert [str(mistake).partition(": ")[0] for mistake in invocation.mistakes] == [
         "--idle-shutdown",

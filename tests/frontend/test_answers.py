@@ -94,6 +94,12 @@ def test_a_legacy_status_is_the_last_answer(answering: Answering) -> None:
     assert answering.closer.calls == [("linger", "status", "")]
 
 
+def test_a_health_check_may_still_be_sending(answering: Answering) -> None:
+    answering.answers.health_check(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert answering.written == b"HTTP/1.1 200 OK\r\n\r\n"
+    assert answering.closer.calls == [("linger", "health-check", "")]
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_ping_closes_at_once(answering: Answering, asked: bool) -> None:
     answering.answers.answered_status = asked

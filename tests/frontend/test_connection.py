@@ -618,10 +618,234 @@ def test_a_health_check_is_accepted_closed_and_nothing_else(make_harness: MakeHa
     harness.assert_over(client, "health-check")
 
 
+def test_a_health_check_of_a_minecraft_port_is_closed_at_once_too(make_harness: MakeHarness) -> None:
+    harness = make_harness(health_check=(ipaddress.ip_network("203.0.113.0/24"),))
+    harness.assert_over(harness.connect(), "health-check")
+
+
 def test_other_addresses_wake(make_harness: MakeHarness) -> None:
     harness = make_harness(generic=True, health_check=(ipaddress.ip_network("198.51.100.0/24"),))
     harness.connect()
     assert len(harness.server.wakes) == 1
+
+
+# HTTP health checks by their path
+
+HEALTH_CHECK = b"GET /healthz HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1.31\r\nAccept: text/html\r\n\r\n"
+OTHER_REQUEST = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+CHECKED_WITHIN = 3.0
+
+
+def checked(make_harness: MakeHarness, state: Status = Status.stopped, **options: Any) -> FrontendHarness:
+    """An HTTP server with health checks, in some state; browsers see the page."""
+    harness = make_harness(
+        make_conversation=lambda: HttpConversation(page="browsers", retry_after=lambda: 20.0, health_path="/healthz"),
+        timeout=CHECKED_WITHIN,
+        **options,
+    )
+    harness.server.status = state
+    return harness
+
+
+def assert_only_answered(harness: FrontendHarness, client: Any) -> None:
+    """It was answered with 200, and nothing else came of it."""
+    harness.settle()
+    assert client.received.startswith(b"HTTP/1.1 200 OK\r\n") and client.received.count(b"HTTP/1.1") == 1
+    assert b"\r\nConnection: close\r\n" in client.received
+    assert client.finished and not client.reset
+    client.finish()
+    harness.assert_over(client, "health-check")
+    assert harness.server.wakes == [] and harness.server.admitted == [] and harness.attempts == []
+    assert harness.counts.snapshot(0.0).logins == 0
+
+
+@pytest.mark.parametrize("state", Status)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_health_check_is_answered_in_every_state(make_harness: MakeHarness, state: Status, size: int) -> None:
+    harness = checked(make_harness, state)
+    client = harness.connect()
+    for at in range(0, len(HEALTH_CHECK), size):
+        client.send(HEALTH_CHECK[at : at + size])
+    assert_only_answered(harness, client)
+
+
+def test_only_the_first_request_of_a_checker_is_answered(make_harness: MakeHarness) -> None:
+    harness = checked(make_harness)
+    client = harness.connect()
+    client.send(HEALTH_CHECK + OTHER_REQUEST + HEALTH_CHECK)
+    client.send(OTHER_REQUEST)
+    assert_only_answered(harness, client)
+
+
+def test_no_limit_of_an_address_counts_health_checks(make_harness: MakeHarness) -> None:
+    admission = Admission(Rules(wake="nobody"), Limits(statuses=1, logins=1, wakes=1))
+    harness = checked(make_harness, admission=admission)
+    for _ in range(50):
+        client = harness.connect()
+        client.send(HEALTH_CHECK)
+        client.finish()
+    harness.settle()
+    assert harness.outcomes == {"health-check": 50}
+    assert all(client.received.startswith(b"HTTP/1.1 200 ") for client in harness.clients)
+    assert len(harness.context.pending_connections) == 0
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("sent", [OTHER_REQUEST + HEALTH_CHECK, b"\x16\x03\x01", b"SSH-2.0-x\r\n", b"\0"])
+def test_anything_else_reaches_the_running_server_at_once_and_as_it_was_sent(
+    make_harness: MakeHarness, sent: bytes, size: int
+) -> None:
+    harness = checked(make_harness, Status.running)
+    client = harness.connect()
+    harness.settle()
+    assert harness.attempts == []
+    for at in range(0, len(sent), size):
+        client.send(sent[at : at + size])
+    harness.accept()
+    (handover,) = harness.relays.handovers
+    assert handover.early == sent
+    handover.end()
+    harness.assert_over(client, "closed")
+    assert not harness.server.sessions[0].silent
+
+
+def test_a_request_that_is_no_check_is_relayed_before_its_end(make_harness: MakeHarness) -> None:
+    harness = checked(make_harness, Status.running)
+    client = harness.connect()
+    client.send(b"GET /hea")
+    harness.settle()
+    assert harness.attempts == []
+    client.send(b"t")
+    harness.accept()
+    assert harness.relays.handovers[0].early == b"GET /heat"
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /heal"])
+def test_a_client_that_waits_for_the_running_server_is_relayed_in_time(make_harness: MakeHarness, sent: bytes) -> None:
+    harness = checked(make_harness, Status.running)
+    client = harness.connect()
+    client.send(sent)
+    harness.advance(CHECKED_WITHIN - 0.1)
+    assert harness.attempts == []
+    harness.advance(0.2)
+    harness.accept()
+    assert harness.relays.handovers[0].early == sent
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
+
+
+def test_a_check_that_comes_too_late_is_relayed(make_harness: MakeHarness) -> None:
+    harness = checked(make_harness, Status.running)
+    client = harness.connect()
+    harness.advance(CHECKED_WITHIN)
+    client.send(HEALTH_CHECK)
+    harness.accept()
+    assert client.received == b""
+    assert harness.relays.handovers[0].early == HEALTH_CHECK
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"), [(b"", "too-slow"), (b"GET /heal", "too-slow"), (b"\x16\x03\x01", "refused")]
+)
+def test_what_shows_no_request_wakes_nothing_while_checks_are_looked_for(
+    make_harness: MakeHarness, sent: bytes, outcome: str
+) -> None:
+    harness = checked(make_harness)
+    client = harness.connect()
+    client.send(sent)
+    harness.advance(CHECKED_WITHIN)
+    harness.assert_over(client, outcome)
+    assert harness.server.wakes == []
+
+
+def test_any_other_request_wakes(make_harness: MakeHarness) -> None:
+    harness = checked(make_harness)
+    client = harness.connect()
+    client.send(OTHER_REQUEST)
+    assert len(harness.server.wakes) == 1
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == OTHER_REQUEST
+    harness.relays.handovers[0].end()
+    harness.assert_over(client, "closed")
+
+
+@pytest.mark.parametrize("how", ["finish", "vanish"])
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+def test_a_client_that_leaves_while_it_may_be_a_check(make_harness: MakeHarness, state: Status, how: str) -> None:
+    harness = checked(make_harness, state)
+    client = harness.connect()
+    client.send(b"GET ")
+    getattr(client, how)()
+    harness.assert_over(client, "left")
+    assert harness.server.admitted == []
+
+
+CHECKERS = {
+    "an address of health checkers": {"health_check": (ipaddress.ip_network("203.0.113.0/24"),)},
+    "a proxy's own connection": {},
+}
+
+
+def checker(harness: FrontendHarness, who: str) -> Any:
+    """Connect one of `CHECKERS`."""
+    if who == "an address of health checkers":
+        return harness.connect()
+    behind_a_proxy(harness).listener.reject_header = True
+    client = harness.connect(TRUSTED_PROXY)
+    client.send(local_header())
+    return client
+
+
+@pytest.mark.parametrize(("who", "options"), CHECKERS.items(), ids=CHECKERS)
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+def test_a_known_checker_gets_its_answer(
+    make_harness: MakeHarness, state: Status, who: str, options: dict[str, Any]
+) -> None:
+    harness = checked(make_harness, state, **options)
+    client = checker(harness, who)
+    assert client.open
+    client.send(HEALTH_CHECK)
+    assert_only_answered(harness, client)
+
+
+@pytest.mark.parametrize(("who", "options"), CHECKERS.items(), ids=CHECKERS)
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest.mark.parametrize("does", ["asks something else", "sends no request", "waits", "leaves"])
+def test_a_known_checker_never_reaches_the_server(
+    make_harness: MakeHarness, does: str, state: Status, who: str, options: dict[str, Any]
+) -> None:
+    harness = checked(make_harness, state, **options)
+    client = checker(harness, who)
+    match does:
+        case "asks something else":
+            client.send(OTHER_REQUEST)
+        case "sends no request":
+            client.send(b"\x16\x03\x01")
+        case "waits":
+            harness.advance(CHECKED_WITHIN)
+        case "leaves":
+            client.vanish()
+    harness.assert_over(client, "health-check")
+    assert not client.reset
+    assert harness.server.wakes == [] and harness.server.admitted == [] and harness.attempts == []
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+def test_a_check_through_a_proxy_has_a_header_before_it(
+    make_harness: MakeHarness, state: Status, version: Version
+) -> None:
+    harness = behind_a_proxy(checked(make_harness, state))
+    client = harness.connect(TRUSTED_PROXY)
+    for byte in encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 80)) + HEALTH_CHECK:
+        client.send(bytes([byte]))
+    assert_only_answered(harness, client)
+    assert harness.lines[0].startswith("203.0.113.9:5000: health-check")
 
 
 # What a waiting client gets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.frontend.decision import (
+    AnswerHealthCheck,
     AnswerPing,
     AnswerStatus,
     ClientEvent,
@@ -15,11 +16,19 @@ from zeroscale.frontend.decision import (
     Refusal,
     RefuseDecision,
     RelayDecision,
+    Wait,
     decide,
     may_retry,
     would_wake,
 )
-from zeroscale.protocols.conversation import ClientRecognised, LoginRequested, PingRequested, StatusRequested
+from zeroscale.protocols.conversation import (
+    ClientRecognised,
+    Connected,
+    HealthCheckRequested,
+    LoginRequested,
+    PingRequested,
+    StatusRequested,
+)
 from zeroscale.status import ServerSnapshot, Status
 
 NOW = 1000.0
@@ -54,6 +63,20 @@ def test_a_status_is_the_servers_own_while_it_runs(status: Status) -> None:
 @pytest.mark.parametrize("status", Status)
 def test_we_answer_pings(status: Status) -> None:
     assert decide(PingRequested(), view(status), HOLDING, NOW) == AnswerPing()
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("lockout", [None, "a backup"])
+def test_we_answer_health_checks(status: Status, lockout: str | None) -> None:
+    asked = decide(HealthCheckRequested(b"ok"), view(status, NOW, lockout=lockout), HOLDING, NOW)
+    assert asked == AnswerHealthCheck(b"ok")
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_connection_is_relayed_before_its_first_byte_unless_it_may_be_a_health_check(status: Status) -> None:
+    relayed = RelayDecision() if status is Status.running else Wait()
+    assert decide(Connected(), view(status), HOLDING, NOW) == relayed
+    assert decide(Connected(may_be_check=True), view(status), HOLDING, NOW) == Wait()
 
 
 @pytest.mark.parametrize("question", [STATUS, PingRequested()])

@@ -28,8 +28,9 @@ from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.lifecycle.stats import StatsRecorder
+from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
-from zeroscale.protocols.tcp import TcpConversation
+from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.relay import Relays
 from zeroscale.status import Status
 from zeroscale.system.endpoints import listen
@@ -104,16 +105,15 @@ class Peer:
 class FrontendHarness:
     """A frontend that listens, and the real server's port."""
 
-    def __init__(self, backend: socket.socket, *, generic: bool) -> None:
+    def __init__(self, backend: socket.socket, make_conversation: Callable[[], Conversation], relay: str) -> None:
         self.server = Server()
-        self.relays = Relays(reactor, "auto")
+        self.relays = Relays(reactor, relay)
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(64, 1000)
         self.context = FrontendContext(reactor, self.relays, pending_connections, WaitingPlaces(64), 5.0)
         self.counts = StatsRecorder(Status.stopped, 0.0)
         policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
         self.route_to = Backend(self.server, FakeMessages(), policy, Admission(), host, port, self.counts)
-        make_conversation = TcpConversation if generic else MinecraftConversation
         self.listener = RecordingFactory(self.context, make_conversation, lambda host: self.route_to)
         self.backend = backend
         self.ports: list[Any] = []
@@ -187,11 +187,17 @@ class RecordingFactory(ConnectionFactory):
 
 
 @asynccontextmanager
-async def front(where: str = "tcp:0:interface=127.0.0.1", *, generic: bool = False) -> AsyncIterator[FrontendHarness]:
+async def front(
+    where: str = "tcp:0:interface=127.0.0.1",
+    *,
+    make_conversation: Callable[[], Conversation] = MinecraftConversation,
+    relay: str = "auto",
+) -> AsyncIterator[FrontendHarness]:
     """Yield a frontend that listens; at the end nothing of it may be left in the reactor."""
     before = {*reactor.getReaders(), *reactor.getWriters()}
     with ExitStack() as stack:
-        harness = FrontendHarness(stack.enter_context(socket.create_server(("127.0.0.1", 0))), generic=generic)
+        backend = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        harness = FrontendHarness(backend, make_conversation, relay)
         stack.enter_context(logged(harness.lines))
         harness.relays.start()
         try:
@@ -340,7 +346,7 @@ async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: 
 
 @pytest_twisted.ensureDeferred
 async def test_all_bytes_and_the_end_of_a_generic_client_reach_the_server() -> None:
-    async with front(generic=True) as harness:
+    async with front(make_conversation=TcpConversation) as harness:
         peer = harness.connect()
         await peer.send(b"early")
         peer.finish()
@@ -354,10 +360,72 @@ async def test_all_bytes_and_the_end_of_a_generic_client_reach_the_server() -> N
         await harness.over("closed")
 
 
+HEALTH_CHECK = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def checked() -> HttpConversation:
+    return HttpConversation(retry_after=lambda: 7.0, health_path="/healthz")
+
+
+@pytest.mark.parametrize("state", [Status.stopped, Status.starting, Status.running])
+@pytest_twisted.ensureDeferred
+async def test_a_health_check_is_answered_and_does_not_reach_the_server(state: Status) -> None:
+    async with front(make_conversation=checked) as harness:
+        harness.server.status = state
+        client = harness.connect()
+        for piece in (HEALTH_CHECK[:6], HEALTH_CHECK[6:], b"GET /next HTTP/1.1\r\n\r\n"):
+            await client.send(piece)
+        reply = await client.receive_all()
+        assert reply.startswith(b"HTTP/1.1 200 OK\r\n") and reply.endswith(b"\r\n\r\nok\n")
+        client.socket.close()
+        await harness.over("health-check")
+        assert harness.server.wakes == [] and harness.server.sessions == []
+
+
+@pytest.mark.parametrize("relay", ["splice", "transport"])
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest_twisted.ensureDeferred
+async def test_what_was_looked_at_for_a_health_check_is_relayed_as_it_was_sent(state: Status, relay: str) -> None:
+    """Also a second request that is one: only the first is looked at."""
+    async with front(make_conversation=checked, relay=relay) as harness:
+        harness.server.status = state
+        client = harness.connect()
+        sent = b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na=b" + HEALTH_CHECK
+        for byte in sent[:60]:
+            await client.send(bytes([byte]))
+        await client.send(sent[60:])
+        if state is Status.stopped:
+            await until(lambda: harness.server.waiters)
+            harness.server.set_status(Status.running)
+        server = await harness.accept()
+        await client.send(b"more")
+        client.finish()
+        assert await server.receive_all() == sent + b"more"
+        await server.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        server.finish()
+        assert await client.receive_all() == b"HTTP/1.1 200 OK\r\n\r\n"
+        await harness.over("closed")
+
+
+@pytest.mark.parametrize("relay", ["splice", "transport"])
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_waits_for_a_server_with_health_checks_hears_from_it(relay: str) -> None:
+    async with front(make_conversation=checked, relay=relay) as harness:
+        harness.listener.timeout = 0.05
+        harness.server.status = Status.running
+        client = harness.connect()
+        server = await harness.accept()
+        await server.send(b"220 ready\r\n")
+        server.finish()
+        assert await client.receive_all() == b"220 ready\r\n"
+        client.finish()
+        await harness.over("closed")
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_generic_client_that_sends_much_is_paused() -> None:
     sent = bytes(range(251)) * 40_000
-    async with front(generic=True) as harness:
+    async with front(make_conversation=TcpConversation) as harness:
         peer = harness.connect()
         pushed = peer.push(sent)
         await until(lambda: harness.clients and harness.clients[0].conversation.full)
@@ -455,6 +523,20 @@ async def test_a_kick_arrives_through_tls(certificate: Path) -> None:
         assert packets(await peer.receive_all()) == [(0, b'\x1c{"text":"kick failed Steve"}')]
         peer.socket.close()
         await harness.over("kicked")
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest_twisted.ensureDeferred
+async def test_a_health_check_is_answered_through_tls(certificate: Path, state: Status) -> None:
+    where = f"ssl:0:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem:interface=127.0.0.1"
+    async with front(where, make_conversation=checked) as harness:
+        harness.server.status = state
+        peer = await over_tls(harness, HEALTH_CHECK)
+        assert (await peer.receive_all()).startswith(b"HTTP/1.1 200 OK\r\n")
+        peer.socket.close()
+        await harness.over("health-check")
+        assert harness.server.wakes == [] and harness.server.sessions == []
 
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from peers.harness import HERE, PeerHarness, Proxy
-from peers.programs import wait_until
+from peers.programs import Program, answers, wait_until
 from ports import free_port
 
 pytestmark = [pytest.mark.slow]
@@ -122,6 +122,99 @@ def test_what_waited_in_vain_gets_a_503(harness: PeerHarness) -> None:
     assert "Content-Type: text/plain" in reply and "reloads" not in reply
     assert "error" in node("websocket", proxy.port)
     assert sum(": held-too-long after" in line for line in proxy.lines) == 2
+    proxy.end()
+
+
+HEALTH = ["--wake-on", "http", "--health-path", "/healthz", "--ready", "connect"]
+
+LOAD_BALANCER = """
+global
+    log stdout format raw local0
+defaults
+    mode http
+    log global
+    option log-health-checks
+    option httpchk {check}
+    http-check expect status 200
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+listen balancer
+    bind 127.0.0.1:{port}
+    server web 127.0.0.1:{target} source {source} check inter 200ms {header}
+"""
+HEADERS_FROM = "127.0.0.4"
+
+
+@pytest.mark.peers("haproxy", "curl", "node")
+@pytest.mark.parametrize(
+    ("check", "header"),
+    [("GET /healthz", ""), ("/healthz", "send-proxy-v2 check-send-proxy"), ("HEAD /healthz", "send-proxy")],
+)
+def test_the_checks_of_haproxy_never_reach_the_server(
+    check: str, header: str, harness: PeerHarness, tmp_path: Path
+) -> None:
+    proxy = web_server(harness, f"balanced-{header[:13]}", options=[*HEALTH, "--proxy-protocol-from", HEADERS_FROM])
+    port, file = free_port(), tmp_path / "haproxy.cfg"
+    source = HEADERS_FROM if header else "127.0.0.5"
+    file.write_text(LOAD_BALANCER.format(check=check, port=port, target=proxy.port, source=source, header=header))
+    balancer = harness.track(Program(["haproxy", "-db", "-f", file], tmp_path))
+    balancer.wait_for("succeeded, reason: Layer7 check passed, code: 200")
+    seen = 0
+    for _ in range(5):
+        seen = proxy.wait_for(": health-check after", after=seen)
+    proxy.assert_asleep()
+    assert "Woken by" not in proxy.text()
+    assert json.loads(curl(f"http://127.0.0.1:{port}/api"))["url"] == "/api"
+    proxy.wait_for(": health-check after", after=len(proxy.lines))
+    proxy.wait_until_asleep()  # though HAProxy goes on checking
+    assert sum("Woken by" in line for line in proxy.lines) == 1
+    assert "failed" not in balancer.text()
+    proxy.end()
+
+
+@pytest.mark.peers("nginx", "curl", "node")
+def test_checks_that_nginx_passes_on(harness: PeerHarness, tmp_path: Path) -> None:
+    proxy = web_server(harness, "nginx", options=HEALTH)
+    port, file = free_port(), tmp_path / "nginx.conf"
+    file.write_text(f"""
+daemon off; master_process off;
+pid {tmp_path}/nginx.pid;
+error_log {tmp_path}/error.log info;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {tmp_path};
+    upstream web {{ server 127.0.0.1:{proxy.port}; keepalive 4; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+""")
+    nginx = harness.track(Program(["nginx", "-p", str(tmp_path), "-e", "stderr", "-c", str(file)], tmp_path))
+    nginx.wait_until_ready(lambda: answers(port), "nginx listens")
+    for method in ("GET", "HEAD", "OPTIONS"):
+        words = ["-I"] if method == "HEAD" else ["-X", method]
+        head, _, body = curl("-i", *words, f"http://127.0.0.1:{port}/healthz").decode().partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.1 200 ") and body == ("" if method == "HEAD" else "ok\n")
+    proxy.assert_asleep()
+    assert json.loads(curl(f"http://127.0.0.1:{port}/api"))["url"] == "/api"
+    proxy.wait_for("Woken by")
+    proxy.end()
+
+
+@pytest.mark.peers("curl", "node")
+def test_what_curl_and_node_send_as_a_health_check(harness: PeerHarness) -> None:
+    proxy = web_server(harness, "checked", options=HEALTH)
+    url = f"http://127.0.0.1:{proxy.port}/healthz"
+    for words in ([], ["--http1.0"], ["--http2"], ["-H", "Accept: text/html"], ["--request-target", url]):
+        assert curl(*words, url) == b"ok\n"
+    assert (
+        curl("-w", "%{http_code}", "-x", f"http://127.0.0.1:{proxy.port}", "http://example.org/healthz") == b"ok\n200"
+    )
+    proxy.assert_asleep()
+    assert "Woken by" not in proxy.text()
     proxy.end()
 
 

@@ -39,6 +39,10 @@ def head(line: str = "GET / HTTP/1.1", *fields: str, line_break: str = "\r\n") -
         (head("GET / HTTP/1.0", "ACCEPT:application/json", "accept: Text/HTML ; q=1"), BROWSER),
         (head("GET / HTTP/1.1", "Accept:, text/html;q=0.9,", "accept: */*;q=0.8"), BROWSER),
         (head("GET /a?b=%20 HTTP/1.1", "Accept: */*"), HttpRequest("GET", 1, accepts_html=False, navigates=False)),
+        (
+            head("GET / HTTP/1.1", "Accept: text/html; q=0.0"),
+            HttpRequest("GET", 1, accepts_html=False, navigates=False),
+        ),
         (head("GET / HTTP/1.1", "X-Accept: text/html"), HttpRequest("GET", 1, accepts_html=False, navigates=False)),
         (
             head("GET / HTTP/1.1", "Accept: text/html-sandboxed"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import sniffing
-from zeroscale.protocols.conversation import ClientRecognised, Connected, StatusReply
+from zeroscale.protocols.conversation import ClientRecognised, Connected, HealthCheckRequested, StatusReply
 from zeroscale.protocols.http import LONGEST_HEAD
 from zeroscale.protocols.tcp import CAPACITY, HttpConversation, PageFor, TcpConversation
 
@@ -82,6 +84,44 @@ def test_which_requests_get_the_page_at_once(data: bytes, outcome: str, page_for
     max_hold = 0.0 if page in page_for else None
     assert list(conversation.receive(data)) == [ClientRecognised(max_hold, outcome)]
     assert conversation.replay_bytes == data
+
+
+HEALTH_CHECK = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def checked() -> HttpConversation:
+    return HttpConversation(retry_after=lambda: 7.0, health_path="/healthz")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_health_check_is_the_only_event(feed: Any, size: int) -> None:
+    conversation = checked()
+    assert list(conversation.opened()) == [Connected(may_be_check=True)]
+    [event] = feed(conversation, HEALTH_CHECK[:-4], size)
+    assert isinstance(event, HealthCheckRequested) and event.reply.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("data", [b"GET /health HTTP/1.1\r\n" + SCRIPT, b"POST /healthz HTTP/1.1\r\n" + SCRIPT])
+def test_any_other_request_is_a_clients_and_stored(feed: Any, data: bytes, size: int) -> None:
+    conversation = checked()
+    assert feed(conversation, data, size) == [Connected(), ClientRecognised(None, "unavailable")]
+    assert feed(conversation, HEALTH_CHECK) == [], "only the first request counts"
+    assert conversation.replay_bytes == data + HEALTH_CHECK
+
+
+def test_what_is_no_request_is_decided_with_its_first_byte() -> None:
+    conversation = checked()
+    with pytest.raises(ProtocolError):
+        conversation.receive(b"\x16")
+    assert conversation.replay_bytes == b"\x16"
+
+
+def test_a_line_that_may_become_a_check_is_waited_for(feed: Any) -> None:
+    conversation = checked()
+    assert feed(conversation, b"GET /heal") == []
+    assert feed(conversation, b"ing") == [Connected()]
+    assert feed(conversation, b" HTTP/1.1\r\n\r\n") == [ClientRecognised(None, "unavailable")]
 
 
 def test_an_http_refusal_contains_the_reason() -> None:

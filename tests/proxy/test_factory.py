@@ -63,10 +63,12 @@ def test_only_minecraft_servers_are_asked_for_players(tmp_path: Path) -> None:
         ("stub_server:Minecraft", "connect", PlayerSign.server_bytes),
         ("stub_server:Server", "connect", PlayerSign.connection),
         ("stub_server:Server", "tls", PlayerSign.client_bytes),
+        ("stub_server:Server", None, PlayerSign.connection),
+        ("stub_server:Web", None, PlayerSign.client_bytes),
     ],
 )
 def test_from_when_on_a_connection_counts_as_a_players(
-    tmp_path: Path, plugin: str, wake_on: str, sign: PlayerSign
+    tmp_path: Path, plugin: str, wake_on: str | None, sign: PlayerSign
 ) -> None:
     server, config = configs(tmp_path, plugin=plugin, wake_on=wake_on)
     assert lifecycle_policy(server, plugin_factory(server, config)()).idle.player_sign is sign

@@ -14,7 +14,7 @@ from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
-from zeroscale.protocols.conversation import ClientRecognised
+from zeroscale.protocols.conversation import ClientRecognised, Connected, HealthCheckRequested
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
@@ -105,6 +105,16 @@ async def test_conversations_and_limits_are_those_of_the_server_behind_the_port(
     await world.manager.route_to({"tcp:1001": [cache]})
     assert (http.timeout, list(http.health_check)) == (2.0, [])
     assert list(http.make_conversation().receive(b"\0")) == [ClientRecognised()]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_may_say_that_its_server_speaks_http(world: World) -> Any:
+    web = world.server("web", "tcp:1001", plugin="stub_server:Web", health_path="/healthz")
+    await world.manager.open(by_port(web))
+    made = world.listener(0).make_conversation()
+    assert list(made.opened()) == [Connected(may_be_check=True)]
+    [event] = made.receive(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert isinstance(event, HealthCheckRequested)
 
 
 @pytest_twisted.ensureDeferred

@@ -71,6 +71,20 @@ def test_fields_that_minecraft_servers_do_not_use_are_mistakes(tmp_path: Path) -
     assert lines == [f"--wake-on: {mistake}"]
 
 
+def test_fields_for_http_need_a_server_that_speaks_it(tmp_path: Path) -> None:
+    for_http = {"waiting": "page", "health_path": "/healthz"}
+    generic = {"plugin": "generic", "plugin_positional": ("sleep", "9"), **for_http}
+    lines = checked(tmp_path, server("a", tmp_path, **generic), file=Path("/z.toml"))
+    text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
+    assert lines == [f"/z.toml: servers.a.waiting: {text}", f"/z.toml: servers.a.health_path: {text}"]
+    assert checked(tmp_path, server("a", tmp_path, **generic, wake_on="http")) == []
+    assert checked(tmp_path, server("a", tmp_path, plugin="stub_server:Web", **for_http)) == []
+    assert checked(tmp_path, server("a", tmp_path, **for_http)) == [
+        "--waiting: is for servers that do not speak Minecraft, as demo does",
+        "--health-path: is for servers that do not speak Minecraft, as demo does",
+    ]
+
+
 def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path, plugin="mincraft")) == [
         "there is no plugin 'mincraft': did you mean 'minecraft'?"

@@ -18,7 +18,7 @@ from zeroscale.config.model import ProxyProtocolConfig, ServerConfig, Waiting
 from zeroscale.errors import BackendError
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.process.environment import ChildEnvironment
-from zeroscale.protocols.conversation import ClientRecognised, Connected, Event
+from zeroscale.protocols.conversation import ClientRecognised, Connected, Conversation, Event, HealthCheckRequested
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy import tcp_factory
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
@@ -30,6 +30,11 @@ GET = b"GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n"
 
 def server(**values: Any) -> ServerConfig:
     return ServerConfig(**{"name": "wiki", "plugin": "generic", "listen": ("80",), "server_port": 8080, **values})
+
+
+def conversation(config: ServerConfig, *, speaks_http: bool = False) -> Conversation:
+    trigger = tcp_factory.wake_trigger(config, speaks_http=speaks_http)
+    return tcp_factory.conversation(config, trigger, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
 
 
 def hello() -> bytes:
@@ -51,24 +56,22 @@ def hello() -> bytes:
     ],
 )
 def test_wake_on_decides_which_clients_wake(wake_on: str, data: bytes) -> None:
-    conversation = tcp_factory.conversation(server(wake_on=wake_on), lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
-    events: list[Event] = [*conversation.opened()]
+    made = conversation(server(wake_on=wake_on))
+    events: list[Event] = [*made.opened()]
     for byte in data:
-        events += conversation.receive(bytes([byte]))
+        events += made.receive(bytes([byte]))
     assert [type(event) for event in events] == [Connected, ClientRecognised]
 
 
 def test_by_default_a_connection_wakes() -> None:
-    assert list(tcp_factory.conversation(server(), lambda: ASLEEP, lambda: 0.0, lambda: NOTE).opened()) == [
-        ClientRecognised()
-    ]
+    assert list(conversation(server()).opened()) == [ClientRecognised()]
 
 
 def test_the_waiting_page_has_retry_after() -> None:
     config = server(wake_on="http", waiting="page", texts={"sleeping_kick": "Gleich da"})
-    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
-    assert list(conversation.receive(GET)) == [ClientRecognised(0.0, "page")]
-    page = conversation.kick(tcp_factory.messages(config).kick(ASLEEP, 0.0, ""))
+    made = conversation(config)
+    assert list(made.receive(GET)) == [ClientRecognised(0.0, "page")]
+    page = made.kick(tcp_factory.messages(config).kick(ASLEEP, 0.0, ""))
     assert b"Retry-After: 20\r\n" in page and f"<h1>Gleich da</h1>\n<p>{NOTE}</p>".encode() in page
     assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")) == "Waking up, about 20 s"
 
@@ -76,14 +79,38 @@ def test_the_waiting_page_has_retry_after() -> None:
 @pytest.mark.parametrize(("waiting", "max_hold"), [("hold", None), ("page", None), ("page-only", 0.0)])
 def test_a_program_is_held_unless_everyone_gets_the_page(waiting: Waiting, max_hold: float | None) -> None:
     config = server(wake_on="http", waiting=waiting)
-    conversation = tcp_factory.conversation(config, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
-    assert list(conversation.receive(b"GET / HTTP/1.1\r\n\r\n")) == [ClientRecognised(max_hold, "unavailable")]
+    made = conversation(config)
+    assert list(made.receive(b"GET / HTTP/1.1\r\n\r\n")) == [ClientRecognised(max_hold, "unavailable")]
 
 
 def test_unused_fields() -> None:
     assert list(tcp_factory.unused_fields(server())) == []
-    values = {"wake_on": "http", "ready": "http", "waiting": "page"}
-    assert list(tcp_factory.unused_fields(server(**values))) == ["wake_on", "waiting", "ready"]
+    values = {"wake_on": "http", "ready": "http", "waiting": "page", "health_path": "/healthz"}
+    assert list(tcp_factory.unused_fields(server(**values))) == ["wake_on", "waiting", "ready", "health_path"]
+
+
+def test_fields_for_http() -> None:
+    assert list(tcp_factory.fields_for_http(server(waiting="hold"))) == []
+    for waiting in ("page", "page-only"):
+        config = server(waiting=waiting, health_path="/healthz")
+        assert list(tcp_factory.fields_for_http(config)) == ["waiting", "health_path"]
+
+
+@pytest.mark.parametrize(
+    ("wake_on", "speaks_http", "kind"),
+    [(None, False, "connect"), (None, True, "http"), ("data", True, "data"), ("connect", True, "connect")],
+)
+def test_the_plugins_protocol_counts_where_wake_on_is_not_set(
+    wake_on: str | None, speaks_http: bool, kind: str
+) -> None:
+    assert tcp_factory.wake_trigger(server(wake_on=wake_on), speaks_http=speaks_http).kind == kind
+
+
+@pytest.mark.parametrize(("wake_on", "speaks_http"), [("http", False), (None, True)])
+def test_health_checks_are_answered_by_their_path(wake_on: str | None, speaks_http: bool) -> None:
+    made = conversation(server(wake_on=wake_on, health_path="/healthz"), speaks_http=speaks_http)
+    [event] = made.receive(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert isinstance(event, HealthCheckRequested)
 
 
 def test_readiness_checks() -> None:

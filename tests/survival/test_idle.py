@@ -175,6 +175,35 @@ def test_monitors_of_a_server_that_speaks_first_get_one_grace_and_no_more(harnes
     assert proxy.terminate() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("relay", ["auto", "transport"])
+def test_health_checks_every_second_neither_wake_a_server_nor_keep_it_running(
+    harness: SurvivalHarness, relay: str
+) -> None:
+    options = ["--health-path", "/healthz", "--relay", relay]
+    proxy = run_line_server(harness, "", idle=IDLE, wake_on="http", options=options)
+    request = b"GET /healthz HTTP/1.1\r\n\r\n"
+    for _ in range(3):
+        assert reply_to(harness.port, request).startswith(b"HTTP/1.1 200 OK\r\n")
+        with pytest.raises(AssertionError, match="1 s passed"):
+            proxy.wait_for("Starting|Woken", 1)
+    with tcp_connection(harness.port) as client:
+        client.settimeout(DEADLINE)
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        receive(client, 18)
+        assert reply_to(harness.port, request).startswith(b"HTTP/1.1 200 OK\r\n")
+    begun, checks = time.monotonic(), 0
+    while not is_stopping(proxy, 1):
+        assert reply_to(harness.port, request).startswith(b"HTTP/1.1 200 OK\r\n")
+        checks += 1
+        assert time.monotonic() - begun < IDLE + AT_ONCE + 2, proxy.text()
+    assert checks >= IDLE - 2
+    harness.server_is_gone(proxy)
+    assert reply_to(harness.port, request).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not harness.servers() and sum("Woken by" in line for line in proxy.lines) == 1
+    assert proxy.terminate() == 0
+
+
 def is_stopping(proxy: Program, within: float) -> bool:
     """Return whether the server is being stopped for being idle, within so many seconds."""
     try:
@@ -262,11 +291,24 @@ def receive(client: socket.socket, count: int) -> None:
         count -= len(data)
 
 
-def run_line_server(harness: SurvivalHarness, greeting: str, *, idle: float, wake_on: str) -> Program:
+def reply_to(port: int, request: bytes) -> bytes:
+    """Send a request; return all that is received until the connection is closed."""
+    with tcp_connection(port) as client:
+        client.settimeout(DEADLINE)
+        client.sendall(request)
+        received = b""
+        while data := client.recv(4096):
+            received += data
+    return received
+
+
+def run_line_server(
+    harness: SurvivalHarness, greeting: str, *, idle: float, wake_on: str, options: Sequence[str] = ()
+) -> Program:
     """Start a zeroscale in front of `LINE_SERVER`."""
     command = [sys.executable, "-S", "-E", "-c", LINE_SERVER, str(harness.server_port), greeting]
     words = [word for argument in command for word in ("-a", argument)]
-    return harness.run("generic", "-t", f"{idle:g}", "--wake_on", wake_on, *words)
+    return harness.run("generic", "-t", f"{idle:g}", "--wake_on", wake_on, *options, *words)
 
 
 def exchange_a_line(port: int, greeting: bytes) -> float:

@@ -295,6 +295,7 @@ KINDS = {
     "environment_value": Kind("text in quotes", "a text", _environment_value),
     "wake_on": Kind(triggers.WAKE_EXPECTED, "a text", _trigger(triggers.parse_wake_on)),
     "ready": Kind(triggers.READY_EXPECTED, "a text", _trigger(triggers.parse_ready)),
+    "health_path": Kind(triggers.HEALTH_PATH_EXPECTED, "a path", _trigger(triggers.parse_health_path)),
     "plugin_arguments": Kind("a table", "a table", _not_read_here),
     "servers": Kind("a table; each server is a table of its own, [servers.NAME]", "tables", _not_read_here),
 }

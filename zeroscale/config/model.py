@@ -34,6 +34,9 @@ LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
 
+NEEDS_HTTP = "is for HTTP: it needs {1} http"
+"""What a mistake says of a key that is for HTTP; {1} stands for `wake_on`."""
+
 HIGHEST_PORT = 65535
 LONGEST_DURATION = 366 * 86400.0
 """Seconds of a year: a longer duration is a mistake in the unit."""
@@ -147,8 +150,13 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
         Rule(
             ("waiting", "wake_on"),
-            lambda waiting, wake_on: waiting in ("page", "page-only") and wake_on != "http",
-            "a page is for HTTP: it needs {1} http",
+            lambda waiting, wake_on: waiting in ("page", "page-only") and wake_on not in (None, "http"),
+            f"a page {NEEDS_HTTP}",
+        ),
+        Rule(
+            ("health_path", "wake_on"),
+            lambda path, wake_on: path is not None and wake_on not in (None, "http"),
+            f"a check by its path {NEEDS_HTTP}",
         ),
         Rule(
             ("environment",),
@@ -228,7 +236,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "arguments of the plugin, see below",
             name="plugin_arguments",
             kind="plugin_arguments",
-            aliases=("plugin_argument", "plugin_keywords", "plugin_positional", "arguments", "args"),
+            aliases=("plugin_argument", "plugin_keywords", "plugin_positional", "arguments", "args", "protocol"),
             hint=_WRITE_ARGUMENTS,
         ),
     ] = {}
@@ -384,14 +392,15 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     forwarding: Annotated[bool, key("accept the long handshakes of BungeeCord's IP forwarding", group=PLAYERS)] = False
     wake_on: Annotated[
-        str,
+        str | None,
         key(
             "what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN",
+            default="connect; http with the plugin's argument protocol=http",
             kind="wake_on",
             group=TCP,
             metavar="TRIGGER",
         ),
-    ] = "connect"
+    ] = None
     wake_timeout: Annotated[
         Timeout,
         key("close a client that has not sent it after this long, without waking the server", group=TCP),
@@ -403,6 +412,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "page (HTTP): a browser gets a page that reloads itself, all others are held; page-only: all others get a "
             "503; auto: the plugin's answer where it has one, else it is held",
             group=TCP,
+            labels=True,
         ),
     ] = "auto"
     ready: Annotated[
@@ -422,6 +432,18 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             aliases=("health_checks", "healthcheck"),
         ),
     ] = ()
+    health_path: Annotated[
+        str | None,
+        key(
+            "path of health checks (HTTP): zeroscale answers them with 200, whether the server runs or not; they never "
+            "wake it and do not keep it running",
+            kind="health_path",
+            group=TCP,
+            metavar="PATH",
+            aliases=("health_check_path", "health_url", "healthcheck_path"),
+            labels=True,
+        ),
+    ] = None
     admission: Annotated[AdmissionConfig, key("who may wake it, see below", labels=True)] = AdmissionConfig()
     proxy_protocol: Annotated[ProxyProtocolConfig, key("PROXY headers, see below")] = ProxyProtocolConfig()
 

@@ -1,4 +1,4 @@
-"""The values of `wake_on` and `ready`: what a client must send to wake a server, and how readiness is checked.
+"""The values of `wake_on`, `ready` and `health_path`: what wakes a server, when it is ready, what is a health check.
 
 Only their syntax is here: `protocols.sniffing` recognises the bytes, and `probes` asks the server.
 """
@@ -18,10 +18,14 @@ WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
 WAKE_WORDS: tuple[WakeKind, ...] = ("connect", "data", "tls", "http", "ssh")
 
 WAKE_EXPECTED = f"one of {', '.join(WAKE_WORDS)} or regex:PATTERN"
+HEALTH_PATH_EXPECTED = "a path such as /healthz"
 READY_EXPECTED = (
     "one of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, command:COMMAND or "
     "line:PATTERN"
 )
+
+_PATH = re.compile(r"/[\x21-\x7e]*")
+_PATH_RULE = "a path begins with a slash, and spaces and what is not ASCII in it are %-encoded"
 
 LONGEST_PATTERN = 1000
 """Characters of a pattern."""
@@ -130,12 +134,24 @@ def parse_ready(text: str) -> ReadyCheck:
     raise ValueError
 
 
+def parse_health_path(text: str) -> str:
+    """Return a value of `health_path`.
+
+    :raises ValueError: it is not `HEALTH_PATH_EXPECTED`; the message is to be appended to that.
+    """
+    if not _PATH.fullmatch(text):
+        raise ValueError(f"; {_PATH_RULE}")
+    if re.search("[?#]", text):
+        raise ValueError("; what follows a '?' in a request is not compared, so it has no '?' and no '#'")
+    return text
+
+
 def _http_check(value: str) -> HttpCheck:
     path, equals, status = value.rpartition("=")
     if not equals or not re.fullmatch("[0-9]+", status):
         path, status = value, ""
-    if not re.fullmatch(r"/[\x21-\x7e]*", path):
-        raise ValueError("; a path begins with a slash, and what is not ASCII in it is %-encoded")
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"; {_PATH_RULE}")
     if not status:
         return HttpCheck(path, ANY_ANSWER)
     if not 100 <= int(status[:9]) <= 599:

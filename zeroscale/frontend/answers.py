@@ -52,6 +52,11 @@ class Answers:
         self._transport.write(self._conversation.pong())
         self._closer.close("status" if self.answered_status else "ping")
 
+    def health_check(self, reply: bytes) -> None:
+        """Answer a health check; its client may still be sending."""
+        self._transport.write(reply)
+        self._closer.close_lingering("health-check")
+
     def unrouted(self, event: ClientEvent, host: str) -> None:
         """Answer a client whose host matches no server, without revealing anything to scanners."""
         detail = repr(host[:LONGEST_HOST])

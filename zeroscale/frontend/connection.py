@@ -31,6 +31,7 @@ from zeroscale.protocols.conversation import (
     ClientRecognised,
     Connected,
     Event,
+    HealthCheckRequested,
     HoldAnswered,
     LoginRequested,
     PingRequested,
@@ -72,6 +73,7 @@ class ClientConnection(TwistedProtocol):
         self._idle_timer = Timer(self._clock)
         self._half_closes = False
         self._awaits_trigger = False
+        self._is_checker = False
         self._owes_pong = False
         self._violation: Violation | None = None
 
@@ -131,19 +133,17 @@ class ClientConnection(TwistedProtocol):
     # The client's address
 
     def _start_conversation(self) -> None:
-        if is_within(self._address.host, self._listener.health_check):
+        own_check = self._address.is_health_check and self._listener.reject_header
+        self._is_checker = own_check or is_within(self._address.host, self._listener.health_check)
+        self._process_events(self.conversation.opened)
+        if self._is_checker and not self._awaits_trigger:
             self._closer.close("health-check")
-        else:
-            self._process_events(self.conversation.opened)
 
     def _address_known(self) -> None:
         self._idle_timer.cancel()
         self._context.pending_connections.remove(self)
         self._track_pending()
-        if self._address.is_health_check and self._listener.reject_header:
-            self._closer.abort("health-check", "the proxy in front sent a PROXY header of its own")
-        else:
-            self._start_conversation()
+        self._start_conversation()
 
     def _header_wait_over(self) -> None:
         if self._address.has_partial_header:
@@ -188,8 +188,8 @@ class ClientConnection(TwistedProtocol):
                 else:
                     self._handle_event(event)
         except ProtocolError as problem:
-            # The running server checks the bytes that are relayed to it.
-            if not (self._awaits_trigger and self._join is not None):
+            # A running server is relayed to before, or now; it checks the bytes.
+            if not (self._awaits_trigger and self._relay_unrecognised()):
                 self._abort_and_cancel("refused", str(problem))
         if self.record.outcome is not None:
             return
@@ -202,6 +202,9 @@ class ClientConnection(TwistedProtocol):
     def _handle_event(self, event: decision.ClientEvent) -> None:
         if self._join is not None:
             self._while_joining(self._join, event)
+            return
+        if self._is_checker and not (isinstance(event, HealthCheckRequested) or event == Connected(may_be_check=True)):
+            self._closer.close("health-check")
             return
         backend = self._find_backend(event)
         if backend is None:
@@ -220,6 +223,15 @@ class ClientConnection(TwistedProtocol):
                 if isinstance(event, StatusRequested):
                     backend.stats.pinged()
         self._carry_out(decision.decide(event, view, backend.policy, now, refusal), event, backend)
+
+    def _relay_unrecognised(self) -> bool:
+        """Relay a connection that is not known to be a client's, if the server runs.
+
+        :returns: whether it is relayed, or closed for good reason.
+        """
+        if self._join is None:
+            self._handle_event(Connected())
+        return self._join is not None or self.record.outcome is not None
 
     def _while_joining(self, join: Join, event: decision.ClientEvent) -> None:
         if isinstance(event, ClientRecognised):
@@ -243,6 +255,8 @@ class ClientConnection(TwistedProtocol):
                 self._answers.status(backend)
             case decision.AnswerPing():
                 self._answers.ping()
+            case decision.AnswerHealthCheck(reply):
+                self._answers.health_check(reply)
             case decision.PassStatus():
                 self._start_task(self._pass_status(backend, self._start_join(backend)))
             case decision.Wait():
@@ -336,7 +350,7 @@ class ClientConnection(TwistedProtocol):
         self._cancel_task()
 
     def _client_disconnected(self) -> None:
-        health_check = self._address.is_health_check and self.record.first_event is None
+        health_check = self._is_checker or (self._address.is_health_check and self.record.first_event is None)
         status = self._answers.answered_status
         self._closer.note("status" if status else "health-check" if health_check else "left")
         self._cancel_task()
@@ -348,9 +362,8 @@ class ClientConnection(TwistedProtocol):
     # Timers
 
     def _handshake_timed_out(self) -> None:
-        if self._awaits_trigger:  # another client may have started the server in the meantime
-            self._handle_event(Connected())
-        if self._join is None:
+        # Another client may have started the server in the meantime.
+        if not (self._awaits_trigger and self._relay_unrecognised()):
             missing = "no whole handshake" if self._address.is_known else "no whole PROXY protocol header"
             self._closer.abort("too-slow", "nothing that wakes the server" if self._awaits_trigger else missing)
 

@@ -12,6 +12,7 @@ from typing import Literal
 from zeroscale.protocols.conversation import (
     ClientRecognised,
     Connected,
+    HealthCheckRequested,
     LoginRequested,
     PingRequested,
     StatusRequested,
@@ -70,6 +71,16 @@ class AnswerPing:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerHealthCheck:
+    """Answer the health check ourselves.
+
+    :ivar reply: the whole reply.
+    """
+
+    reply: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PassStatus:
     """Relay the connection, so that the real server answers its status; it does not count as a player."""
 
@@ -115,9 +126,9 @@ class RefuseDecision:
 WakeEvent = LoginRequested | ClientRecognised | Connected
 """Events of clients that are to be connected to the server."""
 
-ClientEvent = StatusRequested | PingRequested | WakeEvent
+ClientEvent = StatusRequested | PingRequested | HealthCheckRequested | WakeEvent
 AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
-Decision = AnswerStatus | AnswerPing | PassStatus | Wait | AdmitDecision
+Decision = AnswerStatus | AnswerPing | AnswerHealthCheck | PassStatus | Wait | AdmitDecision
 
 
 def decide(
@@ -133,9 +144,12 @@ def decide(
             return PassStatus() if view.status is Status.running else AnswerStatus()
         case PingRequested():
             return AnswerPing()
-        case Connected():
+        case HealthCheckRequested(reply):
+            return AnswerHealthCheck(reply)
+        case Connected(may_be_check):
             # A running server may send first.
-            return decide_admission(event, view, policy, now) if view.status is Status.running else Wait()
+            relays = view.status is Status.running and not may_be_check
+            return decide_admission(event, view, policy, now) if relays else Wait()
         case LoginRequested() | ClientRecognised():
             return decide_admission(event, view, policy, now, refusal)
 

@@ -77,6 +77,11 @@ class PluginAdapter:
         return self._read("protocol") == "minecraft"
 
     @property
+    def speaks_http(self) -> bool:
+        """Whether the server's clients speak HTTP, as the plugin says; `wake_on` may say it as well."""
+        return self._read("protocol") == "http"
+
+    @property
     def is_remote(self) -> bool:
         """Whether the server runs on another machine, or in a container, so that its files are not here."""
         return bool(self._read("remote"))

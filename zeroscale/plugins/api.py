@@ -174,7 +174,10 @@ class HasProtocol(Protocol):
 
     @property
     def protocol(self) -> str | None:
-        """`"minecraft"`: clients see a status while the server sleeps, and only a login wakes it. None: any TCP."""
+        """`"minecraft"`: clients see a status while the server sleeps, and only a login wakes it.
+
+        `"http"`: only an HTTP request wakes it, unless `wake_on` is configured. None: any TCP.
+        """
 
 
 @runtime_checkable

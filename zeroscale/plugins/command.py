@@ -90,7 +90,7 @@ class Server:
         :param status: a command that exits with 0 if the server runs; see `UNKNOWN_STATUS` for other exit codes.
         :param pause: a command that freezes the server.
         :param resume: a command that lets it continue.
-        :param protocol: `minecraft` if the clients speak that.
+        :param protocol: `minecraft` or `http`, if the clients speak that.
         :param start_timeout: seconds for `start`, and again until `status` says that the server runs.
         :param stop_timeout: seconds for `stop`, and again until the server does not run any more.
         :param timeout: seconds for each of the other commands.

@@ -48,7 +48,7 @@ class Server(ProcessServer):
         :param command: the command line as one string, split as a shell would split it.
         :param stop_signal: the signal that asks the server to stop, by name or number.
         :param stop_to: the processes that get it: `all`, or the `first` one, if that stops the others itself.
-        :param protocol: `minecraft` if its clients speak that; None: any TCP connection wakes it.
+        :param protocol: `minecraft` or `http`, if its clients speak that; None: any TCP connection wakes it.
         :param ready_line: a regular expression for the line of output that shows that the server is ready; None: for
             Minecraft that of the game, else there is none.
         :param server_port: the port on which the server listens.
@@ -70,8 +70,9 @@ class Server(ProcessServer):
                 mistakes.add(f"stop_to={stop_to!r} must be all (processes) or first (the process that was started)")
             self._stop_signal = mistakes.read(arguments.stop_signal, "stop_signal", stop_signal)
         self._stop_to = stop_to
-        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self.protocol else None)
-        self.exclusive = self.protocol is not None  # a world of Minecraft must not have two servers
+        self._has_world = self.protocol == "minecraft"
+        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self._has_world else None)
+        self.exclusive = self._has_world  # which two servers must not have
         super().__init__(
             working_directory=working_directory,
             state_directory=state_directory,
@@ -99,6 +100,6 @@ class Server(ProcessServer):
             self.signal(self._stop_signal)
 
     def _world_holder(self) -> int | None:
-        if self.protocol is None:
+        if not self._has_world:
             return None
         return session_lock_holder(ServerFiles(self.working_directory).level_directory)

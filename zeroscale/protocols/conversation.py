@@ -19,7 +19,23 @@ KICKED = "kicked"
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """TCP and HTTP: a connection is open; nothing shows yet that it is a client's."""
+    """TCP and HTTP: a connection is open; nothing shows yet that it is a client's.
+
+    :ivar may_be_check: it may be a health check of ours, so that it is not relayed to a running server either. The
+        same event without it, or another one, follows as soon as this is decided.
+    """
+
+    may_be_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheckRequested:
+    """HTTP: the first request is a health check: send the reply, then close. It never wakes the server.
+
+    :ivar reply: the whole reply.
+    """
+
+    reply: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,16 @@ class Violation:
     problem: str
 
 
-Event = Connected | ClientRecognised | StatusRequested | PingRequested | LoginRequested | HoldAnswered | Violation
+Event = (
+    Connected
+    | ClientRecognised
+    | HealthCheckRequested
+    | StatusRequested
+    | PingRequested
+    | LoginRequested
+    | HoldAnswered
+    | Violation
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from zeroscale.protocols import http
-from zeroscale.protocols.conversation import ClientRecognised, Component, Connected, Event, StatusReply
+from zeroscale.protocols import health_check, http
+from zeroscale.protocols.conversation import (
+    ClientRecognised,
+    Component,
+    Connected,
+    Event,
+    HealthCheckRequested,
+    StatusReply,
+)
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.sniffing import Sniffer
 
@@ -49,10 +56,7 @@ class TcpConversation:
         :raises ProtocolError: they are no client's; they are stored nevertheless.
         """
         self._received += data
-        if self._sniffer is None or not self._sniffer(self._received):
-            return ()
-        self._sniffer = None
-        return (self._recognised_event(),)
+        return self._sniff()
 
     def on_idle(self) -> Sequence[Event]:
         """Return no event."""
@@ -88,6 +92,12 @@ class TcpConversation:
         """Return nothing: the client is held without bytes."""
         return b""
 
+    def _sniff(self) -> Sequence[Event]:
+        if self._sniffer is None or not self._sniffer(self._received):
+            return ()
+        self._sniffer = None
+        return (self._recognised_event(),)
+
     def _recognised_event(self) -> ClientRecognised:
         return ClientRecognised()
 
@@ -98,6 +108,7 @@ class HttpConversation(TcpConversation):
     :param page: which clients are refused at once with a page that reloads itself, instead of being held.
     :param retry_after: returns the seconds after which the client may try again.
     :param page_note: returns the last paragraph of the page, which only browsers read.
+    :param health_path: the path of health checks, which are answered; None: there are none.
     """
 
     def __init__(
@@ -106,19 +117,34 @@ class HttpConversation(TcpConversation):
         page: PageFor = "nobody",
         retry_after: Callable[[], float],
         page_note: Callable[[], str] = str,
+        health_path: str | None = None,
         capacity: int = CAPACITY,
     ) -> None:
         super().__init__(capacity, self._is_request)
         self._page = page
         self._retry_after = retry_after
         self._page_note = page_note
+        self._health_path = health_path
         self._request: http.HttpRequest | None = None
+
+    def opened(self) -> Sequence[Event]:
+        """Return `Connected`."""
+        return (Connected(may_be_check=self._health_path is not None),)
 
     def kick(self, reason: Component) -> bytes:
         """Return a 503 reply; nothing where the request is not HTTP/1."""
         if self._request is None or self._request.major != 1:
             return b""
         return http.service_unavailable(self._request, plain(reason), self._retry_after(), self._page_note())
+
+    def _sniff(self) -> Sequence[Event]:
+        if self._health_path is None:
+            return super()._sniff()
+        reply = health_check.reply_to(self._received, self._health_path)
+        if reply is None:
+            return ()
+        self._health_path = None
+        return (HealthCheckRequested(reply),) if reply else (Connected(), *super()._sniff())
 
     def _is_request(self, data: bytes | bytearray) -> bool:
         self._request = http.parse_head(data)

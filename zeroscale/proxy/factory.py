@@ -110,7 +110,7 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
     """Make the policy of the server's lifecycle."""
     minecraft = plugin.speaks_minecraft
     return LifecyclePolicy(
-        idle=_idle_policy(server, minecraft),
+        idle=_idle_policy(server, plugin),
         pause_when_idle=server.idle_action != "stop",
         pause_stop_after=server.pause_stop_after if server.idle_action == "pause+stop" else None,
         start_timeout=server.start_timeout,
@@ -122,12 +122,13 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
     )
 
 
-def _idle_policy(server: ServerConfig, minecraft: bool) -> IdlePolicy:
+def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
+    minecraft = plugin.speaks_minecraft
     if minecraft:
         sign = PlayerSign.server_bytes
     else:
-        first = tcp_factory.clients_speak_first(server)
-        sign = PlayerSign.client_bytes if first else PlayerSign.connection
+        server_may_speak_first = tcp_factory.wake_trigger(server, speaks_http=plugin.speaks_http).kind == "connect"
+        sign = PlayerSign.connection if server_may_speak_first else PlayerSign.client_bytes
     default = MINECRAFT_IN_FILE if minecraft and not server.on_command_line else OTHERS
     idle_shutdown, minimum_online = server.idle_shutdown, server.minimum_online_time
     return IdlePolicy(

@@ -100,6 +100,11 @@ class ManagedServer:
         return self._setup.plugin.controls
 
     @property
+    def speaks_http(self) -> bool:
+        """Whether the current plugin's server speaks HTTP, as the plugin says."""
+        return self._setup.plugin.speaks_http
+
+    @property
     def address(self) -> tuple[str, int]:
         """Configured host and port of the server that runs now, or would be started next."""
         return self._setup.address

@@ -91,6 +91,7 @@ class ListenPort:
         if server is not None:
             return tcp_factory.conversation(
                 server.config,
+                tcp_factory.wake_trigger(server.config, speaks_http=server.speaks_http),
                 lambda: server.lifecycle.view,
                 self._clock.seconds,
                 lambda: server.backend.messages.page_note,

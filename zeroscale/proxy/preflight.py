@@ -89,6 +89,10 @@ def mistakes(
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
                 text = "is for servers that do not speak Minecraft, and this one does; remove it"
                 yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
+            if server.wake_on is None and not (plugin.speaks_minecraft or plugin.speaks_http):
+                for name in tcp_factory.fields_for_http(server):
+                    text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
+                    yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             directory = operator_directory(server, config, plugin)
             files = ServerFiles(directory) if plugin.speaks_minecraft else None
             if not bad("admission"):

@@ -31,14 +31,25 @@ if TYPE_CHECKING:
 
 def unused_fields(config: ServerConfig) -> Iterator[str]:
     """Return the configured fields that have no effect on a Minecraft server."""
-    for name, default in (("wake_on", "connect"), ("waiting", "auto"), ("ready", "connect")):
+    for name, default in (("wake_on", None), ("waiting", "auto"), ("ready", "connect"), ("health_path", None)):
         if getattr(config, name) != default:
             yield name
 
 
-def clients_speak_first(config: ServerConfig) -> bool:
-    """Return whether the server's clients send something without waiting for the server, according to `wake_on`."""
-    return triggers.parse_wake_on(config.wake_on).kind != "connect"
+def fields_for_http(config: ServerConfig) -> Iterator[str]:
+    """Return the configured fields that have an effect on HTTP servers only."""
+    if config.waiting in PAGES:
+        yield "waiting"
+    if config.health_path is not None:
+        yield "health_path"
+
+
+def wake_trigger(config: ServerConfig, *, speaks_http: bool) -> triggers.WakeTrigger:
+    """Return what a client must send to wake the server.
+
+    :param speaks_http: whether its clients speak HTTP, according to its plugin.
+    """
+    return triggers.parse_wake_on(config.wake_on or ("http" if speaks_http else "connect"))
 
 
 PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}
@@ -46,10 +57,15 @@ PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}
 
 
 def conversation(
-    config: ServerConfig, view: Callable[[], ServerSnapshot], now: Callable[[], float], page_note: Callable[[], str]
+    config: ServerConfig,
+    trigger: triggers.WakeTrigger,
+    view: Callable[[], ServerSnapshot],
+    now: Callable[[], float],
+    page_note: Callable[[], str],
 ) -> Conversation:
-    """Make the conversation of a new client, according to `wake_on`.
+    """Make the conversation of a new client.
 
+    :param trigger: what it must send to wake the server.
     :param view: returns the current state of the server.
     :param now: returns the time of the clock that the state's times are of.
     :param page_note: returns the last paragraph of the page that browsers get.
@@ -58,7 +74,6 @@ def conversation(
     from zeroscale.protocols import sniffing
     from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 
-    trigger = triggers.parse_wake_on(config.wake_on)
     match trigger.kind:
         case "connect":
             return TcpConversation()
@@ -67,6 +82,7 @@ def conversation(
                 page=PAGES.get(config.waiting, "nobody"),
                 retry_after=lambda: http_page.try_again_in(view(), now()),
                 page_note=page_note,
+                health_path=config.health_path,
             )
         case "data":
             return TcpConversation(sniffer=sniffing.any_byte)

@@ -157,7 +157,7 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
         (described(listen="unix:/run/x"), "container mc: zeroscale.listen='unix:/run/x' is not a port, such as 25565"),
         (
             described(host="h", protocol="bedrock"),
-            "container mc: zeroscale.protocol='bedrock': zeroscale speaks minecraft; leave it out for all others",
+            "container mc: zeroscale.protocol='bedrock': zeroscale speaks minecraft, http; leave it out for all others",
         ),
         (
             described(host="h", networks=("b", "a")),
@@ -196,6 +196,14 @@ def test_a_table_is_what_the_reader_takes(tmp_path: Path) -> None:
     assert (server.idle_shutdown, server.admission.wake, server.legacy_hold) == (900, "known", True)
     assert server.plugin_keywords == {"container": "mc", "network": "games_default"}
     assert server.texts == {"sleeping": "Zzz"}
+
+
+def test_a_web_server_has_its_page_and_its_path_of_health_checks(tmp_path: Path) -> None:
+    inspection = described(listen="8080", protocol="http", waiting="page", health_path="/healthz")
+    server = loader.parse_server("web", read(inspection)["mc"], tmp_path)
+    assert (server.plugin_keywords["protocol"], server.waiting, server.health_path) == ("http", "page", "/healthz")
+    with pytest.raises(ConfigMistakes, match=r"health_path: .* is not a path such as /healthz"):
+        loader.parse_server("web", read(described(listen="8080", health_path="healthz"))["mc"], tmp_path)
 
 
 def test_one_key_in_two_spellings_is_a_mistake(tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_its_protocol_and_ready_line_are_as_given() -> None:
     assert re.search(server.ready_line, 'Done (1.5s)! For help, type "help"')
     other = Server("mc", server_port=25575, state_directory=".", ready_line="up")
     assert (other.protocol, other.ready_line) == (None, "up")
+    web = Server("web", server_port=80, state_directory=".", protocol="http")
+    assert (web.protocol, web.ready_line) == ("http", None)
 
 
 LONG_ID = "4e2c1f0b7a9d" + "0" * 52

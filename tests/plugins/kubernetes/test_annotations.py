@@ -101,6 +101,12 @@ def test_it_is_what_the_reader_takes(tmp_path: Path) -> None:
     assert server.admission.wakes_per_minute == 2.5
 
 
+def test_a_web_server_has_its_page_and_its_path_of_health_checks(tmp_path: Path) -> None:
+    found = described(listen="8080", protocol="http", waiting="page", health_path="/healthz")
+    server = loader.parse_server("mc", read(found)["mc"], tmp_path)
+    assert (server.plugin_keywords["protocol"], server.waiting, server.health_path) == ("http", "page", "/healthz")
+
+
 def test_service_and_port_of_its_own() -> None:
     table = read(described(host="h", service="front", port="7777"))
     assert table["mc"]["server"] == "front.games.svc:7777"

@@ -808,7 +808,7 @@ def test_the_page_names_every_manifest_and_every_argument() -> None:
         ("statefulset/", {}, "'' is not the name of a Kubernetes object"),
         ("statefulset/My_Server", {}, "'My_Server' is not the name of a Kubernetes object"),
         ("sts/mc", {"namespace": "Games!"}, "namespace='Games!' is not the name of a namespace"),
-        ("sts/mc", {"protocol": "bedrock"}, "protocol='bedrock': zeroscale speaks minecraft; leave it out"),
+        ("sts/mc", {"protocol": "bedrock"}, "protocol='bedrock': zeroscale speaks minecraft, http; leave it out"),
         ("sts/mc", {"kubeconfig": "/no/such"}, "kubeconfig='/no/such' does not exist"),
         ("sts/mc", {"context": "elsewhere"}, "context='elsewhere' is not in"),
     ],

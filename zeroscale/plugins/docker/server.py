@@ -68,7 +68,7 @@ class Server(WatchedContainer):
         :param server_port: where its server listens: the published port, or with `network` the one inside.
         :param state_directory: this server's own directory.
         :param base_url: the engine's address; None: from DOCKER_HOST, else the usual socket.
-        :param protocol: `minecraft`, if its clients speak that.
+        :param protocol: `minecraft` or `http`, if its clients speak that.
         :param network: connect to its address in this network; None: to the configured server address.
         :param health: whether a start waits until its HEALTHCHECK succeeds, if it has one.
         :param console: a command inside it that passes a line to its console, such as `rcon-cli` or
@@ -83,7 +83,7 @@ class Server(WatchedContainer):
             self._console = mistakes.read(arguments.words, "console", console) if console is not None else None
             self.protocol = mistakes.read(arguments.protocol, protocol)
             mistakes.read(arguments.regular_expression, "ready_line", ready_line)
-        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self.protocol else None)
+        self.ready_line = ready_line or (arguments.MINECRAFT_READY if self.protocol == "minecraft" else None)
         self._port = server_port
         self._network = network
         self._start_requested = False

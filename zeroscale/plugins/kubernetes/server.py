@@ -76,7 +76,7 @@ class Server:
         :param kubeconfig: the path of a kubeconfig; None: `$KUBECONFIG`, or the service account of the pod we run
             in, or `~/.kube/config`.
         :param context: a context of the kubeconfig; None: its current one.
-        :param protocol: `minecraft` if its clients speak that; None: any TCP connection wakes it.
+        :param protocol: `minecraft` or `http`, if its clients speak that; None: any TCP connection wakes it.
         :raises PluginError: a value is not valid, or there are no credentials.
         """
         self.status = Status.stopped

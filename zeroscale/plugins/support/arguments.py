@@ -15,7 +15,7 @@ from zeroscale.errors import PluginError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PROTOCOLS = ("minecraft",)
+PROTOCOLS = ("minecraft", "http")
 """Protocols that zeroscale speaks with clients; of other servers it sees only connections."""
 
 MINECRAFT_READY = r"Done \([0-9.,]+s\)!"
@@ -135,7 +135,7 @@ def stop_signal(name: str, value: str | int) -> signal.Signals:
 
 
 def protocol(value: str | None) -> str | None:
-    """Return the protocol that zeroscale is to speak with a server's clients; None: none.
+    """Return the protocol of a server's clients; None: any other.
 
     :raises PluginError: zeroscale does not speak it.
     """

@@ -55,7 +55,7 @@ class Server:
         :param unit: its name; without a suffix it is a service.
         :param state_directory: this server's own directory.
         :param user: whether it is a unit of the manager of the user that zeroscale runs as.
-        :param protocol: `minecraft` if its clients speak that.
+        :param protocol: `minecraft` or `http`, if its clients speak that.
         :raises PluginError: a value is not valid.
         """
         self.status = Status.stopped

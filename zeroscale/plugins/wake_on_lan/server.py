@@ -96,7 +96,7 @@ class Server:
         :param wake_timeout: seconds after which the attempt fails.
         :param stop_timeout: seconds for the stop command, and again until the machine does not answer.
         :param watch_every: seconds between two checks whether the machine is still awake.
-        :param protocol: `minecraft` if the clients speak that.
+        :param protocol: `minecraft` or `http`, if the clients speak that.
         :raises PluginError: a value is invalid.
         """
         self.status = Status.stopped
