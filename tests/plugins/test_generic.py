@@ -59,6 +59,11 @@ def test_a_program_that_speaks_minecraft(state: Path) -> None:
     assert server.ready_line == "listening"
 
 
+def test_a_program_that_speaks_http_is_none_of_minecrafts(state: Path) -> None:
+    server, _ = make(state, "true", protocol="http")
+    assert (server.protocol, server.ready_line) == ("http", None)
+
+
 async def test_a_second_server_of_minecraft_is_not_started_in_a_directory(state: Path, tmp_path: Path) -> None:
     (tmp_path / "other state").mkdir()
     first, output = make(state, "sh", "-c", trap("TERM"), protocol="minecraft", working_directory=str(tmp_path))
@@ -96,10 +101,13 @@ async def test_in_the_background_it_is_known_by_the_world_that_it_holds(state: P
     assert (tmp_path / "saved").exists()
 
 
-async def test_without_a_protocol_any_number_of_servers_share_a_directory(state: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", [None, "http"])
+async def test_any_number_of_servers_without_a_world_share_a_directory(
+    state: Path, tmp_path: Path, protocol: str | None
+) -> None:
     (tmp_path / "other state").mkdir()
-    first, output = make(state, "sh", "-c", trap("TERM"), working_directory=str(tmp_path))
-    second, _ = make(tmp_path / "other state", "true", working_directory=str(tmp_path))
+    first, output = make(state, "sh", "-c", trap("TERM"), working_directory=str(tmp_path), protocol=protocol)
+    second, _ = make(tmp_path / "other state", "true", working_directory=str(tmp_path), protocol=protocol)
     await first.start()
     await output.line_with("ready")
     await second.start()

@@ -80,8 +80,8 @@ def test_fields_for_http_need_a_server_that_speaks_it(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path, **generic, wake_on="http")) == []
     assert checked(tmp_path, server("a", tmp_path, plugin="stub_server:Web", **for_http)) == []
     assert checked(tmp_path, server("a", tmp_path, **for_http)) == [
-        "--waiting: is for servers that do not speak Minecraft, as demo does",
-        "--health-path: is for servers that do not speak Minecraft, as demo does",
+        "--waiting: is for servers that do not speak Minecraft, and this one does; remove it",
+        "--health-path: is for servers that do not speak Minecraft, and this one does; remove it",
     ]
 
 
