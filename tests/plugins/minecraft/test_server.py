@@ -440,7 +440,7 @@ async def test_memory_reaches_the_java_of_run_sh(
     server = real(directory, state, memory="64m", environment=environment)
     output = listen(server)
     await server.start()
-    await output.line_with("Server VM (build")
+    await output.line_with("Server VM ")
     assert "NOTE: Picked up JDK_JAVA_OPTIONS: -Xmx96m -Xss2m -Xmx64m" in output.lines
     flags = dict(line.split()[1:4:2] for line in output.lines if "=" in line)
     assert (flags["MaxHeapSize"], flags["ThreadStackSize"]) == (str(64 << 20), "2048"), "the present options are kept"
