@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from probes.asked_server import NOBODY_ON, asked_in
+
 from zeroscale import Status
 from zeroscale.errors import PluginError
 
@@ -93,6 +95,30 @@ class Web(Server):
     """A server that claims to speak HTTP."""
 
     protocol = "http"
+
+
+class OnlyKnownNumber(Minecraft):
+    """A server that answers status requests with one protocol number, and closes the connection at others.
+
+    :cvar number: that number.
+    :cvar asked: the requests so far.
+    """
+
+    number = 758
+    asked: list[int | str] = []
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received = await reader.read(65536)
+        way = asked_in(received)
+        if way is not None:
+            self.asked.append(way)
+            writer.write(NOBODY_ON if way == self.number else b"")
+        elif received:
+            writer.write(received)
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 class Adoptable(Server):

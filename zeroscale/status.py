@@ -56,16 +56,19 @@ class ServerSnapshot:
 class ProbeResult:
     """A server's answer to a probe.
 
-    :ivar status: its status reply as decoded JSON; None: its protocol has none, it is disabled or cannot be read.
+    :ivar status: its status reply as decoded JSON, without a `version` where that may be our own number, returned;
+        None: its protocol has none, it is disabled or cannot be read.
     :ivar players: number of players; None: the server does not say.
     :ivar player_names: names of some of them.
     :ivar status_disabled: its operator has turned the status off, so that it cannot say how many players are on.
+    :ivar may_be_starting: it answers in a way in which it also does before it is ready.
     """
 
     status: Mapping[str, object] | None = None
     players: int | None = None
     player_names: tuple[str, ...] = ()
     status_disabled: bool = False
+    may_be_starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

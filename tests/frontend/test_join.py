@@ -64,6 +64,30 @@ def test_a_login_wakes_is_held_and_joined(harness: FrontendHarness) -> None:
     harness.assert_log("Steve (203.0.113.7:40000): closed after 3603.0 s (")
 
 
+@pytest.mark.parametrize("policy", [None, KICKING])
+@pytest.mark.parametrize("status", [Status.stopped, Status.running])
+def test_the_protocol_number_of_a_client_that_may_join_is_noted_before_the_wake(
+    make_harness: MakeHarness, policy: JoinPolicy | None, status: Status
+) -> None:
+    harness = make_harness(policy=policy) if policy else make_harness()
+    harness.set_status(status)
+    noted: list[tuple[int, list[str]]] = []
+    harness.backend.note_protocol = lambda protocol: noted.append((protocol, list(harness.server.wakes)))
+    client = harness.player(protocol=758)
+    assert noted == [(758, [])]
+    client.vanish()
+
+
+def test_the_protocol_number_of_a_client_that_a_rule_refuses_is_not_noted(make_harness: MakeHarness) -> None:
+    listed = ServerLists(enforces_whitelist=True, whitelist=PlayerList([ListedPlayer("Ada", None)]))
+    harness = make_harness(admission=Admission(lists=lambda: listed))
+    noted: list[int] = []
+    harness.backend.note_protocol = noted.append
+    client = harness.player(protocol=758)
+    assert noted == []
+    client.vanish()
+
+
 def test_a_transfer_is_a_login(harness: FrontendHarness) -> None:
     client = harness.connect()
     client.send(login(intent=3))

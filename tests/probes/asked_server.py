@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -23,6 +23,12 @@ STATUS = {
     "description": "hello",
 }
 REPLY = packets.frame(0x00, packets.string(json.dumps(STATUS)))
+NOBODY_ON = packets.frame(0x00, packets.string('{"players": {"max": 20, "online": 0}, "description": "hello"}'))
+
+
+def kick(text: str) -> bytes:
+    """A reply to a ping of before 1.7."""
+    return b"\xff" + len(text).to_bytes(2, "big") + text.encode("utf-16-be")
 
 
 class Server(Protocol):
@@ -77,6 +83,48 @@ async def listening(received: Callable[[Server, bytes], None]) -> AsyncIterator[
         yield server
     finally:
         await cast("Awaitable[None]", port.stopListening())
+
+
+def asked_in(received: bytes) -> int | str | None:
+    """The protocol number of a whole status request, or "legacy" for a ping of before 1.7; None: more is to come."""
+    if received.startswith(b"\xfe\x01\xfa"):
+        return "legacy" if len(received) >= 29 + int.from_bytes(received[27:29], "big") else None
+    frame = packets.take_frame(received, 0, 1000) if received else None
+    if frame is None or received[frame[1] :] != b"\x01\x00":
+        return None  # or it is a login
+    fields = packets.Fields(frame[0])
+    assert fields.varint() == 0
+    return fields.varint()
+
+
+class ByNumber:
+    """The reaction of a server that answers only some requests; it closes the connection at all others.
+
+    :param replies: by the request's number, or "legacy"; None: it stays silent.
+    :ivar port: the server's.
+    :ivar asked: the requests, in their order.
+    :ivar on_asked: called with each of them before it is answered.
+    """
+
+    port: int
+
+    def __init__(self, replies: Mapping[int | str, bytes | None]) -> None:
+        self.replies = dict(replies)
+        self.asked: list[int | str] = []
+        self.on_asked: Callable[[int | str], object] = lambda way: None
+
+    def __call__(self, server: Server, _: bytes) -> None:
+        way = asked_in(server.received)
+        if way is None:
+            return
+        self.asked.append(way)
+        self.on_asked(way)
+        assert server.transport is not None
+        reply = self.replies.get(way, b"")
+        if reply:
+            server.transport.write(reply)
+        elif reply is not None:
+            server.transport.loseConnection()
 
 
 def send(data: bytes) -> Callable[[Server, bytes], None]:

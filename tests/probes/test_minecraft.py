@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
-from probes.asked_server import REPLY, STATUS, Server, close, listening, send
+from ports import free_port
+from probes.asked_server import REPLY, STATUS, ByNumber, Server, close, kick, listening, send
 from pytest_twisted import ensureDeferred
+from quarry.net.server import ServerFactory
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import ITCPTransport
 
 from zeroscale.errors import BackendError
-from zeroscale.probes.base import NoReply
-from zeroscale.probes.minecraft import NAMES_READ, MinecraftProbe
+from zeroscale.probes import minecraft
+from zeroscale.probes.base import NoReply, NotAccepting, SilentStatus
+from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.protocols.minecraft import packets
+from zeroscale.protocols.minecraft.versions import NEWEST
 from zeroscale.status import ProbeResult
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
@@ -45,26 +55,6 @@ async def test_a_status_in_pieces() -> None:
     async with listening(received) as server:
         assert (await MinecraftProbe(reactor, "localhost", server.number).ask()).players == 2
         await server.all_lost()
-
-
-@pytest.mark.parametrize(
-    ("players", "expected"),
-    [
-        ({"max": 20, "online": 0}, (0, ())),
-        ({"max": 20, "online": -1}, (None, ())),
-        ({"max": 20, "online": "many", "sample": "all"}, (None, ())),
-        ({"max": 20, "online": 3, "sample": [1, {"name": 2}, {"name": "Notch"}]}, (3, ("Notch",))),
-        ({"max": 20, "online": 999, "sample": [{"name": "x"}] * 999}, (999, ("x",) * NAMES_READ)),
-        ("many", (None, ())),
-        (None, (None, ())),
-    ],
-)
-@ensureDeferred
-async def test_unusual_players(players: object, expected: tuple[int | None, tuple[str, ...]]) -> None:
-    async with listening(send(packets.frame(0, packets.string(json.dumps({"players": players}))))) as server:
-        answer = await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
-        await server.all_lost()
-    assert (answer.players, answer.player_names) == expected
 
 
 @ensureDeferred
@@ -106,16 +96,185 @@ async def test_a_status_with_more_in_it_than_the_protocol_has() -> None:
 
 
 @ensureDeferred
-async def test_a_number_of_players_that_is_no_number_is_not_known() -> None:
-    reply = packets.frame(0, packets.string('{"players": {"max": 20, "online": NaN}}'))
-    async with listening(send(reply)) as server:
-        assert (await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()).players is None
-        await server.all_lost()
-
-
-@ensureDeferred
 async def test_a_server_of_another_kind() -> None:
     async with listening(send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n" + b"x" * 100)) as server:
         with pytest.raises(BackendError, match="not answer as Minecraft does"):
             await MinecraftProbe(reactor, "127.0.0.1", server.number).ask()
         await server.all_lost()
+
+
+# In which way a server is asked
+
+NAMELESS = {key: value for key, value in STATUS.items() if key != "version"}
+"""What is kept of a status whose version may be our own number, returned."""
+
+OLD = kick("\u00a71\x0078\x001.6.4\x00An old server\x003\x0020")
+BETA = kick("An older server\u00a70\u00a78")
+NEW = kick("\u00a71\x00127\x001.21.4\x00A new server\x001\x0020")
+"""The reply of 1.7 and later to a ping of before 1.7."""
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minecraft, "PATIENCE", 0.02)
+
+
+@asynccontextmanager
+async def asked(
+    replies: Mapping[int | str, bytes | None], *, player: int | None = None, within: float = 5.0
+) -> AsyncIterator[tuple[MinecraftProbe, ByNumber]]:
+    by_number = ByNumber(replies)
+    async with listening(by_number) as server:
+        by_number.port = server.number
+        probe = MinecraftProbe(reactor, "127.0.0.1", server.number, timeout=within, player_protocol=lambda: player)
+        yield probe, by_number
+        await server.all_lost()
+
+
+@pytest.mark.parametrize(
+    ("replies", "player", "ways", "result"),
+    [
+        ({-1: REPLY, 758: REPLY, NEWEST: REPLY}, 758, [-1], ProbeResult(STATUS, 2, ("Notch", "jeb_"))),
+        ({758: REPLY, NEWEST: REPLY}, 758, [-1, 758], ProbeResult(NAMELESS, 2, ("Notch", "jeb_"))),
+        ({NEWEST: REPLY}, 758, [-1, 758, NEWEST], ProbeResult(NAMELESS, 2, ("Notch", "jeb_"))),
+        ({NEWEST: REPLY}, None, [-1, NEWEST], ProbeResult(NAMELESS, 2, ("Notch", "jeb_"))),
+        ({NEWEST: REPLY}, NEWEST, [-1, NEWEST], ProbeResult(NAMELESS, 2, ("Notch", "jeb_"))),
+        ({NEWEST: REPLY}, -1, [-1, NEWEST], ProbeResult(NAMELESS, 2, ("Notch", "jeb_"))),
+        (
+            {"legacy": OLD},
+            758,
+            [-1, 758, NEWEST, "legacy"],
+            ProbeResult({"description": "An old server", "players": {"max": 20, "online": 3}}, 3),
+        ),
+        (
+            {"legacy": BETA},
+            None,
+            [-1, NEWEST, "legacy"],
+            ProbeResult({"description": "An older server", "players": {"max": 8, "online": 0}}, 0),
+        ),
+    ],
+)
+@ensureDeferred
+async def test_where_the_undecided_number_brings_no_reply_others_are_tried_and_the_one_that_does_is_remembered(
+    replies: Mapping[int | str, bytes], player: int | None, ways: list[int | str], result: ProbeResult
+) -> None:
+    async with asked(replies, player=player) as (probe, server):
+        assert await probe.ask() == result
+        assert server.asked == ways
+        assert await probe.ask() == result
+        assert await probe.ask(quick=True) == result
+        assert server.asked == [*ways, ways[-1], ways[-1]]
+
+
+@ensureDeferred
+async def test_quarrys_server_is_asked_with_the_last_players_number() -> None:
+    factory = ServerFactory()
+    factory.motd = "awake"
+    factory.log_level = logging.CRITICAL
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    number = cast("IPv4Address", port.getHost()).port
+    player: int | None = None
+    probe = MinecraftProbe(reactor, "127.0.0.1", number, player_protocol=lambda: player)
+    with pytest.raises(NoReply):
+        await probe.ask(quick=True)
+    player = 758
+    players = {"online": 0, "max": 20}
+    assert await probe.ask() == ProbeResult({"description": {"text": "awake"}, "players": players}, 0)
+    await cast("Awaitable[None]", port.stopListening())
+
+
+@ensureDeferred
+async def test_another_address_is_asked_from_the_beginning() -> None:
+    async with asked({758: REPLY}, player=758) as (probe, server), asked({-1: REPLY}) as (_, others):
+        await probe.ask()
+        probe.set_address("127.0.0.1", others.port)
+        assert (await probe.ask()).status == STATUS
+        assert others.asked == [-1]
+        assert server.asked == [-1, 758]
+
+
+@ensureDeferred
+async def test_a_way_that_brings_no_reply_any_more_is_given_up() -> None:
+    async with asked({758: REPLY}, player=758) as (probe, server):
+        await probe.ask()
+        server.replies = {-1: REPLY}
+        server.asked.clear()
+        assert (await probe.ask()).status == STATUS
+        assert server.asked == [758, -1]
+        await probe.ask()
+        assert server.asked == [758, -1, -1]
+
+
+@ensureDeferred
+async def test_a_slow_reply_is_waited_for_and_keeps_its_way(impatience: None) -> None:
+    async with asked({758: REPLY}, player=758, within=0.2) as (probe, server):
+        await probe.ask()
+        server.replies = {758: None, -1: REPLY}
+        with pytest.raises(SilentStatus, match=r"did not answer within 0\.2 s"):
+            await probe.ask()
+        assert server.asked == [-1, 758, 758]
+        server.replies = {758: REPLY}
+        await probe.ask()
+        assert server.asked == [-1, 758, 758, 758]
+
+
+@ensureDeferred
+async def test_a_silent_server_is_asked_in_every_way_and_not_for_ever(impatience: None) -> None:
+    async with asked({-1: None, 758: None, NEWEST: None, "legacy": None}, player=758, within=0.1) as (probe, server):
+        with pytest.raises(SilentStatus):
+            await probe.ask()
+        assert server.asked[:4] == [-1, 758, NEWEST, "legacy"]
+
+
+@ensureDeferred
+async def test_a_server_that_is_silent_to_other_requests_is_asked_by_the_ping_before_1_7(impatience: None) -> None:
+    async with asked({-1: None, NEWEST: None, "legacy": OLD}) as (probe, server):
+        assert (await probe.ask()).players == 3
+        assert server.asked == [-1, NEWEST, "legacy"]
+        await probe.ask()
+        assert server.asked == [-1, NEWEST, "legacy", "legacy"]
+
+
+@ensureDeferred
+async def test_a_new_server_that_answers_only_the_ping_before_1_7_may_be_starting() -> None:
+    async with asked({"legacy": NEW}) as (probe, server):
+        status = {"description": "A new server", "players": {"max": 20, "online": 1}}
+        assert await probe.ask() == ProbeResult(status, 1, may_be_starting=True)
+        with pytest.raises(NoReply):
+            await probe.ask(quick=True)
+        server.replies = {-1: REPLY}
+        assert (await probe.ask()).status == STATUS
+
+
+@ensureDeferred
+async def test_a_server_that_has_come_up_in_between_is_asked_for_its_own_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(minecraft, "ASK_AGAIN_AFTER", 0.0)
+    async with asked({758: REPLY}, player=758) as (probe, server):
+        server.on_asked = lambda way: server.replies.update({-1: REPLY} if way == 758 else {})
+        assert (await probe.ask()).status == STATUS
+        await probe.ask()
+        assert server.asked == [-1, 758, -1, -1]
+
+
+@ensureDeferred
+async def test_a_server_that_does_not_listen_is_tried_once() -> None:
+    async with asked({758: REPLY}, player=758) as (probe, server):
+        await probe.ask()
+        probe.set_address("127.0.0.1", free_port())
+        with pytest.raises(NotAccepting, match="does not accept connections"):
+            await probe.ask()
+        assert server.asked == [-1, 758]
+
+
+@ensureDeferred
+async def test_a_cancelled_question_leaves_no_connection(impatience: None) -> None:
+    async with asked({-1: None, 758: None, NEWEST: None, "legacy": None}, player=758) as (probe, server):
+        everything_asked: Deferred[None] = Deferred()
+        server.on_asked = lambda way: everything_asked.callback(None) if way == "legacy" else None
+        question = probe.ask()
+        await everything_asked
+        question.cancel()
+        with pytest.raises(CancelledError):
+            await question

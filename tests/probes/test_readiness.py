@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes import readiness
-from zeroscale.probes.base import NoReply
+from zeroscale.probes.base import NoReply, SilentStatus
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import CONNECT_INTERVAL, NO_LINE_GRACE, LineReadiness, Readiness
 from zeroscale.status import ProbeResult
@@ -36,6 +36,7 @@ class ScriptedProbe:
         self.connected_at: list[float] = []
         self.asked_at: list[float] = []
         self.checks: list[Deferred[ProbeResult]] = []
+        self.quick: list[bool] = []
         self.cancelled = 0
 
     def accepts_connections(self) -> Deferred[bool]:
@@ -46,17 +47,18 @@ class ScriptedProbe:
         connecting.callback(self.accepts)
         return connecting
 
-    def ask(self) -> Deferred[ProbeResult]:
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
         self.asked_at.append(self._clock.seconds())
+        self.quick.append(quick)
         check: Deferred[ProbeResult] = Deferred(self._cancelled)
         self.checks.append(check)
         return check
 
-    def answer(self) -> None:
-        self.checks[-1].callback(ProbeResult(STATUS, 2, ("Notch", "jeb_")))
+    def answer(self, check: int = -1) -> None:
+        self.checks[check].callback(ProbeResult(STATUS, 2, ("Notch", "jeb_")))
 
-    def fail(self, error: Exception) -> None:
-        self.checks[-1].errback(Failure(error))
+    def fail(self, error: Exception, check: int = -1) -> None:
+        self.checks[check].errback(Failure(error))
 
     def _cancelled(self, _: object) -> None:
         self.cancelled += 1
@@ -140,18 +142,97 @@ def test_the_ready_line_starts_a_connection_at_once() -> None:
     assert len(fixture.probe.asked_at) == 1
 
 
-def test_an_unanswered_check_is_repeated_after_the_ready_line() -> None:
+def seen_while_checked() -> ReadinessFixture:
+    """A server whose ready line came during a check, and that is checked once more."""
     fixture = ReadinessFixture()
     fixture.probe.accepts = True
     fixture.pass_time(1.0)
     fixture.readiness.ready_line_seen()
-    assert fixture.probe.cancelled == 0
     fixture.pass_time(readiness.ANSWER_GRACE + 0.01)
+    assert fixture.probe.quick == [False, True]
+    return fixture
+
+
+@pytest.mark.parametrize("check", [0, 1])
+def test_after_the_ready_line_an_earlier_check_may_still_be_answered(check: int) -> None:
+    fixture = seen_while_checked()
+    assert fixture.probe.cancelled == 0
+    fixture.pass_time(8.0)
+    fixture.probe.answer(check)
+    assert len(fixture.answers) == 1
     assert fixture.probe.cancelled == 1
+    assert fixture.left_behind() == 0
+
+
+def test_an_earlier_check_may_be_answered_between_two_later_ones() -> None:
+    fixture = seen_while_checked()
+    fixture.probe.fail(NoReply("closed"))
     assert len(fixture.probe.asked_at) == 2
-    fixture.probe.answer()
+    fixture.probe.answer(0)
     assert len(fixture.answers) == 1
     assert fixture.left_behind() == 0
+
+
+def test_an_earlier_check_may_be_answered_while_the_server_takes_no_connection() -> None:
+    fixture = seen_while_checked()
+    fixture.probe.accepts = False
+    fixture.probe.fail(NoReply("closed"))
+    fixture.pass_time(1.0)
+    fixture.probe.answer(0)
+    fixture.pass_time(0.3)
+    assert len(fixture.answers) == 1
+    assert fixture.left_behind() == 0
+
+
+def test_an_earlier_check_that_fails_does_not_disturb_a_later_one() -> None:
+    fixture = seen_while_checked()
+    fixture.probe.fail(BackendError("garbage"), 0)
+    fixture.pass_time(8.0)
+    assert len(fixture.probe.asked_at) == 2
+    fixture.probe.answer(1)
+    assert len(fixture.answers) == 1
+
+
+@pytest.mark.parametrize("check", [0, 1])
+def test_a_fault_in_a_check_ends_the_wait(check: int) -> None:
+    fixture = seen_while_checked()
+    failures: list[Failure] = []
+    fixture.running.addErrback(failures.append)
+    fixture.probe.fail(ZeroDivisionError(), check)
+    assert failures[0].check(ZeroDivisionError)
+    assert fixture.left_behind() == 0
+
+
+def test_silence_after_the_ready_line_is_ready_too(caplog: pytest.LogCaptureFixture) -> None:
+    fixture = seen_while_checked()
+    fixture.probe.fail(SilentStatus("silent"), 0)
+    assert fixture.answers == []
+    fixture.probe.fail(SilentStatus("silent"), 1)
+    assert fixture.answers == [ProbeResult()]
+    assert "does not answer the server list: taken as ready" in caplog.text
+    assert fixture.left_behind() == 0
+
+
+def test_silence_before_the_ready_line_is_not_ready() -> None:
+    fixture = ReadinessFixture()
+    fixture.probe.accepts = True
+    fixture.pass_time(1.0)
+    fixture.readiness.ready_line_seen()
+    fixture.probe.fail(SilentStatus("silent"))
+    assert fixture.answers == []
+    assert fixture.probe.quick == [False, True]
+
+
+def test_an_answer_that_a_starting_server_gives_too_is_not_ready() -> None:
+    fixture = ReadinessFixture()
+    fixture.probe.accepts = True
+    fixture.pass_time(0.2)
+    fixture.probe.checks[-1].callback(ProbeResult({"description": "hello"}, 0, may_be_starting=True))
+    fixture.pass_time(readiness.PROBE_INTERVAL - 0.1)
+    assert fixture.answers == []
+    assert fixture.readiness.problem == "it answers only the ping of before 1.7"
+    fixture.pass_time(0.2)
+    assert len(fixture.probe.asked_at) == 2
 
 
 def test_an_answer_within_the_grace_is_enough() -> None:
@@ -310,7 +391,7 @@ class SimpleProbe:
         self.connected += 1
         return succeed(self.accepts) if self.hindrance is None else fail(StartRefused(self.hindrance))
 
-    def ask(self) -> Deferred[ProbeResult]:
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
         raise AssertionError("it is not asked")
 
 

@@ -35,7 +35,7 @@ def reopened(directory: Path) -> StartHistory:
 def test_without_a_start(directory: Path) -> None:
     fresh = StartHistory(directory, FileWriter())
     fresh.open()
-    assert (fresh.estimate, fresh.crashes, fresh.reason) == (None, 0, None)
+    assert (fresh.estimate, fresh.crashes, fresh.reason, fresh.player_protocol) == (None, 0, None, None)
     assert directory.stat().st_mode & 0o777 == 0o700
     fresh.close()
 
@@ -84,6 +84,36 @@ def test_clearing_crashes_leaves_the_starts(directory: Path) -> None:
     first.close()
     second = reopened(directory)
     assert (second.crashes, second.reason, second.estimate) == (0, None, 3.0)
+
+
+def test_the_last_players_protocol_number_is_kept_whatever_else_is_recorded(directory: Path) -> None:
+    first = StartHistory(directory, FileWriter())
+    first.open()
+    first.record_player(47)
+    first.record_player(758)
+    first.record_start(3.0)
+    first.record_crash("why")
+    first.clear_crashes()
+    assert first.player_protocol == 758
+    first.close()
+    assert reopened(directory).player_protocol == 758
+
+
+def test_the_same_protocol_number_is_not_written_again(directory: Path) -> None:
+    first = StartHistory(directory, FileWriter())
+    first.open()
+    first.record_player(758)
+    first.close()
+    (directory / "record.json").unlink()
+    second = StartHistory(directory, FileWriter())
+    second.open()
+    second.record_player(758)
+    second.close()
+    before = (directory / "record.json").stat().st_mtime_ns
+    second.open()
+    second.record_player(758)
+    second.close()
+    assert (directory / "record.json").stat().st_mtime_ns == before
 
 
 def test_any_reason_can_be_stored(directory: Path) -> None:

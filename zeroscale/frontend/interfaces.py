@@ -198,6 +198,7 @@ class Backend:
     :ivar stats: counts what its clients do.
     :ivar minecraft_options: how conversations with its Minecraft clients are held.
     :ivar proxy_version: the version of the PROXY protocol header that it is sent; None: it is sent none.
+    :ivar note_protocol: called with the protocol number of each Minecraft client that may join.
     """
 
     server: Server
@@ -209,3 +210,4 @@ class Backend:
     stats: ClientStats
     minecraft_options: MinecraftOptions = field(default_factory=MinecraftOptions)
     proxy_version: Version | None = None
+    note_protocol: Callable[[int], object] = lambda protocol: None

@@ -29,7 +29,14 @@ from zeroscale.frontend.decision import (
 )
 from zeroscale.frontend.interfaces import Backend, IStreamTransport, PlayerSession
 from zeroscale.frontend.login_hold import LoginHold
-from zeroscale.protocols.conversation import KICKED, ClientRecognised, Component, Connected, Conversation
+from zeroscale.protocols.conversation import (
+    KICKED,
+    ClientRecognised,
+    Component,
+    Connected,
+    Conversation,
+    LoginRequested,
+)
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.status import ClientInfo, Status
@@ -132,6 +139,9 @@ class Join:
     async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
         """Carry out the decision about an event; decide again if the server is lost before it is done."""
         self._event = event
+        refused = isinstance(decision, RefuseDecision) and decision.refusal is not None
+        if isinstance(event, LoginRequested) and not refused:
+            self._backend.note_protocol(event.protocol)
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)

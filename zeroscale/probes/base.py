@@ -6,8 +6,8 @@ Subclasses define what is asked. No module of this package decides what is done 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,8 +25,16 @@ CONNECT_TIMEOUT = 2.0
 """Seconds for one connection, which a firewall may drop without an answer."""
 
 
+class NotAccepting(BackendError):
+    """The server does not accept connections."""
+
+
 class NoReply(BackendError):
     """The server accepted the connection and closed it without a byte: its status is off, or not made yet."""
+
+
+class SilentStatus(TimeoutError):
+    """The server accepted status requests and answered none of them in time."""
 
 
 class ServerProbe(Protocol):
@@ -45,8 +53,11 @@ class ServerProbe(Protocol):
         """
         ...
 
-    def ask(self) -> Deferred[ProbeResult]:
-        """Check the server once; fail with `BackendError`, or with `TimeoutError` if it does not answer in time."""
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+        """Check the server once; fail with `BackendError`, or with `TimeoutError` if it does not answer in time.
+
+        :param quick: the server has said that it is ready: leave out what such a server may not answer at once.
+        """
         ...
 
 
@@ -56,12 +67,15 @@ class BaseProbe(ABC):
     :param reactor: makes connections and has the clock.
     :param host: the server's address or name.
     :param port: the server's port.
-    :param timeout: seconds for one whole check.
+    :param timeout: seconds for one check.
     :param header: sent before anything else: a PROXY header, where the server requires one.
     """
 
     _timeout_message: str
     """What a server that times out has done; `{within}` is the time."""
+
+    _timeout_error: type[TimeoutError] = TimeoutError
+    """Raised with that message."""
 
     def __init__(
         self, reactor: object, host: str, port: int, *, timeout: float = PROBE_TIMEOUT, header: bytes = b""
@@ -88,18 +102,15 @@ class BaseProbe(ABC):
         """See `ServerProbe.accepts_connections`."""
         return Deferred.fromCoroutine(self._accepts())
 
-    def ask(self) -> Deferred[ProbeResult]:
-        """See `ServerProbe.ask`."""
-        result = Deferred.fromCoroutine(self._ask())
-        result.addTimeout(self._timeout, self._clock, self._timed_out)
-        return result
-
     @abstractmethod
-    async def _ask(self) -> ProbeResult:
-        """Check the server once, without a timeout.
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+        """See `ServerProbe.ask`."""
 
-        :raises BackendError: the server does not accept a connection, or its answer shows that it is not up.
-        """
+    def _in_time(self, check: Coroutine[Deferred[Any], Any, ProbeResult], seconds: float) -> Deferred[ProbeResult]:
+        """Run a check; fail with `TimeoutError` if it takes longer."""
+        result = Deferred.fromCoroutine(check)
+        result.addTimeout(seconds, self._clock, self._timed_out)
+        return result
 
     async def _accepts(self) -> bool:
         try:
@@ -118,19 +129,19 @@ class BaseProbe(ABC):
     async def _connect(self, connection: ProbeConnection) -> None:
         """Open a connection.
 
-        :raises BackendError: the server does not accept it.
+        :raises NotAccepting: the server does not accept it.
         """
         try:
             await _connect(self._endpoint, lambda: connection)
         except (ConnectError, OSError) as error:
-            raise BackendError(f"{self._address} does not accept connections: {error}") from error
+            raise NotAccepting(f"{self._address} does not accept connections: {error}") from error
 
     @property
     def _address(self) -> str:
         return f"{self._host}:{self._port}"
 
     def _timed_out(self, _: object, timeout: float) -> NoReturn:
-        raise TimeoutError(f"{self._address} {self._timeout_message.format(within=f'within {timeout:g} s')}")
+        raise self._timeout_error(f"{self._address} {self._timeout_message.format(within=f'within {timeout:g} s')}")
 
 
 class ProbeConnection(protocol.Protocol):

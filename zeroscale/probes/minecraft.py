@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
 
-from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, NoReply, ProbeConnection
-from zeroscale.protocols.minecraft.client import StatusClient, StatusReceived, StatusUnreadable
+from zeroscale.errors import BackendError
+from zeroscale.probes.base import BaseProbe, NoReply, NotAccepting, SilentStatus
+from zeroscale.probes.first_reply import FirstReply
+from zeroscale.probes.status_connection import legacy_ping, status_request
+from zeroscale.protocols.minecraft import versions
 from zeroscale.status import ProbeResult
 
-UNDECIDED_PROTOCOL = -1
+REPLY_TIMEOUT = 15.0
+"""Seconds that a status reply may take: servers that answer in their main loop do so between two long ticks."""
+
+PATIENCE = 5.0
+"""Seconds of silence after which the server is asked in another way, too. Forge logs a line for each request (lazymc
+issue 103)."""
+
+ASK_AGAIN_AFTER = 0.2
+"""Seconds after which a refusal of `UNDECIDED` may be of the time before the server was up."""
+
+UNDECIDED = -1
 """The protocol number of a status handshake (docs/protocol.md, "Status"). Vanilla answers any number with its own;
 ViaVersion, Velocity and BungeeCord echo a number they know, and we would take our own number for the server's."""
 
-NAMES_READ = 100
-"""Entries of a status's player sample; vanilla sends at most 12."""
+LEGACY: Literal["legacy"] = "legacy"
+"""In place of a number: the ping of before 1.7."""
+
+Way = int | Literal["legacy"]
 
 
 class MinecraftProbe(BaseProbe):
-    """Checks a Minecraft server since 1.7 by its status; the server's host is named in the handshake, too.
+    """Checks a Minecraft server by its status; the server's host is named in the request, too.
+
+    It asks with `UNDECIDED`. Where that brings no reply it asks with the number of the last player, with the newest
+    number known, and by the ping of before 1.7; the way that brings one is the only one used until the next
+    `set_address`.
 
     :param status_disabled: returns whether the server has its status off; then it is up if it accepts the request and
         closes the connection.
+    :param timeout: seconds that each reply may take.
+    :param player_protocol: returns the protocol number of the last player that has joined; None: it is not known.
 
     The other parameters are those of `BaseProbe`.
     """
 
     _timeout_message = "accepted the status request and did not answer {within}"
+    _timeout_error = SilentStatus
 
     def __init__(
         self,
@@ -38,79 +61,69 @@ class MinecraftProbe(BaseProbe):
         host: str,
         port: int,
         *,
-        timeout: float = PROBE_TIMEOUT,
+        timeout: float = REPLY_TIMEOUT,
         header: bytes = b"",
         status_disabled: Callable[[], bool] = lambda: False,
+        player_protocol: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__(reactor, host, port, timeout=timeout, header=header)
         self._status_disabled = status_disabled
+        self._player_protocol = player_protocol
 
-    async def _ask(self) -> ProbeResult:
-        connection = _StatusConnection(StatusClient(self._host, self._port, UNDECIDED_PROTOCOL), self._header)
-        await self._connect(connection)
-        try:
-            return await connection.result
-        except NoReply:
-            if not self._status_disabled():
+    def set_address(self, host: str, port: int) -> None:
+        """See `BaseProbe.set_address`."""
+        super().set_address(host, port)
+        self._known: Way | None = None
+
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+        """See `ServerProbe.ask`."""
+        return Deferred.fromCoroutine(self._ask(quick))
+
+    async def _ask(self, quick: bool) -> ProbeResult:
+        if self._status_disabled():
+            try:
+                return await self._ask_in(UNDECIDED)
+            except NoReply:
+                return ProbeResult(status_disabled=True)
+        ways = self._ways(quick)
+        if self._known is not None:
+            try:
+                return await self._ask_in(self._known)
+            except NotAccepting:
                 raise
-            return ProbeResult(status_disabled=True)
+            except BackendError:
+                ways = [way for way in ways if way != self._known]
+                self._known = None
+        return await self._ask_in_turn(ways)
 
+    def _ways(self, quick: bool) -> Sequence[Way]:
+        protocol = self._player_protocol()
+        numbers = (UNDECIDED, UNDECIDED if protocol is None else protocol, versions.NEWEST)
+        return list(dict.fromkeys(numbers if quick else (*numbers, LEGACY)))
 
-class _StatusConnection(ProbeConnection):
-    """One status request on one connection.
+    async def _ask_in_turn(self, ways: Sequence[Way]) -> ProbeResult:
+        search: FirstReply[Way, ProbeResult] = FirstReply(
+            self._clock, ways, self._ask_in, patience=PATIENCE, limit=self._timeout
+        )
+        way, result = await search.run()
+        if self._clock.seconds() - search.refused_at.get(UNDECIDED, math.inf) > ASK_AGAIN_AFTER:
+            with contextlib.suppress(BackendError, TimeoutError):
+                way, result = UNDECIDED, await self._in_time(self._request(UNDECIDED), PATIENCE)
+        if not result.may_be_starting:
+            self._known = way
+        return result
 
-    :param client: encodes the request and parses the reply.
-    :param header: sent before the request.
-    :ivar result: fires with the result, or fails with `BackendError`; cancelled, it closes the connection.
-    """
+    def _ask_in(self, way: Way) -> Deferred[ProbeResult]:
+        return self._in_time(self._request(way), self._timeout)
 
-    def __init__(self, client: StatusClient, header: bytes) -> None:
-        super().__init__(header + client.request())
-        self.result: Deferred[ProbeResult] = Deferred(self._cancelled)
-        self._client = client
-        self._done = False
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._done:
-            return
-        try:
-            events = self._client.receive(data)
-        except ProtocolError as error:
-            self._tcp.abortConnection()
-            self._finish(Failure(BackendError(f"the server does not answer as Minecraft does: {error}")))
-            return
-        for event in events:
-            if isinstance(event, StatusReceived):
-                self._tcp.loseConnection()
-                self._finish(_probe_result(event.status))
-                return
-            if isinstance(event, StatusUnreadable):
-                self._tcp.loseConnection()
-                self._finish(ProbeResult())
-                return
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._finish(Failure(NoReply("the server accepted the connection and closed it without an answer")))
-
-    def _cancelled(self, _: Deferred[ProbeResult]) -> None:
-        self._done = True
-        self._tcp.abortConnection()
-
-    def _finish(self, result: ProbeResult | Failure) -> None:
-        if not self._done:
-            self._done = True
-            self.result.callback(result)
-
-
-def _probe_result(status: Mapping[str, object]) -> ProbeResult:
-    players = status.get("players")
-    if not isinstance(players, Mapping):
-        return ProbeResult(status)
-    online = players.get("online")
-    sample = players.get("sample")
-    names = [
-        player["name"]
-        for player in (sample[:NAMES_READ] if isinstance(sample, list) else ())
-        if isinstance(player, Mapping) and isinstance(player.get("name"), str)
-    ]
-    return ProbeResult(status, online if isinstance(online, int) and online >= 0 else None, tuple(names))
+    async def _request(self, way: Way) -> ProbeResult:
+        address = self._host, self._port
+        if way == LEGACY:
+            connection = legacy_ping(*address, self._header)
+        else:
+            connection = status_request(*address, way, self._header)
+        await self._connect(connection)
+        result = await connection.result
+        if way == UNDECIDED or result.status is None:
+            return result
+        return replace(result, status={key: value for key, value in result.status.items() if key != "version"})

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
-from zeroscale.probes.base import NoReply, ServerProbe
+from zeroscale.probes.base import NoReply, ServerProbe, SilentStatus
 from zeroscale.status import ProbeResult
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,10 @@ class Readiness:
         self._probe_interval = probe_interval
         self._ready_line = False
         self._pause: Deferred[None] | None = None
-        self._check: Deferred[ProbeResult] | None = None
         self._grace: IDelayedCall | None = None
-        self._abandoned = False
+        self._checks: dict[Deferred[ProbeResult], None] = {}
+        self._answer: ProbeResult | None = None
+        self._fault: Failure | None = None
         self._problem: str | None = None
 
     @property
@@ -105,44 +107,59 @@ class Readiness:
         return Deferred.fromCoroutine(self._run())
 
     def ready_line_seen(self) -> None:
-        """Check the server at once: it has written its ready line."""
+        """Check the server at once: it has written its ready line. An earlier check stays open."""
         if self._ready_line:
             return
         self._ready_line = True
-        if self._pause is not None:
+        if self._checks:
+            self._grace = self._clock.callLater(ANSWER_GRACE, self._wake)
+        else:
             self._wake()
-        elif self._check is not None:
-            self._grace = self._clock.callLater(ANSWER_GRACE, self._abandon)
 
     def ready_line_missed(self) -> None:
         """Do nothing: a ready line that was written before the wait is not needed here."""
 
     async def _run(self) -> ProbeResult:
+        try:
+            return await self._wait_for_answer()
+        finally:
+            for check in list(self._checks):
+                check.cancel()
+
+    async def _wait_for_answer(self) -> ProbeResult:
         retries = iter(RETRIES_AFTER_LINE)
         while True:
-            while not await self._accepts_connections():
+            while not self._has_ended and not await self._accepts_connections():
                 self._problem = self._accepts_connections.problem
                 await self._sleep(CONNECT_INTERVAL)
+            if self._fault is not None:
+                self._fault.raiseException()
+            if self._answer is not None:
+                return self._answer
             if self._status_disabled():
                 return await self._wait_for_line()
             asked_at = self._clock.seconds()
             before_ready_line = not self._ready_line
-            try:
-                answer = await self._ask()
-            except (BackendError, TimeoutError) as error:
+            error = await self._check()
+            delay: float | None = 0.0
+            if error is not None:
                 self._problem = str(error)
-                delay: float | None = max(asked_at + self._probe_interval - self._clock.seconds(), CONNECT_INTERVAL)
-                if self._ready_line and isinstance(error, NoReply):
-                    delay = 0.0 if before_ready_line else next(retries, None)
-            else:
-                if answer is not None:
-                    return answer
-                delay = 0.0
+                delay = max(asked_at + self._probe_interval - self._clock.seconds(), CONNECT_INTERVAL)
+                if before_ready_line:
+                    delay = 0.0 if self._ready_line else delay
+                elif isinstance(error, NoReply):
+                    delay = next(retries, None)
+                elif isinstance(error, SilentStatus):
+                    delay = None
             if delay is None:
                 logger.warning("It wrote its ready line but does not answer the server list: taken as ready")
                 return ProbeResult()
-            if delay > 0:
+            if delay > 0 and not self._has_ended:
                 await self._sleep(delay)
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._answer is not None or self._fault is not None
 
     async def _wait_for_line(self) -> ProbeResult:
         logger.info("Its status is off (enable-status=false): waiting for its ready line")
@@ -152,28 +169,43 @@ class Readiness:
             _log_missing_line()
         return ProbeResult()
 
-    async def _ask(self) -> ProbeResult | None:
-        """Check once; return None for a check that began before the ready line and is not answered."""
-        self._check = self._probe.ask()
+    async def _check(self) -> Exception | None:
+        """Check once, until the check has ended, the ready line is seen, or an earlier check has brought the answer.
+
+        :returns: why the check has failed; None: it has not.
+        """
+        errors: list[Exception] = []
+        ended = self._pause = Deferred()
+        check = self._probe.ask(quick=self._ready_line)
+        self._checks[check] = None
+
+        def end(outcome: ProbeResult | Failure) -> None:
+            del self._checks[check]
+            if isinstance(outcome, ProbeResult):
+                if outcome.may_be_starting:
+                    errors.append(NoReply("it answers only the ping of before 1.7"))
+                else:
+                    self._answer = outcome
+                    self._wake()
+            elif isinstance(outcome.value, BackendError | TimeoutError):
+                errors.append(outcome.value)
+            elif not outcome.check(CancelledError):
+                self._fault = outcome
+                self._wake()
+            if self._pause is ended:
+                self._wake()
+
+        check.addBoth(end)
         try:
-            return await self._check
-        except CancelledError:
-            if not self._abandoned:
-                raise
-            return None
+            await ended
         finally:
-            self._check = None
-            self._abandoned = False
+            self._pause = None
             if self._grace is not None and self._grace.active():
                 self._grace.cancel()
-
-    def _abandon(self) -> None:
-        if self._check is not None:
-            self._abandoned = True
-            self._check.cancel()
+        return errors[0] if errors else None
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait for the time, or for the ready line."""
+        """Wait for the time, for the ready line, or for the answer to an earlier check."""
         self._pause = Deferred()
         call = self._clock.callLater(seconds, self._wake)
         try:

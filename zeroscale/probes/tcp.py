@@ -62,6 +62,10 @@ class TcpProbe(BaseProbe):
         self._check = check
         self._command = command
 
+    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+        """See `ServerProbe.ask`; every check is the same."""
+        return self._in_time(self._ask(), self._timeout)
+
     async def _ask(self) -> ProbeResult:
         if self._command is not None:
             code = await self._command()

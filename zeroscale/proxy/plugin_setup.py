@@ -5,6 +5,7 @@ A reload that changes anything of this replaces it as a whole, once the running 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class PluginSetup:
     :ivar address: host and port of the server, as configured.
     :ivar files: the server's own files.
     :ivar flag_files: files by which the operator keeps the server awake or locks it.
+    :ivar player_protocol: returns the protocol number of the server's last Minecraft player; None: it is not known.
     """
 
     def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor) -> None:
@@ -48,6 +50,7 @@ class PluginSetup:
         )
         self.files = ServerFiles(directory)
         self.flag_files = FlagFiles(directory)
+        self.player_protocol: Callable[[], int | None] = lambda: None
         self.probe = self._make_probe()
 
     @property
@@ -90,7 +93,11 @@ class PluginSetup:
             *self.address,
             header=tcp_factory.probe_header(self.config),
             status_disabled=self._status_disabled,
+            player_protocol=self._last_player_protocol,
         )
+
+    def _last_player_protocol(self) -> int | None:
+        return self.player_protocol()
 
     def _status_disabled(self) -> bool:
         return not self.files.enable_status

@@ -1,4 +1,4 @@
-"""The start times and the crashes of one server, kept on disk across restarts, and the locks on its directories.
+"""What one server's starts and players have shown, kept on disk across restarts, and the locks on its directories.
 
 An invalid file is logged and ignored, and a failed write is logged: neither prevents a start. Writing does not block.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from zeroscale.errors import StateError
 from zeroscale.system.background_file import BackgroundFile, FileWriter
@@ -45,12 +46,14 @@ class _History(msgspec.Struct, kw_only=True):
     :ivar starts: durations of the latest starts, in seconds.
     :ivar crashes: crashes in a row.
     :ivar reason: the reason of the last crash.
+    :ivar player_protocol: the protocol number of the last player.
     """
 
     version: int = VERSION
     starts: Annotated[list[Seconds], msgspec.Meta(max_length=STARTS_KEPT)] = []
     crashes: Annotated[int, msgspec.Meta(ge=0)] = 0
     reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)] | None = None
+    player_protocol: int | None = None
 
 
 class StartHistory:
@@ -136,7 +139,7 @@ class StartHistory:
         :param seconds: from the start to readiness.
         """
         starts = [*self._history.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
-        self._write(_History(starts=starts, crashes=self._history.crashes, reason=self._history.reason))
+        self._write(replace(self._history, starts=starts))
 
     def record_crash(self, reason: str) -> int:
         """Count one more crash.
@@ -145,13 +148,23 @@ class StartHistory:
         :returns: the number of crashes in a row.
         """
         crashes = self._history.crashes + 1
-        self._write(_History(starts=self._history.starts, crashes=crashes, reason=_bounded(reason)))
+        self._write(replace(self._history, crashes=crashes, reason=_bounded(reason)))
         return crashes
 
     def clear_crashes(self) -> None:
         """Set the number of crashes to 0."""
         if self._history.crashes or self._history.reason is not None:
-            self._write(_History(starts=self._history.starts))
+            self._write(replace(self._history, crashes=0, reason=None))
+
+    @property
+    def player_protocol(self) -> int | None:
+        """The protocol number of the last Minecraft player; None before the first one."""
+        return self._history.player_protocol
+
+    def record_player(self, protocol: int) -> None:
+        """Record the protocol number of a player's client."""
+        if protocol != self._history.player_protocol:
+            self._write(replace(self._history, player_protocol=protocol))
 
     def _lock_directory(self) -> None:
         try:
