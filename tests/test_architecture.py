@@ -98,6 +98,7 @@ RULES = [
             "minecraft",
             "system.files",
             "system.lock_file",
+            "protocols.minecraft.player_list",
             "protocols.minecraft.rcon",
             "config.durations",
         ),

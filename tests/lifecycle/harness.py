@@ -44,6 +44,7 @@ class FakePlugin:
         self.found_stopping = False
         self.alive = False
         self.online: int | None = None
+        self.console: Callable[[str], Deferred[str | None]] = lambda line: succeed(None)
         self.write_line: Callable[[str], None] = lambda line: None
         self.report_found: Callable[[], None] = lambda: None
         self.report_paused: Callable[[], None] = lambda: None
@@ -91,7 +92,7 @@ class FakePlugin:
 
     def send(self, line: str) -> Deferred[str | None]:
         self.calls.append(f"send {line}")
-        return succeed(None)
+        return self.console(line)
 
     def players(self) -> Deferred[int | None]:
         return succeed(self.online)
@@ -157,10 +158,26 @@ class FakePlugin:
             stopping.callback(None)
 
 
+class FakePlayerList:
+    """Understands "N on", behind the name of a log in brackets."""
+
+    COMMAND = "who"
+
+    def message(self, line: str) -> str:
+        return line.removeprefix("[log] ")
+
+    def count(self, answer: str) -> int | None:
+        number, _, rest = answer.partition(" ")
+        return int(number) if rest == "on" else None
+
+    def shown(self, answer: str) -> str:
+        return answer.strip()
+
+
 class FakeProbe:
     def __init__(self) -> None:
         self.accepts: bool | StartRefused = False
-        self.answer: ProbeResult | BackendError = ProbeResult({"description": "real"}, 0)
+        self.answer: ProbeResult | BackendError | TimeoutError = ProbeResult({"description": "real"}, 0)
         self.questions: list[Deferred[ProbeResult]] = []
         self.asked = 0
         self.slow = False
@@ -173,7 +190,7 @@ class FakeProbe:
         if self.slow:
             self.questions.append(Deferred())
             return self.questions[-1]
-        return fail(self.answer) if isinstance(self.answer, BackendError) else succeed(self.answer)
+        return succeed(self.answer) if isinstance(self.answer, ProbeResult) else fail(self.answer)
 
 
 class FakeReadiness:
@@ -282,6 +299,7 @@ class LifecycleHarness:
             on_output=self.output.append,
             start_obstacle=lambda: self.start_obstacle,
             listener=lambda: self.listener,
+            player_list=FakePlayerList(),
             keep_awake_reason=lambda: self.keep_awake_reason,
             lockout=lambda: self.lockout,
             on_address=self.addresses.append,

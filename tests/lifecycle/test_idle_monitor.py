@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from zeroscale.lifecycle.idle_monitor import IdleMonitor, PlayerSession
+from zeroscale.lifecycle.idle_monitor import MOST_WARNINGS, IdleMonitor, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.status import ClientInfo
 
@@ -106,6 +106,25 @@ def test_a_busy_server_is_asked_again_and_warned_about_once(
     harness.busy = None
     harness.clock.advance(60.0)
     assert harness.stops == 1
+
+
+def test_each_reason_is_warned_about_once_and_a_number_in_it_is_no_other_reason(
+    harness: MonitorHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    for busy in ("2 on it", "its answer is not understood: 'x'", "3 on it", "its answer is not understood: 'x'"):
+        harness.busy = busy
+        harness.clock.advance(60.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "test is not stopped: 2 on it",
+        "test is not stopped: its answer is not understood: 'x'",
+    ]
+
+
+def test_the_number_of_warnings_is_bounded(harness: MonitorHarness, caplog: pytest.LogCaptureFixture) -> None:
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        harness.busy = f"its answer is not understood: {letter}"
+        harness.clock.advance(60.0)
+    assert len(caplog.records) == MOST_WARNINGS
 
 
 def test_a_failed_query_counts_as_busy(harness: MonitorHarness, caplog: pytest.LogCaptureFixture) -> None:

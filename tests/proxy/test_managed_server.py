@@ -11,9 +11,11 @@ import pytest
 import pytest_twisted
 from harness import client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
+from stub_server import OnlyKnownNumber
 from stub_server import Server as StubServer
 
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
+from zeroscale.protocols.minecraft.client import LoginClient
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
@@ -221,3 +223,20 @@ async def test_a_lockout_without_a_text_has_the_configured_default(world: World,
     elif way == "file":
         (server.directory / "zeroscale.keep-asleep").write_text("\n")
     assert server.report().lockout == "Closed."
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_answers_only_known_numbers_is_asked_with_that_of_the_last_player(world: World) -> None:
+    OnlyKnownNumber.asked.clear()
+    server = await world.start(plugin="stub_server:OnlyKnownNumber", idle_shutdown=0.0, minimum_online_time=0.0)
+    login = LoginClient("localhost", world.listen, OnlyKnownNumber.number, "Steve").request()
+    context = client(world.listen)
+    reader, writer = await run(context.__aenter__())
+    writer.write(login)
+    assert await run(reader.readexactly(len(login))) == login
+    assert OnlyKnownNumber.asked[-2:] == [-1, 758]
+    OnlyKnownNumber.asked.clear()
+    await run(context.__aexit__(None, None, None))
+    await until(lambda: status(server) is Status.stopped)
+    assert OnlyKnownNumber.asked == [758]
+    assert server.lifecycle.view.cached_status == {"description": "hello", "players": {"max": 20, "online": 0}}

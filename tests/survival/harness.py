@@ -109,6 +109,7 @@ class SurvivalHarness:
         idle: float = 60,
         shell_line: str = "exec {}",
         switches: Sequence[str] = (),
+        plugin: str = "minecraft",
     ) -> Program:
         """Start a zeroscale in front of `small_server.py`, which is run by a shell.
 
@@ -116,12 +117,14 @@ class SurvivalHarness:
         :param stop: how many seconds it takes to stop, with its port closed.
         :param shell_line: what the shell runs; {} stands for the server's command.
         :param switches: more options of the server's.
+        :param plugin: `minecraft`, or `generic`, which does not see the server's ready line.
         """
         program = Path(__file__).with_name("small_server.py")
         command = [sys.executable, "-S", "-E", str(program), str(self.server_port), str(self.record)]
         command += ["--start", f"{start}", "--stop", f"{stop}", *switches]
         line = shell_line.format(shlex.join(command))
-        return self.run("minecraft", "-t", f"{idle:g}", *options, "-a", "sh", "-a", "-c", "-a", line)
+        words = ["sh", "-c", line, *(["protocol=minecraft", "ready_line=no such line"] if plugin == "generic" else [])]
+        return self.run(plugin, "-t", f"{idle:g}", *options, *(option for word in words for option in ("-a", word)))
 
     @property
     def record(self) -> Path:
@@ -135,9 +138,9 @@ class SurvivalHarness:
         lines = [json.loads(line) for line in self.record.read_text().splitlines()]
         return [line["at"] for line in lines if line["event"] == event]
 
-    def player(self, name: str = "Steve") -> Player:
+    def player(self, name: str = "Steve", protocol: int = PROTOCOL) -> Player:
         """Let a player join, in a thread of its own."""
-        player = Player(self.port, name)
+        player = Player(self.port, name, protocol)
         self._players.append(player)
         return player
 
@@ -195,9 +198,9 @@ class Player:
     :ivar began: when, by the monotonic clock.
     """
 
-    def __init__(self, port: int, name: str) -> None:
+    def __init__(self, port: int, name: str, protocol: int = PROTOCOL) -> None:
         self.began = time.monotonic()
-        self._client = LoginClient("localhost", port, PROTOCOL, name)
+        self._client = LoginClient("localhost", port, protocol, name)
         self._login = self._client.request()
         self._connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
         self._connection.settimeout(None)

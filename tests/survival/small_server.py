@@ -4,6 +4,10 @@ With a server.properties its status is off; `list` answers the number in the fil
 each login for an encryption, waits for any answer, and sends a world; its status knows nobody. With `--flood` it writes
 5 MB of output a second, except for the last third of its start. Output that cannot be written is lost, as with Java.
 
+With `--answers` it closes the connection at status requests with other protocol numbers, and at a ping of before 1.7
+unless that is one of them; `--slow-status` delays a reply. `--list` is the line that `list` writes, with {} for the
+number.
+
 A program of its own, which knows nothing of zeroscale: `python small_server.py PORT RECORD [--start SECONDS]`. Each
 line of the record is a JSON object with an `event` and its time `at` by the monotonic clock, which all processes share.
 """
@@ -22,6 +26,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+LEGACY_PING = 0xFE
 STATUS = {"version": {"name": "small", "protocol": 767}, "players": {"max": 20, "online": 0}, "description": "small"}
 
 WORLD = 4096
@@ -49,6 +54,9 @@ class Client(socketserver.BaseRequestHandler):
         received = self.request.recv(65536)
         if not received:
             return  # a check whether the port is open
+        if received[0] == LEGACY_PING:
+            self.answer_status("legacy", legacy_reply())
+            return
         login = received[received[0]] == 2  # the last byte of a handshake of less than 128 bytes
         if login:
             self.server.record.note("login")
@@ -60,9 +68,15 @@ class Client(socketserver.BaseRequestHandler):
                 return
             self.request.sendall(frame(0, json.dumps({"text": "You have woken the zeroscale demo server"})))
         else:
-            self.server.record.note("question" if self.server.ready else "early question")
-            if self.server.ready and not self.server.status_off:
-                self.request.sendall(frame(0, json.dumps(STATUS)))
+            self.answer_status(str(protocol_of(received)), frame(0, json.dumps(STATUS)))
+
+    def answer_status(self, way: str, reply: bytes) -> None:
+        self.server.record.note("question" if self.server.ready else "early question")
+        answers = self.server.answers
+        if self.server.ready and not self.server.status_off and (way in answers if answers else way != "legacy"):
+            time.sleep(self.server.slow_status)
+            with suppress(OSError):
+                self.request.sendall(reply)
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -74,7 +88,26 @@ class Server(socketserver.ThreadingTCPServer):
     ready = False
     status_off = False
     online_mode = False
+    answers: tuple[str, ...] = ()
+    slow_status = 0.0
     record: Record
+
+
+def legacy_reply() -> bytes:
+    """Return the reply of 1.6.4 to a ping."""
+    text = "\u00a71\x0078\x001.6.4\x00small\x000\x0020"
+    return b"\xff" + len(text).to_bytes(2, "big") + text.encode("utf-16-be")
+
+
+def protocol_of(handshake: bytes) -> int:
+    """Return the protocol number in a handshake, signed."""
+    number = shift = 0
+    for byte in handshake[2:7]:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    return number - (1 << 32) if number >> 31 else number
 
 
 def frame(packet: int, text: str) -> bytes:
@@ -94,9 +127,14 @@ def varint(number: int) -> bytes:
 
 
 def write(text: str) -> None:
-    """Write one line of output."""
+    """Write one line of the log."""
+    write_line(f"[Server thread/INFO]: {text}")
+
+
+def write_line(line: str) -> None:
+    """Write one line of output as it is."""
     with suppress(OSError):
-        os.write(1, f"[Server thread/INFO]: {text}\n".encode())
+        os.write(1, f"{line}\n".encode())
 
 
 def flood(allowed: threading.Event) -> None:
@@ -117,6 +155,9 @@ def main() -> None:
     parser.add_argument("--stop", type=float, default=0.0, help="seconds, for all of which its port is closed")
     parser.add_argument("--online-mode", action="store_true")
     parser.add_argument("--flood", action="store_true")
+    parser.add_argument("--answers", nargs="+", default=(), metavar="NUMBER|legacy")
+    parser.add_argument("--slow-status", type=float, default=0.0, help="seconds")
+    parser.add_argument("--list", default="[Server thread/INFO]: There are {} of a max of 20 players online: ")
     options = parser.parse_args()
     record = Record(options.record)
     record.note("started")
@@ -130,6 +171,8 @@ def main() -> None:
     with Server(("127.0.0.1", options.port), Client) as server:
         server.record = record
         server.online_mode = options.online_mode
+        server.answers = tuple(options.answers)
+        server.slow_status = options.slow_status
         server.status_off = Path("server.properties").exists()
         record.note("bound")
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -143,7 +186,7 @@ def main() -> None:
         for line in sys.stdin:
             if line.strip() == "list":
                 online = Path("online").read_text() if Path("online").exists() else "0"
-                write(f"There are {online} of a max of 20 players online: ")
+                write_line(options.list.replace("{}", online))
             if line.strip() in ("stop", "restart"):
                 server.shutdown()
                 server.server_close()  # before the next one is started: it binds the same port

@@ -7,6 +7,7 @@ The times are computed by `idle_policy`; the caller stops the server. Uses no pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCount
 from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.lifecycle.probation import GRACE, Probation
 from zeroscale.status import ClientInfo
+
+MOST_WARNINGS = 10
+"""Warnings of a run about what keeps the server running; each reason is logged once."""
 
 UNKNOWN_CLIENT = ClientInfo()
 """A client of which neither name nor address is known."""
@@ -82,7 +86,7 @@ class IdleMonitor:
         self._uncounted: dict[PlayerSession, None] = {}
         self._probation = Probation()
         self._empty_since = 0.0
-        self._warned = False
+        self._warned_of: set[str] = set()
         self._timer: IDelayedCall | None = None
         self._query: Deferred[str | None] | None = None
 
@@ -141,7 +145,7 @@ class IdleMonitor:
         self._counts = SessionCounts.begin(now, self.players)
         self._probation.begin_period(now)
         self._empty_since = now
-        self._warned = False
+        self._warned_of.clear()
 
     def start_timer(self) -> None:
         """Allow the server to stop when it has been idle."""
@@ -246,9 +250,10 @@ class IdleMonitor:
         if busy_reason is None:
             self._may_stop()
             return
-        if not self._warned:
+        kind = re.sub("[0-9]+", "", busy_reason)  # the number of players changes all the time
+        if kind not in self._warned_of and len(self._warned_of) < MOST_WARNINGS:
+            self._warned_of.add(kind)
             self._log.warning("%s is not stopped: %s", self._name, busy_reason)
-        self._warned = True
         self._counts = self._counts.busy(self._clock.seconds(), self._policy)
         self._set_timer()
 

@@ -114,6 +114,21 @@ class Readiness(Protocol):
         """Whether the server cannot be asked, for a reason other than itself."""
 
 
+class PlayerList(Protocol):
+    """Lists the players by a command to the server's console; `protocols.minecraft.player_list` implements it."""
+
+    COMMAND: str
+
+    def message(self, line: str, /) -> str:
+        """Return the text of a line of output, without what the log writes before it."""
+
+    def count(self, answer: str, /) -> int | None:
+        """Return the number of players in the answer to the command; None: it is not understood."""
+
+    def shown(self, answer: str, /) -> str:
+        """Return an answer as one line for a message."""
+
+
 class StartHistory(Protocol):
     """Past starts and crashes; see `state.start_history`."""
 
@@ -205,6 +220,7 @@ class LifecycleDependencies:
     :ivar on_output: called with each line of the server's output.
     :ivar start_obstacle: why the server must not be started now, judged by its files; None: it may be.
     :ivar listener: who listens on the server's port, for a message; None: not known.
+    :ivar player_list: asks the server's console who is on; None: there is no such command.
     :ivar on_address: called with the host and port of the server that runs now; None: those of the configuration.
     :ivar logger: for everything that happens to the server.
     """
@@ -223,4 +239,5 @@ class LifecycleDependencies:
     lockout: Callable[[], str | None] = lambda: None
     on_output: Callable[[str], None] = lambda _: None
     listener: Callable[[], str | None] = lambda: None
+    player_list: PlayerList | None = None
     on_address: Callable[[tuple[str, int] | None], None] = lambda _: None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.errors import BackendError, ZeroscaleError
+from zeroscale.lifecycle.console_list import ConsoleList
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
 from zeroscale.status import ProbeResult
 
@@ -21,23 +22,22 @@ class PlayerQuery:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._cached_at = float("-inf")
+        self._console_list = ConsoleList(clock)
 
     async def busy_reason(
         self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies, *, ask_server: bool
     ) -> str | None:
         """Return why a server without relayed players must not be stopped, as text for the log; None: it may be.
 
+        Where several can tell, the larger number counts. Where the status cannot, the plugin's word is enough, or that
+        of the console. Where nothing can the server must not be stopped, unless its operator has turned its status off.
+
         :param ask_server: also ask the server itself, if its plugin reports no players.
         """
         try:
             players = await plugin.players()
             if not players and ask_server:
-                answer = await dependencies.probe.ask()
-                if self._clock.seconds() - self._cached_at >= CACHE_EVERY:
-                    self.cache_status(answer, dependencies)
-                players = answer.players
-                if players is None and not answer.status_disabled:
-                    raise BackendError("its status does not say how many are on")
+                players = await self._count(plugin, dependencies, players)
         except (ZeroscaleError, TimeoutError) as error:
             return f"its players could not be counted ({error})"
         return f"players online that did not join through the proxy: {players}" if players else None
@@ -47,3 +47,32 @@ class PlayerQuery:
         if answer.status is not None:
             self._cached_at = self._clock.seconds()
             dependencies.status_cache.store(answer.status)
+
+    def output_received(self, line: str) -> None:
+        """Look for an answer of the server's console in a line of its output."""
+        self._console_list.output_received(line)
+
+    async def _count(
+        self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies, reported: int | None
+    ) -> int | None:
+        """Return the number of players by the status, else the one that the plugin has reported, else by the console.
+
+        :returns: None: it is not known, and need not be.
+        """
+        problem: BackendError | TimeoutError = BackendError("its status does not say how many are on")
+        may_be_unknown = False
+        try:
+            answer = await dependencies.probe.ask()
+        except (BackendError, TimeoutError) as error:
+            problem = error
+        else:
+            if self._clock.seconds() - self._cached_at >= CACHE_EVERY:
+                self.cache_status(answer, dependencies)
+            if answer.players is not None:
+                return answer.players
+            may_be_unknown = answer.status_disabled
+        if reported is None and dependencies.player_list is not None:
+            reported = await self._console_list.count(plugin, dependencies.player_list)
+        if reported is None and not may_be_unknown:
+            raise problem
+        return reported

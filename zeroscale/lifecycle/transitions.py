@@ -373,6 +373,7 @@ class ServerTransitions:
 
     def _output_received(self, line: str) -> None:
         self._exit_watch.add_output(line)
+        self._player_query.output_received(line)
         self._dependencies.on_output(line)
         if self._stop_attempt is not None:
             self._stop_attempt.output_received()

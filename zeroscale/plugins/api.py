@@ -115,7 +115,10 @@ class ProposesSigterm(Protocol):
 
 @runtime_checkable
 class HasConsole(Protocol):
-    """Takes commands for its server, from `zeroscalectl console` and `zeroscale --console`."""
+    """Takes commands for its server, from `zeroscalectl console` and `zeroscale --console`.
+
+    A Minecraft server whose status does not say how many players are on is sent `list` before it is stopped.
+    """
 
     async def send(self, line: str, /) -> str | None:
         """Send one line to the server's console; return its answer if there is one."""

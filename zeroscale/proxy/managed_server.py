@@ -20,6 +20,7 @@ from zeroscale.lifecycle.interfaces import LifecycleDependencies
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.output_buffer import OutputBuffer
 from zeroscale.lifecycle.stats import StatsRecorder
+from zeroscale.protocols.minecraft import player_list
 from zeroscale.proxy.factory import ServerSettings, server_settings
 from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.proxy.server_report import server_report
@@ -77,6 +78,7 @@ class ManagedServer:
             self._stats,
             settings.minecraft_options,
             config.proxy_protocol.send,
+            self._start_history.record_player,
         )
 
     @property
@@ -149,6 +151,7 @@ class ManagedServer:
 
     def dependencies(self, setup: PluginSetup) -> LifecycleDependencies:
         """Return what the lifecycle needs to run the server of `setup`."""
+        setup.player_protocol = lambda: self._start_history.player_protocol
         return LifecycleDependencies(
             clock=self._reactor,
             plugin=setup.plugin,
@@ -163,6 +166,7 @@ class ManagedServer:
             lockout=partial(self._lockout, setup),
             start_obstacle=partial(self._start_obstacle, setup),
             listener=setup.listener,
+            player_list=player_list if setup.speaks_minecraft else None,
             on_address=partial(self._set_address, setup),
             logger=logging.getLogger(setup.plugin.module),
         )

@@ -1,4 +1,4 @@
-"""Listing the players and stopping the server, by console and by RCON."""
+"""Counting the players by RCON; commands, and stopping the server, by console and by RCON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from zeroscale.plugins.minecraft.console import MinecraftConsole
 from zeroscale.plugins.minecraft.stop_method import StopMethod
 
 PASSWORD = "secret"
-EMPTY = "[12:00:00] [Server thread/INFO]: There are 0 of a max of 20 players online: "
 
 
 class Server:
@@ -30,9 +29,9 @@ class Server:
         self.port = free_port()
         self.typed: list[str] = []
         self.commands: list[str] = []
-        self.answer: str | None = None
         self.by_rcon = "There are 0 of a max of 20 players online: "
         self.readable = True
+        self.commanded = asyncio.Event()
         self.ended = asyncio.Event()
         self.console = MinecraftConsole(ServerFiles(directory), "127.0.0.1", self._type)
 
@@ -46,11 +45,10 @@ class Server:
         if not self.readable:
             raise PluginError("the server's console takes no input")
         self.typed.append(line)
-        if self.answer is not None:
-            asyncio.get_running_loop().call_soon(self.console.handle_line, self.answer)
 
     def _run(self, command: str) -> str:
         self.commands.append(command)
+        self.commanded.set()
         if command == "stop":
             self.ended.set()
         return self.by_rcon if command == "list" else "Saved the game"
@@ -83,10 +81,11 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minecraft_console, "RCON_STOP_AFTER", 0.05)
 
 
-async def test_with_a_status_and_without_rcon_it_sends_no_command(server: Server) -> None:
+async def test_without_rcon_players_are_not_known_and_no_command_is_sent(server: Server) -> None:
     assert await server.console.players() is None
-    server.write_properties(enable_status="true")
-    assert await server.console.players() is None
+    for enable_status in ("true", "false"):
+        server.write_properties(enable_status=enable_status)
+        assert await server.console.players() is None
     assert server.typed == []
 
 
@@ -95,83 +94,51 @@ async def test_players_are_counted_by_rcon(server: Server) -> None:
         assert await server.console.players() == 0
         server.by_rcon = "There are 3 of a max of 20 players online: A, B, C"
         assert await server.console.players() == 3
+        server.by_rcon = (
+            "\u00a76There are \u00a7c0\u00a76/\u00a7c1\u00a76 out of maximum \u00a7c20\u00a76 players online."
+        )
+        assert await server.console.players() == 1
     assert server.typed == []
 
 
-async def test_failing_rcon_is_logged_once_and_the_console_is_used(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+TRANSLATED = "\u00a76Es sind \u00a7c{}\u00a76 von maximal \u00a7c20\u00a76 Spielern online."
+
+
+@pytest.mark.parametrize("answer", [TRANSLATED.format(0), "Unknown command", ""])
+async def test_an_answer_that_may_mean_nobody_leaves_it_to_the_status(server: Server, answer: str) -> None:
+    async with server.rcon():
+        server.by_rcon = answer
+        assert await server.console.players() is None
+
+
+async def test_an_answer_that_is_not_understood_and_cannot_mean_nobody_is_an_error(server: Server) -> None:
+    async with server.rcon():
+        server.by_rcon = (
+            "\u00a76Es sind \u00a7c1\u00a76 von maximal \u00a7c20\u00a76 Spielern online.\n\u00a76default\u00a7r: Steve"
+        )
+        with pytest.raises(
+            PluginError,
+            match=r"by RCON is not understood: 'Es sind 1 von maximal 20 Spielern online\. default: Steve'",
+        ):
+            await server.console.players()
+
+
+async def test_failing_rcon_is_logged_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.write_properties(enable_rcon="true")
     with caplog.at_level(logging.WARNING):
         assert await server.console.players() is None
         assert await server.console.players() is None
     assert len(caplog.records) == 1
-    server.write_properties(enable_rcon="true", enable_status="false")
-    server.answer = EMPTY
-    assert await server.console.players() == 0
-    assert server.typed == ["list"]
-
-
-@pytest.mark.parametrize(
-    ("line", "count"),
-    [
-        (EMPTY, 0),
-        ("[12:00:00] [Server thread/INFO]: There are 2 of a max of 20 players online: Steve, Alex", 2),
-        ("[12:00:00 INFO]: There are 1 of a max of 20 players online: Steve", 1),
-        ("[12:00:00] [Server thread/INFO] [minecraft/DedicatedServer]: There are 4/20 players online:", 4),
-        ("2013-05-01 12:00:00 [INFO] There are 5/20 players online:", 5),
-        ("There are 6 out of maximum 20 players online.", 6),
-    ],
-)
-async def test_without_a_status_players_are_counted_by_the_console(server: Server, line: str, count: int) -> None:
-    server.write_properties(enable_status="false")
-    server.answer = line
-    assert await server.console.players() == count
-    assert server.typed == ["list"]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "[12:00:00] [Server thread/INFO]: <Steve> There are 0 of a max of 20 players online: ",
-        "[12:00:00] [Server thread/INFO]: Steve: There are 0 of a max of 20 players online: ",
-        "[12:00:00] [Server thread/INFO]: * Steve There are 0 of a max of 20 players online: ",
-        "[12:00:00] [Server thread/INFO]: There are 20 zombies",
-        "Done",
-        "",
-    ],
-)
-async def test_a_chat_message_is_not_taken_for_the_answer(server: Server, line: str) -> None:
-    server.write_properties(enable_status="false")
-    server.answer = line
-    assert await server.console.players() is None
-    server.console.handle_line(EMPTY)  # the query has ended
-
-
-async def test_a_console_that_no_longer_answers_does_not_mean_no_players(server: Server) -> None:
-    server.write_properties(enable_status="false")
-    server.answer = EMPTY
-    assert await server.console.players() == 0
-    server.answer = None
-    for _ in range(2):
-        with pytest.raises(PluginError, match="the server no longer answers `list`"):
-            await server.console.players()
-    server.readable = False
-    with pytest.raises(PluginError, match="no longer answers"):
-        await server.console.players()
-    server.readable = True
-    server.answer = EMPTY
-    assert await server.console.players() == 0
+    assert server.typed == []
 
 
 async def test_a_question_can_be_cancelled(server: Server) -> None:
-    server.write_properties(enable_status="false")
-    asking = asyncio.ensure_future(server.console.players())
-    await asyncio.sleep(0)
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    server.console.handle_line(EMPTY)
+    async with server.rcon(silent=True):
+        asking = asyncio.ensure_future(server.console.players())
+        await server.commanded.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 async def test_without_rcon_a_command_is_written_to_the_console(server: Server) -> None:

@@ -15,13 +15,11 @@ from zeroscale.errors import ProtocolError
 from zeroscale.protocols.minecraft import rcon
 from zeroscale.protocols.minecraft.rcon import (
     Event,
-    ListReply,
     LoggedIn,
     LoginRefused,
     MoreNeeded,
     RconClient,
     Replied,
-    parse_list,
 )
 
 PASSWORD = "s\u00e9cret"
@@ -170,19 +168,3 @@ def test_a_command_that_is_too_long_or_has_a_nul(line: str) -> None:
     with pytest.raises(ValueError, match="RCON request"):
         client.command(line)
     assert exchange(client, server, client.command("x" * 1446)) == [Replied("")]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("There are 0 of a max of 20 players online: ", ListReply(0, ())),
-        ("There are 2 of a max of 20 players online: Notch, jeb_", ListReply(2, ("Notch", "jeb_"))),
-        ("There are 1 of a max 20 players online: Notch\n", ListReply(1, ("Notch",))),
-        ("There are 2/20 players online:\nNotch, jeb_", ListReply(2, ("Notch", "jeb_"))),
-        ("\u00a76There are \u00a7c1\u00a76 out of maximum \u00a7c50\u00a76 players online.\n", ListReply(1, ())),
-        ("Es sind 2 Spieler online", None),
-        ("", None),
-    ],
-)
-def test_replies_to_list(text: str, expected: ListReply | None) -> None:
-    assert parse_list(text) == expected

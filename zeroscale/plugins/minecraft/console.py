@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.minecraft.rcon_client import RconConsole, RconUnavailable
 from zeroscale.plugins.minecraft.stop_method import StopMethod
-from zeroscale.protocols.minecraft.rcon import parse_list
+from zeroscale.protocols.minecraft import player_list
 
 logger = logging.getLogger(__name__)
 
-LIST_TIMEOUT = 5.0
-"""Seconds to wait for the answer to `list`: a tick may be slow, and the output is read only once a second."""
+LIST_TIMEOUT = 15.0
+"""Seconds to wait for the answer to `list`, which the server gives between two ticks: as long as for its status."""
 
 ANSWER_TIMEOUT = 30.0
 """Seconds to wait for the answer to an operator's command, such as a save of a large world."""
@@ -30,14 +29,11 @@ RCON_STOP_AFTER = 15.0
 RCON_STOP_TIMEOUT = 120.0
 """Seconds to wait for the answer to a save by RCON."""
 
-# Only the time and thread of the log may precede it: a player's chat message, which follows a name, must not match.
-LIST_ANSWER = re.compile(r"[0-9 :.,/-]*(?:\[[^\]]*\][ :]*)*There are [0-9]")
-
 
 class MinecraftConsole:
     """The console of one server, used for all of its starts.
 
-    :param files: the server's files, which say whether RCON and the status are enabled.
+    :param files: the server's files, which say whether RCON is enabled.
     :param host: the address for RCON.
     :param write_line: writes a line to the console; raises `PluginError` if that is not possible.
     """
@@ -46,31 +42,25 @@ class MinecraftConsole:
         self._files = files
         self._host = host
         self._write_line = write_line
-        self._answer: asyncio.Future[int] | None = None
-        self._has_listed = False
         self._warned = False
 
-    def handle_line(self, line: str) -> None:
-        """Look for the answer to `list` in a line of output."""
-        if self._answer is None or self._answer.done() or not LIST_ANSWER.match(line):
-            return
-        listed = parse_list(line)
-        if listed is not None:
-            self._answer.set_result(listed.count)
-
     async def players(self) -> int | None:
-        """Return the number of players by RCON, or from the console if the status is off; None: not known.
+        """Return the number of players by RCON; None: it is off or does not answer, or its answer says nothing.
 
-        :raises PluginError: the status is off and the server, which has answered before, does not answer now.
+        :raises PluginError: the answer is not understood, and cannot mean that nobody is on.
         """
-        count = await self._list_by_rcon() if self._files.enable_rcon else None
-        if self._files.enable_status:
-            return count
-        if count is None:
-            count = await self._list_by_console()
-        if count is None and self._has_listed:
-            raise PluginError("the server no longer answers `list`")
-        self._has_listed = count is not None
+        if not self._files.enable_rcon:
+            return None
+        try:
+            (answer,) = await self._rcon().ask(player_list.COMMAND, within=LIST_TIMEOUT)
+        except PluginError as error:
+            logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s", error)
+            self._warned = True
+            return None
+        self._warned = False
+        count = player_list.count(answer)
+        if count is None and not player_list.may_mean_nobody(answer):
+            raise PluginError(f"its answer to `list` by RCON is not understood: {player_list.shown(answer)!r}")
         return count
 
     async def send(self, line: str) -> str | None:
@@ -120,29 +110,6 @@ class MinecraftConsole:
                 await self._stop_by_rcon(method.command)
             except PluginError as error:
                 logger.info("%s; the server may be saving", error)
-
-    async def _list_by_console(self) -> int | None:
-        self._answer = asyncio.get_running_loop().create_future()
-        try:
-            self._write_line("list")
-            async with asyncio.timeout(LIST_TIMEOUT):
-                return await self._answer
-        except (PluginError, TimeoutError) as error:
-            logger.debug("The console does not answer `list`: %s", error or "no answer")
-            return None
-        finally:
-            self._answer = None
-
-    async def _list_by_rcon(self) -> int | None:
-        try:
-            (answer,) = await self._rcon().ask("list", within=LIST_TIMEOUT)
-        except PluginError as error:
-            logger.log(logging.DEBUG if self._warned else logging.WARNING, "%s", error)
-            self._warned = True
-            return None
-        self._warned = False
-        listed = parse_list(answer)
-        return listed.count if listed else None
 
     async def _stop_by_rcon(self, command: str) -> None:
         command = command.removeprefix("/")  # which a console ignores, and RCON does not

@@ -150,9 +150,9 @@ class Server(ProcessServer):
         return await self._console.send(line)
 
     async def players(self) -> int | None:
-        """Return the number of players by RCON, or from the console if the status is off; None: not known.
+        """Return the number of players by RCON; None: it is off or does not answer, or its answer says nothing.
 
-        :raises PluginError: the status is off and the server, which has answered before, does not answer now.
+        :raises PluginError: the answer is not understood, and cannot mean that nobody is on.
         """
         return await self._console.players()
 
@@ -185,7 +185,6 @@ class Server(ProcessServer):
         self._process.send(line)
 
     def _handle_line(self, line: str) -> None:
-        self._console.handle_line(line)
         self._look_for_options(line)
         super()._handle_line(line)
 

@@ -6,7 +6,6 @@ complete in one read.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,12 +35,6 @@ LARGEST_REPLY = 1 << 20
 LONGEST_ID = 0x7FFFFFFF
 
 _HEADER = struct.Struct("<iii")
-_LIST = re.compile(
-    r"There are (?P<on>\d+)(?: of a max(?: of)? | out of maximum |/)(?P<max>\d+) players online[:.]\s*(?P<names>.*)",
-    re.DOTALL,
-)
-_NAME = re.compile(r"[!-~]{1,16}")
-_COLOUR = re.compile("\u00a7.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,30 +169,6 @@ class RconClient:
     def _next_id(self) -> int:
         self._id = self._id % LONGEST_ID + 1
         return self._id
-
-
-@dataclass(frozen=True, slots=True)
-class ListReply:
-    """The reply to `list`.
-
-    :ivar count: players online.
-    :ivar names: the valid names among those listed.
-    """
-
-    count: int
-    names: tuple[str, ...]
-
-
-def parse_list(text: str) -> ListReply | None:
-    """Parse the reply to `list`, in the game's wording since 1.3.
-
-    :returns: None for another wording (of a plugin, or in another language).
-    """
-    found = _LIST.search(_COLOUR.sub("", text))
-    if found is None:
-        return None
-    names = tuple(name.strip() for name in found["names"].split(","))
-    return ListReply(int(found["on"]), tuple(name for name in names if _NAME.fullmatch(name)))
 
 
 def _packet(packet_id: int, kind: int, payload: str) -> bytes:
