@@ -42,6 +42,7 @@ class FakePlugin:
         self.waiting: Deferred[int | None] | None = None
         self.adoptable = False
         self.found_stopping = False
+        self.doubtful = False
         self.alive = False
         self.online: int | None = None
         self.console: Callable[[str], Deferred[str | None]] = lambda line: succeed(None)
@@ -118,6 +119,13 @@ class FakePlugin:
         self.signals.append(signal_number)
         if self.signal_fails is not None:
             raise self.signal_fails
+
+    def doubt(self) -> bool:
+        self.calls.append("doubt")
+        doubtful, self.doubtful = self.doubtful, False
+        if doubtful:
+            self.adoptable = self.alive = False
+        return doubtful
 
     def fake_status(self) -> bytes | None:
         return b"asleep"

@@ -63,6 +63,15 @@ def test_with_wait_a_refused_connection_is_only_a_warning_once_a_minute(
     assert len(caplog.records) == 1
 
 
+def test_a_refused_connection_is_a_crash_where_the_plugin_doubts_that_the_server_runs() -> None:
+    harness = LifecycleHarness().running()
+    harness.plugin.doubtful = True
+    harness.lifecycle.unreachable("connection refused")
+    assert harness.status() is Status.failed
+    harness.lifecycle.wake("a player")
+    assert harness.plugin.calls == ["adopt", "start"]
+
+
 def test_a_locked_server_is_not_woken_and_players_read_why() -> None:
     harness = LifecycleHarness()
     harness.lockout = "a backup"
@@ -186,6 +195,10 @@ class AnyOrder(RuleBasedStateMachine):
     def set_pausable(self, can: bool) -> None:
         self.harness.plugin.pause_fails = None if can else PluginError("it cannot be paused")
         self.harness.plugin.resume_fails = None if can else PluginError("it cannot be resumed")
+
+    @rule()
+    def plugin_will_doubt_its_server(self) -> None:
+        self.harness.current.doubtful = True
 
     @rule(online=st.sampled_from([0, 3]))
     def set_players_not_relayed(self, online: int) -> None:

@@ -70,6 +70,9 @@ class Whole(Minimal):
     async def close(self) -> None:
         self.calls.append("closed")
 
+    def doubt(self) -> bool:
+        return True
+
     def signal(self, number: int) -> None:
         self.signals.append(number)
 
@@ -87,6 +90,7 @@ async def test_the_required_methods_are_enough() -> None:
     assert adapter.sigterm_arguments is None
     assert adapter.ready_line is None
     assert adapter.server_address is None
+    assert not adapter.doubt()
     assert await adapter.players() is None
     assert await adapter.adopt() is None
     adapter.on_output(print)
@@ -124,6 +128,7 @@ async def test_all_optional_attributes_are_used() -> None:
     assert adapter.sigterm_arguments == "-a stop=SIGTERM"
     assert adapter.can_wait
     assert adapter.can_pause
+    assert adapter.doubt()
     assert adapter.speaks_minecraft
     assert adapter.ready_line == re.compile("Done")
     assert await adapter.players() == 3

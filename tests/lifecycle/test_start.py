@@ -311,6 +311,71 @@ def test_a_server_that_was_taken_over_is_not_stopped_because_we_cannot_ask_it(
     assert harness.status() is Status.stopping
 
 
+def test_a_player_who_came_before_the_search_is_not_forgotten_where_the_server_does_not_run_after_all() -> None:
+    harness = LifecycleHarness(opened=False, start_timeout=300.0)
+    harness.plugin.adoptable = harness.plugin.doubtful = True
+    harness.lifecycle.wake("a player")
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    harness.clock.advance(300.0)
+    assert harness.plugin.calls == ["adopt", "doubt", "adopt", "start"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_server_that_was_found_and_does_not_run_after_all_is_started_for_a_player_who_has_come(waits: bool) -> None:
+    harness = LifecycleHarness(start_timeout=300.0)
+    harness.plugin.adoptable = harness.plugin.doubtful = True
+    harness.lifecycle.wake("a player")
+    outcome = harness.wait_to_join() if waits else []
+    harness.clock.advance(299.0)
+    assert "doubt" not in harness.plugin.calls
+    harness.clock.advance(1.0)
+    assert harness.plugin.calls[-2:] == ["adopt", "start"]
+    assert "stop" not in harness.plugin.calls
+    assert outcome == []
+    harness.become_ready()
+    assert len(outcome) == waits
+    assert harness.status() is Status.running
+
+
+def test_a_server_found_by_an_earlier_search_is_started_for_a_player_who_came_later() -> None:
+    harness = LifecycleHarness(opened=False, start_timeout=300.0)
+    harness.plugin.adoptable = harness.plugin.doubtful = True
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    harness.clock.advance(100.0)
+    harness.lifecycle.wake("a player")
+    harness.clock.advance(200.0)
+    assert harness.plugin.calls[-1] == "start"
+
+
+def test_without_a_player_a_server_that_was_found_and_does_not_run_after_all_is_stopped() -> None:
+    harness = LifecycleHarness(opened=False, start_timeout=300.0)
+    harness.plugin.adoptable = harness.plugin.doubtful = True
+    Deferred.fromCoroutine(harness.lifecycle.open())
+    harness.clock.advance(300.0)
+    assert harness.status() is Status.stopped
+    assert harness.plugin.calls == ["adopt", "doubt"]
+    assert harness.start_history.crashes == 0
+    harness.lifecycle.wake("a player")
+    assert harness.plugin.calls[-1] == "start"
+
+
+def test_a_server_that_the_plugin_is_sure_of_is_stopped_as_any_other_that_is_never_ready() -> None:
+    harness = LifecycleHarness(start_timeout=300.0)
+    harness.plugin.adoptable = True
+    harness.lifecycle.wake("a player")
+    harness.clock.advance(300.0)
+    assert harness.plugin.calls[-2:] == ["doubt", "stop"]
+    assert harness.status() is Status.stopping
+
+
+def test_a_server_that_was_started_here_is_not_doubted() -> None:
+    harness = LifecycleHarness(start_timeout=300.0)
+    harness.plugin.doubtful = True
+    harness.lifecycle.wake("a player")
+    harness.clock.advance(300.0)
+    assert harness.plugin.calls == ["adopt", "adopt", "start", "stop"]
+
+
 def test_players_who_wait_for_an_adopted_server_that_was_stopping_get_a_new_one() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = True

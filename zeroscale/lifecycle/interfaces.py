@@ -67,6 +67,9 @@ class AdaptedPlugin(Protocol):
     def signal(self, signal_number: int) -> None:
         """Send a signal to the server's processes."""
 
+    def doubt(self) -> bool:
+        """Return whether a server that does not answer may not run, though the plugin has found it running."""
+
     def fake_status(self) -> bytes | None:
         """Return what a client is sent while the server does not run."""
 

@@ -120,6 +120,8 @@ class ServerLifecycle:
         if self._record.is_down or self._record.status is Status.paused:
             self._log.debug("Woken by %s", source)
             self._slot.dependencies.stats.woken(reason)
+        if self._record.status is Status.starting:
+            self._record.start_wanted = True  # should it be a server that was found, and does not run after all
         if self._transitions.opened:
             self._machine.wake()
         else:
@@ -145,11 +147,12 @@ class ServerLifecycle:
     def unreachable(self, reason: str) -> None:
         """Note that a running server has not taken a connection.
 
-        That is a crash where the plugin cannot see the server's process, and else only worth a warning.
+        That is a crash where the plugin cannot see the server's process, or doubts what it sees, and else only worth a
+        warning.
         """
         if self._record.status is not Status.running or self._shutdown.left:
             return
-        if not self._slot.plugin.can_wait:
+        if not self._slot.plugin.can_wait or self._transitions.doubts():
             self._machine.crashed("it does not answer any more", reason)
             return
         now = self._clock.seconds()

@@ -211,6 +211,19 @@ class PluginAdapter:
             result.close()
             raise PluginError(f"{self.module}: signal() must be a plain method, not async")
 
+    def doubt(self) -> bool:
+        """Return whether the server, which does not answer, may not run, though the plugin has found it running.
+
+        :raises PluginError: the plugin raised.
+        """
+        doubt = getattr(self._plugin, "doubt", None)
+        if not callable(doubt):
+            return False
+        try:
+            return bool(doubt())
+        except (Exception, SystemExit) as error:
+            raise PluginError(_error_line("doubt", error)) from error
+
     def fake_status(self) -> bytes | None:
         """Return what a client is sent while the server does not run; None: nothing, the client waits.
 

@@ -31,6 +31,7 @@ class StartAttempt:
     :param on_server: called once there is a server, which may not answer yet.
     :ivar started_at: when the attempt began.
     :ivar adopted: the server was found running, or is being resumed.
+    :ivar taken_over: the server was found running.
     :ivar blocked: the plugin's `start()` was not called, for a reason other than the server itself.
     :ivar refused: the plugin's `start()` found that no server can be started now, whatever the server is.
     :ivar call: the plugin's `start()`, while it has not returned.
@@ -55,6 +56,7 @@ class StartAttempt:
         self._readiness = dependencies.make_readiness()
         self.started_at = dependencies.clock.seconds()
         self.adopted = False
+        self.taken_over = False
         self.blocked = False
         self.refused = False
         self.server_exists = False
@@ -106,7 +108,7 @@ class StartAttempt:
         :returns: that answer.
         """
         self._readiness.ready_line_missed()
-        self.adopted = True
+        self.adopted = self.taken_over = True
         self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
         return await self._first_answer()
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.backoff import Backoff
-from zeroscale.errors import StartRefused, ZeroscaleError
+from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
 from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
 from zeroscale.lifecycle.idle_monitor import IdleMonitor
@@ -128,6 +128,14 @@ class ServerTransitions:
         else:
             self.machine.server_found()
 
+    def doubts(self) -> bool:
+        """Return whether the server, which does not answer, does not run after all, as far as the plugin can tell."""
+        try:
+            return self._plugin.doubt()
+        except PluginError as error:
+            self._log.error("%s", error)
+            return False
+
     def log_fault(self, failure: Failure) -> None:
         """Log an unexpected error: a bug in zeroscale."""
         self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
@@ -138,6 +146,7 @@ class ServerTransitions:
         """Start the server."""
         self._exit_watch.clear_output()
         self._enter(Status.starting)
+        self.record.start_wanted = True  # should the server be found running, and not run after all
         try:
             self.slot.replace_if_failed()
         except ZeroscaleError as error:
@@ -149,7 +158,9 @@ class ServerTransitions:
 
     def take_over(self) -> None:
         """Use a server that was found running."""
+        start_wanted = self.record.start_wanted
         self._enter(Status.starting)
+        self.record.start_wanted = start_wanted
         attempt = self._begin_start(self.policy.start_timeout)
         self._await_first_answer(attempt.take_over())
 
@@ -342,6 +353,9 @@ class ServerTransitions:
             # It may answer, and have players: it is not stopped because we cannot ask it.
             self._log.warning("It is not known whether %s is ready: %s", self._name, attempt.problem)
             self._state_task.set_timer(self.policy.start_timeout)
+            return
+        if self.record.status is Status.starting and attempt is not None and attempt.taken_over and self.doubts():
+            self.machine.exited()  # it is started if a player has come
             return
         self.machine.timed_out()
 

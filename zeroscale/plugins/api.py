@@ -83,6 +83,19 @@ class Adoptable(Protocol):
 
 
 @runtime_checkable
+class Doubtable(Protocol):
+    """Can be wrong about whether its server runs, such as one that only asks a command."""
+
+    def doubt(self) -> bool:
+        """Return whether the server may not run after all.
+
+        A plain method, called when a server that `adopt()` has found has not answered for `--start-timeout`, or when a
+        running one does not accept a connection. True: the server counts as stopped, and is started if a player has
+        come; `adopt()` must not find it again as long as it does not answer. False: it does run.
+        """
+
+
+@runtime_checkable
 class Pausable(Protocol):
     """Freezes its server instead of stopping it, for `--idle-action pause`."""
 
@@ -250,6 +263,7 @@ ABILITIES: tuple[type, ...] = (
     HasFakeStatus,
     Waitable,
     Adoptable,
+    Doubtable,
     Pausable,
     Signalable,
     ProposesSigterm,
