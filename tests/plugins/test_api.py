@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
         _has_fake_status: list[api.HasFakeStatus] = [child, machine, container, pod, unit]
         _waitable: list[api.Waitable] = [child, container, pod, unit]
         _adoptable: list[api.Adoptable] = [child, machine, container, pod, unit]
+        _doubtable: list[api.Doubtable] = [machine]
         _pausable: list[api.Pausable] = [child, container, unit]
         _signalable: list[api.Signalable] = [child, container]
         _proposes_sigterm: list[api.ProposesSigterm] = [program, game]

@@ -15,9 +15,9 @@ from plugins.process_fixture import until
 from ports import free_port
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins import command
 from zeroscale.plugins.command import Server
-from zeroscale.plugins.support import external_server, stop_note
+from zeroscale.plugins.support import command_status, external_server, stop_note
+from zeroscale.plugins.support.tcp_check import TcpResult
 from zeroscale.plugins.testing import (
     AdoptableTests,
     ApiTests,
@@ -56,7 +56,7 @@ class Switch(ServerUnderTest):
     has_runs = False
 
     def __init__(self, state: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(command, "CHECK_EVERY", 0.01)
+        monkeypatch.setattr(command_status, "CHECK_EVERY", 0.01)
         monkeypatch.setattr(external_server, "LONGEST_INTERVAL", 0.1)
         self.state = state
         self.directory = directory
@@ -362,6 +362,192 @@ async def test_a_stop_after_which_its_port_still_answers_has_failed(
     with pytest.raises(PluginError, match=rf"127\.0\.0\.1:{background.port} still answers after 0\.1 s"):
         await server.stop()
     await background.tear_down()
+
+
+# A status command that always says that the server runs.
+
+
+class Liar(Background):
+    """A program whose status command always ends with 0."""
+
+    def make_plugin(self, **changes: object) -> Server:
+        return super().make_plugin(**{"status": "true", "stop_timeout": 0.2, **changes})
+
+
+@pytest.fixture
+def liar(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Liar:
+    return Liar(state, tmp_path, monkeypatch)
+
+
+async def test_a_status_that_may_always_say_the_same_is_believed_at_first_with_a_warning(
+    liar: Liar, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = liar.make_plugin()
+    assert await server.adopt() is True
+    assert f"status= says that the server runs, but 127.0.0.1:{liar.port} does not answer" in caplog.text
+    assert "After the start timeout start= is run all the same" in caplog.text
+    await server.close()
+
+
+async def test_where_the_port_answers_there_is_no_warning(liar: Liar, caplog: pytest.LogCaptureFixture) -> None:
+    await liar.start()
+    server = liar.make_plugin()
+    assert await server.adopt() is True
+    assert caplog.text == ""
+    await server.close()
+    await liar.tear_down()
+
+
+async def test_once_doubted_the_port_decides(liar: Liar, caplog: pytest.LogCaptureFixture) -> None:
+    server = liar.make_plugin()
+    assert await server.adopt() is True
+    assert server.doubt()
+    assert "it is taken for stopped" in caplog.text
+    assert not server.doubt(), "there is nothing left to doubt"
+    assert server.wait is not None
+    assert await server.wait() is None
+    assert await server.adopt() is False
+    await server.start()
+    assert await liar.is_running()
+    assert await server.adopt() is True
+    await server.stop()
+    assert not await liar.is_running()
+    assert await server.adopt() is False
+    await server.close()
+
+
+async def test_a_doubt_is_remembered(liar: Liar) -> None:
+    first = liar.make_plugin()
+    assert first.doubt()
+    await first.close()
+    second = liar.make_plugin()
+    assert await second.adopt() is False
+    await second.close()
+    other = liar.make_plugin(status="sh -c 'exit 0'")
+    assert await other.adopt() is True, "nothing is known of another command"
+    await other.close()
+
+
+async def test_a_server_of_which_status_says_no_end_has_stopped_when_its_port_is_closed(liar: Liar) -> None:
+    server = liar.make_plugin()
+    assert await server.adopt() is True
+    await server.start()
+    await server.stop()
+    assert not await liar.is_running()
+    assert await server.adopt() is False
+    await server.close()
+
+
+async def test_a_server_that_answers_after_its_stop_is_waited_for_without_end(liar: Liar) -> None:
+    liar.write("stop", "true")
+    liar.write("status", "echo x >>looks")
+    server = liar.make_plugin(status="./status", stop_timeout=0.01)
+    await server.start()
+    stopping = asyncio.ensure_future(server.stop())
+    await until(lambda: liar.has("looks") and len((liar.directory / "looks").read_text().split()) > 20)
+    assert not stopping.done()
+    await liar.tear_down()
+    await stopping
+    await server.close()
+
+
+async def test_a_proven_status_is_believed_though_nothing_answers(
+    subject: Switch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = subject.make_plugin()
+    assert await first.adopt() is False, "it says that the server does not run"
+    await first.close()
+    await subject.start()
+    second = subject.make_plugin()
+    assert await second.adopt() is True
+    assert not second.doubt()
+    assert await second.adopt() is True
+    assert caplog.text == ""
+    await second.close()
+
+
+async def test_a_doubted_status_is_proven_when_it_says_no(subject: Switch) -> None:
+    await subject.start()
+    server = subject.make_plugin()
+    assert await server.adopt() is True
+    assert server.doubt()
+    await subject.stop()
+    assert await server.adopt() is False
+    await subject.start()
+    assert await server.adopt() is True, "though nothing answers"
+    await server.close()
+
+
+async def test_without_status_there_is_nothing_to_doubt(liar: Liar) -> None:
+    assert not liar.make_plugin(status=None).doubt()
+
+
+async def test_a_server_that_hangs_and_cannot_be_started_is_stopped_first(
+    subject: Switch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subject.write("start", "test ! -e runs || { echo it is active; exit 1; }; touch runs")
+    await subject.start()
+    server = subject.make_plugin()
+    assert await server.adopt() is True
+    assert server.doubt()
+    await server.start()
+    assert "failed with exit code 1: it is active; as status= says that the server runs, it is stopped" in caplog.text
+    assert subject.has("asked-to-stop")
+    assert await subject.is_running()
+    assert await server.adopt() is True
+    await server.close()
+
+
+async def test_a_stop_command_that_fails_is_no_error_where_nothing_answers(liar: Liar) -> None:
+    liar.write("stop", "echo there is no such process; exit 1")
+    server = liar.make_plugin()
+    assert await server.adopt() is True
+    await server.stop()
+    assert server.status is Status.stopped
+    await server.close()
+
+
+async def test_a_doubted_server_has_not_ended_before_it_has_answered(
+    liar: Liar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = liar.make_plugin()
+    assert server.doubt()
+    refused, unreachable, accepted = TcpResult.refused, TcpResult.unreachable, TcpResult.accepted
+    answers = [accepted, accepted, unreachable, unreachable, refused, refused]
+
+    async def check(*_: object) -> TcpResult:
+        return answers.pop() if answers else refused
+
+    monkeypatch.setattr(command_status, "tcp_check", check)
+    await server.start()
+    assert server.wait is not None
+    await server.wait()
+    assert answers == [], "it has answered before"
+    await server.close()
+    await liar.tear_down()
+
+
+async def test_a_doubted_server_that_cannot_be_reached_is_not_taken_for_stopped(
+    liar: Liar, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = liar.make_plugin()
+    assert server.doubt()
+    await server.start()
+    assert await server.adopt() is True
+    answer = TcpResult.unreachable
+
+    async def check(*_: object) -> TcpResult:
+        return answer
+
+    monkeypatch.setattr(command_status, "tcp_check", check)
+    assert server.wait is not None
+    ended = asyncio.ensure_future(server.wait())
+    await until(lambda: "cannot be reached" in caplog.text)
+    assert not ended.done()
+    answer = TcpResult.refused
+    await ended
+    await server.close()
+    await liar.tear_down()
 
 
 async def test_status_is_ignored_while_paused_if_it_says_that_the_server_does_not_run(subject: Switch) -> None:

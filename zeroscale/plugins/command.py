@@ -4,12 +4,12 @@ r"""Plugin command: a server that is started by one command and stopped by anoth
         -a status="sh -c 'virsh domstate mc | grep -q running'" -a protocol=minecraft
 
 The commands end, and the server runs on. (For a command that is the server itself, use the plugin `generic`.) With
-`status` the server is watched; without it, any server that answers on the port is taken for the server.
+`status` the server is watched; without it, any server that answers on the port is taken for the server. A `status` that
+has never said that the server does not run may always say the same: see `support.status_trust`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -20,9 +20,10 @@ from pathlib import Path
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support import arguments
+from zeroscale.plugins.support.command_status import CommandStatus
 from zeroscale.plugins.support.external_server import ExternalServer, Poller
+from zeroscale.plugins.support.status_trust import StatusTrust
 from zeroscale.plugins.support.stop_note import StopNote
-from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
@@ -30,17 +31,6 @@ from zeroscale.status import Status
 from zeroscale.system.files import create_own
 
 logger = logging.getLogger(__name__)
-
-CHECK_EVERY = 1.0
-"""Seconds between two checks of a server that starts or stops; clients may wait for it."""
-
-CONNECT_LIMIT = 3.0
-"""Seconds to wait for a TCP connection to the server."""
-
-UNKNOWN_STATUS = frozenset({4, 126, 127})
-"""Exit codes of `status` without a result: "unknown" in LSB scripts, and the shell's codes for a
-command that it cannot run. The same goes for codes from 128 on, of signals and of ssh (255). 0 means that the server
-runs, and any other code that it does not."""
 
 
 class Server:
@@ -87,7 +77,7 @@ class Server:
         :param server_host: the address on which the server listens.
         :param working_directory: the directory in which the commands run.
         :param environment: the configured environment of what is started here; None: that of zeroscale.
-        :param status: a command that exits with 0 if the server runs; see `UNKNOWN_STATUS` for other exit codes.
+        :param status: a command that exits with 0 if the server runs; for other codes see `support.command_status`.
         :param pause: a command that freezes the server.
         :param resume: a command that lets it continue.
         :param protocol: `minecraft` or `http`, if the clients speak that.
@@ -113,13 +103,19 @@ class Server:
             self._stop_limit = read(arguments.seconds, "stop_timeout", stop_timeout)
             self._limit = read(arguments.seconds, "timeout", timeout)
             interval = read(arguments.seconds, "status_every", status_every)
-        self._host, self._port = server_host, server_port
         self._directory = Path(working_directory or ".").absolute()
         self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line, environment)
         self._paused_marker = Path(state_directory) / "paused"
         self._stop_note = StopNote(
             Path(state_directory),
             [self._start, self._stop, self._status, server_host, server_port, str(self._directory)],
+        )
+        self._state = CommandStatus(
+            None if self._status is None else self._ask_status,
+            self._status[0] if self._status else "",
+            server_host,
+            server_port,
+            StatusTrust(Path(state_directory), [self._status, server_host, server_port, str(self._directory)]),
         )
         self._earlier_stop: StopProgress | None = None
         self._ignore_status = False
@@ -178,12 +174,18 @@ class Server:
             if done.code != 0:
                 logger.warning("The paused server cannot be resumed: %s", done.summary())
             self._remove_marker()
-        runs = await self._runs()
+        runs = await self._state.runs()
         if self._status is not None:
             self._poller.start()
         if not runs:
             self._stop_note.remove()
             return False
+        if await self._state.may_be_wrong():
+            logger.warning(
+                "status= says that the server runs, but %s does not answer; waiting for it. After the start timeout "
+                "start= is run all the same",
+                self._state.address,
+            )
         self._external.mark_running()
         self._earlier_stop = self._stop_note.find(None)
         self.status = Status.running if self._earlier_stop is None else Status.stopping
@@ -196,16 +198,18 @@ class Server:
         """
         self.check()
         self.status = Status.starting
-        self._ignore_status = False
+        self._ignore_status = self._state.has_answered = False
         self._external.begin_change()
         try:
             try:
                 done = await self._commands.run("start", self._start, self._start_limit)
             except CommandTimeout as error:
                 raise PluginError(f"{error}; if the command is the server itself, use the plugin generic") from None
+            if done.code != 0 and self._state.is_doubted:
+                done = await self._restart(done)
             if done.code != 0:
                 raise PluginError(f"the start command ({self._start[0]}) failed with {done.summary()}")
-            if self._status is not None and not await self._becomes(True, self._start_limit):
+            if self._state.goes_by_command and not await self._state.becomes(True, self._start_limit):
                 raise PluginError(
                     f"the start command succeeded, but status= did not say within {self._start_limit:g} s that the "
                     "server runs"
@@ -218,6 +222,17 @@ class Server:
         self.status = Status.running
         if self._status is not None:
             self._poller.start()
+
+    def doubt(self) -> bool:
+        """Return whether the server may not run, though `status` says so: it does not answer.
+
+        From then on the port decides, until `status` says that the server does not run.
+        """
+        if not self._state.doubt():
+            return False
+        self.status = Status.stopped
+        self._external.observe_stopped()
+        return True
 
     async def stop(self) -> None:
         """Run `stop`, unless an earlier zeroscale has done so, and wait until the server is gone.
@@ -247,21 +262,24 @@ class Server:
         """
         if earlier is not StopProgress.sent:
             done = await self._commands.run("stop", self._stop, self._stop_limit)
-            if done.code != 0 and earlier is None and await self._runs():
+            if done.code != 0 and earlier is None and await self._state.runs() and not await self._state.may_be_wrong():
                 raise PluginError(f"the stop command ({self._stop[0]}) failed with {done.summary()}")
             self._stop_note.mark_sent()
-        limit = None if self._status is not None and earlier is None else self._stop_limit
-        if await self._becomes(False, limit):
-            return
-        if earlier is None:
-            raise PluginError(
-                f"the stop command succeeded, but {self._host}:{self._port} still answers after {self._stop_limit:g} s"
-            )
-        logger.warning(
-            "The server still runs %g s after an earlier zeroscale was killed while it stopped it: it is taken over, "
-            "as it may have been started since",
-            self._stop_limit,
-        )
+        limit = None if self._state.is_proven and earlier is None else self._stop_limit
+        while not await self._state.becomes(False, limit):
+            if earlier is not None:
+                logger.warning(
+                    "The server still runs %g s after an earlier zeroscale was killed while it stopped it: it is taken "
+                    "over, as it may have been started since",
+                    self._stop_limit,
+                )
+                return
+            if not self._state.goes_by_command:
+                raise PluginError(
+                    f"the stop command succeeded, but {self._state.address} still answers after {self._stop_limit:g} s"
+                )
+            if await self._state.may_be_wrong() and self.doubt():
+                return
 
     async def close(self) -> None:
         """End the polling and a running command."""
@@ -282,7 +300,7 @@ class Server:
             raise PluginError(str(error)) from error
         self.status = Status.paused
         # Some `status` commands say that a frozen server does not run; then they are ignored until it is resumed.
-        self._ignore_status = self._status is not None and not await self._runs()
+        self._ignore_status = self._status is not None and not await self._state.runs()
 
     async def _run_resume(self) -> None:
         assert self._resume is not None
@@ -304,43 +322,33 @@ class Server:
         if done.code != 0:
             raise PluginError(f"the {kind} command ({argv[0]}) failed with {done.summary()}")
 
-    async def _runs(self) -> bool:
-        if self._status is None:
-            return await tcp_check(self._host, self._port, CONNECT_LIMIT) is TcpResult.accepted
-        done: CommandResult = await self._commands.run("status", self._status, self._limit, quiet=True)
-        if done.code in UNKNOWN_STATUS or done.code >= 128:
-            raise PluginError(f"the status command ({self._status[0]}) cannot tell: {done.summary()}")
-        return done.code == 0
+    async def _restart(self, failed: CommandResult) -> CommandResult:
+        """Stop a server that could not be started, as `status` may be right that it runs, and start it again.
 
-    async def _becomes(self, wanted: bool, limit: float | None) -> bool:
-        """Wait until the server runs or, if not `wanted`, does not run; return whether it happened in time.
-
-        :param limit: seconds; None: no limit.
+        `failed` is the result of the start command; that of the next one is returned.
         """
-        loop = asyncio.get_running_loop()
-        deadline = None if limit is None else loop.time() + limit
-        problem = ""
-        while True:
-            try:
-                if await self._runs() is wanted:
-                    return True
-            except PluginError as error:
-                if str(error) != problem:
-                    problem = str(error)
-                    logger.warning("%s; trying again", problem)
-            if deadline is not None and loop.time() >= deadline:
-                return False
-            await asyncio.sleep(CHECK_EVERY)
+        logger.warning(
+            "The start command (%s) failed with %s; as status= says that the server runs, it is stopped first",
+            self._start[0],
+            failed.summary(),
+        )
+        await self._commands.run("stop", self._stop, self._stop_limit)
+        await self._state.becomes(False, self._stop_limit, self._state.command_says_running)
+        return await self._commands.run("start", self._start, self._start_limit)
+
+    async def _ask_status(self) -> CommandResult:
+        assert self._status is not None
+        return await self._commands.run("status", self._status, self._limit, quiet=True)
 
     async def _poll(self) -> None:
         if self._ignores_status():
             return
-        runs = await self._runs()
+        runs = await self._state.runs(in_use=self.status is Status.running)
         if self._ignores_status():
             return  # a start, stop or pause has begun in the meantime
         if runs:
             self._external.observe_running(paused=False)
-        else:
+        elif self._state.goes_by_command or self._state.has_answered:  # else its port may not be open yet
             self.status = Status.stopped
             self._external.observe_stopped()
 
