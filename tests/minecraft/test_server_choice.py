@@ -215,7 +215,8 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
     choice = choose_server(tmp_path)
     assert choice.jar == "server.jar"
     assert choice.warnings == (
-        f"cannot read the manifest of {tmp_path}/fabric.jar: it is not a zip archive; server.jar is started all the "
+        f"cannot read the manifest of {tmp_path}/fabric.jar: it is no valid zip archive (File is not "
+        f"a zip file); server.jar is started all the "
         "same",
     )
     (tmp_path / "server.jar").write_text("")

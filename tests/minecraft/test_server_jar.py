@@ -108,8 +108,8 @@ def test_a_jar_without_a_main_class(tmp_path: Path, manifest: str | bytes | None
     ("make", "problem"),
     [
         (lambda path: None, "No such file or directory"),
-        (lambda path: path.touch(), "it is not a zip archive"),
-        (lambda path: path.write_text("<html>404</html>"), "it is not a zip archive"),
+        (lambda path: path.touch(), "it is no valid zip archive (File is not a zip file)"),
+        (lambda path: path.write_text("<html>404</html>"), "it is no valid zip archive (File is not a zip file)"),
         (lambda path: path.mkdir(), "it is not a regular file"),
         (os.mkfifo, "it is not a regular file"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),

@@ -171,6 +171,7 @@ def test_a_manifest_that_cannot_be_read_is_a_warning(tmp_path: Path, capsys: pyt
     directory = game(tmp_path, {"server.jar": "<html>"})
     assert main(["init", str(directory)]) == 0
     assert capsys.readouterr().err == (
-        f"warning: cannot read the manifest of {directory}/server.jar: it is not a zip archive; server.jar is started "
+        f"warning: cannot read the manifest of {directory}/server.jar: it is no valid zip archive (File is not "
+        f"a zip file); server.jar is started "
         "all the same\n"
     )

@@ -325,5 +325,5 @@ def test_a_manifest_that_cannot_be_read_is_a_warning(make: MakeCommand, director
     (directory / "eula.txt").write_text("eula=true\n")
     assert make().build({})[:3] == ("java", "-jar", "server.jar")
     [warning] = make().warnings({})
-    assert warning.startswith(f"cannot read the manifest of {directory}/server.jar: it is not a zip archive")
+    assert warning.startswith(f"cannot read the manifest of {directory}/server.jar: it is no valid zip archive")
     assert list(make(jar="server.jar").warnings({})) == []
