@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from probes.asked_server import NOBODY_ON, asked_in
 
@@ -36,7 +37,7 @@ class Server:
         if greeting == "impossible":
             raise PluginError("no such greeting")
         self.status = Status.stopped
-        self.on_output = None
+        self.on_output: Callable[[str], None] | None = None
         self.ready_line = ready_line or None
         self.controls = {controls: True} if controls else {}
         self._port = int(moves) if moves else server_port
@@ -100,12 +101,19 @@ class Web(Server):
 class OnlyKnownNumber(Minecraft):
     """A server that answers status requests with one protocol number, and closes the connection at others.
 
+    It writes "Done" at once.
+
     :cvar number: that number.
     :cvar asked: the requests so far.
     """
 
     number = 758
     asked: list[int | str] = []
+
+    async def start(self) -> None:
+        await super().start()
+        if self.on_output is not None:
+            self.on_output("Done")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received = await reader.read(65536)

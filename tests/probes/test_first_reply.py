@@ -17,13 +17,15 @@ PATIENCE, LIMIT = 5.0, 15.0
 class Questions:
     """Asks in the ways "a", "b" and "c"; each question ends when the test says so, or after `LIMIT` seconds."""
 
-    def __init__(self, *at_once: Exception | str) -> None:
+    def __init__(self, *at_once: Exception | str, after_refusal: bool = True) -> None:
         self.clock = Clock()
         self.asked: list[tuple[float, str]] = []
         self.open: list[tuple[str, Deferred[str]]] = []
         self.cancelled: list[str] = []
         self._at_once = list(at_once)
-        self.search: FirstReply[str, str] = FirstReply(self.clock, "abc", self._ask, patience=PATIENCE, limit=LIMIT)
+        self.search: FirstReply[str, str] = FirstReply(
+            self.clock, "abc", self._ask, patience=PATIENCE, limit=LIMIT, after_refusal=after_refusal
+        )
         self.outcome: list[object] = []
         self.running = self.search.run()
         self.running.addBoth(self.outcome.append)
@@ -144,3 +146,18 @@ def test_a_cancelled_search_leaves_nothing_behind(seconds: float) -> None:
     assert isinstance(questions.failure, CancelledError)
     assert questions.cancelled[-len(open_now) :] == open_now
     assert questions.clock.getDelayedCalls() == []
+
+
+def test_where_a_refusal_ends_the_search_other_ways_are_asked_after_silence_only() -> None:
+    questions = Questions(BackendError("refused"), after_refusal=False)
+    assert str(questions.failure) == "refused"
+    assert questions.asked == [(0.0, "a")]
+    assert questions.clock.getDelayedCalls() == []
+    questions = Questions(after_refusal=False)
+    questions.pass_time(6)
+    questions.open[1][1].errback(BackendError("refused"))
+    assert (questions.asked, questions.outcome) == ([(0.0, "a"), (5.0, "b")], [])
+    questions.pass_time(4)
+    assert questions.asked[2:] == [(10.0, "c")]
+    questions.open[0][1].callback("slow")
+    assert questions.outcome == [("a", "slow")]

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import ITCPTransport
 
 from zeroscale.errors import BackendError
 from zeroscale.probes import minecraft
-from zeroscale.probes.base import NoReply, NotAccepting, SilentStatus
+from zeroscale.probes.base import NoReply, NotAccepting, SilentStatus, Stage
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.protocols.minecraft import packets
 from zeroscale.protocols.minecraft.versions import NEWEST
@@ -162,7 +162,7 @@ async def test_where_the_undecided_number_brings_no_reply_others_are_tried_and_t
         assert await probe.ask() == result
         assert server.asked == ways
         assert await probe.ask() == result
-        assert await probe.ask(quick=True) == result
+        assert await probe.ask(Stage.said_ready) == result
         assert server.asked == [*ways, ways[-1], ways[-1]]
 
 
@@ -176,7 +176,7 @@ async def test_quarrys_server_is_asked_with_the_last_players_number() -> None:
     player: int | None = None
     probe = MinecraftProbe(reactor, "127.0.0.1", number, player_protocol=lambda: player)
     with pytest.raises(NoReply):
-        await probe.ask(quick=True)
+        await probe.ask(Stage.said_ready)
     player = 758
     players = {"online": 0, "max": 20}
     assert await probe.ask() == ProbeResult({"description": {"text": "awake"}, "players": players}, 0)
@@ -241,7 +241,7 @@ async def test_a_new_server_that_answers_only_the_ping_before_1_7_may_be_startin
         status = {"description": "A new server", "players": {"max": 20, "online": 1}}
         assert await probe.ask() == ProbeResult(status, 1, may_be_starting=True)
         with pytest.raises(NoReply):
-            await probe.ask(quick=True)
+            await probe.ask(Stage.said_ready)
         server.replies = {-1: REPLY}
         assert (await probe.ask()).status == STATUS
 
@@ -254,6 +254,51 @@ async def test_a_server_that_has_come_up_in_between_is_asked_for_its_own_number(
     async with asked({758: REPLY}, player=758) as (probe, server):
         server.on_asked = lambda way: server.replies.update({-1: REPLY} if way == 758 else {})
         assert (await probe.ask()).status == STATUS
+        await probe.ask()
+        assert server.asked == [-1, 758, -1, -1]
+
+
+@ensureDeferred
+async def test_a_starting_server_is_asked_in_one_way_each_time() -> None:
+    async with asked({}, player=758) as (probe, server):
+        for _ in range(6):
+            with pytest.raises(NoReply):
+                await probe.ask(Stage.starting)
+        assert server.asked == [-1, 758, "legacy", NEWEST, -1, 758]
+        server.replies = {"legacy": OLD}
+        assert (await probe.ask(Stage.starting)).players == 3
+        await probe.ask()
+        assert server.asked[6:] == ["legacy", "legacy"]
+
+
+@ensureDeferred
+async def test_a_starting_server_that_is_silent_is_asked_in_other_ways_too(impatience: None) -> None:
+    async with asked({-1: None, 758: None, "legacy": OLD}, player=758) as (probe, server):
+        assert (await probe.ask(Stage.starting)).players == 3
+        assert server.asked == [-1, 758, "legacy"]
+
+
+@ensureDeferred
+async def test_a_starting_server_is_asked_at_first_in_the_way_that_has_worked_before_too() -> None:
+    async with asked({758: REPLY}, player=758) as (probe, server):
+        await probe.ask()
+        probe.set_address("127.0.0.1", server.port)
+        server.asked.clear()
+        server.replies = {}
+        for _ in range(3):
+            with pytest.raises(NoReply):
+                await probe.ask(Stage.starting)
+        assert server.asked == [-1, 758, 758, "legacy"]
+
+
+@ensureDeferred
+async def test_a_starting_server_that_comes_up_is_asked_for_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minecraft, "ASK_AGAIN_AFTER", 0.0)
+    async with asked({}, player=758) as (probe, server):
+        with pytest.raises(NoReply):
+            await probe.ask(Stage.starting)
+        server.replies = {-1: REPLY, 758: REPLY}
+        assert (await probe.ask(Stage.starting)).status == STATUS
         await probe.ask()
         assert server.asked == [-1, 758, -1, -1]
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes import readiness
-from zeroscale.probes.base import NoReply, SilentStatus
+from zeroscale.probes.base import NoReply, SilentStatus, Stage
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import CONNECT_INTERVAL, NO_LINE_GRACE, LineReadiness, Readiness
 from zeroscale.status import ProbeResult
@@ -36,7 +36,7 @@ class ScriptedProbe:
         self.connected_at: list[float] = []
         self.asked_at: list[float] = []
         self.checks: list[Deferred[ProbeResult]] = []
-        self.quick: list[bool] = []
+        self.stages: list[Stage] = []
         self.cancelled = 0
 
     def accepts_connections(self) -> Deferred[bool]:
@@ -47,9 +47,9 @@ class ScriptedProbe:
         connecting.callback(self.accepts)
         return connecting
 
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         self.asked_at.append(self._clock.seconds())
-        self.quick.append(quick)
+        self.stages.append(stage)
         check: Deferred[ProbeResult] = Deferred(self._cancelled)
         self.checks.append(check)
         return check
@@ -149,7 +149,7 @@ def seen_while_checked() -> ReadinessFixture:
     fixture.pass_time(1.0)
     fixture.readiness.ready_line_seen()
     fixture.pass_time(readiness.ANSWER_GRACE + 0.01)
-    assert fixture.probe.quick == [False, True]
+    assert fixture.probe.stages == [Stage.starting, Stage.said_ready]
     return fixture
 
 
@@ -220,7 +220,7 @@ def test_silence_before_the_ready_line_is_not_ready() -> None:
     fixture.readiness.ready_line_seen()
     fixture.probe.fail(SilentStatus("silent"))
     assert fixture.answers == []
-    assert fixture.probe.quick == [False, True]
+    assert fixture.probe.stages == [Stage.starting, Stage.said_ready]
 
 
 def test_an_answer_that_a_starting_server_gives_too_is_not_ready() -> None:
@@ -391,7 +391,7 @@ class SimpleProbe:
         self.connected += 1
         return succeed(self.accepts) if self.hindrance is None else fail(StartRefused(self.hindrance))
 
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         raise AssertionError("it is not asked")
 
 

@@ -228,7 +228,12 @@ async def test_a_lockout_without_a_text_has_the_configured_default(world: World,
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_answers_only_known_numbers_is_asked_with_that_of_the_last_player(world: World) -> None:
     OnlyKnownNumber.asked.clear()
-    server = await world.start(plugin="stub_server:OnlyKnownNumber", idle_shutdown=0.0, minimum_online_time=0.0)
+    server = await world.start(
+        plugin="stub_server:OnlyKnownNumber",
+        plugin_keywords={"ready_line": "Done"},
+        idle_shutdown=0.0,
+        minimum_online_time=0.0,
+    )
     login = LoginClient("localhost", world.listen, OnlyKnownNumber.number, "Steve").request()
     context = client(world.listen)
     reader, writer = await run(context.__aenter__())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from enum import Enum
 from typing import Any, NoReturn, Protocol
 
 from twisted.internet import protocol
@@ -23,6 +24,14 @@ PROBE_TIMEOUT = 5.0
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for one connection, which a firewall may drop without an answer."""
+
+
+class Stage(Enum):
+    """What is known of the server that is asked."""
+
+    starting = "it may not be ready"
+    said_ready = "it has written its ready line"
+    running = "it has been ready"
 
 
 class NotAccepting(BackendError):
@@ -53,11 +62,8 @@ class ServerProbe(Protocol):
         """
         ...
 
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
-        """Check the server once; fail with `BackendError`, or with `TimeoutError` if it does not answer in time.
-
-        :param quick: the server has said that it is ready: leave out what such a server may not answer at once.
-        """
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
+        """Check the server once; fail with `BackendError`, or with `TimeoutError` if it does not answer in time."""
         ...
 
 
@@ -103,7 +109,7 @@ class BaseProbe(ABC):
         return Deferred.fromCoroutine(self._accepts())
 
     @abstractmethod
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`."""
 
     def _in_time(self, check: Coroutine[Deferred[Any], Any, ProbeResult], seconds: float) -> Deferred[ProbeResult]:

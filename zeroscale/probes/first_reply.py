@@ -30,6 +30,7 @@ class FirstReply(Generic[Way, Reply]):
     :param ask: asks in one way; the result fails if there is no reply, and may be cancelled.
     :param patience: seconds of silence after which the server is asked in the next way, too.
     :param limit: seconds that a reply may take.
+    :param after_refusal: also ask in the next way once one has failed by something else than silence.
     :ivar refused_at: when each way failed last that has failed by something else than silence.
     """
 
@@ -41,11 +42,13 @@ class FirstReply(Generic[Way, Reply]):
         *,
         patience: float,
         limit: float,
+        after_refusal: bool = True,
     ) -> None:
         self._clock = clock
         self._ways = ways
         self._ask = ask
         self._patience = patience
+        self._after_refusal = after_refusal
         self._ends_at = clock.seconds() + (len(ways) - 1) * patience + limit
         self._result: Deferred[tuple[Way, Reply]] = Deferred(lambda _: self._end())
         self._asked = 0
@@ -89,11 +92,12 @@ class FirstReply(Generic[Way, Reply]):
         del self._open[question]
         if self._ended:
             return
-        if not failure.check(TimeoutError):
+        refused = not failure.check(TimeoutError)
+        if refused:
             self.refused_at[way] = self._clock.seconds()
         self._failure = self._failure or failure
         useless = not self._open and failure.check(NotAccepting) is not None
-        if self._asked < len(self._ways) and not useless:
+        if self._asked < len(self._ways) and not useless and (self._after_refusal or not refused):
             self._cancel_timer()
             self._ask_next()
         elif not self._open:

@@ -11,7 +11,7 @@ from typing import Literal
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import BackendError
-from zeroscale.probes.base import BaseProbe, NoReply, NotAccepting, SilentStatus
+from zeroscale.probes.base import BaseProbe, NoReply, NotAccepting, SilentStatus, Stage
 from zeroscale.probes.first_reply import FirstReply
 from zeroscale.probes.status_connection import legacy_ping, status_request
 from zeroscale.protocols.minecraft import versions
@@ -42,7 +42,8 @@ class MinecraftProbe(BaseProbe):
 
     It asks with `UNDECIDED`. Where that brings no reply it asks with the number of the last player, with the newest
     number known, and by the ping of before 1.7; the way that brings one is the only one used until the next
-    `set_address`.
+    `set_address`. A starting server, which may refuse all of them, is asked in one way each time; at first also in the
+    one that has worked before.
 
     :param status_disabled: returns whether the server has its status off; then it is up if it accepts the request and
         closes the connection.
@@ -69,23 +70,26 @@ class MinecraftProbe(BaseProbe):
         super().__init__(reactor, host, port, timeout=timeout, header=header)
         self._status_disabled = status_disabled
         self._player_protocol = player_protocol
+        self._known_before: Way | None = None
 
     def set_address(self, host: str, port: int) -> None:
         """See `BaseProbe.set_address`."""
         super().set_address(host, port)
         self._known: Way | None = None
+        self._refused_at = math.inf
+        self._checks_at_start = 0
 
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`."""
-        return Deferred.fromCoroutine(self._ask(quick))
+        return Deferred.fromCoroutine(self._ask(stage))
 
-    async def _ask(self, quick: bool) -> ProbeResult:
+    async def _ask(self, stage: Stage) -> ProbeResult:
         if self._status_disabled():
             try:
                 return await self._ask_in(UNDECIDED)
             except NoReply:
                 return ProbeResult(status_disabled=True)
-        ways = self._ways(quick)
+        ways = self._ways(stage)
         if self._known is not None:
             try:
                 return await self._ask_in(self._known)
@@ -94,23 +98,39 @@ class MinecraftProbe(BaseProbe):
             except BackendError:
                 ways = [way for way in ways if way != self._known]
                 self._known = None
+        if stage is Stage.starting:
+            return await self._ask_starting(ways)
         return await self._ask_in_turn(ways)
 
-    def _ways(self, quick: bool) -> Sequence[Way]:
-        protocol = self._player_protocol()
-        numbers = (UNDECIDED, UNDECIDED if protocol is None else protocol, versions.NEWEST)
-        return list(dict.fromkeys(numbers if quick else (*numbers, LEGACY)))
+    def _ways(self, stage: Stage) -> list[Way]:
+        player = self._player_protocol()
+        others: Sequence[Way] = (versions.NEWEST, LEGACY)
+        if stage is Stage.starting:
+            others = LEGACY, versions.NEWEST  # the newest number seldom helps where the player's does not
+        elif stage is Stage.said_ready:
+            others = (versions.NEWEST,)  # which such a server answers or refuses at once
+        return list(dict.fromkeys((UNDECIDED, UNDECIDED if player is None else player, *others)))
 
-    async def _ask_in_turn(self, ways: Sequence[Way]) -> ProbeResult:
+    async def _ask_starting(self, ways: Sequence[Way]) -> ProbeResult:
+        number, self._checks_at_start = self._checks_at_start, self._checks_at_start + 1
+        if number == 0 and self._known_before is not None:
+            return await self._ask_in_turn(list(dict.fromkeys((UNDECIDED, self._known_before))))
+        number %= len(ways)
+        return await self._ask_in_turn([*ways[number:], *ways[:number]], after_refusal=False)
+
+    async def _ask_in_turn(self, ways: Sequence[Way], *, after_refusal: bool = True) -> ProbeResult:
         search: FirstReply[Way, ProbeResult] = FirstReply(
-            self._clock, ways, self._ask_in, patience=PATIENCE, limit=self._timeout
+            self._clock, ways, self._ask_in, patience=PATIENCE, limit=self._timeout, after_refusal=after_refusal
         )
-        way, result = await search.run()
-        if self._clock.seconds() - search.refused_at.get(UNDECIDED, math.inf) > ASK_AGAIN_AFTER:
+        try:
+            way, result = await search.run()
+        finally:
+            self._refused_at = search.refused_at.get(UNDECIDED, self._refused_at)
+        if way != UNDECIDED and self._clock.seconds() - self._refused_at > ASK_AGAIN_AFTER:
             with contextlib.suppress(BackendError, TimeoutError):
                 way, result = UNDECIDED, await self._in_time(self._request(UNDECIDED), PATIENCE)
         if not result.may_be_starting:
-            self._known = way
+            self._known = self._known_before = way
         return result
 
     def _ask_in(self, way: Way) -> Deferred[ProbeResult]:

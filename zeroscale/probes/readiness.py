@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
-from zeroscale.probes.base import NoReply, ServerProbe, SilentStatus
+from zeroscale.probes.base import NoReply, ServerProbe, SilentStatus, Stage
 from zeroscale.status import ProbeResult
 
 logger = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ class Readiness:
         """
         errors: list[Exception] = []
         ended = self._pause = Deferred()
-        check = self._probe.ask(quick=self._ready_line)
+        check = self._probe.ask(Stage.said_ready if self._ready_line else Stage.starting)
         self._checks[check] = None
 
         def end(outcome: ProbeResult | Failure) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
-from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ConnectAndClose, ProbeConnection
+from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ConnectAndClose, ProbeConnection, Stage
 from zeroscale.status import ProbeResult
 
 PROBE_INTERVAL = 1.0
@@ -62,8 +62,8 @@ class TcpProbe(BaseProbe):
         self._check = check
         self._command = command
 
-    def ask(self, *, quick: bool = False) -> Deferred[ProbeResult]:
-        """See `ServerProbe.ask`; every check is the same."""
+    def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
+        """See `ServerProbe.ask`; the check is the same at every stage."""
         return self._in_time(self._ask(), self._timeout)
 
     async def _ask(self) -> ProbeResult:
