@@ -140,8 +140,16 @@ def test_too_large_parts_are_left_out_in_order(reply: StatusReply, keys: set[str
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_json_does_not_have_is_never_sent(number: float) -> None:
-    status = decoded(encode_status(StatusReply("a", 0, 1, "v", ["s"], extra={"tps": [number]}), 769))
-    assert status.keys() == {"version", "players", "description"}
+    extra = {"tps": [number], "other": 1}
+    status = decoded(encode_status(StatusReply("a", 0, 1, "v", ["s"], extra=extra), 769))
+    assert status.keys() == {"version", "players", "description", "other"}
+
+
+def test_a_key_that_is_too_large_by_itself_costs_no_other() -> None:
+    extra = {"forgeData": {"d": BIG + BIG}, "enforcesSecureChat": True}
+    status = decoded(encode_status(StatusReply("a", 0, 1, "v", ["s"], favicon=ICON, extra=extra), 769))
+    assert status.keys() == {"version", "players", "description", "favicon", "enforcesSecureChat"}
+    assert status["players"]["sample"]
 
 
 def test_a_description_too_deep_for_json_is_shown_as_text() -> None:

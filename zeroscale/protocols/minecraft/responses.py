@@ -32,8 +32,9 @@ _recent: deque[tuple[tuple[int, bool], StatusReply, bytes]] = deque(maxlen=32)
 def encode_status(reply: StatusReply, protocol: int) -> bytes:
     """Return the Status Response.
 
-    Equal replies are encoded once, so a reply must not change in place. To fit 32767 UTF-16 units, the sample is left
-    out first, then the icon. Where the extra keys have no room even then, they go, and the others are tried again.
+    Equal replies are encoded once, so a reply must not change in place. An extra key that JSON cannot express in 32767
+    UTF-16 units is left out. For the whole to fit, the sample is left out first, then the icon. Where the extra keys
+    have no room even then, they go, and the others are tried again.
 
     :param protocol: the asking client's protocol number, shown unless the reply has one.
     """
@@ -51,16 +52,16 @@ def encode_kick(reason: Component) -> bytes:
     """Return the login's Disconnect; a reason that is too long is cut and loses its colours."""
     # Servers send an object or an array; whether every client accepts a bare string is not certain.
     whole = {"text": reason} if isinstance(reason, str) else text_component.clean(reason)
-    text = _json(whole)
-    if text is None or packets.utf16_length(text) > LONGEST_JSON:
+    text = _fitting(whole)
+    if text is None:
         text = json.dumps({"text": text_component.plain(reason)[:SHORT_TEXT]})
     return packets.frame(0x00, packets.string(text))
 
 
 def _fitting_json(reply: StatusReply, protocol: int, any_color: bool) -> str:
     for candidate in _candidates(reply, protocol, any_color):
-        text = _json(candidate)
-        if text is not None and packets.utf16_length(text) <= LONGEST_JSON:
+        text = _fitting(candidate)
+        if text is not None:
             return text
     return json.dumps(
         {
@@ -83,11 +84,18 @@ def _candidates(reply: StatusReply, protocol: int, any_color: bool) -> Iterator[
     }
     whole = bare | {"players": players | sample}
     icon = {} if reply.favicon is None else {"favicon": reply.favicon}
-    extra = {key: value for key, value in reply.extra.items() if key not in bare and key != "favicon"}
+    ours = bare.keys() | {"favicon"}
+    extra = {key: value for key, value in reply.extra.items() if key not in ours and _fitting(value) is not None}
     for rest in (extra, {}):
         yield whole | icon | rest
         yield bare | icon | rest
         yield bare | rest
+
+
+def _fitting(value: object) -> str | None:
+    """Return compact JSON; None for a value that JSON cannot express in `LONGEST_JSON`."""
+    text = _json(value)
+    return text if text is not None and packets.utf16_length(text) <= LONGEST_JSON else None
 
 
 def _json(value: object) -> str | None:
