@@ -223,6 +223,7 @@ def test_a_daemon_has_no_console(directory: Path) -> None:
     assert "--console" in program.lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "more", "expected"),
     [

@@ -265,6 +265,7 @@ async def test_other_windows_are_left_alone(
     await scripts.start(process_fixture.process(signs=scripts.signs), made(scripts, "again"))
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_window_that_ends_before_its_server_is_ready(scripts: Background, process: ServerProcess) -> None:
     await scripts.run(process, "tmux new-session -d -s mc 'sleep 0.5; exit 3'")
@@ -353,6 +354,7 @@ async def test_a_shell_that_ends_after_starting_it_again(scripts: Background, pr
     assert not scripts.accepts()
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_loop_before_its_port_is_open(scripts: Background, process: ServerProcess) -> None:
     loop = f"while true; do {scripts.server(starting=0.5)}; done"
@@ -408,6 +410,7 @@ async def test_what_an_operator_runs_in_a_window_of_his_own_is_left_alone(
     assert procfs.is_live(int((scripts.directory / "run").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_server_that_is_typed_into_a_window_that_was_open(scripts: Background, process: ServerProcess) -> None:
     window = scripts.window("exec sh -i")
@@ -420,6 +423,7 @@ async def test_a_server_that_is_typed_into_a_window_that_was_open(scripts: Backg
     assert procfs.is_live(window)
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_two_servers_in_one_tmux(
     scripts: Background, process: ServerProcess, tmp_path: Path, process_fixture: ProcessFixture, second_state: Path
@@ -548,6 +552,7 @@ async def test_a_loop_that_started_it_again_while_no_zeroscale_ran(
     assert not scripts.accepts()
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_window_that_is_left_open_does_not_count_as_the_server(
     scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
@@ -562,6 +567,7 @@ async def test_a_window_that_is_left_open_does_not_count_as_the_server(
     assert "mc" in scripts.command("tmux", "list-sessions")
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_loop_that_goes_on_after_sigterm(
     scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
@@ -574,6 +580,7 @@ async def test_a_loop_that_goes_on_after_sigterm(
     assert scripts.has("saved")
 
 
+@pytest.mark.slow
 @pytest.mark.peers("tmux")
 async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
     scripts: Background, process: ServerProcess, monkeypatch: pytest.MonkeyPatch
