@@ -16,6 +16,9 @@ from typing import Any
 
 from aiohttp import web
 
+FILTERED = "<html><body><h1>403 Forbidden</h1>\nRequest forbidden by administrative rules.\n</body></html>\n"
+"""What HAProxy answers to a request that its rules deny."""
+
 NEVER = "0001-01-01T00:00:00Z"
 CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": 137}
 
@@ -63,6 +66,8 @@ class FakeEngine:
 
     :ivar containers: by name.
     :ivar requests: what was asked, method and path, but for events.
+    :ivar refuses: paths of requests that it refuses, as a proxy does that filters them; for events as well.
+    :ivar dates: whether its answers have a date.
     :ivar delays_stops: whether it has not begun a stop yet that is requested.
     """
 
@@ -70,6 +75,8 @@ class FakeEngine:
         self.path = path
         self.containers: dict[str, FakeContainer] = {}
         self.requests: list[str] = []
+        self.refuses: set[str] = set()
+        self.dates = True
         self.delays_stops = False
         self._events: list[dict[str, Any]] = []
         self._listeners: list[asyncio.Queue[dict[str, Any]]] = []
@@ -103,8 +110,8 @@ class FakeEngine:
         every = (
             web.get("/{v}/version", self._version),
             web.get("/version", self._version),
-            web.get("/{v}/info", self._info),
             web.get("/{v}/events", self._follow),
+            web.get("/events", self._follow),
             web.get("/{v}/containers/json", self._list),
             web.get("/{v}/containers/{id}/json", self._inspect),
             web.get("/{v}/containers/{id}/logs", self._logs),
@@ -177,9 +184,14 @@ class FakeEngine:
 
     @web.middleware
     async def _note(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if not request.path.endswith("/events"):
-            self.requests.append(f"{request.method} {request.path.removeprefix('/v1.41')}")
+        path = request.path.removeprefix("/v1.41")
+        if path != "/events":
+            self.requests.append(f"{request.method} {path}")
+        if path in self.refuses:
+            return web.Response(status=403, text=FILTERED, content_type="text/html")
         answer: web.StreamResponse = await handler(request)
+        if not self.dates and not answer.prepared:
+            answer.headers["Date"] = ""
         return answer
 
     def _find(self, request: web.Request) -> FakeContainer:
@@ -193,9 +205,6 @@ class FakeEngine:
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.json_response({"ApiVersion": "1.41"})
-
-    async def _info(self, _: web.Request) -> web.Response:
-        return web.json_response({"SystemTime": datetime.now(UTC).isoformat()})
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response(

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiodocker import DockerError
 from plugins.docker.containers import Gate
-from plugins.docker.fake_engine import FakeEngine
+from plugins.docker.fake_engine import FILTERED, FakeEngine
 from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
@@ -88,6 +88,14 @@ def refusal_for_permission() -> DockerError:
         (DockerError(503, "busy"), "busy", None, False),
         (DockerError(409, "two\nlines"), "two lines", 409, True),
         (DockerError(500, ""), "status 500", 500, True),
+        (DockerError(403, "not for you"), r"^GET /x was refused by unix:///x\.sock: not for you$", 403, True),
+        (
+            DockerError(403, FILTERED),
+            "GET /x was refused by .*: 403 Forbidden Request forbidden by administ",
+            403,
+            True,
+        ),
+        (DockerError(401, ""), "GET /x was refused by .*: status 401", 401, True),
         (TimeoutError(), "does not answer in time", None, False),
         (ConnectionResetError(), "cannot be reached", None, False),
         (aiohttp.ClientPayloadError("half"), "cannot be reached", None, False),
@@ -95,7 +103,7 @@ def refusal_for_permission() -> DockerError:
     ],
 )
 def test_an_error_is_one_line(error: Exception, expected: str, status: int | None, permanent: bool) -> None:
-    engine_error = Engine("unix:///x.sock").to_engine_error(error)
+    engine_error = Engine("unix:///x.sock").to_engine_error(error, "GET /x")
     assert engine_error is not None
     assert engine_error.status == status
     assert engine_error.permanent is permanent
@@ -107,7 +115,7 @@ def test_an_error_is_one_line(error: Exception, expected: str, status: int | Non
 
 
 def test_a_fault_of_ours_is_not_translated() -> None:
-    assert Engine("unix:///x.sock").to_engine_error(TypeError("no")) is None
+    assert Engine("unix:///x.sock").to_engine_error(TypeError("no"), "GET /x") is None
 
 
 async def test_an_engine_that_comes_back_in_time_is_waited_for(tmp_path: Path) -> None:
@@ -164,6 +172,72 @@ async def test_events_are_watched_through_restarts(tmp_path: Path, caplog: pytes
             await asyncio.wait([following])
 
 
+@pytest.mark.parametrize("dates", [True, False])
+async def test_events_are_watched_though_info_is_refused(tmp_path: Path, dates: bool) -> None:
+    seen: list[Mapping[str, Any] | None] = []
+
+    async def on_event(event: Mapping[str, Any] | None) -> None:
+        seen.append(event)
+
+    async with engines(tmp_path) as (fake, _, engine):
+        fake.refuses = {"/info"}
+        fake.dates = dates
+        following = asyncio.ensure_future(engine.watch(on_event))
+        await until(lambda: fake.is_watched)
+        fake.create("mc")
+        await until(lambda: len(seen) == 2)
+        assert "GET /info" not in fake.requests
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_an_event_between_the_reading_of_the_state_and_the_watch_is_not_missed(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async with engines(tmp_path) as (fake, _, engine):
+
+        async def on_event(event: Mapping[str, Any] | None) -> None:
+            seen.append("state" if event is None else event["Action"])
+            if event is None:
+                fake.create("mc")
+
+        following = asyncio.ensure_future(engine.watch(on_event))
+        await until(lambda: len(seen) == 2)
+        assert seen == ["state", "create"]
+        following.cancel()
+        await asyncio.wait([following])
+
+
+@pytest.mark.parametrize("path", ["/version", "/events"])
+async def test_a_request_of_the_watch_that_is_refused_is_named(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    polls: list[None] = []
+
+    async def on_event(event: Mapping[str, Any] | None) -> None:
+        polls.append(None)
+
+    async with engines(tmp_path) as (fake, _, engine):
+        fake.refuses = {path}
+        following = asyncio.ensure_future(engine.watch(on_event))
+        await until(lambda: "trying again" in caplog.text)
+        assert f"GET {path} was refused by {engine.url}: 403 Forbidden Request forbidden by administ" in caplog.text
+        if path == "/events":
+            await until(lambda: len(polls) > 1)  # so the state is read again and again
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_a_request_that_is_refused_is_named(tmp_path: Path) -> None:
+    async with engines(tmp_path) as (fake, _, engine):
+        fake.refuses = {"/version", "/containers/mc/json"}
+        with pytest.raises(EngineError, match=r"^GET /version was refused by"):
+            await engine.inspect("mc")
+        fake.refuses = {"/containers/mc/json"}
+        with pytest.raises(EngineError, match=r"^GET /containers/mc/json was refused by"):
+            await engine.inspect("mc")
+
+
 async def test_a_callback_that_fails_is_called_again(tmp_path: Path) -> None:
     polls: list[None] = []
 
@@ -191,10 +265,10 @@ async def test_a_slow_answer_is_given_up(tmp_path: Path) -> None:
         gate.hold()
 
         async def ask(client: Any) -> None:
-            await client.system.info()
+            await client.version()
 
         with pytest.raises(EngineError, match="in time"):
-            await engine.request(ask, limit=0.01)
+            await engine.request("GET /version", ask, limit=0.01)
 
 
 def test_a_socket_of_ours_passes_the_check(tmp_path: Path) -> None:

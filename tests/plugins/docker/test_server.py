@@ -355,6 +355,16 @@ async def test_a_signal_reaches_its_first_process(subject: FakeSubject) -> None:
         assert (await one.exit).is_clean
 
 
+@pytest.mark.parametrize("action", ["start", "pause"])
+async def test_a_request_that_is_refused_is_named(subject: FakeSubject, action: str) -> None:
+    async with driving(subject) as driver:
+        subject.engine.refuses = {f"/containers/{subject.name}/{action}"}
+        with pytest.raises(PluginError, match=f"POST /containers/{subject.name}/{action} was refused by unix:"):
+            await driver.start()
+            await driver.pause()
+        subject.engine.refuses = set()
+
+
 async def test_without_a_console_a_line_is_refused_with_a_hint(subject: FakeSubject) -> None:
     async with driven(subject) as one:
         await one.start()

@@ -27,7 +27,7 @@ async def execute(engine: Engine, container: str, command: list[str]) -> list[st
                 output = (output + message.data)[-LARGEST_OUTPUT:]
         return (await execution.inspect()).get("ExitCode"), output.decode(errors="replace")
 
-    exit_code, output = await engine.request(run)
+    exit_code, output = await engine.request(f"POST /containers/{container}/exec", run)
     if exit_code:
         raise PluginError(f"{shlex.join(command)} ended with {exit_code}: {' '.join(output.split())[:300]}")
     return output.splitlines()
@@ -43,4 +43,4 @@ async def write_stdin(engine: Engine, container: str, line: str) -> None:
         async with client.containers.container(container).attach(stdin=True) as stream:
             await stream.write_in(line.encode() + b"\n")
 
-    await engine.request(write)
+    await engine.request(f"POST /containers/{container}/attach", write)

@@ -57,7 +57,7 @@ class Discovery:
             return
         found = [
             inspection
-            for name in await self._engine.request(_labelled_containers)
+            for name in await self._engine.request("GET /containers/json", _labelled_containers)
             if (inspection := await self._engine.inspection(name)) is not None
         ]
         self._feed.update(*tables_of(found, self._listen, self._extra, self._host()))

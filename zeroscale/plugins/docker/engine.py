@@ -10,8 +10,10 @@ import asyncio
 import json
 import logging
 import os
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,9 +22,9 @@ from aiodocker import Docker, DockerError
 
 from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker.container import Container, parse_container, unix_seconds
+from zeroscale.plugins.docker.container import Container, parse_container
 from zeroscale.plugins.docker.log_stream import LineSplitter, read_frame
-from zeroscale.plugins.support.json_object import JsonObject, text_at
+from zeroscale.plugins.support.json_object import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +51,17 @@ EVENT_TIMEOUT = 300.0
 """Seconds without an event after which the state is read anyway: a connection to another machine may be dead without
 an error."""
 
+VERSION = "GET /version"
+"""The first request, whatever the next ones are."""
+
 NOT_CONNECTED = 900
 """aiodocker's status of an error for a connection that could not be made; HTTP has no such status."""
 
 GATEWAY_ERRORS = (502, 503, 504)
 """Statuses with which a reverse proxy answers for an engine that is away."""
+
+REFUSALS = (401, 403)
+"""Statuses of a request that is not allowed, by an authorization plugin or by a proxy that filters requests."""
 
 
 class EngineError(PluginError):
@@ -147,6 +155,7 @@ class Engine:
 
     async def request(
         self,
+        name: str,
         operation: Callable[[Docker], Awaitable[T]],
         *,
         retry_time: float = 0.0,
@@ -154,6 +163,7 @@ class Engine:
     ) -> T:
         """Make a request; repeat it while the engine cannot be reached.
 
+        :param name: method and path, for messages.
         :param operation: makes the request; called again for each retry.
         :param retry_time: seconds during which to retry.
         :param limit: seconds for one answer; None: no limit.
@@ -166,7 +176,9 @@ class Engine:
                 async with asyncio.timeout(limit):
                     return await operation(self.client)
             except Exception as error:
-                engine_error = self.to_engine_error(error)
+                # aiodocker asks for the version before its first request.
+                negotiates = self._client is not None and self._client.api_version == "auto"
+                engine_error = self.to_engine_error(error, VERSION if negotiates else name)
                 if engine_error is None:
                     raise
                 if engine_error.permanent or loop.time() + delay > end:
@@ -195,7 +207,7 @@ class Engine:
             return await client.containers.container(name).show()
 
         try:
-            return await self.request(show, retry_time=retry_time)
+            return await self.request(f"GET /containers/{name}/json", show, retry_time=retry_time)
         except EngineError as error:
             if error.status == 404:
                 return None
@@ -213,7 +225,7 @@ class Engine:
         while True:
             began = loop.time()
             try:
-                now = unix_seconds(text_at(await self.request(_info), "SystemTime"))
+                now = await self.request(VERSION, _time)
                 await on_event(None)
                 if away:
                     logger.info("%s can be reached again", self.url)
@@ -236,12 +248,13 @@ class Engine:
         """
         query = {"stdout": "1", "stderr": "1", "follow": "1", **query}
         lines = LineSplitter(on_line)
+        path = f"containers/{container.id}/logs"
         try:
-            async with self._stream(f"containers/{container.id}/logs", query, None) as content:
+            async with self._stream(path, query, None) as content:
                 while data := await (content.readany() if container.terminal else read_frame(content)):
                     lines.feed(data)
         except Exception as error:
-            engine_error = self.to_engine_error(error)
+            engine_error = self.to_engine_error(error, f"GET /{path}")
             if engine_error is None:
                 raise
             raise engine_error from error
@@ -255,13 +268,19 @@ class Engine:
         if client is not None:
             await client.close()
 
-    def to_engine_error(self, error: Exception) -> EngineError | None:
-        """Translate an error of a request for the operator; None: it is not an error of the engine or the network."""
+    def to_engine_error(self, error: Exception, request: str) -> EngineError | None:
+        """Translate an error of a request for the operator; None: it is not an error of the engine or the network.
+
+        :param request: its method and path.
+        """
         if isinstance(error, EngineError):
             return error
         if isinstance(error, DockerError) and error.status != NOT_CONNECTED:
             status = None if error.status in GATEWAY_ERRORS else error.status
-            message = " ".join(str(error.message).split())[:300]
+            text = re.sub("<[^<>]*>", " ", str(error.message))  # proxies answer with HTML
+            message = " ".join(text.split())[:300]
+            if status in REFUSALS:
+                return EngineError(f"{request} was refused by {self.url}: {message or f'status {status}'}", status)
             return EngineError(f"{self.url} says: {message or f'status {error.status}'}", status)
         if not isinstance(error, DockerError | aiohttp.ClientError | OSError | ValueError | KeyError):
             return None
@@ -291,8 +310,7 @@ class Engine:
         version = "" if client.api_version == "auto" else f"/{client.api_version}"
         limits = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=read_timeout)
         async with client.session.get(f"{client.docker_host}{version}/{path}", params=query, timeout=limits) as answer:
-            if answer.status >= 400:
-                raise DockerError(answer.status, (await answer.text())[:300])
+            await _check_status(answer)
             yield answer.content
 
     async def _read_events(self, since: int | None, on_event: Callable[[JsonObject | None], Awaitable[None]]) -> None:
@@ -305,15 +323,29 @@ class Engine:
         except aiohttp.SocketTimeoutError:
             logger.debug("%s has sent no event for %.0f s; reading the state", self.url, EVENT_TIMEOUT)
         except Exception as error:
-            engine_error = self.to_engine_error(error)
+            engine_error = self.to_engine_error(error, "GET /events")
             if engine_error is None:
                 raise
             raise engine_error from error
 
 
-async def _info(client: Docker) -> JsonObject:
-    info: JsonObject = await client.system.info()
-    return info
+async def _time(client: Docker) -> int | None:
+    """Return the engine's time, in seconds since 1970; None: not known.
+
+    It is the date of an answer. `GET /info` has it too, but a proxy that filters requests refuses that one, as it tells
+    much about the machine.
+    """
+    async with client.session.get(f"{client.docker_host}/version") as answer:
+        await _check_status(answer)
+        try:
+            return int(parsedate_to_datetime(answer.headers.get("Date", "")).timestamp())
+        except ValueError:
+            return None
+
+
+async def _check_status(answer: aiohttp.ClientResponse) -> None:
+    if answer.status >= 400:
+        raise DockerError(answer.status, (await answer.text())[:300])
 
 
 def retry_delays() -> Backoff:

@@ -192,7 +192,7 @@ class Server(WatchedContainer):
         self._paused_by_us = True
         container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
         if container is None or not container.paused:
-            await self._request(lambda client: client.containers.container(self._name).pause())
+            await self._request("pause", lambda client: client.containers.container(self._name).pause())
             await self._refresh(retry_time=docker_engine.RETRY_TIME)
         self.status = Status.paused
 
@@ -204,7 +204,7 @@ class Server(WatchedContainer):
         self._paused_by_us = False
         container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
         if container is None or container.paused:
-            await self._request(lambda client: client.containers.container(self._name).unpause())
+            await self._request("unpause", lambda client: client.containers.container(self._name).unpause())
             await self._refresh(retry_time=docker_engine.RETRY_TIME)
         self.status = Status.running
 
@@ -230,7 +230,7 @@ class Server(WatchedContainer):
 
         async def kill() -> None:
             try:
-                await self._request(lambda client: client.containers.container(self._name).kill(signal=name))
+                await self._request("kill", lambda client: client.containers.container(self._name).kill(signal=name))
             except EngineError as error:
                 logger.error("%s could not be sent to container %s: %s", name, self._name, error)
 
@@ -254,8 +254,9 @@ class Server(WatchedContainer):
 
     # Implementation
 
-    async def _request(self, operation: Callable[[Docker], Awaitable[object]]) -> None:
-        await self._engine.request(operation, retry_time=docker_engine.RETRY_TIME)
+    async def _request(self, action: str, operation: Callable[[Docker], Awaitable[object]]) -> None:
+        name = f"POST /containers/{self._name}/{action}"
+        await self._engine.request(name, operation, retry_time=docker_engine.RETRY_TIME)
 
     async def _start(self) -> None:
         container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
@@ -268,7 +269,7 @@ class Server(WatchedContainer):
         self._paused_by_us = False
         if not container.alive:
             self._start_requested = True  # it may run even if the engine goes away before it answers
-            await self._request(lambda client: client.containers.container(self._name).start())
+            await self._request("start", lambda client: client.containers.container(self._name).start())
             container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
             self._start_requested = False
         elif container.paused:
@@ -340,7 +341,9 @@ class Server(WatchedContainer):
 
         async def stop() -> None:
             await self._engine.request(
-                lambda client: client.containers.container(container.id).stop(t=timeout), limit=None
+                f"POST /containers/{self._name}/stop",
+                lambda client: client.containers.container(container.id).stop(t=timeout),
+                limit=None,
             )
 
         stopping = asyncio.ensure_future(stop())
