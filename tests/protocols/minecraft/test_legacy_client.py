@@ -67,6 +67,7 @@ def test_a_host_that_is_too_long_is_cut() -> None:
         (f"{S}1\x0078\x001.6.4\x00motd\x002\x0020", LegacyStatus("motd", 2, 20, 78), True),
         (f"{S}1\x0078\x001.6.4\x00a\x00b\x002\x0020", LegacyStatus("a\x00b", 2, 20, 78), True),
         (f"{S}1\x00127\x001.21.4\x00\x001\x0020", LegacyStatus("", 1, 20, 127), False),  # 1.7 and later
+        (f"{S}1\x005\x001.7.10\x00x\x001\x0020", LegacyStatus("x", 1, 20, 5), False),  # minecraft-protocol
         (f"{S}0{S}20", LegacyStatus("", 0, 20, None), True),
     ],
 )

@@ -89,6 +89,8 @@ PREFIXES = [
     "[12:00:00] [INFO] ",
     "[INFO] ",
     "INFO: ",
+    "30.11.2026 12:00:00 [INFO]: ",
+    "> November 30th 2026, 12:00:00 [INFO]: ",  # flying-squid
     "12:00:00.123 [main] INFO  net.minestom.server.MinecraftServer - ",  # Logback
     "2026-05-01T12:00:00.123Z  INFO pumpkin::command: ",  # tracing
     "2026-05-01T12:00:00+02:00 ",

@@ -21,6 +21,10 @@ HEADER = 3
 LONGEST_TEXT = 4096
 """UTF-16 units of a reply's text; vanilla sends at most 256, plugins longer MOTDs."""
 
+BEFORE_1_7 = range(39, 79)
+"""Protocol numbers of 1.3.2 to 1.6.4 (docs/protocol.md, "Versions"). Later servers send `UNKNOWN_PROTOCOL`, their own
+number, or the client's."""
+
 _SINCE_1_4 = f"{SECTION}1\x00"
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
@@ -42,8 +46,8 @@ class LegacyStatus:
 
     @property
     def before_1_7(self) -> bool:
-        """Whether the server is older than 1.7: later ones send `UNKNOWN_PROTOCOL`."""
-        return self.protocol is None or self.protocol < UNKNOWN_PROTOCOL
+        """Whether the server is older than 1.7, as far as its reply tells: 47 is also the number of 1.8."""
+        return self.protocol is None or self.protocol in BEFORE_1_7
 
 
 class LegacyPingClient:

@@ -19,7 +19,7 @@ MESSAGE_KEYS = ("message", "msg", "@message", "short_message")
 
 _LEVEL = r"\b(?:TRACE|DEBUG|FINE(?:ST|R)?|CONFIG|INFO|WARN(?:ING)?|ERROR|SEVERE|FATAL)\b"
 _CLOCK = r"[0-9]{2}:[0-9]{2}"
-_DATE = "[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}[ T]"
+_DATE = "(?:[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[A-Z][a-z]+ [0-9]{1,2}[a-z]* [0-9]{4}),?[ T]"
 _TIME = rf"(?:(?:{_DATE})?{_CLOCK}(?::[0-9]{{2}})?(?:[.,][0-9]+)?(?:Z|[+-][0-9:]+)?\s+)?"
 
 # What a log writes before its message. A player's chat message follows a name, often in brackets, which must not be
