@@ -167,9 +167,10 @@ def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     first = encode_status(reply(), 47)
     with monkeypatch.context() as patch:
-        patch.setattr(responses, "_fitting_json", lambda *_: pytest.fail("encoded again"))
-        assert encode_status(reply(), 47) is first
-    assert encode_status(reply(), 48) != first
+        patch.setattr(responses, "with_text_first", lambda *_, **__: pytest.fail("encoded again"))
+        assert encode_status(reply(), 47) == first
+        for protocol in (48, -1, -(2**31)):  # the client chooses the number
+            assert decoded(encode_status(reply(), protocol))["version"] == {"name": "v", "protocol": protocol}
     other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
     assert decoded(encode_status(other, 47))["description"] == {"text": "twice", "color": "gold"}
 

@@ -25,27 +25,26 @@ SHORT_TEXT = 1000
 SHORT_NAME = 100
 """The same for the version's text."""
 
-_recent: deque[tuple[tuple[int, bool], StatusReply, bytes]] = deque(maxlen=32)
-"""The last replies and their encoding: a sleeping server sends the same reply to thousands of clients."""
+LONGEST_NUMBER = 20
+"""Characters of a protocol number, for which room is kept: 64 bits with a sign."""
+
+_recent: deque[tuple[bool, StatusReply, tuple[str, str]]] = deque(maxlen=32)
+"""The last replies and their JSON: a sleeping server sends the same reply to thousands of clients."""
 
 
 def encode_status(reply: StatusReply, protocol: int) -> bytes:
     """Return the Status Response.
 
-    Equal replies are encoded once, so a reply must not change in place. An extra key that JSON cannot express in 32767
-    UTF-16 units is left out. For the whole to fit, the sample is left out first, then the icon. Where the extra keys
-    have no room even then, they go, and the others are tried again.
+    Equal replies are encoded once, so a reply must not change in place: clients choose the protocol number, so another
+    one must not cost another encoding. An extra key that JSON cannot express in 32767 UTF-16 units is left out. For the
+    whole to fit, the sample is left out first, then the icon. Where the extra keys have no room even then, they go, and
+    the others are tried again.
 
     :param protocol: the asking client's protocol number, shown unless the reply has one.
     """
+    before, after = _json_around_protocol(reply, protocol >= versions.ANY_COLOR)
     shown = protocol if reply.protocol is None else reply.protocol
-    key = shown, protocol >= versions.ANY_COLOR
-    for known_key, known_reply, encoded in _recent:
-        if known_key == key and known_reply == reply:
-            return encoded
-    encoded = packets.frame(0x00, packets.string(_fitting_json(reply, *key)))
-    _recent.appendleft((key, reply, encoded))
-    return encoded
+    return packets.frame(0x00, packets.string(f"{before}{shown}{after}"))
 
 
 def encode_kick(reason: Component) -> bytes:
@@ -58,44 +57,62 @@ def encode_kick(reason: Component) -> bytes:
     return packets.frame(0x00, packets.string(text))
 
 
-def _fitting_json(reply: StatusReply, protocol: int, any_color: bool) -> str:
-    for candidate in _candidates(reply, protocol, any_color):
-        text = _fitting(candidate)
+def _json_around_protocol(reply: StatusReply, any_color: bool) -> tuple[str, str]:
+    for known_color, known_reply, known in _recent:
+        if known_color == any_color and known_reply == reply:
+            return known
+    found = _fitting_json(reply, any_color)
+    _recent.appendleft((any_color, reply, found))
+    return found
+
+
+def _fitting_json(reply: StatusReply, any_color: bool) -> tuple[str, str]:
+    """Return the JSON before the protocol number and after it."""
+    before = _before_protocol(reply.version_name)
+    room = LONGEST_JSON - LONGEST_NUMBER - packets.utf16_length(before + _after_protocol(""))
+    for candidate in _candidates(reply, any_color):
+        text = _fitting(candidate, room)
         if text is not None:
-            return text
-    return json.dumps(
-        {
-            "version": {"name": reply.version_name[:SHORT_NAME], "protocol": protocol},
-            "players": {"max": reply.maximum, "online": reply.online},
-            "description": {"text": text_component.plain(reply.description)[:SHORT_TEXT]},
-        }
-    )
+            return before, _after_protocol(text)
+    least = {
+        "players": {"max": reply.maximum, "online": reply.online},
+        "description": {"text": text_component.plain(reply.description)[:SHORT_TEXT]},
+    }
+    return _before_protocol(reply.version_name[:SHORT_NAME]), _after_protocol(json.dumps(least))
 
 
-def _candidates(reply: StatusReply, protocol: int, any_color: bool) -> Iterator[dict[str, object]]:
-    """Yield the status: whole first, then with less and less in it."""
+def _before_protocol(version_name: str) -> str:
+    return f'{{"version":{{"name":{json.dumps(version_name, ensure_ascii=False)},"protocol":'
+
+
+def _after_protocol(text: str) -> str:
+    """Return what follows the protocol number: the end of `version`, and the other keys."""
+    return "}," + text.removeprefix("{")
+
+
+def _candidates(reply: StatusReply, any_color: bool) -> Iterator[dict[str, object]]:
+    """Yield the status without its version: whole first, then with less and less in it."""
     players: dict[str, object] = {"max": reply.maximum, "online": reply.online}
     lines = [line for entry in reply.sample for line in entry.split("\n")]  # since 1.16 an entry is one line
     sample = {"sample": [{"name": line, "id": NIL_UUID} for line in lines]} if lines else {}
     bare: dict[str, object] = {
-        "version": {"name": reply.version_name, "protocol": protocol},
         "players": players,
         "description": with_text_first(reply.description, rgb=any_color),
     }
     whole = bare | {"players": players | sample}
     icon = {} if reply.favicon is None else {"favicon": reply.favicon}
-    ours = bare.keys() | {"favicon"}
-    extra = {key: value for key, value in reply.extra.items() if key not in ours and _fitting(value) is not None}
+    own = {*bare, "version", "favicon"}
+    extra = {key: value for key, value in reply.extra.items() if key not in own and _fitting(value) is not None}
     for rest in (extra, {}):
         yield whole | icon | rest
         yield bare | icon | rest
         yield bare | rest
 
 
-def _fitting(value: object) -> str | None:
-    """Return compact JSON; None for a value that JSON cannot express in `LONGEST_JSON`."""
+def _fitting(value: object, longest: int = LONGEST_JSON) -> str | None:
+    """Return compact JSON; None for a value that JSON cannot express in so many UTF-16 units."""
     text = _json(value)
-    return text if text is not None and packets.utf16_length(text) <= LONGEST_JSON else None
+    return text if text is not None and packets.utf16_length(text) <= longest else None
 
 
 def _json(value: object) -> str | None:
