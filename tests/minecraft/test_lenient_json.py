@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.minecraft.lenient_json import DEEPEST, decode
+from zeroscale.minecraft.lenient_json import DEEPEST, MOST_TOKENS, decode
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,7 @@ def test_bytes_that_are_no_utf_8_are_replaced() -> None:
         (r'["\u12"]', r"\\u is no escape sequence"),
         ("[" * 100_000, f"more than {DEEPEST} levels"),
         ('{"a":' * 100_000, f"more than {DEEPEST} levels"),
+        ("[" + "," * 4_000_000 + "]", f"more than {MOST_TOKENS} texts, words and marks"),
     ],
 )
 def test_what_is_refused(text: str, error: str) -> None:

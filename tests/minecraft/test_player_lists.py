@@ -119,6 +119,26 @@ def test_a_fifo_or_a_too_long_file_is_ignored(
     assert "longer than 100 bytes" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("banned-players.json", "[" + '{"name":"a"},' * 300_000 + "{}]"),
+        ("banned-players.json", "[" + "{name:a}," * 50_000 + "{},{}," * 10_000 + "{}]"),
+        ("banned-players.txt", "a\n" * 2_000_000),
+        ("banned-ips.txt", "::1\n" * 1_000_000),
+    ],
+    ids=["json", "lenient", "players", "addresses"],
+)
+def test_a_list_of_more_entries_than_the_game_writes_is_ignored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert len(content) <= player_lists.LARGEST_LIST
+    read = PlayerLists(ServerFiles(tmp_path)).read()
+    assert (len(read.bans), len(read.address_bans)) == (0, 0)
+    assert f"{name}; it is ignored: it has more than 60000 entries" in caplog.text
+
+
 def test_invalid_entries_are_left_out(directory: Path, lists: PlayerLists) -> None:
     entries: list[object] = [
         1,

@@ -10,6 +10,7 @@ once. Invalid entries are left out, as the game does.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 LARGEST_LIST = 4 * 1024 * 1024
 """Bytes: some 45000 players, which block the reactor for 250 ms, and for 700 ms where `lenient_json` has to read them.
 The game's own cache has 1000 players."""
+
+MOST_ENTRIES = 60_000
+"""Entries of a list; no shorter ones are written by the game. Without this bound the reactor would be blocked for 30 s
+by a file of the shortest ones."""
 
 LONGEST_REASON = 300
 """Characters of a ban's reason: a kick shows a few lines."""
@@ -99,11 +104,16 @@ class _ListFile(Generic[T]):
         return self._old_file.get()
 
 
-def _read(path: Path, parse: Callable[[bytes], list[Entry]]) -> list[Entry] | None:
+def _read(path: Path, parse: Callable[[bytes], Iterable[Entry]]) -> list[Entry] | None:
     """Return a file's entries; None where there is no valid file."""
     try:
         content = read_bounded(path, LARGEST_LIST)
-        return None if content is None else parse(content)
+        if content is None:
+            return None
+        entries = list(itertools.islice(parse(content), MOST_ENTRIES + 1))
+        if len(entries) > MOST_ENTRIES:
+            raise ValueError(f"it has more than {MOST_ENTRIES} entries")
+        return entries
     except (OSError, ValueError) as error:
         logger.warning("Cannot read %s; it is ignored: %s", path, error)
         return None
@@ -125,8 +135,8 @@ def _json_entries(content: bytes) -> list[Entry]:
     return [entry for entry in decoded if isinstance(entry, dict)]
 
 
-def _text_entries(content: bytes) -> list[Entry]:
-    """Return the entries in the lines of a text file; those of bans have five fields, all but the first optional.
+def _text_entries(content: bytes) -> Iterator[Entry]:
+    """Yield the entries in the lines of a text file; those of bans have five fields, all but the first optional.
 
     The fields are: the name or address, the date of the ban, who banned, the end of the ban, and the reason.
     """
@@ -134,12 +144,10 @@ def _text_entries(content: bytes) -> list[Entry]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    entries: list[Entry] = []
     for line in map(str.strip, _LINE_END.split(text)):
         if line and not line.startswith("#"):
             name, _, _, expires, reason = [*(field.strip() for field in line.split("|", 4)), "", "", "", ""][:5]
-            entries.append({"name": name, "ip": name, "expires": expires, "reason": reason})
-    return entries
+            yield {"name": name, "ip": name, "expires": expires, "reason": reason}
 
 
 def _whitelist(entries: list[Entry] | None) -> PlayerList | None:
