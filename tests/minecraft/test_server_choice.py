@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from jars import FABRIC, FORGE, PAPER, VANILLA, main_class, version, write_jar
 
 from zeroscale.minecraft.server_choice import ServerChoice, choose_server
+from zeroscale.system.privileges import Owner, acting_as
 
 LOADER_SCRIPT = 'java @user_jvm_args.txt @libraries/net/minecraftforge/forge/1/unix_args.txt "$@"\n'
 KINDS = {"vanilla": VANILLA, "fabric": FABRIC, "forge": FORGE, "paper": PAPER, "bad": None}
@@ -135,6 +139,16 @@ def test_the_vanilla_jar_of_a_loader_is_no_candidate(
     directory(tmp_path, a__jar="paper", vanilla__jar="vanilla")
     (tmp_path / file).write_text(properties)
     assert choose_server(tmp_path).jar == left
+
+
+def test_the_vanilla_jar_of_a_loader_is_known_by_any_path_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "server").mkdir()
+    directory(tmp_path / "server", server__jar="vanilla", fabric_server_launcher__properties="serverJar=server.jar")
+    (tmp_path / "other" / "link").symlink_to(tmp_path / "server")
+    for path in (tmp_path / "server", tmp_path / "other" / ".." / "server", tmp_path / "other" / "link"):
+        choice = choose_server(path)
+        assert choice.refusal is not None and "whose launcher is missing" in choice.refusal
 
 
 def test_without_a_name_the_vanilla_jar_of_a_loader_is_server_jar(tmp_path: Path) -> None:
@@ -269,3 +283,55 @@ def test_the_java_of_a_loader_is_that_of_its_game(
     choice = choose_server(tmp_path)
     assert (choice.jar, choice.java_version, choice.needs_eula) == ("launcher.jar", 25, False)
     assert choose_server(tmp_path, "launcher.jar").java_version == 25
+
+
+@contextmanager
+def as_another_user(directory: Path) -> Iterator[None]:
+    """Act as a user to whom modes apply, and who can enter the directory's parents."""
+    for each in directory.parents[:-2]:  # pytest's are private
+        each.chmod(0o755)
+    choose_server(directory)  # imports what is imported late, which that user may not be able to
+    with acting_as(Owner(65534, 65534)):
+        yield
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
+
+
+@needs_root
+@pytest.mark.parametrize("closed", [".", "mods", "libraries"])
+def test_nothing_is_started_where_a_loader_may_be_hidden(tmp_path: Path, closed: str) -> None:
+    path = tmp_path / "server"
+    write_jar(path / "server.jar", VANILLA)
+    write_jar(path / closed / "jei.jar.disabled", VANILLA)
+    (path / closed).chmod(0o700)
+    with as_another_user(path):
+        choice = choose_server(path)
+    assert choice.refusal is not None and choice.jar is None
+    assert choice.refusal.startswith(f"cannot look into {path / closed}")
+    assert choice.refusal.endswith(": Permission denied")
+
+
+@needs_root
+def test_a_jar_behind_a_closed_directory(tmp_path: Path) -> None:
+    path = tmp_path / "server"
+    write_jar(tmp_path / "private" / "old.jar", VANILLA)
+    write_jar(path / "server.jar", PAPER)
+    (path / "old.jar").symlink_to("../private/old.jar")
+    (tmp_path / "private").chmod(0o700)
+    with as_another_user(path):
+        choice, asked_for = choose_server(path), choose_server(path, "old.jar")
+    assert (choice.jar, choice.refusal) == ("server.jar", None)
+    unreadable = f"cannot read the manifest of {path / 'old.jar'}: Permission denied; server.jar is started"
+    assert choice.warnings[0].startswith(unreadable)
+    assert asked_for.refusal == f"cannot look into {path / 'old.jar'}: Permission denied"
+
+
+@needs_root
+def test_a_jar_that_is_asked_for_needs_no_list_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "server"
+    write_jar(path / "server.jar", PAPER)
+    path.chmod(0o711)
+    with as_another_user(path):
+        assert choose_server(path, "server.jar").jar == "server.jar"
+        assert choose_server(path).refusal == f"cannot look into {path}: Permission denied"

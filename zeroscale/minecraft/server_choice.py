@@ -9,7 +9,6 @@ Nothing is written. What the files of each loader are called, with sources: docs
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from urllib.parse import unquote
 from zeroscale.minecraft.server_files import read_properties
 from zeroscale.minecraft.server_jar import JarKind, ServerJar, read_server_jar
 from zeroscale.minecraft.start_script import JAVA_ARGUMENTS_FILE, read_start_script
+from zeroscale.system.files import resolved
 
 DEFAULT_JAR = "server.jar"
 RUN_SCRIPT = "run.sh"
@@ -79,7 +79,10 @@ def choose_server(directory: Path, jar: str | None = None) -> ServerChoice:
     :param directory: the server's directory.
     :param jar: the jar that is asked for, relative to the directory.
     """
-    return _Chooser(directory).choose(jar)
+    try:
+        return _Chooser(directory).choose(jar)
+    except OSError as error:  # what cannot be looked at may be a mod loader's
+        return ServerChoice(refusal=f"cannot look into {error.filename or directory}: {error.strerror}")
 
 
 class _Chooser:
@@ -90,15 +93,15 @@ class _Chooser:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._real = resolved(directory)
         self._scripts = [name for name in SCRIPTS if _starts_server(directory / name)]
-        self._names = _jar_names(directory)
 
     def choose(self, wanted: str | None) -> ServerChoice:
         if wanted is not None:
             return self._jar_asked_for(wanted)
         if RUN_SCRIPT in self._scripts and _starts_loader(self._directory / RUN_SCRIPT):
             return self._chosen(script=RUN_SCRIPT)
-        jars = {name: read_server_jar(self._directory / name) for name in self._names}
+        jars = {name: read_server_jar(self._directory / name) for name in _jar_names(self._directory)}
         candidates = {name: jar for name, jar in jars.items() if not self._is_left_out(name, jars)}
         launchers = [name for name, jar in candidates.items() if jar.kind is JarKind.launcher]
         if len(launchers) == 1:
@@ -118,7 +121,7 @@ class _Chooser:
     def _jar_asked_for(self, wanted: str) -> ServerChoice:
         path = self._directory / wanted
         if not path.is_file():
-            there = _listed(self._names) if self._names else "no other jar either"
+            there = _listed(_jar_names(self._directory)) or "no other jar either"
             return ServerChoice(refusal=f"there is no {path} (there is {there})")
         jar = read_server_jar(path)
         game = self._game_of(wanted, {wanted: jar}) if jar.kind is JarKind.launcher else None
@@ -185,7 +188,7 @@ class _Chooser:
 
     def _is_left_out(self, name: str, jars: Mapping[str, ServerJar]) -> bool:
         jar = jars[name]
-        belongs_to_loader = jar.kind is JarKind.vanilla and self._directory / name in self._games(jars)
+        belongs_to_loader = jar.kind is JarKind.vanilla and self._path(name) in self._games(jars)
         return _is_installer(name, jar) or _is_shim(name) or belongs_to_loader
 
     def _games(self, jars: Mapping[str, ServerJar]) -> set[Path]:
@@ -194,15 +197,15 @@ class _Chooser:
         games = {self._path(read_properties(file).get("serverJar", DEFAULT_JAR)) for file in files}
         launchers = [jar for jar in jars.values() if jar.kind is JarKind.launcher]
         on_class_path = {self._path(unquote(path)) for jar in launchers for path in jar.class_path}
-        return games | {path for path in on_class_path if path.parent == self._directory}
+        return games | {path for path in on_class_path if path.parent == self._real}
 
     def _path(self, name: str) -> Path:
-        return Path(os.path.normpath(self._directory / name))
+        return Path(os.path.normpath(self._real / name))
 
     def _game_of(self, launcher: str, jars: Mapping[str, ServerJar]) -> ServerJar | None:
         """Return the vanilla jar that a launcher loads, if that is known."""
-        games = self._games(jars) or {self._directory / DEFAULT_JAR}
-        found = (read_server_jar(path) for path in sorted(games) if path.name != launcher and path.is_file())
+        games = self._games(jars) or {self._path(DEFAULT_JAR)}
+        found = (read_server_jar(path) for path in sorted(games) if path != self._path(launcher) and path.is_file())
         return next((jar for jar in found if jar.kind is JarKind.vanilla), None)
 
     def _loader_command(self) -> str | None:
@@ -226,20 +229,33 @@ class _Chooser:
 
 def _jar_names(directory: Path) -> list[str]:
     """Return the names of the jars, server.jar first; a file with several names (links) by its first one only."""
-    found: dict[tuple[int, int], str] = {}
+    found: dict[object, str] = {}
     for name in sorted(_jars_in(directory), key=lambda name: (name != DEFAULT_JAR, name)):
-        with contextlib.suppress(OSError):  # it was removed meanwhile
+        try:
             status = (directory / name).stat()
+        except OSError:  # it may not be looked at
+            found[name] = name
+        else:
             found.setdefault((status.st_dev, status.st_ino), name)
     return list(found.values())
 
 
 def _jars_in(directory: Path) -> list[str]:
-    """Return the names of the jars in a directory, without hidden ones, which macOS leaves in archives."""
+    """Return the names of the jars in a directory, without hidden ones, which macOS leaves in archives.
+
+    :raises OSError: it cannot be read.
+    """
     try:
-        return sorted(path.name for path in directory.glob("[!.]*.jar") if path.is_file())
-    except OSError:
+        return sorted(path.name for path in directory.iterdir() if path.match("[!.]*.jar") and _may_be_file(path))
+    except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # it may not be looked at
+        return True
 
 
 def _starts_server(path: Path) -> bool:
