@@ -585,6 +585,18 @@ def test_check_reports_what_is_missing(subject: Switch, changes: dict[str, str],
     assert message in str(raised.value)
 
 
+def test_programs_are_looked_for_in_the_configured_path(subject: Switch, tmp_path: Path) -> None:
+    script = tmp_path / "own-command"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    environment = ChildEnvironment({"PATH": str(tmp_path)})
+    subject.make_plugin(
+        **dict.fromkeys(("start", "stop", "status", "pause", "resume"), script.name), environment=environment
+    ).check()
+    with pytest.raises(PluginError, match="there is no 'sh' in PATH"):
+        subject.make_plugin(start="sh", environment=environment).check()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -73,10 +73,22 @@ def test_there_is_no_such_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
 def test_that_there_is_no_such_program_is_known_before(tmp_path: Path, program: str) -> None:
     with pytest.raises(PluginError, match=r"no-such-program|no such file"):
-        check_program([program, "argument"], tmp_path)
-    check_program(["true"], tmp_path)
+        check_program([program, "argument"], tmp_path, {})
+    check_program(["true"], tmp_path, {})
     (tmp_path / "start.sh").touch()
-    check_program(["./start.sh"], tmp_path)
+    check_program(["./start.sh"], tmp_path, {})
+
+
+def test_a_program_is_found_where_it_is_started_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "ours"))
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}-program").write_text("#!/bin/sh\n")
+        (tmp_path / name / f"{name}-program").chmod(0o755)
+    environment = {"PATH": str(tmp_path / "theirs")}
+    check_program(["theirs-program"], tmp_path, environment)
+    with pytest.raises(PluginError, match="there is no 'ours-program' in PATH"):
+        check_program(["ours-program"], tmp_path, environment)
 
 
 def test_it_is_here_but_not_in_path(tmp_path: Path) -> None:

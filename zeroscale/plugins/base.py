@@ -123,7 +123,8 @@ class ProcessServer:
         if not self.working_directory.is_dir():
             raise PluginError(f"the working directory {self.working_directory} does not exist")
         self._environment.check()
-        spawn.check_program(self.command(), self.working_directory)
+        environment = self._environment.build(self.environment())
+        spawn.check_program(self.command(), self.working_directory, environment)
 
     async def start(self) -> None:
         """Start the server; return when its process exists.

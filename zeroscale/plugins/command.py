@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.process.command_runner import CommandResult, CommandRunner, CommandTimeout
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
+from zeroscale.process.spawn import find_program
 from zeroscale.status import Status
 from zeroscale.system.files import create_own
 
@@ -152,6 +152,7 @@ class Server:
         if not self._directory.is_dir():
             raise PluginError(f"the working directory {self._directory} does not exist")
         self._commands.environment.check()
+        environment = self._commands.environment.build()
         for name in ("start", "stop", "status", "pause", "resume"):
             argv: Sequence[str] | None = getattr(self, f"_{name}")
             if argv is None:
@@ -160,7 +161,7 @@ class Server:
             if "/" in program:
                 if not (self._directory / program).exists():
                     raise PluginError(f"{name}={program}...: there is no such file")
-            elif shutil.which(program) is None:
+            elif find_program(program, self._directory, environment) is None:
                 raise PluginError(f"{name}={program}...: there is no {program!r} in PATH: install it, or give its path")
 
     async def adopt(self) -> bool | Status:

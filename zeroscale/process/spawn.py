@@ -60,17 +60,29 @@ def spawn(
         raise kind(_start_problem(argv, working_directory, environment, error)) from error
 
 
-def check_program(argv: Sequence[str], directory: Path) -> None:
+def check_program(argv: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
     """Check that the program exists, without starting it.
 
     :param argv: as for `spawn`.
     :param directory: the working directory.
+    :param environment: as for `spawn`.
     :raises PluginError: it does not; the message says how to fix it.
     """
-    program = argv[0]
-    found = str(directory / program) if "/" in program else shutil.which(program)
+    found = find_program(argv[0], directory, environment)
     if found is None or not Path(found).exists():
-        raise PluginError(_missing_program(program, found, directory))
+        raise PluginError(_missing_program(argv[0], found, directory))
+
+
+def find_program(program: str, directory: Path, environment: Mapping[str, str]) -> str | None:
+    """Return the path at which `spawn` looks for a program; None: it is not in the PATH of the environment.
+
+    :param program: the first word of a command line; with a slash it need not exist.
+    :param directory: the working directory.
+    :param environment: as for `spawn`.
+    """
+    if "/" in program:
+        return str(directory / program)
+    return shutil.which(program, path=environment.get("PATH", os.defpath))
 
 
 @contextlib.contextmanager
@@ -101,7 +113,7 @@ def _start_problem(argv: Sequence[str], directory: Path, environment: Mapping[st
     if not os.access(directory, os.X_OK):
         return f"may not enter the working directory {directory}"
     program = argv[0]
-    found = str(directory / program) if "/" in program else shutil.which(program, path=environment.get("PATH"))
+    found = find_program(program, directory, environment)
     if isinstance(error, FileNotFoundError):
         return _missing_program(program, found, directory)
     named = found or program

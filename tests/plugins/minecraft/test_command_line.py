@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def make(directory: Path) -> MakeCommand:
 
 def refusal(command: CommandLine, environment: Mapping[str, str] | None = None) -> str:
     with pytest.raises(PluginError) as raised:
-        command.build(environment or {})
+        command.build({**os.environ, **(environment or {})})
     message = str(raised.value)
     assert "\n" not in message
     return message
@@ -75,13 +76,13 @@ def test_the_command_for_the_files_in_the_directory(
 ) -> None:
     for name in files:
         (directory / name).write_text('java "$@"')
-    assert " ".join(make(**keywords).build({})) == f"{command} nogui --port 25575"
+    assert " ".join(make(**keywords).build(os.environ)) == f"{command} nogui --port 25575"
 
 
 def test_a_java_of_choice(make: MakeCommand, directory: Path) -> None:
     (directory / "server.jar").touch()
     script(directory / "java21", "", 0o755)
-    assert make(java="./java21").build({})[0] == "./java21"
+    assert make(java="./java21").build(os.environ)[0] == "./java21"
     assert "java=/no/java: there is no such program" in refusal(make(java="/no/java"))
     assert "java=java99: there is no such program" in refusal(make(java="java99"))
 
@@ -129,7 +130,16 @@ def test_a_script_needs_the_java_that_it_runs(make: MakeCommand, directory: Path
     message = refusal(make())
     assert message.startswith("there is no java in PATH: install a Java") and message.endswith("put it first in PATH")
     script(directory / "run.sh", RUN_SCRIPT.replace("java", "/opt/java/bin/java"))
-    assert make().build({}) == ("sh", "run.sh", "nogui", "--port", "25575")
+    assert make().build(os.environ) == ("sh", "run.sh", "nogui", "--port", "25575")
+
+
+def test_java_is_looked_for_in_the_server_s_own_path(make: MakeCommand, directory: Path, java: Path) -> None:
+    write_jar(directory / "server.jar", PAPER)
+    assert make().build({"PATH": str(java.parent)})[0] == "java"
+    assert refusal(make(), {"PATH": str(directory)}).startswith("there is no java in PATH")
+    script(directory / "run.sh", RUN_SCRIPT)
+    assert make().build({"PATH": str(java.parent)})[:2] == ("sh", "run.sh")
+    assert refusal(make(), {"PATH": str(directory)}).startswith("there is no java in PATH")
 
 
 # A start script.
@@ -141,12 +151,12 @@ def test_a_script_needs_the_java_that_it_runs(make: MakeCommand, directory: Path
 )
 def test_how_a_script_is_run(make: MakeCommand, directory: Path, first_line: str, mode: int, command: str) -> None:
     script(directory / "run.sh", f"{first_line}\n{RUN_SCRIPT}", mode)
-    assert " ".join(make().build({})) == f"{command} nogui --port 25575"
+    assert " ".join(make().build(os.environ)) == f"{command} nogui --port 25575"
 
 
 def test_a_script_that_passes_no_arguments_on(make: MakeCommand, directory: Path) -> None:
     script(directory / "run.sh", "#!/bin/sh\njava -jar forge.jar\n", 0o755)
-    assert make().build({}) == ("./run.sh", "nogui", "--port", "25575")
+    assert make().build(os.environ) == ("./run.sh", "nogui", "--port", "25575")
     (directory / "server.properties").write_text("server-port=25565\n")
     assert "server-port=25565 must be 25575" in refusal(make())
 
@@ -201,7 +211,7 @@ def test_memory_is_refused_where_the_file_of_java_arguments_sets_it(
         f"memory=4G would have no effect: {directory}/user_jvm_args.txt sets -Xmx6G, which wins; change it there, or "
         "remove it"
     )
-    assert make().build({})[1] == name
+    assert make().build(os.environ)[1] == name
 
 
 def test_memory_is_refused_where_the_script_sets_it(make: MakeCommand, directory: Path) -> None:
@@ -237,14 +247,14 @@ def test_the_port_of_the_command_must_be_the_configured_one(
         path.write_text(properties)
     command = make(*words.split())
     if wrong is None:
-        assert list(command.build({})) == words.split()
+        assert list(command.build(os.environ)) == words.split()
     else:
         assert wrong.format(path) in refusal(command)
 
 
 def test_no_port_means_25565(make: MakeCommand, directory: Path) -> None:
     (directory / "server.properties").write_text("motd=A\n")
-    assert make("./start", port=25565).build({}) == ("./start",)
+    assert make("./start", port=25565).build(os.environ) == ("./start",)
 
 
 # The EULA.
@@ -273,7 +283,7 @@ def test_an_eula_that_is_not_accepted(
 def test_an_eula_that_is_accepted(make: MakeCommand, directory: Path, text: str) -> None:
     write_jar(directory / "server.jar", VANILLA, version())
     (directory / "eula.txt").write_text(text)
-    make().build({})
+    make().build(os.environ)
     assert list(make().warnings({})) == []
 
 
@@ -295,7 +305,7 @@ def test_without_an_eula_any_other_server_costs_a_warning(
     make: MakeCommand, directory: Path, manifest: str | None, files: dict[str, str]
 ) -> None:
     write_jar(directory / "server.jar", manifest, files)
-    make().build({})
+    make().build(os.environ)
     assert f"there is no {directory}/eula.txt: every release since 1.7.10 ends at" in list(make().warnings({}))[-1]
 
 
@@ -323,7 +333,7 @@ def test_an_eula_accepted_by_a_java_property(
 def test_a_manifest_that_cannot_be_read_is_a_warning(make: MakeCommand, directory: Path) -> None:
     (directory / "server.jar").touch()
     (directory / "eula.txt").write_text("eula=true\n")
-    assert make().build({})[:3] == ("java", "-jar", "server.jar")
+    assert make().build(os.environ)[:3] == ("java", "-jar", "server.jar")
     [warning] = make().warnings({})
     assert warning.startswith(f"cannot read the manifest of {directory}/server.jar: it is no valid zip archive")
     assert list(make(jar="server.jar").warnings({})) == []

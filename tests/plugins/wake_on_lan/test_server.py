@@ -26,6 +26,7 @@ from zeroscale.plugins.testing import (
 from zeroscale.plugins.wake_on_lan import server as wake_on_lan
 from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_packet
 from zeroscale.plugins.wake_on_lan.server import Server
+from zeroscale.process.environment import ChildEnvironment
 from zeroscale.status import Status
 
 MAC = "00:11:22:aa:bb:cc"
@@ -323,3 +324,10 @@ async def test_check_reports_what_is_missing(subject: Machine, caplog: pytest.Lo
     with pytest.raises(PluginError, match="there is no 'no-such-program' in PATH"):
         subject.make_plugin(stop="no-such-program --now").check()
     assert "give the address of the other one by --server-host" in caplog.text
+
+
+async def test_the_stop_command_is_looked_for_in_the_configured_path(subject: Machine, tmp_path: Path) -> None:
+    script = tmp_path / "own-command"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    subject.make_plugin(stop=script.name, environment=ChildEnvironment({"PATH": str(tmp_path)})).check()

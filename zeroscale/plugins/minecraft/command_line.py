@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -17,6 +16,7 @@ from zeroscale.minecraft.server_choice import ServerChoice, choose_server
 from zeroscale.minecraft.server_files import ServerFiles, line_of, read_properties
 from zeroscale.minecraft.start_script import read_start_script
 from zeroscale.plugins.minecraft.java import how_to_install
+from zeroscale.process.spawn import find_program
 
 JAVA_OPTIONS = "JDK_JAVA_OPTIONS"
 """Variable with options that Java 9 and newer put before those of the command line (the manual of `java`)."""
@@ -80,9 +80,9 @@ class CommandLine:
         elif choice.refusal is not None:
             raise PluginError(choice.refusal)
         elif choice.script is not None:
-            command = (*self._script(choice.script), "nogui", "--port", str(self._port))
+            command = (*self._script(choice.script, environment), "nogui", "--port", str(self._port))
         else:
-            self._check_java(choice)
+            self._check_java(choice, environment)
             heap = (f"-Xmx{self._memory}",) if self._memory else ()
             command = (self._java or "java", *heap, "-jar", str(choice.jar), "nogui", "--port", str(self._port))
         accepted = self._files.eula_accepted
@@ -131,7 +131,7 @@ class CommandLine:
 
     # A start script
 
-    def _script(self, name: str) -> Sequence[str]:
+    def _script(self, name: str, environment: Mapping[str, str]) -> Sequence[str]:
         path = self._directory / name
         if self._java:
             raise PluginError(f"java= has no effect on {path}, which runs java itself: put the right one first in PATH")
@@ -146,20 +146,20 @@ class CommandLine:
                 "or remove it"
             )
         if script.needs_java:
-            self._check_java(ServerChoice(script=name))
+            self._check_java(ServerChoice(script=name), environment)
         if not script.passes_arguments:  # such as our --port
             self._check_port_in_properties()
         # A script unpacked from an archive may not be executable.
         return [f"./{name}"] if os.access(path, os.X_OK) else [script.interpreter, name]
 
-    def _check_java(self, choice: ServerChoice) -> None:
-        java = self._java or "java"
-        found = shutil.which(java if "/" not in java else str(self._directory / java))
-        if found is None and self._java:
-            raise PluginError(f"java={java}: there is no such program")
-        if found is None:
-            install = how_to_install(choice.java_version)
-            raise PluginError(f"there is no java in PATH: {install}, {self.how_to_use_java()}")
+    def _check_java(self, choice: ServerChoice, environment: Mapping[str, str]) -> None:
+        found = find_program(self._java or "java", self._directory, environment)
+        if found is not None and os.access(found, os.X_OK):
+            return
+        if self._java:
+            raise PluginError(f"java={self._java}: there is no such program")
+        install = how_to_install(choice.java_version)
+        raise PluginError(f"there is no java in PATH: {install}, {self.how_to_use_java()}")
 
     # The port
 

@@ -12,7 +12,6 @@ import asyncio
 import ipaddress
 import logging
 import re
-import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from zeroscale.plugins.wake_on_lan.magic_packet import hardware_address, magic_p
 from zeroscale.process.command_runner import CommandRunner
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
+from zeroscale.process.spawn import find_program
 from zeroscale.status import Status
 
 logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
@@ -116,9 +116,8 @@ class Server:
             self._watch_every = read(arguments.seconds, "watch_every", watch_every)
         self._packet = magic_packet(address, secure_on)
         self._card = address.hex(":")
-        self._commands = CommandRunner(
-            Path(working_directory or ".").absolute(), Path(state_directory), self._handle_line, environment
-        )
+        self._directory = Path(working_directory or ".").absolute()
+        self._commands = CommandRunner(self._directory, Path(state_directory), self._handle_line, environment)
         self._stop_note = StopNote(Path(state_directory), [mac, server_host, server_port])
         self._earlier_stop: StopProgress | None = None
         self._external = ExternalServer()
@@ -144,7 +143,8 @@ class Server:
                 "%s is this machine, which is awake: give the address of the other one by --server-host", self._host
             )
         self._commands.environment.check()
-        if self._stop is not None and "/" not in self._stop[0] and shutil.which(self._stop[0]) is None:
+        environment = self._commands.environment.build()
+        if self._stop is not None and find_program(self._stop[0], self._directory, environment) is None:
             raise PluginError(f"there is no {self._stop[0]!r} in PATH, which should suspend the machine: install it")
 
     async def adopt(self) -> bool | Status:
