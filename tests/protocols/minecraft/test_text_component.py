@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft.text_component import (
     DEEPEST,
+    LONGEST,
     Style,
     clean,
     parse,
@@ -145,6 +146,52 @@ ANY_COMPONENT = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+def laughs(part: Component, uses: int, levels: int) -> Component:
+    """A small component that stands for `uses ** levels` times its innermost part."""
+    for _ in range(levels):
+        part = {"translate": "x", "fallback": "%1$s" * uses, "with": [part]}
+    return part
+
+
+@pytest.mark.parametrize(
+    "component",
+    [
+        laughs("ha", 10, 30),
+        laughs("", 10, 30),
+        laughs({"translate": "x", "fallback": "%9$s" * 20_000}, 20_000, 1),
+        laughs(f"{S}z" * 20_000, 20_000, 1),
+        laughs("ha" * 20_000, 20_000, 1),
+        laughs(["ha"] * 20_000, 20_000, 1),
+        laughs([""] * 20_000, 20_000, 1),
+        laughs([[]] * 20_000, 20_000, 1),
+    ],
+)
+def test_a_text_without_end_is_cut(component: Component) -> None:
+    shown = plain(component)
+    assert len(shown) <= LONGEST
+    assert shown in "ha" * LONGEST
+    assert section_text(component) == shown
+
+
+@pytest.mark.parametrize(
+    ("component", "shown"),
+    [
+        ("a" * 32_765, "a" * 32_765),
+        (["a"] * 8_191, "a" * 8_191),
+        ([""] * 10_900 + ["a"], "a"),
+        ([[]] * 10_900 + ["a"], "a"),
+        ({"text": "", "extra": [{"text": "a"}] * 2_400}, "a" * 2_400),
+        ({"text": f"{S}aX" * 10_900}, "X" * 10_900),
+        ({"text": f"{S}a" * 16_300 + "X"}, "X"),
+        ({"translate": "x", "with": ["a"] * 5_400}, f"x ({', '.join(['a'] * 5_400)})"),
+        ({"translate": "x", "fallback": "%s" * 5_400, "with": ["a"] * 5_400}, "a" * 5_400),
+    ],
+)
+def test_what_fits_a_status_is_not_cut(component: Component, shown: str) -> None:
+    assert len(json.dumps(component, ensure_ascii=False, separators=(",", ":"))) <= LONGEST
+    assert plain(component) == shown
 
 
 @given(ANY_COMPONENT)

@@ -16,6 +16,10 @@ SECTION = "\u00a7"
 DEEPEST = 64
 """Levels of nesting that are read; the game's own limit is 255 (docs/protocol.md, "Status")."""
 
+LONGEST = 32767
+"""Characters and parts that are read, in at most 0.3 s: a status or kick has no more, as JSON. An argument can be used
+more than once in a text, so a small component can stand for a text without end."""
+
 COLORS = {
     "0": "black",
     "1": "dark_blue",
@@ -116,9 +120,17 @@ def runs(component: Component) -> list[tuple[str, Style]]:
     """Return the runs of text with their styles, inheritance and section-sign codes resolved.
 
     Control characters other than newlines are dropped, so that the text is safe for a terminal. A translated text
-    becomes its fallback, or else its key with the arguments in parentheses.
+    becomes its fallback, or else its key with the arguments in parentheses. The text ends where `LONGEST` is exceeded.
     """
-    return [(shown, style) for text, style in _walk(component, Style(), 0) if (shown := _CONTROL.sub("", text))]
+    found: list[tuple[str, Style]] = []
+    room = LONGEST
+    for text, style in _walk(component, Style(), 0):
+        room -= 1 + len(text)
+        if room < 0:
+            found.append((_CONTROL.sub("", text[:room]), style))
+            break
+        found.append((_CONTROL.sub("", text), style))
+    return [(text, style) for text, style in found if text]
 
 
 def plain(component: Component) -> str:
@@ -205,6 +217,8 @@ def _coded(style: Style, base: Style, code: str) -> Style:
 
 
 def _walk(component: object, inherited: Style, depth: int) -> Iterator[tuple[str, Style]]:
+    """Yield the runs of text, with an empty one for each step without text, so that the steps can be counted."""
+    yield "", inherited
     if depth > DEEPEST:
         return
     if isinstance(component, Mapping):
@@ -229,13 +243,13 @@ def _own_text(component: Mapping[str, object], style: Style, depth: int) -> Iter
         yield from _resolved(literal(component.get("text", component.get("keybind", ""))), style)
         return
     given = component.get("with")
-    arguments = [list(_walk(each, style, depth + 1)) for each in given] if isinstance(given, list | tuple) else []
+    arguments = given if isinstance(given, list | tuple) else ()
     fallback = component.get("fallback")
     if fallback is None:
         yield from _resolved(literal(key), style)
         for index, argument in enumerate(arguments):
             yield (", " if index else " (", style)
-            yield from argument
+            yield from _walk(argument, style, depth + 1)
         if arguments:
             yield (")", style)
         return
@@ -250,7 +264,7 @@ def _own_text(component: Mapping[str, object], style: Style, depth: int) -> Iter
         index = int(match[1]) - 1 if match[1] else following
         following += not match[1]
         if 0 <= index < len(arguments):
-            yield from arguments[index]
+            yield from _walk(arguments[index], style, depth + 1)
     yield from _resolved(text[position:], style)
 
 
@@ -286,12 +300,10 @@ def _resolved(text: str, base: Style) -> Iterator[tuple[str, Style]]:
     style = base
     position = 0
     for match in _SECTION_CODE.finditer(text):
-        if match.start() > position:
-            yield text[position : match.start()], style
+        yield text[position : match.start()], style
         position = match.end()
         style = _coded(style, base, match[1])
-    if position < len(text):
-        yield text[position:], style
+    yield text[position:], style
 
 
 def _nearest(color: str) -> str:
