@@ -170,6 +170,14 @@ def test_a_status_without_a_version_keeps_the_last_one(tmp_path: Path) -> None:
     assert StatusCache(tmp_path, FileWriter(), no_fallback).current == expected
 
 
+def test_a_kept_version_counts_towards_the_bound(tmp_path: Path) -> None:
+    filled = {"description": "new", "forgeData": "x" * (status_cache.LARGEST_STATUS - 60)}
+    seen = stored(tmp_path, REAL, filled)
+    assert seen.current is not None
+    assert "version" in seen.current
+    assert StatusCache(tmp_path, FileWriter(), no_fallback).current == seen.current
+
+
 @pytest.mark.parametrize("version", [None, "1.21", {"name": "1.21"}])
 def test_an_invalid_version_is_not_kept(tmp_path: Path, version: object) -> None:
     seen = stored(tmp_path, REAL, {"description": "new", "version": version})

@@ -89,15 +89,14 @@ class StatusCache:
             of what every status has, it is ignored.
         """
         refused: list[str] = []
-        replay = replayable(status, refused.append)
+        kept = {} if "version" in status else self._load() or {}
+        version = {key: value for key, value in kept.items() if key == "version"}
+        replay = replayable({**status, **version}, refused.append)
         if refused and refused != self._refused:
             self._refused = refused
             logger.warning("These parts of the server's status are not shown while it sleeps: %s", "; ".join(refused))
-        if not replay.keys() & USUAL:
+        if not status.keys() & replay.keys() & USUAL:
             return
-        if "version" not in status:
-            kept = self._load() or {}
-            replay |= {key: value for key, value in kept.items() if key == "version"}
         if self._read and replay == self._stored:
             return
         self._read = True
