@@ -154,6 +154,15 @@ def test_the_largest_parts_of_a_status_that_is_too_large_are_left_out(
     assert "'other'" not in caplog.text
 
 
+def test_a_status_of_many_keys_has_a_short_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen = stored(tmp_path, REAL | {f"{number:08}": "x" * 50 for number in range(4500)})
+    assert seen.current is not None
+    assert len(seen.current) < 4500
+    [warning] = caplog.records
+    assert warning.getMessage().endswith(" more")
+    assert len(warning.getMessage()) < 2000
+
+
 def test_as_much_as_the_client_takes_of_a_server_is_kept(tmp_path: Path) -> None:
     assert status_cache.LARGEST_STATUS == client.LARGEST_STATUS
     forge = {"d": "x" * 200_000}

@@ -39,6 +39,9 @@ LONGEST_ICON = 32767
 SHOWN = 40
 """Characters of a key that the log shows."""
 
+PARTS_SHOWN = 10
+"""Parts of a status that one line of the log names."""
+
 INTEGER = 2**31
 """Players and protocol numbers are signed 32-bit integers."""
 
@@ -94,7 +97,9 @@ class StatusCache:
         replay = replayable({**status, **version}, refused.append)
         if refused and refused != self._refused:
             self._refused = refused
-            logger.warning("These parts of the server's status are not shown while it sleeps: %s", "; ".join(refused))
+            parts = "; ".join(refused[:PARTS_SHOWN])
+            more = f"; and {len(refused) - PARTS_SHOWN} more" if len(refused) > PARTS_SHOWN else ""
+            logger.warning("These parts of the server's status are not shown while it sleeps: %s%s", parts, more)
         if not status.keys() & replay.keys() & USUAL:
             return
         if self._read and replay == self._stored:
@@ -145,9 +150,11 @@ def replayable(status: Mapping[str, object], refused: Callable[[str], None] = la
         except ValueError as error:
             del replay[key]
             refused(f"{key[:SHOWN]!r} ({error})")
+    whole = sum(sizes.values())
     for key in sorted(sizes, key=lambda each: sizes[each], reverse=True):
-        if sum(sizes[each] for each in replay) <= LARGEST_STATUS:
+        if whole <= LARGEST_STATUS:
             break
+        whole -= sizes[key]
         del replay[key]
         refused(f"{key[:SHOWN]!r} ({sizes[key]} bytes, where the whole may have {LARGEST_STATUS})")
     return replay
