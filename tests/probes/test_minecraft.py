@@ -18,6 +18,10 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides
 
 from zeroscale.errors import BackendError
 from zeroscale.probes import minecraft
@@ -216,6 +220,49 @@ async def test_a_slow_reply_is_waited_for_and_keeps_its_way(impatience: None) ->
         server.replies = {758: REPLY}
         await probe.ask()
         assert server.asked == [-1, 758, 758, 758]
+
+
+class SilentServer:
+    """A server on a fake clock that takes connections, and says nothing by itself."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryReactorClock()
+        self.probe = MinecraftProbe(self.memory, "192.0.2.1", 25565, player_protocol=lambda: 758)
+        self.connections: list[Protocol] = []
+        self.outcome: list[object] = []
+        self.probe.ask().addBoth(self.outcome.append)
+
+    def pass_time(self, seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            for *_, factory, _, _ in self.memory.tcpClients[len(self.connections) :]:
+                connection = cast("Protocol", factory.buildProtocol(cast("IPv4Address", None)))
+                transport = StringTransport()
+                directlyProvides(transport, ITCPTransport)
+                connection.transport = transport
+                connection.connectionMade()
+                self.connections.append(connection)
+            self.memory.advance(0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 6, 14.8])
+def test_a_reply_may_take_15_s(seconds: float) -> None:
+    server = SilentServer()
+    server.pass_time(seconds)
+    assert server.outcome == []
+    server.connections[0].dataReceived(REPLY)
+    assert server.outcome == [ProbeResult(STATUS, 2, ("Notch", "jeb_"))]
+    assert server.memory.getDelayedCalls() == []
+
+
+def test_silence_ends_after_30_s() -> None:
+    server = SilentServer()
+    server.pass_time(29.9)
+    assert server.outcome == []
+    server.pass_time(0.3)
+    (outcome,) = server.outcome
+    assert isinstance(outcome, Failure)
+    assert outcome.check(SilentStatus)
+    assert server.memory.getDelayedCalls() == []
 
 
 @ensureDeferred
