@@ -21,14 +21,14 @@ from typing import Generic, TypeVar
 import msgspec
 
 from zeroscale.access_lists import Ban, ListedPlayer, PlayerList, ServerLists, parse_uuid
-from zeroscale.minecraft import lenient_json
+from zeroscale.minecraft import gson
 from zeroscale.minecraft.server_files import CachedFile, ServerFiles
 from zeroscale.system.files import read_bounded
 
 logger = logging.getLogger(__name__)
 
 LARGEST_LIST = 4 * 1024 * 1024
-"""Bytes: some 45000 players, which block the reactor for 250 ms, and for 700 ms where `lenient_json` has to read them.
+"""Bytes: some 45000 players, which block the reactor for 250 ms, and for 700 ms where `gson` has to read them.
 The game's own cache has 1000 players."""
 
 MOST_ENTRIES = 60_000
@@ -128,7 +128,7 @@ def _json_entries(content: bytes) -> list[Entry]:
         # Decoding to plain types calls nothing, and its result is bounded by the file's size.
         decoded: object = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        decoded = lenient_json.decode(content)
+        decoded = gson.decode(content)
         decoded = [] if decoded is None else decoded
     if not isinstance(decoded, list):
         raise ValueError("it is no JSON array")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component
-from zeroscale.protocols.minecraft import lenient_json, packets, versions
+from zeroscale.protocols.minecraft import packets, status_json, versions
 
 LARGEST_STATUS = 1 << 18
 """Bytes of a status frame: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
@@ -30,7 +30,7 @@ STATUS, LOGIN = 1, 2
 class StatusReceived:
     """The Status Response.
 
-    :ivar status: the decoded JSON object; see `lenient_json` for what is put up with.
+    :ivar status: the decoded JSON object; see `status_json` for what is put up with.
     :ivar raw: the JSON text: as sent where that is valid, else encoded again.
     """
 
@@ -315,18 +315,18 @@ def _status_event(fields: packets.Fields) -> StatusReceived | StatusUnreadable:
     """
     try:
         raw = fields.byte_array(LARGEST_STATUS).decode(errors="replace")
-        status = lenient_json.decode(raw)
+        status = status_json.decode(raw)
     except (ProtocolError, ValueError) as error:
         return StatusUnreadable(str(error))
     if not isinstance(status, dict):
         return StatusUnreadable("it is no JSON object")
-    return StatusReceived(status, raw if lenient_json.is_strict(raw) else lenient_json.encode(status))
+    return StatusReceived(status, raw if status_json.is_strict(raw) else status_json.encode(status))
 
 
 def _reason(raw: str) -> Component:
     """Return the component of a Disconnect; invalid JSON is taken as plain text, so that it can be shown."""
     try:
-        reason = lenient_json.decode(raw)
+        reason = status_json.decode(raw)
     except ValueError:
         return raw
     return reason if isinstance(reason, str | dict | list) else raw

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.minecraft.lenient_json import DEEPEST, MOST_TOKENS, decode
+from zeroscale.minecraft.gson import DEEPEST, MOST_TOKENS, decode
 
 
 @pytest.mark.parametrize(

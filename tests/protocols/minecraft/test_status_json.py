@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.protocols.minecraft import lenient_json
+from zeroscale.protocols.minecraft import status_json
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from zeroscale.protocols.minecraft import lenient_json
     ],
 )
 def test_what_is_put_up_with(text: str, expected: object) -> None:
-    assert lenient_json.decode(text) == expected
+    assert status_json.decode(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,17 @@ def test_what_is_put_up_with(text: str, expected: object) -> None:
 )
 def test_what_is_no_document(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        lenient_json.decode(text)
+        status_json.decode(text)
 
 
 @pytest.mark.parametrize("text", ['{"a": 1.0}', ' {"a": "\\u0007"}\n', "1" * 5000])
 def test_valid_json(text: str) -> None:
-    assert lenient_json.is_strict(text)
+    assert status_json.is_strict(text)
 
 
 @pytest.mark.parametrize("text", ["\ufeff{}", '{"a": "\n"}', '{"a": NaN}', "{} {}", "{}\x00", "[" * 20000, ""])
 def test_json_that_is_not_valid(text: str) -> None:
-    assert not lenient_json.is_strict(text)
+    assert not status_json.is_strict(text)
 
 
 VALUES = st.recursive(
@@ -74,8 +74,8 @@ VALUES = st.recursive(
 )
 def test_valid_json_is_read_as_it_is(value: object, before: str, after: str) -> None:
     text = json.dumps(value)
-    assert lenient_json.is_strict(text)
-    assert lenient_json.decode(before + text + after) == value
+    assert status_json.is_strict(text)
+    assert status_json.decode(before + text + after) == value
 
 
 def strange(value: object) -> bool:
@@ -101,8 +101,8 @@ def strange(value: object) -> bool:
 )
 def test_any_text_is_a_document_that_can_be_written_or_an_error(text: str) -> None:
     try:
-        value = lenient_json.decode(text)
+        value = status_json.decode(text)
     except ValueError:
         return
     assert not strange(value)
-    assert json.loads(lenient_json.encode(value)) == value
+    assert json.loads(status_json.encode(value)) == value
