@@ -5,7 +5,7 @@ import pytest
 from zeroscale.lifecycle import exit_codes
 
 
-@pytest.mark.parametrize("code", [0, 130, 143, None])
+@pytest.mark.parametrize("code", [0, 129, 130, 143, None])
 def test_exit_codes_after_which_the_world_is_saved_are_clean(code: int | None) -> None:
     assert exit_codes.is_clean(code)
 

@@ -13,7 +13,7 @@ from zeroscale.errors import PluginError
 from zeroscale.status import ProbeResult, Status
 
 
-@pytest.mark.parametrize("code", [0, 130, 143])
+@pytest.mark.parametrize("code", [0, 129, 130, 143])
 def test_a_clean_exit_while_running_is_no_crash(code: int) -> None:
     harness = LifecycleHarness().running()
     harness.plugin.exit(code)

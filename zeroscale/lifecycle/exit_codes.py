@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-CLEAN_EXIT_CODES = frozenset({0, 130, 143})
-"""After a `stop`, SIGINT and SIGTERM: all three save the world first (docs/protocol.md)"""
+CLEAN_EXIT_CODES = frozenset({0, 129, 130, 143})
+"""After a `stop`, SIGHUP, SIGINT and SIGTERM: all four save the world first (docs/protocol.md)"""
 
 LINES_QUOTED = 5
 """Lines of a server's last output that are quoted in the log: the head of a stack trace is the most useful."""

@@ -63,7 +63,7 @@ class Waitable(Protocol):
     async def wait(self) -> int | None:
         """Return when the server has ended, with its exit code, or None if that is not known.
 
-        Exit codes 0, 130 and 143 and None are a clean end, any other code is a crash, and so is an exception; its
+        Exit codes 0, 129, 130, 143 and None are a clean end, any other code is a crash, and so is an exception; its
         text is the reason. A negative code is a signal, as in `asyncio.subprocess.Process.returncode`.
         """
 

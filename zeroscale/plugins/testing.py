@@ -61,7 +61,7 @@ TIMEOUT = 60.0
 INTERVAL = 0.01
 """Seconds between two checks of something that has no event."""
 
-CLEAN_EXIT_CODES = frozenset({None, 0, 130, 143})
+CLEAN_EXIT_CODES = frozenset({None, 0, 129, 130, 143})
 
 LONGEST_MESSAGE = 500
 """Characters of an error message, which becomes one line of a log."""

@@ -107,7 +107,7 @@ def test_ends(result: str, code: int, status: int, exit_code: int | None, failur
         assert "see journalctl --user -u game.service" in str(state.failure("game.service", " --user"))
 
 
-@pytest.mark.parametrize("status", [130, 143])
+@pytest.mark.parametrize("status", [129, 130, 143])
 def test_java_s_exit_codes_after_a_signal_are_no_failure(status: int) -> None:
     state = UnitState("loaded", "failed", result="exit-code", main_code=1, main_status=status)
     assert state.failure("game.service") is None

@@ -31,8 +31,8 @@ SUFFIXES = (".service", ".target", ".slice", ".scope", ".socket", ".mount", ".ti
 EXITED = 1
 """ExecMainCode CLD_EXITED; 2 and 3 mean ended by a signal, without and with a core dump (waitid(2))."""
 
-SIGNAL_EXIT_CODES = (130, 143)
-"""Java's exit codes after SIGINT and SIGTERM: for systemd a failure without SuccessExitStatus=, for us not."""
+SIGNAL_EXIT_CODES = (129, 130, 143)
+"""Java's exit codes after SIGHUP, SIGINT and SIGTERM: for systemd a failure without SuccessExitStatus=, for us not."""
 
 RESULTS = {
     "exit-code": "its process exited with an error",
