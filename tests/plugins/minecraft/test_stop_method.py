@@ -39,7 +39,9 @@ def test_a_command_rcon_or_a_signal(value: str, method: StopMethod) -> None:
     [
         ("", "stop= is empty: give a command of its console, rcon, or a signal's name such as SIGTERM"),
         ("  ", "stop= is empty"),
-        ("SIGTREM", "stop='SIGTREM' is not a signal: SIGTERM, SIGINT and SIGQUIT are usual"),
+        ("SIGTREM", "stop='SIGTREM' is not a signal: SIGTERM and SIGINT are usual"),
+        ("SIGRTMIN+3", "stop='SIGRTMIN+3' is not a signal"),
+        ("SIGQUIT", "stop='SIGQUIT': Java writes its threads on it, and runs on; use SIGTERM"),
         ("TERM", "stop='TERM': write a signal by its whole name, such as SIGTERM"),
         ("int", "stop='int': write a signal by its whole name, such as SIGTERM"),
         ("STOP", "stop='STOP': write a signal by its whole name"),

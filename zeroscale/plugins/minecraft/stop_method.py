@@ -58,10 +58,12 @@ def parse_stop(value: str) -> StopMethod:
     text = str(value).strip()
     if text.lower() == RCON:
         return StopMethod(by_rcon=True)
-    if re.fullmatch("SIG[A-Z0-9]+", text, re.IGNORECASE):
+    if re.fullmatch(r"SIG\S+", text, re.IGNORECASE):
         number = arguments.stop_signal("stop", text)
         if number is signal.SIGKILL:
             raise PluginError(f"stop={value!r}: a server that is killed does not save its world; see --kill-timeout")
+        if number is signal.SIGQUIT:
+            raise PluginError(f"stop={value!r}: Java writes its threads on it, and runs on; use SIGTERM or SIGINT")
         return StopMethod(signal=number)
     if text.isdigit() or (f"SIG{text.upper()}" in signal.Signals.__members__ and text not in COMMANDS):
         raise PluginError(f"stop={value!r}: write a signal by its whole name, such as SIGTERM")

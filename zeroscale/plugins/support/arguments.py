@@ -128,9 +128,9 @@ def stop_signal(name: str, value: str | int) -> signal.Signals:
             upper = value.strip().upper()
             number = signal.Signals[upper if upper.startswith("SIG") else f"SIG{upper}"]
     except (KeyError, ValueError):
-        raise PluginError(f"{name}={value!r} is not a signal: SIGTERM, SIGINT and SIGQUIT are usual") from None
+        raise PluginError(f"{name}={value!r} is not a signal: SIGTERM and SIGINT are usual") from None
     if number in PAUSING_SIGNALS:
-        raise PluginError(f"{name}={value!r} pauses a program and does not stop it: use SIGTERM, SIGINT or SIGQUIT")
+        raise PluginError(f"{name}={value!r} pauses a program and does not stop it: use SIGTERM or SIGINT")
     return number
 
 
