@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,21 @@ def test_memory_is_refused_where_it_would_lose(directory: Path, text: str) -> No
         Server(server_port=25575, state_directory=directory, working_directory=directory, memory="64m").check()
     words = ("@user_jvm_args.txt", *SHOW_HEAP.split())
     assert heap(java(*words, directory=directory, options="-Xmx64m")) == 96 * MIB
+
+
+@pytest.mark.parametrize(
+    ("name", "wins"), [("_JAVA_OPTIONS", True), ("JAVA_TOOL_OPTIONS", False), ("JDK_JAVA_OPTIONS", False)]
+)
+def test_a_variable_is_refused_where_it_would_win(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, wins: bool
+) -> None:
+    (directory / "server.jar").touch()
+    monkeypatch.setenv(name, "-Xmx96m")
+    server = Server(server_port=25575, state_directory=directory, working_directory=directory, memory="64m")
+    with pytest.raises(PluginError, match=f"{name} in its environment sets -Xmx96m") if wins else nullcontext():
+        server.check()
+    done = subprocess.run(["java", "-Xmx64m", *SHOW_HEAP.split()], capture_output=True, text=True, check=True)
+    assert heap(done.stdout) == (96 if wins else 64) * MIB
 
 
 def test_memory_is_refused_where_the_script_s_own_would_win(directory: Path) -> None:

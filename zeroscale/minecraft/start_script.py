@@ -16,7 +16,7 @@ _LOADER_FILE = re.compile(rf"@\S*{re.escape(JAVA_ARGUMENTS_FILE)}|unix_args\.txt
 _STARTS_US = re.compile(r"\bzeroscale(?=[ \t]+[-\w])")
 _JAVA = re.compile(r"^\s*(?:exec\s+)?java\s", re.MULTILINE)
 _HEAP = re.compile(r"-(?:Xmx|mx|XX:MaxHeapSize=).+")
-_HEAP_IN_SCRIPT = re.compile(r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)""")
+_HEAP_IN_TEXT = re.compile(r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)""")
 
 _WORD = re.compile(
     r"""
@@ -72,8 +72,7 @@ class StartScript:
         file = self.path.with_name(JAVA_ARGUMENTS_FILE)
         if (heap := heap_in_file(file)) is not None:
             return file, heap
-        found = _HEAP_IN_SCRIPT.search(self.text)
-        return (self.path, found[1]) if found else None
+        return (self.path, heap) if (heap := heap_in_text(self.text)) else None
 
 
 def read_start_script(path: Path) -> StartScript:
@@ -84,6 +83,12 @@ def read_start_script(path: Path) -> StartScript:
     lines = read_script(path).splitlines()
     interpreter = "bash" if lines and re.match("#!.*bash", lines[0]) else "sh"
     return StartScript(path, interpreter, "\n".join(line for line in lines if not line.lstrip().startswith("#")))
+
+
+def heap_in_text(text: str) -> str | None:
+    """Return the option for the largest heap in a script, or in a variable; None if there is none."""
+    found = _HEAP_IN_TEXT.search(text)
+    return found[1] if found else None
 
 
 def heap_in_file(path: Path) -> str | None:

@@ -190,7 +190,7 @@ def test_memory_reaches_a_script_by_java_s_own_variable(
     script(directory / "run.sh", RUN_SCRIPT)
     (directory / "user_jvm_args.txt").write_text("# A good default is 4GB.\n# -Xmx4G\n-Xms1G\n")
     command = make(memory="4G")
-    assert command.build(present) == ("sh", "run.sh", "nogui", "--port", "25575")
+    assert command.build({**os.environ, **present}) == ("sh", "run.sh", "nogui", "--port", "25575")
     assert command.java_options(present) == {"JDK_JAVA_OPTIONS": options}
 
 
@@ -199,6 +199,18 @@ def test_nothing_else_gets_the_variable(make: MakeCommand, directory: Path) -> N
     assert make().java_options({}) == {}
     assert make(memory="4G", jar="a.jar").java_options({}) == {}
     assert make("java", "-jar", "a.jar").java_options({}) == {}
+
+
+@pytest.mark.parametrize("file", ["run.sh", "server.jar"])
+def test_memory_is_refused_where_a_variable_sets_it(make: MakeCommand, directory: Path, file: str) -> None:
+    script(directory / file, RUN_SCRIPT)
+    assert refusal(make(memory="4G"), {"_JAVA_OPTIONS": "-Xms1G -Xmx2G"}) == (
+        "memory=4G would have no effect: _JAVA_OPTIONS in its environment sets -Xmx2G, which wins; change it there, or "
+        "remove it"
+    )
+    for name in ("_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"):
+        value = "-Xms1G" if name == "_JAVA_OPTIONS" else "-Xmx2G"
+        make(memory="4G").build({**os.environ, name: value})
 
 
 @pytest.mark.parametrize("name", ["run.sh", "start.sh"])
@@ -324,10 +336,21 @@ def test_an_eula_accepted_by_a_java_property(
     write_jar(directory / "server.jar", PAPER)
     if content is not None:
         (directory / "eula.txt").write_text(content)
-    make(*words).build(environment)
+    make(*words).build({**os.environ, **environment})
     assert list(make(*words).warnings(environment)) == []
     write_jar(directory / "server.jar", VANILLA, version())
     assert "the Minecraft EULA has not been accepted" in refusal(make(*words), environment)
+
+
+@pytest.mark.parametrize("words", [(), ("./start.sh",), ("bash", "start.sh", "--port", "25575")])
+def test_an_eula_accepted_in_a_script(make: MakeCommand, directory: Path, words: tuple[str, ...]) -> None:
+    script(directory / "start.sh", 'java -Dcom.mojang.eula.agree=true -jar paper.jar "$@"\n')
+    (directory / "eula.txt").write_text("eula=false")
+    make(*words).build(os.environ)
+    (directory / "eula.txt").unlink()
+    assert list(make(*words).warnings({})) == []
+    script(directory / "start.sh", '# -Dcom.mojang.eula.agree=true\njava -jar paper.jar "$@"\n')
+    assert len(list(make(*words).warnings({}))) == 1
 
 
 def test_a_manifest_that_cannot_be_read_is_a_warning(make: MakeCommand, directory: Path) -> None:

@@ -5,6 +5,7 @@ Everything is read anew each time, since the operator may have changed it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,7 +15,7 @@ from itertools import pairwise
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_choice import ServerChoice, choose_server
 from zeroscale.minecraft.server_files import ServerFiles, line_of, read_properties
-from zeroscale.minecraft.start_script import read_start_script
+from zeroscale.minecraft.start_script import heap_in_text, read_start_script
 from zeroscale.plugins.minecraft.java import how_to_install
 from zeroscale.process.spawn import find_program
 
@@ -23,6 +24,9 @@ JAVA_OPTIONS = "JDK_JAVA_OPTIONS"
 
 TOOL_OPTIONS = "JAVA_TOOL_OPTIONS"
 """The same of every Java."""
+
+LAST_OPTIONS = "_JAVA_OPTIONS"
+"""The same, but put after those of the command line."""
 
 EULA_OPTION = "com.mojang.eula.agree=true"
 """A Java property that Spigot, Paper and what comes from them take for eula.txt; vanilla does not."""
@@ -79,6 +83,8 @@ class CommandLine:
             command = self._words
         elif choice.refusal is not None:
             raise PluginError(choice.refusal)
+        elif self._memory and (last := heap_in_text(environment.get(LAST_OPTIONS, ""))) is not None:
+            raise self._lost_memory(f"{LAST_OPTIONS} in its environment", last)
         elif choice.script is not None:
             command = (*self._script(choice.script, environment), "nogui", "--port", str(self._port))
         else:
@@ -127,7 +133,13 @@ class CommandLine:
 
     def _accepts_eula(self, environment: Mapping[str, str]) -> bool:
         options = (environment.get(name, "") for name in (JAVA_OPTIONS, TOOL_OPTIONS))
-        return any(EULA_OPTION in text for text in (*self._words, *options))
+        return any(EULA_OPTION in text for text in (*self._words, *options, *self._script_texts()))
+
+    def _script_texts(self) -> Iterator[str]:
+        for name in (*self._words, self.choice().script or ""):
+            with contextlib.suppress(OSError):  # it is missing, or will be refused
+                if name.endswith(".sh"):
+                    yield read_start_script(self._directory / name).text
 
     # A start script
 
@@ -141,16 +153,17 @@ class CommandLine:
             raise PluginError(f"cannot read {path}: {error.strerror}") from None
         heap = script.heap() if self._memory else None
         if heap is not None:  # it comes after `JAVA_OPTIONS`, and of several sizes Java takes the last one
-            raise PluginError(
-                f"memory={self._memory} would have no effect: {heap[0]} sets {heap[1]}, which wins; change it there, "
-                "or remove it"
-            )
+            raise self._lost_memory(*heap)
         if script.needs_java:
             self._check_java(ServerChoice(script=name), environment)
         if not script.passes_arguments:  # such as our --port
             self._check_port_in_properties()
         # A script unpacked from an archive may not be executable.
         return [f"./{name}"] if os.access(path, os.X_OK) else [script.interpreter, name]
+
+    def _lost_memory(self, where: object, heap: str) -> PluginError:
+        wins = f"{where} sets {heap}, which wins"
+        return PluginError(f"memory={self._memory} would have no effect: {wins}; change it there, or remove it")
 
     def _check_java(self, choice: ServerChoice, environment: Mapping[str, str]) -> None:
         found = find_program(self._java or "java", self._directory, environment)
