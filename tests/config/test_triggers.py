@@ -110,6 +110,7 @@ def test_paths_of_health_checks(path: str) -> None:
         ("/gesund\u00e4", "; a path begins with a slash"),
         ("/healthz?full=1", "; what follows a '\\?' in a request is not compared"),
         ("/healthz#top", "; what follows a '\\?' in a request is not compared"),
+        ("/" * 1001, "; it is longer than 1000 characters"),
     ],
 )
 def test_values_that_are_no_path_of_health_checks(path: str, named: str) -> None:

@@ -30,6 +30,9 @@ _PATH_RULE = "a path begins with a slash, and spaces and what is not ASCII in it
 LONGEST_PATTERN = 1000
 """Characters of a pattern."""
 
+LONGEST_HEALTH_PATH = 1000
+"""Characters of a path of health checks; `protocols.http` reads request lines of 8192 bytes."""
+
 ANY_ANSWER = range(100, 500)
 """HTTP statuses of a server that is up, unless one is named: 401 and 404 are answers, too."""
 
@@ -143,6 +146,8 @@ def parse_health_path(text: str) -> str:
         raise ValueError(f"; {_PATH_RULE}")
     if re.search("[?#]", text):
         raise ValueError("; what follows a '?' in a request is not compared, so it has no '?' and no '#'")
+    if len(text) > LONGEST_HEALTH_PATH:
+        raise ValueError(f"; it is longer than {LONGEST_HEALTH_PATH} characters")
     return text
 
 
