@@ -117,7 +117,7 @@ class PlayerList:
         if claim.uuid is None or claim.uuid == NIL_UUID:
             return list(named)
         found = self._with_uuid.get(claim.uuid, [])
-        return found + [player for player in named if player.matches_by_name and player not in found]
+        return found + [player for player in named if player.uuid != claim.uuid and player.matches_by_name]
 
 
 @dataclass(frozen=True, slots=True)
