@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,8 @@ ANSWERS = [
     ("1/1 out of maximum 35 players online", 2),
     ("There are 3 out of a maximum of 20 players online", 3),
     ("There are 0 out of 20 players online", 0),
+    ("There are 0 out of maximum 1,000 players online.", 0),  # the numbers as the language writes them
+    ("There are 2 out of maximum 1.000 players online.", 2),
     ("There are currently 2 of 10 players online:", 2),
     ("There is 1 of a max of 20 players online: Steve", 1),
     ("There is 1 player online:\nSteve", 1),
@@ -80,6 +83,7 @@ PREFIXES = [
     "[12:00:00 INFO]: ",  # Paper
     ">[12:00:00 INFO]: ",
     "\x1b[m> \x1b[K[12:00:00 INFO]: ",
+    "\x1b[?1l\x1b>\x1b[?2004l\x1b[?1h\x1b=\x1b[?2004h> \r\x1b[K[12:00:00 INFO]: ",  # JLine on a terminal
     "[12:00:00] [Server thread/INFO] [minecraft/DedicatedServer]: ",  # Forge 1.13
     "[12Jan2026 12:00:00.123] [Server thread/INFO] [net.minecraft.server.dedicated.DedicatedServer/]: ",
     "[12:00:00] [Server thread/INFO] [net.minecraft.server.MinecraftServer]: ",  # Forge 1.7
@@ -87,6 +91,8 @@ PREFIXES = [
     "2013-05-01 12:00:00 [INFO] ",  # before 1.7
     "12:00:00 [INFO] ",  # CraftBukkit before 1.7
     "[12:00:00] [INFO] ",
+    "[12:00:00] INFO: ",
+    "[12:00:00] ",
     "[INFO] ",
     "INFO: ",
     "30.11.2026 12:00:00 [INFO]: ",
@@ -115,6 +121,7 @@ def test_the_prefix_of_a_log_is_skipped(prefix: str) -> None:
         "Steve: {}",
         "* Steve {}",
         "[Admin] Steve: {}",
+        "[.Steve]: {}",
         "[Rcon: {}]",
         "Steve issued server command: /{}",
     ],
@@ -124,6 +131,15 @@ def test_a_chat_message_is_not_taken_for_the_answer(chat: str) -> None:
         for answer in LINES:
             line = prefix + chat.format(answer)
             assert player_list.count(player_list.message(line)) is None, line
+
+
+@pytest.mark.parametrize("chat", ["[INFO]: {}", "[INFO] {}", "INFO: {}"])
+def test_a_players_name_is_not_taken_for_a_second_level(chat: str) -> None:
+    for prefix in PREFIXES:
+        if "INFO" in prefix:
+            for answer in LINES:
+                line = prefix + chat.format(answer)
+                assert player_list.count(player_list.message(line)) is None, line
 
 
 @pytest.mark.parametrize(
@@ -168,6 +184,25 @@ def test_whether_an_answer_that_is_not_understood_may_mean_nobody(answer: str, m
 
 def test_an_answer_is_shown_as_one_short_line() -> None:
     assert player_list.shown("\u00a76Hello\n \x1b[0;33mworld " + "x" * 500) == "Hello world " + "x" * 188
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[a/INFO]" + "[./]" * 8000,
+        "[a/INFO][" + "." * 32000,
+        "[" + "INFO " * 6000,
+        "[" + "12:00 " * 6000,
+        "\x1b[" * 16000,
+        "> " * 16000,
+        " " * 32000 + "x",
+    ],
+    ids=lambda line: line[:10],
+)
+def test_no_line_takes_long_to_read(line: str) -> None:
+    before = time.process_time()
+    player_list.count(player_list.message(line))
+    assert time.process_time() - before < 0.5
 
 
 WORDS = [

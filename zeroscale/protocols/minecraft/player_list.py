@@ -22,30 +22,38 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}"
 _DATE = "(?:[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[A-Z][a-z]+ [0-9]{1,2}[a-z]* [0-9]{4}),?[ T]"
 _TIME = rf"(?:(?:{_DATE})?{_CLOCK}(?::[0-9]{{2}})?(?:[.,][0-9]+)?(?:Z|[+-][0-9:]+)?\s+)?"
 
+
+def _bracket(part: str) -> str:
+    """Return the pattern of a bracket with this in it; atomic, else some lines take exponential time."""
+    return rf"\[(?>[^\[\]]*?{part})[^\[\]]*\]\s*"
+
+
 # What a log writes before its message. A player's chat message follows a name, often in brackets, which must not be
-# taken for a part of it: only brackets with a time, a level or a logger's name are skipped.
-_TIMED = r"\[[0-9:.,/ -]+\]\s*"
-_LEVELLED = rf"\[[^\[\]]*{_LEVEL}[^\[\]]*\]\s*"
-_LOGGER = r"\[[^\[\]]*[./][^\[\]]*\]\s*"
+# taken for a part of it: only brackets with a time, a level or a logger's name are skipped. Players may be called INFO,
+# or .Steve by Floodgate: a logger's name counts only after a thread and its level, and of two levels only the first.
 _PREFIX = re.compile(
     rf"(?:>\s*)*{_TIME}"  # the prompt, whose line break is missing
     r"(?:"
-    rf"(?:\[[^\[\]]*\]\s*)?{_LEVELLED}(?:{_LOGGER})*:\s*"  # [12:00:00] [Server thread/INFO] [minecraft/Server]:
-    rf"|(?:{_TIMED})?{_LEVELLED}"  # 12:00:00 [INFO]
+    rf"(?:{_bracket(_CLOCK)})?(?:"
+    rf"{_bracket('/' + _LEVEL)}(?:{_bracket('[./]')})*:"  # [12:00:00] [Server thread/INFO] [minecraft/Server]:
+    rf"|{_bracket(_LEVEL)}:?)\s*"  # 12:00:00 [INFO]
     rf"|(?:\[[^\[\]]*\]\s*)?{_LEVEL}\s+[\w.$]+\s+-\s"  # 12:00:00 [main] INFO  net.minestom.Server -
     rf"|{_LEVEL}(?::|\s+(?:[a-z_]+(?:::[a-z_]+)*:)?)\s*"  # 2026-05-01T12:00:00.123Z  INFO pumpkin::command:
+    rf"|\[[0-9:.,/ -]+\]\s*(?:{_LEVEL}:\s*)?"  # [12:00:00] INFO:
     r")?"
 )
 _LOGGED = re.compile(rf"{_CLOCK}|{_LEVEL}")
 _JSON_MESSAGE = re.compile(r'"(?:message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")\s*,?\s*')
 """A line of a JSON object that is spread over several."""
 
-_CODES = re.compile("\u00a7.|\x1b\\[[0-?]*[ -/]*[@-~]")
+_CODES = re.compile("\u00a7.|\x1b(?:\\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
+"""The game's colours, and ECMA-48 escape sequences: terminals in containers also send `ESC =` and `ESC >`."""
+
 _THERE_ARE = r"\s*(?:there (?:are|is) (?:currently )?)?([0-9]{1,9})"
 _FORMS = tuple(
     re.compile(_THERE_ARE + form, re.IGNORECASE)
     for form in (
-        r"(?: ?/ ?([0-9]{1,9}))? (?:out )?of (?:the |a )?(?:max(?:imum)? )?(?:of )?[0-9]+ players? online\b",
+        r"(?: ?/ ?([0-9]{1,9}))? (?:out )?of (?:the |a )?(?:max(?:imum)? )?(?:of )?[0-9][0-9.,]* players? online\b",
         r"() ?/ ?[0-9]+ players? online\b",
         r"() players? online\b",
     )
