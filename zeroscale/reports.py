@@ -130,7 +130,7 @@ class ProxyReport:
     :ivar uptime: time since it started.
     :ivar servers: all servers, sorted by name.
     :ivar relays: all relays that are available on this system.
-    :ivar pending_connections: number of connections that have not logged in yet.
+    :ivar pending_connections: number of connections that have not logged in yet, or are being closed.
     :ivar unrouted: number of ended connections for which no server was found, by outcome, as in the log.
     """
 

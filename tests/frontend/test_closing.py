@@ -51,11 +51,13 @@ class Closing:
         self.transport = Transport()
         self.record = Record()
         self.ended: list[str | None] = []
+        self.closing: list[str | None] = []
         self.closer = ConnectionCloser(
             cast(IStreamTransport, self.transport),
             cast(ConnectionRecord, self.record),
             self.clock,
             lambda: self.ended.append(self.record.outcome),
+            lambda: self.closing.append(self.record.outcome),
         )
 
 
@@ -102,6 +104,19 @@ def test_closing_is_bounded_too(closing: Closing) -> None:
     closing.closer.close("status")
     closing.clock.advance(LINGER)
     assert closing.transport.calls == ["close", "abort"]
+
+
+def test_what_may_take_a_while_is_announced(closing: Closing) -> None:
+    closing.closer.note("kicked")
+    assert closing.closing == []
+    closing.closer.close_lingering("kicked")
+    closing.closer.close("kicked")
+    assert closing.closing == ["kicked"] * 2
+    closing.closer.abort("kicked")
+    closing.closer.connection_lost()
+    closing.closer.close_lingering("kicked")
+    assert closing.closing == ["kicked"] * 2
+    assert closing.clock.getDelayedCalls() == []
 
 
 def test_a_second_close_begins_the_time_anew(closing: Closing) -> None:

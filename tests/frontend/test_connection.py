@@ -1054,6 +1054,24 @@ def test_the_oldest_connection_of_an_address_is_evicted(make_harness: MakeHarnes
     assert not second.closed, "who has logged in takes no room"
 
 
+@pytest.mark.parametrize(
+    "sent", [status() + b"\x01\x00", login(name="x" * 17), login() + b"\x01\x00"], ids=["status", "name", "tail"]
+)
+def test_a_connection_that_its_client_does_not_close_still_counts_as_pending(
+    make_harness: MakeHarness, sent: bytes
+) -> None:
+    harness = make_harness(per_address=2)
+    clients = [harness.connect() for _ in range(4)]
+    for client in clients:
+        client.send(sent)
+        harness.settle()
+    assert [client.closed for client in clients] == [True, True, False, False]
+    assert len(harness.context.pending_connections) == 2
+    for client in clients[2:]:
+        client.vanish()
+    assert len(harness.context.pending_connections) == 0
+
+
 def test_the_oldest_of_all_connections_is_evicted(make_harness: MakeHarness) -> None:
     harness = make_harness(total=2, trusted=(ipaddress.ip_network("203.0.113.0/24"),))
     clients = [harness.connect() for _ in range(3)]

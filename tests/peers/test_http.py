@@ -136,7 +136,8 @@ defaults
     option log-health-checks
     option httpchk {check}
     http-check expect status 200
-    timeout connect 2s
+    timeout connect 20s
+    timeout check 20s
     timeout client 30s
     timeout server 30s
 listen balancer

@@ -454,7 +454,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of connections that have not logged in yet."""
+    """Limits of connections that have not logged in yet, or are being closed."""
 
     handshake_timeout: Annotated[Seconds, key("time for a whole handshake")] = 5.0
     per_address: Annotated[Count, key("connections of one address at once; this machine itself has no limit")] = 64

@@ -108,7 +108,9 @@ def _proxy_metrics(report: ProxyReport) -> Iterator[Metric]:
     yield InfoMetricFamily("zeroscale_build", "1, with the version", {"version": report.version})
     yield GaugeMetricFamily("zeroscale_uptime_seconds", "seconds since the proxy started", report.uptime)
     yield GaugeMetricFamily(
-        "zeroscale_pending_connections", "connections that have not logged in", report.pending_connections
+        "zeroscale_pending_connections",
+        "connections that have not logged in, or are being closed",
+        report.pending_connections,
     )
     unrouted = _counter(
         "zeroscale_unrouted_connections",

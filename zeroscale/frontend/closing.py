@@ -18,15 +18,23 @@ class ConnectionCloser:
     """Ends one connection. Of several outcomes the first one counts; the last call decides how it is closed.
 
     :param on_end: called once, when the first outcome is noted.
+    :param on_closing: called each time that it may take a while until the connection is closed, unless it is lost.
     """
 
     def __init__(
-        self, transport: IStreamTransport, record: ConnectionRecord, clock: IReactorTime, on_end: Callable[[], object]
+        self,
+        transport: IStreamTransport,
+        record: ConnectionRecord,
+        clock: IReactorTime,
+        on_end: Callable[[], object],
+        on_closing: Callable[[], object],
     ) -> None:
         self._transport = transport
         self._record = record
         self._on_end = on_end
+        self._on_closing = on_closing
         self._timer = Timer(clock)
+        self._lost = False
 
     def note(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
         """Count and log the outcome, and close nothing; the parameters are those of `ConnectionRecord.end`."""
@@ -44,13 +52,13 @@ class ConnectionCloser:
         if INegotiated.providedBy(self._transport):
             self.close(outcome)  # TLS ends both ways, and has no half-close
         else:
-            self._timer.start(LINGER, self._transport.abortConnection)
+            self._await_end()
             self._transport.loseWriteConnection()
 
     def close(self, outcome: str) -> None:
         """Close to a client that sends nothing more, once all is written."""
         self.note(outcome)
-        self._timer.start(LINGER, self._transport.abortConnection)
+        self._await_end()
         self._transport.loseConnection()
 
     def abort(self, outcome: str, detail: str = "") -> None:
@@ -60,4 +68,10 @@ class ConnectionCloser:
 
     def connection_lost(self) -> None:
         """Stop waiting for the client to close."""
+        self._lost = True
         self._timer.cancel()
+
+    def _await_end(self) -> None:
+        if not self._lost:
+            self._on_closing()
+            self._timer.start(LINGER, self._transport.abortConnection)

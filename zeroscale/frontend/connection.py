@@ -81,7 +81,7 @@ class ClientConnection(TwistedProtocol):
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
-        self._closer = ConnectionCloser(self.transport, self.record, self._clock, self._ended)
+        self._closer = ConnectionCloser(self.transport, self.record, self._clock, self._ended, self._track_pending)
         self._answers = Answers(
             self.transport, self.conversation, self.record, self._closer, self._listener, self._time_limit
         )
@@ -129,6 +129,7 @@ class ClientConnection(TwistedProtocol):
         self._client_disconnected()
         self._cancel_timers()
         self._closer.connection_lost()
+        self._context.pending_connections.remove(self)
 
     # The client's address
 
@@ -141,7 +142,6 @@ class ClientConnection(TwistedProtocol):
 
     def _address_known(self) -> None:
         self._idle_timer.cancel()
-        self._context.pending_connections.remove(self)
         self._track_pending()
         self._start_conversation()
 
@@ -152,6 +152,8 @@ class ClientConnection(TwistedProtocol):
         self._address_known()
 
     def _track_pending(self) -> None:
+        """Count it among the pending ones: also while it is being closed, which its client can delay."""
+        self._context.pending_connections.remove(self)
         evicted = self._context.pending_connections.add(self, self._address.host)
         if evicted is not None:
             evicted.evict()

@@ -39,7 +39,7 @@ class FrontendContext:
     """Objects shared by all client connections of one proxy.
 
     :ivar relays: moves the bytes of clients that have joined.
-    :ivar pending_connections: the connections that have not logged in yet.
+    :ivar pending_connections: the connections that have not logged in yet, and those that are being closed.
     :ivar waiting_places: the clients that wait for a server.
     :ivar handshake_timeout: seconds until a handshake must be complete, and until the ping after a status request.
     :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
