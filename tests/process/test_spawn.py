@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,26 @@ def test_a_program_is_found_where_it_is_started_from(tmp_path: Path, monkeypatch
     check_program(["theirs-program"], tmp_path, environment)
     with pytest.raises(PluginError, match="there is no 'ours-program' in PATH"):
         check_program(["ours-program"], tmp_path, environment)
+
+
+def test_a_script_with_the_line_ends_of_windows(tmp_path: Path) -> None:
+    script = tmp_path / "start it.sh"
+    for first_line in (b"#!/usr/bin/env sh", b"#!/bin/sh"):
+        script.write_bytes(first_line + b"\r\necho $0\r\n")
+        script.chmod(0o755)
+        with pytest.raises(PluginError) as raised:
+            check_program(["./start it.sh"], tmp_path, {})
+        [command] = re.findall("run (sed .*)", str(raised.value))
+        subprocess.run(["sh", "-c", command], check=True)
+        check_program(["./start it.sh"], tmp_path, {})
+        assert run(["./start it.sh"], tmp_path) == "./start it.sh\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"echo\r\n", b"#!/bin/sh\necho\r\n", b"\x7fELF\r\n", b"#!" + b"x" * 9999])
+def test_what_is_no_such_script(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "program").write_bytes(content)
+    check_program(["./program"], tmp_path, {})
+    check_program(["./"], tmp_path, {})
 
 
 def test_it_is_here_but_not_in_path(tmp_path: Path) -> None:

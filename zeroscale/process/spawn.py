@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PROCESS_LIMIT, PluginError, StartRefused
+from zeroscale.system.files import read_start
 
 PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
 """Errors that end by themselves, and are no fault of what is started: a start that meets one of them is no crash."""
+
+LONGEST_FIRST_LINE = 256
+"""Bytes of the first line of a script that Linux reads."""
 
 
 def spawn(
@@ -61,7 +66,7 @@ def spawn(
 
 
 def check_program(argv: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
-    """Check that the program exists, without starting it.
+    """Check that the program exists and, if it is a script, may name an interpreter, without starting it.
 
     :param argv: as for `spawn`.
     :param directory: the working directory.
@@ -71,6 +76,13 @@ def check_program(argv: Sequence[str], directory: Path, environment: Mapping[str
     found = find_program(argv[0], directory, environment)
     if found is None or not Path(found).exists():
         raise PluginError(_missing_program(argv[0], found, directory))
+    with contextlib.suppress(OSError, ValueError):  # it may be executable, and not readable
+        first_line = (read_start(Path(found), LONGEST_FIRST_LINE) or b"").partition(b"\n")[0]
+        if first_line.startswith(b"#!") and first_line.endswith(b"\r"):
+            raise PluginError(
+                f"cannot start {found}: its lines end as on Windows, so that its first one names no interpreter: run "
+                rf"sed -i 's/\r$//' {shlex.quote(found)}"
+            )
 
 
 def find_program(program: str, directory: Path, environment: Mapping[str, str]) -> str | None:
