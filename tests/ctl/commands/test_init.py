@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,14 @@ def test_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (tmp_path / "z.toml").read_text()
     assert main(["init", str(directory), "--output", str(tmp_path / "gone" / "z.toml")]) == 1
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_the_last_line_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "my 'best' $server"
+    write_jar(directory / "server.jar", PAPER)
+    assert main(["init", str(directory)]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("Then run it: ")
+    assert shlex.split(command) == ["zeroscale", "--config", str(directory / "zeroscale.toml"), "--info"]
 
 
 def test_where_there_is_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Note: {note}")
     for step in manual_steps(found):
         print(f"To do: {step}")
-    print(f"Then run it: zeroscale --config {path} --info")
+    print(f"Then run it: zeroscale --config {shlex.quote(str(path))} --info")
     return exit_codes.DONE
 
 
