@@ -56,7 +56,7 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     found = scan_directory(tmp_path, command=("./start.sh", "-x"))
     assert (found.choice.jar, found.choice.script, found.command) == (None, None, ("./start.sh", "-x"))
     assert not found.passes_arguments
-    with pytest.raises(ConfigError, match=r"there is no .*/c\.jar \(there is a\.jar, b\.jar\)"):
+    with pytest.raises(ConfigError, match=r"there is no file .*/c\.jar \(there is a\.jar, b\.jar\)"):
         scan_directory(tmp_path, jar="c.jar")
 
 

@@ -162,7 +162,7 @@ def test_a_jar_that_is_asked_for(tmp_path: Path) -> None:
     assert choose_server(tmp_path, str(tmp_path / "server.jar")).jar == str(tmp_path / "server.jar")
     assert choose_server(tmp_path, "a-installer.jar").warnings == ()
     assert choose_server(tmp_path, "b.jar") == ServerChoice(
-        refusal=f"there is no {tmp_path}/b.jar (there is server.jar, a-installer.jar)"
+        refusal=f"jar=b.jar: there is no file {tmp_path}/b.jar (there is server.jar, a-installer.jar)"
     )
 
 

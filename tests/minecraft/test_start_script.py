@@ -75,6 +75,11 @@ def test_whether_it_passes_its_arguments_on(path: Path, text: str, passes: bool)
         ("/opt/java/bin/java -jar x", False),
         ('"$JAVA" -jar x', False),
         ("#java -jar", False),
+        ("export PATH=/opt/java/bin:$PATH\njava -jar x", False),
+        ("cd world; . ./settings.sh\njava -jar x", False),
+        ("source ~/.sdkman/bin/sdkman-init.sh\nexec java -jar x", False),
+        ('eval "$(mise env)"\njava -jar x', False),
+        ("JAVA_PATH_=1 ./source x.eval\njava -jar x", True),
     ],
 )
 def test_whether_it_runs_the_java_in_path(path: Path, text: str, needs: bool) -> None:

@@ -122,7 +122,7 @@ class _Chooser:
         path = self._directory / wanted
         if not path.is_file():
             there = _listed(_jar_names(self._directory)) or "no other jar either"
-            return ServerChoice(refusal=f"there is no {path} (there is {there})")
+            return ServerChoice(refusal=f"jar={wanted}: there is no file {path} (there is {there})")
         jar = read_server_jar(path)
         game = self._game_of(wanted, {wanted: jar}) if jar.kind is JarKind.launcher else None
         return self._chosen(jar=wanted, jars={wanted: jar}, game=game, warn=False)

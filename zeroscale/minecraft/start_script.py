@@ -15,6 +15,7 @@ JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 _LOADER_FILE = re.compile(rf"@\S*{re.escape(JAVA_ARGUMENTS_FILE)}|unix_args\.txt")
 _STARTS_US = re.compile(r"\bzeroscale(?=[ \t]+[-\w])")
 _JAVA = re.compile(r"^\s*(?:exec\s+)?java\s", re.MULTILINE)
+_CHANGES_PATH = re.compile(r"\bPATH=|(?:^|[;&|])[ \t]*(?:\.|source|eval)[ \t]", re.MULTILINE)
 _HEAP = re.compile(r"-(?:Xmx|mx|XX:MaxHeapSize=).+")
 _HEAP_IN_TEXT = re.compile(r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)""")
 
@@ -59,8 +60,8 @@ class StartScript:
 
     @property
     def needs_java(self) -> bool:
-        """Whether it runs the java that is first in PATH."""
-        return _JAVA.search(self.text) is not None
+        """Whether it runs the java that is first in PATH, and does not change PATH itself, as far as can be seen."""
+        return _JAVA.search(self.text) is not None and _CHANGES_PATH.search(self.text) is None
 
     @property
     def passes_arguments(self) -> bool:

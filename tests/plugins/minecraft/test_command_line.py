@@ -89,7 +89,10 @@ def test_a_java_of_choice(make: MakeCommand, directory: Path) -> None:
 
 def test_no_jar_or_several(make: MakeCommand, directory: Path) -> None:
     assert refusal(make()).startswith(f"there is no Minecraft server in {directory}, neither server.jar nor")
-    assert refusal(make(jar="mine.jar")) == f"there is no {directory}/mine.jar (there is no other jar either)"
+    assert refusal(make(jar="mine.jar")) == (
+        f"jar=mine.jar: there is no file {directory}/mine.jar (there is no other jar either)"
+    )
+    assert refusal(make(jar="")) == f"jar=: there is no file {directory} (there is no other jar either)"
     (directory / "b 1.jar").touch()
     (directory / "a.jar").touch()
     assert refusal(make()) == (
