@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jars import VANILLA, main_class, version, write_jar
+from jars import FABRIC, VANILLA, main_class, version, write_jar
 from java_files import MANIFESTS
 
 from zeroscale.minecraft.server_jar import JarKind, ServerJar, parse_manifest, read_server_jar
@@ -184,3 +186,15 @@ def test_a_value_of_any_length_as_java_writes_it(value: str) -> None:
     line = f"Main-Class: {value}".encode()
     lines = [line[:70], *(b" " + line[start : start + 69] for start in range(70, len(line), 69))]
     assert parse_manifest(b"\r\n".join(lines) + b"\r\n\r\n")["main-class"] == value
+
+
+def test_an_error_of_the_system_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jar(tmp_path / "server.jar", FABRIC)
+
+    def fail(*_: object) -> BinaryIO:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zeroscale.minecraft.server_jar.open_other", fail)
+        assert read_server_jar(path) == ServerJar(kind=JarKind.unreadable, problem="Too many open files")
+    assert read_server_jar(path).kind is JarKind.launcher

@@ -96,9 +96,9 @@ def read_server_jar(path: Path) -> ServerJar:
     """Read a jar, again only when it has changed. Never raises: one that cannot be read is `JarKind.unreadable`."""
     try:
         found = path.stat()
+        return _read(path, (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
     except OSError as error:
         return ServerJar(kind=JarKind.unreadable, problem=error.strerror or str(error))
-    return _read(path, (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -106,6 +106,7 @@ def _read(path: Path, stamp: tuple[int, ...]) -> ServerJar:
     """Read a jar.
 
     :param stamp: changes with its content and its permissions.
+    :raises OSError: it cannot be read now; that is not remembered.
     """
     try:
         with open_other(path) as file:
@@ -124,9 +125,8 @@ def _read(path: Path, stamp: tuple[int, ...]) -> ServerJar:
                 has_version=VERSION_FILE in archive,
                 java_version=_java_version(archive),
             )
-    except (OSError, ValueError) as error:
-        problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return ServerJar(kind=JarKind.unreadable, problem=problem)
+    except ValueError as error:
+        return ServerJar(kind=JarKind.unreadable, problem=str(error))
 
 
 def parse_manifest(content: bytes) -> dict[str, str]:
