@@ -15,8 +15,8 @@ from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import packets, status_json, versions
 
 LARGEST_STATUS = 1 << 18
-"""Bytes of a status frame: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
-slack for mods."""
+"""Bytes of a status's JSON: 32767 UTF-16 units (docs/protocol.md, "Status") are at most 98301 bytes; the rest is
+slack for mods. A longer one is unreadable, as long as its frame is valid."""
 
 LARGEST_LOGIN = 3 * 262144 + 1024
 """Bytes of a login frame: the longest is a Disconnect of 262144 UTF-16 units (docs/protocol.md, "Login")."""
@@ -155,7 +155,7 @@ class StatusClient:
         self._received += data
         events: list[StatusEvent] = []
         try:
-            while (cut := packets.take_frame(self._received, 0, LARGEST_STATUS)) is not None:
+            while (cut := packets.take_frame(self._received, 0, packets.LARGEST_FRAME)) is not None:
                 body, end = cut
                 del self._received[:end]
                 events.append(self._event(packets.Fields(body)))
