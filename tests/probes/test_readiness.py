@@ -286,6 +286,16 @@ def test_a_server_that_keeps_closing_after_its_ready_line_has_its_status_off(cap
     assert "does not answer the server list" in caplog.text
 
 
+def test_a_server_that_is_silent_at_some_questions_and_closes_at_others_is_asked_once_more() -> None:
+    fixture = ReadinessFixture()
+    fixture.probe.accepts = True
+    fixture.readiness.ready_line_seen()
+    fixture.pass_time(25)
+    fixture.probe.fail(NoReply("closed"))
+    assert fixture.answers == [ProbeResult(None, None, ())]
+    assert len(fixture.probe.asked_at) == 1
+
+
 def test_garbage_after_the_ready_line_does_not_mean_status_off() -> None:
     fixture = ReadinessFixture()
     fixture.probe.accepts = True

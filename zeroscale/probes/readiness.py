@@ -30,7 +30,8 @@ ANSWER_GRACE = 0.02
 RETRIES_AFTER_LINE = (0.01, 0.04, 0.1, 0.25, 0.6, 1.0)
 """Seconds between checks after the ready line that were closed without a reply. Vanilla closes them where the status is
 off, but also until its first status is made (docs/protocol.md, "Status"), which takes some milliseconds.
-Two seconds later the status is taken as off."""
+Two seconds later the status is taken as off; a single check takes longer where the server answers only some of the
+questions by closing."""
 
 NO_LINE_GRACE = 30.0
 """Seconds from accepting until a server without a visible ready line, and with its status off, is taken as ready."""
@@ -148,7 +149,8 @@ class Readiness:
                 if before_ready_line:
                     delay = 0.0 if self._ready_line else delay
                 elif isinstance(error, NoReply):
-                    delay = next(retries, None)
+                    took_long = self._clock.seconds() - asked_at > sum(RETRIES_AFTER_LINE)
+                    delay = None if took_long else next(retries, None)
                 elif isinstance(error, SilentStatus):
                     delay = None
             if delay is None:
