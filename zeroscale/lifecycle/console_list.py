@@ -32,11 +32,17 @@ class ConsoleList:
     async def count(self, plugin: AdaptedPlugin, player_list: PlayerList) -> int | None:
         """Return the number of players; None: the console does not answer, nor has it ever.
 
-        :raises BackendError: the answer is not understood, or a console that has answered before does not any more.
+        :raises BackendError: the answer is not understood or late, or a console that has answered before does not any
+            more.
         """
         window = self._window = _Window(player_list)
+
+        def late(_: object, seconds: float) -> None:
+            if not window.sent:
+                raise BackendError(f"its console has not answered `{player_list.COMMAND}` within {seconds:g} s")
+
         asking = Deferred.fromCoroutine(self._ask(plugin, player_list, window))
-        asking.addTimeout(ANSWER_TIMEOUT, self._clock, lambda _, __: None)
+        asking.addTimeout(ANSWER_TIMEOUT, self._clock, late)
         try:
             count = await asking
         finally:
@@ -53,6 +59,7 @@ class ConsoleList:
             answer = await plugin.send(player_list.COMMAND)
         except PluginError:
             return None
+        window.sent = True
         if answer:
             window.add_text(answer)
             return player_list.count(answer)
@@ -65,11 +72,13 @@ class _Window:
     :ivar counted: fires with the number of players once it has been read.
     :ivar text: what is likely the answer, though it is not understood: the first message with a number in it, else the
         first one; "" where there was none.
+    :ivar sent: the plugin has sent the command. With RCON it waits for the answer as well.
     """
 
     def __init__(self, player_list: PlayerList) -> None:
         self.counted: Deferred[int] = Deferred()
         self.text = ""
+        self.sent = False
         self._player_list = player_list
 
     def add(self, line: str) -> None:
