@@ -88,7 +88,10 @@ class FakePlugin:
         return succeed(None) if self.resume_fails is None else fail(self.resume_fails)
 
     def wait(self) -> Deferred[int | None]:
-        self.waiting = Deferred()
+        def cancelled(_: object) -> None:
+            self.waiting = None
+
+        self.waiting = Deferred(cancelled)
         return self.waiting
 
     def send(self, line: str) -> Deferred[str | None]:
