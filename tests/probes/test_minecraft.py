@@ -210,16 +210,15 @@ async def test_a_way_that_brings_no_reply_any_more_is_given_up() -> None:
 
 
 @ensureDeferred
-async def test_a_slow_reply_is_waited_for_and_keeps_its_way(impatience: None) -> None:
+async def test_after_a_silent_check_a_server_is_asked_from_the_beginning(impatience: None) -> None:
     async with asked({758: REPLY}, player=758, within=0.2) as (probe, server):
         await probe.ask()
         server.replies = {758: None, -1: REPLY}
         with pytest.raises(SilentStatus, match=r"did not answer within 0\.2 s"):
             await probe.ask()
         assert server.asked == [-1, 758, 758]
-        server.replies = {758: REPLY}
-        await probe.ask()
-        assert server.asked == [-1, 758, 758, 758]
+        assert (await probe.ask()).status == STATUS
+        assert server.asked == [-1, 758, 758, -1]
 
 
 class SilentServer:

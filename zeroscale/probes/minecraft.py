@@ -41,9 +41,9 @@ class MinecraftProbe(BaseProbe):
     """Checks a Minecraft server by its status; the server's host is named in the request, too.
 
     It asks with `UNDECIDED`. Where that brings no reply it asks with the number of the last player, with the newest
-    number known, and by the ping of before 1.7; the way that brings one is the only one used until the next
-    `set_address`. A starting server, which may refuse all of them, is asked in one way each time; at first also in the
-    one that has worked before.
+    number known, and by the ping of before 1.7; the way that brings one is the only one used until it
+    brings none, or until the next `set_address`. A starting server, which may refuse all of them, is asked in one way
+    each time; at first also in the one that has worked before.
 
     :param status_disabled: returns whether the server has its status off; then it is up if it accepts the request and
         closes the connection.
@@ -94,6 +94,9 @@ class MinecraftProbe(BaseProbe):
             try:
                 return await self._ask_in(self._known)
             except NotAccepting:
+                raise
+            except TimeoutError:
+                self._known = None  # a server that is only slow has the time to reply to the next check
                 raise
             except BackendError:
                 ways = [way for way in ways if way != self._known]
