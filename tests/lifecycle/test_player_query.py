@@ -85,6 +85,16 @@ def test_where_the_status_cannot_say_the_plugins_word_is_enough(answer: ProbeRes
     assert "send who" not in harness.plugin.calls
 
 
+def test_a_player_who_has_joined_while_the_status_was_waited_for_is_counted() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.plugin.online = 0
+    harness.probe.slow = True
+    harness.clock.advance(60.0)
+    harness.plugin.online = 1
+    harness.probe.questions[-1].errback(TimeoutError("silent"))
+    assert harness.status() is Status.running
+
+
 @pytest.mark.parametrize("answer", NOT_SAYING)
 def test_where_neither_status_nor_plugin_can_say_the_console_is_asked(answer: ProbeResult | BackendError) -> None:
     harness = LifecycleHarness(idle=60.0).running()

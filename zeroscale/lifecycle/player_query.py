@@ -37,7 +37,7 @@ class PlayerQuery:
         try:
             players = await plugin.players()
             if not players and ask_server:
-                players = await self._count(plugin, dependencies, players)
+                players = await self._count(plugin, dependencies)
         except (ZeroscaleError, TimeoutError) as error:
             return f"its players could not be counted ({error})"
         return f"players online that did not join through the proxy: {players}" if players else None
@@ -52,10 +52,8 @@ class PlayerQuery:
         """Look for an answer of the server's console in a line of its output."""
         self._console_list.output_received(line)
 
-    async def _count(
-        self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies, reported: int | None
-    ) -> int | None:
-        """Return the number of players by the status, else the one that the plugin has reported, else by the console.
+    async def _count(self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies) -> int | None:
+        """Return the number of players by the status, else by the plugin, else by the console.
 
         :returns: None: it is not known, and need not be.
         """
@@ -71,6 +69,7 @@ class PlayerQuery:
             if answer.players is not None:
                 return answer.players
             may_be_unknown = answer.status_disabled
+        reported = await plugin.players()  # again: a player may have joined while the status was waited for
         if reported is None and dependencies.player_list is not None:
             reported = await self._console_list.count(plugin, dependencies.player_list)
         if reported is None and not may_be_unknown:
