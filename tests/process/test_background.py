@@ -587,11 +587,13 @@ async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
 ) -> None:
     monkeypatch.setattr(child, "SHELLS_END_WITHIN", 0.5)
     stubborn = f"trap '' TERM HUP; {scripts.server()}; read -r line <{scripts.directory / 'fifo'}"
-    os.mkfifo(scripts.directory / "fifo")
+    fifo = scripts.directory / "fifo"
+    os.mkfifo(fifo)
     await scripts.start(process, f"tmux new-session -d -s mc {shlex.quote(stubborn)}")
     await until(lambda: not process.reads_console)
     await stop(process)
     assert scripts.has("saved")
+    fifo.write_text("\n")  # ends the shell
 
 
 @pytest.mark.slow
