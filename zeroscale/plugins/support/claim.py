@@ -33,7 +33,6 @@ class Claim:
 
         After `release` nothing is claimed.
 
-
         :param identity: the id that its engine, systemd or cluster has given it.
         """
         holder = self._holders.get(identity)
