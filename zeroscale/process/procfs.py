@@ -54,7 +54,7 @@ class ProcessFacts:
 def facts(process_id: int) -> ProcessFacts | None:
     """Read the facts of one process; None: there is no such process (or no /proc)."""
     try:
-        stat = (PROC / str(process_id) / "stat").read_bytes()
+        stat = _content(process_id, "stat")
     except OSError:
         return None
     fields = stat.rpartition(b")")[2].split()  # the name before the ")" may hold anything, spaces and ")" as well
@@ -156,7 +156,7 @@ def ancestors(processes: Iterable[int]) -> set[int]:
 def users(process_id: int) -> frozenset[int]:
     """Return its real, effective and saved user; none: there is no such process, or it is hidden."""
     try:
-        status = (PROC / str(process_id) / "status").read_bytes()
+        status = _content(process_id, "status")
     except OSError:
         return frozenset()
     found = re.search(rb"^Uid:\t([0-9]+)\t([0-9]+)\t([0-9]+)", status, re.MULTILINE)
@@ -166,7 +166,7 @@ def users(process_id: int) -> frozenset[int]:
 def environment(process_id: int) -> Mapping[str, str]:
     """Return the variables that the process was started with; none where they may not be read."""
     try:
-        content = (PROC / str(process_id) / "environ").read_bytes()
+        content = _content(process_id, "environ")
     except OSError:
         return {}
     pairs = (os.fsdecode(pair).partition("=") for pair in content.split(b"\0"))
@@ -176,7 +176,7 @@ def environment(process_id: int) -> Mapping[str, str]:
 def program_name(process_id: int) -> str | None:
     """Return the short name of its program, of at most 15 characters; None: there is no such process."""
     try:
-        return (PROC / str(process_id) / "comm").read_bytes().decode(errors="replace").rstrip("\n")
+        return _content(process_id, "comm").decode(errors="replace").rstrip("\n")
     except OSError:
         return None
 
@@ -184,7 +184,7 @@ def program_name(process_id: int) -> str | None:
 def command_line(process_id: int) -> Sequence[str]:
     """Return the words of its command line; none where there is no such process."""
     try:
-        content = (PROC / str(process_id) / "cmdline").read_bytes()
+        content = _content(process_id, "cmdline")
     except OSError:
         return ()
     return [os.fsdecode(word) for word in content.split(b"\0")[:-1]]
@@ -199,7 +199,7 @@ def executable(process_id: int) -> str | None:
 def ignores(process_id: int, number: int) -> bool:
     """Return whether the process ignores a signal; False where that may not be read."""
     try:
-        status = (PROC / str(process_id) / "status").read_bytes()
+        status = _content(process_id, "status")
     except OSError:
         return False
     found = re.search(rb"^SigIgn:\s*([0-9a-f]+)", status, re.MULTILINE)
@@ -261,16 +261,27 @@ def _members(ids: Collection[int], since: int, *ids_of: Callable[[int], int]) ->
     return sorted(found)
 
 
+def _content(process_id: int, entry: str) -> bytes:
+    """Return the content of /proc/PID/ENTRY.
+
+    It is read without a Path, which interns each number: that enlarges Python's table of strings, in 3.12 for good.
+
+    :raises OSError: there is no such process, or it may not be read.
+    """
+    with open(f"{PROC}/{process_id}/{entry}", "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
 def _link(process_id: int, entry: str) -> Path | None:
     try:
-        return (PROC / str(process_id) / entry).readlink()
+        return Path(os.readlink(f"{PROC}/{process_id}/{entry}"))  # noqa: PTH115 - as in _content
     except OSError:
         return None
 
 
 def _open_files(process_id: int, targets: Collection[str]) -> Iterator[str]:
     """Return the descriptors of the process that are these files; none where it may not be inspected."""
-    with contextlib.suppress(OSError), os.scandir(PROC / str(process_id) / "fd") as descriptors:
+    with contextlib.suppress(OSError), os.scandir(f"{PROC}/{process_id}/fd") as descriptors:
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 if os.readlink(descriptor) in targets:  # noqa: PTH115 # a Path for each descriptor costs more
@@ -288,6 +299,6 @@ def _is_locked(process_id: int, descriptor: str) -> bool:
     A flock belongs to the open description; fdinfo names it for that description alone (proc_pid_fdinfo(5)).
     """
     try:
-        return b"FLOCK" in (PROC / str(process_id) / "fdinfo" / descriptor).read_bytes()
+        return b"FLOCK" in _content(process_id, f"fdinfo/{descriptor}")
     except OSError:
         return False
