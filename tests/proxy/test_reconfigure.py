@@ -49,7 +49,7 @@ def test_preparing_a_change_changes_nothing(harness: Harness) -> None:
     before = harness.server.config
     change = harness.prepare(server_port=1, idle_shutdown=1.0)
     assert change is not None
-    assert (change.changed_fields, change.restart_fields) == (["server_port", "idle_shutdown"], ["server_port"])
+    assert (change.changed_keys, change.restart_keys) == (["server", "idle_shutdown"], ["server"])
     assert (harness.server.config, harness.server.address) == (before, ("127.0.0.1", 25566))
 
 
@@ -63,7 +63,7 @@ def test_a_configuration_that_cannot_be_used_is_an_error(harness: Harness) -> No
 def test_a_server_that_is_down_takes_every_change_at_once(harness: Harness) -> None:
     replaced: list[bool] = []
     harness.server.on_replaced = lambda: replaced.append(True)
-    assert harness.apply(server_port=1, idle_shutdown=1.0) == "server_port, idle_shutdown"
+    assert harness.apply(server_port=1, idle_shutdown=1.0) == "server, idle_shutdown"
     assert (harness.server.address, harness.server.backend.port) == (("127.0.0.1", 1), 1)
     assert (harness.server.restart_pending, replaced) == (False, [True])
 
@@ -78,9 +78,9 @@ def test_admission_rules_are_replaced_only_when_they_change(harness: Harness) ->
 
 def test_networks_that_send_headers_are_a_setting_of_the_port(harness: Harness) -> None:
     change = harness.prepare(proxy_protocol=ProxyProtocolConfig(accept_from=("127.0.0.1",)))
-    assert change is not None and change.restart_fields == []
+    assert change is not None and change.restart_keys == []
     change = harness.prepare(proxy_protocol=ProxyProtocolConfig(send="v2"))
-    assert change is not None and change.restart_fields == ["proxy_protocol"]
+    assert change is not None and change.restart_keys == ["proxy_protocol"]
     apply_change(harness.server, change)
     assert harness.server.backend.proxy_version == "v2"
 

@@ -120,7 +120,7 @@ async def test_a_draining_server_that_is_added_again_is_reinstated(world: World,
         world.configure(world.server("one", listen, later if changed else port))
         assert await proxy.reload() == [
             "one: added again; it is still running",
-            *(["one: changed: from its next start on server_port"] if changed else []),
+            *(["one: changed: from its next start on server"] if changed else []),
         ]
         assert [(each.name, each.draining) for each in proxy.report().servers] == [("one", False)]
         assert await run(greeting(listen)) == b"one\n"
@@ -194,9 +194,7 @@ async def test_restart_fields_change_at_the_next_start(world: World) -> None:
         assert await player.line() == b"one\n"
         changed = world.server("one", listen, other, plugin_keywords={"greeting": "changed\n"}, idle_shutdown=1800.0)
         world.configure(changed)
-        assert await proxy.reload() == [
-            "one: changed: idle_shutdown, from its next start on server_port, plugin_keywords"
-        ]
+        assert await proxy.reload() == ["one: changed: idle_shutdown, from its next start on server, plugin_arguments"]
         assert await run(greeting(listen)) == b"one\n"
         assert await player.echo(b"on\n") == b"on\n"
     proxy.servers["one"].sleep(now=True)
@@ -210,7 +208,7 @@ async def test_restart_fields_of_a_sleeping_server_change_at_once(world: World) 
     listen, port = free_ports(2)
     proxy = await world.start(world.server("one", listen, port))
     world.configure(world.server("one", listen, port, plugin_keywords={"greeting": "changed\n"}))
-    assert await proxy.reload() == ["one: changed: plugin_keywords"]
+    assert await proxy.reload() == ["one: changed: plugin_arguments"]
     assert await run(greeting(listen)) == b"changed\n"
 
 
@@ -420,7 +418,7 @@ async def test_a_server_on_the_address_of_a_running_one_is_added_later(world: Wo
         world.configure(world.server("one", listen, other), world.server("two", new, port))
         assert await proxy.reload() == [
             "two: will be added once the server that uses its name, port or world has stopped",
-            "one: changed: from its next start on server_port",
+            "one: changed: from its next start on server",
         ]
         assert await player.echo(b"on\n") == b"on\n"
     proxy.servers["one"].sleep(now=True)
@@ -495,7 +493,7 @@ async def test_a_server_changes_to_a_container_that_nobody_uses_at_its_next_star
     async with Client(listen) as player:
         assert await player.echo(b"on\n") == b"on\n"
         world.configure(world.server("one", listen, port, plugin_keywords={"controls": "container new"}))
-        assert await proxy.reload() == ["one: changed: from its next start on plugin_keywords"]
+        assert await proxy.reload() == ["one: changed: from its next start on plugin_arguments"]
         assert await player.echo(b"on\n") == b"on\n"
 
 

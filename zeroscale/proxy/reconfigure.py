@@ -5,10 +5,11 @@ Most fields take effect at once. Those of `RESTART_FIELDS` take effect when the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from zeroscale.config.keys import all_keys
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.proxy.factory import ServerSettings, server_settings
 from zeroscale.proxy.managed_server import ManagedServer
@@ -37,15 +38,15 @@ class ServerChange:
     :ivar proxy_config: the new configuration of the proxy.
     :ivar setup: the new plugin, with the new configuration of the server.
     :ivar settings: what takes effect at once.
-    :ivar changed_fields: fields of the configuration that differ.
-    :ivar restart_fields: those of them that take effect only when the running server has stopped.
+    :ivar changed_keys: keys of the configuration file whose values differ.
+    :ivar restart_keys: those of them that take effect only when the running server has stopped.
     """
 
     proxy_config: Config
     setup: PluginSetup
     settings: ServerSettings
-    changed_fields: Sequence[str]
-    restart_fields: Sequence[str]
+    changed_keys: Sequence[str]
+    restart_keys: Sequence[str]
 
 
 def prepare_change(server: ManagedServer, config: ServerConfig, proxy_config: Config) -> ServerChange | None:
@@ -63,29 +64,35 @@ def prepare_change(server: ManagedServer, config: ServerConfig, proxy_config: Co
         restart.remove("proxy_protocol")  # only the networks that send headers: a setting of the port
     setup = PluginSetup(config, proxy_config, server.reactor)
     settings = server_settings(config, proxy_config, setup.plugin, setup.admission_files)
-    return ServerChange(proxy_config, setup, settings, changed, restart)
+    return ServerChange(proxy_config, setup, settings, _keys(changed), _keys(restart))
 
 
 def apply_change(server: ManagedServer, change: ServerChange) -> str:
     """Apply a change: at once, or when the running server has stopped.
 
-    :returns: the changed fields as text for the operator.
+    :returns: the changed keys as text for the operator.
     """
     config = change.setup.config
     admission_changed = config.admission != server.config.admission
     server.config, server.proxy_config = config, change.proxy_config
-    if change.restart_fields:
+    if change.restart_keys:
         server.restart_pending = True
         server.lifecycle.replace_dependencies(
             server.dependencies(change.setup), partial(_complete, server, change.setup)
         )
     if server.restart_pending and change.setup.speaks_minecraft != server.speaks_minecraft:
         # The settings are for another protocol than the running server's.
-        return f"from its next start on {', '.join(change.changed_fields)}"
+        return f"from its next start on {', '.join(change.changed_keys)}"
     server.apply_settings(change.settings, admission=admission_changed)
-    restart = change.restart_fields if server.restart_pending else ()
-    at_once = [name for name in change.changed_fields if name not in restart]
+    restart = change.restart_keys if server.restart_pending else ()
+    at_once = [name for name in change.changed_keys if name not in restart]
     return ", ".join([*at_once, f"from its next start on {', '.join(restart)}"] if restart else at_once)
+
+
+def _keys(fields: Iterable[str]) -> list[str]:
+    """Return the keys of the file that these fields belong to: `server_host` is a part of `server`."""
+    names = {each.field.name: each.part_of or each.name for each in all_keys(ServerConfig)}
+    return list(dict.fromkeys(names[name] for name in fields))
 
 
 def _complete(server: ManagedServer, setup: PluginSetup) -> None:
