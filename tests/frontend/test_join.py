@@ -153,7 +153,17 @@ def test_a_running_server_judges_every_name_itself(harness: FrontendHarness, nam
     harness.assert_over(client, "closed")
 
 
-@pytest.mark.parametrize("name", NAMES)
+CONTROL_NAMES = ["\x1b[2J\x00", "Steve\x7f", "\x85"]
+
+
+@pytest.mark.parametrize("name", CONTROL_NAMES)
+def test_a_name_with_control_characters_wakes_nothing(harness: FrontendHarness, name: str) -> None:
+    client = harness.player(name)
+    assert kicks(client) == [f"refusal name {name}"]
+    assert harness.server.wakes == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CONTROL_NAMES])
 def test_every_name_wakes_is_held_and_joined(harness: FrontendHarness, name: str) -> None:
     client = harness.player(name)
     assert len(harness.server.wakes) == 1
@@ -185,6 +195,20 @@ def test_a_legacy_name_wakes_and_is_kicked(harness: FrontendHarness) -> None:
     assert len(harness.server.wakes) == 1
     client.finish()
     harness.assert_over(client, "kicked")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_login_with_more_behind_it_is_kicked_and_wakes_nothing(make_harness: MakeHarness, legacy: bool) -> None:
+    """Random bytes of a scanner may begin as a login does; this holds for clients that are not held as well."""
+    harness = make_harness(policy=KICKING)
+    client = harness.connect()
+    client.send((legacy_login("Ada") if legacy else login("Ada")) + b"d")
+    harness.settle()
+    text = legacy_text(client.received) if legacy else kicks(client)[0]
+    assert text == "refusal unexpected Ada"
+    assert harness.server.wakes == []
+    client.finish()
+    harness.assert_over(client, "refused")
 
 
 @pytest.mark.parametrize("state", [Status.stopped, Status.running])

@@ -6,6 +6,7 @@ rule must both let the client pass. This is checked before a wake only: a runnin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -97,8 +98,13 @@ _NOT_KNOWN = Refusal("not_known", "never joined the server")
 _NOT_OPERATOR = Refusal("not_op", "no operator of the server")
 _NOBODY = Refusal("nobody", "wake is nobody")
 _INVALID_NAME = Refusal("name", f"no player's name has 0 or more than {LONGEST_NAME} characters")
+_CONTROL_NAME = Refusal("name", "no player's name has control characters")
 _TOO_MANY_LOGINS = Refusal("rate", "too many logins from its address")
 _TOO_MANY_WAKES = Refusal("rate", "too many wakes from its address")
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""Characters that nothing but random bytes of scanners has in a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,8 @@ class Admission:
         """Return the same for an admitted client that has to wake the server again."""
         if view.status is Status.running or view.lockout is not None:
             return None
+        if isinstance(event, LoginRequested) and _CONTROL.search(event.name):
+            return _CONTROL_NAME
         refusal = check(self._lists(), self._rules, claim_of(event, address), self._wall_clock())
         if refusal is None and would_wake(view, now) and not self._wakes.take(self._key(address), now):
             return _TOO_MANY_WAKES

@@ -160,7 +160,7 @@ class Join:
                         return await self._refuse(decision)
             except ServerUnavailable as problem:
                 return self._unavailable(problem)
-            except ProtocolError as problem:  # it sent more than its login, so it cannot be held
+            except ProtocolError as problem:  # it sent more than its login
                 return Kicked("refused", self._refusal_message("unexpected"), str(problem))
             except DeferredTimeoutError:
                 return Kicked("held-too-long", self._held_too_long_message())
@@ -226,12 +226,18 @@ class Join:
         return Kicked(self._kick_outcome, self._refusal_message("hold_full"), "too many players are waiting")
 
     async def _refuse(self, decision: RefuseDecision) -> Kicked:
+        """Wake the server if the decision says so, and return the kick.
+
+        :raises ProtocolError: the client sent more than its login. It is no player, and wakes nothing.
+        """
         if decision.once_answered:
             self._hold.begin(at_once=True)
             try:
                 await self._hold.first_answer()
             finally:
                 self._hold.end()
+        elif decision.wakes:
+            self._client.conversation.hold()
         self._context.pending_connections.remove(self._client)
         refusal = decision.refusal
         if refusal is not None:

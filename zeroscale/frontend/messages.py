@@ -77,7 +77,7 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "banned_until_kick": _BANNED | _until("banned"),
     "banned_ip_kick": _BANNED_IP,
     "banned_ip_until_kick": _BANNED_IP | _until("banned_ip"),
-    "name_kick": "&cA player's name has 1 to 16 characters.",
+    "name_kick": "&cA player's name has 1 to 16 characters, and no control characters.",
     "rate_kick": "&eToo many joins from your address.\n&7Please try again in a minute.",
     "hold_kick": "&eThe server takes longer to wake up than you can wait here.\n&7Please join again in {remaining}.",
     "silent_kick": "&eYour connection did not answer in time.\n&7Please join again.",
