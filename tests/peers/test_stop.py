@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtur
 SERVERS = [("flying-squid", "1.21.4"), ("minecraft-protocol", "1.8.8"), ("minecraft-protocol", NEWEST_VERSION)]
 
 SCRIPT = """#!/bin/sh
-trap 'kill $server; wait $server; exit 0' TERM
+trap 'wait $server; exit 0' TERM
 {} &
 server=$!
 wait $server
