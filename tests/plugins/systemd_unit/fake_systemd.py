@@ -72,6 +72,7 @@ class Systemd:
     :ivar calls: the methods that were called.
     :ivar fail_start: what the unit is after a start that fails; None: it starts.
     :ivar job_result: with what a start's job ends.
+    :ivar misses_freezes: requests to freeze the unit that succeed, and after which it still runs.
     :ivar holds_start: a start takes until it is stopped.
     :ivar before_service: called once, when it is asked for the service's properties after the unit's.
     :ivar starting: the job of a start that is held.
@@ -90,6 +91,7 @@ class Systemd:
         self._answers.set()
         self.starting: str | None = None
         self.holds_start = False
+        self.misses_freezes = 0
         self.before_service: Callable[[], None] | None = None
         self._may_stop = asyncio.Event()
         self._may_stop.set()
@@ -215,7 +217,10 @@ class Systemd:
             case "StopUnit":
                 await self._stop(self._job(message))
             case "FreezeUnit":
-                self.change(FreezerState="frozen")
+                if self.misses_freezes:
+                    self.misses_freezes -= 1
+                else:
+                    self.change(FreezerState="frozen")
                 self._reply(message)
             case "ThawUnit":
                 self.change(FreezerState="running")

@@ -171,6 +171,16 @@ def stopped_by_others(unit: ByBus) -> None:
 
 
 @pytest.mark.peers("dbus-daemon")
+async def test_a_unit_that_is_not_frozen_after_all_is_asked_to_freeze_again(subject: ByBus) -> None:
+    async with driving(subject) as driver:
+        await driver.start()
+        subject.systemd.misses_freezes = 1
+        await driver.pause()
+        assert await subject.is_paused()
+        await driver.stop()
+
+
+@pytest.mark.peers("dbus-daemon")
 async def test_a_unit_that_others_are_stopping_is_waited_for(subject: ByBus) -> None:
     stopped_by_others(subject)
     async with driving(subject) as driver:

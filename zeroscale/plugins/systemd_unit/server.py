@@ -32,6 +32,10 @@ POLL_INTERVAL = 5.0
 """Seconds between two polls, of some milliseconds each. With D-Bus it polls only while the unit runs, since systemd
 sends no signal when others freeze a unit (seen with systemd 252)."""
 
+FREEZE_ATTEMPTS = 3
+"""Requests to freeze a unit until it says that it is frozen. systemd 252 may report success and then take the unit for
+running, where one of its processes forked at that moment; the next request mends that."""
+
 
 class Server:
     """A unit.
@@ -183,7 +187,10 @@ class Server:
         control, _ = await self._connect()
         self._external.begin_change()
         try:
-            await control.pause()
+            for _ in range(FREEZE_ATTEMPTS):
+                await control.pause()
+                if (await control.state()).frozen:
+                    break
         except PluginError:
             self._external.abort_change()
             raise
