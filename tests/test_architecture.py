@@ -26,7 +26,7 @@ NETWORK = ("asyncio", "socket", "select", "selectors", "ssl", "subprocess", "thr
 PURE = (*NETWORK, *CLOCKS, *FILES)
 REACTOR = ("twisted.internet.reactor",)
 
-VALUES = ("errors", "status", "access_lists")
+VALUES = ("errors", "status", "access_lists", "characters")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Rule:
 RULES = [
     Rule(("__init__",), ("errors", "status", "version", "plugins.api")),
     Rule(("__main__",), ("daemon",)),
-    Rule(("version", "errors"), ()),
+    Rule(("version", "errors", "characters"), ()),
     Rule(("backoff",), (), never=(*PURE, "logging")),
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
@@ -197,7 +197,7 @@ RULES = [
         outside=("twisted", "msgspec"),
     ),
     Rule(("daemon.reference",), ("config", "control.metrics"), outside=("msgspec",)),
-    Rule(("daemon.log_format",), (), never=(*NETWORK, *FILES)),
+    Rule(("daemon.log_format",), ("characters",), never=(*NETWORK, *FILES)),
     Rule(("daemon.parser",), ("errors", "version", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
 ]
 
@@ -210,6 +210,7 @@ WITHOUT_A_TEST_FILE = {
     "status": "values only",
     "reports": "values only",
     "version": "one constant",
+    "characters": "constants only",
     "reactor": "a type only",
     "ctl.exit_codes": "numbers only",
     "control.interfaces": "contracts only",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TextIO
 
+from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import text_component
 
@@ -14,8 +15,8 @@ FORMATS = {"bold": 1, "italic": 3, "underlined": 4, "strikethrough": 9}
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "faint": 2, "bold": 1}
 
-# C0 but for the tab, DEL and C1 (ECMA-48), and what changes the direction of the text around it (Unicode UAX 9)
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(f"[\x00-\x08\x0a-\x1f{HIGH_CONTROLS}{DIRECTIONS}]")
+"""Not the tab."""
 
 
 def clean(text: str) -> str:
@@ -26,8 +27,7 @@ def clean(text: str) -> str:
 
 def clean_json(text: str) -> str:
     """Return the same JSON with control characters escaped."""
-    controls = "[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-    return re.sub(controls, lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(f"[{HIGH_CONTROLS}{DIRECTIONS}]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def paint(text: str, colour: str | None) -> str:

@@ -12,14 +12,14 @@ import math
 import re
 from datetime import UTC, datetime
 
+from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
+
 FORM = "%(levelname)s:%(name)s:%(message)s"
 
 HIDDEN = "[address]"
 """Replaces an address that is kept out of the log."""
 
-CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]")
 """Control characters, line separators, bidirectional controls and surrogates; not newline and tab."""
 
 IPV6 = re.compile(

@@ -20,6 +20,7 @@ from zeroscale.access_lists import (
     WakeRule,
     is_player_name,
 )
+from zeroscale.characters import HIGH_CONTROLS
 from zeroscale.frontend.connection_limits import Network, limit_key
 from zeroscale.frontend.decision import Refusal, would_wake
 from zeroscale.frontend.rate_limit import Buckets
@@ -103,7 +104,7 @@ _TOO_MANY_LOGINS = Refusal("rate", "too many logins from its address")
 _TOO_MANY_WAKES = Refusal("rate", "too many wakes from its address")
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(f"[\x00-\x1f{HIGH_CONTROLS}]")
 """Characters that nothing but random bytes of scanners has in a name."""
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
 from zeroscale.errors import ConfigError, suggest
 from zeroscale.frontend.favicon import ICON
 from zeroscale.frontend.message_template import ComponentTemplate, Template
@@ -147,9 +148,7 @@ _NUMBER = "\ue000"
 """Placeholder of the number in a parsed phrase: a character that no message has."""
 
 _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
-_UNFIT = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00a7\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_UNFIT = re.compile(f"[\x00-\x09\x0b-\x1f{HIGH_CONTROLS}\u00a7{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]")
 """Control characters but the newline, section signs, line separators, bidirectional controls and surrogates."""
 
 
