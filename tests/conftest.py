@@ -1,4 +1,4 @@
-"""The marks of the tests, and the settings of hypothesis."""
+"""The marks of the tests, the settings of hypothesis, and a fixture of several packages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,15 @@ settings.register_profile("zeroscale", deadline=None, max_examples=100 if "CI" i
 settings.load_profile("zeroscale")
 
 PEERS_ARE_REQUIRED = os.environ.get("ZEROSCALE_PEERS") == "required"
+
+
+@pytest.fixture
+def java_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Java that is only looked for."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "java").touch(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
 
 
 def pytest_collection_finish() -> None:

@@ -13,14 +13,7 @@ from zeroscale.ctl.main import main
 
 FORGE = '#!/usr/bin/env sh\njava @user_jvm_args.txt @libraries/unix_args.txt "$@"\n'
 
-
-@pytest.fixture(autouse=True)
-def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Java that is only looked for."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "java").touch(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=":")
+pytestmark = pytest.mark.usefixtures("java_in_path")
 
 
 def game(tmp_path: Path, files: dict[str, str]) -> Path:
