@@ -57,7 +57,8 @@ RULES = [
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
     Rule(("protocols.minecraft.packets",), VALUES, outside=("quarry",), never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
-    Rule(("relay",), ("backoff", "errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
+    Rule(("sockets",), ("errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
+    Rule(("relay",), ("backoff", "errors", "reactor", "sockets"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),
     Rule(
         ("system.endpoints", "system.host_endpoint", "system.sd_notify", "system.unix_listener"),
@@ -124,7 +125,7 @@ RULES = [
     ),
     Rule(
         ("frontend",),
-        (*VALUES, "protocols", "reactor", "relay", "system.host_endpoint"),
+        (*VALUES, "protocols", "reactor", "relay", "sockets", "system.host_endpoint"),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),
@@ -186,6 +187,7 @@ RULES = [
             "protocols",
             "reactor",
             "relay",
+            "sockets",
             "state",
             "system",
         ),

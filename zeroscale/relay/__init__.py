@@ -5,6 +5,6 @@
 
 from zeroscale.relay.base import Counters, Outcome, Relay, Report
 from zeroscale.relay.handover import Relays
-from zeroscale.relay.socket_options import raise_descriptor_limit
+from zeroscale.sockets.options import raise_descriptor_limit
 
 __all__ = ["Counters", "Outcome", "Relay", "Relays", "Report", "raise_descriptor_limit"]

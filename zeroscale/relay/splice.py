@@ -21,9 +21,9 @@ from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Outcome, Report, ReportDeferred, close
 from zeroscale.relay.pipe_pool import Pipes
-from zeroscale.relay.socket_options import prepare
 from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
+from zeroscale.sockets.options import prepare
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a busy interpreter switches to the relay's thread, which has to run three times for a message.

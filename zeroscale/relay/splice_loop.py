@@ -26,8 +26,8 @@ from typing import Protocol
 from zeroscale.relay.base import LINGER_INTERVAL, SWEEP_INTERVAL, Outcome
 from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.relay.pipe_pool import Pipe, Pipes
-from zeroscale.relay.socket_options import VANISHED_ERRORS, unacknowledged, vanished
 from zeroscale.relay.splice_pair import SPLICE_FLAGS, End, Flow, Pair
+from zeroscale.sockets.options import VANISHED_ERRORS, unacknowledged, vanished
 
 CHUNK = 256 * 1024
 """Bytes moved at most for one socket before the next one."""

@@ -20,7 +20,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.relay.base import LINGER_INTERVAL, Outcome, Report, ReportDeferred, close
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.half_close import IdleLimit, Linger
-from zeroscale.relay.socket_options import has_died, prepare, unacknowledged, vanished
+from zeroscale.sockets.options import has_died, prepare, unacknowledged, vanished
 
 
 class _RelayTransport(Structural):

@@ -10,7 +10,7 @@ import pytest
 from processes import Program, python
 from relay.relay_fixture import reset, tcp_pair, unix_pair
 
-from zeroscale.relay import socket_options as sockets
+from zeroscale.sockets import options as sockets
 
 
 def tcp_info(*, retransmits: int = 0, probes: int = 0, unacked: int = 0, silent: float = 0.0) -> bytes:

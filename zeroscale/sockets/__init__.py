@@ -1,0 +1,1 @@
+"""Plain stream sockets: their options and states."""
