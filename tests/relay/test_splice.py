@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
 import pytest_twisted
 from processes import Program, python
-from relay.relay_fixture import Pair, descriptors, later, reactor, receive, reset, send, until, within
+from relay.relay_fixture import (
+    DEADLINE,
+    Pair,
+    descriptors,
+    later,
+    reactor,
+    receive,
+    reset,
+    send,
+    tcp_pair,
+    until,
+    within,
+)
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
@@ -23,6 +37,27 @@ from zeroscale.relay.splice_loop import SpliceLoop
 
 def add(relay: SpliceRelay, pair: Pair, early: bytes = b"") -> Any:
     return within(relay.add(pair.to_client.transport, pair.to_backend.transport, early))
+
+
+class Sockets:
+    """A client and a backend, and the proxy's sockets to them, which no transport owns."""
+
+    def __init__(self, buffers: int = 0) -> None:
+        self.client, self.to_client = tcp_pair(buffers)
+        self.backend, self.to_backend = tcp_pair(buffers)
+        for ours in (self.to_client, self.to_backend):
+            ours.setblocking(False)
+
+    def add(self, relay: SpliceRelay, early: bytes = b"", *, client_finished: bool = False) -> Any:
+        return within(relay.add_sockets(self.to_client, self.to_backend, early, client_finished=client_finished))
+
+    @property
+    def closed(self) -> bool:
+        return self.to_client.fileno() == self.to_backend.fileno() == -1
+
+    def close(self) -> None:
+        for sock in (self.client, self.to_client, self.backend, self.to_backend):
+            sock.close()
 
 
 def ignore(failure: Failure) -> None:
@@ -299,6 +334,142 @@ async def test_the_hot_path_leaves_nothing_behind() -> None:
     assert descriptors() == before
     assert relay_threads() == 0
     assert threading.active_count() <= threads + 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_sockets_without_a_transport_are_relayed_and_closed_in_order() -> None:
+    relay = await made()
+    sockets = Sockets()
+    report = sockets.add(relay, b"early")
+    await send(sockets.client, b", later")
+    sockets.client.shutdown(socket.SHUT_WR)
+    assert await receive(sockets.backend) == b"early, later"
+    await send(sockets.backend, b"answer")
+    sockets.backend.close()
+    assert await receive(sockets.client) == b"answer"
+    assert await report == Report(12, 6, Outcome.closed)
+    assert sockets.closed
+    assert relay.counters() == Counters(12, 6, 0, 1)
+    await within(relay.stop(0))
+    sockets.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_had_finished_before_its_socket_was_added() -> None:
+    relay = await made()
+    sockets = Sockets()
+    report = sockets.add(relay, b"question", client_finished=True)
+    assert await receive(sockets.backend) == b"question"
+    sockets.backend.close()
+    assert await receive(sockets.client) == b""
+    assert await report == Report(8, 0, Outcome.closed)
+    await within(relay.stop(0))
+    sockets.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reset_of_a_socket_without_a_transport_is_passed_on() -> None:
+    relay = await made()
+    sockets = Sockets()
+    report = sockets.add(relay, b"early")
+    assert await receive(sockets.backend, 5) == b"early"
+    reset(sockets.client)
+    with pytest.raises(ConnectionResetError):
+        await receive(sockets.backend, 1)
+    assert await report == Report(5, 0, Outcome.client_reset)
+    assert sockets.closed
+    await within(relay.stop(0))
+    sockets.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_sockets_are_reset_when_their_report_is_cancelled_and_when_the_relay_stops() -> None:
+    relay = await made()
+    cancelled, stopped = Sockets(), Sockets()
+    reports = cancelled.add(relay, b"early"), stopped.add(relay)
+    reports[0].cancel()
+    assert await reports[0] == Report(5, 0, Outcome.aborted)
+    await within(relay.stop(0))
+    assert await reports[1] == Report(0, 0, Outcome.aborted)
+    for sockets in (cancelled, stopped):
+        assert sockets.closed
+        for peer in (sockets.client, sockets.backend):
+            with pytest.raises(ConnectionResetError):
+                await receive(peer)
+        sockets.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_sockets_are_reset_when_the_thread_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    crashes: list[Failure] = []
+    relay = await made(crashes.append)
+    sockets, other = Sockets(), Sockets()
+    reports = sockets.add(relay), other.add(relay)
+    await within(relay.heartbeat())
+    monkeypatch.setattr(SpliceLoop, "_update_pair", lambda loop, pair: 1 / 0)
+    sockets.client.close()
+    for report in reports:
+        assert (await report).outcome is Outcome.aborted
+    assert sockets.closed
+    assert other.closed
+    with pytest.raises(ConnectionResetError):
+        await receive(other.client)
+    await until(lambda: len(crashes) == 1)
+    await within(relay.stop(0))
+    sockets.close()
+    other.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_refused_sockets_are_the_callers_again() -> None:
+    relay = await made()
+    sockets = Sockets()
+    await send(sockets.client, b"hello")
+    with pytest.raises(RelayError, match="accepts no more connections"):
+        # The same socket twice: epoll refuses the second.
+        await within(relay.add_sockets(sockets.to_client, sockets.to_client, b"early"))
+    assert relay.counters() == Counters(0, 0, 0, 0)
+    await within(relay.stop(0))
+    with pytest.raises(RelayError, match="being stopped"):
+        sockets.add(relay)
+    assert not sockets.closed
+    assert sockets.to_client.recv(100) == b"hello"
+    sockets.to_client.sendall(b"sorry")
+    assert await receive(sockets.client, 5) == b"sorry"
+    sockets.close()
+
+
+class CountingReactor:
+    """The reactor; counts what other threads ask of it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def callFromThread(self, *args: Any) -> None:
+        self.calls += 1
+        reactor.callFromThread(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_pairs_that_end_before_the_reactor_has_time_are_reported_at_once() -> None:
+    counting = CountingReactor()
+    relay = SpliceRelay(counting, ignore)  # type: ignore[arg-type]
+    relay.start()
+    several = [Sockets() for _ in range(20)]
+    reports = [sockets.add(relay) for sockets in several]
+    for sockets in several:
+        sockets.client.close()
+        sockets.backend.close()
+    deadline = monotonic() + DEADLINE
+    while not all(sockets.closed for sockets in several):  # the reactor does nothing in the meantime
+        assert monotonic() < deadline
+    for report in reports:
+        assert await report == Report(0, 0, Outcome.closed)
+    assert counting.calls == 1
+    await within(relay.stop(0))
 
 
 OUT_OF_DESCRIPTORS = """

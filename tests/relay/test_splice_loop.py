@@ -20,7 +20,7 @@ from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pai
 from zeroscale.relay import splice_loop as loop_module
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, Outcome
 from zeroscale.relay.pipe_pool import CAPACITY, Pipe, Pipes
-from zeroscale.relay.splice_loop import SpliceLoop
+from zeroscale.relay.splice_loop import MOST_COMMANDS, SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 
 
@@ -69,6 +69,7 @@ class Running:
         connect: Callable[[int], tuple[socket.socket, socket.socket]] = tcp_pair,
         buffers: int = 0,
         client_finished: bool = False,
+        owned: bool = False,
     ) -> tuple[socket.socket, socket.socket, Pair]:
         """A client, a backend and what stands between them, admitted."""
         client, our_client = connect(buffers)
@@ -78,7 +79,7 @@ class Running:
             sock.settimeout(DEADLINE)
         our_client.setblocking(False)
         our_backend.setblocking(False)
-        pair = Pair(our_client, our_backend, early, client_finished)
+        pair = Pair(our_client, our_backend, early, client_finished, owned)
         self.loop.admit(pair)
         return client, backend, pair
 
@@ -410,6 +411,44 @@ def test_an_aborted_pair_ends_at_once_and_only_once(running: Running) -> None:
     _, _, later = running.pair()
     running.loop.abort(later)
     assert running.end_of(later) is Outcome.aborted
+
+
+def test_sockets_that_are_owned_are_closed_before_the_end_is_reported(running: Running) -> None:
+    client, backend, pair = running.pair(owned=True)
+    client.sendall(b"ping")
+    client.close()
+    assert receive(backend, 4) == b"ping"
+    assert backend.recv(1) == b""
+    assert not pair.over
+    backend.close()
+    assert running.end_of(pair) is Outcome.closed
+    assert pair.client.socket.fileno() == pair.backend.socket.fileno() == -1
+
+
+def test_many_orders_do_not_delay_the_pairs(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved_at_each_order(count: int) -> list[int]:
+        client, backend, pair = running.pair()
+        busy, may_continue, done = threading.Event(), threading.Event(), threading.Event()
+        moved: list[int] = []
+
+        def wait_for_the_orders() -> None:
+            busy.set()
+            may_continue.wait(DEADLINE)
+
+        running.loop.answer(wait_for_the_orders)
+        assert busy.wait(DEADLINE)
+        running.loop.answer(lambda: client.sendall(b"ping"))
+        for _ in range(count):
+            running.loop.answer(lambda: moved.append(pair.to_backend.moved))
+        running.loop.answer(done.set)
+        may_continue.set()
+        assert done.wait(DEADLINE)
+        assert receive(backend, 4) == b"ping"
+        return moved
+
+    assert 0 < moved_at_each_order(3 * MOST_COMMANDS).index(4) < MOST_COMMANDS
+    monkeypatch.setattr(loop_module, "LONGEST_COMMANDS", 0.0)
+    assert moved_at_each_order(3).index(4) == 0
 
 
 def test_a_pair_that_epoll_does_not_take_is_refused_and_untouched(running: Running, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from relay.relay_fixture import descriptors, tcp_pair
 
+from zeroscale.relay.base import Outcome
 from zeroscale.relay.pipe_pool import Pipe, Pipes
 from zeroscale.relay.splice_pair import Pair
 
@@ -101,3 +102,17 @@ def test_the_flows_of_a_pair(ends: Ends) -> None:
     assert pair.backend.outgoing is pair.client.incoming is pair.to_client
     pair.to_backend.moved, pair.to_client.moved = 3, 4
     assert pair.moved == 7
+
+
+@pytest.mark.parametrize(("outcome", "is_reset"), [(Outcome.closed, False), (Outcome.backend_reset, True)])
+def test_both_sockets_are_closed_as_the_pair_ended(outcome: Outcome, is_reset: bool) -> None:
+    client, our_client = tcp_pair()
+    backend, our_backend = tcp_pair()
+    with client, backend:
+        Pair(our_client, our_backend, owned=True).close(outcome)
+        for peer in (client, backend):
+            if is_reset:
+                with pytest.raises(ConnectionResetError):
+                    peer.recv(1)
+            else:
+                assert peer.recv(1) == b""

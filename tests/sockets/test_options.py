@@ -34,6 +34,26 @@ def test_tcp_is_quick_and_notices_a_vanished_peer_within_two_minutes() -> None:
         assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
 
 
+def test_what_a_prepared_socket_accepts_is_prepared() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sockets.prepare(listener)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as ours:
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == sockets.KEEPALIVE_IDLE
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == sockets.KEEPALIVE_INTERVAL
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == sockets.KEEPALIVE_PROBES
+
+
+def test_a_reset_instead_of_a_fin() -> None:
+    peer, ours = tcp_pair()
+    with peer:
+        sockets.reset_on_close(ours)
+        ours.close()
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+
+
 def test_unix_sockets_need_nothing() -> None:
     peer, ours = unix_pair()
     with peer, ours:

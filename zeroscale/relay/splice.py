@@ -1,6 +1,7 @@
 """Relay plain TCP and Unix sockets by splice(2), driven by a thread of its own. Linux only.
 
-This module is the reactor's side: it accepts pairs of transports and reports their ends. `splice_loop` is the thread's.
+This module is the reactor's side: it accepts pairs of transports or of sockets and reports their ends. `splice_loop` is
+the thread's.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import contextlib
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
@@ -30,15 +31,6 @@ SWITCH_INTERVAL = 0.0001
 
 With Python's default of 5 ms and a reactor that is busy 80 % of the time, a player's message took 2.9 ms at the median;
 with this value, 0.5 ms. It costs nothing while only one of the threads wants to run."""
-
-
-@dataclass(frozen=True, slots=True)
-class _LivePair:
-    """The reactor's side of a live pair."""
-
-    client: ITransport
-    backend: ITransport
-    report: ReportDeferred
 
 
 class SpliceRelay:
@@ -61,7 +53,10 @@ class SpliceRelay:
         self._pipes = Pipes()
         self._loop: SpliceLoop | None = None
         self._thread: threading.Thread | None = None
-        self._live: dict[Pair, _LivePair] = {}
+        self._live: dict[Pair, ReportDeferred] = {}
+        self._transports: dict[Pair, tuple[ITransport, ITransport]] = {}
+        self._ends: deque[tuple[Pair, Outcome | OSError]] = deque()
+        self._ends_announced = False
         self._to_backend = 0
         self._to_client = 0
         self._total = 0
@@ -99,23 +94,44 @@ class SpliceRelay:
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
     ) -> ReportDeferred:
         """See `base.Relay.add`."""
-        if self._refusal or self._loop is None:
-            raise RelayError(f"the relay accepts no connection: {self._refusal}")
         if not self.carries(client, backend):
             raise RelayError("the splice relay can relay only plain stream sockets that are connected")
         sockets = _socket_of(client), _socket_of(backend)
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it is dead; the first splice reports how
+                prepare(sock)
+        pair = Pair(sockets[0], sockets[1], early, client_finished)
+        report = self._admit(pair)
+        self._transports[pair] = client, backend
+        return report
+
+    def add_sockets(
+        self, client: socket.socket, backend: socket.socket, early: bytes, *, client_finished: bool = False
+    ) -> ReportDeferred:
+        """Relay two connected sockets that no transport owns. Both belong to the relay, which closes them at the end.
+
+        They are closed by the relay's thread before it reports: by a FIN if the pair ended in order, else by a reset.
+
+        :param client: non-blocking, with the options that `sockets.options.prepare` sets; so is `backend`.
+        :param early: bytes to send to the backend first.
+        :param client_finished: the end of what the client sends has already been read; it is passed on after `early`.
+        :returns: see `base.Relay.add`. Fails with `RelayError` if the pair was not accepted after all.
+        :raises RelayError: the pair is not accepted. Then, as when the Deferred fails, nothing was moved, and both
+            sockets are still the caller's, open.
+        """
+        return self._admit(Pair(client, backend, early, client_finished, owned=True))
+
+    def _admit(self, pair: Pair) -> ReportDeferred:
+        if self._refusal or self._loop is None:
+            raise RelayError(f"the relay accepts no connection: {self._refusal}")
         try:
             self._pipes.reserve()
         except OSError as error:
             raise RelayError(f"the relay accepts no more connections: {error.strerror}") from error
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # it is dead; the first splice reports how
-                prepare(sock)
-        loop, pair = self._loop, Pair(sockets[0], sockets[1], early, client_finished)
         report = ReportDeferred(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
-        self._live[pair] = _LivePair(client, backend, report)
+        self._live[pair] = report
         self._total += 1
-        loop.admit(pair)
+        self._loop.admit(pair)
         return report
 
     def counters(self) -> Counters:
@@ -157,11 +173,28 @@ class SpliceRelay:
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
         """See `splice_loop.PairObserver`; called in the relay's thread."""
-        self._reactor.callFromThread(self._report, pair, outcome)
+        self._announce(pair, outcome)
 
     def refused(self, pair: Pair, error: OSError) -> None:
         """See `splice_loop.PairObserver`; called in the relay's thread."""
-        self._reactor.callFromThread(self._return, pair, error)
+        self._announce(pair, error)
+
+    def _announce(self, pair: Pair, end: Outcome | OSError) -> None:
+        """Have the reactor's thread report an end, with all others that come before it does so."""
+        self._ends.append((pair, end))
+        if not self._ends_announced:
+            self._ends_announced = True
+            self._reactor.callFromThread(self._report_ends)
+
+    def _report_ends(self) -> None:
+        self._ends_announced = False  # first: an end that is added from now on is announced again
+        for _ in range(len(self._ends)):
+            pair, end = self._ends.popleft()
+            if isinstance(end, Outcome):
+                self._report(pair, end)
+            else:
+                self._return(pair, end)
+        self._quit_when_empty()
 
     def _run(self) -> None:
         assert self._loop is not None
@@ -181,20 +214,19 @@ class SpliceRelay:
             self._abort(pair)
 
     def _report(self, pair: Pair, outcome: Outcome) -> None:
-        live = self._live.pop(pair)
+        deferred = self._live.pop(pair)
         report = Report(pair.to_backend.moved, pair.to_client.moved, outcome)
         self._to_backend += report.to_backend
         self._to_client += report.to_client
-        live.report.callback(report)
-        close(live.client, outcome)
-        close(live.backend, outcome)
-        self._quit_when_empty()
+        deferred.callback(report)
+        for transport in self._transports.pop(pair, ()):
+            close(transport, outcome)
 
     def _return(self, pair: Pair, error: OSError) -> None:
-        live = self._live.pop(pair)
+        self._transports.pop(pair, None)
         self._total -= 1
-        live.report.errback(Failure(RelayError(f"the relay accepts no more connections: {error.strerror}")))
-        self._quit_when_empty()
+        refusal = RelayError(f"the relay accepts no more connections: {error.strerror}")
+        self._live.pop(pair).errback(Failure(refusal))
 
     def _quit_when_empty(self) -> None:
         if self._stopped and not self._live and self._loop is not None:
@@ -203,7 +235,11 @@ class SpliceRelay:
     def _crashed(self, failure: Failure) -> None:
         self._refusal = "its thread has died"
         self._release()
+        self._report_ends()
         for pair in list(self._live):
+            if pair.owned:
+                with contextlib.suppress(OSError):  # closed already
+                    pair.close(Outcome.aborted)
             self._report(pair, Outcome.aborted)
         self._on_crash(failure)
         self._notify_stopped()

@@ -35,6 +35,11 @@ CHUNK = 256 * 1024
 MOST_EVENTS = 256
 """Events read from epoll at once."""
 
+MOST_COMMANDS = 32
+LONGEST_COMMANDS = 0.002
+"""Commands run between two rounds of events, and seconds after which the rest waits for the next round: hundreds of
+clients that join at once must not delay those who play."""
+
 _READABLE = int(select.EPOLLIN)
 
 
@@ -42,7 +47,7 @@ class PairObserver(Protocol):
     """Callbacks about pairs, called in the relay's thread."""
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
-        """Handle the end of a pair; its descriptors are not used any more."""
+        """Handle the end of a pair; its descriptors are not used any more, and closed if the pair is owned."""
         ...
 
     def refused(self, pair: Pair, error: OSError) -> None:
@@ -64,6 +69,7 @@ class SpliceLoop:
         self._half_closed_limit = half_closed_limit
         self._sweep_interval = min(SWEEP_INTERVAL, half_closed_limit / 4)
         self._commands: deque[Callable[[], None]] = deque()
+        self._woken = False
         self._ends: dict[int, End] = {}
         self._sources: dict[int, Flow] = {}
         self._lingering: dict[Pair, Linger] = {}
@@ -76,7 +82,8 @@ class SpliceLoop:
             undo.callback(os.close, self._wake)
             self._epoll = select.epoll()
             undo.callback(self._epoll.close)
-            self._epoll.register(self._wake, select.EPOLLIN)
+            # Edge-triggered: each write is an event, so it need not be read.
+            self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
             self._shared = Pipe()
             pipes.enlarge(self._shared)
             undo.pop_all()
@@ -110,15 +117,17 @@ class SpliceLoop:
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
-        os.eventfd_write(self._wake, 1)
+        if not self._woken:
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     def run(self) -> None:
         """Move bytes until `quit`. Any exception is a crash, after which only `close` may be called."""
         poll, splice = self._epoll.poll, os.splice
         sources, shared = self._sources, self._shared
+        commands = self._commands
         while self._running:
-            woken = False
-            for fd, event in poll(self._pause, MOST_EVENTS):
+            for fd, event in poll(0 if commands else self._pause, MOST_EVENTS):
                 flow = sources.get(fd)
                 if flow is not None and event == _READABLE:
                     try:
@@ -140,38 +149,50 @@ class SpliceLoop:
                                 self._keep_leftovers(flow, count - sent)
                     self._update_pair(flow.source.pair)
                 elif fd == self._wake:
-                    woken = True
+                    self._woken = False
                 else:
                     self._handle_event(fd, event)
                 shared = self._shared
-            if woken:
+            if commands:
                 self._run_commands()
             if monotonic() >= self._due:
                 self._tick(monotonic())
             shared = self._shared
 
     def _run_commands(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        while self._commands:
+        until = monotonic() + LONGEST_COMMANDS
+        for _ in range(min(len(self._commands), MOST_COMMANDS)):
             self._commands.popleft()()
+            if monotonic() >= until:
+                break
 
     def _quit(self) -> None:
         self._running = False
 
     def _admit(self, pair: Pair) -> None:
         for end in pair.ends:
+            interest = 0 if end.outgoing.ended else _READABLE
             try:
-                self._epoll.register(end.fd, 0)
+                self._epoll.register(end.fd, interest)
             except OSError as error:
                 self._forget(pair)
                 self._observer.refused(pair, error)
                 return
+            end.interest = interest
             self._ends[end.fd] = end
+            if interest:
+                self._sources[end.fd] = end.outgoing
         self._pipes.enlarge(self._shared)
-        self._schedule()
-        self._pump(pair.to_backend)
-        self._update_pair(pair)
+        if self._pause is None:
+            self._schedule()
+        flow = pair.to_backend
+        try:
+            flushed = flow.flush(self._pipes)
+        except OSError as error:
+            self._fail(flow.sink, error)
+            flushed = False
+        if flow.ended or not flushed:
+            self._update_pair(pair)
 
     def _abort(self, pair: Pair) -> None:
         if not pair.over:
@@ -326,6 +347,8 @@ class SpliceLoop:
 
     def _end(self, pair: Pair, outcome: Outcome) -> None:
         self._forget(pair)
+        if pair.owned:
+            pair.close(outcome)
         self._observer.ended(pair, outcome)
 
     def _forget(self, pair: Pair) -> None:

@@ -7,6 +7,7 @@ import socket
 
 from zeroscale.relay.base import Outcome
 from zeroscale.relay.pipe_pool import Pipe, Pipes
+from zeroscale.sockets.options import reset_on_close
 
 SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
@@ -103,15 +104,22 @@ class Flow:
 class Pair:
     """A client and a backend that are relayed to each other.
 
+    :ivar owned: the relay's thread closes the two sockets at the end of the pair.
     :ivar outcome: how the pair failed; None while it has not.
     :ivar over: its descriptors are not used any more.
     """
 
-    __slots__ = ("backend", "client", "outcome", "over", "to_backend", "to_client")
+    __slots__ = ("backend", "client", "outcome", "over", "owned", "to_backend", "to_client")
 
     def __init__(
-        self, client: socket.socket, backend: socket.socket, early: bytes = b"", client_finished: bool = False
+        self,
+        client: socket.socket,
+        backend: socket.socket,
+        early: bytes = b"",
+        client_finished: bool = False,
+        owned: bool = False,
     ) -> None:
+        self.owned = owned
         self.client = End(client, self)
         self.backend = End(backend, self)
         self.to_backend = Flow(self.client, self.backend, early, client_finished)
@@ -128,3 +136,10 @@ class Pair:
     def moved(self) -> int:
         """Bytes moved in both directions."""
         return self.to_backend.moved + self.to_client.moved
+
+    def close(self, outcome: Outcome) -> None:
+        """Close both sockets: in order if the pair ended so, else with a reset."""
+        for end in self.ends:
+            if outcome is not Outcome.closed:
+                reset_on_close(end.socket)
+            end.socket.close()

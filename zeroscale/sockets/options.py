@@ -29,12 +29,17 @@ not leave two of them unanswered."""
 
 VANISHED_ERRORS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
+_NO_LINGER = struct.pack("ii", 1, 0)
+
 _TCP_INFO = struct.Struct("@8B24I")
 _RETRANSMITS, _PROBES, _UNACKED, _LAST_ACK_RECEIVED = 2, 3, 12, 20
 
 
 def prepare(sock: socket.socket) -> None:
     """Set a relayed socket's options: no delay, and keepalive that notices a vanished peer.
+
+    It may be a listening socket: what it accepts has the same options then, and needs no call of its own. It may also
+    be a socket that is not yet connected.
 
     `TCP_USER_TIMEOUT` stays off: it also ends the connection of a live peer that merely stops reading.
 
@@ -50,6 +55,11 @@ def prepare(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPALIVE, KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Have `close` discard what is unsent and send a reset instead of a FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
 
 def unacknowledged(sock: socket.socket) -> int:
