@@ -1,0 +1,32 @@
+"""Options that all benchmarks have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.processes import ROOT
+
+
+def common_options(parser: argparse.ArgumentParser, name: str, *, rounds: int, short: str) -> None:
+    """Add the options that all benchmarks have.
+
+    :param name: the benchmark's, as in `python -m benchmarks.NAME`.
+    :param rounds: how many, if it is not given.
+    :param short: what `--short` does.
+    """
+    parser.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
+    parser.add_argument("--short", action="store_true", help=short)
+    parser.add_argument("--pinned", action="store_true", help="contestants on one core, everything else on another")
+    parser.add_argument(
+        "--baseline", type=tree, metavar="DIR", help="also measure the zeroscale of this checkout, in the same rounds"
+    )
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks" / f"{name}.json", metavar="FILE")
+
+
+def tree(text: str) -> Path:
+    """Return the absolute path of a directory with a package `zeroscale`."""
+    found = Path(text).resolve()
+    if not (found / "zeroscale" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} has no zeroscale/__main__.py")
+    return found
