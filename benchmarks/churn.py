@@ -1,8 +1,8 @@
 """The load of `connections` and `status`: short connections, one after the other or several at once.
 
-    python churn.py generic|login|status PORT --clients 16 --seconds 3 --most 12000
+    python -m benchmarks.churn generic|login|status PORT --clients 16 --seconds 3 --most 12000
 
-A program of its own that needs only the standard library. Each client connects, asks, reads the whole answer, closes
+One thread; only the standard library. Each client connects, asks, reads the whole answer, closes
 and begins again:
 
 - `generic` sends 64 bytes and is answered 512;
@@ -20,39 +20,18 @@ import argparse
 import json
 import select
 import socket
-import struct
-import sys
 import time
 from collections.abc import Callable
+
+from benchmarks.traffic import ANSWER, LOGIN, PING, QUESTION, STATUS_REQUEST, frame_length
 
 SOURCES = 100
 """Loopback addresses to connect from, in turn: the ports of one of them would be used up by TIME_WAIT."""
 
 IP_BIND_ADDRESS_NO_PORT = 24
 
-ANSWER = 512
-PROTOCOL_NUMBER = 765
-HOST = b"benchmark-relay.example.org"
-PING = b"\x09\x01" + bytes(range(8))
-
 PATIENCE = 10.0
 """Seconds without any answer after which the load ends."""
-
-
-def _packet(content: bytes) -> bytes:
-    return bytes([len(content)]) + content
-
-
-def _handshake(intent: int) -> bytes:
-    number = bytes([PROTOCOL_NUMBER & 0x7F | 0x80, PROTOCOL_NUMBER >> 7])
-    return _packet(b"\0" + number + _packet(HOST) + struct.pack(">HB", 25565, intent))
-
-
-QUESTION = bytes(64)
-LOGIN = _handshake(2) + _packet(b"\0" + _packet(b"Benchmark1") + bytes(16))
-STATUS_REQUEST = _handshake(1) + _packet(b"\0")
-
-assert len(LOGIN) == len(QUESTION), "the server counts bytes"
 
 
 class Client:
@@ -125,16 +104,6 @@ class StatusClient(Client):
 
 
 KINDS = {"generic": Client, "login": LoginClient, "status": StatusClient}
-
-
-def frame_length(data: bytes) -> int:
-    """Return the length of the first packet including its length field; while that is incomplete, a huge number."""
-    length = 0
-    for index, byte in enumerate(data):
-        length |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return index + 1 + length
-    return sys.maxsize
 
 
 class Load:

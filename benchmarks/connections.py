@@ -14,14 +14,14 @@ Each round measures all contestants in turn; ratios are of the same round.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks import backend, churn, subjects
-from benchmarks.measure import Results, machine, turns
-from benchmarks.options import common_options
+from benchmarks.measure import Results, turns
+from benchmarks.options import benchmark_parser
 from benchmarks.processes import BACKEND, START_TIMEOUT, Bench, LoadError, Running, Subject, await_answer
+from benchmarks.subjects import BASELINE, HAPROXY, NGINX
 
 MANY = 16
 MOST = 12_000
@@ -31,30 +31,25 @@ second at least; after 14,000 of them the kernel's search for a free port costs 
 WARM = 300
 """Connections before the first round."""
 
-OURS, BASELINE, YARDSTICK = "zeroscale", "baseline", "nginx"
-
 KINDS = {"generic": subjects.GENERIC, "login": subjects.MINECRAFT, "status": subjects.ASLEEP}
 
 
 def contestants(kind: str, baseline: Path | None) -> list[Subject]:
     """Return the contestants of one kind that are installed."""
-    found = [subjects.zeroscale(KINDS[kind], OURS)]
-    if baseline:
-        found.append(subjects.zeroscale(KINDS[kind], BASELINE, baseline))
-    others = {"nginx": subjects.nginx()}
+    found = {**subjects.zeroscale(KINDS[kind], baseline), NGINX: subjects.nginx()}
     if kind != "status":
-        others["haproxy"] = subjects.haproxy()
-    return found + subjects.installed(**others)
+        found[HAPROXY] = subjects.haproxy()
+    return subjects.installed(found)
 
 
-def traffic(kind: str, subject: Subject) -> str:
+def traffic(kind: str, name: str) -> str:
     """Return the kind of connection that a contestant gets: none but zeroscale answers for a sleeping server."""
-    return "generic" if kind == "status" and subject.name == YARDSTICK else kind
+    return "generic" if kind == "status" and name == NGINX else kind
 
 
 def start(bench: Bench, kind: str, subject: Subject) -> Running:
     """Start a contestant, and its server if it has one that runs."""
-    asked = traffic(kind, subject)
+    asked = traffic(kind, subject.name)
     running = bench.run(subject, None if asked == "status" else BACKEND)
     if asked != "status":
         await_answer(running.listen, churn.KINDS[asked].question, backend.ANSWER)
@@ -68,16 +63,17 @@ def measure(bench: Bench, kind: str, running: Running, clients: int, seconds: fl
     :raises LoadError: more than one in a hundred of its connections failed.
     """
     before = running.usage.cpu_seconds
-    words = [traffic(kind, running.subject), running.listen, "--clients", clients, "--seconds", seconds, "--most", most]
-    report = bench.load("churn.py", words)
+    words = [traffic(kind, running.name), running.listen, "--clients", clients, "--seconds", seconds, "--most", most]
+    report = bench.load("churn", words)
     used = running.usage.cpu_seconds - before
     answers = report["answers"]
     if not answers or report["failures"] > answers / 100:
-        raise LoadError(f"{kind}: {running.subject.name} failed on {report['failures']} and answered {answers}")
+        raise LoadError(f"{kind}: {running.name} failed on {report['failures']} and answered {answers}")
     return {
         f"{kind}_cpu_{clients}": used / answers * 1e6,
         f"{kind}_rate_{clients}": answers / report["seconds"],
         f"{kind}_load_{clients}": report["cpu_seconds"] / answers * 1e6,
+        f"{kind}_p50_{clients}": report["p50"] * 1e6,
     }
 
 
@@ -90,6 +86,7 @@ def figures(kinds: list[str]) -> dict[str, tuple[str, int]]:
             ("cpu_1", "CPU us, 1 client"),
             (f"cpu_{MANY}", f"CPU us, {MANY} clients"),
             (f"rate_{MANY}", f"connections/s, {MANY} clients"),
+            ("p50_1", "us until answered, 1 client"),
             (f"load_{MANY}", f"the load's own CPU us, {MANY} clients"),
         )
     }
@@ -97,12 +94,7 @@ def figures(kinds: list[str]) -> dict[str, tuple[str, int]]:
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.connections",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    common_options(parser, "connections", rounds=7, short="3 rounds of 0.7 s")
+    parser = benchmark_parser("connections", __doc__, rounds=7, short="3 rounds of 0.7 s")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load (default: %(default)g)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
@@ -124,9 +116,7 @@ def main() -> None:
                             print(f"  {error}", file=sys.stderr)
                         else:
                             results.add(name, number, measured)
-    ratios = [(OURS, other) for other in (YARDSTICK, BASELINE) if other in names]
-    print(f"{machine()}\n\n{results.table(figures(options.only), names, ratios)}")
-    results.write(options.json, vars(options))
+    results.report(figures(options.only), names, [NGINX, BASELINE], options)
 
 
 if __name__ == "__main__":

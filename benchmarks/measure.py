@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import statistics
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +84,6 @@ class Results:
         pairs = self._pairs(figure, one, other)
         return Spread.of([mine / theirs for mine, theirs in pairs]) if pairs else None
 
-    def difference(self, figure: str, one: str, other: str) -> Spread | None:
-        """Return the spread of the differences within each round; None: there is no round with both."""
-        pairs = self._pairs(figure, one, other)
-        return Spread.of([mine - theirs for mine, theirs in pairs]) if pairs else None
-
     def _pairs(self, figure: str, one: str, other: str) -> list[tuple[float, float]]:
         values = self._values.get(figure, {})
         mine, theirs = values.get(one, {}), values.get(other, {})
@@ -109,15 +105,22 @@ class Results:
                 rows.append([title, *cells, *(quotient.show(2) if quotient else "" for quotient in quotients)])
         return table(rows)
 
-    def write(self, file: Path, options: Mapping[str, object]) -> None:
-        """Write all values as JSON, with the options and the machine."""
+    def report(
+        self, figures: Mapping[str, tuple[str, int]], names: Sequence[str], others: Sequence[str], options: Namespace
+    ) -> None:
+        """Print the machine and the table, and write all values as JSON to `options.json`.
+
+        :param others: contestants to which the first one of `names` is compared, if they have taken part.
+        """
+        ratios = [(names[0], other) for other in others if other in names]
+        print(f"{machine()}\n\n{self.table(figures, names, ratios)}")
         values = {
             figure: {name: list(rounds.values()) for name, rounds in by_name.items()}
             for figure, by_name in self._values.items()
         }
-        content = {"machine": machine(), "options": dict(options), "results": values}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1, default=str) + "\n")
+        content = {"machine": machine(), "options": vars(options), "results": values}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
 
 def turns(rounds: int, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

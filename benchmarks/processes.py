@@ -7,14 +7,13 @@ import importlib.util
 import json
 import os
 import random
-import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +69,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Running:
-    """A contestant that listens."""
+    """A contestant that listens.
 
-    subject: Subject
+    :ivar listen: its port.
+    :ivar server: the port of the server behind it.
+    """
+
+    name: str
     pid: int
     listen: int
     server: int
@@ -114,30 +117,41 @@ class Bench:
 
         :param backend: the server's command line, with `{port}` in it; None: the contestant has none that would run.
         """
-        listen, server = free_ports(2)
-        self._started += 1
-        directory = self.directory / f"{self._started}-{subject.name}".replace(" ", "-")
-        directory.mkdir()
-        words = pinned_to(self._others, [word.format(port=server) for word in backend or ()])
-        command = subject.command(Place(directory, listen, server, words))
         if backend and not subject.starts_backend:
-            self.start(words, self._others, directory, "server.log")
-            await_port(server)
-        process = self.start(command, self._contestants, directory, "log", subject.tree)
-        try:
-            await_port(listen, process)
-        except OSError as error:
-            output = (directory / "log").read_text()
-            raise SystemExit(f"{subject.name} does not start: {error}\n{shlex.join(command)}\n{output}") from None
-        return Running(subject, process.pid, listen, server)
+            server = self.serve(backend).listen
+        else:
+            (server,) = free_ports(1)
+        (listen,) = free_ports(1)
+        directory = self._directory_for(subject.name)
+        words = self.for_loads([word.format(port=server) for word in backend or ()])
+        command = pinned_to(self._contestants, subject.command(Place(directory, listen, server, words)))
+        process = self.start(command, directory, subject.tree)
+        _listening(process, listen, directory)
+        return Running(subject.name, process.pid, listen, server)
 
-    def start(
-        self, command: Sequence[str], core: int | None, directory: Path, log: str, tree: Path | None = None
-    ) -> subprocess.Popen[bytes]:
-        """Start a process that is terminated at the end of the run."""
-        with (directory / log).open("wb") as output:
+    def for_loads(self, command: Sequence[str]) -> list[str]:
+        """Return the command, pinned as what is not a contestant is."""
+        return pinned_to(self._others, command)
+
+    def serve(self, backend: Sequence[str] = BACKEND) -> Running:
+        """Start a server with no contestant before it."""
+        (port,) = free_ports(1)
+        directory = self._directory_for("server")
+        process = self.start(self.for_loads([word.format(port=port) for word in backend]), directory)
+        _listening(process, port, directory)
+        return Running("direct", process.pid, port, port)
+
+    def _directory_for(self, name: str) -> Path:
+        self._started += 1
+        directory = self.directory / f"{self._started}-{name}"
+        directory.mkdir()
+        return directory
+
+    def start(self, command: Sequence[str], directory: Path, tree: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process that is ended at the end of the run; its output goes to `log` in its directory."""
+        with (directory / "log").open("wb") as output:
             process = subprocess.Popen(
-                pinned_to(core, command),
+                command,
                 cwd=directory,
                 env=environment(tree),
                 stdin=subprocess.DEVNULL,
@@ -147,19 +161,35 @@ class Bench:
         self._stack.callback(end, process)
         return process
 
-    def load(self, program: str, arguments: Iterable[object], *, timeout: float = 600.0) -> dict[str, Any]:
-        """Run a load, a file of this directory, to its end, and return the JSON object that it prints.
+    def load(self, program: str, arguments: Iterable[object]) -> dict[str, Any]:
+        """Run a load, a program of this package, to its end, and return the JSON object that it prints.
 
         :raises LoadError: it has failed.
         """
-        command = [sys.executable, "-IS", str(Path(__file__).parent / program), *map(str, arguments)]
-        ended = subprocess.run(
-            pinned_to(self._others, command), stdout=subprocess.PIPE, text=True, timeout=timeout, check=False
-        )
-        if ended.returncode != 0:
-            raise LoadError(f"{program} ended with {ended.returncode}")
-        report: dict[str, Any] = json.loads(ended.stdout)
-        return report
+        with self.loading(program, arguments) as load:
+            return report_of(load)
+
+    @contextlib.contextmanager
+    def loading(self, program: str, arguments: Iterable[object]) -> Iterator[subprocess.Popen[str]]:
+        """Run a load; at the end of the context its standard input is closed, and it must end."""
+        command = [sys.executable, "-S", "-m", f"benchmarks.{program}", *map(str, arguments)]
+        with subprocess.Popen(
+            self.for_loads(command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as load:
+            yield load
+
+
+def report_of(load: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the JSON object that a load prints as its next line.
+
+    :raises LoadError: it has ended without it.
+    """
+    assert load.stdout is not None
+    line = load.stdout.readline()
+    if not line:
+        raise LoadError(f"a load failed: {load.args!r}")
+    report: dict[str, Any] = json.loads(line)
+    return report
 
 
 def environment(tree: Path | None) -> dict[str, str]:
@@ -189,6 +219,15 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise RuntimeError(f"there are no {count} unused ports")
+
+
+def _listening(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
+    """Wait until a process of `Bench.start` listens on its port; end the benchmark if it does not."""
+    try:
+        await_port(port, process)
+    except OSError as error:
+        output = (directory / "log").read_text()
+        raise SystemExit(f"does not start: {error}\n{process.args!r}\n{output}") from None
 
 
 def await_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:

@@ -6,12 +6,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.processes import Place, Subject
 
+OURS, BASELINE, NGINX, HAPROXY = "zeroscale", "baseline", "nginx", "haproxy"
+"""Names of contestants."""
+
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 NGINX_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
+SOCKET_PROXYD = ("/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd")
 
 GENERIC = "{python} -m zeroscale generic {listen} {server} -t 3600 --state-directory {state} -a command={backend}"
 MINECRAFT = (
@@ -20,7 +25,7 @@ MINECRAFT = (
 ASLEEP = "{python} -m zeroscale minecraft {listen} {server} --state-directory {state} -a 'sleep 3600'"
 """A Minecraft server that is never started."""
 
-NGINX = """
+NGINX_CONFIGURATION = """
 daemon off;
 master_process off;
 worker_processes 1;
@@ -38,7 +43,7 @@ stream {{
 }}
 """
 
-HAPROXY = """
+HAPROXY_CONFIGURATION = """
 global
     nbthread 1
     maxconn 4000
@@ -54,12 +59,12 @@ listen relay
 """
 
 
-def zeroscale(template: str, name: str = "zeroscale", tree: Path | None = None) -> Subject:
-    """Return zeroscale.
+def zeroscale(template: str, baseline: Path | None) -> dict[str, Subject | None]:
+    """Return zeroscale, and that of another checkout.
 
-    :param template: its command line, in which `{python}`, `{listen}`, `{server}`, `{state}` and `{backend}` are
+    :param template: the command line, in which `{python}`, `{listen}`, `{server}`, `{state}` and `{backend}` are
         replaced.
-    :param tree: the directory that has the package `zeroscale`; None: this one.
+    :param baseline: the other checkout; None: there is none.
     """
 
     def command(place: Place) -> list[str]:
@@ -73,12 +78,13 @@ def zeroscale(template: str, name: str = "zeroscale", tree: Path | None = None) 
         }
         return [word.format(**values) for word in shlex.split(template)]
 
-    return Subject(name, command, "{backend}" in template, tree)
+    trees = {OURS: None, BASELINE: baseline} if baseline else {OURS: None}
+    return {name: Subject(name, command, "{backend}" in template, tree) for name, tree in trees.items()}
 
 
 def nginx() -> Subject | None:
     """Return nginx with its stream module, built in or as a file; None: not installed."""
-    program = program_of("nginx")
+    program = program_of(NGINX)
     if program is None:
         return None
     module = next((path for each in NGINX_MODULES if (path := Path(each) / "ngx_stream_module.so").exists()), None)
@@ -88,26 +94,44 @@ def nginx() -> Subject | None:
 
     def command(place: Place) -> list[str]:
         modules = f"load_module {module};" if module else ""
-        text = NGINX.format(modules=modules, directory=place.directory, listen=place.listen, server=place.server)
         file, log = place.directory / "nginx.conf", place.directory / "nginx.log"
-        file.write_text(text)
+        values = {"directory": place.directory, "listen": place.listen, "server": place.server}
+        file.write_text(NGINX_CONFIGURATION.format(modules=modules, **values))
         return [program, "-p", str(place.directory), "-c", str(file), "-e", str(log)]
 
-    return Subject("nginx", command)
+    return Subject(NGINX, command)
 
 
 def haproxy() -> Subject | None:
     """Return HAProxy with `splice-auto`; None: not installed."""
-    program = program_of("haproxy")
+    program = program_of(HAPROXY)
     if program is None:
         return None
 
     def command(place: Place) -> list[str]:
         file = place.directory / "haproxy.cfg"
-        file.write_text(HAPROXY.format(listen=place.listen, server=place.server))
+        file.write_text(HAPROXY_CONFIGURATION.format(listen=place.listen, server=place.server))
         return [program, "-f", str(file), "-db"]
 
-    return Subject("haproxy", command)
+    return Subject(HAPROXY, command)
+
+
+def socket_proxyd() -> Subject | None:
+    """Return systemd-socket-proxyd; None: not installed."""
+    program = next((each for each in SOCKET_PROXYD if Path(each).exists()), None)
+    if program is None:
+        return None
+
+    def command(place: Place) -> list[str]:
+        activate = [sys.executable, "-m", "benchmarks.relay.activate", str(place.listen)]
+        return [*activate, program, "--connections-max=8192", f"127.0.0.1:{place.server}"]
+
+    return Subject("socket-proxyd", command)
+
+
+def module(name: str, program: str) -> Subject:
+    """Return a relay of ours: a module that is given the two ports."""
+    return Subject(name, lambda place: [sys.executable, "-m", program, str(place.listen), str(place.server)])
 
 
 def program_of(name: str) -> str | None:
@@ -115,9 +139,9 @@ def program_of(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=PATH)
 
 
-def installed(**subjects: Subject | None) -> list[Subject]:
+def installed(subjects: Mapping[str, Subject | None]) -> list[Subject]:
     """Return those that are installed; print the names of the others."""
     for name, subject in subjects.items():
         if subject is None:
-            print(f"not installed, left out: {name.replace('_', '-')}", file=sys.stderr)
+            print(f"not installed, left out: {name}", file=sys.stderr)
     return [subject for subject in subjects.values() if subject is not None]
