@@ -5,8 +5,8 @@
 Prints a line "asking" when all are connected and answered once (with `--login`: as Minecraft players who log in), and
 then one JSON object: `expected` questions, and `asked` and `took` of each answer: the time by `time.perf_counter()`,
 which is the same for all processes, and the seconds until its last byte. Each question is sent when it is due, whether
-the last one was answered or not. The connections stay open until its standard input ends. One thread; only the standard
-library.
+the last one was answered or not. A line on its standard input ends the questions early; the connections stay open until
+that ends, or has another line. One thread; only the standard library.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def ask(socks: list[socket.socket], seconds: float) -> tuple[list[float], list[f
     with select.epoll() as epoll:
         for sock in socks:
             epoll.register(sock, select.EPOLLIN)
-        watched = [epoll.fileno()]
+        watched = [epoll.fileno(), sys.stdin.fileno()]
         due = now()
         end = due + seconds
         turn = 0
@@ -70,7 +70,11 @@ def ask(socks: list[socket.socket], seconds: float) -> tuple[list[float], list[f
                 turn = (turn + 1) % len(socks)
                 due += interval
             # select(), since the timeouts of epoll are whole milliseconds.
-            select.select(watched, (), (), max(0.0, due - now()) if due < end else 1.0)
+            readable, _, _ = select.select(watched, (), (), max(0.0, due - now()) if due < end else 1.0)
+            if sys.stdin.fileno() in readable:
+                sys.stdin.readline()
+                del watched[1:]
+                end = now()
             for fd, _ in epoll.poll(0):
                 data = by_number[fd].recv(65536)
                 if not data:
