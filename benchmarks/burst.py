@@ -2,11 +2,11 @@
 
     python -m benchmarks.burst PORT --players 500 --patience 10
 
-All connections are opened in one loop, without waiting for any of them; each sends its Minecraft handshake and login
-start (64 bytes) as soon as it is connected, and is in when the server's first answer (512 bytes) is complete. Prints one
-JSON object: `began`, by `time.perf_counter()`, which is the same for all processes; `joined`, the seconds from then until
-each that has got in was in; `refused`, how many were closed. The connections stay open until its standard input ends. One
-thread; only the standard library.
+All connections are opened in one loop, without waiting for any of them. Each sends its Minecraft handshake and login
+start (64 bytes) as soon as it is connected, and is in when the server's first answer (512 bytes) is complete. Prints
+one JSON object: `began`, by `time.perf_counter()`, which is the same for all processes; `joined`, the seconds from then
+until each that has got in was in; `refused`, how many were closed. The connections stay open until its standard input
+ends. One thread; only the standard library.
 """
 
 from __future__ import annotations
