@@ -10,8 +10,9 @@ import ipaddress
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 WakeRule = Literal["anyone", "known", "whitelist", "ops", "nobody"]
 """Which players may wake a server if no list of the configuration names them."""
@@ -28,8 +29,7 @@ _MISTAKEN_ADDRESS = re.compile(r"\d+\.[\d.]*|.*[/:].*")
 """Names may have unusual characters, as those of Bedrock players do; a mistyped network is not taken as a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedIdentity:
+class ClaimedIdentity(Struct, frozen=True):
     """What a client claims to be, and its address.
 
     :ivar name: the name; "" if the protocol has none.
@@ -42,8 +42,7 @@ class ClaimedIdentity:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ban:
+class Ban(Struct, frozen=True):
     """A ban of a player or an address.
 
     :ivar reason: text of the operator.
@@ -60,8 +59,7 @@ class Ban:
         return self.expires is None or now < self.expires
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPlayer:
+class ListedPlayer(Struct, frozen=True):
     """One player on a list.
 
     :ivar name: the name at the time the player was added.
@@ -120,8 +118,7 @@ class PlayerList:
         return found + [player for player in named if player.uuid != claim.uuid and player.matches_by_name]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLists:
+class ServerLists(Struct, frozen=True):
     """The lists in one Minecraft server's own files. A list is empty if its file is missing or damaged.
 
     :ivar enforces_whitelist: whether the server admits only players on its whitelist, and the file exists.

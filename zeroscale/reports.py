@@ -7,13 +7,13 @@ seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.status import Status
 
 
-@dataclass(frozen=True, slots=True)
-class PlayerReport:
+class PlayerReport(Struct, frozen=True):
     """One player relayed to a server.
 
     :ivar name: the name it claims; "" if its protocol has none.
@@ -26,8 +26,7 @@ class PlayerReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStats:
+class ServerStats(Struct, frozen=True, kw_only=True):
     """Counts of one server since the proxy started.
 
     :ivar seconds_by_status: time spent in each status.
@@ -58,8 +57,7 @@ class ServerStats:
     to_client: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerReport:
+class ServerReport(Struct, frozen=True, kw_only=True):
     """One server at one moment.
 
     :ivar name: its name.
@@ -102,8 +100,7 @@ class ServerReport:
     stats: ServerStats
 
 
-@dataclass(frozen=True, slots=True)
-class RelayReport:
+class RelayReport(Struct, frozen=True):
     """Counts of one relay since the proxy started.
 
     :ivar name: the relay's name.
@@ -122,8 +119,7 @@ class RelayReport:
     small_pipes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyReport:
+class ProxyReport(Struct, frozen=True, kw_only=True):
     """The whole proxy at one moment.
 
     :ivar version: version of zeroscale.

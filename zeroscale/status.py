@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Status(Enum):
@@ -18,8 +19,7 @@ class Status(Enum):
     failed = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSnapshot:
+class ServerSnapshot(Struct, frozen=True):
     """The state of one server at one moment.
 
     Times are seconds of the process's monotonic clock, durations are seconds.
@@ -52,8 +52,7 @@ class ServerSnapshot:
     cached_status: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True):
     """A server's answer to a probe.
 
     :ivar status: its status reply as decoded JSON, without a `version` where that may be our own number, returned;
@@ -71,8 +70,7 @@ class ProbeResult:
     may_be_starting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
+class ClientInfo(Struct, frozen=True):
     """A client that joins or has joined a server.
 
     :ivar name: the name it claims; "" if its protocol has none.

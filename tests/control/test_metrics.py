@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from control.reports import asleep, proxy_report, running
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 from pathlib import Path
@@ -204,7 +203,7 @@ def test_every_command_is_documented(kind: type[protocol.Request]) -> None:
 
 def test_every_field_of_a_report_and_every_code_is_documented() -> None:
     kinds = (ProxyReport, ServerReport, PlayerReport, RelayReport, ServerStats)
-    documented = {field.name for kind in kinds for field in dataclasses.fields(kind)} | set(get_args(protocol.Code))
+    documented = {field.name for kind in kinds for field in msgspec.structs.fields(kind)} | set(get_args(protocol.Code))
     assert sorted(name for name in documented if f"`{name}`" not in DOCS) == []
     for bound in (protocol.MAX_REQUEST_BYTES, protocol.MAX_DEPTH, protocol.VERSION):
         assert f" {bound} " in DOCS or f" {bound}," in DOCS

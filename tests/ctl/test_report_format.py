@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from control.fake_proxy import FakeProxy, FakeServer
+from msgspec.structs import replace
 
 from zeroscale.ctl.report_format import card, show, table, visible_state
 from zeroscale.reports import PlayerReport, ProxyReport, ServerReport
@@ -19,7 +18,7 @@ def running(**fields: object) -> ServerReport:
         slept=72000.0,
         last_start=18.0,
     )
-    return replace(report, **fields)  # type: ignore[arg-type]  # its own
+    return replace(report, **fields)
 
 
 def proxy(*servers: ServerReport) -> ProxyReport:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from frontend.harness import (
     ping,
     status,
 )
+from msgspec.structs import replace
 from twisted.internet.address import UNIXAddress
 
 from zeroscale.access_lists import AccessList

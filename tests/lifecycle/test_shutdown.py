@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 
 import pytest
 from lifecycle.harness import LifecycleHarness
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
 from zeroscale.errors import PluginError

@@ -9,11 +9,10 @@ import ipaddress
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from zeroscale.access_lists import AccessList
 from zeroscale.config import durations, triggers
@@ -23,8 +22,7 @@ from zeroscale.config.model import HIGHEST_PORT, is_host
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of values.
 
     :ivar expected: what such a value is, with its article, for a message.

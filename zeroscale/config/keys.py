@@ -7,15 +7,13 @@ it. The reader, the command line, labels and the reference pages take it from he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """One key of a table of the configuration.
 
     :ivar field: the struct's field with its type and default.

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from zeroscale.config import conflicts, model
 from zeroscale.config.messages import Mistake, Mistakes, join, show
@@ -26,8 +28,7 @@ MOST_MISTAKES = 100
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadResult:
+class ReadResult(Struct, frozen=True):
     """The content of a file.
 
     :ivar config: the configuration; of a file with mistakes the part that can be checked further.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.config.secret_refs import Secret
 
@@ -13,8 +14,7 @@ LONGEST_SHOWN = 60
 """Characters of a value in a message: enough to find it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """One mistake in a configuration.
 
     :ivar path: the key that has it, from the top of the file; "": the whole file.

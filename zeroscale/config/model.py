@@ -13,11 +13,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Struct
 
 from zeroscale.access_lists import WakeRule
 from zeroscale.config.keys import key
@@ -89,8 +89,7 @@ _WRITE_SERVER = 'write server = "127.0.0.1:25575"'
 _WRITE_ARGUMENTS = "write them in its table plugin_arguments"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule about several keys of one table.
 
     :ivar keys: the keys; the mistake is reported at the first one. Not checked if one of them has a mistake already.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import regex
@@ -37,8 +38,7 @@ ANY_ANSWER = range(100, 500)
 """HTTP statuses of a server that is up, unless one is named: 401 and 404 are answers, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class WakeTrigger:
+class WakeTrigger(Struct, frozen=True):
     """What a client must send to wake a server.
 
     :ivar kind: `connect` is nothing; `data` is any byte.
@@ -49,13 +49,11 @@ class WakeTrigger:
     pattern: regex.Pattern[bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectCheck:
+class ConnectCheck(Struct, frozen=True):
     """Ready when the server accepts a connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectBytes:
+class ExpectBytes(Struct, frozen=True):
     """Ready when the server sends these bytes.
 
     :ivar expected: the first bytes that it sends.
@@ -66,8 +64,7 @@ class ExpectBytes:
     request: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCheck:
+class HttpCheck(Struct, frozen=True):
     """Ready when the server answers a GET request.
 
     :ivar path: the path of the request.
@@ -78,8 +75,7 @@ class HttpCheck:
     statuses: range
 
 
-@dataclass(frozen=True, slots=True)
-class ExecCheck:
+class ExecCheck(Struct, frozen=True):
     """Ready when a command exits with 0.
 
     :ivar words: the program and its arguments.
@@ -88,8 +84,7 @@ class ExecCheck:
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputLineCheck:
+class OutputLineCheck(Struct, frozen=True):
     """Ready when the server has written a line of output, and accepts a connection.
 
     :ivar pattern: a regular expression that matches somewhere in the line.

@@ -11,9 +11,9 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from msgspec import Struct, field
 from twisted.internet import interfaces
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -51,8 +51,7 @@ class PerformRequest(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCredentials:
+class PeerCredentials(Struct, frozen=True):
     """User and process of a client, as reported by the kernel.
 
     :ivar user: user id; None: not available on this system.
@@ -75,8 +74,7 @@ def peer_credentials(connected: socket.socket) -> PeerCredentials:
     return PeerCredentials(user, process)
 
 
-@dataclass(slots=True, eq=False)
-class _PendingRequest:
+class _PendingRequest(Struct, eq=False):
     request: protocol.AnyRequest
     done: Deferred[None] = field(default_factory=Deferred)
 

@@ -5,10 +5,10 @@ Uses the proxy only through `control.interfaces`, and a client only as a functio
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -213,7 +213,7 @@ class CommandHandler:
         if name is None:
             return report
         self._server(name)
-        return dataclasses.replace(report, servers=tuple(each for each in report.servers if each.name == name))
+        return replace(report, servers=tuple(each for each in report.servers if each.name == name))
 
     def _server(self, name: str | None) -> ServerControl:
         servers = self._proxy.servers

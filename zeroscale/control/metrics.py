@@ -8,9 +8,10 @@ address, host), so the number of time series is bounded. The help texts are also
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -79,8 +80,7 @@ class _ReportCollector(Collector):
         yield _start_durations(report.servers)
 
 
-@dataclass(frozen=True, slots=True)
-class MetricDescription:
+class MetricDescription(Struct, frozen=True):
     """A metric as the documentation lists it.
 
     :ivar kind: `gauge`, `counter` or `histogram`.

@@ -288,12 +288,12 @@ def encode_request(command: str, request_id: int, fields: Mapping[str, object]) 
 
 
 def encode_event(request_id: int | str, event: object) -> bytes:
-    """Encode an event as one line; dataclasses and structs become objects."""
+    """Encode an event as one line; structs become objects."""
     return _encode({"id": request_id, "event": event})
 
 
 def encode_result(request_id: int | str, result: object) -> bytes:
-    """Encode a result as one line; dataclasses and structs become objects."""
+    """Encode a result as one line; structs become objects."""
     return _encode({"id": request_id, "result": result})
 
 

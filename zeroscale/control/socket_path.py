@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.errors import ConfigError
 
@@ -25,8 +26,7 @@ DEFAULT_MODE = 0o660
 """Owner and group may use it. On Linux, permission to write the socket is permission to connect (unix(7))."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlSocket:
+class ControlSocket(Struct, frozen=True):
     """A Unix socket to listen on.
 
     :ivar path: absolute.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from zeroscale.control.protocol import (
     MAX_RESPONSE_BYTES,
@@ -37,15 +37,13 @@ class UsageError(ControlError):
     """The command line names no server of the proxy, or is ambiguous about the server or proxy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event of a stream."""
 
     body: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """The answer; the end of a stream."""
 
     body: msgspec.Raw

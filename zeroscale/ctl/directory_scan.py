@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.errors import ConfigError
 from zeroscale.minecraft.server_choice import ServerChoice, choose_server
@@ -18,8 +19,7 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 """Files with the memory limit of a container (cgroup v2 and v1)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectoryScan:
+class DirectoryScan(Struct, frozen=True, kw_only=True):
     """What is in the directory.
 
     :ivar directory: absolute.

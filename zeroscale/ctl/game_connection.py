@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
 from types import TracebackType
+
+from msgspec import Struct
 
 from zeroscale.errors import BackendError
 
@@ -14,8 +15,7 @@ DEFAULT_PORT = 25565
 READ_SIZE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """The address of a server."""
 
     host: str

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from msgspec import Struct
 from twisted.internet.protocol import Factory
 from twisted.logger import (
     FilteringLogObserver,
@@ -40,8 +40,7 @@ TWISTD_LOG = "twistd.log"
 """twistd's default file name."""
 
 
-@dataclass(frozen=True, slots=True)
-class TwistdLog:
+class TwistdLog(Struct, frozen=True):
     """The log under twistd.
 
     :ivar writer: writes twistd's log file or stdout; None: twistd logs to syslog, or through the user's `--logger`.

@@ -12,12 +12,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, field, inspect
+from msgspec.structs import replace
 
 from zeroscale.config import loader, model
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
@@ -45,8 +45,7 @@ SHORT_FLAGS = "hid"
 POSITIONALS = ("server_plugin", "listen_port", "server_port")
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Struct, frozen=True):
     """What a command line means.
 
     :ivar config: the proxy to run, with absolute paths; with mistakes, what can be checked further.

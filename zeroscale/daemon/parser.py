@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import msgspec
-from msgspec import NODEFAULT, inspect
+from msgspec import NODEFAULT, Struct, inspect
 
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
 from zeroscale.config.model import PLAYERS, PROXIES, PROXY, SERVER, TCP, Config, ServerConfig
@@ -53,8 +52,7 @@ USAGE = """\
        %(prog)s [options] --discover {docker,kubernetes}"""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option for a configuration key.
 
     :ivar key: the key.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zeroscale.access_lists import (
     LONGEST_NAME,
@@ -28,8 +29,7 @@ from zeroscale.protocols.conversation import ClientRecognised, LoginRequested
 from zeroscale.status import ServerSnapshot, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Which clients may wake one server, as configured.
 
     :ivar wake: which clients may that no list names.
@@ -108,8 +108,7 @@ _CONTROL = re.compile(f"[\x00-\x1f{HIGH_CONTROLS}]")
 """Characters that nothing but random bytes of scanners has in a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The most requests of one address to one server, each a number per minute.
 
     :ivar statuses: status requests, and pings without one.
@@ -120,6 +119,10 @@ class Limits:
     statuses: float = 120.0
     logins: float = 30.0
     wakes: float = 6.0
+
+
+DEFAULT_RULES = Rules()
+DEFAULT_LIMITS = Limits()
 
 
 class Admission:
@@ -133,8 +136,8 @@ class Admission:
 
     def __init__(
         self,
-        rules: Rules = Rules(),
-        limits: Limits = Limits(),
+        rules: Rules = DEFAULT_RULES,
+        limits: Limits = DEFAULT_LIMITS,
         *,
         lists: Callable[[], ServerLists] = ServerLists,
         wall_clock: Callable[[], float] = lambda: 0.0,

@@ -6,8 +6,9 @@ Nothing is sent, started or awaited here; `connection` and `join` carry the deci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from zeroscale.protocols.conversation import (
     ClientRecognised,
@@ -22,8 +23,7 @@ from zeroscale.status import ServerSnapshot, Status
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
 
 
-@dataclass(frozen=True, slots=True)
-class JoinPolicy:
+class JoinPolicy(Struct, frozen=True):
     """How one server's joining clients are treated, as configured.
 
     :ivar holds: a joining player is held until the server is ready; otherwise it is kicked and joins again later.
@@ -44,8 +44,7 @@ LOCKOUT = "lockout"
 """The refusal's reason during a lockout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a client may not join.
 
     :ivar reason: one word, by which the refusal is counted.
@@ -60,18 +59,15 @@ class Refusal:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerStatus:
+class AnswerStatus(Struct, frozen=True):
     """Answer the status request ourselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPing:
+class AnswerPing(Struct, frozen=True):
     """Answer the ping ourselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHealthCheck:
+class AnswerHealthCheck(Struct, frozen=True):
     """Answer the health check ourselves.
 
     :ivar reply: the whole reply.
@@ -80,23 +76,19 @@ class AnswerHealthCheck:
     reply: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PassStatus:
+class PassStatus(Struct, frozen=True):
     """Relay the connection, so that the real server answers its status; it does not count as a player."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Read on: nothing shows yet that the connection is a client's."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayDecision:
+class RelayDecision(Struct, frozen=True):
     """Connect the client to the running server."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldDecision:
+class HoldDecision(Struct, frozen=True):
     """Wake the server, and hold the client until it is ready.
 
     :ivar limit: seconds after which the client is kicked.
@@ -107,8 +99,7 @@ class HoldDecision:
     once_answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RefuseDecision:
+class RefuseDecision(Struct, frozen=True):
     """Kick the client with the reason why it cannot join now.
 
     :ivar wakes: wake the server all the same.

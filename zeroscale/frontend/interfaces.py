@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 
@@ -185,8 +185,7 @@ class RelayService(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Backend:
+class Backend(Struct):
     """One server as the frontend sees it. The address may be known only while the server runs, and change.
 
     :ivar server: its lifecycle.

@@ -6,9 +6,10 @@ The result is returned to `connection`, which carries it out. This module does n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
@@ -46,8 +47,7 @@ RECONNECT_AFTER = 0.5
 """Seconds between two attempts to connect to a running server: the exit of its process is noticed a moment later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kicked:
+class Kicked(Struct, frozen=True):
     """The client is to be sent a message, and its connection closed.
 
     :ivar outcome: one word for the access log.
@@ -64,8 +64,7 @@ class Kicked:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed:
+class Relayed(Struct, frozen=True):
     """The client was relayed, and both connections are closed.
 
     :ivar to_backend: the client's bytes relayed to the server.

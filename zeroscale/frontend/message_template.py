@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.errors import ConfigError, suggest
 from zeroscale.protocols.conversation import Component
@@ -28,21 +29,18 @@ _SIBLING_KEYS = frozenset({"extra", "with"})
 _ABSENT = frozenset({"", "0"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Variable:
+class _Variable(Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     pieces: tuple[str | _Variable, ...]
 
 
 _Pieces = tuple[str | _Variable | _Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Leaf(Struct, frozen=True):
     pieces: _Pieces
 
 

@@ -5,8 +5,9 @@ Pure. Times are seconds from the first request to stop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from zeroscale.backoff import backoff_delay
 
@@ -19,8 +20,7 @@ class StopStep(Enum):
     kill = "SIGKILL"
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduledStep:
+class ScheduledStep(Struct, frozen=True):
     """A step, and when it is due."""
 
     after: float

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -18,8 +18,7 @@ LINES_KEPT = 20
 """Of the server's output, for the reason of a crash: enough for the head of a Java stack trace."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessExit:
+class ProcessExit(Struct, frozen=True):
     """The end of a server's process.
 
     :ivar clean: the server exited as servers do that were stopped.

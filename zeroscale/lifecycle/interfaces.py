@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -180,8 +180,7 @@ class LifecycleStats(Protocol):
         """Count a failure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifecyclePolicy:
+class LifecyclePolicy(Struct, frozen=True, kw_only=True):
     """When and how one server is started and stopped. Durations are seconds.
 
     :ivar idle: when the server may stop.
@@ -206,8 +205,7 @@ class LifecyclePolicy:
     ready_line: re.Pattern[str] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifecycleDependencies:
+class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     """The collaborators of a lifecycle.
 
     :ivar clock: monotonic.

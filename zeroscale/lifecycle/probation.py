@@ -8,7 +8,8 @@ when the server becomes ready and whenever a player leaves; it ends with the nex
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 PROBATION = 60.0
 """Seconds: a server that accepts a player has sent `idle_policy.PROOF_BYTES` by then, on a slow line, too."""
@@ -23,8 +24,7 @@ OTHERS = ""
 """The key of the addresses that are not remembered."""
 
 
-@dataclass(slots=True)
-class _Address:
+class _Address(Struct):
     """The time of one address: it keeps the server running from `since` to `until`, after `spent` seconds before."""
 
     since: float

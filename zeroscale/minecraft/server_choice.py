@@ -13,9 +13,10 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from zeroscale.minecraft.server_files import read_properties
 from zeroscale.minecraft.server_jar import JarKind, ServerJar, read_server_jar
@@ -45,8 +46,7 @@ NAMED_AT_MOST = 10
 DANGER = "a modded world is destroyed when it is started without its mods"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerChoice:
+class ServerChoice(Struct, frozen=True, kw_only=True):
     """What to start.
 
     :ivar jar: the jar to start, relative to the directory; None: a script, or nothing.

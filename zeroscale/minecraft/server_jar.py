@@ -7,12 +7,12 @@ classes and their sources: docs/protocol.md, "The server's process".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from zeroscale.minecraft.zip_archive import ZipArchive
 from zeroscale.system.files import open_other
@@ -72,8 +72,7 @@ class JarKind(Enum):
     unreadable = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerJar:
+class ServerJar(Struct, frozen=True, kw_only=True):
     """What a jar says about itself.
 
     :ivar kind: what it starts.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.minecraft.server_files import read_script
 
@@ -35,8 +36,7 @@ _QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1?""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:(?:\r\n|[\r\n])[ \t\f]*|(.))", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class StartScript:
+class StartScript(Struct, frozen=True):
     """A shell script that starts a server.
 
     :ivar path: where it is.

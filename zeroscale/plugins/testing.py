@@ -35,10 +35,10 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.api import (
@@ -185,8 +185,7 @@ class RecordedOutput:
             raise AssertionError(f"no line with {text!r} in {self.lines}") from None
 
 
-@dataclass(frozen=True)
-class ServerExit:
+class ServerExit(Struct, frozen=True):
     """How `wait()` ended.
 
     :ivar code: the exit code it returned; 128 plus the number of a signal.

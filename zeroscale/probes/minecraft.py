@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Literal
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import BackendError

@@ -22,8 +22,9 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.process import listeners, procfs
 from zeroscale.system.files import read_start, resolved
@@ -54,8 +55,7 @@ NEAR = 10.0
 may open a window in the server's directory at any time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSigns:
+class ServerSigns(Struct, frozen=True):
     """How the processes of one server are recognized.
 
     :ivar directory: the server's working directory; None: not known.
@@ -70,8 +70,7 @@ class ServerSigns:
     host: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRun:
+class CommandRun(Struct, frozen=True):
     """When a start command ran, in `procfs.ticks`, and what it may have left in the background.
 
     :ivar started: when it was started.
@@ -398,8 +397,7 @@ _tracked: weakref.WeakSet[BackgroundServer] = weakref.WeakSet()
 """The servers of this zeroscale: two that are in one directory are told from each other by their ports alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """Processes that were found.
 
     :ivar certain: those that listen on the server's port or hold its own lock: the server itself.

@@ -11,8 +11,9 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process.console_files import OutputFile
@@ -33,8 +34,7 @@ class CommandTimeout(PluginError):
     """A command took too long, and was ended."""
 
 
-@dataclass(frozen=True)
-class CommandResult:
+class CommandResult(Struct, frozen=True):
     """How a command ended.
 
     :ivar code: its exit code, 128 plus the signal's number if a signal ended it.

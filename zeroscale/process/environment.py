@@ -6,8 +6,9 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from zeroscale.errors import ConfigError, PluginError
 from zeroscale.system.environment import BASIC, BASIC_PREFIX
@@ -34,8 +35,7 @@ LARGEST_FILE = 64 * 1024
 _NAME = re.compile(r"[^\s=\0]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ChildEnvironment:
+class ChildEnvironment(Struct, frozen=True):
     """The environment of one server and of the commands that belong to it.
 
     :ivar variables: variables that are added to the inherited ones; they come before those of the file.

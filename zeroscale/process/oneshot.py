@@ -12,15 +12,15 @@ import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.errors import PROCESS_LIMIT
 from zeroscale.process.environment import ChildEnvironment
 
 
-@dataclass(frozen=True, slots=True)
-class CompletedProgram:
+class CompletedProgram(Struct, frozen=True):
     """How a program ended.
 
     :ivar code: its exit code; negative: minus the number of the signal that ended it.

@@ -10,8 +10,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.system.files import resolved
 
@@ -24,8 +25,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks of a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessFacts:
+class ProcessFacts(Struct, frozen=True):
     """One process at one moment, from /proc/PID/stat (proc_pid_stat(5)).
 
     :ivar state: the letter of its state.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from zeroscale.system.files import load, write_atomically
 
@@ -28,8 +30,7 @@ class StopProgress(StrEnum):
     """It has been asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
+class ProcessRecord(Struct, frozen=True):
     """One start of a server.
 
     :ivar pid: its first process, which leads a session and a process group of the same number.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 
@@ -52,8 +53,7 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: ce
 """The page; its empty icon saves the server a request for /favicon.ico."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True):
     """The head of a request.
 
     :ivar method: the method, as sent.

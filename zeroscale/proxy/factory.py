@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.access_lists import AccessList, ServerLists, parse_network
 from zeroscale.config.model import Config, LimitsConfig, ServerConfig
@@ -37,8 +38,7 @@ UNVISITED = 60.0
 `idle_shutdown`: the player was asked to join again in a little while."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(Struct, frozen=True):
     """The settings of a server that can change while it runs."""
 
     policy: LifecyclePolicy

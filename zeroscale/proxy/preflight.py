@@ -7,11 +7,11 @@ templates or the file system.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join

@@ -6,8 +6,9 @@ Most fields take effect at once. Those of `RESTART_FIELDS` take effect when the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from zeroscale.config.keys import all_keys
 from zeroscale.config.model import Config, ServerConfig
@@ -31,8 +32,7 @@ RESTART_FIELDS = (
 """Fields of a server's configuration that cannot be changed while the server runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChange:
+class ServerChange(Struct, frozen=True):
     """A change of one server's configuration, checked and ready to be applied.
 
     :ivar proxy_config: the new configuration of the proxy.

@@ -6,7 +6,8 @@ Plans only: `server_manager` carries the plan out.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.config.conflicts import backend_address
 from zeroscale.config.model import Config, ServerConfig
@@ -19,8 +20,7 @@ from zeroscale.system.files import resolved
 OWN_PLACE = "its name, port or world"
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadPlan:
+class ReloadPlan(Struct, frozen=True):
     """How to get from the current servers to those of a configuration.
 
     :ivar kept: servers that stay, including returning ones.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport, ITransport
 
@@ -36,8 +36,7 @@ class Outcome(Enum):
     """We closed it: it was cancelled, the proxy exits, or it was half-closed and idle for too long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The end of one pair.
 
     :ivar to_backend: bytes handed to the kernel for the backend, early ones included.
@@ -50,8 +49,7 @@ class Report:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """The sums of one relay since it was made.
 
     :ivar to_backend: bytes to the servers, of ended and live pairs.

@@ -13,8 +13,9 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,7 @@ MOST_STEPS = 4096
 """Components of a path and of the links on it; the kernel's longest path has as many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """The owner of files and directories that are created.
 
     :ivar user_id: None: not changed.

@@ -10,7 +10,8 @@ import functools
 import os
 import socket
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 FIRST_DESCRIPTOR = 3
 """sd_listen_fds(3): `SD_LISTEN_FDS_START`."""
@@ -22,8 +23,7 @@ UNNAMED = "unknown"
 """sd_listen_fds(3): the name of a socket without a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class InheritedSocket:
+class InheritedSocket(Struct, frozen=True):
     """A listening socket that the service manager opened.
 
     :ivar name: its `FileDescriptorName=`; where the unit gives none, the name of the unit.
@@ -34,8 +34,7 @@ class InheritedSocket:
     descriptor: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceManagerEnvironment:
+class ServiceManagerEnvironment(Struct, frozen=True):
     """The data that the service manager passed to this process.
 
     :ivar sockets: the listening sockets, in the order of the unit.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import pytest_twisted
 from control.fake_proxy import FakeServer
 from ctl.ctl_fixture import CtlHarness, Screen
+from msgspec.structs import replace
 
 from zeroscale.ctl.commands.wake import WakeProgress, line_of
 from zeroscale.errors import ServerUnavailable

@@ -8,7 +8,8 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
@@ -27,8 +28,7 @@ from zeroscale.protocols.minecraft.client import (
 DEFAULT_TIMEOUT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class PingResult:
+class PingResult(Struct, frozen=True):
     """A server's status and latency.
 
     :ivar status: the status, decoded.

@@ -10,15 +10,15 @@ import json
 import os
 import secrets
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 RECORDS_PER_SAVE = 8
 """Records of one save, so that a save takes a while and can be interrupted."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalReport:
+class JournalReport(Struct, frozen=True):
     """The result of reading a journal.
 
     :ivar runs: how many times a server has opened it.

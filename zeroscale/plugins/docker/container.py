@@ -7,8 +7,9 @@ same ones. A missing field has its zero value, as in Go's JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support.json_object import JsonObject, integer_at, member, object_at, text_at
@@ -22,8 +23,7 @@ DEFAULT_STOP_TIMEOUTS = (0, 10)
 container; 0 is what podman 4.3 writes where one was created through its Docker-compatible API, as by compose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """A container at one moment.
 
     :ivar id: its full id.

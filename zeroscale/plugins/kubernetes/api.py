@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
+from msgspec import Struct
 
 from zeroscale import __version__
 from zeroscale.errors import PluginError
@@ -52,8 +52,7 @@ class ApiRefused(PluginError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
+class ApiRequest(Struct, frozen=True):
     """A request, in the terms of a Role.
 
     :ivar verb: `get`, `list`, `watch` or `update`.

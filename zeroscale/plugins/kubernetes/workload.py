@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.support.json_object import JsonObject, integer_at, list_at, member, object_at, text_at
@@ -15,8 +16,7 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A name of one object.
 
     :ivar plural: `statefulsets` or `deployments`.
@@ -47,8 +47,7 @@ class Reference:
         return f"{self.plural.removesuffix('s')}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """One StatefulSet or Deployment at one moment.
 
     :ivar uid: distinguishes it from a deleted one of the same name.

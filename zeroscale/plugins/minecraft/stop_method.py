@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_files import ServerFiles, line_of
@@ -26,8 +27,7 @@ COMMANDS = ("stop", "quit")
 EXPECTED = f"give a command of its console, {RCON}, or a signal's name such as SIGTERM"
 
 
-@dataclass(frozen=True, slots=True)
-class StopMethod:
+class StopMethod(Struct, frozen=True):
     """How a server is asked to stop.
 
     :ivar command: the command that is sent to it; not used with `signal`.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from zeroscale.errors import PluginError
 
@@ -65,8 +66,7 @@ def unit_name(name: str) -> str:
     return name if name.endswith(SUFFIXES) else f"{name}.service"
 
 
-@dataclass(frozen=True)
-class UnitState:
+class UnitState(Struct, frozen=True):
     """A unit at one moment.
 
     :ivar load: LoadState.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.access_lists import offline_uuid
 from zeroscale.errors import ProtocolError
@@ -26,8 +27,7 @@ LONGEST_IDENTIFIER = 32767
 STATUS, LOGIN = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReceived:
+class StatusReceived(Struct, frozen=True):
     """The Status Response.
 
     :ivar status: the decoded JSON object; see `status_json` for what is put up with.
@@ -38,8 +38,7 @@ class StatusReceived:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class StatusUnreadable:
+class StatusUnreadable(Struct, frozen=True):
     """A Status Response whose document cannot be read: the server is up, and says nothing of itself.
 
     :ivar reason: why it cannot be read.
@@ -48,8 +47,7 @@ class StatusUnreadable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PongReceived:
+class PongReceived(Struct, frozen=True):
     """The Pong.
 
     :ivar token: the Ping's 64 bits, signed.
@@ -58,8 +56,7 @@ class PongReceived:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(Struct, frozen=True):
     """The server refused the login; it closes the connection.
 
     :ivar reason: a text component.
@@ -68,13 +65,11 @@ class Disconnected:
     reason: Component
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptionRequested:
+class EncryptionRequested(Struct, frozen=True):
     """The server is in online mode; an offline login ends here."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompressionSet:
+class CompressionSet(Struct, frozen=True):
     """The server set compression.
 
     :ivar threshold: frames of this many bytes and more are compressed from now on; below 0: none.
@@ -83,8 +78,7 @@ class CompressionSet:
     threshold: int
 
 
-@dataclass(frozen=True, slots=True)
-class PluginRequested:
+class PluginRequested(Struct, frozen=True):
     """A Login Plugin Request.
 
     :ivar answer: the reply to send: "not understood".
@@ -95,8 +89,7 @@ class PluginRequested:
     answer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CookieRequested:
+class CookieRequested(Struct, frozen=True):
     """A Cookie Request (1.20.5 and later).
 
     :ivar answer: the reply to send: no such cookie.
@@ -106,8 +99,7 @@ class CookieRequested:
     answer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSucceeded:
+class LoginSucceeded(Struct, frozen=True):
     """The server accepted the login; nothing after it is parsed.
 
     :ivar name: the player's name, as the server returned it.

@@ -7,7 +7,8 @@ ones too. All that a server sends is bounded and checked.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.minecraft.legacy import LONGEST_HOST, PING_HOST, UNKNOWN_PROTOCOL
@@ -29,8 +30,7 @@ _SINCE_1_4 = f"{SECTION}1\x00"
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyStatus:
+class LegacyStatus(Struct, frozen=True):
     """A server's reply.
 
     :ivar motd: with section-sign codes, where the server sends them.

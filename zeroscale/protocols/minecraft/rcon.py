@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 
@@ -37,18 +38,15 @@ LONGEST_ID = 0x7FFFFFFF
 _HEADER = struct.Struct("<iii")
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(Struct, frozen=True):
     """The password is right: commands may follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginRefused:
+class LoginRefused(Struct, frozen=True):
     """The password is wrong: the connection is of no further use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
+class Replied(Struct, frozen=True):
     """The whole reply to a command.
 
     :ivar text: any number of lines, often none.
@@ -57,8 +55,7 @@ class Replied:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class MoreNeeded:
+class MoreNeeded(Struct, frozen=True):
     """The reply may be longer: send `request`; its own reply marks the end.
 
     :ivar request: bytes to send.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroscale.protocols.conversation import Component
 
@@ -70,8 +71,7 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _ARGUMENT = re.compile(r"%(?:(\d{1,3})\$)?s|%%")
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """The style of a run of text.
 
     :ivar color: one of the sixteen names, or `#rrggbb`; None: the default colour.
