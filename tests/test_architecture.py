@@ -58,7 +58,6 @@ RULES = [
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
-    Rule(("protocols.minecraft.packets",), VALUES, outside=("quarry",), never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
     Rule(("sockets",), ("errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("relay",), ("backoff", "errors", "reactor", "sockets"), outside=("twisted", "zope"), never=REACTOR),
@@ -209,7 +208,7 @@ RULES = [
 REACTOR_IMPORTERS = {"daemon.runtime", "proxy.service", "plugins.demo.program"}
 """Modules that may import the global reactor: those that install or run it, and a program of its own."""
 
-QUARRY_IMPORTERS = {"protocols.minecraft.packets", "plugins.demo.program"}
+QUARRY_IMPORTERS = {"plugins.demo.program"}
 
 WITHOUT_A_TEST_FILE = {
     "status": "values only",

@@ -21,7 +21,6 @@ from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
-from zeroscale.protocols.minecraft import packets
 from zeroscale.proxy import preflight
 from zeroscale.proxy.discovery import ProblemLog, ServerDiscovery, add_discovered, enabled_discoveries
 from zeroscale.proxy.exclusive_use import ExclusiveUse
@@ -173,8 +172,6 @@ class ProxyService:
         if self._metrics is not None:
             await self._metrics.start()
         await self._manager.open_ports()
-        if any(server.speaks_minecraft for server in self._manager.servers.values()):
-            packets.preload()
         running: Deferred[None] = Deferred()
         # Not callWhenRunning: that is before the asyncio loop runs, which a plugin's coroutines need.
         self._reactor.callLater(0, running.callback, None)

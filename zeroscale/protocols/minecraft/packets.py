@@ -1,17 +1,11 @@
 """Frames of Minecraft since 1.7 and their fields, bounded before they are read. Packets are not interpreted.
 
-Source: docs/protocol.md, "Frames and handshake". quarry's buffers read the fields; they have no length limits, so every
-length is checked here first, and their exceptions become `ProtocolError`. quarry installs the global reactor when it is
-imported: only this module imports it, and not before a field is read, so that the caller can install its own reactor.
+Source: docs/protocol.md, "Frames and handshake".
 """
 
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Callable
-from functools import cache
-from typing import Any, TypeVar
 
 from zeroscale.errors import ProtocolError
 
@@ -21,25 +15,11 @@ LONGEST_PREFIX = 3
 LARGEST_FRAME = (1 << 21) - 1
 """Bytes of a frame's body."""
 
+LONGEST_VARINT = 5
+"""Bytes of a VarInt: 32 bits."""
+
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 """Half of a surrogate pair as UTF-8 would have it; Java replaces the three bytes by one U+FFFD, Python by three."""
-
-Value = TypeVar("Value")
-
-
-@cache
-def _quarry() -> Any:
-    import quarry.types.buffer
-
-    return quarry.types.buffer
-
-
-def preload() -> None:
-    """Import quarry (about 0.3 s), so that the first client need not wait for it.
-
-    To be called after the reactor is installed.
-    """
-    _quarry()
 
 
 def take_frame(data: bytes | bytearray, start: int, bound: int) -> tuple[bytes, int] | None:
@@ -50,17 +30,18 @@ def take_frame(data: bytes | bytearray, start: int, bound: int) -> tuple[bytes, 
     :returns: the body, and the index of the next frame; None while the frame is incomplete.
     :raises ProtocolError: its length is 0, above the bound, or has more than 3 bytes; also of an incomplete frame.
     """
-    length = 0
-    for index in range(LONGEST_PREFIX):
-        if start + index >= len(data):
-            return None
-        byte = data[start + index]
-        length |= (byte & 0x7F) << (7 * index)
+    begin = start
+    length = shift = 0
+    for byte in data[start : start + LONGEST_PREFIX]:
+        begin += 1
+        length |= (byte & 0x7F) << shift
         if byte < 0x80:
-            begin = start + index + 1
             break
+        shift += 7
     else:
-        raise ProtocolError("a frame's length is longer than 3 bytes")
+        if begin - start == LONGEST_PREFIX:
+            raise ProtocolError("a frame's length is longer than 3 bytes")
+        return None
     if length == 0:
         raise ProtocolError("an empty frame")
     if length > bound:
@@ -74,59 +55,74 @@ def take_frame(data: bytes | bytearray, start: int, bound: int) -> tuple[bytes, 
 class Fields:
     """Reads the fields of one frame's body in order; a field that does not fit raises `ProtocolError`."""
 
+    __slots__ = ("_at", "_body")
+
     def __init__(self, body: bytes) -> None:
-        self._buffer = _quarry().Buffer1_7(body)
+        self._body = body
+        self._at = 0
 
     def __len__(self) -> int:
         """Return the number of bytes left."""
-        return len(self._buffer)
+        return len(self._body) - self._at
 
     def varint(self) -> int:
         """Read a VarInt: signed, 32 bits, at most 5 bytes."""
-        before = len(self)
-        number: int = self._read(self._buffer.unpack_varint, "a VarInt")
-        if before - len(self) > 5:
-            raise ProtocolError("a VarInt of more than 5 bytes")
-        return number
+        body, at = self._body, self._at
+        if at < len(body) and (byte := body[at]) < 0x80:
+            self._at = at + 1
+            return byte
+        number = shift = 0
+        for byte in body[at : at + LONGEST_VARINT]:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        else:
+            if shift == 7 * LONGEST_VARINT:
+                raise ProtocolError(f"a VarInt of more than {LONGEST_VARINT} bytes")
+            raise ProtocolError("the frame ends inside a VarInt")
+        if number >= 1 << 32:
+            raise ProtocolError("a VarInt of more than 32 bits")
+        self._at = at + shift // 7
+        return number if number < 1 << 31 else number - (1 << 32)
 
     def string(self, longest: int) -> str:
         """Read a string of at most `longest` UTF-16 units; as in Java, U+FFFD replaces what is not UTF-8."""
-        raw = _SURROGATE.sub("\ufffd".encode(), self._take(3 * longest, "a string"))
-        text = raw.decode("utf-8", "replace")
-        if utf16_length(text) > longest:
+        raw = self._take_counted(3 * longest, "a string")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = _SURROGATE.sub("\ufffd".encode(), raw).decode("utf-8", "replace")
+        if len(raw) > longest and utf16_length(text) > longest:  # a unit has at least one byte
             raise ProtocolError(f"a string longer than {longest} characters")
         return text
 
     def byte_array(self, longest: int) -> bytes:
         """Read a byte array: a VarInt count, at most `longest`, and as many bytes."""
-        return self._take(longest, "a byte array")
+        return self._take_counted(longest, "a byte array")
 
     def unsigned_short(self) -> int:
         """Read 16 bits, unsigned."""
-        number: int = self._read(lambda: self._buffer.unpack("H"), "an unsigned short")
-        return number
+        return int.from_bytes(self._take(2, "an unsigned short"))
 
     def long(self) -> int:
         """Read 64 bits, signed."""
-        number: int = self._read(lambda: self._buffer.unpack("q"), "a long")
-        return number
+        return int.from_bytes(self._take(8, "a long"), signed=True)
 
     def boolean(self) -> bool:
         """Read one byte that is 0 or 1."""
-        byte: int = self._read(lambda: self._buffer.unpack("B"), "a boolean")
+        byte = self._take(1, "a boolean")[0]
         if byte > 1:
             raise ProtocolError(f"a boolean that is {byte}")
         return byte == 1
 
     def uuid(self) -> str:
         """Read 16 bytes, as 32 lower-case hexadecimal digits."""
-        raw: bytes = self._read(lambda: self._buffer.read(16), "a UUID")
-        return raw.hex()
+        return self._take(16, "a UUID").hex()
 
     def rest(self) -> bytes:
         """Read all bytes that are left."""
-        raw: bytes = self._buffer.read()
-        return raw
+        return self._take(len(self), "the rest")
 
     def finish(self, what: str) -> None:
         """Raise `ProtocolError` if bytes are left.
@@ -136,20 +132,19 @@ class Fields:
         if len(self):
             raise ProtocolError(f"{len(self)} bytes too many in {what}")
 
-    def _take(self, longest: int, what: str) -> bytes:
+    def _take_counted(self, longest: int, what: str) -> bytes:
         count = self.varint()
         if not 0 <= count <= longest:
             raise ProtocolError(f"{what} of {count} bytes where at most {longest} are allowed")
-        raw: bytes = self._read(lambda: self._buffer.read(count), what)
-        return raw
+        return self._take(count, what)
 
-    def _read(self, unpack: Callable[[], Value], what: str) -> Value:
-        try:
-            return unpack()
-        except _quarry().BufferUnderrun:
-            raise ProtocolError(f"the frame ends inside {what}") from None
-        except (ValueError, struct.error) as error:  # a UnicodeDecodeError is a ValueError
-            raise ProtocolError(f"{what} is invalid: {error}") from None
+    def _take(self, count: int, what: str) -> bytes:
+        begin = self._at
+        raw = self._body[begin : begin + count]
+        if len(raw) < count:
+            raise ProtocolError(f"the frame ends inside {what}")
+        self._at = begin + count
+        return raw
 
 
 def utf16_length(text: str) -> int:
@@ -158,13 +153,23 @@ def utf16_length(text: str) -> int:
 
 
 def varint(number: int) -> bytes:
-    """Encode a VarInt: signed, 32 bits."""
-    packed: bytes = _quarry().Buffer1_7.pack_varint(number)
-    return packed
+    """Encode a VarInt: signed, 32 bits.
+
+    :raises ValueError: the number has more bits.
+    """
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ValueError(f"{number} has more than 32 bits")
+    rest = number & 0xFFFFFFFF
+    encoded = []
+    while rest >= 0x80:
+        encoded.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    encoded.append(rest)
+    return bytes(encoded)
 
 
 def string(text: str) -> bytes:
-    """Encode a string (quarry's limit is 32767 bytes, the game's 32767 UTF-16 units)."""
+    """Encode a string of any length; the game's limit is 32767 UTF-16 units."""
     raw = text.encode("utf-8", "replace")  # a lone surrogate, possible in JSON, has no UTF-8
     return varint(len(raw)) + raw
 
