@@ -7,8 +7,9 @@ and reply bytes; it has no transport, no clock and no server. Its caller decides
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 Component = str | Mapping[str, object] | Sequence[object]
 """A Minecraft text component as decoded JSON: a string (section-sign codes allowed), an object, or an array."""
@@ -17,8 +18,7 @@ KICKED = "kicked"
 """The access log's word for the end of a refused client."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """TCP and HTTP: a connection is open; nothing shows yet that it is a client's.
 
     :ivar may_be_check: it may be a health check of ours, so that it is not relayed to a running server either. The
@@ -28,8 +28,7 @@ class Connected:
     may_be_check: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheckRequested:
+class HealthCheckRequested(Struct, frozen=True):
     """HTTP: the first request is a health check: send the reply, then close. It never wakes the server.
 
     :ivar reply: the whole reply.
@@ -38,8 +37,7 @@ class HealthCheckRequested:
     reply: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRecognised:
+class ClientRecognised(Struct, frozen=True):
     """TCP and HTTP: the connection is a client's, by what it has sent so far.
 
     :ivar max_hold: as `LoginRequested.max_hold`; 0: refuse it at once, with a page.
@@ -50,8 +48,7 @@ class ClientRecognised:
     kick_outcome: str = KICKED
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequested:
+class StatusRequested(Struct, frozen=True):
     """The server list asks for the status.
 
     :ivar protocol: the client's protocol number; -1 where its dialect sends none.
@@ -64,13 +61,11 @@ class StatusRequested:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class PingRequested:
+class PingRequested(Struct, frozen=True):
     """The client measures latency: answer with `Conversation.pong()`, then close."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginRequested:
+class LoginRequested(Struct, frozen=True):
     """A player joins.
 
     :ivar protocol: the client's protocol number; before 1.7 in a number space of its own.
@@ -93,13 +88,11 @@ class LoginRequested:
     max_hold: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAnswered:
+class HoldAnswered(Struct, frozen=True):
     """A held client answered a keep-alive request: it is a real client, and still connected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """Minecraft: the client broke the protocol after an event: answer that, then close. The last event.
 
     Later bytes are not parsed. They are stored for a running server, which judges them itself.
@@ -122,9 +115,10 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReply:
-    """What the server list shows, independent of the client's dialect.
+class StatusReply(Struct, frozen=True, eq=False):
+    """What the server list shows, independent of the client's dialect. It must not change in place.
+
+    It is compared by identity, since its encoded bytes are looked up for every request.
 
     :ivar description: the MOTD.
     :ivar online: players online.
@@ -146,8 +140,7 @@ class StatusReply:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class MinecraftOptions:
+class MinecraftOptions(Struct, frozen=True):
     """Options of one server that its clients' conversations follow.
 
     :ivar legacy_hold: keep held clients of 1.7-1.12 alive with empty frames.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import LoginRequested, StatusReply, StatusRequested, Violation
@@ -213,6 +214,15 @@ def test_beta_gets_plain_text_in_one_line() -> None:
 def test_1_4_and_later_get_fields_and_colours(ping: bytes, protocol: int) -> None:
     fields = text_of(asked(ping).status(REPLY)).split("\x00")
     assert fields == [f"{S}1", str(protocol), "&a1.21", f"{S}6Gold {S}6{S}lbold & more", "3", "20"]
+
+
+def test_a_reply_is_encoded_once_for_each_dialect_and_number() -> None:
+    reply = StatusReply(description="x", online=0, maximum=1, version_name="y")
+    pings = [b"\xfe", b"\xfe\x01", ping16(), ping16(protocol=61)]
+    first = [asked(ping).status(reply) for ping in pings]
+    assert len(set(first)) == len(pings)
+    assert all(asked(ping).status(reply) is known for ping, known in zip(pings, first, strict=True))
+    assert asked(b"\xfe").status(replace(reply, online=1)) not in first
 
 
 def test_a_reply_with_its_own_protocol_number() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from quarry.types.buffer import Buffer1_7
 
 from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.minecraft import responses
-from zeroscale.protocols.minecraft.responses import LONGEST_JSON, encode_kick, encode_status
+from zeroscale.protocols.minecraft.legacy import LegacyConversation
+from zeroscale.protocols.minecraft.responses import LONGEST_JSON, MOST_KEPT, encode_kick, encode_status
 from zeroscale.protocols.minecraft.text_component import parse
 
 ICON = "data:image/png;base64,iVBORw0KGgo="
@@ -161,24 +164,44 @@ def test_a_description_too_deep_for_json_is_shown_as_text() -> None:
         assert status["description"] == {"text": "deep"}
 
 
-def test_an_equal_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reply() -> StatusReply:
-        return StatusReply(parse("&6once"), 0, 1, "v", ["s"], extra={"k": ["v"]})
-
-    first = encode_status(reply(), 47)
+def test_a_reply_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = StatusReply(parse("&6once"), 0, 1, "v", ["s"], extra={"k": ["v"]})
+    first = encode_status(reply, 47)
     with monkeypatch.context() as patch:
         patch.setattr(responses, "with_text_first", lambda *_, **__: pytest.fail("encoded again"))
-        assert encode_status(reply(), 47) == first
+        assert encode_status(reply, 47) is first
         for protocol in (48, -1, -(2**31)):  # the client chooses the number
-            assert decoded(encode_status(reply(), protocol))["version"] == {"name": "v", "protocol": protocol}
+            assert decoded(encode_status(reply, protocol))["version"] == {"name": "v", "protocol": protocol}
     other = StatusReply(parse("&6twice"), 0, 1, "v", ["s"], extra={"k": ["v"]})
     assert decoded(encode_status(other, 47))["description"] == {"text": "twice", "color": "gold"}
 
 
-def test_few_encoded_replies_are_remembered() -> None:
+def test_a_reply_is_found_without_a_look_at_its_parts() -> None:
+    class Compared(dict[str, object]):
+        def __eq__(self, other: object) -> bool:
+            pytest.fail("a reply can have 60 000 parts")
+
+        __hash__ = None  # as dict has it
+
+    replies = [StatusReply("a", 0, 1, "v", extra=Compared(k=number)) for number in range(3)]
+    for _ in range(2):
+        assert [decoded(encode_status(reply, 47))["k"] for reply in replies] == [0, 1, 2]
+
+
+def test_few_encoded_replies_are_kept() -> None:
+    class Part(dict[str, object]):
+        """Part of a reply, with weak references, which a dict does not have."""
+
+    parts: list[weakref.ref[Part]] = []
     for number in range(200):
-        encode_status(StatusReply(str(number), 0, 1, "v"), number)
-    assert len(responses._recent) <= 32
+        part = Part(text=str(number))
+        parts.append(weakref.ref(part))
+        encode_status(StatusReply(part, 0, 1, "v"), number)
+        LegacyConversation().status(StatusReply(part, 0, 1, "v"))
+    del part
+    gc.collect()
+    kept = [part for part in parts if part() is not None]
+    assert MOST_KEPT <= len(kept) <= 3 * MOST_KEPT
 
 
 @given(st.text(), st.text(), st.integers(), st.integers(), st.lists(st.text(), max_size=4), st.integers())

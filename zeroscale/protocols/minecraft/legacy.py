@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from enum import Enum
+from functools import lru_cache
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
@@ -20,6 +20,7 @@ from zeroscale.protocols.conversation import (
 )
 from zeroscale.protocols.minecraft import text_component
 from zeroscale.protocols.minecraft.identity import bounded_name, routing_host
+from zeroscale.protocols.minecraft.responses import MOST_KEPT
 
 IDLE_TIMEOUT = 0.3
 """Seconds after which a ping that may be complete is taken as complete; real clients send it in one piece."""
@@ -50,13 +51,6 @@ UNKNOWN_PROTOCOL = 127
 """The protocol number in vanilla's replies, for which clients show the version's text in place of the players."""
 
 
-class Dialect(Enum):
-    """The format of a reply, by the client's versions."""
-
-    beta = "Beta 1.8 to 1.3"
-    release = "1.4 to 1.6"
-
-
 class LegacyConversation:
     """A client before 1.7: its first byte is `FE` or `02`. Implements `Conversation`."""
 
@@ -64,8 +58,8 @@ class LegacyConversation:
     unanswered = 0
 
     def __init__(self) -> None:
-        self._received = bytearray()
-        self._dialect = Dialect.release
+        self._received = b""
+        self._is_beta = False
         self._protocol = -1
         self._unreadable = False
         self._ends = 0
@@ -92,7 +86,7 @@ class LegacyConversation:
             events = self._parse()
         except ProtocolError:
             self._refused = True
-            self._received.clear()
+            self._received = b""
             raise
         if not self._finished or len(self._received) == self._ends or self._violated:
             return events
@@ -109,7 +103,7 @@ class LegacyConversation:
         if not self._may_be_whole:
             return ()
         self._finish(len(self._received))
-        self._dialect = Dialect.beta if len(self._received) == 1 else Dialect.release
+        self._is_beta = len(self._received) == 1
         return (StatusRequested(protocol=-1, host="", port=0),)
 
     @property
@@ -120,22 +114,11 @@ class LegacyConversation:
     @property
     def replay_bytes(self) -> bytes:
         """All that the client sent."""
-        return bytes(self._received)
+        return self._received
 
     def status(self, reply: StatusReply) -> bytes:
         """Return the reply to a ping: a kick packet with fields in its text."""
-        if self._dialect is Dialect.beta:
-            numbers = f"{text_component.SECTION}{reply.online}{text_component.SECTION}{reply.maximum}"
-            motd = _one_line(text_component.plain(reply.description))
-            return _packet(_cut(motd, LONGEST_BETA_TEXT - len(numbers)) + numbers, LONGEST_BETA_TEXT)
-        protocol = reply.protocol
-        if protocol is None:
-            protocol = UNKNOWN_PROTOCOL if self._protocol < 0 else self._protocol
-        version = _cut(_one_line(text_component.section_text(reply.version_name)), LONGEST_TEXT // 4)
-        motd = _one_line(text_component.section_text(reply.description))
-        head = f"{text_component.SECTION}1\x00{protocol}\x00{version}\x00"
-        tail = f"\x00{reply.online}\x00{reply.maximum}"
-        return _packet(head + _cut(motd, LONGEST_TEXT - _units(head + tail)) + tail, LONGEST_TEXT)
+        return _encode_status(reply, self._protocol, is_beta=self._is_beta)
 
     def pong(self) -> bytes:
         """Return nothing: these clients measure latency by the status reply."""
@@ -145,7 +128,7 @@ class LegacyConversation:
         """Return a kick with the reason in one line; nothing before a login."""
         if not self._is_login:
             return b""
-        longest = LONGEST_BETA_TEXT if self._dialect is Dialect.beta else LONGEST_TEXT
+        longest = LONGEST_BETA_TEXT if self._is_beta else LONGEST_TEXT
         return _packet(_one_line(text_component.section_text(reason)), longest)
 
     def hold(self) -> Sequence[Event]:
@@ -206,7 +189,7 @@ class LegacyConversation:
         # The second byte is a protocol number since 1.3, at least 39 (docs/protocol.md, "Versions"); before, it is the
         # high half of a name's length.
         if reader.peek() <= LONGEST_OLD_USERNAME >> 8:
-            self._dialect = Dialect.beta
+            self._is_beta = True
             name, _, address = reader.string(LONGEST_OLD_USERNAME).partition(";")
             host, _, digits = address.rpartition(":")
             port = int(digits) if digits.isascii() and digits.isdecimal() and int(digits[:6]) <= 0xFFFF else 0
@@ -239,7 +222,7 @@ class _Incomplete(Exception):
 class _Reader:
     """Reads bounded big-endian fields; raises `_Incomplete` where the bytes end too soon."""
 
-    def __init__(self, data: bytearray) -> None:
+    def __init__(self, data: bytes) -> None:
         self._data = data
         self.position = 0
 
@@ -276,10 +259,32 @@ class _Reader:
         return self._take(2 * units).decode("utf-16-be", "replace")
 
     def _take(self, count: int) -> bytes:
-        if self.position + count > len(self._data):
+        begin = self.position
+        taken = self._data[begin : begin + count]
+        if len(taken) < count:
             raise _Incomplete
-        self.position += count
-        return bytes(self._data[self.position - count : self.position])
+        self.position = begin + count
+        return taken
+
+
+@lru_cache(MOST_KEPT)
+def _encode_status(reply: StatusReply, protocol: int, *, is_beta: bool) -> bytes:
+    """Return the reply to a ping of Beta 1.8 to 1.3, or of 1.4 to 1.6.
+
+    :param protocol: the asking client's protocol number; -1: it sent none.
+    """
+    if is_beta:
+        numbers = f"{text_component.SECTION}{reply.online}{text_component.SECTION}{reply.maximum}"
+        motd = _one_line(text_component.plain(reply.description))
+        return _packet(_cut(motd, LONGEST_BETA_TEXT - len(numbers)) + numbers, LONGEST_BETA_TEXT)
+    shown = reply.protocol
+    if shown is None:
+        shown = UNKNOWN_PROTOCOL if protocol < 0 else protocol
+    version = _cut(_one_line(text_component.section_text(reply.version_name)), LONGEST_TEXT // 4)
+    motd = _one_line(text_component.section_text(reply.description))
+    head = f"{text_component.SECTION}1\x00{shown}\x00{version}\x00"
+    tail = f"\x00{reply.online}\x00{reply.maximum}"
+    return _packet(head + _cut(motd, LONGEST_TEXT - _units(head + tail)) + tail, LONGEST_TEXT)
 
 
 def _packet(text: str, longest: int) -> bytes:

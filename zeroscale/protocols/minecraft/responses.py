@@ -6,8 +6,8 @@ Source: docs/protocol.md, "Status", "Login", "Kick text".
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.protocols.minecraft import packets, text_component, versions
@@ -28,17 +28,18 @@ SHORT_NAME = 100
 LONGEST_NUMBER = 20
 """Characters of a protocol number, for which room is kept: 64 bits with a sign."""
 
-_recent: deque[tuple[bool, StatusReply, tuple[str, str]]] = deque(maxlen=32)
-"""The last replies and their JSON: a sleeping server sends the same reply to thousands of clients."""
+MOST_KEPT = 32
+"""Encoded replies that are kept, each at most 96 KiB: a sleeping server sends the same one to thousands of clients."""
 
 
+@lru_cache(MOST_KEPT)
 def encode_status(reply: StatusReply, protocol: int) -> bytes:
     """Return the Status Response.
 
-    Equal replies are encoded once, so a reply must not change in place: clients choose the protocol number, so another
-    one must not cost another encoding. An extra key that JSON cannot express in 32767 UTF-16 units is left out. For the
-    whole to fit, the sample is left out first, then the icon. Where the extra keys have no room even then, they go, and
-    the others are tried again.
+    The packet is kept for the next client, so the reply must not change in place. Its JSON is kept, too: clients choose
+    the protocol number, so another one must not cost another encoding. An extra key that JSON cannot express in 32767
+    UTF-16 units is left out. For the whole to fit, the sample is left out first, then the icon. Where the extra keys
+    have no room even then, they go, and the others are tried again.
 
     :param protocol: the asking client's protocol number, shown unless the reply has one.
     """
@@ -57,16 +58,8 @@ def encode_kick(reason: Component) -> bytes:
     return packets.frame(0x00, packets.string(text))
 
 
+@lru_cache(MOST_KEPT)
 def _json_around_protocol(reply: StatusReply, any_color: bool) -> tuple[str, str]:
-    for known_color, known_reply, known in _recent:
-        if known_color == any_color and known_reply == reply:
-            return known
-    found = _fitting_json(reply, any_color)
-    _recent.appendleft((any_color, reply, found))
-    return found
-
-
-def _fitting_json(reply: StatusReply, any_color: bool) -> tuple[str, str]:
     """Return the JSON before the protocol number and after it."""
     before = _before_protocol(reply.version_name)
     room = LONGEST_JSON - LONGEST_NUMBER - packets.utf16_length(before + _after_protocol(""))
