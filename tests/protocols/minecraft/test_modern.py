@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from quarry.types.buffer import Buffer1_7
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quarry.types.buffer import Buffer1_7, BufferUnderrun
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
@@ -19,7 +23,13 @@ from zeroscale.protocols.conversation import (
     StatusRequested,
     Violation,
 )
-from zeroscale.protocols.minecraft.modern import LARGEST_HANDSHAKE, LONGEST_TAIL, ModernConversation
+from zeroscale.protocols.minecraft.identity import routing_host
+from zeroscale.protocols.minecraft.modern import (
+    LARGEST_HANDSHAKE,
+    LARGEST_LOGIN_START,
+    LONGEST_TAIL,
+    ModernConversation,
+)
 
 UUID = "0123456789abcdef0123456789abcdef"
 REPLY = StatusReply(description="asleep", online=0, maximum=20, version_name="1.21.4")
@@ -108,6 +118,74 @@ def test_invalid_packets_of_a_status_client(feed: Any, after: bytes, size: int |
     assert conversation.replay_bytes == b""
     with pytest.raises(ProtocolError):
         conversation.receive(STATUS_REQUEST)
+
+
+def varint_by_quarry(buffer: Any) -> int:
+    """A VarInt, which has five bytes at most."""
+    before = len(buffer)
+    number: int = buffer.unpack_varint()
+    if before - len(buffer) > 5:
+        raise ValueError
+    return number
+
+
+def handshake_by_quarry(body: bytes) -> tuple[int, str, int, int] | None:
+    """The fields of a handshake; None: it is invalid."""
+    buffer = Buffer1_7(body)
+    try:
+        packet_id, protocol, length = varint_by_quarry(buffer), varint_by_quarry(buffer), varint_by_quarry(buffer)
+        if length < 0:
+            return None
+        raw = buffer.read(length)
+        port = buffer.unpack("H")
+        if len(buffer) != 1 or packet_id != 0:
+            return None
+        intent = varint_by_quarry(buffer)
+    except (BufferUnderrun, ValueError):
+        return None
+    host = re.sub(rb"\xed[\xa0-\xbf][\x80-\xbf]", "\ufffd".encode(), raw).decode("utf-8", "replace")
+    return (protocol, host, port, intent) if intent in (1, 2, 3) else None
+
+
+HOSTS = st.text(max_size=20) | st.sampled_from(
+    ["a.B..", "a\x00FML\x00", "a///1.2.3.4", "a.\x00\x00b///", "\u0130.example"]
+)
+HANDSHAKES = st.builds(
+    handshake,
+    st.sampled_from([0, 1, 2, 3, 4]),
+    st.integers(-(2**31), 2**31 - 1) | st.sampled_from([4, 47, 340, 393, 759, 760, 764, 777]),
+    HOSTS,
+    st.integers(0, 65535),
+).map(lambda packed: packed[1:])  # a short frame: its length has one byte
+
+
+@st.composite
+def changed(draw: st.DrawFn, bodies: st.SearchStrategy[bytes]) -> bytes:
+    """A packet's body, some of whose bytes are replaced, removed or added."""
+    body = draw(bodies)
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(body)))
+        body = body[:at] + draw(st.binary(max_size=2)) + body[at + draw(st.integers(0, 2)) :]
+    return body or b"\x00"
+
+
+@settings(max_examples=500)
+@given(changed(HANDSHAKES), st.lists(st.integers(0, 60), max_size=3).map(sorted))
+def test_any_handshake_is_read_as_quarry_reads_it(feed: Any, body: bytes, cuts: list[int]) -> None:
+    expected = handshake_by_quarry(body)
+    after = pack(0, b"\x05Steve") if expected and expected[3] != 1 else STATUS_REQUEST
+    data = Buffer1_7.pack_packet(body) + after
+    conversation = ModernConversation()
+    if expected is None:
+        with pytest.raises(ProtocolError):
+            feed(conversation, data, cuts=cuts)
+        assert conversation.replay_bytes == b""
+        return
+    (event,) = feed(conversation, data, cuts=cuts)
+    protocol, host, port, intent = expected
+    assert (event.protocol, event.host, event.port) == (protocol, routing_host(host), port)
+    assert isinstance(event, StatusRequested) if intent == 1 else event.transfer == (intent == 3)
+    assert conversation.replay_bytes == data
 
 
 LAYOUTS = [
@@ -230,6 +308,44 @@ def test_a_handshake_has_a_bound_and_forwarding_has_a_higher_one(feed: Any) -> N
     assert event.host == "mc.example.com"
     longest = handshake(1, host="\u20ac" * 255 + "\x00FML\x00")
     assert feed(ModernConversation(), longest + STATUS_REQUEST)[0].host == "\u20ac" * 255
+
+
+@pytest.mark.parametrize(
+    ("largest", "error"),
+    [
+        (lambda more: handshake(1, host="h" * (LARGEST_HANDSHAKE - 8 + more)), "1025 bytes where at most 1024"),
+        (lambda more: login(769, name="n" * (LARGEST_LOGIN_START - 3 + more)), "2049 bytes where at most 2048"),
+    ],
+)
+def test_a_frame_is_refused_by_its_length(feed: Any, largest: Callable[[int], bytes], error: str) -> None:
+    feed(ModernConversation(), largest(0))
+    conversation = ModernConversation()
+    data = largest(1)
+    end = len(handshake(2)) if error.startswith("2049") else 0
+    feed(conversation, data[: end + 1])
+    with pytest.raises(ProtocolError, match=error):
+        conversation.receive(data[end + 1 : end + 2])
+
+
+def test_a_handshake_and_a_login_in_one_read_or_two(feed: Any) -> None:
+    data, first = login(769, IDENTITY), len(handshake(2))
+    (event,) = feed(ModernConversation(), data)
+    assert (
+        feed(ModernConversation(), data, cuts=[first]) == feed(ModernConversation(), data, cuts=[first + 1]) == [event]
+    )
+
+
+def test_the_options_of_a_server_are_asked_once_and_for_a_login_only(feed: Any) -> None:
+    asked: list[str] = []
+
+    def options(host: str) -> MinecraftOptions:
+        asked.append(host)
+        return MinecraftOptions()
+
+    feed(ModernConversation(minecraft_options=options), handshake(1) + STATUS_REQUEST + PING)
+    assert asked == []
+    feed(ModernConversation(minecraft_options=options), login(769, IDENTITY), 1)
+    assert asked == ["mc.example.com"]
 
 
 @pytest.mark.parametrize("as_login", [False, True])

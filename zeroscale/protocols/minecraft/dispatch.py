@@ -12,12 +12,15 @@ from zeroscale.protocols.minecraft import legacy
 from zeroscale.protocols.minecraft.modern import ModernConversation
 from zeroscale.protocols.proxy_protocol import reject_header
 
+_LEGACY_LOGIN = bytes([legacy.LOGIN])
+_LEGACY_PING = legacy.PING_HOST[:3]
+
 
 class MinecraftConversation:
     """A Minecraft client of any version since Beta 1.8. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param minecraft_options: how the server that a host means is to be treated; asked once the host is known.
+    :param minecraft_options: how the server that a host means is to be treated; asked once, and for a login only.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -28,11 +31,9 @@ class MinecraftConversation:
         minecraft_options: Callable[[str], MinecraftOptions] = lambda _: MinecraftOptions(),
         hold_channel: str = "zeroscale:hold",
     ) -> None:
-        self._modern = ModernConversation(
-            forwarding=forwarding,
-            minecraft_options=minecraft_options,
-            hold_channel=hold_channel,
-        )
+        self._forwarding = forwarding
+        self._minecraft_options = minecraft_options
+        self._hold_channel = hold_channel
         self._inner: Conversation | None = None
         self._undecided = b""
 
@@ -111,8 +112,12 @@ class MinecraftConversation:
 
     def _choose(self, data: bytes) -> Conversation | None:
         """Select by the first bytes: a modern handshake may begin with `FE 01 00`, but not with `02` or `FE 01 FA`."""
-        if data[:1] == bytes([legacy.LOGIN]):
+        if data[:1] == _LEGACY_LOGIN or data.startswith(_LEGACY_PING):
             return legacy.LegacyConversation()
-        if data in (b"", legacy.PING_HOST[:1], legacy.PING_HOST[:2]):
+        if _LEGACY_PING.startswith(data):
             return None
-        return legacy.LegacyConversation() if data.startswith(legacy.PING_HOST[:3]) else self._modern
+        return ModernConversation(
+            forwarding=self._forwarding,
+            minecraft_options=self._minecraft_options,
+            hold_channel=self._hold_channel,
+        )

@@ -46,7 +46,7 @@ class LoginPluginHold:
         self._channel = channel
         self._next_id = FIRST_REQUEST_ID
         self._outstanding: set[int] = set()
-        self._received = bytearray()
+        self._received = b""
         if self._asks or self._skips_empty_frames:
             self.max_hold: float | None = None
         else:
@@ -82,7 +82,7 @@ class LoginPluginHold:
             if cut is None:
                 break
             body, end = cut
-            del self._received[:end]
+            self._received = self._received[end:]
             self._check_answer(packets.Fields(body))
             events.append(HoldAnswered())
         return events

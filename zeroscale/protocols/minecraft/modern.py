@@ -7,7 +7,7 @@ Parses only what is needed, and stores every byte for the real server.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
+from typing import Literal
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import (
@@ -43,22 +43,21 @@ LONGEST_TAIL = 4096
 STATUS, LOGIN, TRANSFER = 1, 2, 3
 
 
-class _State(Enum):
-    """The packet that is expected next."""
+_State = Literal["handshake", "status", "login start", "tail", "nothing", "violated"]
+"""The packet that is expected next; `tail`: any bytes after the login; `violated`: bytes that are not parsed."""
 
-    handshake = auto()
-    status = auto()
-    nothing = auto()
-    login_start = auto()
-    tail = auto()
-    violated = auto()
+_PINGED = PingRequested()
+_PONG = bytes([LARGEST_STATUS_FRAME, 0x01])
+"""Length and id of a pong, which the token follows."""
+
+_NO_OPTIONS = MinecraftOptions()
 
 
 class ModernConversation:
     """A client of 1.7 or later. Implements `Conversation`.
 
     :param forwarding: accept handshakes as long as BungeeCord's IP forwarding makes them.
-    :param minecraft_options: returns the options for a host; called once, after the handshake.
+    :param minecraft_options: returns the options for a host; called once, and for a login only.
     :param hold_channel: the channel of the Login Plugin Requests.
     """
 
@@ -69,15 +68,15 @@ class ModernConversation:
         self,
         *,
         forwarding: bool = False,
-        minecraft_options: Callable[[str], MinecraftOptions] = lambda _: MinecraftOptions(),
+        minecraft_options: Callable[[str], MinecraftOptions] = lambda _: _NO_OPTIONS,
         hold_channel: str = "zeroscale:hold",
     ) -> None:
         self._handshake_bound = LARGEST_FORWARDING_HANDSHAKE if forwarding else LARGEST_HANDSHAKE
         self._find_minecraft_options = minecraft_options
-        self._minecraft_options = MinecraftOptions()
+        self._minecraft_options = _NO_OPTIONS
         self._hold_channel = hold_channel
-        self._state = _State.handshake
-        self._received = bytearray()
+        self._state: _State = "handshake"
+        self._received = b""
         self._read = 0
         self._protocol = -1
         self._host = ""
@@ -107,14 +106,18 @@ class ModernConversation:
             self._take_packets(events)
         except ProtocolError as error:
             if events or self._has_events:
-                self._state = _State.violated
+                self._state = "violated"
                 return [*events, Violation(str(error))]
-            self._state = _State.nothing
-            self._received.clear()
+            guess = guess_protocol(self._received) if self._state == "handshake" else None
+            self._state = "nothing"
+            self._received = b""
             self._read = 0
             self._transfer = False
-            raise
-        self._has_events |= bool(events)
+            if guess is None:
+                raise
+            raise ProtocolError(f"this is {guess}, not Minecraft ({error})") from None
+        if events:
+            self._has_events = True
         return events
 
     def on_idle(self) -> Sequence[Event]:
@@ -125,16 +128,14 @@ class ModernConversation:
     def full(self) -> bool:
         """Whether to stop reading until the relay: after a violation, and at `LONGEST_TAIL`."""
         stored = len(self._received) - self._read
-        return self._state is _State.violated or (self._state is _State.tail and stored >= LONGEST_TAIL)
+        return self._state == "violated" or (self._state == "tail" and stored >= LONGEST_TAIL)
 
     @property
     def replay_bytes(self) -> bytes:
         """What the client sent before the hold, unchanged except the intent under `transfer_as_login`."""
         if not (self._transfer and self._minecraft_options.transfer_as_login):
-            return bytes(self._received)
-        replay = bytearray(self._received)
-        replay[self._intent_at] = LOGIN
-        return bytes(replay)
+            return self._received
+        return self._received[: self._intent_at] + bytes([LOGIN]) + self._received[self._intent_at + 1 :]
 
     def status(self, reply: StatusReply) -> bytes:
         """Return the Status Response; see `responses.encode_status`."""
@@ -142,7 +143,7 @@ class ModernConversation:
 
     def pong(self) -> bytes:
         """Return the Pong with the client's token."""
-        return packets.frame(0x01, self._token)
+        return _PONG + self._token
 
     def kick(self, reason: Component) -> bytes:
         """Return the login's Disconnect; nothing before a login."""
@@ -171,26 +172,26 @@ class ModernConversation:
         return 0 if self._hold is None else self._hold.unanswered
 
     def _take_answers(self, hold: LoginPluginHold, data: bytes) -> Sequence[Event]:
-        if self._state is _State.violated:
+        if self._state == "violated":
             return ()
         try:
             return hold.receive(data)
         except ProtocolError as error:
-            self._state = _State.violated
+            self._state = "violated"
             return (Violation(str(error)),)
 
     def _take_packets(self, events: list[Event]) -> None:
         while len(self._received) > self._read:
             match self._state:
-                case _State.handshake:
+                case "handshake":
                     progress = self._take_handshake()
-                case _State.status:
+                case "status":
                     progress = self._take_status_packet(events)
-                case _State.login_start:
+                case "login start":
                     progress = self._take_login_start(events)
-                case _State.tail | _State.violated:
+                case "tail" | "violated":
                     return
-                case _:
+                case "nothing":
                     raise ProtocolError("more after the last packet that may come")
             if not progress:
                 return
@@ -203,15 +204,6 @@ class ModernConversation:
         return body
 
     def _take_handshake(self) -> bool:
-        try:
-            return self._take_plain_handshake()
-        except ProtocolError as error:
-            guess = guess_protocol(self._received)
-            if guess is None:
-                raise
-            raise ProtocolError(f"this is {guess}, not Minecraft ({error})") from None
-
-    def _take_plain_handshake(self) -> bool:
         body = self._take_frame(self._handshake_bound)
         if body is None:
             self._refuse_early()
@@ -230,9 +222,10 @@ class ModernConversation:
             raise ProtocolError(f"a handshake with intent {intent}")
         self._intent_at = self._read - 1
         self._transfer = intent == TRANSFER
-        self._state = _State.status if intent == STATUS else _State.login_start
+        self._state = "status" if intent == STATUS else "login start"
         self._host = routing_host(host)
-        self._minecraft_options = self._find_minecraft_options(self._host)
+        if intent != STATUS:
+            self._minecraft_options = self._find_minecraft_options(self._host)
         return True
 
     def _refuse_early(self) -> None:
@@ -252,8 +245,8 @@ class ModernConversation:
             events.append(StatusRequested(self._protocol, self._host, self._port))
         elif len(body) == LARGEST_STATUS_FRAME and body[0] == 0x01:
             self._token = body[1:]
-            self._state = _State.nothing
-            events.append(PingRequested())
+            self._state = "nothing"
+            events.append(_PINGED)
         else:
             raise ProtocolError(f"packet {body[0]:#04x} of {len(body)} bytes in place of a status request or a ping")
         return True
@@ -270,7 +263,7 @@ class ModernConversation:
         self._hold = LoginPluginHold(
             self._protocol, legacy_hold=self._minecraft_options.legacy_hold, channel=self._hold_channel
         )
-        self._state = _State.tail
+        self._state = "tail"
         events.append(
             LoginRequested(
                 protocol=self._protocol,
