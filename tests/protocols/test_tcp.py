@@ -28,6 +28,13 @@ def test_bytes_are_stored_and_full_stops_reading() -> None:
     assert conversation.replay_bytes == b"abcdefg"
 
 
+def test_a_single_read_is_not_copied() -> None:
+    data = bytes(CAPACITY)
+    for conversation in (TcpConversation(), TcpConversation(sniffer=sniffing.any_byte)):
+        conversation.receive(data)
+        assert conversation.replay_bytes is data
+
+
 def test_it_has_no_replies() -> None:
     conversation = TcpConversation()
     conversation.receive(b"x")

@@ -28,6 +28,9 @@ UNAVAILABLE = "unavailable"
 CAPACITY = 65536
 """Bytes of early data after which reading stops: one read of a socket, and more than any greeting."""
 
+_CONNECTED = (Connected(),)
+_RECOGNISED = (ClientRecognised(),)
+
 
 class TcpConversation:
     """A client of a protocol that zeroscale does not parse. Implements `Conversation`.
@@ -37,6 +40,8 @@ class TcpConversation:
         be below `capacity`.
     """
 
+    __slots__ = ("_capacity", "_received", "_sniffer")
+
     idle_timeout: float | None = None
     closes_after_status = False
     unanswered = 0
@@ -44,11 +49,11 @@ class TcpConversation:
     def __init__(self, capacity: int = CAPACITY, sniffer: Sniffer | None = None) -> None:
         self._capacity = capacity
         self._sniffer = sniffer
-        self._received = bytearray()
+        self._received = b""
 
     def opened(self) -> Sequence[Event]:
         """Return `ClientRecognised` where no sniffer is set, else `Connected`."""
-        return (ClientRecognised(),) if self._sniffer is None else (Connected(),)
+        return _RECOGNISED if self._sniffer is None else _CONNECTED
 
     def receive(self, data: bytes) -> Sequence[Event]:
         """Store the bytes, and give them to the sniffer until it has recognised a client.
@@ -56,7 +61,7 @@ class TcpConversation:
         :raises ProtocolError: they are no client's; they are stored nevertheless.
         """
         self._received += data
-        return self._sniff()
+        return () if self._sniffer is None else self._sniff(self._sniffer)
 
     def on_idle(self) -> Sequence[Event]:
         """Return no event."""
@@ -65,7 +70,7 @@ class TcpConversation:
     @property
     def replay_bytes(self) -> bytes:
         """All bytes of the client."""
-        return bytes(self._received)
+        return self._received
 
     @property
     def full(self) -> bool:
@@ -92,14 +97,14 @@ class TcpConversation:
         """Return nothing: the client is held without bytes."""
         return b""
 
-    def _sniff(self) -> Sequence[Event]:
-        if self._sniffer is None or not self._sniffer(self._received):
+    def _sniff(self, sniffer: Sniffer) -> Sequence[Event]:
+        if not sniffer(self._received):
             return ()
         self._sniffer = None
-        return (self._recognised_event(),)
+        return self._recognised_events()
 
-    def _recognised_event(self) -> ClientRecognised:
-        return ClientRecognised()
+    def _recognised_events(self) -> Sequence[Event]:
+        return _RECOGNISED
 
 
 class HttpConversation(TcpConversation):
@@ -110,6 +115,8 @@ class HttpConversation(TcpConversation):
     :param page_note: returns the last paragraph of the page, which only browsers read.
     :param health_path: the path of health checks, which are answered; None: there are none.
     """
+
+    __slots__ = ("_health_path", "_page", "_page_note", "_request", "_retry_after")
 
     def __init__(
         self,
@@ -137,25 +144,25 @@ class HttpConversation(TcpConversation):
             return b""
         return http.service_unavailable(self._request, plain(reason), self._retry_after(), self._page_note())
 
-    def _sniff(self) -> Sequence[Event]:
+    def _sniff(self, sniffer: Sniffer) -> Sequence[Event]:
         if self._health_path is None:
-            return super()._sniff()
+            return super()._sniff(sniffer)
         reply = health_check.reply_to(self._received, self._health_path)
         if reply is None:
             return ()
         self._health_path = None
-        return (HealthCheckRequested(reply),) if reply else (Connected(), *super()._sniff())
+        return (HealthCheckRequested(reply),) if reply else (*_CONNECTED, *super()._sniff(sniffer))
 
     def _is_request(self, data: bytes | bytearray) -> bool:
         self._request = http.parse_head(data)
         return self._request is not None
 
-    def _recognised_event(self) -> ClientRecognised:
+    def _recognised_events(self) -> Sequence[Event]:
         request = self._request
         if request is None or request.major != 1:  # HTTP/2 with prior knowledge: it can be sent no page
-            return ClientRecognised()
+            return _RECOGNISED
         kick_outcome = PAGE if request.accepts_html else UNAVAILABLE
-        return ClientRecognised(0.0 if self._gets_the_page(request) else None, kick_outcome)
+        return (ClientRecognised(0.0 if self._gets_the_page(request) else None, kick_outcome),)
 
     def _gets_the_page(self, request: http.HttpRequest) -> bool:
         match self._page:
