@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 
@@ -28,9 +30,13 @@ LOCAL, PROXY = 0x20, 0x21
 UNSPECIFIED, TCP4, TCP6 = 0x00, 0x11, 0x21
 IPV4_BYTES, IPV6_BYTES = 12, 36
 
+MOST_KEPT = 256
+"""Addresses whose parsed form is kept: the destination is the same in most headers, and parsing takes microseconds."""
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Endpoint(Struct, frozen=True):
     """One end of a TCP connection.
 
     :ivar host: an IPv4 or IPv6 address; the parsers turn an IPv4-mapped IPv6 address into the IPv4 address.
@@ -41,8 +47,7 @@ class Endpoint:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyHeader:
+class ProxyHeader(Struct, frozen=True):
     """The content of a header.
 
     :ivar source: the client's end; None for the proxy's own connection (LOCAL) or an unknown client (UNKNOWN).
@@ -58,7 +63,7 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
 
     :raises ValueError: an invalid address, or a port out of range.
     """
-    ends = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (source, destination)]
+    ends = [_parsed(end.host) for end in (source, destination)]
     # A header has one address family: beside an IPv6 end, an IPv4 end is written as a mapped address.
     if any(end.version == 6 for end in ends):
         ends = [end if end.version == 6 else ipaddress.ip_address(f"::ffff:{end}") for end in ends]
@@ -70,6 +75,15 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
         return f"PROXY {family} {ends[0]} {ends[1]} {source.port} {destination.port}\r\n".encode("ascii")
     addresses = ends[0].packed + ends[1].packed + struct.pack(">HH", source.port, destination.port)
     return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if is_ipv4 else TCP6, len(addresses)) + addresses
+
+
+@lru_cache(MOST_KEPT)
+def _parsed(host: str) -> Address:
+    """Return the address of an end, without a scope.
+
+    :raises ValueError: it is none.
+    """
+    return ipaddress.ip_address(host.partition("%")[0])
 
 
 def local_header(version: Version = "v2") -> bytes:
@@ -166,7 +180,12 @@ def _address(word: bytes, version: int) -> str:
     return _normalised(address)
 
 
-def _normalised(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+@lru_cache(MOST_KEPT)
+def _unpacked(packed: bytes) -> str:
+    return _normalised(ipaddress.ip_address(packed))
+
+
+def _normalised(address: Address) -> str:
     """Return the address as bans and networks have it: IPv4 without the `::ffff:` of a mapped one."""
     return str(getattr(address, "ipv4_mapped", None) or address)
 
@@ -195,7 +214,6 @@ def _parse_v2(received: bytes) -> tuple[ProxyHeader, bytes] | None:
         raise ProtocolError(f"a PROXY v2 header of {length} bytes where its addresses have {size}")
     ports = struct.unpack_from(">HH", body, 2 * width)
     source, destination = (
-        Endpoint(_normalised(ipaddress.ip_address(body[at : at + width])), port)
-        for at, port in zip((0, width), ports, strict=True)
+        Endpoint(_unpacked(body[at : at + width]), port) for at, port in zip((0, width), ports, strict=True)
     )
     return ProxyHeader(source, destination), rest
