@@ -348,3 +348,65 @@ def test_one_address_extends_the_running_time_by_60_s_at_most(
             harness.clock.advance(0.5)
         # The idle time may have passed already when the last of the 60 s begin: so much does one address use in all.
         assert harness.clock.seconds() <= left_at + idle + 60.0 + 1.0
+
+
+@pytest.mark.parametrize("sign", PlayerSign)
+def test_players_who_come_and_go_do_not_set_the_timer_anew_and_the_server_stops_in_time(sign: PlayerSign) -> None:
+    harness = MonitorHarness(IdlePolicy(60.0, player_sign=sign))
+    timers = list(harness.clock.getDelayedCalls())
+    for _ in range(50):
+        session = harness.monitor.add_session(STRANGER)
+        session.moved = lambda: (100, 5000)
+        harness.clock.advance(1.0)
+        session.end()
+        assert harness.clock.getDelayedCalls() == timers
+    assert harness.monitor.check_at == 110.0
+    harness.clock.pump([9.0, 50.9])
+    assert (harness.queries, harness.monitor.check_at) == (0, 110.0)
+    harness.clock.advance(0.1)
+    assert (harness.queries, harness.stops) == (1, 1)
+
+
+def test_further_strangers_do_not_set_the_timer_anew() -> None:
+    harness = minecraft()
+    join(harness, 300)
+    harness.clock.advance(5.0)
+    timers = list(harness.clock.getDelayedCalls())
+    for number in range(50):
+        join(harness, 300, ClientInfo(limit_key=f"203.0.113.{number}")).end()
+        assert harness.clock.getDelayedCalls() == timers
+    assert harness.monitor.check_at == 60.0
+
+
+def test_a_timer_that_is_too_late_is_set_anew() -> None:
+    harness = minecraft(20.0)
+    session = join(harness, 300)
+    harness.clock.advance(20.0)
+    assert (harness.queries, harness.monitor.check_at) == (0, 60.0)
+    session.end()
+    assert harness.monitor.check_at == 35.0
+    harness.clock.advance(15.0)
+    assert harness.stops == 1
+
+
+def test_after_a_session_that_did_not_count_an_overdue_check_is_due_now(harness: MonitorHarness) -> None:
+    for joined_at, left_at in ((45.0, 50.0), (64.0, 70.0)):
+        harness.clock.pump([joined_at - harness.clock.seconds()])
+        session = harness.monitor.add_session()
+        harness.clock.pump([left_at - joined_at])
+        session.end()
+    assert (harness.queries, harness.monitor.check_at) == (0, 70.0)
+    harness.clock.advance(0.0)
+    assert harness.stops == 1
+
+
+def test_players_are_counted_when_that_is_asked_for() -> None:
+    harness = minecraft()
+    session = join(harness, 300)
+    join(harness, 300)
+    session.moved = lambda: (100, 5000)
+    assert harness.monitor.counted_players == 0
+    harness.monitor.count_players()
+    assert harness.monitor.counted_players == 1
+    session.end()
+    assert harness.monitor.counted_players == 0

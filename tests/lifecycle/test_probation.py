@@ -86,3 +86,23 @@ def test_one_address_never_uses_more_than_60_s(steps: list[tuple[float, bool, fl
         elif there:
             probation.remove(there.pop(0), now, grace)
     assert used + max(0.0, probation.until - now) <= PROBATION + 1e-6
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.sampled_from("ABC-"), st.sampled_from("arrp")), max_size=60))
+def test_asking_for_the_time_changes_nothing(steps: list[tuple[float, str, str]]) -> None:
+    asked, not_asked, now = Probation(), Probation(), 0.0
+    there: list[int] = []
+    for number, (pause, address, step) in enumerate(steps):
+        now += pause
+        leaving = there.pop(number % len(there)) if step == "r" and there else None
+        if step == "a":
+            there.append(number)
+        for probation in (asked, not_asked):
+            if step == "a":
+                probation.add(number, None if address == "-" else address, now)
+            elif step == "p":
+                probation.begin_period(now)
+            elif leaving is not None:
+                probation.remove(leaving, now, 15.0)
+        _ = asked.until
+    assert asked.until == not_asked.until

@@ -2,6 +2,8 @@
 
 A connection counts as a player's once its bytes show it (`idle_policy.PlayerSign`). Nothing is done for each byte: the
 counters of the relay are read when the server is about to stop, and when players are counted.
+
+Nor is the timer set anew for each session: it may fire too early, and is then set for the rest of the time.
 The times are computed by `idle_policy`; the caller stops the server. Uses no process and no client connection.
 """
 
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -27,6 +28,10 @@ UNKNOWN_CLIENT = ClientInfo()
 """A client of which neither name nor address is known."""
 
 
+def _no_bytes() -> tuple[int, int]:
+    return 0, 0
+
+
 class PlayerSession:
     """One connection of a client that has joined, from its admission until it is closed.
 
@@ -35,12 +40,14 @@ class PlayerSession:
     :ivar moved: returns the bytes that the client has sent so far, and those that it was sent; set by the frontend.
     """
 
+    __slots__ = ("_monitor", "_run", "client", "joined_at", "moved")
+
     def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float) -> None:
         self._monitor: IdleMonitor | None = monitor
         self._run = run
         self.client = client
         self.joined_at = joined_at
-        self.moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.moved: Callable[[], tuple[int, int]] = _no_bytes
 
     def end(self) -> None:
         """Note that the connection is closed. Only the first call counts."""
@@ -60,6 +67,7 @@ class IdleMonitor:
     :param may_stop: called when the server may stop.
     :param log: the server's log.
     :param changed: called when a player has joined or left.
+    :param counted: called when `counted_players` is another number, before `changed`.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class IdleMonitor:
         may_stop: Callable[[], None],
         log: Logger,
         changed: Callable[[], None] = lambda: None,
+        counted: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -79,6 +88,7 @@ class IdleMonitor:
         self._may_stop = may_stop
         self._log = log
         self._changed = changed
+        self._counted = counted
         self._run = 0
         self._is_active = False
         self._counts = SessionCounts.begin(0.0)
@@ -88,12 +98,18 @@ class IdleMonitor:
         self._empty_since = 0.0
         self._warned_of: set[str] = set()
         self._timer: IDelayedCall | None = None
+        self._timer_at = 0.0
         self._query: Deferred[str | None] | None = None
 
     @property
     def players(self) -> int:
         """How many players are on the server that runs now, without connections that do not count as a player's yet."""
-        self._count_players()
+        self.count_players()
+        return self._counts.players
+
+    @property
+    def counted_players(self) -> int:
+        """The same, where a connection counts as a player's only once `count_players` has found it to be one."""
         return self._counts.players
 
     @property
@@ -104,11 +120,10 @@ class IdleMonitor:
     @property
     def check_at(self) -> float | None:
         """When `busy_reason` is called next; None while players are on the server, or it does not run."""
-        if self.players > 0:
+        if not self._is_active or self.players > 0:
             return None
-        if self._query is not None:
-            return self._clock.seconds()
-        return self._timer.getTime() if self._timer is not None else None
+        now, at = self._clock.seconds(), self._stop_at()
+        return now if at is None or self._query is not None else max(now, at)
 
     def apply_policy(self, policy: IdlePolicy) -> None:
         """Use another policy from now on."""
@@ -120,11 +135,11 @@ class IdleMonitor:
 
         :param at_once: do not wait for the idle time.
         """
-        self._counts = replace(self._counts, grace_until=self._clock.seconds())
+        self._counts = self._counts._replace(grace_until=self._clock.seconds())
         if self._is_active and self.players == 0:
             self._cancel()
             if at_once:
-                self._check()
+                self._ask()
             else:
                 self._set_timer()
 
@@ -135,14 +150,14 @@ class IdleMonitor:
         self._sessions.clear()
         self._uncounted.clear()
         self._probation.clear()
-        self._counts = SessionCounts.begin(self._clock.seconds())
+        self._set_counts(SessionCounts.begin(self._clock.seconds()))
 
     def begin(self) -> None:
         """Note that the server has become ready; `start_timer` is called once the waiting players are admitted."""
         self.pause_timer()
         now = self._clock.seconds()
         # The clients of a server that was paused are still connected.
-        self._counts = SessionCounts.begin(now, self.players)
+        self._set_counts(SessionCounts.begin(now, self.players))
         self._probation.begin_period(now)
         self._empty_since = now
         self._warned_of.clear()
@@ -163,7 +178,7 @@ class IdleMonitor:
         session = PlayerSession(self, self._run, client, now)
         self._sessions[session] = None
         if sign is PlayerSign.connection:
-            self._counts = self._counts.joined()
+            self._set_counts(self._counts.joined())
         else:
             self._uncounted[session] = None
             if sign is PlayerSign.server_bytes:
@@ -177,57 +192,87 @@ class IdleMonitor:
         """Remove a session, unless the server of its run has exited; called by `PlayerSession.end`."""
         if run != self._run:
             return
-        now = self._clock.seconds()
-        self._count_players()
+        now, (to_server, to_client) = self._clock.seconds(), session.moved()
         del self._sessions[session]
+        counts = self._counts
+        is_player = True
         if session in self._uncounted:
             del self._uncounted[session]
-            self._probation.remove(session, now, min(self._policy.idle_shutdown, GRACE))
-            if session.moved()[1] > 0:  # else the server has not seen it, as of a player who left before
-                self._counts = replace(self._counts, visited=True)
-        else:
-            before = self._counts
-            self._counts = before.left(now, session.joined_at, self._policy, silent=session.moved()[0] == 0)
-            if self._counts.quiet_since != before.quiet_since:
+            is_player = self._policy.player_sign.shown_by(to_server, to_client)
+            self._probation.remove(session, now, 0.0 if is_player else min(self._policy.idle_shutdown, GRACE))
+            if is_player:
+                counts = counts.joined()
+            elif to_client > 0:  # else the server has not seen it, as of a player who left before
+                counts = counts._replace(visited=True)
+        if is_player:
+            counts = counts.left(now, session.joined_at, self._policy, silent=to_server == 0)
+            if counts.quiet_since != self._counts.quiet_since:
                 self._probation.begin_period(now)
-            if self._counts.players == 0:
+            if counts.players == 0:
                 self._empty_since = now
+        self._set_counts(counts)
         self._log.debug("Lost connection, total clients: %d", len(self._sessions))
         self._update_timer()
         self._changed()
 
-    def _count_players(self) -> None:
+    def count_players(self) -> None:
         """Count the sessions that have shown to be a player's since the last call."""
-        for session in [each for each in self._uncounted if self._policy.player_sign.shown_by(*each.moved())]:
+        if not self._uncounted:
+            return
+        shown_by, now = self._policy.player_sign.shown_by, self._clock.seconds()
+        for session in [each for each in self._uncounted if shown_by(*each.moved())]:
             del self._uncounted[session]
-            self._probation.remove(session, self._clock.seconds())
-            self._counts = self._counts.joined()
+            self._probation.remove(session, now)
+            self._set_counts(self._counts.joined())
+
+    def _set_counts(self, counts: SessionCounts) -> None:
+        is_other = counts.players != self._counts.players
+        self._counts = counts
+        if is_other:
+            self._counted()
+
+    def _stop_at(self) -> float | None:
+        """Return when the server may stop, as far as the players are counted; None while players are on it."""
+        return stop_at(self._counts, self._policy, self._probation.until)
 
     def _update_timer(self) -> None:
-        """Set the timer anew after a change of the sessions."""
-        self._count_players()
-        at = stop_at(self._counts, self._policy, self._probation.until)
-        if self._query is not None and at is not None and at <= self._clock.seconds():
-            return  # else strangers that come and go would keep the query from ever ending
-        if at is None and (self._timer is not None or self._query is not None):
-            self._log.debug("Cancelling the stop of %s", self._name)
-        self._cancel()
-        if self._is_active:
+        """Set the timer after a change of the sessions, unless it fires early enough."""
+        if self._query is not None:
+            self.count_players()
+            at = self._stop_at()
+            if at is not None and at <= self._clock.seconds():
+                return  # else strangers that come and go would keep the query from ever ending
+            if at is None:
+                self._log.debug("Cancelling the stop of %s", self._name)
+            self._cancel()
+        at = stop_at(self._counts, self._policy)
+        if at is None or not self._is_active:
+            return
+        if self._timer is None or (self._timer_at > at and self._timer_at > self._probation.until):
+            self._cancel()
             self._set_timer()
 
     def _set_timer(self) -> None:
-        self._count_players()
-        at = stop_at(self._counts, self._policy, self._probation.until)
+        at = self._stop_at()
         if at is None:
             return
         seconds = max(0.0, at - self._clock.seconds())
         self._log.debug("Scheduling the stop of %s in %.0f s", self._name, seconds)
+        self._timer_at = at
         self._timer = self._clock.callLater(seconds, self._check)
 
     def _check(self) -> None:
         self._timer = None
-        if self.players > 0:
+        self.count_players()
+        at = self._stop_at()
+        if at is None:
             return
+        if at > self._clock.seconds():
+            self._set_timer()
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
         self._log.debug("No clients online for %.0f seconds", self._clock.seconds() - self._empty_since)
         query = self._query = self._busy_reason()
 

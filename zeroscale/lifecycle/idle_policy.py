@@ -5,8 +5,9 @@ Times are seconds of one monotonic clock, durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 PROOF_BYTES = 4096
 """Bytes that a Minecraft server has sent only to a player that it has accepted.
@@ -57,8 +58,7 @@ class IdlePolicy:
     player_sign: PlayerSign = PlayerSign.connection
 
 
-@dataclass(frozen=True, slots=True)
-class SessionCounts:
+class SessionCounts(NamedTuple):
     """The players of a server since it became ready.
 
     :ivar ready_at: when it became ready.
@@ -83,7 +83,7 @@ class SessionCounts:
 
     def joined(self) -> SessionCounts:
         """Count one more player."""
-        return replace(self, players=self.players + 1, visited=True)
+        return self._replace(players=self.players + 1, visited=True)
 
     def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> SessionCounts:
         """Count one player less.
@@ -91,18 +91,18 @@ class SessionCounts:
         :param joined_at: when it joined.
         :param silent: it never sent anything; if its connection was short as well, it does not restart the idle time.
         """
-        fewer = replace(self, players=self.players - 1)
+        players = self.players - 1
         if not silent or now - joined_at >= SHORT_SESSION:
-            return replace(fewer, quiet_since=now, grace_used=False)
+            return self._replace(players=players, quiet_since=now, grace_used=False)
         if self.grace_used:
-            return fewer
-        until = max(fewer.grace_until, now + min(policy.idle_shutdown, GRACE))
-        return replace(fewer, grace_until=until, grace_used=True)
+            return self._replace(players=players)
+        until = max(self.grace_until, now + min(policy.idle_shutdown, GRACE))
+        return self._replace(players=players, grace_until=until, grace_used=True)
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
         """Note that there was a reason not to stop; the next check comes later."""
         again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
-        return replace(self, grace_until=max(self.grace_until, now + again))
+        return self._replace(grace_until=max(self.grace_until, now + again))
 
 
 def stop_at(counts: SessionCounts, policy: IdlePolicy, probation_until: float = float("-inf")) -> float | None:

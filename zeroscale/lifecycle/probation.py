@@ -44,11 +44,14 @@ class Probation:
         self._addresses: dict[Hashable, _Address] = {}
         self._keys: dict[Hashable, Hashable] = {}
         self._unlimited_until = float("-inf")
+        self._until: float | None = None
 
     @property
     def until(self) -> float:
         """Until when they keep the server running, if nothing changes; in the past: they do not."""
-        return max([self._unlimited_until, *(entry.until for entry in self._addresses.values())])
+        if self._until is None:
+            self._until = max([self._unlimited_until, *(entry.until for entry in self._addresses.values())])
+        return self._until
 
     def add(self, connection: Hashable, address: str | None, now: float) -> None:
         """Add a connection.
@@ -59,12 +62,16 @@ class Probation:
         if address is not None and key not in self._addresses and len(self._addresses) >= MOST_ADDRESSES:
             key = OTHERS
         self._keys[connection] = key
-        entry = self._addresses.setdefault(key, _Address(now, now))
-        if entry.until <= now:
+        entry = self._addresses.get(key)
+        if entry is None:
+            entry = self._addresses[key] = _Address(now, now)
+        elif entry.until <= now:
             entry.spent += entry.until - entry.since
             entry.since = entry.until = now
         entry.connections[connection] = now
         entry.until = max(entry.until, min(entry.since + self._limit - entry.spent, now + self._limit))
+        if self._until is not None and entry.until > self._until:
+            self._until = entry.until
 
     def remove(self, connection: Hashable, now: float, grace: float = 0.0) -> None:
         """Remove a connection that has closed, or is a player's.
@@ -75,8 +82,10 @@ class Probation:
         if key is None:
             return
         entry = self._addresses[key]
+        if entry.until == self._until:
+            self._until = None
         del entry.connections[connection]
-        last = max(entry.connections.values(), default=float("-inf"))
+        last = next(reversed(entry.connections.values()), float("-inf"))  # they are in the order of their times
         if entry.until > now:
             entry.until = min(entry.until, max(now + grace, last + self._limit))
         if key is connection:
@@ -86,15 +95,17 @@ class Probation:
     def begin_period(self, now: float) -> None:
         """Begin an idle period: all addresses have their whole time again, all connections what is left of theirs."""
         self._unlimited_until = float("-inf")
+        self._until = None
         for key, entry in list(self._addresses.items()):
             if not entry.connections:
                 del self._addresses[key]
                 continue
             entry.since, entry.spent = now, 0.0
-            entry.until = max(now, max(entry.connections.values()) + self._limit)
+            entry.until = max(now, next(reversed(entry.connections.values())) + self._limit)
 
     def clear(self) -> None:
         """Forget all connections and addresses."""
         self._addresses.clear()
         self._keys.clear()
         self._unlimited_until = float("-inf")
+        self._until = None
