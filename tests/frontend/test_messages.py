@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,28 @@ def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
     ]:
         assert astuple(texts.status(view, NOW)) == astuple(reply)
         assert astuple(texts.status(other, now)) != astuple(reply)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes"), [("starting", {"since": NOW, "estimate": 60.0}), ("failed", {"retry_at": NOW + 60})]
+)
+def test_of_one_snapshot_only_the_remaining_time_changes_the_reply(state: str, changes: dict[str, object]) -> None:
+    texts = Messages()
+    view = replace(VIEWS[state], **changes)  # type: ignore[arg-type]  # as ServerSnapshot's own
+    replies = [texts.status(view, NOW + seconds) for seconds in range(70)]
+    shown = [plain(reply.description) for reply in replies]
+    assert [reply is other for reply, other in pairwise(replies)] == [text == other for text, other in pairwise(shown)]
+    assert len(set(shown)) == 10
+    again = [texts.status(view, NOW + seconds) for seconds in range(70)]
+    assert [astuple(reply) for reply in again] == [astuple(reply) for reply in replies]
+
+
+@pytest.mark.parametrize("state", set(VIEWS) - {"starting", "failed"})
+def test_time_changes_nothing_in_other_replies(state: str) -> None:
+    texts = Messages()
+    view = replace(VIEWS[state], estimate=60.0)
+    reply = texts.status(view, NOW)
+    assert texts.status(view, NOW + 1e6) is reply
 
 
 def test_the_operators_own_messages() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
 from zeroscale.errors import ConfigError, suggest
@@ -152,6 +152,15 @@ _UNFIT = re.compile(f"[\x00-\x09\x0b-\x1f{HIGH_CONTROLS}\u00a7{DIRECTIONS}{LINE_
 """Control characters but the newline, section signs, line separators, bidirectional controls and surrogates."""
 
 
+class _LastStatus(NamedTuple):
+    """The last status reply, and what it was made of."""
+
+    view: ServerSnapshot
+    remaining: str
+    shown: tuple[object, ...]
+    reply: StatusReply
+
+
 class Messages:
     """The messages of one server.
 
@@ -190,19 +199,25 @@ class Messages:
         }
         self._mirrors_protocol = status_protocol == "mirror"
         self._beside = motd == "beside"
-        self._last: tuple[tuple[object, ...], Mapping[str, object] | None, StatusReply] | None = None
+        self._last: _LastStatus | None = None
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
-        """Return the status for the server list; the same object as long as nothing changes.
+        """Return the status for the server list; the same object as long as nothing in it changes.
 
         :param now: the time of the clock that the snapshot's times are of.
         """
+        last, remaining = self._last, self.duration(_remaining(view, now))
+        if last is not None and last.view is view and last.remaining == remaining:
+            return last.reply
         state = _state(view)
-        values = self._values(view, state, now)
+        values = self._values(view, state, remaining)
         shown = (state, view.players, *values.values())
-        if self._last is None or self._last[0] != shown or self._last[1] is not view.cached_status:
-            self._last = (shown, view.cached_status, self._reply(view, state, values))
-        return self._last[2]
+        if last is not None and last.shown == shown and last.view.cached_status is view.cached_status:
+            reply = last.reply
+        else:
+            reply = self._reply(view, state, values)
+        self._last = _LastStatus(view, remaining, shown, reply)
+        return reply
 
     def kick(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """Return the kick message for a player that cannot join in the server's present state.
@@ -227,7 +242,7 @@ class Messages:
         :param name: the message's name, without `_kick`.
         :param values: further variables of that message; they take precedence over those of the server.
         """
-        known = self._values(view, _state(view), now)
+        known = self._values(view, _state(view), self.duration(_remaining(view, now)))
         given = {key: _fit(value) for key, value in values.items()}
         return self._templates[f"{name}_kick"].fill(known | {"player": _one_line(player)} | given, self._unknown)
 
@@ -270,18 +285,13 @@ class Messages:
     def _phrase(self, name: str, number: int = 0) -> str:
         return self._phrases[name].replace(_NUMBER, str(number))
 
-    def _values(self, view: ServerSnapshot, state: str, now: float) -> dict[str, str]:
-        remaining = 0.0
-        if view.status is Status.starting and view.estimate is not None:
-            remaining = view.since + view.estimate - now
-        elif view.status is Status.failed and view.retry_at is not None:
-            remaining = view.retry_at - now
+    def _values(self, view: ServerSnapshot, state: str, remaining: str) -> dict[str, str]:
         reason = view.lockout if _locked_out(view) else view.reason
         return {
             "server": _fit(view.name),
             "state": state.replace("_", " "),
             "estimate": self.duration(view.estimate) if view.estimate is not None else "",
-            "remaining": self.duration(remaining),
+            "remaining": remaining,
             "reason": _fit(reason or ""),
             "waiting": str(view.waiting),
         }
@@ -314,6 +324,15 @@ class Messages:
         if isinstance(theirs, str) and isinstance(ours, str):
             return f"{theirs}\u00a7r\n{ours}"
         return {"text": "", "extra": [theirs, "\n", ours]}
+
+
+def _remaining(view: ServerSnapshot, now: float) -> float:
+    """Return how long a start, or the wait for the next try, still takes: all that changes in a snapshot's texts."""
+    if view.status is Status.starting and view.estimate is not None:
+        return view.since + view.estimate - now
+    if view.status is Status.failed and view.retry_at is not None:
+        return view.retry_at - now
+    return 0.0
 
 
 def _state(view: ServerSnapshot) -> str:
