@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from twisted.internet.task import Clock
 
 from zeroscale.access_lists import (
     AccessList,
@@ -26,7 +27,7 @@ from zeroscale.access_lists import (
 from zeroscale.frontend.admission import Admission, Limits, Rules, check, claim_of
 from zeroscale.frontend.decision import Refusal
 from zeroscale.frontend.messages import Messages
-from zeroscale.minecraft.player_lists import PlayerLists
+from zeroscale.minecraft.player_lists import LOOK_EVERY, PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested
 from zeroscale.protocols.minecraft.text_component import plain, with_fallbacks
@@ -50,7 +51,7 @@ ELSEWHERE = "198.51.100.7"
 @pytest.fixture(scope="module")
 def lists() -> ServerLists:
     """What a server has written; its whitelist is off."""
-    return PlayerLists(ServerFiles(FIXTURES)).read()
+    return PlayerLists(ServerFiles(FIXTURES), lambda: 0.0).read()
 
 
 def player_claim(name: str, uuid: str | None = STRANGER, address: str = ELSEWHERE) -> ClaimedIdentity:
@@ -340,20 +341,24 @@ def test_the_addresses_of_one_ipv6_network_have_one_limit() -> None:
 # In front of a server: the message and the log line
 
 
-def test_a_whitelist_edited_while_it_sleeps_counts_at_the_next_login(
+def test_a_whitelist_edited_while_it_sleeps_counts_within_a_second(
     tmp_path: Path, make_harness: Callable[..., FrontendHarness]
 ) -> None:
     (tmp_path / "server.properties").write_text("white-list=true\n")
     (tmp_path / "whitelist.json").write_text("[]")
-    harness = make_harness(admission=Admission(lists=PlayerLists(ServerFiles(tmp_path)).read), messages=Messages())
+    clock = Clock()
+    lists = PlayerLists(ServerFiles(tmp_path), clock.seconds)
+    harness = make_harness(admission=Admission(lists=lists.get), messages=Messages())
     refused = harness.player("Steve")
     assert b"multiplayer.disconnect.not_whitelisted" in refused.received
     assert harness.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
     assert harness.server.wakes == []
     (tmp_path / "whitelist.json").write_text(f'[{{"uuid": "{offline_uuid("Steve")}", "name": "Steve"}}]')
+    clock.advance(LOOK_EVERY)
     harness.player("Steve")
     assert harness.server.status is Status.starting
     (tmp_path / "whitelist.json").write_text("[ ]")
+    clock.advance(LOOK_EVERY)
     assert b"not_whitelisted" in harness.player("Steve").received  # starting is not running
     assert harness.counts.snapshot(0.0).refusals == {"not_whitelisted": 2}
 

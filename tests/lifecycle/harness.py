@@ -252,6 +252,8 @@ class FakeStatusCache:
 class LifecycleHarness:
     """A lifecycle whose collaborators are fakes, with a fake clock.
 
+    :ivar flag_file: the text of a lockout that is not reported to the lifecycle.
+    :ivar looks: how often the lockout was looked at.
     :ivar current: the plugin in use.
     :ivar plugin: the plugin that was made last; with a swap pending, not the one in use.
     """
@@ -275,6 +277,7 @@ class LifecycleHarness:
         self.status_cache = FakeStatusCache()
         self.stats = StatsRecorder(Status.stopped, self.clock.seconds())
         self.output: list[str] = []
+        self.looks = 0
         self.plugins: list[FakePlugin] = []
         self.replaced: list[FakePlugin] = []
         self.readinesses: list[FakeReadiness] = []
@@ -285,7 +288,8 @@ class LifecycleHarness:
         self.adopt_fails: PluginError | None = None
         self.start_fails: PluginError | None = None
         self.keep_awake_reason: str | None = None
-        self.lockout: str | None = None
+        self.flag_file: str | None = None
+        self._lockout: str | None = None
         self.addresses: list[tuple[str, int] | None] = []
         self.policy = LifecyclePolicy(
             idle=IdlePolicy(idle),
@@ -312,7 +316,7 @@ class LifecycleHarness:
             listener=lambda: self.listener,
             player_list=FakePlayerList(),
             keep_awake_reason=lambda: self.keep_awake_reason,
-            lockout=lambda: self.lockout,
+            lockout=self.look_for_lockout,
             on_address=self.addresses.append,
             logger=LOGGER,
         )
@@ -354,6 +358,20 @@ class LifecycleHarness:
 
     def process_started(self) -> None:
         assert not any(plugin.alive for plugin in self.plugins), "two servers on one world"
+
+    @property
+    def lockout(self) -> str | None:
+        """The text of a lockout by the operator's command."""
+        return self._lockout
+
+    @lockout.setter
+    def lockout(self, text: str | None) -> None:
+        self._lockout = text
+        self.lifecycle.look_again()
+
+    def look_for_lockout(self) -> str | None:
+        self.looks += 1
+        return self.flag_file if self._lockout is None else self._lockout
 
     @property
     def plugin(self) -> FakePlugin:

@@ -331,6 +331,12 @@ class AnyOrder(RuleBasedStateMachine):
             assert view.players == 0
 
     @invariant()
+    def view_is_not_stale(self) -> None:
+        view = self.harness.lifecycle.view
+        self.harness.lifecycle.look_again()
+        assert self.harness.lifecycle.view is view
+
+    @invariant()
     def retired_server_stays_down(self) -> None:
         if self.gone is not None:
             down = self.harness.status() in (Status.stopped, Status.failed)

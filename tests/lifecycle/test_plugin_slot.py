@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from lifecycle.harness import LifecycleHarness
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
+from zeroscale.lifecycle.plugin_slot import PluginSlot
 from zeroscale.status import Status
 
 
@@ -76,3 +78,21 @@ def test_the_adoption_of_a_plugin_that_is_swapped_meanwhile_is_ignored(
     harness.replace()
     assert harness.status() is Status.stopped
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_swap_is_reported_before_those_who_wait_for_it_are_called() -> None:
+    harness = LifecycleHarness()
+    seen: list[str] = []
+    slot = PluginSlot(
+        "test", harness.dependencies, harness.dependencies.logger, no_report, no_report, lambda: seen.append("replaced")
+    )
+    assert not slot.swap_pending()
+    assert seen == []
+    other = replace(harness.dependencies, plugin=harness.construct())
+    slot.schedule_swap(other, lambda: seen.append("swapped"))
+    assert slot.swap_pending()
+    assert (seen, slot.dependencies) == (["replaced", "swapped"], other)
+
+
+def no_report() -> None:
+    raise AssertionError

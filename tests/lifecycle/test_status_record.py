@@ -38,9 +38,22 @@ def test_without_a_delay_the_failed_server_may_not_be_retried() -> None:
     assert not record.may_be_retried
 
 
+def test_each_change_is_reported() -> None:
+    seen: list[str] = []
+    record = StatusRecord(Clock().seconds, lambda: seen.append("changed"))
+    seen.clear()
+    record.enter(Status.stopping)
+    record.note_stop_timed_out("it does not stop")
+    assert (record.stop_timed_out, record.reason, len(seen)) == (True, "it does not stop", 2)
+    record.enter(Status.failed)
+    record.explain_failure("it crashed", "exit code 1", None)
+    assert len(seen) == 4
+
+
 def test_a_change_of_status_forgets_a_wanted_start_and_a_stop_that_timed_out() -> None:
     record = StatusRecord(Clock().seconds)
     record.enter(Status.stopping)
-    record.start_wanted = record.stop_timed_out = True
+    record.start_wanted = True
+    record.note_stop_timed_out("it does not stop")
     record.enter(Status.stopped)
-    assert (record.start_wanted, record.stop_timed_out) == (False, False)
+    assert (record.start_wanted, record.stop_timed_out, record.reason) == (False, False, None)

@@ -72,3 +72,15 @@ def test_a_waiter_that_another_one_cancels_is_passed_over(waiters: Waiters, admi
     else:
         waiters.reject("gone")
     assert second.called
+
+
+def test_each_change_of_the_number_is_reported_before_the_players_are_called() -> None:
+    seen: list[int | str] = []
+    counted = Waiters(lambda: seen.append(len(counted)))
+    for _ in range(2):
+        counted.add(ClientInfo("Alice")).addBoth(lambda _: seen.append("called"))
+    counted.admit(join)
+    counted.add(ClientInfo("Bob")).addBoth(lambda _: seen.append("called"))
+    counted.reject("gone")
+    counted.add(ClientInfo("Bob")).addErrback(ignore).cancel()
+    assert seen == [1, 2, 0, "called", "called", 1, 0, "called", 1, 0]

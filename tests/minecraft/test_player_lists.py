@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from zeroscale.access_lists import Ban, ClaimedIdentity, PlayerList, offline_uuid
 from zeroscale.minecraft import player_lists
-from zeroscale.minecraft.player_lists import PlayerLists
+from zeroscale.minecraft.player_lists import LOOK_EVERY, PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "player_lists"
@@ -34,7 +35,11 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def lists(directory: Path) -> PlayerLists:
     """Its lists."""
-    return PlayerLists(ServerFiles(directory))
+    return player_lists_of(directory)
+
+
+def player_lists_of(directory: Path) -> PlayerLists:
+    return PlayerLists(ServerFiles(directory), Clock().seconds)
 
 
 def names(roll: PlayerList) -> list[str]:
@@ -67,7 +72,7 @@ def test_server_properties_switch_the_whitelist_on(directory: Path, lists: Playe
 
 
 def test_a_directory_without_lists(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read = PlayerLists(ServerFiles(tmp_path)).read()
+    read = player_lists_of(tmp_path).read()
     assert not read.enforces_whitelist
     assert [len(roll) for roll in (read.whitelist, read.operators, read.known, read.bans)] == [0, 0, 0, 0]
     assert not read.address_bans
@@ -134,7 +139,7 @@ def test_a_list_of_more_entries_than_the_game_writes_is_ignored(
 ) -> None:
     (tmp_path / name).write_text(content)
     assert len(content) <= player_lists.LARGEST_LIST
-    read = PlayerLists(ServerFiles(tmp_path)).read()
+    read = player_lists_of(tmp_path).read()
     assert (len(read.bans), len(read.address_bans)) == (0, 0)
     assert f"{name}; it is ignored: it has more than 60000 entries" in caplog.text
 
@@ -223,7 +228,7 @@ def old_directory(tmp_path: Path) -> Path:
 
 
 def test_files_of_an_old_server(old_directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read = PlayerLists(ServerFiles(old_directory)).read()
+    read = player_lists_of(old_directory).read()
     assert read.enforces_whitelist
     assert names(read.whitelist) == ["ada", "Müller", "has space"]
     assert names(read.operators) == ["olga"]
@@ -241,13 +246,13 @@ def test_files_of_an_old_server(old_directory: Path, caplog: pytest.LogCaptureFi
 def test_files_of_an_old_server_need_not_be_utf_8(old_directory: Path) -> None:
     (old_directory / "white-list.txt").write_bytes("Müller\n".encode("latin-1"))
     (old_directory / "ops.txt").write_bytes(b"\xef\xbb\xbfolga\n")
-    read = PlayerLists(ServerFiles(old_directory)).read()
+    read = player_lists_of(old_directory).read()
     assert (names(read.whitelist), names(read.operators)) == (["Müller"], ["olga"])
 
 
 @pytest.mark.parametrize("content", ["[]", "[{"])
 def test_a_json_file_counts_where_there_is_one(old_directory: Path, content: str) -> None:
-    lists = PlayerLists(ServerFiles(old_directory))
+    lists = player_lists_of(old_directory)
     assert len(lists.read().operators) == 1
     (old_directory / "ops.json").write_text(content)
     assert len(lists.read().operators) == 0
@@ -261,7 +266,7 @@ def test_a_text_file_that_cannot_be_read_is_ignored_and_logged_once(
     old_directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(player_lists, "LARGEST_LIST", 40)
-    lists = PlayerLists(ServerFiles(old_directory))
+    lists = player_lists_of(old_directory)
     (old_directory / "white-list.txt").write_text("x" * 41)
     for _ in range(3):
         assert not lists.read().enforces_whitelist
@@ -277,3 +282,18 @@ def test_only_a_changed_file_is_read_again(directory: Path, lists: PlayerLists) 
     after = lists.read()
     assert after.whitelist.find(ClaimedIdentity("zoe", None, "local"))
     assert after.operators is before.operators
+
+
+def test_a_change_of_a_file_is_seen_within_a_second_and_the_files_are_not_looked_at_before(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    lists = PlayerLists(ServerFiles(directory), clock.seconds)
+    before = lists.get()
+    (directory / "ops.json").write_text("[]")
+    clock.advance(LOOK_EVERY - 0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", None)
+        assert lists.get() is before
+    clock.advance(0.1)
+    assert len(lists.get().operators) == 0

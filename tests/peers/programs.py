@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from zeroscale.lifecycle.server_view import LOOK_EVERY
+
 DEADLINE = 20.0
 """Seconds; what a busy machine with two cores needs for a Node start, several times over."""
 
@@ -124,6 +126,11 @@ def wait_until(
         output = f"; its output:\n{program.text()}" if program else ""
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}{output}"
         time.sleep(0.02)
+
+
+def wait_for_changed_files() -> None:
+    """Wait for as long as zeroscale may take to see that an operator has changed a file."""
+    time.sleep(LOOK_EVERY)
 
 
 def answers(port: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from peers.harness import PeerHarness
+from peers.programs import wait_for_changed_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("node"), pytest.mark.usefixtures("npm_packages")]
 
@@ -28,6 +29,7 @@ def test_a_list_that_the_games_reader_takes(harness: PeerHarness) -> None:
     proxy.wait_until_asleep()
     (proxy.directory / "whitelist.json").unlink()
     (proxy.directory / "white-list.txt").write_text("名前\n")
+    wait_for_changed_files()
     assert WORDS in json.dumps(harness.player("1.20.4", proxy.port, "Миряев").wait_for_event("kicked"))
     player = harness.player("1.20.4", proxy.port, "名前")
     player.wait_for_event("joined")
@@ -51,6 +53,7 @@ def test_refused_clients_of_every_version_read_why_and_wake_nothing(harness: Pee
         assert (KEY in json.dumps(reason)) is (version not in ("1.8.8", "1.12.2")), reason
         assert WORDS in json.dumps(reason)
     (proxy.directory / "whitelist.json").write_text('[{"uuid": null, "name": "steve"}]')
+    wait_for_changed_files()
     player = harness.player("1.16.5", proxy.port, "Steve")
     player.wait_for_event("joined")
     player.leave()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from mcstatus import JavaServer, LegacyServer
 from peers.harness import HERE, NEWEST_VERSION, PeerHarness, Proxy
+from peers.programs import wait_for_changed_files
 
 VERSION = "1.16.5"
 MCTOOLS = "mctools==1.4.0"
@@ -112,6 +113,7 @@ def test_mcstatus_asleep(proxy: Proxy) -> None:
 def test_the_largest_icon(harness: PeerHarness) -> None:
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "icon")
     (proxy.directory / "server-icon.png").write_bytes(icon(22_000))
+    wait_for_changed_files()
     status = JavaServer("127.0.0.1", proxy.port, timeout=5).status()
     assert status.icon is not None
     assert base64.b64decode(status.icon.partition(",")[2]) == icon(22_000)

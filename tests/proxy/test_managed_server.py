@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_twisted
-from harness import client, greeting, proxy_config, run, running_reactor, stub_config, until
+from harness import FakeReactor, client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
 from stub_server import OnlyKnownNumber
 from stub_server import Server as StubServer
 
+from zeroscale.config.model import AdmissionConfig
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
+from zeroscale.frontend.messages import DEFAULTS
+from zeroscale.lifecycle.interfaces import LifecycleDependencies
 from zeroscale.protocols.minecraft.client import LoginClient
+from zeroscale.proxy.factory import server_settings
 from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.plugin_setup import PluginSetup
+from zeroscale.proxy.reconfigure import apply_change, prepare_change
 from zeroscale.proxy.service import ProxyService
-from zeroscale.status import Status
+from zeroscale.status import ServerSnapshot, Status
+from zeroscale.system.background_file import FileWriter
 
 
 class World:
@@ -128,6 +138,19 @@ async def test_the_operator_puts_it_to_sleep(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_player_whose_first_byte_has_just_come_keeps_the_operator_from_stopping_it(world: World) -> None:
+    server = await world.start(wake_on="data")
+    await server.wake()
+    context = client(world.listen)
+    reader, writer = await run(context.__aenter__())
+    writer.write(b"x")
+    assert await run(reader.readline()) == b"one\n"
+    with pytest.raises(ControlError, match="one player is on one"):
+        server.sleep(now=False)
+    await run(context.__aexit__(None, None, None))
+
+
+@pytest_twisted.ensureDeferred
 async def test_sleep_now_disconnects_players(world: World) -> None:
     server = await world.start()
     context = client(world.listen)
@@ -203,8 +226,6 @@ async def test_a_server_without_a_console(world: World) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_lockout_of_the_configuration(world: World) -> None:
-    from zeroscale.config.model import AdmissionConfig
-
     server = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
     assert server.report().lockout == "Closed for the season."
     assert await run(greeting(world.listen)) == b""
@@ -214,8 +235,6 @@ async def test_a_lockout_of_the_configuration(world: World) -> None:
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("way", ["configuration", "command", "file"])
 async def test_a_lockout_without_a_text_has_the_configured_default(world: World, way: str) -> None:
-    from zeroscale.config.model import AdmissionConfig
-
     admission = AdmissionConfig(lockout=" ") if way == "configuration" else AdmissionConfig()
     server = await world.start(admission=admission, texts={"lockout_reason": "Closed."})
     if way == "command":
@@ -245,3 +264,134 @@ async def test_a_server_that_answers_only_known_numbers_is_asked_with_that_of_th
     await until(lambda: status(server) is Status.stopped)
     assert OnlyKnownNumber.asked == [758]
     assert server.lifecycle.view.cached_status == {"description": "hello", "players": {"max": 20, "online": 0}}
+
+
+class Managed:
+    """A server that is never started, with a fake clock."""
+
+    def __init__(self, directory: Path, **values: Any) -> None:
+        self.directory = directory
+        self.reactor = FakeReactor()
+        config = stub_config("one", 25565, 25566, directory, **{"plugin": "stub_server:Minecraft", **values})
+        self.server = ManagedServer(config, proxy_config(directory, config), self.reactor, FileWriter())
+
+    @property
+    def view(self) -> ServerSnapshot:
+        return self.server.lifecycle.view
+
+    def lockout(self) -> str | None:
+        return self.view.lockout
+
+    def change(self, **values: Any) -> None:
+        """Reload with another configuration."""
+        config = msgspec.structs.replace(self.server.config, **values)
+        change = prepare_change(self.server, config, self.server.proxy_config)
+        assert change is not None
+        apply_change(self.server, change)
+
+    def dependencies(self) -> LifecycleDependencies:
+        """Return what the lifecycle calls."""
+        return self.server.dependencies(PluginSetup(self.server.config, self.server.proxy_config, self.reactor))
+
+
+@pytest.fixture
+def managed(tmp_path: Path) -> Iterator[Managed]:
+    (tmp_path / "server.properties").write_text("motd=hello\n")
+    managed = Managed(tmp_path)
+    managed.server.take_locks()
+    yield managed
+    managed.server.release_locks()
+
+
+def test_the_operators_commands_and_a_reload_are_seen_at_once(managed: Managed) -> None:
+    assert managed.lockout() is None
+    managed.server.lock_out("A backup.")
+    assert managed.lockout() == "A backup."
+    managed.server.release()
+    assert managed.lockout() is None
+    managed.change(admission=AdmissionConfig(lockout=" "))
+    assert managed.lockout() == DEFAULTS["lockout_reason"]
+    managed.change(texts={"lockout_reason": "Closed."})
+    assert managed.lockout() == "Closed."
+    managed.change(admission=AdmissionConfig())
+    assert managed.lockout() is None
+
+
+def test_each_part_of_a_reload_is_seen_at_once(managed: Managed) -> None:
+    server, old = managed.server, managed.server.proxy_config
+    other = managed.directory / "other"
+    other.mkdir()
+    (other / "server.properties").write_text("motd=another\n")
+    config = msgspec.structs.replace(
+        server.config,
+        admission=AdmissionConfig(lockout=""),
+        texts={"lockout_reason": "Closed."},
+        working_directory=other,
+    )
+    setup = PluginSetup(config, old, managed.reactor)
+    assert managed.lockout() is None
+    server.use_config(config, old)
+    assert (managed.lockout(), managed.view.cached_status) == (DEFAULTS["lockout_reason"], {"description": "hello"})
+    server.use_setup(setup)
+    assert (managed.lockout(), managed.view.cached_status) == (DEFAULTS["lockout_reason"], {"description": "another"})
+    server.apply_settings(server_settings(config, old, setup.plugin, setup.player_lists), admission=False)
+    assert managed.lockout() == "Closed."
+
+
+def test_another_directorys_files_are_seen_at_once(managed: Managed) -> None:
+    other = managed.directory / "other"
+    other.mkdir()
+    (other / "server.properties").write_text("motd=another\n")
+    (other / "zeroscale.keep-asleep").write_text("Moved.")
+    assert (managed.view.cached_status, managed.lockout()) == ({"description": "hello"}, None)
+    managed.change(working_directory=other)
+    assert (managed.view.cached_status, managed.view.lockout) == ({"description": "another"}, "Moved.")
+
+
+def test_a_start_and_a_status_of_the_server_are_seen_at_once(managed: Managed) -> None:
+    dependencies = managed.dependencies()
+    assert (managed.view.estimate, managed.view.cached_status) == (None, {"description": "hello"})
+    dependencies.start_history.record_start(20.0)
+    assert managed.view.estimate == 20.0
+    dependencies.status_cache.store({"description": "real"})
+    assert managed.view.cached_status == {"description": "real"}
+
+
+def test_what_was_stored_before_is_seen_once_the_state_directory_is_read(managed: Managed) -> None:
+    managed.dependencies().start_history.record_start(20.0)
+    managed.server.lock_out("A backup.")
+    managed.server.release_locks()
+    later = Managed(managed.directory)
+    assert (later.view.estimate, later.view.lockout) == (None, None)
+    later.server.take_locks()
+    assert (later.view.estimate, later.view.lockout) == (20.0, "A backup.")
+    later.server.release_locks()
+
+
+@pytest.mark.parametrize("changed", ["zeroscale.keep-asleep", "server.properties", "server-icon.png"])
+def test_an_unchanged_view_costs_no_stat_calls_and_a_changed_file_is_seen_within_a_second(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    first = managed.view
+    reply = managed.server.backend.messages.status(first, managed.reactor.seconds())
+    icon = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII5s", 13, b"IHDR", 64, 64, b"\x08\x06\x00\x00\x00")
+    (managed.directory / changed).write_bytes(icon if changed.endswith("png") else b"motd=changed\n")
+    with monkeypatch.context() as patched:
+        for name in ("stat", "lstat", "open"):
+            patched.setattr(os, name, None)
+        for _ in range(7):
+            managed.reactor.advance(0.125)
+            assert managed.view is first
+            assert managed.server.backend.messages.status(managed.view, managed.reactor.seconds()) is reply
+    managed.reactor.advance(0.125)
+    assert managed.view is not first
+    assert managed.server.backend.messages.status(managed.view, managed.reactor.seconds()) is not reply
+    assert managed.reactor.getDelayedCalls() == []
+
+
+def test_an_operator_sees_a_flag_file_at_once(managed: Managed) -> None:
+    assert managed.server.report().lockout is None
+    (managed.directory / "zeroscale.keep-asleep").write_text("A backup.")
+    assert managed.server.report().lockout == "A backup."
+    (managed.directory / "zeroscale.keep-asleep").unlink()
+    assert managed.server.report().lockout is None

@@ -34,7 +34,7 @@ def plugin_setup(directory: Path, **values: Any) -> PluginSetup:
 
 def test_a_tcp_server_has_no_world_and_no_player_lists(tmp_path: Path) -> None:
     made = plugin_setup(tmp_path)
-    assert (made.speaks_minecraft, made.world_directory, made.admission_files) == (False, None, None)
+    assert (made.speaks_minecraft, made.world_directory, made.player_lists) == (False, None, None)
     assert isinstance(made.probe, TcpProbe)
     assert made.start_obstacle() is None
 
@@ -42,7 +42,7 @@ def test_a_tcp_server_has_no_world_and_no_player_lists(tmp_path: Path) -> None:
 def test_a_minecraft_server_has_its_world_in_the_working_directory(tmp_path: Path) -> None:
     made = plugin_setup(tmp_path, plugin="stub_server:Minecraft")
     assert (made.speaks_minecraft, made.world_directory) == (True, tmp_path)
-    assert made.admission_files is made.files
+    assert made.player_lists is not None
     assert isinstance(made.probe, MinecraftProbe)
     assert isinstance(made.make_readiness(), Readiness)
     assert made.make_readiness() is not made.make_readiness()

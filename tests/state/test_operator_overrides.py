@@ -85,3 +85,13 @@ def test_an_invalid_file_is_ignored_and_logged(
     assert fixture.reopened().lockout is None
     assert "keep-awake and lockout set by command are lost" in caplog.text
     assert (fixture.directory / "operator.json.damaged").read_bytes() == content
+
+
+def test_each_change_is_reported(tmp_path: Path) -> None:
+    seen: list[str | None] = []
+    overrides = OperatorOverrides(tmp_path, FileWriter(), lambda: 0.0, lambda: seen.append(overrides.lockout))
+    overrides.open()
+    overrides.lock_out("A backup.")
+    overrides.release()
+    overrides.close()
+    assert seen == [None, "A backup.", None]

@@ -264,3 +264,17 @@ def test_an_unusable_state_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateError, match="--state-directory"):
         StartHistory(tmp_path / "file" / "survival", FileWriter()).open()
+
+
+def test_each_change_of_the_estimate_is_reported(directory: Path) -> None:
+    earlier = StartHistory(directory, FileWriter())
+    earlier.open()
+    earlier.record_start(10.0)
+    earlier.close()
+    seen: list[float | None] = []
+    history = StartHistory(directory, FileWriter(), changed=lambda: seen.append(history.estimate))
+    history.open()
+    history.record_start(20.0)
+    history.record_start(30.0)
+    history.close()
+    assert seen == [10.0, 15.0, 20.0]

@@ -257,3 +257,12 @@ def test_a_failed_write_loses_only_the_file(tmp_path: Path, caplog: pytest.LogCa
     seen = stored(tmp_path / "file" / "state", REAL, REAL | {"description": "new"})
     assert seen.current == REPLAYED | {"description": "new"}
     assert len(caplog.records) == 1
+
+
+def test_each_change_is_reported(tmp_path: Path) -> None:
+    seen: list[object] = []
+    cache = StatusCache(tmp_path, FileWriter(), no_fallback, lambda: seen.append(cache.current))
+    for status in (REAL, REAL, REAL | {"description": "new"}):
+        cache.store(status)
+    cache.flush()
+    assert seen == [REPLAYED, REPLAYED | {"description": "new"}]

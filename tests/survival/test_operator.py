@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from peers.programs import Program, wait_until
+from peers.programs import Program, wait_for_changed_files, wait_until
 from survival.harness import AT_ONCE, SurvivalHarness, state_of, without_delay
 
 
@@ -94,6 +94,7 @@ def test_a_keep_asleep_file_rejects_players_with_its_text(harness: SurvivalHarne
     harness.server_is_gone(proxy)
     assert "A backup is being made." in harness.motd()
     file.unlink()
+    wait_for_changed_files()
     harness.player().is_greeted()
     assert proxy.terminate() == 0
     assert_saved(harness, proxy, runs=2)

@@ -46,6 +46,7 @@ class ServerLifecycle:
         )
         self._observers: Observers[ServerSnapshot] = Observers(transitions.log_fault)
         self._session_observers: Observers[None] = Observers(transitions.log_fault)
+        self._view = transitions.view
         self._record = transitions.record
         self._machine = transitions.machine
         self._waiters = transitions.waiters
@@ -55,21 +56,16 @@ class ServerLifecycle:
 
     @property
     def view(self) -> ServerSnapshot:
-        """The server as it is now."""
-        return ServerSnapshot(
-            name=self.name,
-            status=self._record.status,
-            since=self._record.since,
-            estimate=self._slot.dependencies.start_history.estimate,
-            reason=self._record.reason,
-            detail=self._record.detail,
-            retry_at=self._record.retry_at,
-            stop_timed_out=self._record.stop_timed_out,
-            lockout=self._slot.dependencies.lockout(),
-            waiting=len(self._waiters),
-            players=self._idle_monitor.players,
-            cached_status=self._slot.dependencies.status_cache.current,
-        )
+        """The server as it is now; the same object until something in it changes.
+
+        A change of a flag file or of the game's own files, and the first bytes that show a connection to be a player's,
+        are seen within a second.
+        """
+        return self._view.get()
+
+    def look_again(self) -> None:
+        """Note that the estimate, the lockout or the cached status may be others: the next view has what is so then."""
+        self._view.look_again()
 
     @property
     def sessions(self) -> Sequence[PlayerSession]:
@@ -113,7 +109,7 @@ class ServerLifecycle:
         :param reason: what the wake is counted as, in one word.
         :param ignore_lockout: start it though its operator has locked it.
         """
-        if self._shutdown.in_progress or (self._slot.dependencies.lockout() is not None and not ignore_lockout):
+        if self._shutdown.in_progress or (self._view.get().lockout is not None and not ignore_lockout):
             return
         if self._record.status is Status.failed and not self._record.may_be_retried:
             return
@@ -138,7 +134,7 @@ class ServerLifecycle:
             return fail(ServerUnavailable(self._shutdown.reason))
         if self._record.status is Status.running:
             return succeed(self._idle_monitor.add_session(client))
-        if self._record.status is not Status.starting and (lockout := self._slot.dependencies.lockout()) is not None:
+        if self._record.status is not Status.starting and (lockout := self._view.get().lockout) is not None:
             return fail(ServerUnavailable(lockout))
         if self._record.status is Status.failed or self._record.stop_timed_out:
             return fail(ServerUnavailable(self._record.reason or "the server cannot be started"))

@@ -27,6 +27,7 @@ class PluginSlot:
     :param log: the server's log.
     :param found: called when the plugin sees its server run without having started or resumed it.
     :param paused: called when the plugin sees its server paused without having paused it.
+    :param replaced: called when the dependencies are others, before all who wait for that.
     :ivar dependencies: those of the current plugin.
     :ivar plugin: the current plugin.
     :ivar adoption: the search for a running server that `adopt_in_background` began, until it has ended.
@@ -39,11 +40,13 @@ class PluginSlot:
         log: Logger,
         found: Callable[[], None],
         paused: Callable[[], None],
+        replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._log = log
         self._found = found
         self._paused = paused
+        self._replaced = replaced
         self._failed = False
         self._closing: ShieldedCall[None] | None = None
         self._pending: tuple[LifecycleDependencies, Callable[[], None]] | None = None
@@ -126,6 +129,7 @@ class PluginSlot:
         if self._pending is None:
             return False
         (self.dependencies, swapped), self._pending = self._pending, None
+        self._replaced()
         former, self.plugin = self.plugin, self.dependencies.plugin
         self._failed = False
         self.adoption = None

@@ -1,4 +1,4 @@
-"""The status of one server, with its time and reason."""
+"""The status of one server, with its time and reason. Only the methods change what a snapshot has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class StatusRecord:
     """The mutable side of `status.ServerSnapshot`. A new server is stopped.
 
     :param clock: the monotonic clock's reading, in seconds.
+    :param changed: called after each change.
     :ivar status: the status.
     :ivar since: when the server entered it.
     :ivar reason: why it has failed or does not stop, for players; None in any other status.
@@ -24,8 +25,9 @@ class StatusRecord:
     :ivar last_error: why it failed last, for the operator, and when; None: it has not failed.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], changed: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self._changed = changed
         self.last_start: float | None = None
         self.last_error: tuple[str, float] | None = None
         self.enter(Status.stopped)
@@ -49,6 +51,16 @@ class StatusRecord:
         self.retry_at: float | None = None
         self.stop_timed_out = False
         self.start_wanted = False
+        self._changed()
+
+    def note_stop_timed_out(self, reason: str) -> None:
+        """Note that a server does not stop.
+
+        :param reason: the same, for players.
+        """
+        self.stop_timed_out = True
+        self.reason = reason
+        self._changed()
 
     def explain_failure(self, reason: str, detail: str, retry_after: float | None) -> None:
         """Note why a server has failed that has just entered that status.
@@ -62,3 +74,4 @@ class StatusRecord:
         self.detail = detail
         self.retry_at = None if retry_after is None else now + retry_after
         self.last_error = (detail, now)
+        self._changed()

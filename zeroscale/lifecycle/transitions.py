@@ -20,6 +20,7 @@ from zeroscale.lifecycle.idle_monitor import IdleMonitor
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.player_query import PlayerQuery
 from zeroscale.lifecycle.plugin_slot import PluginSlot
+from zeroscale.lifecycle.server_view import ServerView
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.lifecycle.shutdown import Shutdown
 from zeroscale.lifecycle.start import StartAttempt
@@ -53,6 +54,7 @@ class ServerTransitions:
     :param sessions_changed: called whenever a player has joined or left.
     :ivar policy: the policy in use.
     :ivar machine: the state machine.
+    :ivar view: the snapshots of the server.
     :ivar record: the server's status.
     :ivar opened: the server may be started.
     :ivar waiters: the players waiting for the server.
@@ -87,9 +89,10 @@ class ServerTransitions:
         self.machine: Inputs = Machine(self)
         self._state_task = StateTask(self._clock, self._timed_out)
         self._exit_watch = ExitWatch(self._server_exited)
-        self.record = StatusRecord(self._clock.seconds)
-        self.waiters = Waiters()
-        self.slot = PluginSlot(name, dependencies, log, self._server_found, self._server_paused)
+        self.view = ServerView(name, self._clock.seconds, self)
+        self.record = StatusRecord(self._clock.seconds, self.view.look_again)
+        self.waiters = Waiters(self.view.changed)
+        self.slot = PluginSlot(name, dependencies, log, self._server_found, self._server_paused, self.view.look_again)
         self.shutdown = Shutdown(name, self.slot, self.waiters, self._detach, log)
         self.idle_monitor = IdleMonitor(
             name,
@@ -99,6 +102,7 @@ class ServerTransitions:
             self._stop_idle_server,
             log,
             sessions_changed,
+            self.view.changed,
         )
 
     @property
@@ -247,8 +251,7 @@ class ServerTransitions:
             self.shutdown.abandon()
             return
         if attempt.next_step(self._clock.seconds()):
-            self.record.stop_timed_out = True
-            self.record.reason = "it does not stop"
+            self.record.note_stop_timed_out("it does not stop")
             self.waiters.reject("the server does not stop; its operator has to fix it")
         self._set_step_timer()
 
@@ -264,7 +267,7 @@ class ServerTransitions:
         runs_again = self._enter_down(Status.stopped)
         self._log.info("%s is offline", self._name)
         self._dependencies.start_history.clear_crashes()
-        lockout = self._dependencies.lockout()
+        lockout = self.view.get().lockout
         if runs_again:
             self.machine.server_found()
         elif lockout is not None and not self.waiters.has_observers:

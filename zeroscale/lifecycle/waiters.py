@@ -13,9 +13,13 @@ from zeroscale.status import ClientInfo
 
 
 class Waiters:
-    """The waiters of one server, in the order in which they came. Cancelling a waiter removes it."""
+    """The waiters of one server, in the order in which they came. Cancelling a waiter removes it.
 
-    def __init__(self) -> None:
+    :param changed: called after each change of the number of players, before any of them is admitted or rejected.
+    """
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
         self._players: dict[Deferred[PlayerSession], ClientInfo] = {}
         self._observers: dict[Deferred[None], None] = {}
 
@@ -41,6 +45,7 @@ class Waiters:
         """Add a player; fires with its session, or fails with `ServerUnavailable`."""
         waiter: Deferred[PlayerSession] = Deferred(self._remove_player)
         self._players[waiter] = client
+        self._changed()
         return waiter
 
     def add_observer(self) -> Deferred[None]:
@@ -56,6 +61,7 @@ class Waiters:
         """
         players, self._players = self._players, {}
         observers, self._observers = self._observers, {}
+        self._changed()
         for player, client in players.items():
             if not player.called:  # one that was admitted before may have cancelled it
                 player.callback(join(client))
@@ -70,12 +76,14 @@ class Waiters:
         """
         waiters: list[Deferred[PlayerSession] | Deferred[None]] = [*self._players, *self._observers]
         self._players, self._observers = {}, {}
+        self._changed()
         for waiter in waiters:
             if not waiter.called:
                 waiter.errback(Failure(ServerUnavailable(reason)))
 
     def _remove_player(self, waiter: Deferred[PlayerSession]) -> None:
         self._players.pop(waiter, None)
+        self._changed()
 
     def _remove_observer(self, waiter: Deferred[None]) -> None:
         self._observers.pop(waiter, None)

@@ -3,8 +3,9 @@
 Servers up to 1.7.5 have text files with other names; such a file is read where the JSON file is missing, as a newer
 server does, which then converts it.
 
-Files are read again when they change. A missing file counts as an empty list; so does an invalid one, which is logged
-once. Invalid entries are left out, as the game does.
+They are looked at when the lists are asked for, at most once a second, and read again when they have changed. A
+missing file counts as an empty list; so does an invalid one, which is logged once. Invalid entries are left out, as the
+game does.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ by a file of the shortest ones."""
 LONGEST_REASON = 300
 """Characters of a ban's reason: a kick shows a few lines."""
 
+LOOK_EVERY = 1.0
+"""Seconds after which the files are looked at again. There are up to eleven of them, and each login asks."""
+
 DEFAULT_REASON = "Banned by an operator."
 """The game's reason for a ban without one."""
 
@@ -59,10 +63,14 @@ class PlayerLists:
     """The lists of one Minecraft server.
 
     :param files: the server's other files; its server.properties switches the whitelist on.
+    :param seconds: returns the time of a monotonic clock.
     """
 
-    def __init__(self, files: ServerFiles) -> None:
+    def __init__(self, files: ServerFiles, seconds: Callable[[], float]) -> None:
         self._files = files
+        self._seconds = seconds
+        self._last = ServerLists()
+        self._look_at = float("-inf")
         directory = files.directory
         self._whitelist = _ListFile(directory, "whitelist.json", "white-list.txt", _whitelist)
         self._operators = _ListFile(directory, "ops.json", "ops.txt", _players)
@@ -70,8 +78,16 @@ class PlayerLists:
         self._bans = _ListFile(directory, "banned-players.json", "banned-players.txt", _bans)
         self._address_bans = _ListFile(directory, "banned-ips.json", "banned-ips.txt", _address_bans)
 
+    def get(self) -> ServerLists:
+        """Return the lists; a change of a file is seen within `LOOK_EVERY`."""
+        now = self._seconds()
+        if now >= self._look_at:
+            self._last = self.read()
+            self._look_at = now + LOOK_EVERY
+        return self._last
+
     def read(self) -> ServerLists:
-        """Return the lists; files that have not changed are not read again."""
+        """Look at the files now, and return the lists."""
         whitelist = self._whitelist.get()
         return ServerLists(
             enforces_whitelist=whitelist is not None and self._files.white_list,

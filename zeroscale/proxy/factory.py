@@ -22,7 +22,6 @@ from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
-from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import argument_names, construct, find_plugin
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import MinecraftOptions
@@ -49,18 +48,18 @@ class ServerSettings(Struct, frozen=True):
 
 
 def server_settings(
-    server: ServerConfig, config: Config, plugin: PluginAdapter, files: ServerFiles | None
+    server: ServerConfig, config: Config, plugin: PluginAdapter, lists: PlayerLists | None
 ) -> ServerSettings:
     """Make the settings of a server.
 
-    :param files: the files of a Minecraft server; None: it speaks another protocol.
+    :param lists: the player lists of a Minecraft server; None: it speaks another protocol.
     :raises ConfigError: a pattern, a text or an admission rule is invalid.
     """
     return ServerSettings(
         policy=lifecycle_policy(server, plugin),
         join_policy=join_policy(server),
         messages=messages(server) if plugin.speaks_minecraft else tcp_factory.messages(server),
-        admission=admission(server, config, files),
+        admission=admission(server, config, lists),
         minecraft_options=MinecraftOptions(server.legacy_hold, server.transfer_as_login),
     )
 
@@ -157,14 +156,14 @@ def messages(server: ServerConfig) -> Messages:
     return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd)
 
 
-def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -> Admission:
+def admission(server: ServerConfig, config: Config, lists: PlayerLists | None) -> Admission:
     """Make the rules of which clients may wake a server.
 
-    :param files: the files of a Minecraft server; None: it speaks another protocol.
+    :param lists: the player lists of a Minecraft server; None: it speaks another protocol.
     :raises ConfigError: the rules need players' names, which other protocols do not have.
     """
     rules = server.admission
-    if files is None and rules.wake not in ("anyone", "nobody"):
+    if lists is None and rules.wake not in ("anyone", "nobody"):
         raise ConfigError(
             f"server {server.name!r}: admission.wake {rules.wake!r} needs a Minecraft server, whose players have "
             "names; for others use 'anyone' or 'nobody', and list addresses in admission.allow or admission.deny"
@@ -172,7 +171,7 @@ def admission(server: ServerConfig, config: Config, files: ServerFiles | None) -
     return Admission(
         Rules(rules.wake, rules.server_lists, AccessList(rules.allow), AccessList(rules.deny)),
         Limits(rules.status_per_minute, rules.logins_per_minute, rules.wakes_per_minute),
-        lists=ServerLists if files is None else PlayerLists(files).read,
+        lists=ServerLists if lists is None else lists.get,
         wall_clock=time.time,
         trusted=trusted_networks(config.limits),
     )

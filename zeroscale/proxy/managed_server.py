@@ -64,10 +64,10 @@ class ManagedServer:
         directory = server_directory(proxy_config.state_directory, config.name)
         self._stats = StatsRecorder(Status.stopped, reactor.seconds())
         self._output = OutputBuffer()
-        self._overrides = OperatorOverrides(directory, writer, time.time)
-        self._start_history = StartHistory(directory, writer, setup.world_directory)
-        self._status_cache = StatusCache(directory, writer, self._fallback_status)
-        settings = server_settings(config, proxy_config, setup.plugin, setup.admission_files)
+        self._overrides = OperatorOverrides(directory, writer, time.time, self._view_changed)
+        self._start_history = StartHistory(directory, writer, setup.world_directory, self._view_changed)
+        self._status_cache = StatusCache(directory, writer, self._fallback_status, self._view_changed)
+        settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
         self.backend = Backend(
             self.lifecycle,
@@ -171,9 +171,15 @@ class ManagedServer:
             logger=logging.getLogger(setup.plugin.module),
         )
 
+    def use_config(self, config: ServerConfig, proxy_config: Config) -> None:
+        """Use another configuration; what depends on `settings` or on a plugin is changed by the two below."""
+        self.config, self.proxy_config = config, proxy_config
+        self._view_changed()
+
     def use_setup(self, setup: PluginSetup) -> None:
         """Use another plugin from now on; the server is down."""
         self._setup = setup
+        self._view_changed()
         self._start_history.set_world_directory(setup.world_directory)
         self.backend.host, self.backend.port = setup.address
         self.backend.proxy_version = setup.config.proxy_protocol.send
@@ -189,11 +195,13 @@ class ManagedServer:
         self.backend.minecraft_options = settings.minecraft_options
         if admission:
             self.backend.admission = settings.admission
+        self._view_changed()
 
     # Operator commands
 
     def report(self) -> ServerReport:
         """Return the current state of the server."""
+        self._view_changed()  # an operator who has just laid down a flag file sees its effect
         now = self._reactor.seconds()
         return server_report(
             self.lifecycle, self.config.plugin, self._stats.snapshot(now), self._keep_awake_reason(), now
@@ -205,6 +213,7 @@ class ManagedServer:
 
     def sleep(self, *, now: bool) -> None:
         """See `ServerControl.sleep`."""
+        self._view_changed()  # players who have just joined count, too
         view = self.lifecycle.view
         if view.status in (Status.stopped, Status.failed):
             raise ControlError(f"{self.name} does not run: it is {view.status.value}")
@@ -249,6 +258,9 @@ class ManagedServer:
         return self._output.subscribe(receive)
 
     # For the lifecycle
+
+    def _view_changed(self) -> None:
+        self.lifecycle.look_again()
 
     def _set_address(self, setup: PluginSetup, address: tuple[str, int] | None) -> None:
         host, port = address or setup.address

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig, is_loopback_name
+from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
@@ -33,6 +34,7 @@ class PluginSetup:
     :raises ZeroscaleError: there is no such plugin, or it rejects its arguments.
     :ivar address: host and port of the server, as configured.
     :ivar files: the server's own files.
+    :ivar player_lists: the server's own player lists; None: it does not speak Minecraft.
     :ivar flag_files: files by which the operator keeps the server awake or locks it.
     :ivar player_protocol: returns the protocol number of the server's last Minecraft player; None: it is not known.
     """
@@ -49,14 +51,10 @@ class PluginSetup:
             proxy_config.state_directory, config.name
         )
         self.files = ServerFiles(directory)
+        self.player_lists = PlayerLists(self.files, reactor.seconds) if self.speaks_minecraft else None
         self.flag_files = FlagFiles(directory)
         self.player_protocol: Callable[[], int | None] = lambda: None
         self.probe = self._make_probe()
-
-    @property
-    def admission_files(self) -> ServerFiles | None:
-        """Files with the server's own player lists; None: it does not speak Minecraft."""
-        return self.files if self.speaks_minecraft else None
 
     @property
     def world_directory(self) -> Path | None:

@@ -21,6 +21,7 @@ from zeroscale.control import socket_path
 from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
+from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.proxy import tcp_factory
@@ -94,9 +95,9 @@ def mistakes(
                     text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
                     yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             directory = operator_directory(server, config, plugin)
-            files = ServerFiles(directory) if plugin.speaks_minecraft else None
+            lists = PlayerLists(ServerFiles(directory), reactor.seconds) if plugin.speaks_minecraft else None
             if not bad("admission"):
-                yield from _errors(f"{path}.admission", partial(admission, server, config, files))
+                yield from _errors(f"{path}.admission", partial(admission, server, config, lists))
             for mistake in use.add(server, plugin, directory, bad):
                 yield replace(mistake, text=_redact(_secrets(server), mistake.text))
 

@@ -63,7 +63,7 @@ def prepare_change(server: ManagedServer, config: ServerConfig, proxy_config: Co
     if "proxy_protocol" in restart and config.proxy_protocol.send == old.proxy_protocol.send:
         restart.remove("proxy_protocol")  # only the networks that send headers: a setting of the port
     setup = PluginSetup(config, proxy_config, server.reactor)
-    settings = server_settings(config, proxy_config, setup.plugin, setup.admission_files)
+    settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
     return ServerChange(proxy_config, setup, settings, _keys(changed), _keys(restart))
 
 
@@ -74,7 +74,7 @@ def apply_change(server: ManagedServer, change: ServerChange) -> str:
     """
     config = change.setup.config
     admission_changed = config.admission != server.config.admission
-    server.config, server.proxy_config = config, change.proxy_config
+    server.use_config(config, change.proxy_config)
     if change.restart_keys:
         server.restart_pending = True
         server.lifecycle.replace_dependencies(
@@ -99,6 +99,6 @@ def _complete(server: ManagedServer, setup: PluginSetup) -> None:
     """Finish a change when the former server is down. Settings of later changes are kept."""
     server.restart_pending = False
     server.use_setup(setup)
-    settings = server_settings(server.config, server.proxy_config, setup.plugin, setup.admission_files)
+    settings = server_settings(server.config, server.proxy_config, setup.plugin, setup.player_lists)
     server.apply_settings(settings, admission=True)
     server.on_replaced()

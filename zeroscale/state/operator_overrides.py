@@ -38,18 +38,23 @@ class OperatorOverrides:
     :param directory: the server's state directory.
     :param writer: writes the file.
     :param now: returns seconds since 1970: an override must survive a restart, a monotonic clock does not.
+    :param changed: called after each change.
     """
 
-    def __init__(self, directory: Path, writer: FileWriter, now: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Path, writer: FileWriter, now: Callable[[], float], changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._path = directory / "operator.json"
         self._file = BackgroundFile(self._path, writer)
         self._now = now
+        self._changed = changed
         self._overrides = _Overrides()
 
     def open(self) -> None:
         """Read the file; log a warning and set it aside if it is damaged."""
         lost = "keep-awake and lockout set by command are lost"
         self._overrides = load(self._path, LARGEST_FILE, _decoded, lost) or _Overrides()
+        self._changed()
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -94,6 +99,7 @@ class OperatorOverrides:
 
     def _write(self) -> None:
         self._file.write(msgspec.json.encode(self._overrides))
+        self._changed()
 
 
 def _decoded(content: bytes) -> _Overrides:

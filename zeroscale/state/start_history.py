@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -63,15 +64,23 @@ class StartHistory:
     :param writer: writes the file.
     :param world: the directory of the server's world, which only one zeroscale may use at a time; None where servers
         may share their working directory.
+    :param changed: called when `estimate` may be another.
     """
 
-    def __init__(self, directory: Path, writer: FileWriter, world: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        writer: FileWriter,
+        world: Path | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._directory = directory
         self._file = directory / "record.json"
         self._writer = BackgroundFile(self._file, writer)
         self._lock = Lock(directory / "lock")
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
         self._history = _History()
+        self._changed = changed
 
     def open(self) -> None:
         """Acquire the locks and read the file.
@@ -90,6 +99,7 @@ class StartHistory:
             raise
         lost = "past start times are lost"
         self._history = load(self._file, LARGEST_FILE, _decoded, lost) or _History()
+        self._changed()
 
     def close(self) -> None:
         """Wait until everything is written, and release the locks."""
@@ -140,6 +150,7 @@ class StartHistory:
         """
         starts = [*self._history.starts, min(max(seconds, 0.0), LONGEST_START)][-STARTS_KEPT:]
         self._write(replace(self._history, starts=starts))
+        self._changed()
 
     def record_crash(self, reason: str) -> int:
         """Count one more crash.

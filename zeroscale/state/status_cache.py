@@ -57,14 +57,20 @@ class StatusCache:
     :param directory: the server's state directory, locked by `StartHistory`.
     :param writer: writes the file.
     :param fallback: returns the status to show until a real one has been seen; called each time.
+    :param changed: called when another status has been stored.
     """
 
     def __init__(
-        self, directory: Path, writer: FileWriter, fallback: Callable[[], Mapping[str, object] | None]
+        self,
+        directory: Path,
+        writer: FileWriter,
+        fallback: Callable[[], Mapping[str, object] | None],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._file = directory / "status.json"
         self._writer = BackgroundFile(self._file, writer)
         self._fallback = fallback
+        self._changed = changed
         self._stored: Mapping[str, object] | None = None
         self._read = False
         self._merged: tuple[Mapping[str, object], object, Mapping[str, object]] | None = None
@@ -107,6 +113,7 @@ class StatusCache:
         self._read = True
         self._stored = replay
         self._writer.write(msgspec.json.encode(_File(version=VERSION, status=replay)))
+        self._changed()
 
     def flush(self) -> None:
         """Wait until everything is written."""
