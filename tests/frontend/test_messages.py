@@ -259,7 +259,7 @@ def test_a_reply_is_one_object_until_it_shows_something_else() -> None:
 )
 def test_of_one_snapshot_only_the_remaining_time_changes_the_reply(state: str, changes: dict[str, object]) -> None:
     texts = Messages()
-    view = replace(VIEWS[state], **changes)  # type: ignore[arg-type]  # as ServerSnapshot's own
+    view = replace(VIEWS[state], **changes)
     replies = [texts.status(view, NOW + seconds) for seconds in range(70)]
     shown = [plain(reply.description) for reply in replies]
     assert [reply is other for reply, other in pairwise(replies)] == [text == other for text, other in pairwise(shown)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
 from lifecycle.harness import LifecycleHarness
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError

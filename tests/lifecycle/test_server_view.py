@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 
 import pytest
 from lifecycle.harness import LifecycleHarness
+from msgspec.structs import fields, replace
 
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.lifecycle.server_view import LOOK_EVERY

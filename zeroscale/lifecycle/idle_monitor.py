@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -135,7 +136,7 @@ class IdleMonitor:
 
         :param at_once: do not wait for the idle time.
         """
-        self._counts = self._counts._replace(grace_until=self._clock.seconds())
+        self._counts = replace(self._counts, grace_until=self._clock.seconds())
         if self._is_active and self.players == 0:
             self._cancel()
             if at_once:
@@ -203,7 +204,7 @@ class IdleMonitor:
             if is_player:
                 counts = counts.joined()
             elif to_client > 0:  # else the server has not seen it, as of a player who left before
-                counts = counts._replace(visited=True)
+                counts = replace(counts, visited=True)
         if is_player:
             counts = counts.left(now, session.joined_at, self._policy, silent=to_server == 0)
             if counts.quiet_since != self._counts.quiet_since:

@@ -5,9 +5,10 @@ Times are seconds of one monotonic clock, durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 PROOF_BYTES = 4096
 """Bytes that a Minecraft server has sent only to a player that it has accepted.
@@ -41,8 +42,7 @@ class PlayerSign(Enum):
         return self is PlayerSign.connection or to_server > 0
 
 
-@dataclass(frozen=True, slots=True)
-class IdlePolicy:
+class IdlePolicy(Struct, frozen=True):
     """How long a server stays up without players.
 
     :ivar idle_shutdown: how long it must have been without players.
@@ -58,7 +58,7 @@ class IdlePolicy:
     player_sign: PlayerSign = PlayerSign.connection
 
 
-class SessionCounts(NamedTuple):
+class SessionCounts(Struct, frozen=True):
     """The players of a server since it became ready.
 
     :ivar ready_at: when it became ready.
@@ -83,7 +83,7 @@ class SessionCounts(NamedTuple):
 
     def joined(self) -> SessionCounts:
         """Count one more player."""
-        return self._replace(players=self.players + 1, visited=True)
+        return replace(self, players=self.players + 1, visited=True)
 
     def left(self, now: float, joined_at: float, policy: IdlePolicy, *, silent: bool = False) -> SessionCounts:
         """Count one player less.
@@ -93,16 +93,16 @@ class SessionCounts(NamedTuple):
         """
         players = self.players - 1
         if not silent or now - joined_at >= SHORT_SESSION:
-            return self._replace(players=players, quiet_since=now, grace_used=False)
+            return replace(self, players=players, quiet_since=now, grace_used=False)
         if self.grace_used:
-            return self._replace(players=players)
+            return replace(self, players=players)
         until = max(self.grace_until, now + min(policy.idle_shutdown, GRACE))
-        return self._replace(players=players, grace_until=until, grace_used=True)
+        return replace(self, players=players, grace_until=until, grace_used=True)
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
         """Note that there was a reason not to stop; the next check comes later."""
         again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
-        return self._replace(grace_until=max(self.grace_until, now + again))
+        return replace(self, grace_until=max(self.grace_until, now + again))
 
 
 def stop_at(counts: SessionCounts, policy: IdlePolicy, probation_until: float = float("-inf")) -> float | None:
