@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from zeroscale.process import listeners, procfs
+from zeroscale.process import listeners, procfs, sock_diag
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
+@pytest.mark.parametrize("by_proc", [False, True])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
-def test_a_listener_is_found_at_any_address(host: str) -> None:
+def test_a_listener_is_found_at_any_address(host: str, by_proc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_proc:
+        monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
     port = free_port()
     assert listeners.describe(port) is None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -34,6 +37,7 @@ def test_a_connection_is_no_listener() -> None:
 def test_a_process_that_may_not_be_inspected_is_told_by_its_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
     monkeypatch.setattr(procfs, "PROC", tmp_path)
     (tmp_path / "net").mkdir()
     line = (
@@ -45,20 +49,8 @@ def test_a_process_that_may_not_be_inspected_is_told_by_its_user(
     assert listeners.describe(25565) == "a process of user 123456789 (`ss -ltnp` shows it to root)"
 
 
-def test_where_there_is_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_kernel_cannot_be_asked_and_there_is_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
     monkeypatch.setattr(procfs, "PROC", tmp_path / "missing")
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listeners.describe(server.getsockname()[1]) is None
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
-def test_a_port_on_which_a_process_listens(host: str) -> None:
-    port = free_port()
-    assert not listeners.may_listen(port)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as server:
-        assert listeners.may_listen(port)
-        with socket.create_connection(server.getsockname()[:2]) as client:
-            server.accept()[0].close()
-            assert client.recv(1) == b""
-    assert not listeners.may_listen(port), "the connection that has ended, and waits, is no listener"

@@ -171,7 +171,7 @@ class BackgroundServer:
 
         Without a command and with a closed port nothing is looked for: it is the usual case, at each start of a server.
         """
-        if command is None and (self._signs.port is None or not listeners.may_listen(self._signs.port)):
+        if command is None and (self._signs.port is None or not listeners.listeners(self._signs.port)):
             return
         run = command or CommandRun(0, ran_server=True)
         if (command is None or certain) and not self.port_is_open and not self._signs.own_lock_holder():

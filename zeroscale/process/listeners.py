@@ -1,37 +1,21 @@
 """Find the processes that listen on a TCP port of this machine.
 
-Where there is no /proc, no listener is known.
+Without /proc no process is known, and on systems other than Linux no listener.
 """
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import pwd
 import re
-import socket
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
-from zeroscale.process import procfs
+from zeroscale.process import procfs, sock_diag
+from zeroscale.process.sock_diag import Listener, unmapped
 
 NAMED_AT_MOST = 5
 """Processes that a message names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One listening socket.
-
-    :ivar inode: the socket's number in /proc/PID/fd.
-    :ivar user_id: the user who opened it.
-    :ivar address: the address at which it listens, an IPv4 address also where its socket is IPv6.
-    """
-
-    inode: int
-    user_id: int
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def listeners(port: int, host: str | None = None) -> list[Listener]:
@@ -39,30 +23,10 @@ def listeners(port: int, host: str | None = None) -> list[Listener]:
 
     :param host: only those that a connection to this address reaches; None, or a name other than localhost: all.
     """
-    return [
-        listener
-        for table in ("tcp", "tcp6")
-        for listener in _read(table, port)
-        if listener.address.is_unspecified or _is_at(listener, host)
-    ]
-
-
-def may_listen(port: int) -> bool:
-    """Return whether any process may listen on the port; False: certainly none does.
-
-    It asks the kernel for the port, which costs the same on a machine with many connections.
-    """
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else connections that have ended count
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(("", port))
-        except OSError as error:
-            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):  # there is no such IP here
-                return True
-    return False
+    found = sock_diag.listeners(port)
+    if found is None:
+        found = [listener for table in ("tcp", "tcp6") for listener in _read(table, port)]
+    return [listener for listener in found if listener.address.is_unspecified or _is_at(listener, host)]
 
 
 def processes(port: int, host: str | None = None, *, among: Collection[int] | None = None) -> list[int]:
@@ -107,8 +71,7 @@ def _read(table: str, port: int) -> Iterator[Listener]:
 def _address(digits: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return an address of the table, which has each 32 bits of it in the order of the processor."""
     words = [int(digits[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(digits), 8)]
-    address = ipaddress.ip_address(b"".join(words))
-    return getattr(address, "ipv4_mapped", None) or address
+    return unmapped(b"".join(words))
 
 
 def _is_at(listener: Listener, host: str | None) -> bool:
