@@ -16,7 +16,7 @@ from hostile.echo_server import FLOOD
 from hostile.listeners import Listener
 from hostile.zeroscale_process import ZeroscaleProcess
 
-from zeroscale.probes.readiness import PROBE_INTERVAL
+from zeroscale.probes.pace import STATUS
 
 BETWEEN = (5.0, 15.0)
 """Seconds between two disturbances of one kind."""
@@ -82,7 +82,7 @@ class Disturbances:
         """
         paused = sum(max(0.0, min(each.end, until) - max(each.start, ready)) for each in self._pauses)
         lost = any(each.start - LOST_LINE < ready < each.end + LOST_LINE for each in self._full)
-        return paused + PROBE_INTERVAL * lost
+        return paused + STATUS.longest * lost
 
     async def _pause(self) -> None:
         with _noted(self._pauses):

@@ -211,6 +211,7 @@ class FakeReadiness:
     def __init__(self) -> None:
         self.ran: Deferred[ProbeResult] = Deferred()
         self.hurried = 0
+        self.expecting = 0
         self.lineless_calls = 0
 
     def run(self) -> Deferred[ProbeResult]:
@@ -218,6 +219,9 @@ class FakeReadiness:
 
     def ready_line_seen(self) -> None:
         self.hurried += 1
+
+    def ready_line_expected(self) -> None:
+        self.expecting += 1
 
     def ready_line_missed(self) -> None:
         self.lineless_calls += 1

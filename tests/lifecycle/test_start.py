@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -127,10 +128,19 @@ def test_output_while_starting_extends_the_deadline_but_not_for_ever() -> None:
 def test_the_ready_line_is_passed_to_the_readiness_wait() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.wake("a player")
+    assert harness.readinesses[-1].expecting == 0
     harness.plugin.write_line("Starting net.minecraft.server.Main")
-    assert harness.readinesses[-1].hurried == 0
+    assert (harness.readinesses[-1].expecting, harness.readinesses[-1].hurried) == (1, 0)
     harness.plugin.write_line("Done (3.2s)!")
-    assert harness.readinesses[-1].hurried == 1
+    assert (harness.readinesses[-1].expecting, harness.readinesses[-1].hurried) == (1, 1)
+
+
+def test_output_of_a_server_without_a_ready_line_does_not_announce_one() -> None:
+    harness = LifecycleHarness()
+    harness.lifecycle.apply_policy(replace(harness.policy, ready_line=None))
+    harness.lifecycle.wake("a player")
+    harness.plugin.write_line("Starting")
+    assert (harness.readinesses[-1].expecting, harness.readinesses[-1].hurried) == (0, 0)
 
 
 @pytest.mark.parametrize("obstacle", ["the world is open elsewhere", None])

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
-from zeroscale.probes import base
+from zeroscale.probes import base, pace
 from zeroscale.probes.minecraft import MinecraftProbe
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
@@ -109,6 +109,23 @@ def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert probe.lookup_problem == "game.internal has no address: Name or service not known"
     probe.set_address("192.0.2.1", 25565)
     assert probe.lookup_problem is None
+
+
+@ensureDeferred
+async def test_a_server_at_localhost_is_connected_to_by_its_name() -> None:
+    async with listening(send(b"")) as server:
+        probe = MinecraftProbe(reactor, "localhost", server.number)
+        assert await probe.accepts_connections() is True
+        await server.all_lost()
+    assert await probe.accepts_connections() is False
+
+
+def test_a_server_on_this_machine_may_be_connected_to_more_often() -> None:
+    probe = MinecraftProbe(MemoryReactorClock(), "127.0.0.1", 25565)
+    assert probe.connection_pace is pace.LOCAL_CONNECTION
+    probe.set_address("192.0.2.1", 25565)
+    assert probe.connection_pace is pace.REMOTE_CONNECTION
+    assert probe.check_pace is pace.STATUS
 
 
 def test_a_connection_has_a_timeout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -315,6 +316,21 @@ async def test_a_starting_server_is_asked_in_one_way_each_time() -> None:
         assert (await probe.ask(Stage.starting)).players == 3
         await probe.ask()
         assert server.asked[6:] == ["legacy", "legacy"]
+
+
+@ensureDeferred
+async def test_a_starting_server_of_1_7_or_later_is_sent_the_ping_before_1_7_once() -> None:
+    async with asked({"legacy": NEW}) as (probe, server):
+        for _ in range(6):
+            with contextlib.suppress(NoReply):
+                assert (await probe.ask(Stage.starting)).may_be_starting
+        assert server.asked == [-1, "legacy", -1, NEWEST, -1, NEWEST]
+        probe.set_address("127.0.0.1", server.port)
+        server.asked.clear()
+        for _ in range(2):
+            with contextlib.suppress(NoReply):
+                await probe.ask(Stage.starting)
+        assert server.asked == [-1, "legacy"]
 
 
 @ensureDeferred

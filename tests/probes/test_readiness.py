@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -17,19 +18,25 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, StartRefused
-from zeroscale.probes import readiness
+from zeroscale.probes import pace, readiness
 from zeroscale.probes.base import NoReply, SilentStatus, Stage
 from zeroscale.probes.minecraft import MinecraftProbe
-from zeroscale.probes.readiness import CONNECT_INTERVAL, NO_LINE_GRACE, LineReadiness, Readiness
+from zeroscale.probes.pace import Pace
+from zeroscale.probes.readiness import NO_LINE_GRACE, LineReadiness, Readiness
 from zeroscale.status import ProbeResult
+
+STEP = 0.01
+"""Seconds by which the clock is advanced at a time: as precise as times are here."""
 
 
 class ScriptedProbe:
     """Answers when the test says so, and records the times of its calls."""
 
     lookup_problem: str | None = None
+    connection_pace = pace.LOCAL_CONNECTION
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, check_pace: Pace | None) -> None:
+        self.check_pace = check_pace
         self._clock = clock
         self.accepts = False
         self.hindrance: str | None = None
@@ -67,29 +74,76 @@ class ScriptedProbe:
 class ReadinessFixture:
     """A `Readiness` that runs on a fake clock."""
 
-    def __init__(self, *, off: bool = False) -> None:
+    def __init__(self, *, off: bool = False, check_pace: Pace | None = pace.STATUS) -> None:
         self.clock = Clock()
-        self.probe = ScriptedProbe(self.clock)
+        self.probe = ScriptedProbe(self.clock, check_pace)
         self.readiness = Readiness(self.clock, self.probe, status_disabled=lambda: off)
         self.answers: list[ProbeResult] = []
         self.running = self.readiness.run().addCallback(self.answers.append)
 
     def pass_time(self, seconds: float) -> None:
-        self.clock.pump([0.01] * round(seconds * 100))
+        self.clock.pump([STEP] * round(seconds / STEP))
 
     def left_behind(self) -> int:
         return len(self.clock.getDelayedCalls())
 
 
-def test_it_connects_every_200_ms_and_checks_nothing_until_it_is_accepted() -> None:
+def gaps(times: Sequence[float]) -> list[float]:
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def test_it_connects_every_20_ms_at_first_and_checks_nothing_until_it_is_accepted() -> None:
     fixture = ReadinessFixture()
-    fixture.pass_time(1.0)
-    assert fixture.probe.connected_at == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], abs=0.03)
+    fixture.pass_time(2.0)
+    assert len(fixture.probe.connected_at) == pytest.approx(100, abs=3)
+    assert max(gaps(fixture.probe.connected_at)) <= 0.02 + STEP
     assert fixture.probe.asked_at == []
     assert fixture.readiness.problem == "it does not accept connections"
     fixture.probe.accepts = True
-    fixture.pass_time(0.21)
+    fixture.pass_time(0.03)
     assert len(fixture.probe.asked_at) == 1
+
+
+def test_a_slow_server_is_connected_to_less_often_with_time() -> None:
+    fixture = ReadinessFixture()
+    fixture.pass_time(60.0)
+    intervals = gaps(fixture.probe.connected_at)
+    assert len(intervals) < 500
+    assert sorted(intervals) == pytest.approx(intervals, abs=STEP)
+    assert intervals[-1] == pytest.approx(0.25, abs=STEP)
+
+
+def test_a_remote_server_is_connected_to_less_often() -> None:
+    fixture = ReadinessFixture()
+    fixture.probe.connection_pace = pace.REMOTE_CONNECTION
+    fixture.pass_time(2.0)
+    assert min(gaps(fixture.probe.connected_at)[1:]) >= 0.1
+
+
+def test_a_server_that_need_only_accept_is_ready_by_the_first_connection() -> None:
+    fixture = ReadinessFixture(check_pace=None)
+    fixture.pass_time(0.5)
+    fixture.probe.accepts = True
+    connected = len(fixture.probe.connected_at)
+    fixture.pass_time(0.03)
+    assert fixture.answers == [ProbeResult()]
+    assert len(fixture.probe.connected_at) == connected + 1
+    assert fixture.probe.asked_at == []
+    assert fixture.left_behind() == 0
+
+
+def test_a_server_that_answers_nothing_yet_is_asked_less_often_with_time() -> None:
+    fixture = ReadinessFixture(check_pace=pace.REQUEST)
+    fixture.probe.accepts = True
+    while fixture.clock.seconds() < 30:
+        fixture.pass_time(STEP)
+        if fixture.probe.checks and not fixture.probe.checks[-1].called:
+            fixture.probe.fail(BackendError("status 503"))
+    intervals = gaps(fixture.probe.asked_at)
+    assert intervals[0] == pytest.approx(0.1, abs=STEP)
+    assert sorted(intervals) == pytest.approx(intervals, abs=STEP)
+    assert intervals[-1] == pytest.approx(1.0, abs=STEP)
+    assert len(intervals) < 60
 
 
 def test_the_first_answer_is_ready() -> None:
@@ -101,8 +155,9 @@ def test_the_first_answer_is_ready() -> None:
     assert fixture.left_behind() == 0
 
 
-def test_one_check_at_a_time_and_one_every_5_s() -> None:
+def test_one_check_at_a_time_and_one_every_5_s_where_the_ready_line_will_be_seen() -> None:
     fixture = ReadinessFixture()
+    fixture.readiness.ready_line_expected()
     fixture.probe.accepts = True
     fixture.pass_time(0.2)
     fixture.pass_time(4.0)
@@ -116,13 +171,14 @@ def test_one_check_at_a_time_and_one_every_5_s() -> None:
         fixture.pass_time(0.1)
         if len(fixture.probe.asked_at) > 2 and not fixture.probe.checks[-1].called:
             fixture.probe.fail(BackendError("garbage"))
-    gaps = [later - earlier for earlier, later in zip(fixture.probe.asked_at, fixture.probe.asked_at[1:], strict=False)]
-    assert min(gaps) >= readiness.PROBE_INTERVAL - 0.001
-    assert len(gaps) >= 3
+    intervals = gaps(fixture.probe.asked_at)
+    assert min(intervals) >= pace.STATUS.longest - 0.001
+    assert len(intervals) >= 3
 
 
 def test_the_ready_line_starts_a_check_at_once() -> None:
     fixture = ReadinessFixture()
+    fixture.readiness.ready_line_expected()
     fixture.probe.accepts = True
     fixture.pass_time(0.2)
     fixture.probe.fail(NoReply("closed"))
@@ -140,6 +196,15 @@ def test_the_ready_line_starts_a_connection_at_once() -> None:
     fixture.probe.accepts = True
     fixture.readiness.ready_line_seen()
     assert len(fixture.probe.asked_at) == 1
+
+
+def test_after_the_ready_line_of_a_slow_server_it_connects_often_again() -> None:
+    fixture = ReadinessFixture()
+    fixture.pass_time(60.0)
+    fixture.readiness.ready_line_seen()
+    before = len(fixture.probe.connected_at)
+    fixture.pass_time(1.0)
+    assert len(fixture.probe.connected_at) - before >= 30
 
 
 def seen_while_checked() -> ReadinessFixture:
@@ -228,7 +293,7 @@ def test_an_answer_that_a_starting_server_gives_too_is_not_ready() -> None:
     fixture.probe.accepts = True
     fixture.pass_time(0.2)
     fixture.probe.checks[-1].callback(ProbeResult({"description": "hello"}, 0, may_be_starting=True))
-    fixture.pass_time(readiness.PROBE_INTERVAL - 0.1)
+    fixture.pass_time(pace.STATUS.shortest - 0.05)
     assert fixture.answers == []
     assert fixture.readiness.problem == "it answers only the ping of before 1.7"
     fixture.pass_time(0.2)
@@ -305,7 +370,7 @@ def test_garbage_after_the_ready_line_does_not_mean_status_off() -> None:
             fixture.probe.fail(BackendError("garbage"))
         fixture.pass_time(0.01)
     assert fixture.answers == []
-    assert len(fixture.probe.asked_at) <= 60 / readiness.PROBE_INTERVAL + 1
+    assert len(fixture.probe.asked_at) <= 60 / pace.STATUS.longest + 1
 
 
 def test_with_status_off_the_ready_line_decides_and_nothing_is_checked() -> None:
@@ -391,6 +456,8 @@ class SimpleProbe:
     """Accepts when the test says so."""
 
     lookup_problem: str | None = None
+    connection_pace = pace.LOCAL_CONNECTION
+    check_pace = None
 
     def __init__(self) -> None:
         self.accepts = False
@@ -418,7 +485,7 @@ class LineFixture:
         self.running = self.readiness.run().addCallback(self.answers.append)
 
     def pass_time(self, seconds: float) -> None:
-        self.clock.pump([0.1] * round(seconds * 10))
+        self.clock.pump([STEP] * round(seconds / STEP))
 
 
 def test_a_server_is_not_disturbed_before_its_line() -> None:
@@ -435,9 +502,10 @@ def test_a_server_is_not_disturbed_before_its_line() -> None:
 
 def test_after_its_line_it_must_accept_a_connection() -> None:
     fixture = LineFixture()
+    fixture.pass_time(60)
     fixture.readiness.ready_line_seen()
     fixture.pass_time(1)
-    assert fixture.probe.connected == pytest.approx(1 / CONNECT_INTERVAL, abs=2)
+    assert 30 <= fixture.probe.connected <= 1 / pace.LOCAL_CONNECTION.shortest + 1
     assert fixture.readiness.problem == "it does not accept connections"
     fixture.probe.accepts = True
     fixture.pass_time(0.5)

@@ -14,9 +14,11 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError
+from zeroscale.probes import pace
 from zeroscale.probes.tcp import BytesCheck, HttpStatusCheck, ResponseCheck, TcpProbe
 from zeroscale.protocols import http
 from zeroscale.status import ProbeResult
@@ -43,8 +45,10 @@ class Server(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.server.open -= 1
-        if self.server.empty is not None and not self.server.open:
-            self.server.empty.callback(None)
+        self.server.closed += 1
+        empty, self.server.empty = self.server.empty, None
+        if empty is not None:
+            empty.callback(None)
 
     def _reply(self) -> None:
         assert self.transport is not None
@@ -62,12 +66,12 @@ class Listening:
         self.speaks_first = speaks_first
         self.closes = closes
         self.port = 0
-        self.open = 0
+        self.open = self.closed = 0
         self.received = b""
         self.empty: Deferred[None] | None = None
 
-    async def all_lost(self) -> None:
-        if self.open:
+    async def all_lost(self, at_least: int = 0) -> None:
+        while self.open or self.closed < at_least:
             self.empty = Deferred()
             await self.empty.addTimeout(5, IReactorTime(reactor))
 
@@ -91,6 +95,13 @@ def probe(server: Listening, check: ResponseCheck | None = None, timeout: float 
     return TcpProbe(reactor, "127.0.0.1", server.port, check=check, timeout=timeout)
 
 
+def test_what_a_check_costs_decides_how_often_a_starting_server_is_asked() -> None:
+    memory = MemoryReactorClock()
+    assert TcpProbe(memory, "127.0.0.1", 6380).check_pace is None
+    assert TcpProbe(memory, "127.0.0.1", 6380, check=HEALTH).check_pace is pace.REQUEST
+    assert TcpProbe(memory, "127.0.0.1", 6380, command=lambda: succeed(0)).check_pace is pace.COMMAND
+
+
 @ensureDeferred
 async def test_accepting_a_connection_is_enough() -> None:
     async with listening() as server:
@@ -109,7 +120,7 @@ async def test_the_header_is_sent_first(check: BytesCheck | None, more: bytes) -
     async with listening(b"+PONG") as server:
         tcp_probe = TcpProbe(reactor, "127.0.0.1", server.port, check=check, header=header)
         assert await tcp_probe.accepts_connections() is True
-        await server.all_lost()
+        await server.all_lost(1)
         assert server.received == header
         assert await tcp_probe.ask() == ProbeResult()
         await server.all_lost()

@@ -105,6 +105,9 @@ class Readiness(Protocol):
     def ready_line_seen(self) -> None:
         """Ask at once: the server has written its ready line."""
 
+    def ready_line_expected(self) -> None:
+        """Ask less often: the server's output is seen, and its ready line is yet to come."""
+
     def ready_line_missed(self) -> None:
         """Do not wait for the ready line: it was written before."""
 

@@ -134,8 +134,11 @@ class StartAttempt:
         :returns: when it times out now: later, as a server that writes output is not stuck.
         """
         self._log.debug("| %s", line[:LONGEST_LINE])
-        if self._policy.ready_line is not None and self._policy.ready_line.search(line):
-            self._readiness.ready_line_seen()
+        if self._policy.ready_line is not None:
+            if self._policy.ready_line.search(line):
+                self._readiness.ready_line_seen()
+            else:
+                self._readiness.ready_line_expected()
         timeout = self._policy.start_timeout
         now = self._dependencies.clock.seconds()
         return max(deadline, min(now + timeout, self.started_at + LONGEST_START * timeout))

@@ -16,6 +16,8 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLo
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 
 from zeroscale.errors import BackendError, StartRefused
+from zeroscale.probes import loopback, pace
+from zeroscale.probes.pace import Pace
 from zeroscale.status import ProbeResult
 from zeroscale.system.host_endpoint import host_endpoint
 
@@ -54,6 +56,16 @@ class ServerProbe(Protocol):
         """Why `accepts_connections` has found no address for the server's name; None: it has."""
         ...
 
+    @property
+    def connection_pace(self) -> Pace:
+        """How often `accepts_connections` is called while the server does not accept one."""
+        ...
+
+    @property
+    def check_pace(self) -> Pace | None:
+        """How often `ask` is called once the server accepts connections; None: then it is ready, and is not asked."""
+        ...
+
     def accepts_connections(self) -> Deferred[bool]:
         """Return whether the server accepts a connection, which is closed at once.
 
@@ -76,6 +88,9 @@ class BaseProbe(ABC):
     :param timeout: seconds for one check.
     :param header: sent before anything else: a PROXY header, where the server requires one.
     """
+
+    check_pace: Pace | None
+    """See `ServerProbe.check_pace`."""
 
     _timeout_message: str
     """What a server that times out has done; `{within}` is the time."""
@@ -100,6 +115,11 @@ class BaseProbe(ABC):
         self._endpoint = host_endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
     @property
+    def connection_pace(self) -> Pace:
+        """See `ServerProbe.connection_pace`."""
+        return pace.LOCAL_CONNECTION if loopback.is_loopback(self._host) else pace.REMOTE_CONNECTION
+
+    @property
     def lookup_problem(self) -> str | None:
         """See `ServerProbe.lookup_problem`."""
         return self._lookup_problem
@@ -119,6 +139,9 @@ class BaseProbe(ABC):
         return result
 
     async def _accepts(self) -> bool:
+        accepted = loopback.accepts(self._host, self._port, self._header)
+        if accepted is not None:
+            return accepted
         try:
             await _connect(self._endpoint, lambda: ConnectAndClose(self._header))
         except BlockingIOError as error:

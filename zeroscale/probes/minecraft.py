@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from zeroscale.errors import BackendError
 from zeroscale.probes.base import BaseProbe, NoReply, NotAccepting, SilentStatus, Stage
 from zeroscale.probes.first_reply import FirstReply
+from zeroscale.probes.pace import STATUS
 from zeroscale.probes.status_connection import legacy_ping, status_request
 from zeroscale.protocols.minecraft import versions
 from zeroscale.status import ProbeResult
@@ -53,6 +54,7 @@ class MinecraftProbe(BaseProbe):
     The other parameters are those of `BaseProbe`.
     """
 
+    check_pace = STATUS
     _timeout_message = "accepted the status request and did not answer {within}"
     _timeout_error = SilentStatus
 
@@ -78,6 +80,7 @@ class MinecraftProbe(BaseProbe):
         self._known: Way | None = None
         self._refused_at = math.inf
         self._checks_at_start = 0
+        self._is_modern = False
 
     def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`."""
@@ -109,7 +112,9 @@ class MinecraftProbe(BaseProbe):
         player = self._player_protocol()
         others: Sequence[Way] = (versions.NEWEST, LEGACY)
         if stage is Stage.starting:
-            others = LEGACY, versions.NEWEST  # the newest number seldom helps where the player's does not
+            # The newest number seldom helps where the player's does not. Servers of 1.7 and later answer the old ping
+            # before they are ready, too, so that it says nothing more once it has told the version.
+            others = (versions.NEWEST,) if self._is_modern else (LEGACY, versions.NEWEST)
         elif stage is Stage.said_ready:
             others = (versions.NEWEST,)  # which such a server answers or refuses at once
         return list(dict.fromkeys((UNDECIDED, UNDECIDED if player is None else player, *others)))
@@ -132,7 +137,9 @@ class MinecraftProbe(BaseProbe):
         if way != UNDECIDED and self._clock.seconds() - self._refused_at > ASK_AGAIN_AFTER:
             with contextlib.suppress(BackendError, TimeoutError):
                 way, result = UNDECIDED, await self._in_time(self._request(UNDECIDED), PATIENCE)
-        if not result.may_be_starting:
+        if result.may_be_starting:
+            self._is_modern = True
+        else:
             self._known = self._known_before = way
         return result
 

@@ -1,6 +1,7 @@
 """Wait until a starting server is ready: until its first status reply, or until its ready line.
 
-The server is disturbed as little as possible: plain connections until it accepts one, then a check every few seconds.
+The server is disturbed as little as possible: plain connections until it accepts one, then checks that get fewer with
+time, and few where its ready line will show when the next one is due.
 """
 
 from __future__ import annotations
@@ -18,12 +19,6 @@ from zeroscale.status import ProbeResult
 
 logger = logging.getLogger(__name__)
 
-CONNECT_INTERVAL = 0.2
-"""Seconds between two plain connections to a server that does not accept yet."""
-
-PROBE_INTERVAL = 5.0
-"""Seconds between two checks of a starting server: Forge logs a line for each (lazymc issue 103)."""
-
 ANSWER_GRACE = 0.02
 """Seconds after the ready line in which an earlier check may still be answered: an answer takes 1 ms."""
 
@@ -40,11 +35,14 @@ NO_LINE_GRACE = 30.0
 class _Acceptance:
     """Asks by a plain connection whether the server accepts one.
 
+    :param clock: times the questions.
     :ivar hindrance: why the last question could not be asked; None: it could.
     """
 
-    def __init__(self, probe: ServerProbe) -> None:
+    def __init__(self, clock: IReactorTime, probe: ServerProbe) -> None:
+        self._clock = clock
         self._probe = probe
+        self._began = 0.0
         self.hindrance: str | None = None
 
     async def __call__(self) -> bool:
@@ -55,6 +53,15 @@ class _Acceptance:
             return False
         self.hindrance = None
         return accepted
+
+    def begin(self) -> None:
+        """Ask often from now on: the server may accept soon."""
+        self._began = self._clock.seconds()
+
+    @property
+    def interval(self) -> float:
+        """Seconds until the next question."""
+        return self._probe.connection_pace.interval(self._clock.seconds() - self._began)
 
     @property
     def problem(self) -> str:
@@ -69,7 +76,6 @@ class Readiness:
     :param probe: checks the server.
     :param status_disabled: returns whether the server has its status off; called after the server accepts, since the
         first start writes server.properties.
-    :param probe_interval: seconds between two checks.
     """
 
     def __init__(
@@ -78,14 +84,13 @@ class Readiness:
         probe: ServerProbe,
         *,
         status_disabled: Callable[[], bool] = lambda: False,
-        probe_interval: float = PROBE_INTERVAL,
     ) -> None:
         self._clock = clock
         self._probe = probe
-        self._accepts_connections = _Acceptance(probe)
+        self._accepts_connections = _Acceptance(clock, probe)
         self._status_disabled = status_disabled
-        self._probe_interval = probe_interval
-        self._ready_line = False
+        self._began = 0.0
+        self._ready_line = self._line_expected = False
         self._pause: Deferred[None] | None = None
         self._grace: IDelayedCall | None = None
         self._checks: dict[Deferred[ProbeResult], None] = {}
@@ -111,7 +116,8 @@ class Readiness:
         """Check the server at once: it has written its ready line. An earlier check stays open."""
         if self._ready_line:
             return
-        self._ready_line = True
+        self._ready_line = self._line_expected = True
+        self._accepts_connections.begin()
         if self._checks:
             self._grace = self._clock.callLater(ANSWER_GRACE, self._wake)
         else:
@@ -120,7 +126,13 @@ class Readiness:
     def ready_line_missed(self) -> None:
         """Do nothing: a ready line that was written before the wait is not needed here."""
 
+    def ready_line_expected(self) -> None:
+        """Check the server less often: its output is seen, and so will be its ready line."""
+        self._line_expected = True
+
     async def _run(self) -> ProbeResult:
+        self._began = self._clock.seconds()
+        self._accepts_connections.begin()
         try:
             return await self._wait_for_answer()
         finally:
@@ -132,11 +144,14 @@ class Readiness:
         while True:
             while not self._has_ended and not await self._accepts_connections():
                 self._problem = self._accepts_connections.problem
-                await self._sleep(CONNECT_INTERVAL)
+                await self._sleep(self._accepts_connections.interval)
             if self._fault is not None:
                 self._fault.raiseException()
             if self._answer is not None:
                 return self._answer
+            pace = self._probe.check_pace
+            if pace is None:
+                return ProbeResult()
             if self._status_disabled():
                 return await self._wait_for_line()
             asked_at = self._clock.seconds()
@@ -145,7 +160,9 @@ class Readiness:
             delay: float | None = 0.0
             if error is not None:
                 self._problem = str(error)
-                delay = max(asked_at + self._probe_interval - self._clock.seconds(), CONNECT_INTERVAL)
+                now = self._clock.seconds()
+                interval = pace.longest if self._line_expected else pace.interval(now - self._began)
+                delay = max(asked_at + interval - now, pace.shortest)
                 if before_ready_line:
                     delay = 0.0 if self._ready_line else delay
                 elif isinstance(error, NoReply):
@@ -232,7 +249,7 @@ class LineReadiness:
 
     def __init__(self, clock: IReactorTime, probe: ServerProbe) -> None:
         self._clock = clock
-        self._accepts_connections = _Acceptance(probe)
+        self._accepts_connections = _Acceptance(clock, probe)
         self._line: Deferred[None] = Deferred()
         self._line_missed = False
 
@@ -255,13 +272,18 @@ class LineReadiness:
     def ready_line_seen(self) -> None:
         """Go on: the server has written its ready line."""
         if not self._line.called:
+            self._accepts_connections.begin()
             self._line.callback(None)
+
+    def ready_line_expected(self) -> None:
+        """Do nothing: its ready line is waited for in any case."""
 
     def ready_line_missed(self) -> None:
         """Also take a server as ready that accepts connections for `NO_LINE_GRACE`: it may have written its line."""
         self._line_missed = True
 
     async def _run(self) -> ProbeResult:
+        self._accepts_connections.begin()
         if self._line_missed:
             await self._accepts()
             await self._wait_for_line(NO_LINE_GRACE)
@@ -272,7 +294,7 @@ class LineReadiness:
 
     async def _accepts(self) -> None:
         while not await self._accepts_connections():
-            await _pause(self._clock, CONNECT_INTERVAL)
+            await _pause(self._clock, self._accepts_connections.interval)
 
     async def _wait_for_line(self, limit: float | None) -> None:
         waiting: Deferred[None] = Deferred()

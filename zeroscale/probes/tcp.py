@@ -11,10 +11,8 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.probes.base import PROBE_TIMEOUT, BaseProbe, ConnectAndClose, ProbeConnection, Stage
+from zeroscale.probes.pace import COMMAND, REQUEST
 from zeroscale.status import ProbeResult
-
-PROBE_INTERVAL = 1.0
-"""Seconds between two checks of a starting server: each costs a request or a process."""
 
 SHOWN = 60
 """Bytes of an unexpected answer that the log shows."""
@@ -61,6 +59,7 @@ class TcpProbe(BaseProbe):
         super().__init__(reactor, host, port, timeout=timeout, header=header)
         self._check = check
         self._command = command
+        self.check_pace = COMMAND if command is not None else REQUEST if check is not None else None
 
     def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`; the check is the same at every stage."""

@@ -29,7 +29,7 @@ from zeroscale.system.files import make_private, resolved
 
 logger = logging.getLogger(__name__)
 
-STARTING_INTERVAL = 0.05
+STARTING_INTERVAL = 0.02
 RUNNING_INTERVAL = 1.0
 """Seconds between reads of the output file, before and after the ready line (epoll does not take files)."""
 

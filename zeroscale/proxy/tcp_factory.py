@@ -147,11 +147,7 @@ def probe_header(config: ServerConfig) -> bytes:
 
 def readiness(config: ServerConfig, reactor: Reactor, probe: ServerProbe) -> Readiness | LineReadiness:
     """Make the check that waits until a starting server is ready."""
-    if ready_line(config) is not None:
-        return LineReadiness(reactor, probe)
-    from zeroscale.probes.tcp import PROBE_INTERVAL
-
-    return Readiness(reactor, probe, probe_interval=PROBE_INTERVAL)
+    return Readiness(reactor, probe) if ready_line(config) is None else LineReadiness(reactor, probe)
 
 
 def ready_line(config: ServerConfig) -> re.Pattern[str] | None:
