@@ -4,8 +4,9 @@ Measures three kinds, each with one client and with 16 at once, and beside nginx
 
 - generic: connect to a running server, send 64 bytes, receive 512, close;
 - login: the same with a Minecraft handshake and login start, to a running Minecraft server;
-- status: handshake, status request, ping, close, to a sleeping Minecraft server. A connection of the kind `generic`
-  through nginx is its yardstick.
+- status: handshake, status request, ping, close, to a sleeping Minecraft server. Its yardstick is a connection of the
+  kind `generic` through nginx. Beside it a Minecraft server in Node is asked, which is left running in place of a
+  proxy.
 
 CPU is that of all threads of the proxy, divided by the connections. Each proxy has a server of its own (`backend.py`).
 The load is `churn.py`; its own CPU for a connection is in the table, since on two cores a rate is bounded by it, too.
@@ -19,9 +20,9 @@ from pathlib import Path
 
 from benchmarks import backend, churn, subjects
 from benchmarks.measure import Results, turns
-from benchmarks.options import benchmark_parser
+from benchmarks.options import benchmark_parser, parse
 from benchmarks.processes import BACKEND, START_TIMEOUT, Bench, LoadError, Running, Subject, await_answer
-from benchmarks.subjects import BASELINE, HAPROXY, NGINX
+from benchmarks.subjects import BASELINE, HAPROXY, NGINX, NODE
 
 MANY = 16
 MOST = 12_000
@@ -37,13 +38,15 @@ KINDS = {"generic": subjects.GENERIC, "login": subjects.MINECRAFT, "status": sub
 def contestants(kind: str, baseline: Path | None) -> list[Subject]:
     """Return the contestants of one kind that are installed."""
     found = {**subjects.zeroscale(KINDS[kind], baseline), NGINX: subjects.nginx()}
-    if kind != "status":
+    if kind == "status":
+        found[NODE] = subjects.node_server()
+    else:
         found[HAPROXY] = subjects.haproxy()
     return subjects.installed(found)
 
 
 def traffic(kind: str, name: str) -> str:
-    """Return the kind of connection that a contestant gets: none but zeroscale answers for a sleeping server."""
+    """Return the kind of connection that a contestant gets: nginx cannot answer for a sleeping server."""
     return "generic" if kind == "status" and name == NGINX else kind
 
 
@@ -94,12 +97,10 @@ def figures(kinds: list[str]) -> dict[str, tuple[str, int]]:
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = benchmark_parser("connections", __doc__, rounds=7, short="3 rounds of 0.7 s")
+    parser = benchmark_parser("connections", __doc__, rounds=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load (default: %(default)g)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
-    options = parser.parse_args()
-    if options.short:
-        options.rounds, options.seconds = 3, 0.7
+    options = parse(parser, rounds=3, seconds=0.7)
     results = Results()
     names: list[str] = []
     with Bench(pinned=options.pinned) as bench:

@@ -8,26 +8,39 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 
 
-def benchmark_parser(name: str, description: str | None, *, rounds: int, short: str) -> argparse.ArgumentParser:
+def benchmark_parser(name: str, description: str | None, *, rounds: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks have.
 
     :param name: the benchmark's, as in `python -m benchmarks.NAME`.
+    :param description: its docstring.
     :param rounds: how many, if it is not given.
-    :param short: what `--short` does.
     """
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
-    made.add_argument("--short", action="store_true", help=short)
-    made.add_argument("--pinned", action="store_true", help="contestants on one core, everything else on another")
-    made.add_argument(
+    parser.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
+    parser.add_argument("--short", action="store_true", help="about a minute: fewer and shorter rounds")
+    parser.add_argument("--pinned", action="store_true", help="contestants on one core, everything else on another")
+    parser.add_argument(
         "--baseline", type=tree, metavar="DIR", help="also measure the zeroscale of this checkout, in the same rounds"
     )
-    made.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks" / f"{name}.json", metavar="FILE")
-    return made
+    file = ROOT / "build" / "benchmarks" / f"{name}.json"
+    parser.add_argument("--json", type=Path, default=file, metavar="FILE", help="all values; default: %(default)s")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, **short: object) -> argparse.Namespace:
+    """Return the options of the command line.
+
+    :param short: what `--short` means: the values of options that are not given.
+    """
+    options = parser.parse_args()
+    if options.short:
+        parser.set_defaults(**short)
+        options = parser.parse_args()
+    return options
 
 
 def tree(text: str) -> Path:

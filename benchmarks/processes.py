@@ -26,6 +26,9 @@ BACKEND = [sys.executable, "-IS", str(Path(__file__).parent / "backend.py"), "{p
 
 START_TIMEOUT = 30.0
 
+SETTLE = 6.0
+"""Seconds after a start until a contestant counts as idle: its timers for the connection that has found it are over."""
+
 
 def own_tree() -> Path:
     """Return the directory of the zeroscale that `python -m zeroscale` would run here."""
@@ -73,12 +76,14 @@ class Running:
 
     :ivar listen: its port.
     :ivar server: the port of the server behind it.
+    :ivar listening_after: seconds from its start until it accepted a connection.
     """
 
     name: str
     pid: int
     listen: int
     server: int
+    listening_after: float
 
     @property
     def usage(self) -> Usage:
@@ -122,12 +127,13 @@ class Bench:
         else:
             (server,) = free_ports(1)
         (listen,) = free_ports(1)
-        directory = self._directory_for(subject.name)
+        directory = self.directory_for(subject.name)
         words = self.for_loads([word.format(port=server) for word in backend or ()])
         command = pinned_to(self._contestants, subject.command(Place(directory, listen, server, words)))
+        began = time.perf_counter()
         process = self.start(command, directory, subject.tree)
         _listening(process, listen, directory)
-        return Running(subject.name, process.pid, listen, server)
+        return Running(subject.name, process.pid, listen, server, time.perf_counter() - began)
 
     def for_loads(self, command: Sequence[str]) -> list[str]:
         """Return the command, pinned as what is not a contestant is."""
@@ -136,12 +142,14 @@ class Bench:
     def serve(self, backend: Sequence[str] = BACKEND) -> Running:
         """Start a server with no contestant before it."""
         (port,) = free_ports(1)
-        directory = self._directory_for("server")
+        directory = self.directory_for("server")
+        began = time.perf_counter()
         process = self.start(self.for_loads([word.format(port=port) for word in backend]), directory)
         _listening(process, port, directory)
-        return Running("direct", process.pid, port, port)
+        return Running("direct", process.pid, port, port, time.perf_counter() - began)
 
-    def _directory_for(self, name: str) -> Path:
+    def directory_for(self, name: str) -> Path:
+        """Make an empty directory for a process."""
         self._started += 1
         directory = self.directory / f"{self._started}-{name}"
         directory.mkdir()
@@ -177,6 +185,25 @@ class Bench:
             self.for_loads(command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as load:
             yield load
+
+
+def quiet(running: Sequence[Running], seconds: float) -> dict[str, dict[str, float]]:
+    """Let contestants be idle, all at the same time; return the figures of each.
+
+    :return: by name: `mib`, resident memory at the end; `wake_ups` and `cpu_ms` in `seconds`.
+    """
+    time.sleep(SETTLE)
+    before = [each.usage for each in running]
+    time.sleep(seconds)
+    after = [each.usage for each in running]
+    return {
+        each.name: {
+            "mib": new.resident_bytes / 2**20,
+            "wake_ups": new.wake_ups - old.wake_ups,
+            "cpu_ms": (new.cpu_seconds - old.cpu_seconds) * 1e3,
+        }
+        for each, old, new in zip(running, before, after, strict=True)
+    }
 
 
 def report_of(load: subprocess.Popen[str]) -> dict[str, Any]:

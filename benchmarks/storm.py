@@ -24,7 +24,7 @@ import time
 
 from benchmarks import backend, subjects
 from benchmarks.measure import Results, turns
-from benchmarks.options import benchmark_parser
+from benchmarks.options import benchmark_parser, parse
 from benchmarks.processes import Bench, LoadError, Running, await_answer, report_of
 from benchmarks.subjects import BASELINE, HAPROXY, NGINX
 from benchmarks.traffic import LOGIN
@@ -79,14 +79,12 @@ def storm(bench: Bench, running: Running, options: argparse.Namespace) -> dict[s
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = benchmark_parser("storm", __doc__, rounds=7, short="3 rounds of 2 bursts")
+    parser = benchmark_parser("storm", __doc__, rounds=7)
     parser.add_argument("--playing", type=int, default=100, metavar="N", help="players who play")
     parser.add_argument("--joining", type=int, default=500, metavar="N", help="players who join at once")
     parser.add_argument("--bursts", type=int, default=5, metavar="N", help="in each round")
     parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="of those who join")
-    options = parser.parse_args()
-    if options.short:
-        options.rounds, options.bursts = 3, 2
+    options = parse(parser, rounds=3, bursts=2)
     found = {**subjects.zeroscale(subjects.MINECRAFT, options.baseline)}
     contestants = subjects.installed({**found, NGINX: subjects.nginx(), HAPROXY: subjects.haproxy()})
     results = Results()

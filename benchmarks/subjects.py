@@ -9,13 +9,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.processes import Place, Subject
+from benchmarks.processes import ROOT, Place, Subject
 
-OURS, BASELINE, NGINX, HAPROXY = "zeroscale", "baseline", "nginx", "haproxy"
+OURS, BASELINE, NGINX, HAPROXY, NODE = "zeroscale", "baseline", "nginx", "haproxy", "Node server"
 """Names of contestants."""
 
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 NGINX_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
+PEERS = ROOT / "tests" / "peers"
 SOCKET_PROXYD = ("/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd")
 
 GENERIC = "{python} -m zeroscale generic {listen} {server} -t 3600 --state-directory {state} -a command={backend}"
@@ -127,6 +128,15 @@ def socket_proxyd() -> Subject | None:
         return [*activate, program, "--connections-max=8192", f"127.0.0.1:{place.server}"]
 
     return Subject("socket-proxyd", command)
+
+
+def node_server() -> Subject | None:
+    """Return a Minecraft server in Node without players; None: Node, or an npm package of the tests, is missing."""
+    program = shutil.which("node")
+    if program is None or not (PEERS / "node_modules" / "minecraft-protocol").is_dir():
+        return None
+    words = [program, str(PEERS / "server.js"), "--version", "1.20.4", "--port"]
+    return Subject(NODE, lambda place: [*words, str(place.listen)])
 
 
 def module(name: str, program: str) -> Subject:

@@ -23,7 +23,7 @@ from functools import partial
 
 from benchmarks import subjects
 from benchmarks.measure import Results, turns
-from benchmarks.options import benchmark_parser
+from benchmarks.options import benchmark_parser, parse
 from benchmarks.processes import BACKEND, Bench, LoadError, Running, Subject, await_port, report_of
 from benchmarks.subjects import BASELINE, HAPROXY, NGINX, OURS
 
@@ -100,17 +100,14 @@ def figures(connections: list[int]) -> Mapping[str, tuple[str, int]]:
 
 def main() -> None:
     """Measure, print and write the results."""
-    parser = benchmark_parser("relay", __doc__, rounds=5, short="3 rounds of 1.5 s, of zeroscale, nginx and HAProxy")
+    parser = benchmark_parser("relay", __doc__, rounds=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each load in each round")
     parser.add_argument("--connections", type=int, nargs="+", default=[100, 500], help="of the play-like traffic")
     parser.add_argument("--work", nargs="+", choices=["bulk", "play"], default=["bulk", "play"])
     parser.add_argument("--only", nargs="+", help="of the relays")
     parser.add_argument("--command", default=subjects.GENERIC, help="zeroscale's; default: %(default)s")
     parser.add_argument("--harness", action="store_true", help="measure the relay alone instead of the whole proxy")
-    options = parser.parse_args()
-    if options.short:
-        options.rounds, options.seconds = 3, 1.5
-        options.only = options.only or [OURS, BASELINE, NGINX, HAPROXY]
+    options = parse(parser, rounds=3, seconds=1.5, only=[OURS, BASELINE, NGINX, HAPROXY])
     relays = contestants(options)
     results = Results()
     with Bench(pinned=options.pinned) as bench:
