@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import backend, churn, subjects
 from benchmarks.measure import Results, turns
-from benchmarks.options import benchmark_parser, parse
+from benchmarks.options import add_also, benchmark_parser, parse
 from benchmarks.processes import BACKEND, START_TIMEOUT, Bench, LoadError, Running, Subject, await_answer
 from benchmarks.subjects import BASELINE, HAPROXY, NGINX, NODE
 
@@ -32,17 +32,17 @@ second at least; after 14,000 of them the kernel's search for a free port costs 
 WARM = 300
 """Connections before the first round."""
 
-KINDS = {"generic": subjects.GENERIC, "login": subjects.MINECRAFT, "status": subjects.ASLEEP}
+KINDS = {"generic": subjects.GENERIC, "login": subjects.MINECRAFT, "status": subjects.MINECRAFT}
 
 
-def contestants(kind: str, baseline: Path | None) -> list[Subject]:
+def contestants(kind: str, baseline: Path | None, also: list[list[str]]) -> list[Subject]:
     """Return the contestants of one kind that are installed."""
     found = {**subjects.zeroscale(KINDS[kind], baseline), NGINX: subjects.nginx()}
     if kind == "status":
         found[NODE] = subjects.node_server()
     else:
         found[HAPROXY] = subjects.haproxy()
-    return subjects.installed(found)
+    return subjects.installed(found | subjects.named(also))
 
 
 def traffic(kind: str, name: str) -> str:
@@ -57,6 +57,17 @@ def start(bench: Bench, kind: str, subject: Subject) -> Running:
     if asked != "status":
         await_answer(running.listen, churn.KINDS[asked].question, backend.ANSWER)
     measure(bench, kind, running, MANY, START_TIMEOUT, WARM)
+    return running
+
+
+def start_all(bench: Bench, kind: str, subjects: list[Subject]) -> dict[str, Running]:
+    """Start the contestants of one kind; leave out, with a line, those that cannot do it."""
+    running = {}
+    for each in subjects:
+        try:
+            running[each.name] = start(bench, kind, each)
+        except LoadError as error:
+            print(f"left out: {each.name}: {error}", file=sys.stderr)
     return running
 
 
@@ -100,12 +111,13 @@ def main() -> None:
     parser = benchmark_parser("connections", __doc__, rounds=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load (default: %(default)g)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    add_also(parser)
     options = parse(parser, rounds=3, seconds=0.7)
     results = Results()
     names: list[str] = []
     with Bench(pinned=options.pinned) as bench:
         for kind in options.only:
-            running = {each.name: start(bench, kind, each) for each in contestants(kind, options.baseline)}
+            running = start_all(bench, kind, contestants(kind, options.baseline, options.also))
             names = list(dict.fromkeys([*names, *running]))
             for number, order in turns(options.rounds, list(running)):
                 print(f"{kind}: round {number + 1} of {options.rounds}", file=sys.stderr)

@@ -12,7 +12,7 @@ import sys
 
 from benchmarks import subjects
 from benchmarks.measure import Results
-from benchmarks.options import benchmark_parser, parse
+from benchmarks.options import add_also, benchmark_parser, parse
 from benchmarks.processes import BACKEND, Bench, quiet
 from benchmarks.subjects import BASELINE, HAPROXY, NGINX, NODE
 
@@ -21,10 +21,11 @@ def main() -> None:
     """Measure, print and write the results."""
     parser = benchmark_parser("memory", __doc__, rounds=3)
     parser.add_argument("--quiet", type=float, default=60.0, help="seconds of a quiet period (default: %(default)g)")
+    add_also(parser)
     options = parse(parser, rounds=2, quiet=15.0)
-    ours = subjects.zeroscale(subjects.ASLEEP, options.baseline)
-    others = {NGINX: subjects.nginx(), HAPROXY: subjects.haproxy(), NODE: subjects.node_server()}
-    contestants = subjects.installed({**ours, **others})
+    found = subjects.zeroscale(subjects.MINECRAFT, options.baseline)
+    found |= {NGINX: subjects.nginx(), HAPROXY: subjects.haproxy(), NODE: subjects.node_server()}
+    contestants = subjects.installed(found | subjects.named(options.also))
     results = Results()
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)

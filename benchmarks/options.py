@@ -31,6 +31,19 @@ def benchmark_parser(name: str, description: str | None, *, rounds: int) -> argp
     return parser
 
 
+def add_also(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names more contestants."""
+    parser.add_argument(
+        "--also",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "COMMAND"),
+        help="also measure this proxy; in COMMAND, {listen} and {server} are replaced by the ports, and {backend} by "
+        "the command line that starts the server, if the proxy does that itself",
+    )
+
+
 def parse(parser: argparse.ArgumentParser, **short: object) -> argparse.Namespace:
     """Return the options of the command line.
 

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 BACKEND = [sys.executable, "-IS", str(Path(__file__).parent / "backend.py"), "{port}"]
 """The server of most benchmarks (`backend.py`)."""
 
+NEVER_READY = ["sleep", "3600"]
+
 START_TIMEOUT = 30.0
 
 SETTLE = 6.0
@@ -120,7 +122,7 @@ class Bench:
     def run(self, subject: Subject, backend: Sequence[str] | None = BACKEND) -> Running:
         """Start a contestant, and the server behind it unless it starts that itself, and wait until they listen.
 
-        :param backend: the server's command line, with `{port}` in it; None: the contestant has none that would run.
+        :param backend: the server's command line, with `{port}` in it; None: it never runs.
         """
         if backend and not subject.starts_backend:
             server = self.serve(backend).listen
@@ -128,7 +130,7 @@ class Bench:
             (server,) = free_ports(1)
         (listen,) = free_ports(1)
         directory = self.directory_for(subject.name)
-        words = self.for_loads([word.format(port=server) for word in backend or ()])
+        words = self.for_loads([word.format(port=server) for word in backend or NEVER_READY])
         command = pinned_to(self._contestants, subject.command(Place(directory, listen, server, words)))
         began = time.perf_counter()
         process = self.start(command, directory, subject.tree)

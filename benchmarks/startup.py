@@ -41,7 +41,7 @@ def main() -> None:
     """Measure, print and write the results."""
     parser = benchmark_parser("startup", __doc__, rounds=30)
     options = parse(parser, rounds=10)
-    found = subjects.installed(subjects.zeroscale(subjects.ASLEEP, options.baseline))
+    found = subjects.installed(subjects.zeroscale(subjects.MINECRAFT, options.baseline))
     contestants = {each.name: each for each in found}
     for each in contestants.values():
         start(each, pinned=options.pinned)

@@ -24,7 +24,7 @@ import time
 
 from benchmarks import backend, subjects
 from benchmarks.measure import Results, turns
-from benchmarks.options import benchmark_parser, parse
+from benchmarks.options import add_also, benchmark_parser, parse
 from benchmarks.processes import Bench, LoadError, Running, await_answer, report_of
 from benchmarks.subjects import BASELINE, HAPROXY, NGINX
 from benchmarks.traffic import LOGIN
@@ -84,9 +84,11 @@ def main() -> None:
     parser.add_argument("--joining", type=int, default=500, metavar="N", help="players who join at once")
     parser.add_argument("--bursts", type=int, default=5, metavar="N", help="in each round")
     parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="of those who join")
+    add_also(parser)
     options = parse(parser, rounds=3, bursts=2)
-    found = {**subjects.zeroscale(subjects.MINECRAFT, options.baseline)}
-    contestants = subjects.installed({**found, NGINX: subjects.nginx(), HAPROXY: subjects.haproxy()})
+    found = subjects.zeroscale(subjects.MINECRAFT, options.baseline)
+    found |= {NGINX: subjects.nginx(), HAPROXY: subjects.haproxy(), **subjects.named(options.also)}
+    contestants = subjects.installed(found)
     results = Results()
     with Bench(pinned=options.pinned) as bench:
         running = {each.name: bench.run(each) for each in contestants}

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.processes import ROOT, Place, Subject
@@ -23,9 +23,6 @@ GENERIC = "{python} -m zeroscale generic {listen} {server} -t 3600 --state-direc
 MINECRAFT = (
     "{python} -m zeroscale minecraft {listen} {server} -t 3600 --state-directory {state} -a stop=SIGTERM -a {backend}"
 )
-ASLEEP = "{python} -m zeroscale minecraft {listen} {server} --state-directory {state} -a 'sleep 3600'"
-"""A Minecraft server that is never started."""
-
 NGINX_CONFIGURATION = """
 daemon off;
 master_process off;
@@ -63,13 +60,24 @@ listen relay
 def zeroscale(template: str, baseline: Path | None) -> dict[str, Subject | None]:
     """Return zeroscale, and that of another checkout.
 
-    :param template: the command line, in which `{python}`, `{listen}`, `{server}`, `{state}` and `{backend}` are
-        replaced.
+    :param template: the command line (see `from_template`).
     :param baseline: the other checkout; None: there is none.
+    """
+    trees = {OURS: None, BASELINE: baseline} if baseline else {OURS: None}
+    return {name: from_template(name, template, tree) for name, tree in trees.items()}
+
+
+def from_template(name: str, template: str, tree: Path | None = None) -> Subject:
+    """Return a proxy that is started by a command line.
+
+    :param template: its words, as a shell would split them; in each, `{listen}` and `{server}` are replaced by the
+        ports, `{backend}` by the command line that starts the server, `{python}` by this interpreter, and `{state}` by
+        a directory. With `{backend}`, it starts the server itself.
+    :param tree: goes first on PYTHONPATH.
     """
 
     def command(place: Place) -> list[str]:
-        (place.directory / "eula.txt").write_text("eula=true\n")  # else it warns of each start
+        (place.directory / "eula.txt").write_text("eula=true\n")  # else zeroscale warns of each start
         values = {
             "python": sys.executable,
             "listen": place.listen,
@@ -79,8 +87,12 @@ def zeroscale(template: str, baseline: Path | None) -> dict[str, Subject | None]
         }
         return [word.format(**values) for word in shlex.split(template)]
 
-    trees = {OURS: None, BASELINE: baseline} if baseline else {OURS: None}
-    return {name: Subject(name, command, "{backend}" in template, tree) for name, tree in trees.items()}
+    return Subject(name, command, "{backend}" in template, tree)
+
+
+def named(commands: Sequence[Sequence[str]]) -> dict[str, Subject | None]:
+    """Return the proxies of the option `--also`: pairs of name and template."""
+    return {name: from_template(name, template) for name, template in commands}
 
 
 def nginx() -> Subject | None:
