@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from socket import AddressFamily
 
-    from twisted.internet.interfaces import IDelayedCall, IListeningPort
+    from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReadDescriptor
     from twisted.internet.protocol import Factory
 
 
@@ -41,6 +41,18 @@ class Reactor(Protocol):
 
     def callWhenRunning(self, callable: Callable[..., object], *args: object, **kwargs: object) -> object:
         """Call `callable` once the reactor runs."""
+        ...
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Call `reader.doRead()` whenever its descriptor is readable."""
+        ...
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """End that."""
+        ...
+
+    def listenTCP(self, port: int, factory: Factory, backlog: int = 50, interface: str = "") -> IListeningPort:
+        """Listen on a TCP port."""
         ...
 
     def listenUNIX(

@@ -67,7 +67,7 @@ class Answering:
             self.record,
             self.closer,  # type: ignore[arg-type]  # as much of a closer as is used
             harness.listener,
-            Timer(harness.reactor),
+            Timer(harness.context.deadlines),
         )
 
     @property

@@ -54,7 +54,7 @@ class FrontendHarness:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.reactor = cast(Any, MemoryReactorClock())
         self.results: list[object] = []
-        self.connecting = Deferred.fromCoroutine(connect(self.reactor, host, 25575))
+        self.connecting = Deferred.fromCoroutine(connect(self.reactor, None, host, 25575))
         self.connecting.addBoth(self.results.append)
 
     @property
@@ -209,7 +209,7 @@ def listener() -> Iterator[socket.socket]:
 @pytest_twisted.ensureDeferred
 async def test_the_first_bytes_of_a_server_stay_in_the_kernel(listener: socket.socket) -> None:
     reactor = global_reactor()
-    backend = await connect(reactor, *listener.getsockname())
+    backend = await connect(reactor, None, *listener.getsockname())
     server, _ = listener.accept()
     with server:
         server.sendall(b"SSH-2.0\r\n")
@@ -218,7 +218,7 @@ async def test_the_first_bytes_of_a_server_stay_in_the_kernel(listener: socket.s
         while not kept:
             await deferLater(reactor, 0.001)
             with contextlib.suppress(BlockingIOError):
-                kept = cast(Any, backend.transport).getHandle().recv(100, socket.MSG_PEEK)
+                kept = cast(Any, backend).transport.getHandle().recv(100, socket.MSG_PEEK)
         assert kept == b"SSH-2.0\r\n"
         before = backend.lost
         backend.abort()
@@ -232,12 +232,12 @@ async def test_a_refused_connection(listener: socket.socket) -> None:
     address = listener.getsockname()
     listener.close()
     with pytest.raises(BackendError, match="refused"):
-        await connect(reactor, *address)
+        await connect(reactor, None, *address)
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_name_of_this_machine(listener: socket.socket) -> None:
     reactor = global_reactor()
-    backend = await connect(reactor, "localhost", listener.getsockname()[1])
+    backend = await connect(reactor, None, "localhost", listener.getsockname()[1])
     listener.accept()[0].close()
     backend.abort()

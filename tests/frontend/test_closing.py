@@ -12,6 +12,7 @@ from zope.interface import directlyProvides
 from zeroscale.frontend.closing import LINGER, ConnectionCloser
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.interfaces import IStreamTransport
+from zeroscale.frontend.timer import Deadlines
 
 
 class Transport:
@@ -48,6 +49,7 @@ class Record:
 class Closing:
     def __init__(self) -> None:
         self.clock = Clock()
+        self.deadlines = Deadlines(self.clock)
         self.transport = Transport()
         self.record = Record()
         self.ended: list[str | None] = []
@@ -55,7 +57,7 @@ class Closing:
         self.closer = ConnectionCloser(
             cast(IStreamTransport, self.transport),
             cast(ConnectionRecord, self.record),
-            self.clock,
+            self.deadlines,
             lambda: self.ended.append(self.record.outcome),
             lambda: self.closing.append(self.record.outcome),
         )
@@ -78,7 +80,7 @@ def test_the_first_outcome_counts(closing: Closing) -> None:
 def test_noting_closes_nothing(closing: Closing) -> None:
     closing.closer.note("closed")
     assert closing.transport.calls == []
-    assert closing.clock.getDelayedCalls() == []
+    assert len(closing.deadlines) == 0
 
 
 def test_lingering_reads_on_and_finishes_our_side(closing: Closing) -> None:
@@ -116,7 +118,7 @@ def test_what_may_take_a_while_is_announced(closing: Closing) -> None:
     closing.closer.connection_lost()
     closing.closer.close_lingering("kicked")
     assert closing.closing == ["kicked"] * 2
-    assert closing.clock.getDelayedCalls() == []
+    assert len(closing.deadlines) == 0
 
 
 def test_a_second_close_begins_the_time_anew(closing: Closing) -> None:
@@ -134,4 +136,4 @@ def test_a_lost_connection_leaves_no_timer(closing: Closing, closed: bool) -> No
     if closed:
         closing.closer.close("left")
     closing.closer.connection_lost()
-    assert closing.clock.getDelayedCalls() == []
+    assert len(closing.deadlines) == 0

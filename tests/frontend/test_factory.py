@@ -21,6 +21,9 @@ class NoRelays(RelayService):
     def hand_over(self, client: Any, backend: Any, early: bytes, **more: Any) -> Any:
         raise AssertionError
 
+    def relay_socket(self, client: Any, backend: Any, early: bytes, **more: Any) -> Any:
+        raise AssertionError
+
 
 def context(per_address: int = 2) -> FrontendContext:
     pending_connections: PendingConnections[EvictableConnection] = PendingConnections(per_address, 100)

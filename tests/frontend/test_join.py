@@ -56,7 +56,7 @@ def test_a_login_wakes_is_held_and_joined(harness: FrontendHarness) -> None:
     (handover,) = harness.relays.handovers
     assert (handover.client, handover.backend, handover.early) == (client, backend, login())
     assert not handover.client_finished
-    assert harness.timers == []
+    assert harness.timers == 0
     harness.advance(3600)
     assert harness.server.players == 1
     handover.end()

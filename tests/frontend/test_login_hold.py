@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 
 from zeroscale.errors import ProtocolError
 from zeroscale.frontend.login_hold import DRAIN_TIMEOUT, KEEPALIVE_EVERY, MOST_UNANSWERED, LoginHold
+from zeroscale.frontend.timer import Deadlines
 from zeroscale.protocols.conversation import HoldAnswered
 from zeroscale.protocols.tcp import TcpConversation
 
@@ -40,10 +41,11 @@ class Held:
 
     def __init__(self, conversation: Asked) -> None:
         self.clock = Clock()
+        self.deadlines = Deadlines(self.clock)
         self.sent: list[bytes] = []
         self.silent = 0
         self.conversation = conversation
-        self.hold = LoginHold(conversation, self.sent.append, self.clock, self._hold_timed_out)
+        self.hold = LoginHold(conversation, self.sent.append, self.clock, self.deadlines, self._hold_timed_out)
 
     def _hold_timed_out(self) -> None:
         self.silent += 1
@@ -83,7 +85,7 @@ def test_it_is_asked_at_intervals_until_the_end(held: Held) -> None:
     assert held.sent == [b"?", b"?"]
     held.hold.end()
     held.hold.end()
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0
 
 
 def test_it_can_be_asked_at_once(held: Held) -> None:
@@ -105,7 +107,7 @@ def test_a_client_that_stops_answering_is_reported_once(held: Held) -> None:
     held.hold.begin()
     held.clock.pump([KEEPALIVE_EVERY] * (MOST_UNANSWERED + 1))
     assert (len(held.sent), held.silent) == (MOST_UNANSWERED, 1)
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0
 
 
 def test_a_client_that_sent_more_than_its_login_is_not_held() -> None:
@@ -113,7 +115,7 @@ def test_a_client_that_sent_more_than_its_login_is_not_held() -> None:
     with pytest.raises(ProtocolError):
         held.hold.begin(at_once=True)
     assert held.sent == []
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0
 
 
 def test_the_first_answer(held: Held) -> None:
@@ -144,7 +146,7 @@ def test_drained_when_the_last_answer_has_come(held: Held) -> None:
     assert not waiting.called
     held.answer()
     assert result(waiting) is True
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0
 
 
 def test_not_drained_in_time(held: Held) -> None:
@@ -155,7 +157,7 @@ def test_not_drained_in_time(held: Held) -> None:
     assert result(waiting) is False
     held.answer()
     held.hold.client_sent(answered=False)
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0
 
 
 def test_what_waits_can_be_cancelled(held: Held) -> None:
@@ -166,4 +168,4 @@ def test_what_waits_can_be_cancelled(held: Held) -> None:
         waiting.cancel()
         assert waiting.called
     held.answer()
-    assert held.clock.getDelayedCalls() == []
+    assert len(held.deadlines) == 0

@@ -32,6 +32,8 @@ from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.relay import Relays
+from zeroscale.sockets.listener import listening_reactor
+from zeroscale.sockets.poller import SocketPoller
 from zeroscale.status import Status
 from zeroscale.system.endpoints import listen
 
@@ -102,14 +104,25 @@ class Peer:
         return self.received
 
 
+@pytest.fixture(autouse=True, params=["poller", "reactor"])
+def watched_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with the sockets watched by the poller, and by the reactor."""
+    monkeypatch.setattr(
+        FrontendHarness, "make_poller", {"poller": SocketPoller, "reactor": lambda _: None}[request.param]
+    )
+
+
 class FrontendHarness:
     """A frontend that listens, and the real server's port."""
+
+    make_poller: Callable[[Any], SocketPoller | None] = SocketPoller
 
     def __init__(self, backend: socket.socket, make_conversation: Callable[[], Conversation], relay: str) -> None:
         self.server = Server()
         self.relays = Relays(reactor, relay)
         pending_connections: PendingConnections[EvictableConnection] = PendingConnections(64, 1000)
-        self.context = FrontendContext(reactor, self.relays, pending_connections, WaitingPlaces(64), 5.0)
+        poller = type(self).make_poller(reactor)
+        self.context = FrontendContext(reactor, self.relays, pending_connections, WaitingPlaces(64), 5.0, poller=poller)
         self.counts = StatsRecorder(Status.stopped, 0.0)
         policy = JoinPolicy(holds=True, hold_limit=300.0)
         host, port = backend.getsockname()
@@ -131,7 +144,7 @@ class FrontendHarness:
         return self.listener.clients
 
     async def listen(self, where: str) -> None:
-        self.ports += await listen(reactor, where, self.listener)
+        self.ports += await listen(listening_reactor(reactor, self.context.poller, self.listener), where, self.listener)
 
     def connect(self) -> Peer:
         """A new client."""

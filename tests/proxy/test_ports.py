@@ -26,6 +26,9 @@ class Relays:
     def hand_over(self, *arguments: Any, **more: Any) -> Any:
         raise NotImplementedError
 
+    def relay_socket(self, *arguments: Any, **more: Any) -> Any:
+        raise NotImplementedError
+
 
 class World:
     def __init__(self, directory: Path) -> None:

@@ -54,6 +54,10 @@ class AccessLog:
         else:
             self._suppressed.setdefault(peer, Counter())[outcome] += 1
 
+    def is_enabled_for(self, level: int) -> bool:
+        """Return whether lines of this level are written anywhere."""
+        return logger.isEnabledFor(level)
+
     def accepts(self, peer: str) -> bool:
         """Return whether the next connection of this peer gets a line of its own."""
         return self._logged[self._key(peer)] < LINES

@@ -44,7 +44,7 @@ class Answers:
 
     def status(self, backend: Backend) -> None:
         """Answer a status request for a server."""
-        self._record.log_debug(f"Answered the status of {self._record.address.peer} for the server")
+        self._record.log_debug("Answered the status of %s for the server", self._record.address)
         self._send_status(backend.messages.status(backend.server.view, self._listener.context.reactor.seconds()))
 
     def ping(self) -> None:
@@ -87,7 +87,7 @@ class Answers:
         if isinstance(decided, HoldDecision) or decided.wakes:
             backend.server.wake(self._record.label, "connection")
         self._transport.write(reply or b"")
-        self._record.log_debug(f"Answered {self._record.address.peer} for the server")
+        self._record.log_debug("Answered %s for the server", self._record.address)
         self._closer.close_lingering("answered")
         return True
 

@@ -57,6 +57,9 @@ class ClientAddress:
         """Whether the next bytes may still be a header that must not be sent; see `header_wait_over`."""
         return self._rejector is not None
 
+    def __str__(self) -> str:
+        return self.peer
+
     @property
     def peer(self) -> str:
         """The client's address and port, for the log."""

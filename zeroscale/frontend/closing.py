@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import INegotiated, IReactorTime
+from twisted.internet.interfaces import INegotiated
 
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.interfaces import IStreamTransport
-from zeroscale.frontend.timer import Timer
+from zeroscale.frontend.timer import Deadlines, Timer
 
 LINGER = 5.0
 """Seconds for a client to read what is left and to close, before its connection is aborted."""
@@ -25,7 +25,7 @@ class ConnectionCloser:
         self,
         transport: IStreamTransport,
         record: ConnectionRecord,
-        clock: IReactorTime,
+        deadlines: Deadlines,
         on_end: Callable[[], object],
         on_closing: Callable[[], object],
     ) -> None:
@@ -33,7 +33,7 @@ class ConnectionCloser:
         self._record = record
         self._on_end = on_end
         self._on_closing = on_closing
-        self._timer = Timer(clock)
+        self._timer = Timer(deadlines)
         self._lost = False
 
     def note(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:

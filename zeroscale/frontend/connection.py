@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +17,7 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from zeroscale.errors import ProtocolError
+from zeroscale.errors import ProtocolError, RelayError
 from zeroscale.frontend import decision
 from zeroscale.frontend.answers import Answers
 from zeroscale.frontend.client_address import ClientAddress
@@ -68,9 +69,9 @@ class ClientConnection(TwistedProtocol):
         self.record = ConnectionRecord(self._context, self._address)
         self.finished_sending = False
         self._join: Join | None = None
-        self._task: Deferred[None] | None = None
-        self._time_limit = Timer(self._clock)
-        self._idle_timer = Timer(self._clock)
+        self._task: Deferred[Any] | None = None
+        self._time_limit = Timer(listener.context.deadlines)
+        self._idle_timer = Timer(listener.context.deadlines)
         self._half_closes = False
         self._awaits_trigger = False
         self._is_checker = False
@@ -81,19 +82,23 @@ class ClientConnection(TwistedProtocol):
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
-        self._closer = ConnectionCloser(self.transport, self.record, self._clock, self._ended, self._track_pending)
+        self._closer = ConnectionCloser(
+            self.transport, self.record, self._context.deadlines, self._ended, self._track_pending
+        )
         self._answers = Answers(
             self.transport, self.conversation, self.record, self._closer, self._listener, self._time_limit
         )
+        if self._address.is_known:
+            self._start_conversation()
+            if self._join is not None or self.record.outcome is not None:
+                return  # decided already: of a server that runs and may send first
+        elif self._address.rejects_header:
+            self._idle_timer.start(HEADER_WAIT, self._header_wait_over)
         self._track_pending()
         seconds = self._listener.timeout
         self._time_limit.start(
             self._context.handshake_timeout if seconds is None else seconds, self._handshake_timed_out
         )
-        if self._address.is_known:
-            self._start_conversation()
-        elif self._address.rejects_header:
-            self._idle_timer.start(HEADER_WAIT, self._header_wait_over)
 
     def dataReceived(self, data: bytes) -> None:
         """Read a PROXY header where one is expected; the Conversation reads the rest."""
@@ -120,6 +125,14 @@ class ClientConnection(TwistedProtocol):
         # A Minecraft client that has finished sending has left: it never half-closes.
         self._client_disconnected()
         self._closer.close("left")
+
+    def peerFinished(self) -> None:
+        """Handle the end of what the client sends, noticed while it is not read.
+
+        A client whose protocol may half-close may have sent more than has been read.
+        """
+        if not self._half_closes and not (self._join is not None and self._join.relaying):
+            self.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         """Do nothing: what the client still sends is read and dropped until it closes, too."""
@@ -267,11 +280,9 @@ class ClientConnection(TwistedProtocol):
                 assert isinstance(event, LoginRequested | ClientRecognised | Connected)
                 self._half_closes = not isinstance(event, LoginRequested)
                 self.record.player = event.name if isinstance(event, LoginRequested) else ""
-                if (
-                    isinstance(decided, decision.RelayDecision)
-                    or not self._half_closes
-                    or not self._answers.plugin_reply(backend, decided)
-                ):
+                if isinstance(decided, decision.RelayDecision):
+                    self._relay(backend, event)
+                elif not self._half_closes or not self._answers.plugin_reply(backend, decided):
                     self._start_task(self._run_join(self._start_join(backend), event, decided))
 
     def _find_backend(self, event: decision.ClientEvent) -> Backend | None:
@@ -283,7 +294,7 @@ class ClientConnection(TwistedProtocol):
                 self._answers.unrouted(event, host)
             else:
                 status = self.record.backend.server.view.status
-                self.record.log_debug(f"New connection from {self._address.peer}, server is {status.value}")
+                self.record.log_debug("New connection from %s, server is %s", self._address, status.value)
         return self.record.backend
 
     # The way to the server
@@ -292,6 +303,20 @@ class ClientConnection(TwistedProtocol):
         self._time_limit.cancel()
         self._join = Join(self, backend, self._context)
         return self._join
+
+    def _relay(self, backend: Backend, event: decision.WakeEvent) -> None:
+        join = self._start_join(backend)
+        relayed = join.relay_at_once(event)
+        if relayed is None:
+            self._start_task(self._run_join(join, event, decision.RelayDecision()))
+        else:
+            self._task = relayed
+            relayed.addCallbacks(self._finish, self._relay_refused, errbackArgs=(join, event))
+            relayed.addErrback(self._task_failed)
+
+    def _relay_refused(self, failure: Failure, join: Join, event: decision.WakeEvent) -> None:
+        failure.trap(RelayError)
+        self._start_task(self._run_join(join, event, decision.RelayDecision()))
 
     async def _pass_status(self, backend: Backend, join: Join) -> None:
         result = await join.pass_status()

@@ -7,11 +7,13 @@ attacker who fills the table with half-open connections evicts their own.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IPV6_PREFIX = 64
@@ -69,21 +71,32 @@ class PendingConnections(Generic[T]):
         return limit_key(address, self._trusted)
 
 
-def limit_key(address: str, trusted: Sequence[Network]) -> str | None:
+KNOWN_ADDRESSES = 4096
+"""Addresses that are kept parsed: a client's is needed several times, and most clients come again."""
+
+
+@lru_cache(KNOWN_ADDRESSES)
+def _parsed(address: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+@lru_cache(KNOWN_ADDRESSES)
+def limit_key(address: str, trusted: tuple[Network, ...]) -> str | None:
     """Return the key by which an address is limited; None: it is not, being loopback, trusted, or no IP address.
 
     :param address: as `normalised` returns it.
     :param trusted: networks of tunnels and proxies, which many clients share.
     """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    if parsed.is_loopback or is_within(address, trusted):
+    parsed = _parsed(address)
+    if parsed is None or parsed.is_loopback or is_within(address, trusted):
         return None
     return rate_limit_key(address)
 
 
+@lru_cache(KNOWN_ADDRESSES)
 def rate_limit_key(address: str) -> str:
     """Return what the connections of one peer have in common: its IPv4 address, or the network of its IPv6 address.
 
@@ -97,23 +110,22 @@ def rate_limit_key(address: str) -> str:
         return address
 
 
-def is_within(address: str, networks: Iterable[Network]) -> bool:
+def is_within(address: str, networks: Sequence[Network]) -> bool:
     """Return whether an address is in one of these networks; what is no IP address is in none.
 
     :param address: as `normalised` returns it.
     """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    if not networks:
         return False
-    return any(parsed in network for network in networks)
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
+@lru_cache(KNOWN_ADDRESSES)
 def normalised(address: str) -> str:
     """Return an address in its shortest form, as bans and networks have it: no `::ffff:` before IPv4, no scope."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = _parsed(address.partition("%")[0])
+    if parsed is None:
         return address
     if parsed.version == 6 and parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)

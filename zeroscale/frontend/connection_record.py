@@ -39,6 +39,9 @@ class ConnectionRecord:
         self.first_event: ClientEvent | None = None
         self.outcome: str | None = None
 
+    def __str__(self) -> str:
+        return self.label
+
     @property
     def label(self) -> str:
         """The client's name and address, for the log; a name that could be taken for anything else is quoted."""
@@ -47,10 +50,13 @@ class ConnectionRecord:
         plain = self.player.isprintable() and not _QUOTED.search(self.player)
         return f"{self.player if plain else repr(self.player)} ({self.address.peer})"
 
-    def log_debug(self, message: str) -> None:
-        """Log one step of the connection, unless the access log only counts the connection."""
-        if self._context.access_log.accepts(rate_limit_key(self.address.host)):
-            logger.debug("%s", message, extra=self._fields)
+    def log_debug(self, message: str, *values: object) -> None:
+        """Log one step of the connection, unless the access log only counts the connection.
+
+        :param values: of the message's `%s`; they become text only if the line is written.
+        """
+        if logger.isEnabledFor(logging.DEBUG) and self._context.access_log.accepts(rate_limit_key(self.address.host)):
+            logger.debug(message, *values, extra=self._fields)
 
     def count_refusal(self, reason: str) -> None:
         """Count a login that a rule refuses, by the refusal's one word."""
@@ -69,9 +75,11 @@ class ConnectionRecord:
             self.backend.stats.ended(outcome)
         else:
             self._context.unrouted[outcome] += 1
+        level = logging.WARNING if warn else logging.INFO
+        if not self._context.access_log.is_enabled_for(level):
+            return
         seconds = self._context.reactor.seconds() - self._began
         line = f"{self.label}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
-        level = logging.WARNING if warn else logging.INFO
         log_fields = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
         self._context.access_log.log(rate_limit_key(self.address.host), outcome, line, level, log_fields)
 

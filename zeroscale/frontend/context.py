@@ -13,9 +13,11 @@ from typing import Protocol
 from zeroscale.frontend.access_log import AccessLog
 from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.interfaces import Backend, Messages, RelayService
+from zeroscale.frontend.timer import Deadlines
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.reactor import Reactor
+from zeroscale.sockets.poller import SocketPoller
 
 
 class EvictableConnection(Protocol):
@@ -42,7 +44,9 @@ class FrontendContext:
     :ivar pending_connections: the connections that have not logged in yet, and those that are being closed.
     :ivar waiting_places: the clients that wait for a server.
     :ivar handshake_timeout: seconds until a handshake must be complete, and until the ping after a status request.
+    :ivar deadlines: their timers.
     :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
+    :ivar poller: watches the sockets of plain connections; None: they are the reactor's.
     :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
@@ -52,11 +56,14 @@ class FrontendContext:
     waiting_places: WaitingPlaces[WaitingClient]
     handshake_timeout: float
     answer_unknown_host: bool = False
+    poller: SocketPoller | None = None
     access_log: AccessLog = field(init=False)
+    deadlines: Deadlines = field(init=False)
     unrouted: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.access_log = AccessLog(self.reactor)
+        self.deadlines = Deadlines(self.reactor)
 
 
 class ListenerSettings(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from zeroscale.frontend.decision import JoinPolicy, Refusal
 from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested, MinecraftOptions, StatusReply
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
+from zeroscale.relay.base import ReportDeferred
+from zeroscale.sockets.transport import SocketTransport
 from zeroscale.status import ClientInfo, ServerSnapshot
 
 
@@ -182,6 +185,12 @@ class RelayService(Protocol):
         on_started: Callable[[Callable[[], tuple[int, int]]], object] = ...,
     ) -> Deferred[Report]:
         """See `relay.Relays.hand_over`, also for what the caller may do with the transports until it has ended."""
+        ...
+
+    def relay_socket(
+        self, client: SocketTransport, backend: socket.socket, early: bytes, *, client_finished: bool = False
+    ) -> ReportDeferred:
+        """See `relay.Relays.relay_socket`."""
         ...
 
 

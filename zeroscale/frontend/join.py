@@ -5,6 +5,7 @@ The result is returned to `connection`, which carries it out. This module does n
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -13,9 +14,10 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError, RelayError, ServerUnavailable
-from zeroscale.frontend.backend_connection import BackendConnection, connect
+from zeroscale.frontend.backend_connection import BackendSocket, ServerConnection, connect, start_connecting
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import (
@@ -40,6 +42,7 @@ from zeroscale.protocols.conversation import (
 )
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
+from zeroscale.sockets.transport import SocketTransport
 from zeroscale.status import ClientInfo, Status
 
 CONNECT_ATTEMPTS = 3
@@ -113,11 +116,19 @@ class Join:
         self._context = context
         self._reactor = context.reactor
         self._began = context.reactor.seconds()
-        self._hold = LoginHold(client.conversation, client.transport.write, context.reactor, client.hold_timed_out)
+        self._hold = LoginHold(
+            client.conversation,
+            client.transport.write,
+            context.reactor,
+            context.deadlines,
+            client.hold_timed_out,
+        )
         self._event: WakeEvent | None = None
         self._waiting: Deferred[PlayerSession] | None = None
         self._gave_way = False
+        self._attempt: Deferred[socket.socket] | None = None
         self._relayed: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self._end_counting: Callable[[], None] = _nothing
         self._header = b""
         self.relaying = False
 
@@ -135,12 +146,63 @@ class Join:
         """Note that the connection, which was passed to a running server, is a client's."""
         self._event = event
 
+    def relay_at_once(self, event: WakeEvent) -> Deferred[Relayed] | None:
+        """Relay the client to its server, which runs, if nothing has to be waited for: most connections need no more.
+
+        :returns: fires when both connections have ended; fails with `RelayError` if the relay does not take them after
+            all. Then, and where this returns None, `run` is to be called.
+        """
+        transport, poller = self._client.transport, self._context.poller
+        if poller is None or not isinstance(transport, SocketTransport) or transport.has_unsent:
+            return None
+        try:
+            connecting = start_connecting(self._reactor, poller, self._backend.host, self._backend.port)
+        except OSError:
+            return None  # `run` tries again, and reports it
+        if not isinstance(connecting, BackendSocket):
+            self._attempt = connecting
+            return None
+        self._note_event(event)
+        sessions: list[PlayerSession] = []
+        self._backend.server.admit(self._client_info).addCallbacks(sessions.append, lambda _: None)
+        if not sessions:
+            connecting.abort()
+            return None
+        session = sessions[0]
+        session.moved = self._moved
+        self._context.pending_connections.remove(self._client)
+        try:
+            report = self._hand_over(connecting)
+        except RelayError:
+            session.end()
+            connecting.abort()
+            return None
+        return report.addCallbacks(self._relayed_at_once, self._not_relayed, (session,), {}, (session, connecting))
+
+    def _relayed_at_once(self, report: Report, session: PlayerSession) -> Relayed:
+        self._relay_over()
+        relayed = self._relayed_result(report)
+        session.end()
+        return relayed
+
+    def _not_relayed(self, failure: Failure, session: PlayerSession, backend: BackendSocket) -> Failure:
+        self._relay_over()
+        session.end()
+        backend.abort()
+        return failure
+
     async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
         """Carry out the decision about an event; decide again if the server is lost before it is done."""
+        try:
+            return await self._run(event, decision)
+        finally:
+            if self._attempt is not None:
+                self._attempt.cancel()
+
+    async def _run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
         self._event = event
-        refused = isinstance(decision, RefuseDecision) and decision.refusal is not None
-        if isinstance(event, LoginRequested) and not refused:
-            self._backend.note_protocol(event.protocol)
+        if not (isinstance(decision, RefuseDecision) and decision.refusal is not None):
+            self._note_event(event)
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)
@@ -186,6 +248,11 @@ class Join:
             pass
         return None
 
+    def _note_event(self, event: WakeEvent) -> None:
+        self._event = event
+        if isinstance(event, LoginRequested):
+            self._backend.note_protocol(event.protocol)
+
     def _decide_again(self, event: WakeEvent) -> AdmitDecision:
         now, view = self._reactor.seconds(), self._backend.server.view
         refusal: Refusal | None = None
@@ -199,7 +266,7 @@ class Join:
         :raises ServerUnavailable: the server will not become ready.
         :raises DeferredTimeoutError: it was not ready within the limit.
         """
-        self._record.log_debug(f"Holding {self._record.label}")
+        self._record.log_debug("Holding %s", self._record)
         try:
             self._hold.begin(at_once=once_answered)
             if once_answered:
@@ -290,9 +357,14 @@ class Join:
         :raises BackendError: the server does not take the connection, or closes it at once.
         :raises RelayError: the proxy has no descriptors left, or the relay is being stopped.
         """
-        backend = await connect(self._reactor, self._backend.host, self._backend.port)
+        attempt, self._attempt = self._attempt, None
+        poller = self._context.poller if isinstance(self._client.transport, SocketTransport) else None
+        backend = await connect(self._reactor, poller, self._backend.host, self._backend.port, attempt)
         try:
-            report = await self._hand_over(backend)
+            try:
+                report = await self._hand_over(backend)
+            finally:
+                self._relay_over()
         except CancelledError:
             backend.abort()
             raise
@@ -302,6 +374,9 @@ class Join:
             if await self._was_lost(backend):
                 raise BackendError("it closed the connection at once") from problem
             raise
+        return self._relayed_result(report)
+
+    def _relayed_result(self, report: Report) -> Relayed:
         to_backend = self._without_header(report.to_backend)
         self._backend.stats.relayed(to_backend, report.to_client)
         self._relayed = lambda: (to_backend, report.to_client)
@@ -316,35 +391,41 @@ class Join:
         """Return how many of the bytes sent to the server were the client's, not our PROXY header's."""
         return max(0, to_backend - len(self._header))
 
-    async def _hand_over(self, backend: BackendConnection) -> Report:
-        client, stats = self._client, self._backend.stats
+    def _hand_over(self, backend: ServerConnection) -> Deferred[Report]:
+        """Hand both connections over to a relay; `_relay_over` is to be called once that has ended.
+
+        :raises RelayError: no relay takes them.
+        """
+        client = self._client
         version = self._backend.proxy_version
         self._header = client.proxy_header(version) if version else b""
-        ended: list[Callable[[], None]] = []
-
-        def started(moved: Callable[[], tuple[int, int]]) -> None:
-            def moved_without_header() -> tuple[int, int]:
-                to_backend, to_client = moved()
-                return self._without_header(to_backend), to_client
-
-            self._relayed = moved_without_header
-            ended.append(stats.relaying(moved_without_header))
-
         self.relaying = True
         try:
-            return await self._context.relays.hand_over(
+            return backend.hand_over(
+                self._context.relays,
                 client.transport,
-                backend.transport,
                 self._header + client.conversation.replay_bytes,
                 client_finished=client.finished_sending,
-                on_started=started,
+                on_started=self._relay_begun,
             )
-        finally:
+        except RelayError:
             self.relaying = False
-            for end in ended:
-                end()
+            raise
 
-    async def _was_lost(self, backend: BackendConnection) -> bool:
+    def _relay_begun(self, moved: Callable[[], tuple[int, int]]) -> None:
+        def moved_without_header() -> tuple[int, int]:
+            to_backend, to_client = moved()
+            return self._without_header(to_backend), to_client
+
+        self._relayed = moved_without_header
+        self._end_counting = self._backend.stats.relaying(moved_without_header)
+
+    def _relay_over(self) -> None:
+        self.relaying = False
+        self._end_counting()
+        self._end_counting = _nothing
+
+    async def _was_lost(self, backend: ServerConnection) -> bool:
         """Return whether the server closed its connection, and abort it.
 
         The relay notices a closed connection before its protocol does, in the same turn of the reactor. If it was the
@@ -366,3 +447,7 @@ class Join:
     def _held_too_long_message(self) -> Component:
         view, now = self._backend.server.view, self._reactor.seconds()
         return self._backend.messages.held_too_long(view, now, self._record.player)
+
+
+def _nothing() -> None:
+    pass

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from zeroscale.frontend.timer import Timer
+from zeroscale.frontend.timer import Deadlines, Timer
 from zeroscale.protocols.conversation import Conversation
 
 KEEPALIVE_EVERY = 7.0
@@ -36,13 +36,14 @@ class LoginHold:
         conversation: Conversation,
         write: Callable[[bytes], object],
         clock: IReactorTime,
+        deadlines: Deadlines,
         on_unanswered: Callable[[], object],
     ) -> None:
         self._conversation = conversation
         self._write = write
         self._clock = clock
         self._on_unanswered = on_unanswered
-        self._next_request = Timer(clock)
+        self._next_request = Timer(deadlines)
         self._begun = False
         self._has_answered = False
         self._answered: Deferred[None] | None = None

@@ -23,6 +23,7 @@ from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import header_networks, health_check_networks
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.reactor import Reactor
+from zeroscale.sockets.listener import listening_reactor
 from zeroscale.system import endpoints
 from zeroscale.system.privileges import is_trusted
 
@@ -38,6 +39,7 @@ class ListenPort:
 
     def __init__(self, listen: str, context: FrontendContext) -> None:
         self.listen = listen
+        self._context = context
         self._clock = context.reactor
         self._servers: Sequence[ManagedServer] = ()
         self._router: Router[ManagedServer] = Router((), None)
@@ -52,7 +54,8 @@ class ListenPort:
 
         :raises ConfigError: listening failed.
         """
-        self._sockets = await endpoints.listen(reactor, self.listen, self._factory)
+        listening = listening_reactor(reactor, self._context.poller, self._factory)
+        self._sockets = await endpoints.listen(listening, self.listen, self._factory)
 
     async def close(self) -> None:
         """Stop listening; connected clients stay connected."""

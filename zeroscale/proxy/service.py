@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -30,6 +31,7 @@ from zeroscale.proxy.server_manager import ServerManager
 from zeroscale.reactor import Reactor
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.reports import ProxyReport, RelayReport
+from zeroscale.sockets.poller import SocketPoller
 from zeroscale.system.privileges import Owner, make_directories
 from zeroscale.system.sd_notify import ServiceNotifier
 from zeroscale.system.socket_activation import service_manager_environment
@@ -112,7 +114,8 @@ class ProxyService:
         self._discovery: ServerDiscovery | None = None
         if enabled_discoveries(config.discovery):
             self._discovery = ServerDiscovery(config.discovery, reactor, self._discovered_changed)
-        self._relays = Relays(reactor, config.relay, self._relay_crashed)
+        poller = SocketPoller(reactor) if sys.platform == "linux" else None
+        self._relays = Relays(reactor, config.relay, self._relay_crashed, poller=poller)
         self._frontend = FrontendContext(
             reactor=reactor,
             relays=self._relays,
@@ -120,6 +123,7 @@ class ProxyService:
             waiting_places=WaitingPlaces(config.limits.per_address, trusted_networks(config.limits)),
             handshake_timeout=config.limits.handshake_timeout,
             answer_unknown_host=config.unknown_host == "answer",
+            poller=poller,
         )
         self._manager = ServerManager(config, reactor, self._frontend, self._server_changed, self._run_exclusive)
         self._file_use = self._manager.exclusive_use()

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IPullProducer, IReactorFDSet
 from zope.interface import implementer
 
 from zeroscale.errors import RelayError
+from zeroscale.sockets.transport import SocketTransport
 
 
 @implementer(IPullProducer)
@@ -34,11 +35,14 @@ class _FlushWatcher:
             self.flushed.errback(RelayError("the connection was lost before it could be relayed"))
 
 
-async def flushed(transport: tcp.Connection) -> None:
+async def flushed(transport: tcp.Connection | SocketTransport) -> None:
     """Wait until a connection has nothing unwritten; cancelling it leaves the connection as it was.
 
     :raises RelayError: the connection is lost, or has a producer already.
     """
+    if isinstance(transport, SocketTransport):
+        await transport.flushed()
+        return
     if not transport.connected:
         raise RelayError("the connection was lost before it could be relayed")
     if transport.producer is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Callable, Mapping
 
@@ -14,10 +15,12 @@ from twisted.python.failure import Failure
 from zeroscale.backoff import Backoff
 from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Moved, Relay, Report, ReportDeferred
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.transport import TransportRelay
+from zeroscale.sockets.poller import SocketPoller
+from zeroscale.sockets.transport import SocketTransport
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,10 @@ LONGEST_RETRY = 300.0
 
 def _log_crash(failure: Failure) -> None:
     logger.critical("The relay's thread has died: %s", failure.getTraceback())
+
+
+def _at_once(call: Callable[[], object]) -> None:
+    call()
 
 
 class Relays:
@@ -48,6 +55,7 @@ class Relays:
         *,
         half_closed_limit: float = HALF_CLOSED_LIMIT,
         clock: Callable[[], float] | None = None,
+        poller: SocketPoller | None = None,
     ) -> None:
         self._relays: list[Relay] = []
         self._clock = clock or reactor.seconds
@@ -55,7 +63,9 @@ class Relays:
         self._retry_at = 0.0
         self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
         if forced == "splice" or (forced == "auto" and sys.platform == "linux"):
-            self._relays.append(SpliceRelay(reactor, on_crash, half_closed_limit))
+            self._relays.append(
+                SpliceRelay(reactor, on_crash, half_closed_limit, poller.at_turn_end if poller else _at_once)
+            )
         if forced in ("auto", "transport"):
             self._relays.append(TransportRelay(reactor, half_closed_limit))
         if not self._relays:
@@ -119,6 +129,23 @@ class Relays:
         """
         return Deferred.fromCoroutine(self._hand_over(client, backend, early, client_finished, on_started))
 
+    def relay_socket(
+        self, client: SocketTransport, backend: socket.socket, early: bytes, *, client_finished: bool = False
+    ) -> ReportDeferred:
+        """Relay a client's connection and a socket that no transport owns; see also `hand_over`.
+
+        :param client: has nothing unsent.
+        :param backend: connected, non-blocking, not yet read. It belongs to the relay once this has returned, and to
+            the caller again if the Deferred fails.
+        :returns: fires and may be cancelled as that of `hand_over`, once the relay has the pair.
+        :raises RelayError: no relay accepts the pair, or the client has closed its connection.
+        """
+        self._retry_start()
+        for relay in self._relays:
+            if isinstance(relay, SpliceRelay):
+                return relay.relay_socket(client, backend, early, client_finished)
+        return self._relays[0].add(client, client.beside(backend), early, client_finished=client_finished)
+
     async def _hand_over(
         self,
         client: ITransport,
@@ -128,12 +155,13 @@ class Relays:
         on_started: Callable[[Moved], object],
     ) -> Report:
         relay = self._choose(client, backend)
-        logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
         for transport in (client, backend):
             IPushProducer(transport).pauseProducing()
         if relay.flushes:
             for transport in (client, backend):
-                assert isinstance(transport, tcp.Connection)
+                assert isinstance(transport, tcp.Connection | SocketTransport)
                 await flushed(transport)
         report = relay.add(client, backend, early, client_finished=client_finished)
         on_started(report.moved)

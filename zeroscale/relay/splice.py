@@ -25,6 +25,7 @@ from zeroscale.relay.pipe_pool import Pipes
 from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 from zeroscale.sockets.options import prepare
+from zeroscale.sockets.transport import SocketTransport
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a busy interpreter switches to the relay's thread, which has to run three times for a message.
@@ -45,8 +46,13 @@ class SpliceRelay:
     flushes = True
 
     def __init__(
-        self, reactor: Reactor, on_crash: Callable[[Failure], None], half_closed_limit: float = HALF_CLOSED_LIMIT
+        self,
+        reactor: Reactor,
+        on_crash: Callable[[Failure], None],
+        half_closed_limit: float = HALF_CLOSED_LIMIT,
+        at_turn_end: Callable[[Callable[[], object]], object] = lambda call: call(),
     ) -> None:
+        self._at_turn_end = at_turn_end
         self._reactor = reactor
         self._on_crash = on_crash
         self._half_closed_limit = half_closed_limit
@@ -54,7 +60,7 @@ class SpliceRelay:
         self._loop: SpliceLoop | None = None
         self._thread: threading.Thread | None = None
         self._live: dict[Pair, ReportDeferred] = {}
-        self._transports: dict[Pair, tuple[ITransport, ITransport]] = {}
+        self._transports: dict[Pair, tuple[ITransport, ...]] = {}
         self._ends: deque[tuple[Pair, Outcome | OSError]] = deque()
         self._ends_announced = False
         self._to_backend = 0
@@ -96,6 +102,8 @@ class SpliceRelay:
         """See `base.Relay.add`."""
         if not self.carries(client, backend):
             raise RelayError("the splice relay can relay only plain stream sockets that are connected")
+        if isinstance(client, SocketTransport) and isinstance(backend, SocketTransport):
+            return self._add_detached(client, backend, early, client_finished)
         sockets = _socket_of(client), _socket_of(backend)
         for sock in sockets:
             with contextlib.suppress(OSError):  # it is dead; the first splice reports how
@@ -121,6 +129,32 @@ class SpliceRelay:
         """
         return self._admit(Pair(client, backend, early, client_finished, owned=True))
 
+    def relay_socket(
+        self, client: SocketTransport, backend: socket.socket, early: bytes, client_finished: bool
+    ) -> ReportDeferred:
+        """See `Relays.relay_socket`."""
+        pair = Pair(client.detach(), backend, early, client_finished, owned=True)
+        try:
+            report = self._admit(pair)
+        except RelayError:
+            client.attach()
+            raise
+        self._transports[pair] = (client,)
+        return report
+
+    def _add_detached(
+        self, client: SocketTransport, backend: SocketTransport, early: bytes, client_finished: bool
+    ) -> ReportDeferred:
+        pair = Pair(client.detach(), backend.detach(), early, client_finished, owned=True)
+        try:
+            report = self._admit(pair)
+        except RelayError:
+            client.attach()
+            backend.attach()
+            raise
+        self._transports[pair] = client, backend
+        return report
+
     def _admit(self, pair: Pair) -> ReportDeferred:
         if self._refusal or self._loop is None:
             raise RelayError(f"the relay accepts no connection: {self._refusal}")
@@ -131,8 +165,13 @@ class SpliceRelay:
         report = ReportDeferred(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
         self._live[pair] = report
         self._total += 1
-        self._loop.admit(pair)
+        self._loop.admit(pair, wake=False)
+        self._at_turn_end(self._wake)
         return report
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.wake()
 
     def counters(self) -> Counters:
         """See `base.Relay.counters`."""
@@ -220,10 +259,15 @@ class SpliceRelay:
         self._to_client += report.to_client
         deferred.callback(report)
         for transport in self._transports.pop(pair, ()):
-            close(transport, outcome)
+            if isinstance(transport, SocketTransport):
+                transport.detached_end()
+            else:
+                close(transport, outcome)
 
     def _return(self, pair: Pair, error: OSError) -> None:
-        self._transports.pop(pair, None)
+        for transport in self._transports.pop(pair, ()):
+            if isinstance(transport, SocketTransport):
+                transport.attach()
         self._total -= 1
         refusal = RelayError(f"the relay accepts no more connections: {error.strerror}")
         self._live.pop(pair).errback(Failure(refusal))
@@ -272,6 +316,8 @@ class SpliceRelay:
 
 
 def _is_bare(transport: ITransport) -> bool:
+    if isinstance(transport, SocketTransport):
+        return bool(transport.connected)
     return isinstance(transport, tcp.Connection) and not transport.TLS and bool(transport.connected)
 
 

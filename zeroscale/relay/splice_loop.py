@@ -88,9 +88,20 @@ class SpliceLoop:
             pipes.enlarge(self._shared)
             undo.pop_all()
 
-    def admit(self, pair: Pair) -> None:
-        """Add a pair, or report that it is refused."""
-        self._command(partial(self._admit, pair))
+    def admit(self, pair: Pair, *, wake: bool = True) -> None:
+        """Add a pair, or report that it is refused.
+
+        :param wake: False: when `wake` is called, or the thread runs anyway.
+        """
+        self._commands.append(partial(self._admit, pair))
+        if wake:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the thread look for what it was told."""
+        if not self._woken:
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     def abort(self, pair: Pair) -> None:
         """End a pair at once, if it is still live."""
@@ -117,9 +128,7 @@ class SpliceLoop:
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
-        if not self._woken:
-            self._woken = True
-            os.eventfd_write(self._wake, 1)
+        self.wake()
 
     def run(self) -> None:
         """Move bytes until `quit`. Any exception is a crash, after which only `close` may be called."""

@@ -21,6 +21,9 @@ from zeroscale.relay.base import LINGER_INTERVAL, Outcome, Report, ReportDeferre
 from zeroscale.relay.flush import flushed
 from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.sockets.options import has_died, prepare, unacknowledged, vanished
+from zeroscale.sockets.transport import SocketTransport
+
+_Connection = tcp.Connection | SocketTransport
 
 
 class _RelayTransport(Structural):
@@ -38,15 +41,15 @@ class _RelayTransport(Structural):
 
 def as_relay_transport(transport: ITransport) -> _RelayTransport | None:
     """Return the transport if it can be taken over: a plain TCP or Unix connection, or wrappers on one; else None."""
-    bare = isinstance(transport, tcp.Connection) and not transport.TLS
+    bare = isinstance(transport, SocketTransport) or (isinstance(transport, tcp.Connection) and not transport.TLS)
     wrapped = isinstance(transport, ProtocolWrapper) and _bottom(transport) is not None
     return cast(_RelayTransport, transport) if bare or wrapped else None
 
 
-def _bottom(transport: object) -> tcp.Connection | None:
+def _bottom(transport: object) -> _Connection | None:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
-    return transport if isinstance(transport, tcp.Connection) else None
+    return transport if isinstance(transport, tcp.Connection | SocketTransport) else None
 
 
 @implementer(IPushProducer)
@@ -77,7 +80,7 @@ class _Side(Protocol):
 
     other: _Side
 
-    def __init__(self, pair: TransportPair, stream: _RelayTransport, connection: tcp.Connection) -> None:
+    def __init__(self, pair: TransportPair, stream: _RelayTransport, connection: _Connection) -> None:
         self._pair = pair
         self.stream = stream
         self.connection = connection
@@ -195,7 +198,7 @@ class TransportPair:
         other = side.other.stream
         if side.other.lost is None:
             other.unregisterProducer()
-            if isinstance(other, tcp.Connection):
+            if isinstance(other, tcp.Connection | SocketTransport):
                 other.loseWriteConnection()
             else:
                 other.loseConnection()

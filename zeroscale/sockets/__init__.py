@@ -1,1 +1,1 @@
-"""Plain stream sockets: their options and states."""
+"""Plain stream sockets: options and states, and listeners and connections without Twisted's transports."""

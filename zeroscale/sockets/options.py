@@ -57,6 +57,17 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
+def prepare_for_address(sock: socket.socket, host: str) -> None:
+    """Set the same options of a socket that is to be connected to an address.
+
+    The kernel of this machine does not vanish: a connection within it needs no keepalive.
+    """
+    if host == "::1" or host.startswith("127."):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    else:
+        prepare(sock)
+
+
 def reset_on_close(sock: socket.socket) -> None:
     """Have `close` discard what is unsent and send a reset instead of a FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

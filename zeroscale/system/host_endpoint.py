@@ -36,6 +36,11 @@ LOOKUP_LIMIT = 10.0
 Addresses = Sequence[IPv4Address | IPv6Address]
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is an IPv4 or IPv6 address, and no name."""
+    return isIPAddress(host) or isIPv6Address(host)
+
+
 def host_endpoint(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
     """Return the endpoint for a host.
 
@@ -64,15 +69,24 @@ class _NamedHost:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        try:
-            addresses = await look_up(self._name, self._port).addTimeout(LOOKUP_LIMIT, IReactorTime(self._reactor))
-        except (socket.gaierror, UnicodeError) as error:  # UnicodeError: not a valid name
-            cause = error.strerror if isinstance(error, OSError) else str(error)
-            raise DNSLookupError(f"{self._name} has no address: {cause}") from error
-        except DeferredTimeout:
-            raise DNSLookupError(f"no name server answers with the address of {self._name}") from None
+        addresses = await resolve(IReactorTime(self._reactor), self._name, self._port)
         known = _KnownAddresses(self._reactor, self._name, addresses)
         return await HostnameEndpoint(known, self._name, self._port, self._timeout).connect(factory)
+
+
+async def resolve(clock: IReactorTime, name: str, port: int) -> Addresses:
+    """Return the addresses of a name.
+
+    :raises DNSLookupError: it has none, or no name server answers; the text says why.
+    :raises BlockingIOError: there may be no more threads.
+    """
+    try:
+        return await look_up(name, port).addTimeout(LOOKUP_LIMIT, clock)
+    except (socket.gaierror, UnicodeError) as error:  # UnicodeError: not a valid name
+        cause = error.strerror if isinstance(error, OSError) else str(error)
+        raise DNSLookupError(f"{name} has no address: {cause}") from error
+    except DeferredTimeout:
+        raise DNSLookupError(f"no name server answers with the address of {name}") from None
 
 
 def look_up(name: str, port: int) -> Deferred[Addresses]:
