@@ -179,6 +179,8 @@ class AccessList:
             return True
         if self._uuids and claim.name and offline_uuid(claim.name) in self._uuids:
             return True
+        if not self._networks:
+            return False
         try:
             address = ipaddress.ip_address(claim.address)
         except ValueError:  # a client of a Unix socket has no address
