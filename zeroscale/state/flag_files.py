@@ -23,7 +23,7 @@ LONGEST_TEXT = 2000
 
 
 class FlagFiles:
-    """The two flag files of one server.
+    """The two flag files of one server. Each call looks at them; `lifecycle.server_view` limits how often it does.
 
     Other users may be able to write to the directory, through a file server for example. So only a regular file counts:
     the target of a symlink would be shown to every player. Of a file with another name (a hard link) no text is shown.
