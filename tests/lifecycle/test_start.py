@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from functools import partial
 
 import pytest
 from lifecycle.harness import LifecycleHarness
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError, StartRefused
