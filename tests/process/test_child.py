@@ -414,6 +414,50 @@ async def test_the_ready_line_is_seen_soon_and_slows_the_watch(
     assert process_fixture.output.lines[-1] == "after"
 
 
+async def written(process_fixture: ProcessFixture, line: str) -> None:
+    """Wait until the server has written a line, and a reader without a pause must have read it."""
+    await until(lambda: line in (process_fixture.state / "console.log").read_text())
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("share", "soon"), [(0.0, True), (1e9, False)])
+async def test_the_output_of_a_server_without_a_known_ready_line_is_read_less_often_with_time(
+    share: float, soon: bool, process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STARTING_INTERVAL", 0.0)
+    monkeypatch.setattr(module, "RUNNING_INTERVAL", 1000.0)  # no look any more
+    monkeypatch.setattr(module, "SHARE_OF_START", share)
+    process = process_fixture.process()
+    await start(process, "read -r line; echo after; read -r line")
+    process.send("go on")
+    if soon:
+        await process_fixture.output.line_with("after")
+    else:
+        await written(process_fixture, "after")
+        assert process_fixture.output.lines == []
+    process.send("end")
+    await process.wait()
+    assert process_fixture.output.lines == ["after"]
+
+
+async def test_a_silent_server_is_read_less_often(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STARTING_INTERVAL", 0.0)
+    monkeypatch.setattr(module, "RUNNING_INTERVAL", 1000.0)
+    monkeypatch.setattr(module, "SHARE_OF_START", 1e9)
+    monkeypatch.setattr(module, "QUIET_AFTER", 0.0)
+    process = process_fixture.process(ready_line="Done")
+    await start(process, "read -r line; echo Done; read -r line")
+    process.send("go on")
+    await written(process_fixture, "Done")
+    assert process_fixture.output.lines == []
+    process.send("end")
+    await process.wait()
+    assert process_fixture.output.lines == ["Done"]
+
+
 async def test_a_line_that_cannot_be_handled_does_not_end_the_watch(
     state: Path, process_fixture: ProcessFixture, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,14 +33,18 @@ STARTING_INTERVAL = 0.02
 RUNNING_INTERVAL = 1.0
 """Seconds between reads of the output file, before and after the ready line (epoll does not take files)."""
 
+SHARE_OF_START = 0.01
+"""The interval between reads, as a share of the time since the start and between the two above, of a server of which no
+ready line is known (`--ready line:` may wait for one all the same), or that is silent."""
+
 CATCH_UP_INTERVAL = 0.01
 """Seconds between reads while output comes faster than we read: leaves time for other work."""
 
 QUIET_AFTER = 30.0
-"""Seconds without output after which even a starting server is read at `RUNNING_INTERVAL`."""
+"""Seconds without output after which even a starting server is read less often."""
 
 LONGEST_START = 900.0
-"""Seconds after which a server that never prints the expected ready line is read at `RUNNING_INTERVAL`."""
+"""Seconds after which a server that never prints the expected ready line is read less often."""
 
 EXIT_INTERVAL = 0.25
 """Seconds between polls of the processes where no pidfd announces their end: the kernel has none (before Linux 5.3,
@@ -538,14 +542,16 @@ class ServerProcess:
         now = loop.time()
         if read:
             self._last_output = now
-        starting = (
-            self.ready is None
-            and self._ready_line is not None
-            and now - self._started_at < LONGEST_START
-            and now - self._last_output < QUIET_AFTER
-        )
-        interval = CATCH_UP_INTERVAL if read >= READ_SIZE else STARTING_INTERVAL if starting else RUNNING_INTERVAL
+        interval = CATCH_UP_INTERVAL if read >= READ_SIZE else self._output_interval(now)
         self._output_timer = loop.call_later(interval, self._poll_output)
+
+    def _output_interval(self, now: float) -> float:
+        if self.ready is not None:
+            return RUNNING_INTERVAL
+        elapsed = now - self._started_at
+        if self._ready_line is not None and elapsed < LONGEST_START and now - self._last_output < QUIET_AFTER:
+            return STARTING_INTERVAL
+        return min(max(STARTING_INTERVAL, SHARE_OF_START * elapsed), RUNNING_INTERVAL)
 
     def _read_output(self) -> int:
         try:
