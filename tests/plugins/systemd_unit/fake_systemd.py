@@ -18,6 +18,12 @@ SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
 JOB = f"{MANAGER_PATH}/job/"
 
+PROPERTIES = {
+    "Unit": ("Id", "LoadState", "ActiveState", "SubState", "InvocationID", "FreezerState"),
+    "Service": ("Result", "ExecMainCode", "ExecMainStatus"),
+}
+"""Those of each interface."""
+
 CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
@@ -74,7 +80,7 @@ class Systemd:
     :ivar job_result: with what a start's job ends.
     :ivar misses_freezes: requests to freeze the unit that succeed, and after which it still runs.
     :ivar holds_start: a start takes until it is stopped.
-    :ivar before_service: called once, when it is asked for the service's properties after the unit's.
+    :ivar after_answer: called once, when it has answered with properties.
     :ivar starting: the job of a start that is held.
     """
 
@@ -92,7 +98,7 @@ class Systemd:
         self.starting: str | None = None
         self.holds_start = False
         self.misses_freezes = 0
-        self.before_service: Callable[[], None] | None = None
+        self.after_answer: Callable[[], None] | None = None
         self._may_stop = asyncio.Event()
         self._may_stop.set()
         self._bus: MessageBus | None = None
@@ -206,12 +212,12 @@ class Systemd:
             case "LoadUnit":
                 self._reply(message, "o", _path(message.body[0]))
             case "GetAll":
-                before, self.before_service = self.before_service, None
-                if before is not None and message.body[0].endswith(".Service"):
-                    before()
-                else:
-                    self.before_service = before
-                self._reply(message, "a{sv}", {name: _variant(value) for name, value in self.properties.items()})
+                interface = message.body[0].rpartition(".")[2]
+                names = PROPERTIES[interface] if interface else self.properties  # sd-bus takes "" for all interfaces
+                self._reply(message, "a{sv}", {name: _variant(self.properties[name]) for name in names})
+                after, self.after_answer = self.after_answer, None
+                if after is not None:
+                    after()
             case "StartUnit":
                 await self._start(self._job(message))
             case "StopUnit":

@@ -91,12 +91,22 @@ async def test_changes_by_others_are_reported_also_after_a_disconnection(
         await until(lambda: states[-1].result == "oom-kill")
 
 
+async def test_a_state_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that another program starts again while it is read has not failed with the result success."""
+    async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
+        await unit.state()
+        systemd.end("exit-code", status=7)
+        systemd.after_answer = systemd.run
+        states = [await unit.state(), await unit.state()]
+        assert [(state.active, state.result) for state in states] == [("failed", "exit-code"), ("active", "success")]
+
+
 async def test_the_last_of_many_changes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with harness(tmp_path, monkeypatch) as (_, systemd, unit):
         states: list[UnitState] = []
         unit.watch(states.append)
         await until(lambda: states)
-        systemd.before_service = systemd.run  # the question about the unit has just been answered
+        systemd.after_answer = systemd.run  # the first of the changes has just been read
         systemd.change(SubState="one")
         systemd.change(SubState="two")
         await until(lambda: states[-1].running)

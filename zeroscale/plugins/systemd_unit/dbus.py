@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
 MANAGER = f"{SYSTEMD}.Manager"
-UNIT = f"{SYSTEMD}.Unit"
-SERVICE = f"{SYSTEMD}.Service"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 BUS = "org.freedesktop.DBus"
 
@@ -86,9 +84,7 @@ class UnitBus:
         :raises PluginError: systemd cannot be reached.
         """
         await self._connect()
-        unit = await self._properties(UNIT)
-        service = await self._properties(SERVICE) if self._unit.endswith(".service") else {}
-        state = parse_properties({**service, **unit})
+        state = parse_properties(await self._properties())
         self._id = state.id
         return state
 
@@ -253,9 +249,13 @@ class UnitBus:
                 raise PluginError(refusal(verb, self._unit, message)) from error
             raise PluginError(f"systemd does not {verb} {self._unit}: {message or error.type}") from error
 
-    async def _properties(self, interface: str) -> dict[str, object]:
+    async def _properties(self) -> dict[str, object]:
+        """Read the properties of all of the unit's interfaces, as `systemctl show` does: in one call.
+
+        Those of two calls could be of two moments, between which the unit was started again.
+        """
         try:
-            [found] = await self._call(SYSTEMD, self._path, PROPERTIES, "GetAll", "s", [interface])
+            [found] = await self._call(SYSTEMD, self._path, PROPERTIES, "GetAll", "s", [""])
         except DBusError as error:
             raise PluginError(f"systemd does not show the state of {self._unit}: {error.text}") from error
         assert isinstance(found, dict)
