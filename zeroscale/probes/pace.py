@@ -6,11 +6,10 @@ keeps this small beside the start itself, and costs a number of questions that h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How often one kind of question is asked.
 
     :ivar shortest: seconds between two questions at first.

@@ -9,7 +9,8 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h, net/tcp_states.h: not in Python's `socket`
 NETLINK_SOCK_DIAG = 4
@@ -29,8 +30,7 @@ LARGEST_PART = 64 * 1024
 """Bytes of one part of an answer; the kernel writes at most 32 KiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """One listening socket.
 
     :ivar inode: the socket's number in /proc/PID/fd.
