@@ -5,7 +5,6 @@ A client's name and UUID are what it claims; at this point nothing of it is auth
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import re
 import uuid
@@ -221,5 +220,7 @@ def offline_uuid(name: str) -> str:
 
     :returns: 32 lower-case hexadecimal digits.
     """
+    import hashlib  # it loads OpenSSL's libcrypto: 3.3 MiB, which no sleeping proxy needs
+
     digest = hashlib.md5(f"OfflinePlayer:{name}".encode("utf-8", "replace"), usedforsecurity=False).digest()
     return uuid.UUID(bytes=digest, version=3).hex

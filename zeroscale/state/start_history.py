@@ -6,7 +6,6 @@ An invalid file is logged and ignored, and a failed write is logged: neither pre
 from __future__ import annotations
 
 import logging
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -131,7 +130,11 @@ class StartHistory:
     @property
     def estimate(self) -> float | None:
         """The median of the past starts, in seconds; None before the first one."""
-        return statistics.median(self._history.starts) if self._history.starts else None
+        durations = sorted(self._history.starts)
+        if not durations:
+            return None
+        middle = len(durations) // 2
+        return (durations[middle] + durations[~middle]) / 2
 
     @property
     def crashes(self) -> int:
