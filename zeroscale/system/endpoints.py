@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet import error
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 
@@ -114,6 +113,8 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
         # Twisted refuses it too, but leaves a socket open.
         raise ConfigError(f"cannot listen on {where!r}: {port[1]} is not a port, which is at most {HIGHEST_PORT}")
     _check_files(where)
+    from twisted.internet.endpoints import serverFromString  # takes 0.8 MiB, which a bare port does not need
+
     try:
         listening = _UnixListeners(reactor) if where.startswith(UNIX) else reactor
         endpoint: IStreamServerEndpoint = serverFromString(listening, where)

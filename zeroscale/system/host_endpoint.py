@@ -15,7 +15,6 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IHostnameResolver,
@@ -50,26 +49,41 @@ def host_endpoint(reactor: object, host: str, port: int, timeout: float) -> IStr
 
     :param timeout: seconds for the connection to an address, without the lookup.
     """
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout)
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout)
-    return _NamedHost(reactor, host, port, timeout)
+    kind = _Address if is_address(host) else _NamedHost
+    return kind(reactor, host, port, timeout)
 
 
-@implementer(IStreamClientEndpoint)
-class _NamedHost:
+class _Host:
+    """Twisted's endpoints take 0.8 MiB, so they are imported when they are to connect."""
+
     def __init__(self, reactor: object, name: str, port: int, timeout: float) -> None:
         self._reactor = reactor
         self._name = name
         self._port = port
         self._timeout = timeout
 
+
+@implementer(IStreamClientEndpoint)
+class _Address(_Host):
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        from twisted.internet import endpoints
+
+        kind = endpoints.TCP6ClientEndpoint if isIPv6Address(self._name) else endpoints.TCP4ClientEndpoint
+        connecting: Deferred[IProtocol] = kind(self._reactor, self._name, self._port, self._timeout).connect(
+            protocolFactory
+        )
+        return connecting
+
+
+@implementer(IStreamClientEndpoint)
+class _NamedHost(_Host):
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         addresses = await resolve(IReactorTime(self._reactor), self._name, self._port)
+        from twisted.internet.endpoints import HostnameEndpoint
+
         known = _KnownAddresses(self._reactor, self._name, addresses)
         return await HostnameEndpoint(known, self._name, self._port, self._timeout).connect(factory)
 
