@@ -6,9 +6,10 @@ checked is checked by `proxy.preflight`.
 
 A new key needs its field here, with help text, and the code that uses it. `python -m zeroscale.daemon.reference` then
 writes the tables of docs/configuration.md and README.md anew.
-"""
 
-from __future__ import annotations
+Annotations are not postponed here (`from __future__ import annotations`): msgspec would compile the text of each of
+them at every start.
+"""
 
 import ipaddress
 import re
@@ -526,6 +527,11 @@ class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: Annotated[str | None, key("file with the cluster's credentials", default="the usual ones")] = None
     context: Annotated[str | None, key("context of that file", default="the file's own")] = None
     listen: Annotated[tuple[Endpoint, ...], key("where servers listen that do not say it themselves")] = ("25565",)
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """The plugins whose discovery is enabled."""
+        return tuple(name for name in ("docker", "kubernetes") if getattr(self, name))
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
