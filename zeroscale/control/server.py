@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from zeroscale.control.connection import ControlConnection
-from zeroscale.control.handlers import CommandHandler
-from zeroscale.control.interfaces import ProxyControl
 from zeroscale.control.socket_path import ControlSocket
 from zeroscale.errors import ConfigError, ZeroscaleError
 from zeroscale.reactor import Reactor
 from zeroscale.system.unix_listener import UnixListener
+
+if TYPE_CHECKING:
+    from zeroscale.control.connection import ControlConnection
+    from zeroscale.control.handlers import CommandHandler
+    from zeroscale.control.interfaces import ProxyControl
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class ControlServer(Factory):
         self._reactor = reactor
         self._control_socket = control_socket
         self._required = required
-        self._commands = CommandHandler(proxy, reactor)
+        self._proxy = proxy
+        self._commands: CommandHandler | None = None
         self._clients: dict[ControlConnection, Deferred[None]] = {}
         self._listener: UnixListener | None = None
 
@@ -92,8 +96,16 @@ class ControlServer(Factory):
             client.close()
         await DeferredList(closed)
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
+    def buildProtocol(self, addr: IAddress | None) -> ControlConnection | None:
         """Make the protocol of a new client; beyond `MAX_CLIENTS` one that only refuses."""
+        try:
+            from zeroscale.control.connection import ControlConnection
+            from zeroscale.control.handlers import CommandHandler
+        except (ImportError, OSError) as error:  # another version was installed, or too many files are open
+            logger.error("zeroscalectl cannot be used: %s", error)
+            return None
+        if self._commands is None:
+            self._commands = CommandHandler(self._proxy, self._reactor)
         client = ControlConnection(self._commands.perform, self._reactor, self._client_closed)
         self._clients[client] = Deferred()
         if len(self._clients) > MAX_CLIENTS:

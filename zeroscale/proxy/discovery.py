@@ -59,7 +59,8 @@ class ServerDiscovery:
         self._tables: dict[str, Tables] = {}
         self._running: dict[str, Deferred[None]] = {}
         self._restarts: dict[str, IDelayedCall] = {}
-        self._sources = {name: self._make_source(name) for name in enabled_discoveries(config)}
+        self._problems = ProblemLog()
+        self._sources = {name: self._make_source(name) for name in config.enabled}
 
     @property
     def tables(self) -> Tables:
@@ -76,6 +77,16 @@ class ServerDiscovery:
             f"{len(left_out)} of {len(left_out) + MAX_SERVERS} discovered servers are left out, the first of them "
             f"{left_out[0]}: the maximum is {MAX_SERVERS}; remove the labels or annotations of some"
         ]
+
+    def add_to(self, config: Config, check: Callable[[Config, ExclusiveUse], None], use: ExclusiveUse) -> Config:
+        """Return the configuration with the described servers that are valid, and log what is wrong with the others.
+
+        The parameters are those of `add_discovered`.
+        """
+        problems = self.problems
+        config = add_discovered(config, self.tables, check, use, problems)
+        self._problems.update(problems)
+        return config
 
     def start(self) -> None:
         """Start all discoveries; the reactor must be running."""
@@ -145,11 +156,6 @@ class ServerDiscovery:
             context=config.context,
             listen=listen,
         )
-
-
-def enabled_discoveries(config: DiscoveryConfig) -> tuple[str, ...]:
-    """Return the plugins with enabled discovery."""
-    return tuple(name for name in ("docker", "kubernetes") if getattr(config, name))
 
 
 class ProblemLog:

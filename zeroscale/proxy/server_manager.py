@@ -19,8 +19,6 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
-from zeroscale.proxy.reconfigure import apply_change
-from zeroscale.proxy.reload_plan import OWN_PLACE, plan_reload, what_is_used
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 from zeroscale.system.background_file import FileWriter
@@ -133,12 +131,15 @@ class ServerManager:
         :returns: the changes, one line each.
         :raises ZeroscaleError: the configuration cannot be used; then nothing has changed.
         """
-        plan = plan_reload(self.servers, self._draining, config)
+        from zeroscale.proxy import reload_plan
+        from zeroscale.proxy.reconfigure import apply_change
+
+        plan = reload_plan.plan_reload(self.servers, self._draining, config)
         added = await self._prepare_servers(config, plan.kept, plan.new)
         # Nothing after this fails.
         returned = [name for name, server in plan.returning.items() if self._reinstate(server)]
         # A returning server that has begun to stop in the meantime is added again once it has stopped.
-        blocked = {**plan.blocked, **{name: OWN_PLACE for name in plan.returning if name not in returned}}
+        blocked = {**plan.blocked, **{name: reload_plan.OWN_PLACE for name in plan.returning if name not in returned}}
         self._config = config
         self._blocked = frozenset(blocked)
         messages = [f"{name}: added" for name in added]
@@ -217,6 +218,8 @@ class ServerManager:
 
     async def _add_blocked(self) -> None:
         """Add the blocked servers that are not blocked any more."""
+        from zeroscale.proxy.reload_plan import what_is_used
+
         wanted = {server.name: server for server in self._config.servers}
         occupying = [*self._draining, *(server for server in self.servers.values() if server.restart_pending)]
         for name in sorted(self._blocked):

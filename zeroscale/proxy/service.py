@@ -23,7 +23,6 @@ from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.proxy import preflight
-from zeroscale.proxy.discovery import ProblemLog, ServerDiscovery, add_discovered, enabled_discoveries
 from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.factory import plugin_factory, trusted_networks
 from zeroscale.proxy.managed_server import ManagedServer
@@ -39,6 +38,7 @@ from zeroscale.version import VERSION
 
 if TYPE_CHECKING:
     from zeroscale.control.metrics_http import MetricsServer
+    from zeroscale.proxy.discovery import ServerDiscovery
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +110,10 @@ class ProxyService:
         self._read_config = read_config
         self._file = file
         self._started_at = reactor.seconds()
-        self._problems = ProblemLog()
         self._discovery: ServerDiscovery | None = None
-        if enabled_discoveries(config.discovery):
+        if config.discovery.enabled:
+            from zeroscale.proxy.discovery import ServerDiscovery
+
             self._discovery = ServerDiscovery(config.discovery, reactor, self._discovered_changed)
         poller = SocketPoller(reactor) if sys.platform == "linux" else None
         self._relays = Relays(reactor, config.relay, self._relay_crashed, poller=poller)
@@ -302,14 +303,11 @@ class ProxyService:
     def _with_discovered(self, config: Config, use: ExclusiveUse) -> Config:
         if self._discovery is None:
             return config
-        problems = self._discovery.problems
 
         def check_one(one: Config, use: ExclusiveUse) -> None:
             check(one, self._reactor, use=use)
 
-        config = add_discovered(config, self._discovery.tables, check_one, use, problems)
-        self._problems.update(problems)
-        return config
+        return self._discovery.add_to(config, check_one, use)
 
     # Callbacks
 
