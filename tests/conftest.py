@@ -1,10 +1,11 @@
-"""The marks of the tests, the settings of hypothesis, and a fixture of several packages."""
+"""The marks of the tests, the settings of hypothesis, and the fixtures of several packages."""
 
 from __future__ import annotations
 
 import gc
 import os
 import shutil
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def java_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs.mkdir()
     (programs / "java").touch(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the key.pem and the cert.pem of a self-signed certificate."""
+    pytest.importorskip("OpenSSL", reason="TLS needs twisted[tls]")
+    directory = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout key.pem -out cert.pem"
+    try:
+        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl to make a certificate with")
+    return directory
 
 
 def pytest_collection_finish() -> None:

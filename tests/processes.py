@@ -108,6 +108,23 @@ def python(*words: str) -> list[str]:
     return [sys.executable, "-W", "default", *words]
 
 
+TELL_MODULES = """
+import signal, sys
+
+def tell(*_):
+    print("modules:", *(name for name, module in sys.modules.items() if module is not None), flush=True)
+
+signal.signal(signal.SIGUSR2, tell)
+"""
+"""The beginning of a program for `python -c` that `modules_of` can ask."""
+
+
+def modules_of(program: Program) -> set[str]:
+    """Return the names of the modules that a program has imported so far."""
+    program.signal(signal.SIGUSR2)
+    return set(program.wait_for("modules:").split())
+
+
 def wait_until(condition: Callable[[], object], shown: Callable[[], str]) -> None:
     """Waits until the condition holds.
 

@@ -217,6 +217,7 @@ WITHOUT_A_TEST_FILE = {
     "characters": "constants only",
     "reactor": "a type only",
     "ctl.exit_codes": "numbers only",
+    "daemon.exit_codes": "numbers only",
     "control.interfaces": "contracts only",
     "ctl.parser": "tested with main",
     "frontend.context": "values, and contracts",

@@ -79,6 +79,11 @@ def lines_of(error: BaseException | None) -> list[str]:
     return list(error.mistakes) if isinstance(error, ConfigMistakes) else [one_line(str(error))]
 
 
+def printed(error: BaseException | None, program: str = "zeroscale") -> str:
+    """Return the message of an error as a command prints it: its name and the word error before each line."""
+    return "\n".join(f"{program}: error: {line}" for line in lines_of(error))
+
+
 def one_line(text: str) -> str:
     """Return a text of several lines as one line, joined with semicolons."""
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -1,38 +1,21 @@
-"""The `zeroscale` command as a process: its exit codes, its signals, and one line for every mistake."""
+"""The `zeroscale` command as a process: its exit codes, a line for every mistake, and what it leaves out."""
 
 from __future__ import annotations
 
-import fcntl
-import os
+import re
 import shutil
 import signal
 import socket
-import subprocess
+import ssl
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 from ports import free_port
-from processes import DEADLINE, Program, python, wait_until
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from processes import DEADLINE, TELL_MODULES, Program, modules_of, python, wait_until
 
-from zeroscale.daemon.main import Console
 from zeroscale.version import VERSION
-
-HERE = Path(__file__).parent.parent
-WITH_A_FAKE = f"""
-import sys
-sys.path.insert(0, {str(HERE)!r})
-import fake_service
-sys.modules["zeroscale.proxy.service"] = fake_service
-from zeroscale.daemon.main import main
-sys.exit(main())
-"""
-PORTS = ["25565", "25575"]
 
 
 def zeroscale(*words: str) -> Program:
@@ -42,118 +25,6 @@ def zeroscale(*words: str) -> Program:
 @pytest.fixture
 def state(tmp_path: Path) -> list[str]:
     return ["--state_directory", str(tmp_path)]
-
-
-@pytest.fixture
-def faked(request: pytest.FixtureRequest, state: list[str]) -> Iterator[Program]:
-    """The command with a service that does what its parameter says."""
-    with Program(python("-c", WITH_A_FAKE, request.param, *PORTS, "--info", *state)) as program:
-        yield program
-
-
-@pytest.mark.parametrize("faked", ["good"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_one_signal_stops_it_and_waits(faked: Program, number: signal.Signals) -> None:
-    faked.wait_for("WARNING:fake:started")
-    faked.signal(number)
-    faked.wait_for(f"INFO:zeroscale.daemon.runtime:{number.name}: stopping")
-    assert faked.wait() == 0
-    assert faked.lines[-2:] == ["WARNING:fake:stop", "WARNING:fake:stopped"]
-
-
-@pytest.mark.parametrize("faked", ["hurried"], indirect=True)
-def test_a_second_signal_hurries(faked: Program) -> None:
-    faked.wait_for("started")
-    faked.signal(signal.SIGTERM)
-    faked.wait_for("WARNING:fake:stop")
-    faked.signal(signal.SIGTERM)
-    faked.wait_for("WARNING:fake:skip to SIGTERM")
-    assert faked.wait() == 0
-    assert "Traceback" not in faked.output
-
-
-@pytest.mark.parametrize("faked", ["stubborn"], indirect=True)
-def test_a_third_signal_ends_it_and_names_the_running_server(faked: Program) -> None:
-    faked.wait_for("started")
-    faked.signal(signal.SIGINT)
-    faked.wait_for("WARNING:fake:stop")
-    faked.signal(signal.SIGINT)
-    faked.wait_for("WARNING:fake:skip to SIGTERM")
-    faked.signal(signal.SIGTERM)
-    assert faked.wait() == 1
-    assert "CRITICAL" in faked.lines[-1] and "stubborn-25575" in faked.lines[-1]
-
-
-@pytest.mark.parametrize("faked", ["good"], indirect=True)
-def test_sighup_reloads(faked: Program) -> None:
-    faked.wait_for("started")
-    faked.signal(signal.SIGHUP)
-    faked.wait_for("WARNING:fake:reload")
-    faked.signal(signal.SIGTERM)
-    assert faked.wait() == 0
-
-
-def test_what_is_typed_is_for_the_server_but_stop_is_for_us(state: list[str]) -> None:
-    with Program(python("-c", WITH_A_FAKE, "good", *PORTS, "--console", *state)) as program:
-        program.wait_for("started")
-        program.write_line("  say hello  ")
-        program.wait_for("WARNING:fake:command 'say hello'")
-        program.write_line("")
-        program.write_line("x" * 5000)
-        assert len(program.wait_for("WARNING:fake:command 'xxx")) < 4200
-        program.write_line("stop")
-        assert program.wait() == 0
-    assert program.lines[-1] == "WARNING:fake:stopped"
-
-
-def test_the_end_of_the_input_is_no_end_of_ours(state: list[str]) -> None:
-    with Program(python("-c", WITH_A_FAKE, "good", *PORTS, "--console", *state)) as program:
-        program.wait_for("started")
-        assert program.process.stdin is not None
-        program.process.stdin.close()
-        program.signal(signal.SIGHUP)
-        program.wait_for("WARNING:fake:reload")
-        program.signal(signal.SIGTERM)
-        assert program.wait() == 0
-
-
-@pytest.mark.parametrize("faked", ["good"], indirect=True)
-def test_standard_input_is_read_only_with_console(faked: Program) -> None:
-    faked.wait_for("started")
-    faked.write_line("stop")
-    faked.signal(signal.SIGHUP)
-    faked.wait_for("WARNING:fake:reload")
-    assert "WARNING:fake:stop" not in faked.lines
-    faked.signal(signal.SIGTERM)
-    assert faked.wait() == 0
-
-
-@pytest.mark.parametrize("faked", ["busy", "busy_later"], indirect=True)
-def test_a_start_that_fails_is_one_line(faked: Program) -> None:
-    faked.wait_for("zeroscale: error: port 25565 is taken")
-    assert faked.wait() == 1
-    assert "Traceback" not in faked.output
-    assert faked.lines[-1] == "WARNING:fake:stopped", "what had been started already is stopped"
-
-
-@pytest.mark.parametrize("faked", ["dies"], indirect=True)
-def test_a_death_of_what_it_cannot_live_without_stops_the_servers(faked: Program) -> None:
-    faked.wait_for("zeroscale: error: the relay's thread ended")
-    assert faked.wait() == 1
-    assert faked.lines[-1] == "WARNING:fake:stopped"
-
-
-@pytest.mark.parametrize("faked", ["unknown"], indirect=True)
-def test_what_check_finds_is_one_line(faked: Program) -> None:
-    assert faked.wait() == 1
-    assert faked.lines == ["zeroscale: error: no plugin is called 'unknown'; did you mean 'generic'?"]
-
-
-@pytest.mark.parametrize("faked", ["broken"], indirect=True)
-def test_a_defect_of_ours_is_not_hidden(faked: Program) -> None:
-    faked.wait_for("zeroscale: error: a defect")
-    faked.wait_for("ZeroDivisionError")
-    assert faked.wait() == 1
 
 
 def test_every_mistake_of_a_command_line_is_a_line_of_its_own() -> None:
@@ -263,46 +134,6 @@ def test_every_mistake_of_a_file_is_a_line_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_in_place_of_a_server(tmp_path: Path) -> None:
-    file = tmp_path / "zeroscale.toml"
-    file.write_text('state_directory = "state"\n[servers.a]\nplugin = "good"\nlisten = 25565\nserver = 25575\n')
-    with Program(python("-c", WITH_A_FAKE, "--config", str(file))) as program:
-        assert program.wait_for("directories:").endswith(f" {tmp_path} {tmp_path}/state")
-        program.wait_for("started")
-        program.signal(signal.SIGTERM)
-        assert program.wait() == 0
-
-
-def test_a_log_that_nobody_reads_stops_nothing(state: list[str]) -> None:
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # full after some thirty lines
-    port = free_port()
-    words = ["generic", str(port), str(free_port()), "-a", "sleep 600", "--debug", *state]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zeroscale", *words, "--wake-on", "data"], stderr=writing, stdin=subprocess.DEVNULL
-    )
-    os.close(writing)
-    try:
-        deadline = time.monotonic() + DEADLINE
-        answered = 0
-        while answered < 200:
-            assert time.monotonic() < deadline, answered
-            try:
-                with socket.create_connection(("127.0.0.1", port), 5.0, (f"127.0.0.{answered + 2}", 0)) as client:
-                    client.shutdown(socket.SHUT_WR)
-                    assert client.recv(1) == b""
-            except ConnectionRefusedError:
-                time.sleep(0.01)  # it has not started yet
-                continue
-            answered += 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(reading)
-
-
 def test_a_umask_of_ours_is_that_of_servers(tmp_path: Path, state: list[str]) -> None:
     port, server_port = free_port(), free_port()
     script = "sh -c 'umask > new; mv new umask; exec sleep 600'"
@@ -335,12 +166,142 @@ def test_the_installed_command(name: str) -> None:
     assert program.lines == [f"{name} {VERSION}"]
 
 
-def test_console_without_a_thread_costs_a_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+MAIN = """
+from zeroscale.daemon.main import main
+sys.exit(main())
+"""
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    Console(cast("AsyncioSelectorReactor", None), lambda: None, lambda _: None).start()
-    assert "What is typed on the console is not read" in caplog.text
+UNUSED = {
+    "OpenSSL": "Twisted's TLS",
+    "_hashlib": "OpenSSL's libcrypto",
+    "_ssl": "OpenSSL's libssl",
+    "aiohttp": "plugin docker, plugin kubernetes",
+    "cryptography": "Twisted's TLS",
+    "dbus_fast": "plugin systemd_unit",
+    "email": "HTTP clients",
+    "http.client": "HTTP clients",
+    "prometheus_client": "metrics",
+    "quarry": "plugin demo",
+    "regex": "wake_on regex",
+    "service_identity": "Twisted's TLS",
+    "shtab": "zeroscalectl",
+    "twisted.internet.endpoints": "listen with an endpoint string, and a server that is awake",
+    "twisted.web": "metrics",
+    "urllib.request": "HTTP clients",
+    "zeroscale.control.handlers": "zeroscalectl",
+    "zeroscale.control.metrics": "metrics",
+    "zeroscale.frontend.http_page": "wake_on http",
+    "zeroscale.plugins.docker": "plugin docker",
+    "zeroscale.plugins.generic": "plugin generic",
+    "zeroscale.plugins.kubernetes": "plugin kubernetes",
+    "zeroscale.proxy.discovery": "discovery",
+    "zeroscale.proxy.reload_plan": "reload",
+}
+"""Modules that a sleeping Minecraft server needs none of, and what does need them."""
+
+RESIDENT = 40.0
+"""MiB of resident memory that a sleeping Minecraft server may have. It has 33; with TLS it had 57."""
+
+
+@pytest.fixture
+def asleep(tmp_path: Path, state: list[str]) -> Iterator[Program]:
+    """A sleeping Minecraft server that the command line describes."""
+    words = ["minecraft", str(free_port()), str(free_port()), "-a", "sleep 600", "-w", str(tmp_path), *state]
+    with Program(python("-c", TELL_MODULES + MAIN, *words, "--info")) as program:
+        program.wait_for("Ready")
+        yield program
+
+
+def test_a_sleeping_server_has_imported_only_what_it_uses(asleep: Program) -> None:
+    imported = modules_of(asleep)
+    assert {"zeroscale.proxy.service", "zeroscale.plugins.minecraft.server", "twisted.internet.tcp"} <= imported
+    assert sorted(imported & set(UNUSED)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_sleeping_server_is_small(asleep: Program) -> None:
+    status = Path(f"/proc/{asleep.process.pid}/status").read_text()
+    [kilobytes] = re.findall(r"VmRSS:\s+(\d+) kB", status)
+    assert int(kilobytes) / 1024 < RESIDENT, status
+
+
+ECHO = """
+import socket, sys
+listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    client, _ = listening.accept()
+    while data := client.recv(65536):
+        client.sendall(data)
+"""
+
+
+class ProxyWithFile:
+    """A proxy for echo servers that a file describes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._servers: list[str] = []
+        self.file = directory / "zeroscale.toml"
+        (directory / "echo.py").write_text(ECHO)
+
+    def add(self, listen: str) -> None:
+        """Add a server to the file."""
+        port = free_port()
+        command = f"{sys.executable} {self._directory / 'echo.py'} {port}"
+        self._servers.append(
+            f'[servers.s{port}]\nplugin = "generic"\nlisten = "{listen}"\nserver = {port}\nwake_on = "data"\n'
+            f'plugin_arguments = {{command = "{command}"}}\n'
+        )
+        self.file.write_text(f'state_directory = "{self._directory}/state"\n' + "".join(self._servers))
+
+    def run(self) -> Program:
+        return Program(python("-m", "zeroscale", "--config", str(self.file), "--info"))
+
+
+def echoed_by_tls(port: int, data: bytes) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as plain, context.wrap_socket(plain) as client:
+        client.sendall(data)
+        return client.recv(len(data))
+
+
+def by_tls(port: int, certificate: Path) -> str:
+    return f"ssl:{port}:privateKey={certificate}/key.pem:certKey={certificate}/cert.pem"
+
+
+def test_tls_works_where_it_is_configured_and_after_a_reload(tmp_path: Path, certificate: Path) -> None:
+    first, second = free_port(), free_port()
+    proxy = ProxyWithFile(tmp_path)
+    proxy.add(by_tls(first, certificate))
+    with proxy.run() as program:
+        program.wait_for("Ready")
+        assert echoed_by_tls(first, b"hello") == b"hello"
+        proxy.add(by_tls(second, certificate))
+        program.signal(signal.SIGHUP)
+        program.wait_for("Reloaded")
+        assert echoed_by_tls(second, b"hello") == b"hello"
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
+def test_a_reload_with_tls_is_refused_where_it_was_left_out(tmp_path: Path, certificate: Path) -> None:
+    first, second, third = free_port(), free_port(), free_port()
+    proxy = ProxyWithFile(tmp_path)
+    proxy.add(str(first))
+    with proxy.run() as program:
+        program.wait_for("Ready")
+        proxy.add(str(second))
+        proxy.add(by_tls(third, certificate))
+        program.signal(signal.SIGHUP)
+        line = program.wait_for("Not reloaded")
+        assert line.endswith("as nothing needed it: restart zeroscale") and by_tls(third, certificate) in line
+        for port in (second, third):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), DEADLINE)
+        with socket.create_connection(("127.0.0.1", first), DEADLINE) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0

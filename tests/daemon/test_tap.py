@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Program, python, wait_until
+from ports import free_port
+from processes import TELL_MODULES, Program, modules_of, python, wait_until
 
 HERE = Path(__file__).parent.parent
 TWISTD = f"""
@@ -181,6 +182,18 @@ def test_what_check_finds_is_one_line(directory: Path) -> None:
     with twistd(directory, "-n", "zeroscale", "unknown", *PORTS) as program:
         assert program.wait() == 1
     assert program.lines == ["twistd zeroscale: error: no plugin is called 'unknown'; did you mean 'generic'?"]
+
+
+def test_tls_is_left_out_where_nothing_needs_it(directory: Path) -> None:
+    words = ["generic", str(free_port()), str(free_port()), "-a", "sleep 600", "--info"]
+    words += ["--state-directory", str(directory / "state")]
+    script = f"{TELL_MODULES}\nfrom twisted.scripts.twistd import run\nrun()"
+    with Program(python("-c", script, "-n", "--pidfile=", "zeroscale", *words), directory) as program:
+        program.wait_for("Ready")
+        imported = modules_of(program)
+        assert "twisted.internet.tcp" in imported and "OpenSSL" not in imported
+        program.signal(signal.SIGTERM)
+        program.wait()
 
 
 def test_another_reactor_is_a_usage_error_that_says_how_to_fix_it(directory: Path) -> None:

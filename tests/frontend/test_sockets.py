@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -489,19 +488,6 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 # TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Make a key and a self-signed certificate."""
-    pytest.importorskip("OpenSSL", reason="TLS needs twisted[tls]")
-    directory = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout key.pem -out cert.pem"
-    try:
-        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl to make a certificate with")
-    yield directory
 
 
 async def over_tls(harness: FrontendHarness, data: bytes) -> Peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -233,4 +234,22 @@ def test_a_plugins_arguments_are_checked_beside_a_mistake_in_the_address_or_the_
     assert [line.removeprefix("/z.toml: servers.")[:79] for line in raised.value.mistakes[len(places) :]] == [
         "a.plugin_arguments: zeroscale.plugins.demo: start_seconds='2x' is not a duration"[:79],
         "b.plugin_arguments: zeroscale.plugins.demo: it has no argument 'bar' and no argument 'foo'"[:79],
+    ]
+
+
+def test_what_needs_tls_is_a_mistake_where_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key.pem").touch()
+    servers = (
+        server("a", tmp_path, listen=("25565", f"ssl:1:privateKey={tmp_path}/key.pem"), texts={"sleepin": "x"}),
+        server("b", tmp_path, plugin="docker", listen=("2",)),
+        server("c", tmp_path, listen=("3",)),
+    )
+    metrics = MetricsConfig(listen="tls:4")
+    for module in ("OpenSSL", "ssl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    needs = "needs TLS, which zeroscale left out when it started, as nothing needed it: restart zeroscale"
+    assert checked(tmp_path, *servers, file=Path("/z.toml"), metrics=metrics) == [
+        f"/z.toml: metrics.listen: 'tls:4' {needs}",
+        f"/z.toml: servers.a.listen: 'ssl:1:privateKey={tmp_path}/key.pem' {needs}",
+        f"/z.toml: servers.b.plugin: 'docker' {needs}",
     ]

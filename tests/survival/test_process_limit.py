@@ -26,6 +26,7 @@ START = f"""
 import os, resource, sys
 # Imported before the switch: the user may not be able to read them.
 import encodings.ascii, encodings.idna, encodings.latin_1
+import twisted.internet.asyncioreactor, twisted.internet.endpoints, zeroscale.daemon.foreground
 import zeroscale.proxy.service, zeroscale.frontend.http_page, zeroscale.probes.command
 import zeroscale.probes.tcp, zeroscale.protocols.http, zeroscale.plugins.generic
 from zeroscale.daemon.main import main

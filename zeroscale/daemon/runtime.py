@@ -1,4 +1,4 @@
-"""Code shared by `zeroscale` and `twistd zeroscale`: installing the reactor, signal handlers, exit codes.
+"""Code shared by `zeroscale` and `twistd zeroscale`: installing the reactor, signal handlers.
 
 Like `main` and `tap` this is loaded before a reactor is installed, and must not import the global reactor.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from zeroscale.daemon.exit_codes import EXIT_FAILED
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
 from zeroscale.system.privileges import Owner
 from zeroscale.system.worker_threads import WorkerThreads
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 logger = logging.getLogger(__name__)
-
-EXIT_CLEAN = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 
 class Proxy(Protocol):

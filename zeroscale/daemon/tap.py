@@ -26,10 +26,13 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zeroscale.config.messages import Mistake
+from zeroscale.config.tls import unneeded_modules
 from zeroscale.daemon import log
+from zeroscale.daemon.exit_codes import EXIT_FAILED
 from zeroscale.daemon.options import Invocation, examine
-from zeroscale.daemon.runtime import EXIT_FAILED, Interrupts, Proxy, install_reactor
-from zeroscale.errors import ConfigError, ZeroscaleError, lines_of
+from zeroscale.daemon.runtime import Interrupts, Proxy, install_reactor
+from zeroscale.errors import ConfigError, ZeroscaleError, lines_of, printed
+from zeroscale.system.left_out import leave_out
 from zeroscale.system.privileges import Owner, is_trusted, is_trusted_file, owner, switch_later
 from zeroscale.system.socket_activation import service_manager_environment
 
@@ -60,11 +63,6 @@ class Options(usage.Options):
             could misuse its pid file or the configuration.
         """
         service_manager_environment()  # before any child could inherit it
-        try:
-            self.reactor = install_reactor()
-        except ConfigError as error:
-            advice = "leave out twistd's --reactor, or write 'twistd --reactor=asyncio zeroscale ...'"
-            raise usage.UsageError(f"{error}: {advice}") from None
         self.umask = os.umask(0o077)
         os.umask(self.umask)
         if self.parent and self.parent["pidfile"]:
@@ -81,6 +79,9 @@ class Options(usage.Options):
             if self.invocation.console:
                 text = "--console is for the 'zeroscale' command: a daemon has no input"
                 self.invocation.mistakes.add(Mistake("", text))
+            if not self.invocation.mistakes:
+                leave_out(unneeded_modules(self.invocation.config))  # before the reactor imports them
+            self.reactor = _install_reactor()
             if self.invocation.mistakes:
                 from zeroscale.proxy import service  # imports the global reactor
 
@@ -89,6 +90,14 @@ class Options(usage.Options):
                 )
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
+
+
+def _install_reactor() -> AsyncioSelectorReactor:
+    try:
+        return install_reactor()
+    except ConfigError as error:
+        advice = "leave out twistd's --reactor, or write 'twistd --reactor=asyncio zeroscale ...'"
+        raise usage.UsageError(f"{error}: {advice}") from None
 
 
 def _check_pid_file(path: Path) -> None:
@@ -148,7 +157,7 @@ def makeService(options: Options) -> DaemonService:
             config, options.reactor, options.invocation.read_again, options.invocation.config_file
         )
     except ZeroscaleError as error:
-        raise SystemExit("\n".join(f"{PROGRAM}: error: {line}" for line in lines_of(error))) from None
+        raise SystemExit(printed(error, PROGRAM)) from None
     parent_waits = options.parent is not None and not options.parent["nodaemon"]
     names = [server.name for server in config.servers]
     umask = config.umask

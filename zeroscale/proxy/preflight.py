@@ -17,6 +17,7 @@ from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join
 from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
+from zeroscale.config.tls import TlsUse, metrics_uses, server_uses
 from zeroscale.control import socket_path
 from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
@@ -29,6 +30,7 @@ from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.factory import admission, operator_directory
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
+from zeroscale.system.left_out import is_left_out
 
 MakePlugin = Callable[[ServerConfig], PluginAdapter]
 
@@ -74,7 +76,9 @@ def mistakes(
     :param is_bad: returns whether the value at a path of the file has a mistake already.
     """
     use = use or ExclusiveUse()
-    if config.metrics.listen is not None:
+    without_tls = _left_out(metrics_uses(config))
+    yield from without_tls
+    if config.metrics.listen is not None and not without_tls:
         from zeroscale.control import metrics_http  # imports Twisted's HTTP, which takes 145 ms
 
         yield from _errors("metrics.listen", partial(metrics_http.check, reactor, config.metrics.listen))
@@ -83,6 +87,10 @@ def mistakes(
     for server in config.servers:
         path = join("servers", server.name)
         bad = partial(_any_bad, is_bad, path)
+        without_tls = [] if bad("listen", "plugin") else _left_out(server_uses(server))
+        yield from without_tls
+        if without_tls:  # what needs it cannot be checked
+            continue
         plugins: list[PluginAdapter] = []
         for mistake in _server_mistakes(server, path, reactor, make_plugin, plugins, bad):
             yield replace(mistake, text=_redact(_secrets(server), mistake.text))
@@ -100,6 +108,20 @@ def mistakes(
                 yield from _errors(f"{path}.admission", partial(admission, server, config, lists))
             for mistake in use.add(server, plugin, directory, bad):
                 yield replace(mistake, text=_redact(_secrets(server), mistake.text))
+
+
+def _left_out(uses: Iterable[TlsUse]) -> list[Mistake]:
+    """Return a mistake for each value that needs TLS in a process that has left it out."""
+    return [
+        Mistake(
+            use.path,
+            f"{use.value!r} needs TLS, which zeroscale left out when it started, as nothing needed it: "
+            "restart zeroscale",
+            environment=True,
+        )
+        for use in uses
+        if is_left_out(use.module)
+    ]
 
 
 def _any_bad(is_bad: Callable[[str], bool], path: str, *keys: str) -> bool:

@@ -1,0 +1,77 @@
+"""What in a configuration needs TLS."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import Program, python
+
+from zeroscale.config import tls
+from zeroscale.config.model import Config, DiscoveryConfig, MetricsConfig, ServerConfig
+from zeroscale.config.tls import ASYNCIO, TWISTED, TlsUse, tls_uses
+from zeroscale.plugins.loader import built_in_plugins
+
+IMPORT = """
+import sys
+from zeroscale.config.tls import PLUGINS, TLS_MODULES
+from zeroscale.plugins.loader import find_plugin
+from zeroscale.system.left_out import leave_out
+name = sys.argv[1]
+leave_out(TLS_MODULES - set(PLUGINS[name]))
+find_plugin(name)
+import zeroscale.proxy.service
+"""
+
+
+def uses(plugin: str = "minecraft", *listen: str, **values: Any) -> list[TlsUse]:
+    server = ServerConfig(name="a", plugin=plugin, listen=listen or ("25565",), server_port=25575)
+    return list(tls_uses(Config(servers=(server,), state_directory=Path("/state"), **values)))
+
+
+@pytest.mark.parametrize(
+    "listen", ["25565", "tcp:1", "tcp6:port=1", "unix:/run/a\\:b", "systemd:a", "systemd:domain=INET6:name=a"]
+)
+def test_plain_endpoints_need_none(listen: str) -> None:
+    assert uses("minecraft", listen) == []
+    assert uses(metrics=MetricsConfig(listen=listen)) == []
+
+
+@pytest.mark.parametrize("listen", ["ssl:1:privateKey=/key.pem", "tls:1", "haproxy:tcp:1", "onion:1"])
+def test_other_endpoints_need_it(listen: str) -> None:
+    assert uses("minecraft", "25565", listen) == [TlsUse("servers.a.listen", listen, TWISTED)]
+    assert uses(metrics=MetricsConfig(listen=listen)) == [TlsUse("metrics.listen", listen, TWISTED)]
+
+
+def test_plugins_whose_libraries_need_it() -> None:
+    assert uses("docker") == [TlsUse("servers.a.plugin", "docker", ASYNCIO)]
+    assert uses("wake-on-lan") == uses("systemd_unit") == []
+
+
+@pytest.mark.parametrize("plugin", ["mine", "mine:Server", "minecraft.mine"])
+def test_plugins_of_others_may_need_any(plugin: str) -> None:
+    path = "servers.a.plugin"
+    assert uses(plugin) == [TlsUse(path, plugin, TWISTED), TlsUse(path, plugin, ASYNCIO)]
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_servers_that_are_discovered_may_need_any(kind: str) -> None:
+    found = uses(discovery=DiscoveryConfig(docker=kind == "docker", kubernetes=kind == "kubernetes"))
+    assert {(use.path, use.module) for use in found} == {(f"discovery.{kind}", TWISTED), (f"discovery.{kind}", ASYNCIO)}
+
+
+def test_every_built_in_plugin_is_known() -> None:
+    assert sorted(tls.PLUGINS) == sorted(built_in_plugins())
+
+
+@pytest.mark.parametrize("plugin", sorted(tls.PLUGINS))
+def test_a_plugin_can_be_imported_without_the_modules_that_it_does_not_need(plugin: str) -> None:
+    with Program(python("-c", IMPORT, plugin)) as program:
+        assert (program.wait(), program.output) == (0, "")
+
+
+@pytest.mark.parametrize("module", sorted(tls.TLS_MODULES))
+def test_the_modules_exist(module: str) -> None:
+    importlib.import_module(module)
