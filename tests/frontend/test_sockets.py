@@ -394,7 +394,7 @@ async def test_a_health_check_is_answered_and_does_not_reach_the_server(state: S
         assert harness.server.wakes == [] and harness.server.sessions == []
 
 
-@pytest.mark.parametrize("relay", ["splice", "transport"])
+@pytest.mark.parametrize("relay", ["auto", "transport"])
 @pytest.mark.parametrize("state", [Status.stopped, Status.running])
 @pytest_twisted.ensureDeferred
 async def test_what_was_looked_at_for_a_health_check_is_relayed_as_it_was_sent(state: Status, relay: str) -> None:
@@ -419,7 +419,7 @@ async def test_what_was_looked_at_for_a_health_check_is_relayed_as_it_was_sent(s
         await harness.over("closed")
 
 
-@pytest.mark.parametrize("relay", ["splice", "transport"])
+@pytest.mark.parametrize("relay", ["auto", "transport"])
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_waits_for_a_server_with_health_checks_hears_from_it(relay: str) -> None:
     async with front(make_conversation=checked, relay=relay) as harness:

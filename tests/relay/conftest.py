@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.python.failure import Failure
 
-from zeroscale.relay import Relays
+from zeroscale.relay import Relays, new_pairs
 
 
 @pytest.fixture
@@ -19,12 +19,16 @@ def crashes() -> list[Failure]:
     return []
 
 
-@pytest.fixture(params=["splice", "transport"])
-def relays(request: pytest.FixtureRequest, crashes: list[Failure]) -> Iterator[Relays]:
-    """Both kinds, one after the other."""
-    from relay.relay_fixture import reactor, started
+@pytest.fixture(params=["splice", "splice, new pairs by the reactor", "transport", "transport, on a poller"])
+def relays(request: pytest.FixtureRequest, crashes: list[Failure], monkeypatch: pytest.MonkeyPatch) -> Iterator[Relays]:
+    """All kinds, one after the other."""
+    from relay import relay_fixture
 
-    with started(Relays(reactor, request.param, crashes.append)) as relays:
+    kind, _, variant = request.param.partition(", ")
+    monkeypatch.setattr(relay_fixture, "on_a_poller", kind == "splice" or bool(variant))
+    monkeypatch.setattr(new_pairs, "NEW_FOR", 0.02)  # so that many are passed on
+    poller = relay_fixture.poller if kind == "splice" and variant else None
+    with relay_fixture.started(Relays(relay_fixture.reactor, kind, crashes.append, poller=poller)) as relays:
         yield relays
     assert crashes == []
 
@@ -39,9 +43,10 @@ def splicing(crashes: list[Failure]) -> Iterator[Relays]:
 
 
 @pytest.fixture
-def transporting() -> Iterator[Relays]:
-    """The transport relay alone."""
-    from relay.relay_fixture import reactor, started
+def transporting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relays]:
+    """The transport relay alone, with Twisted's transports."""
+    from relay import relay_fixture
 
-    with started(Relays(reactor, "transport")) as relays:
+    monkeypatch.setattr(relay_fixture, "on_a_poller", False)
+    with relay_fixture.started(Relays(relay_fixture.reactor, "transport")) as relays:
         yield relays

@@ -34,6 +34,8 @@ from zope.interface import implementer
 
 from zeroscale.relay import Relays, Report
 from zeroscale.relay.base import Moved
+from zeroscale.sockets.poller import SocketPoller
+from zeroscale.sockets.transport import SocketTransport
 
 reactor: Any = global_reactor
 
@@ -113,11 +115,20 @@ class Ours(Protocol):
 Wrap: TypeAlias = "Callable[[Factory[Ours]], Factory[Any]]"  # in quotes: not generic before Twisted 25
 
 
+on_a_poller = True
+"""Whether the sockets of new pairs are on a poller, as the splice relay needs them; else Twisted has them."""
+
+poller = SocketPoller(reactor)
+
+
 def adopt(sock: socket.socket, wrap: Wrap | None = None) -> Ours:
-    """Makes the socket a transport of Twisted's; `wrap` wraps the factory of its protocol, as TLS does."""
+    """Makes the socket a transport; `wrap` wraps the factory of its protocol, as TLS does."""
     protocol = Ours()
-    factory = Factory.forProtocol(lambda: protocol)
     sock.setblocking(False)
+    if on_a_poller and wrap is None:
+        SocketTransport(poller, sock, None, protocol).start()
+        return protocol
+    factory = Factory.forProtocol(lambda: protocol)
     wrapped: Any = wrap(factory) if wrap else factory
     reactor.adoptStreamConnection(sock.fileno(), sock.family, wrapped)
     sock.close()
@@ -150,7 +161,7 @@ class Pair:
         )
 
     async def gone(self) -> None:
-        """Waits until Twisted has closed both transports, and closes the peers."""
+        """Waits until both transports are closed, and closes the peers."""
         await within(self.to_client.lost)
         await within(self.to_backend.lost)
         self.client.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from relay import relay_fixture
 from relay.relay_fixture import Pair, later, receive, until, within
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -14,6 +15,12 @@ from zope.interface import implementer
 
 from zeroscale.errors import RelayError
 from zeroscale.relay.flush import flushed
+
+
+@pytest.fixture(autouse=True, params=[True, False])
+def on_a_poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with the transports of a poller, and with Twisted's."""
+    monkeypatch.setattr(relay_fixture, "on_a_poller", request.param)
 
 
 def flushing(transport: Any) -> Deferred[None]:

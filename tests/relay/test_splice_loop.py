@@ -69,7 +69,6 @@ class Running:
         connect: Callable[[int], tuple[socket.socket, socket.socket]] = tcp_pair,
         buffers: int = 0,
         client_finished: bool = False,
-        owned: bool = False,
     ) -> tuple[socket.socket, socket.socket, Pair]:
         """A client, a backend and what stands between them, admitted."""
         client, our_client = connect(buffers)
@@ -79,7 +78,7 @@ class Running:
             sock.settimeout(DEADLINE)
         our_client.setblocking(False)
         our_backend.setblocking(False)
-        pair = Pair(our_client, our_backend, early, client_finished, owned)
+        pair = Pair(our_client, our_backend, early, client_finished)
         self.loop.admit(pair)
         return client, backend, pair
 
@@ -413,8 +412,8 @@ def test_an_aborted_pair_ends_at_once_and_only_once(running: Running) -> None:
     assert running.end_of(later) is Outcome.aborted
 
 
-def test_sockets_that_are_owned_are_closed_before_the_end_is_reported(running: Running) -> None:
-    client, backend, pair = running.pair(owned=True)
+def test_sockets_are_closed_before_the_end_is_reported(running: Running) -> None:
+    client, backend, pair = running.pair()
     client.sendall(b"ping")
     client.close()
     assert receive(backend, 4) == b"ping"

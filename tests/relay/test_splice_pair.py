@@ -109,7 +109,7 @@ def test_both_sockets_are_closed_as_the_pair_ended(outcome: Outcome, is_reset: b
     client, our_client = tcp_pair()
     backend, our_backend = tcp_pair()
     with client, backend:
-        Pair(our_client, our_backend, owned=True).close(outcome)
+        Pair(our_client, our_backend).close(outcome)
         for peer in (client, backend):
             if is_reset:
                 with pytest.raises(ConnectionResetError):

@@ -39,6 +39,7 @@ class World:
 
         def handle() -> None:
             self.notes.append(name)
+            ours.recv(1)
             also()
 
         self.poller.watch(ours.fileno(), select.EPOLLIN, Handler(handle))
@@ -85,7 +86,7 @@ def test_a_socket_can_be_watched_for_other_events(world: World) -> None:
     world.poller.change(descriptor, 0)
     world.reactor.turn()
     assert world.notes == []
-    world.poller.change(descriptor, select.EPOLLOUT)
+    world.poller.change(descriptor, select.EPOLLOUT | select.EPOLLONESHOT)
     world.reactor.turn(1)
     assert world.notes == ["first"]
 
@@ -116,15 +117,15 @@ def test_outside_of_an_event_soon_is_the_reactors_next_turn(world: World) -> Non
     assert world.notes == ["first", "second"]
 
 
-def test_what_is_to_be_done_at_the_end_of_a_turn_is_done_once(world: World) -> None:
+def test_what_is_to_be_done_after_the_events_is_done_once(world: World) -> None:
     def done() -> None:
         world.notes.append("end")
 
-    for _, theirs in [world.watch("event", lambda: world.poller.at_turn_end(done)) for _ in range(3)]:
+    for _, theirs in [world.watch("event", lambda: world.poller.after_events(done)) for _ in range(3)]:
         theirs.send(b"!")
     world.reactor.turn(1)
     assert world.notes == ["event", "event", "event", "end"]
-    world.poller.at_turn_end(done)
+    world.poller.after_events(done)
     assert world.notes[-2:] == ["end", "end"]
 
 
@@ -135,4 +136,14 @@ def test_a_turn_ends_though_there_are_more_events(world: World, monkeypatch: pyt
     for number in range(1, 4):
         world.reactor.turn(1)
         assert world.notes == ["event"] * number
-        world.poller.forget(world.sockets[2 * (number - 1)].fileno())
+
+
+def test_what_follows_at_once_is_handled_in_the_same_turn(world: World) -> None:
+    def answer() -> None:
+        if len(world.notes) < 3:
+            theirs.send(b"!")
+
+    _, theirs = world.watch("event", answer)
+    theirs.send(b"!")
+    world.reactor.turn(1)
+    assert world.notes == ["event", "event", "event"]

@@ -336,7 +336,7 @@ def test_a_socket_given_away_is_not_watched_and_its_end_is_told(connect: Connect
     taken.setblocking(True)
     assert taken.recv(100) == b"for the new owner"
     taken.close()
-    connection.transport.detached_end()
+    connection.transport.detached_end(in_order=True)
     connection.transport.abortConnection()
     connection.reactor.turn()
     assert connection.protocol.told == ["made", "ConnectionDone"]

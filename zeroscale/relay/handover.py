@@ -33,10 +33,6 @@ def _log_crash(failure: Failure) -> None:
     logger.critical("The relay's thread has died: %s", failure.getTraceback())
 
 
-def _at_once(call: Callable[[], object]) -> None:
-    call()
-
-
 class Relays:
     """All relays of the proxy.
 
@@ -45,6 +41,7 @@ class Relays:
         reported by then, and no more are accepted: the caller has to end the process.
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
     :param clock: returns monotonic seconds; None: the reactor's.
+    :param poller: watches the sockets of new pairs; None: the relay's thread has them from the beginning.
     """
 
     def __init__(
@@ -63,9 +60,7 @@ class Relays:
         self._retry_at = 0.0
         self._retries = Backoff(FIRST_RETRY, LONGEST_RETRY)
         if forced == "splice" or (forced == "auto" and sys.platform == "linux"):
-            self._relays.append(
-                SpliceRelay(reactor, on_crash, half_closed_limit, poller.at_turn_end if poller else _at_once)
-            )
+            self._relays.append(SpliceRelay(reactor, on_crash, half_closed_limit, poller))
         if forced in ("auto", "transport"):
             self._relays.append(TransportRelay(reactor, half_closed_limit))
         if not self._relays:
@@ -143,7 +138,7 @@ class Relays:
         self._retry_start()
         for relay in self._relays:
             if isinstance(relay, SpliceRelay):
-                return relay.relay_socket(client, backend, early, client_finished)
+                return relay.add_sockets(client, backend, early, client_finished=client_finished)
         return self._relays[0].add(client, client.beside(backend), early, client_finished=client_finished)
 
     async def _hand_over(

@@ -1,7 +1,6 @@
 """Relay plain TCP and Unix sockets by splice(2), driven by a thread of its own. Linux only.
 
-This module is the reactor's side: it accepts pairs of transports or of sockets and reports their ends. `splice_loop` is
-the thread's.
+This module is the reactor's side: it accepts pairs of sockets and reports their ends. `splice_loop` is the thread's.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, ITransport
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
 from zeroscale.reactor import Reactor
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Outcome, Report, ReportDeferred, close
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, Counters, Outcome, Report, ReportDeferred
+from zeroscale.relay.new_pairs import NewPairs
 from zeroscale.relay.pipe_pool import Pipes
 from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
-from zeroscale.sockets.options import prepare
+from zeroscale.sockets.poller import SocketPoller
 from zeroscale.sockets.transport import SocketTransport
 
 SWITCH_INTERVAL = 0.0001
@@ -40,6 +39,7 @@ class SpliceRelay:
     :param on_crash: called in the reactor's thread when the relay's thread has died of an error; all pairs have been
         aborted and reported by then, and no more are accepted.
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
+    :param poller: watches new pairs, see `new_pairs`; None: the thread relays all of them from the beginning.
     """
 
     name = "splice"
@@ -50,17 +50,17 @@ class SpliceRelay:
         reactor: Reactor,
         on_crash: Callable[[Failure], None],
         half_closed_limit: float = HALF_CLOSED_LIMIT,
-        at_turn_end: Callable[[Callable[[], object]], object] = lambda call: call(),
+        poller: SocketPoller | None = None,
     ) -> None:
-        self._at_turn_end = at_turn_end
+        self._poller = poller
+        self._new_pairs: NewPairs | None = None
         self._reactor = reactor
         self._on_crash = on_crash
         self._half_closed_limit = half_closed_limit
         self._pipes = Pipes()
         self._loop: SpliceLoop | None = None
         self._thread: threading.Thread | None = None
-        self._live: dict[Pair, ReportDeferred] = {}
-        self._transports: dict[Pair, tuple[ITransport, ...]] = {}
+        self._live: dict[Pair, tuple[ReportDeferred, Sequence[SocketTransport]]] = {}
         self._ends: deque[tuple[Pair, Outcome | OSError]] = deque()
         self._ends_announced = False
         self._to_backend = 0
@@ -81,97 +81,75 @@ class SpliceRelay:
         try:
             self._pipes.reserve()
             self._loop = SpliceLoop(self, self._pipes, self._half_closed_limit)
+            if self._poller is not None:
+                self._new_pairs = NewPairs(
+                    self._reactor,
+                    self._poller,
+                    self._pipes,
+                    self._half_closed_limit,
+                    self._ended_here,
+                    self._loop.admit,
+                )
             self._thread = threading.Thread(target=self._run, name="zeroscale-relay", daemon=True)
             self._thread.start()
         except (OSError, RuntimeError) as error:
-            if self._loop is not None:
-                self._loop.close()
-                self._loop = None
-            self._pipes.close()
+            self._close_loops()
             raise RelayError(f"the relay cannot start: {error}") from error
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
         self._refusal = ""
 
     def carries(self, client: ITransport, backend: ITransport) -> bool:
-        """Return whether both are plain stream sockets, without TLS or another wrapper."""
-        return _is_bare(client) and _is_bare(backend)
+        """Return whether both are sockets on a poller, without TLS or another wrapper."""
+        return all(isinstance(each, SocketTransport) and each.connected for each in (client, backend))
 
     def add(
         self, client: ITransport, backend: ITransport, early: bytes, *, client_finished: bool = False
     ) -> ReportDeferred:
         """See `base.Relay.add`."""
-        if not self.carries(client, backend):
-            raise RelayError("the splice relay can relay only plain stream sockets that are connected")
-        if isinstance(client, SocketTransport) and isinstance(backend, SocketTransport):
-            return self._add_detached(client, backend, early, client_finished)
-        sockets = _socket_of(client), _socket_of(backend)
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # it is dead; the first splice reports how
-                prepare(sock)
-        pair = Pair(sockets[0], sockets[1], early, client_finished)
-        report = self._admit(pair)
-        self._transports[pair] = client, backend
-        return report
+        if not (isinstance(client, SocketTransport) and isinstance(backend, SocketTransport)):
+            raise RelayError("the splice relay can relay only plain stream sockets")
+        return self.add_sockets(client, backend, early, client_finished=client_finished)
 
     def add_sockets(
-        self, client: socket.socket, backend: socket.socket, early: bytes, *, client_finished: bool = False
+        self,
+        client: socket.socket | SocketTransport,
+        backend: socket.socket | SocketTransport,
+        early: bytes,
+        *,
+        client_finished: bool = False,
     ) -> ReportDeferred:
-        """Relay two connected sockets that no transport owns. Both belong to the relay, which closes them at the end.
+        """Relay two connected sockets. Both belong to the relay.
 
-        They are closed by the relay's thread before it reports: by a FIN if the pair ended in order, else by a reset.
+        They are closed at the end, before it is reported: by a FIN if the pair ended in order, else by a reset.
 
-        :param client: non-blocking, with the options that `sockets.options.prepare` sets; so is `backend`.
+        :param client: a socket that no transport owns, non-blocking, with the options that `sockets.options.prepare`
+            sets, or a transport that has nothing unsent; so is `backend`.
         :param early: bytes to send to the backend first.
         :param client_finished: the end of what the client sends has already been read; it is passed on after `early`.
         :returns: see `base.Relay.add`. Fails with `RelayError` if the pair was not accepted after all.
         :raises RelayError: the pair is not accepted. Then, as when the Deferred fails, nothing was moved, and both
             sockets are still the caller's, open.
         """
-        return self._admit(Pair(client, backend, early, client_finished, owned=True))
-
-    def relay_socket(
-        self, client: SocketTransport, backend: socket.socket, early: bytes, client_finished: bool
-    ) -> ReportDeferred:
-        """See `Relays.relay_socket`."""
-        pair = Pair(client.detach(), backend, early, client_finished, owned=True)
-        try:
-            report = self._admit(pair)
-        except RelayError:
-            client.attach()
-            raise
-        self._transports[pair] = (client,)
-        return report
-
-    def _add_detached(
-        self, client: SocketTransport, backend: SocketTransport, early: bytes, client_finished: bool
-    ) -> ReportDeferred:
-        pair = Pair(client.detach(), backend.detach(), early, client_finished, owned=True)
-        try:
-            report = self._admit(pair)
-        except RelayError:
-            client.attach()
-            backend.attach()
-            raise
-        self._transports[pair] = client, backend
-        return report
-
-    def _admit(self, pair: Pair) -> ReportDeferred:
         if self._refusal or self._loop is None:
             raise RelayError(f"the relay accepts no connection: {self._refusal}")
         try:
             self._pipes.reserve()
         except OSError as error:
             raise RelayError(f"the relay accepts no more connections: {error.strerror}") from error
+        transports: list[SocketTransport] = []
+        try:
+            sockets = [_taken_from(each, transports) for each in (client, backend)]
+        except RelayError:
+            for transport in transports:
+                transport.attach()
+            raise
+        pair = Pair(sockets[0], sockets[1], early, client_finished)
         report = ReportDeferred(lambda: self._abort(pair), lambda: (pair.to_backend.moved, pair.to_client.moved))
-        self._live[pair] = report
+        self._live[pair] = report, transports
         self._total += 1
-        self._loop.admit(pair, wake=False)
-        self._at_turn_end(self._wake)
+        new_pairs = self._new_pairs
+        (self._loop if new_pairs is None or new_pairs.broken else new_pairs).admit(pair)
         return report
-
-    def _wake(self) -> None:
-        if self._loop is not None:
-            self._loop.wake()
 
     def counters(self) -> Counters:
         """See `base.Relay.counters`."""
@@ -225,15 +203,19 @@ class SpliceRelay:
             self._ends_announced = True
             self._reactor.callFromThread(self._report_ends)
 
+    def _ended_here(self, pair: Pair, end: Outcome | OSError) -> None:
+        """Report the end of a new pair."""
+        if isinstance(end, Outcome):
+            self._report(pair, end)
+        else:
+            self._return(pair, end)
+        self._quit_when_empty()
+
     def _report_ends(self) -> None:
         self._ends_announced = False  # first: an end that is added from now on is announced again
         for _ in range(len(self._ends)):
             pair, end = self._ends.popleft()
-            if isinstance(end, Outcome):
-                self._report(pair, end)
-            else:
-                self._return(pair, end)
-        self._quit_when_empty()
+            self._ended_here(pair, end)
 
     def _run(self) -> None:
         assert self._loop is not None
@@ -245,32 +227,29 @@ class SpliceRelay:
             self._reactor.callFromThread(self._finished)
 
     def _abort(self, pair: Pair) -> None:
-        if self._loop is not None:
+        if self._loop is not None and not (self._new_pairs is not None and self._new_pairs.abort(pair)):
             self._loop.abort(pair)
 
     def _abort_all(self) -> None:
-        for pair in self._live:
+        for pair in list(self._live):
             self._abort(pair)
 
     def _report(self, pair: Pair, outcome: Outcome) -> None:
-        deferred = self._live.pop(pair)
+        deferred, transports = self._live.pop(pair)
         report = Report(pair.to_backend.moved, pair.to_client.moved, outcome)
         self._to_backend += report.to_backend
         self._to_client += report.to_client
         deferred.callback(report)
-        for transport in self._transports.pop(pair, ()):
-            if isinstance(transport, SocketTransport):
-                transport.detached_end()
-            else:
-                close(transport, outcome)
+        for transport in transports:
+            transport.detached_end(in_order=outcome is Outcome.closed)
 
     def _return(self, pair: Pair, error: OSError) -> None:
-        for transport in self._transports.pop(pair, ()):
-            if isinstance(transport, SocketTransport):
-                transport.attach()
+        deferred, transports = self._live.pop(pair)
+        for transport in transports:
+            transport.attach()
         self._total -= 1
         refusal = RelayError(f"the relay accepts no more connections: {error.strerror}")
-        self._live.pop(pair).errback(Failure(refusal))
+        deferred.errback(Failure(refusal))
 
     def _quit_when_empty(self) -> None:
         if self._stopped and not self._live and self._loop is not None:
@@ -281,9 +260,8 @@ class SpliceRelay:
         self._release()
         self._report_ends()
         for pair in list(self._live):
-            if pair.owned:
-                with contextlib.suppress(OSError):  # closed already
-                    pair.close(Outcome.aborted)
+            with contextlib.suppress(OSError):  # closed already
+                pair.close(Outcome.aborted)
             self._report(pair, Outcome.aborted)
         self._on_crash(failure)
         self._notify_stopped()
@@ -301,13 +279,18 @@ class SpliceRelay:
         """Release all resources, once the thread has ended: calling us was the last thing it did."""
         if self._thread is not None and self._loop is not None:
             self._thread.join()
-            self._loop.close()
-            self._pipes.close()
-            self._loop = None
+            self._close_loops()
         for heartbeat in list(self._heartbeats):
             self._answered(heartbeat)
         if self._draining is not None and self._draining.active():
             self._draining.cancel()
+
+    def _close_loops(self) -> None:
+        for loop in (self._new_pairs, self._loop):
+            if loop is not None:
+                loop.close()
+        self._loop = self._new_pairs = None
+        self._pipes.close()
 
     def _notify_stopped(self) -> None:
         stopped, self._stopped = self._stopped, []
@@ -315,12 +298,10 @@ class SpliceRelay:
             deferred.callback(None)
 
 
-def _is_bare(transport: ITransport) -> bool:
-    if isinstance(transport, SocketTransport):
-        return bool(transport.connected)
-    return isinstance(transport, tcp.Connection) and not transport.TLS and bool(transport.connected)
-
-
-def _socket_of(transport: ITransport) -> socket.socket:
-    assert isinstance(transport, tcp.Connection)
-    return transport.getHandle()
+def _taken_from(source: socket.socket | SocketTransport, transports: list[SocketTransport]) -> socket.socket:
+    """Return the socket; a transport gives it away, and is added to the list."""
+    if not isinstance(source, SocketTransport):
+        return source
+    taken = source.detach()
+    transports.append(source)
+    return taken

@@ -18,7 +18,7 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Generator
 from functools import partial
 from time import monotonic
 from typing import Protocol
@@ -47,7 +47,7 @@ class PairObserver(Protocol):
     """Callbacks about pairs, called in the relay's thread."""
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
-        """Handle the end of a pair; its descriptors are not used any more, and closed if the pair is owned."""
+        """Handle the end of a pair; its sockets are closed."""
         ...
 
     def refused(self, pair: Pair, error: OSError) -> None:
@@ -103,6 +103,25 @@ class SpliceLoop:
             self._woken = True
             os.eventfd_write(self._wake, 1)
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when `rounds` has something to do."""
+        return self._epoll.fileno()
+
+    @property
+    def lingering(self) -> Collection[Pair]:
+        """The pairs whose end has to wait; only the time tells when it is over."""
+        return self._lingering
+
+    def release(self, pair: Pair) -> None:
+        """Forget a live pair, so that another loop can `admit` it as it is. To be called between two rounds."""
+        for end in pair.ends:
+            if not end.gone:
+                self._sources.pop(end.fd, None)
+                self._epoll.unregister(end.fd)
+            del self._ends[end.fd]
+        self._lingering.pop(pair, None)
+        self._half_closed.pop(pair, None)
+
     def abort(self, pair: Pair) -> None:
         """End a pair at once, if it is still live."""
         self._command(partial(self._abort, pair))
@@ -132,11 +151,19 @@ class SpliceLoop:
 
     def run(self) -> None:
         """Move bytes until `quit`. Any exception is a crash, after which only `close` may be called."""
+        for _ in self.rounds(wait=True):
+            pass
+
+    def rounds(self, *, wait: bool) -> Generator[None, None, None]:
+        """Move bytes until `quit`, in rounds of events. Any exception is a crash, as of `run`.
+
+        :param wait: each round waits for an event.
+        """
         poll, splice = self._epoll.poll, os.splice
         sources, shared = self._sources, self._shared
         commands = self._commands
         while self._running:
-            for fd, event in poll(0 if commands else self._pause, MOST_EVENTS):
+            for fd, event in poll(self._pause if wait and not commands else 0, MOST_EVENTS):
                 flow = sources.get(fd)
                 if flow is not None and event == _READABLE:
                     try:
@@ -166,6 +193,7 @@ class SpliceLoop:
                 self._run_commands()
             if monotonic() >= self._due:
                 self._tick(monotonic())
+            yield
             shared = self._shared
 
     def _run_commands(self) -> None:
@@ -180,6 +208,9 @@ class SpliceLoop:
 
     def _admit(self, pair: Pair) -> None:
         for end in pair.ends:
+            if end.gone:
+                self._ends[end.fd] = end
+                continue
             interest = 0 if end.outgoing.ended else _READABLE
             try:
                 self._epoll.register(end.fd, interest)
@@ -200,8 +231,9 @@ class SpliceLoop:
         except OSError as error:
             self._fail(flow.sink, error)
             flushed = False
-        if flow.ended or not flushed:
+        if flow.ended or not flushed or pair.admitted:
             self._update_pair(pair)
+        pair.admitted = True
 
     def _abort(self, pair: Pair) -> None:
         if not pair.over:
@@ -356,8 +388,7 @@ class SpliceLoop:
 
     def _end(self, pair: Pair, outcome: Outcome) -> None:
         self._forget(pair)
-        if pair.owned:
-            pair.close(outcome)
+        pair.close(outcome)
         self._observer.ended(pair, outcome)
 
     def _forget(self, pair: Pair) -> None:

@@ -104,12 +104,12 @@ class Flow:
 class Pair:
     """A client and a backend that are relayed to each other.
 
-    :ivar owned: the relay's thread closes the two sockets at the end of the pair.
+    :ivar admitted: a loop has it, or has had it.
     :ivar outcome: how the pair failed; None while it has not.
     :ivar over: its descriptors are not used any more.
     """
 
-    __slots__ = ("backend", "client", "outcome", "over", "owned", "to_backend", "to_client")
+    __slots__ = ("admitted", "backend", "client", "outcome", "over", "to_backend", "to_client")
 
     def __init__(
         self,
@@ -117,9 +117,8 @@ class Pair:
         backend: socket.socket,
         early: bytes = b"",
         client_finished: bool = False,
-        owned: bool = False,
     ) -> None:
-        self.owned = owned
+        self.admitted = False
         self.client = End(client, self)
         self.backend = End(backend, self)
         self.to_backend = Flow(self.client, self.backend, early, client_finished)

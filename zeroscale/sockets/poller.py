@@ -27,6 +27,11 @@ TURN = 0.002
 """Seconds after which the remaining events wait for the reactor's next turn: others have to run, too."""
 
 
+STAY = 0.001
+"""Seconds to wait for more events: a turn of the reactor costs a multiple of what an event costs here, and a busy
+connection has its next event soon. Everything else waits no longer than that."""
+
+
 class EventHandler(Protocol):
     """Handles the events of one socket."""
 
@@ -46,7 +51,7 @@ class SocketPoller:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._handlers: dict[int, EventHandler] = {}
-        self._at_turn_end: list[Callable[[], object]] = []
+        self._after_events: list[Callable[[], object]] = []
         self._later: deque[Callable[[], object]] = deque()
         self._handling = False
         self._turn_ends = 0.0
@@ -82,30 +87,39 @@ class SocketPoller:
         if not self._handling and len(self._later) == 1:
             self._reactor.callLater(0, self._run_later)
 
-    def at_turn_end(self, call: Callable[[], object]) -> None:
-        """Call `call` when all events of this turn have been handled; of equal calls only the first one counts."""
+    def after_events(self, call: Callable[[], object]) -> None:
+        """Call `call` when the events of this moment have been handled; of equal calls only the first one counts."""
         if not self._handling:
             call()
-        elif call not in self._at_turn_end:
-            self._at_turn_end.append(call)
+        elif call not in self._after_events:
+            self._after_events.append(call)
 
     def doRead(self) -> None:
-        """Handle the events that there are; called by the reactor."""
+        """Handle events until there are none; called by the reactor."""
         self._turn_ends = monotonic() + TURN
         self._handling = True
         try:
-            for descriptor, events in self._epoll.poll(0, MOST_EVENTS):
-                handler = self._handlers.get(descriptor)
-                if handler is not None:  # else it was closed for an earlier event
-                    self._call(handler.handle, events)
-                if self._later:
-                    self._run_later()
-                if self.turn_is_over():
-                    break
+            wait = 0.0
+            while self._handle_events(wait) and not self.turn_is_over():
+                wait = STAY
         finally:
             self._handling = False
-        while self._at_turn_end:
-            self._call(self._at_turn_end.pop())
+
+    def _handle_events(self, wait: float) -> int:
+        """Handle the events that there are, wait for the first one, and return their number."""
+        found = self._epoll.poll(wait, MOST_EVENTS)
+        for descriptor, events in found:
+            handler = self._handlers.get(descriptor)
+            if handler is not None:  # else it was closed for an earlier event
+                self._call(handler.handle, events)
+            if self._later:
+                self._run_later()
+            if self.turn_is_over():
+                break
+        while self._after_events:
+            self._call(self._after_events.pop())
+            self._run_later()
+        return len(found)
 
     def turn_is_over(self) -> bool:
         """Return whether what can wait has to wait for the reactor's next turn."""

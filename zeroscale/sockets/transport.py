@@ -228,9 +228,13 @@ class SocketTransport:
         """Wait until nothing is unsent; may be cancelled.
 
         Fails with `RelayError` if the connection is lost before.
+
+        :raises RelayError: it is lost already, or has a producer.
         """
         if not self.connected:
             raise RelayError("the connection was lost before it could be relayed")
+        if self.producer is not None:
+            raise RelayError("the connection cannot be relayed while it has a producer")
         if not self._unsent:
             return succeed(None)
         flushed: Deferred[None] = Deferred(self._flushed.remove)
@@ -256,9 +260,12 @@ class SocketTransport:
         self._reading = False
         self._update()
 
-    def detached_end(self) -> None:
-        """Tell the protocol that the socket's new owner has closed it."""
-        self._reason = _DONE
+    def detached_end(self, *, in_order: bool) -> None:
+        """Tell the protocol that the socket's new owner has closed it.
+
+        :param in_order: by a FIN, and not by a reset.
+        """
+        self._reason = _DONE if in_order else _ABORTED
         self._poller.soon(self._notify_lost)
 
     # Reading, sending, closing
