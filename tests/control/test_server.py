@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -244,3 +245,20 @@ async def test_a_user_without_write_permission_cannot_connect(serve: Serve) -> N
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 13
 
     await serve(use_socket)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_is_closed_where_its_modules_cannot_be_imported(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> Any:
+        with Client(path) as client:
+            assert client.read() is None
+        monkeypatch.undo()
+        with Client(path) as client:
+            return client.ask("status")
+
+    monkeypatch.setitem(sys.modules, "zeroscale.control.handlers", None)
+    answer = await serve(use_socket)
+    assert [each["name"] for each in answer["result"]["servers"]] == ["a", "b"]
+    assert "zeroscalectl cannot be used: import of zeroscale.control.handlers halted" in caplog.text
