@@ -151,6 +151,7 @@ def build_parser(prog: str, *, for_help: bool = True) -> argparse.ArgumentParser
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=for_help,
     )
     if for_help:
         parser.add_argument("server_plugin", help=_plain_text(keys_of(ServerConfig)["plugin"].help))
@@ -166,6 +167,8 @@ def build_parser(prog: str, *, for_help: bool = True) -> argparse.ArgumentParser
         "is",
     )
     _add_the_proxy(groups[PROXY], value)
+    if not for_help:  # of a parser's own -h argparse checks the text, for which it imports shutil and three compressors
+        groups[PROXY].add_argument("-h", "--help", action="help")
     for option in options():
         names = [f"--{option.name}", *([f"-{option.key.short}"] if option.key.short else [])]
         if option.is_flag:

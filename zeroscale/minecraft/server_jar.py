@@ -10,12 +10,15 @@ import re
 from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from zeroscale.minecraft.zip_archive import ZipArchive
 from zeroscale.system.files import open_other
+
+if TYPE_CHECKING:
+    from zeroscale.minecraft.zip_archive import ZipArchive
 
 MANIFEST = "META-INF/MANIFEST.MF"
 VERSION_FILE = "version.json"
@@ -107,6 +110,8 @@ def _read(path: Path, stamp: tuple[int, ...]) -> ServerJar:
     :param stamp: changes with its content and its permissions.
     :raises OSError: it cannot be read now; that is not remembered.
     """
+    from zeroscale.minecraft.zip_archive import ZipArchive  # zipfile and what it imports take 0.8 MiB
+
     try:
         with open_other(path) as file:
             archive = ZipArchive(file)

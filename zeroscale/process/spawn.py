@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +93,12 @@ def find_program(program: str, directory: Path, environment: Mapping[str, str]) 
     """
     if "/" in program:
         return str(directory / program)
-    return shutil.which(program, path=environment.get("PATH", os.defpath))
+    for each in environment.get("PATH", os.defpath).split(os.pathsep):
+        path = f"{each}/{program}" if each else program
+        # Path.is_file() raises an error where the directory cannot be searched.
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
+            return path
+    return None
 
 
 @contextlib.contextmanager
