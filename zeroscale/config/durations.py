@@ -8,9 +8,7 @@ EXPECTED = 'a number of seconds, or such as "15m", "1h30m", "500ms"'
 """What a duration is, for the message about something else."""
 
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
-_WRITTEN = re.compile(
-    rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?!s))? ?(?:{_NUMBER}s)? ?(?:{_NUMBER}ms)?", re.ASCII
-)
+_WRITTEN = rf"(?a)(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?!s))? ?(?:{_NUMBER}s)? ?(?:{_NUMBER}ms)?"
 _SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
@@ -23,7 +21,7 @@ def seconds_of(text: str) -> float:
     text = text.strip()
     if re.fullmatch(_NUMBER, text):
         return float(text)
-    written = _WRITTEN.fullmatch(text)
+    written = re.fullmatch(_WRITTEN, text)
     if written is None or not any(written.groups()):
         raise ValueError(f"{text!r} is not a duration: {EXPECTED}")
     return sum(float(number) * unit for number, unit in zip(written.groups(), _SECONDS, strict=True) if number)

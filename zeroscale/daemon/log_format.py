@@ -19,15 +19,14 @@ FORM = "%(levelname)s:%(name)s:%(message)s"
 HIDDEN = "[address]"
 """Replaces an address that is kept out of the log."""
 
-CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]")
+CONTROLS = f"[\x00-\x08\x0b-\x1f{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]"
 """Control characters, line separators, bidirectional controls and surrogates; not newline and tab."""
 
-IPV6 = re.compile(
-    r"(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # after a word or a colour code
-    r"\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?",
-    re.I,
+IPV6 = (
+    r"(?i)(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # after a word or a colour code
+    r"\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?"
 )
-IPV4 = re.compile(r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?")
+IPV4 = r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?"
 """An address with its brackets, zone and port, where present."""
 
 OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception"})
@@ -50,7 +49,7 @@ class TextLines(logging.Formatter):
         text = super().format(record)
         if not self._addresses:
             text = without_addresses(text)
-        return CONTROLS.sub(_escaped, text).replace("\n", "\n  ")
+        return re.sub(CONTROLS, _escaped, text).replace("\n", "\n  ")
 
 
 class JsonLines(logging.Formatter):
@@ -91,7 +90,7 @@ class JsonLines(logging.Formatter):
 
 def without_addresses(text: str) -> str:
     """Replace each IP address in a text by `HIDDEN`, except loopback and unspecified addresses."""
-    return IPV4.sub(_hidden, IPV6.sub(_hidden, text))
+    return re.sub(IPV4, _hidden, re.sub(IPV6, _hidden, text))
 
 
 def _hidden(match: re.Match[str]) -> str:

@@ -148,7 +148,7 @@ _NUMBER = "\ue000"
 """Placeholder of the number in a parsed phrase: a character that no message has."""
 
 _OTHER_KEYS = frozenset({"description", "players", "version", "favicon"})
-_UNFIT = re.compile(f"[\x00-\x09\x0b-\x1f{HIGH_CONTROLS}\u00a7{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]")
+_UNFIT = f"[\x00-\x09\x0b-\x1f{HIGH_CONTROLS}\u00a7{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]"
 """Control characters but the newline, section signs, line separators, bidirectional controls and surrogates."""
 
 
@@ -357,7 +357,7 @@ def _locked_out(view: ServerSnapshot) -> bool:
 
 def _fit(value: str) -> str:
     """Return an untrusted value without colour codes and control characters, and not too long."""
-    return _UNFIT.sub("", value)[:LONGEST_VALUE]
+    return re.sub(_UNFIT, "", value)[:LONGEST_VALUE]
 
 
 def _one_line(value: str) -> str:

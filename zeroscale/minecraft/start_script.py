@@ -13,15 +13,14 @@ from zeroscale.minecraft.server_files import read_script
 JAVA_ARGUMENTS_FILE = "user_jvm_args.txt"
 """The operator's arguments for Java, which run.sh of Forge and NeoForge takes with `java @FILE`."""
 
-_LOADER_FILE = re.compile(rf"@\S*{re.escape(JAVA_ARGUMENTS_FILE)}|unix_args\.txt")
-_STARTS_US = re.compile(r"\bzeroscale(?=[ \t]+[-\w])")
-_JAVA = re.compile(r"^\s*(?:exec\s+)?java\s", re.MULTILINE)
-_CHANGES_PATH = re.compile(r"\bPATH=|(?:^|[;&|])[ \t]*(?:\.|source|eval)[ \t]", re.MULTILINE)
-_HEAP = re.compile(r"-(?:Xmx|mx|XX:MaxHeapSize=).+")
-_HEAP_IN_TEXT = re.compile(r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)""")
+_LOADER_FILE = rf"@\S*{re.escape(JAVA_ARGUMENTS_FILE)}|unix_args\.txt"
+_STARTS_US = r"\bzeroscale(?=[ \t]+[-\w])"
+_JAVA = r"(?m)^\s*(?:exec\s+)?java\s"
+_CHANGES_PATH = r"(?m)\bPATH=|(?:^|[;&|])[ \t]*(?:\.|source|eval)[ \t]"
+_HEAP = r"-(?:Xmx|mx|XX:MaxHeapSize=).+"
+_HEAP_IN_TEXT = r"""(?:^|[\s"'=])(-(?:Xmx|mx(?=[\d$])|XX:MaxHeapSize=)[^\s"']*)"""
 
-_WORD = re.compile(
-    r"""
+_WORD = r"""(?sx)
     \#[^\r\n]*                                          # a comment
     | (?P<word>
         (?: "(?:\\(?:\r\n|.)|[^"\\\r\n])*"?             # in quotes, which the end of the line ends as well
@@ -29,11 +28,9 @@ _WORD = re.compile(
           | [^ \t\f\r\n\#"']
         )+
       )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1?""", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:(?:\r\n|[\r\n])[ \t\f]*|(.))", re.DOTALL)
+    """
+_QUOTED = r"""(?s)(["'])((?:\\.|(?!\1).)*)\1?"""
+_ESCAPE = r"(?s)\\(?:(?:\r\n|[\r\n])[ \t\f]*|(.))"
 
 
 class StartScript(Struct, frozen=True):
@@ -51,17 +48,17 @@ class StartScript(Struct, frozen=True):
     @property
     def starts_loader(self) -> bool:
         """Whether it names the files of Java arguments that Forge's and NeoForge's installers make."""
-        return _LOADER_FILE.search(self.text) is not None
+        return re.search(_LOADER_FILE, self.text) is not None
 
     @property
     def starts_zeroscale(self) -> bool:
         """Whether it starts zeroscale itself, and is no server's."""
-        return _STARTS_US.search(self.text) is not None
+        return re.search(_STARTS_US, self.text) is not None
 
     @property
     def needs_java(self) -> bool:
         """Whether it runs the java that is first in PATH, and does not change PATH itself, as far as can be seen."""
-        return _JAVA.search(self.text) is not None and _CHANGES_PATH.search(self.text) is None
+        return re.search(_JAVA, self.text) is not None and re.search(_CHANGES_PATH, self.text) is None
 
     @property
     def passes_arguments(self) -> bool:
@@ -88,7 +85,7 @@ def read_start_script(path: Path) -> StartScript:
 
 def heap_in_text(text: str) -> str | None:
     """Return the option for the largest heap in a script, or in a variable; None if there is none."""
-    found = _HEAP_IN_TEXT.search(text)
+    found = re.search(_HEAP_IN_TEXT, text)
     return found[1] if found else None
 
 
@@ -101,7 +98,7 @@ def heap_in_file(path: Path) -> str | None:
         text = read_script(path)
     except OSError:
         return None
-    found = [word for word in java_arguments(text) if _HEAP.fullmatch(word)]
+    found = [word for word in java_arguments(text) if re.fullmatch(_HEAP, word)]
     return found[-1] if found else None
 
 
@@ -111,6 +108,8 @@ def java_arguments(text: str) -> Iterator[str]:
     They are separated by white space, may be quoted, and # begins a comment until the end of the line (the manual of
     `java`, "java Command-Line Argument Files"). Java 17 and 25 lose the word that a # directly follows.
     """
-    for found in _WORD.finditer(text):
+    for found in re.finditer(_WORD, text):
         if found["word"] and not text.startswith("#", found.end()):
-            yield _QUOTED.sub(lambda quoted: _ESCAPE.sub(lambda escape: escape[1] or "", quoted[2]), found["word"])
+            yield re.sub(
+                _QUOTED, lambda quoted: re.sub(_ESCAPE, lambda escape: escape[1] or "", quoted[2]), found["word"]
+            )

@@ -44,14 +44,12 @@ LONGEST_INPUT = 4096
 """Bytes, PIPE_BUF: a line of at most this length enters a pipe whole or not at all (pipe(7))."""
 
 # ECMA-48 control sequences, operating system commands (to BEL or ST), and what is left of the C0 and C1 controls.
-_CONTROLS = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
-)
+_CONTROLS = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 
 
 def plain_text(line: bytes) -> str:
     """Decode one line of output, without colours, cursor movements and other controls."""
-    return _CONTROLS.sub("", line.decode("utf-8", errors="replace"))
+    return re.sub(_CONTROLS, "", line.decode("utf-8", errors="replace"))
 
 
 def input_line(line: str) -> bytes:

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 FIRST_CLASS_FILE_VERSION = 44
 """Class files of Java N have version 44 + N (JVM specification, table 4.1-A)."""
 
-_CLASS_FILE = re.compile(r"UnsupportedClassVersionError.*version (\d+)")
-_NEEDED = re.compile(
+_CLASS_FILE = r"UnsupportedClassVersionError.*version (\d+)"
+_NEEDED = (
     r"requires running the server with Java (\d+)"  # Paper: io.papermc.paperclip.Main
     r"|requires at least Java (\d+)"  # Spigot: org.bukkit.craftbukkit.Main
     r"|Current Java is \d+ but we require at least (\d+)"  # Forge: net.minecraftforge.bootstrap.shim.Main
     r"|requires version (\d+) or later of '[^']*' \(java\)"  # Fabric and Quilt, of a mod or the game
 )
-_NEWEST = re.compile(r"Unsupported Java detected.*Only up to Java (\d+) is supported")  # Spigot and Paper
+_NEWEST = r"Unsupported Java detected.*Only up to Java (\d+) is supported"  # Spigot and Paper
 
 
 def needed_java(lines: Iterable[str]) -> int | None:
@@ -25,16 +25,16 @@ def needed_java(lines: Iterable[str]) -> int | None:
     """
     needed = []
     for line in lines:
-        if class_file := _CLASS_FILE.search(line):
+        if class_file := re.search(_CLASS_FILE, line):
             needed.append(int(class_file[1]) - FIRST_CLASS_FILE_VERSION)
-        if found := _NEEDED.search(line):
+        if found := re.search(_NEEDED, line):
             needed.append(int(found[found.lastindex or 0]))
     return max(needed, default=None)
 
 
 def newest_java(lines: Iterable[str]) -> int | None:
     """Return the newest Java with which a server would start; None: its log does not say."""
-    found = (_NEWEST.search(line) for line in lines)
+    found = (re.search(_NEWEST, line) for line in lines)
     return min((int(each[1]) for each in found if each), default=None)
 
 

@@ -31,7 +31,7 @@ def _bracket(part: str) -> str:
 # What a log writes before its message. A player's chat message follows a name, often in brackets, which must not be
 # taken for a part of it: only brackets with a time, a level or a logger's name are skipped. Players may be called INFO,
 # or .Steve by Floodgate: a logger's name counts only after a thread and its level, and of two levels only the first.
-_PREFIX = re.compile(
+_PREFIX = (
     rf"(?:>\s*)*{_TIME}"  # the prompt, whose line break is missing
     r"(?:"
     rf"(?:{_bracket(_CLOCK)})?(?:"
@@ -42,36 +42,36 @@ _PREFIX = re.compile(
     rf"|\[[0-9:.,/ -]+\]\s*(?:{_LEVEL}:\s*)?"  # [12:00:00] INFO:
     r")?"
 )
-_LOGGED = re.compile(rf"{_CLOCK}|{_LEVEL}")
-_JSON_MESSAGE = re.compile(r'"(?:message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")\s*,?\s*')
+_LOGGED = rf"{_CLOCK}|{_LEVEL}"
+_JSON_MESSAGE = r'"(?:message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")\s*,?\s*'
 """A line of a JSON object that is spread over several."""
 
-_CODES = re.compile("\u00a7.|\x1b(?:\\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
+_CODES = "\u00a7.|\x1b(?:\\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])"
 """The game's colours, and ECMA-48 escape sequences: terminals in containers also send `ESC =` and `ESC >`."""
 
 _THERE_ARE = r"\s*(?:there (?:are|is) (?:currently )?)?([0-9]{1,9})"
 _FORMS = tuple(
-    re.compile(_THERE_ARE + form, re.IGNORECASE)
+    f"(?i){_THERE_ARE}{form}"
     for form in (
         r"(?: ?/ ?([0-9]{1,9}))? (?:out )?of (?:the |a )?(?:max(?:imum)? )?(?:of )?[0-9][0-9.,]* players? online\b",
         r"() ?/ ?[0-9]+ players? online\b",
         r"() players? online\b",
     )
 )
-_NOBODY = re.compile(r"\s*there are (?:currently )?no players online\W*$", re.IGNORECASE)
-_NAMES_ONLY = re.compile(r"\s*connected players:(.*)$", re.IGNORECASE)
+_NOBODY = r"(?i)\s*there are (?:currently )?no players online\W*$"
+_NAMES_ONLY = r"(?i)\s*connected players:(.*)$"
 
 
 def message(line: str) -> str:
     """Return the text of a line of a server's log, without what the log writes before it, or in a JSON object."""
-    text = _CODES.sub("", line).strip()
-    found = _JSON_MESSAGE.fullmatch(text)
+    text = re.sub(_CODES, "", line).strip()
+    found = re.fullmatch(_JSON_MESSAGE, text)
     if found is not None:
         return _text(found[1])
     if text.lstrip("> ").startswith("{"):
         return _json_message(text.lstrip("> "))
-    prefix = _PREFIX.match(text)
-    if prefix is None or not _LOGGED.search(prefix[0]):
+    prefix = re.match(_PREFIX, text)
+    if prefix is None or not re.search(_LOGGED, prefix[0]):
         return text.lstrip("> ")
     return text[prefix.end() :]
 
@@ -81,29 +81,29 @@ def count(answer: str) -> int | None:
 
     Hidden players count. Of several numbers, as servers behind one proxy have, the largest counts.
     """
-    numbers = [number for line in _CODES.sub("", answer).splitlines() if (number := _in_line(line)) is not None]
+    numbers = [number for line in re.sub(_CODES, "", answer).splitlines() if (number := _in_line(line)) is not None]
     return max(numbers, default=None)
 
 
 def may_mean_nobody(answer: str) -> bool:
     """Return whether an answer that is not understood may say that nobody is on: it has no number, or a 0."""
-    numbers = re.findall("[0-9]+", _CODES.sub("", answer))
+    numbers = re.findall("[0-9]+", re.sub(_CODES, "", answer))
     return not numbers or any(not number.strip("0") for number in numbers)
 
 
 def shown(answer: str) -> str:
     """Return an answer as one line for a message, without colours and not too long."""
-    return " ".join(_CODES.sub("", answer).split())[:LONGEST_SHOWN]
+    return " ".join(re.sub(_CODES, "", answer).split())[:LONGEST_SHOWN]
 
 
 def _in_line(line: str) -> int | None:
     for form in _FORMS:
-        found = form.match(line)
+        found = re.match(form, line)
         if found is not None:
             return int(found[1]) + int(found[2] or 0)
-    if _NOBODY.match(line):
+    if re.match(_NOBODY, line):
         return 0
-    names = _NAMES_ONLY.match(line)
+    names = re.match(_NAMES_ONLY, line)
     return None if names is None else len(names[1].replace(",", " ").split())
 
 
