@@ -16,7 +16,7 @@ TWISTED = "OpenSSL"
 """The module that Twisted's TLS needs: pyOpenSSL."""
 
 ASYNCIO = "ssl"
-"""The module that asyncio's TLS needs."""
+"""The module that asyncio's TLS needs; prometheus-client and clients of HTTP import it, too."""
 
 TLS_MODULES = frozenset({TWISTED, ASYNCIO})
 
@@ -56,29 +56,26 @@ def unneeded_modules(config: Config) -> frozenset[str]:
 
 def tls_uses(config: Config) -> Iterator[TlsUse]:
     """Find what in a configuration needs TLS."""
-    yield from metrics_uses(config)
+    if config.metrics.listen is not None:
+        yield TlsUse("metrics.listen", config.metrics.listen, ASYNCIO)
+        yield from endpoint_uses("metrics.listen", config.metrics.listen)
     for server in config.servers:
         yield from server_uses(server)
     for name in config.discovery.enabled:  # the servers that are found may have any endpoint
         yield from (TlsUse(join("discovery", name), name, module) for module in sorted(TLS_MODULES))
 
 
-def metrics_uses(config: Config) -> Iterator[TlsUse]:
-    """Find what of the metrics needs TLS."""
-    if config.metrics.listen is not None:
-        yield from _endpoint_uses("metrics.listen", config.metrics.listen)
-
-
 def server_uses(server: ServerConfig) -> Iterator[TlsUse]:
     """Find what of a server needs TLS."""
     path = join("servers", server.name)
     for listen in server.listen:
-        yield from _endpoint_uses(join(path, "listen"), listen)
+        yield from endpoint_uses(join(path, "listen"), listen)
     for module in PLUGINS.get(server.plugin.replace("-", "_"), sorted(TLS_MODULES)):
         yield TlsUse(join(path, "plugin"), server.plugin, module)
 
 
-def _endpoint_uses(path: str, listen: str) -> Iterator[TlsUse]:
+def endpoint_uses(path: str, listen: str) -> Iterator[TlsUse]:
+    """Find out whether a `listen` value needs TLS."""
     kind, colon, _ = listen.partition(":")
     if colon and kind not in ENDPOINTS_WITHOUT:
         yield TlsUse(path, listen, TWISTED)

@@ -64,14 +64,6 @@ def endpoint_string(listen: str) -> str:
     return f"tcp:{listen}:interface=127.0.0.1" if listen.isascii() and listen.isdecimal() else listen
 
 
-def check(reactor: Reactor, listen: str) -> None:
-    """Check a `metrics.listen` value without listening.
-
-    :raises ConfigError: it is neither a port nor an endpoint string.
-    """
-    endpoints.check(reactor, endpoint_string(listen))
-
-
 def is_own_name(header: bytes, hosts: Collection[str]) -> bool:
     """Return whether a Host header names this server: by any IP address, as localhost, or by one of `hosts`.
 

@@ -17,7 +17,7 @@ from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join
 from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
-from zeroscale.config.tls import TlsUse, metrics_uses, server_uses
+from zeroscale.config.tls import TlsUse, endpoint_uses, server_uses
 from zeroscale.control import socket_path
 from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
@@ -76,12 +76,10 @@ def mistakes(
     :param is_bad: returns whether the value at a path of the file has a mistake already.
     """
     use = use or ExclusiveUse()
-    without_tls = _left_out(metrics_uses(config))
-    yield from without_tls
-    if config.metrics.listen is not None and not without_tls:
-        from zeroscale.control import metrics_http  # imports Twisted's HTTP, which takes 145 ms
-
-        yield from _errors("metrics.listen", partial(metrics_http.check, reactor, config.metrics.listen))
+    metrics = config.metrics.listen
+    if metrics is not None:
+        without_tls = _left_out(endpoint_uses("metrics.listen", metrics))
+        yield from without_tls or _errors("metrics.listen", partial(endpoints.check, reactor, metrics))
     if config.control.listen:
         yield from _errors("control.listen", partial(socket_path.parse_listen, config.control.listen))
     for server in config.servers:
