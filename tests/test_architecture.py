@@ -63,7 +63,13 @@ RULES = [
     Rule(("relay",), ("backoff", "errors", "reactor", "sockets"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),
     Rule(
-        ("system.endpoints", "system.host_endpoint", "system.sd_notify", "system.unix_listener"),
+        (
+            "system.endpoints",
+            "system.host_endpoint",
+            "system.path_watch",
+            "system.sd_notify",
+            "system.unix_listener",
+        ),
         ("errors", "reactor", "status"),
         outside=("twisted", "zope"),
         never=REACTOR,

@@ -140,6 +140,14 @@ def test_ports_of_another_factory_are_the_reactors(world: World, monkeypatch: py
     assert calls == ["listenTCP", "listenUNIX", "adoptStreamPort"]
 
 
+def test_readers_that_are_no_ports_are_the_reactors(world: World) -> None:
+    reader = cast(Any, object())
+    world.listening.addReader(reader)
+    assert world.reactor.readers == [reader]
+    world.listening.removeReader(reader)
+    assert world.reactor.readers == []
+
+
 def test_without_a_poller_the_ports_are_the_reactors(world: World) -> None:
     reactor = cast(Any, world.reactor)
     assert listening_reactor(reactor, None, world.factory) is reactor

@@ -77,12 +77,18 @@ class _ListeningReactor:
         return _started(tcp.Port._fromListeningDescriptor(self, fileDescriptor, addressFamily, factory))
 
     def addReader(self, port: Any) -> None:
-        """Begin to accept connections; called by the port."""
+        """Begin to accept connections; called by the port. Other readers are the reactor's."""
+        if not isinstance(port, tcp.Port):
+            self._reactor.addReader(port)
+            return
         listener = self._listeners[port] = _Listener(self._reactor, self._poller, port.socket, self._factory)
         listener.start()
 
-    def removeReader(self, port: object) -> None:
+    def removeReader(self, port: Any) -> None:
         """Stop accepting connections; called by the port."""
+        if not isinstance(port, tcp.Port):
+            self._reactor.removeReader(port)
+            return
         listener = self._listeners.pop(port, None)
         if listener is not None:
             listener.stop()

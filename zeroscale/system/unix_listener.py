@@ -27,11 +27,15 @@ from zope.interface import implementer
 from zeroscale.errors import ConfigError
 from zeroscale.reactor import Reactor
 from zeroscale.system.files import make_private
+from zeroscale.system.path_watch import PathWatch
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 10.0
-"""Seconds between two looks at the file: at most so long is a removed socket missed."""
+"""Seconds between two looks at the file where its removal is not announced, and where it cannot be created again."""
+
+CHECK_DELAY = 1.0
+"""Seconds from an announcement to the look: lets `rm -r` end, and bounds how often a look can be caused."""
 
 
 @implementer(IListeningPort)
@@ -60,6 +64,8 @@ class UnixListener:
         self._clock = reactor if clock is None else clock
         self._port: _Port | None = None
         self._directory: os.stat_result | None = None
+        self._watch: PathWatch | None = None
+        self._watch_error: int | None = None
         self._timer: IDelayedCall | None = None
         self._reported = ""
 
@@ -73,13 +79,16 @@ class UnixListener:
         remove_dead_socket(self._path)
         self._port = self._listen(self._mode)
         self._directory = self._path.parent.stat()
-        self._timer = self._clock.callLater(CHECK_INTERVAL, self._check)
+        self._await_change()
 
     def stopListening(self) -> Deferred[None]:
         """Stop, and remove the file if it is ours; established connections stay."""
         port, self._port = self._port, None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
     def getHost(self) -> IAddress:
@@ -92,11 +101,37 @@ class UnixListener:
         port.startListening()
         return port
 
+    def _await_change(self) -> None:
+        """Check the file when it changes; where that is not announced, or the file is not ours, after some time."""
+        assert self._port is not None
+        try:
+            self._watch = self._watch or PathWatch(self._reactor, self._path, self._check_soon)
+            self._watch.begin()
+            is_watched = self._port.is_in_place()  # it may have changed before the watch
+        except OSError as error:
+            is_watched = False
+            if error.errno != self._watch_error:
+                logger.debug("%s is not watched, but looked at every %g s: %s", self._path, CHECK_INTERVAL, error)
+            self._watch_error = error.errno
+        if not is_watched:
+            self._check_after(CHECK_INTERVAL)
+
+    def _check_soon(self) -> None:
+        self._check_after(CHECK_DELAY)
+
+    def _check_after(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, self._check)
+
     def _check(self) -> None:
-        self._timer = self._clock.callLater(CHECK_INTERVAL, self._check)
         port = self._port
-        if port is None or port.is_in_place():
-            return
+        if port is not None and not port.is_in_place():
+            self._replace(port)
+        if self._port is not None:
+            self._await_change()
+
+    def _replace(self, port: _Port) -> None:
         try:
             self._port = self._listen_again(port.found)
         except (ConfigError, CannotListenError, OSError) as error:
