@@ -37,6 +37,7 @@ def stop(*_):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGHUP, lambda *_: os._exit(129))
+pathlib.Path("saves").touch()
 time.sleep(float(sys.argv[3]))
 with socket.create_server(("127.0.0.1", port)) as listener:
     pathlib.Path("pid").write_text(str(os.getpid()))
@@ -44,6 +45,9 @@ with socket.create_server(("127.0.0.1", port)) as listener:
         listener.accept()[0].close()
 """
 """A server that takes a while to save: its arguments are its port, and the seconds of its save and of its start."""
+
+FOUND = "its server runs in the background (process "
+"""The beginning of the warning that names what was found; until then nothing can be signalled."""
 
 DAEMON = """
 import os, sys
@@ -508,7 +512,7 @@ async def test_a_stop_while_the_script_runs(scripts: Background, process: Server
     """The script gets the signal; once it has ended, so does the server that it has left."""
     scripts.command(*OLD_TMUX)
     await scripts.run(process, f"{tmux(scripts, starting=starting)}; touch opened; sleep 60")
-    await until(lambda: scripts.has("opened") and (starting or scripts.accepts()))
+    await until(lambda: scripts.has("opened") and scripts.has("saves") and (starting or scripts.accepts()))
     await stop(process)
     assert scripts.has("saved")
 
@@ -600,19 +604,24 @@ async def test_a_shell_that_ignores_signals_does_not_hold_up_a_stop(
 @pytest.mark.peers("tmux", "screen")
 @pytest.mark.parametrize("make_script", [tmux, screen, tmux_loop, tmux_keys])
 async def test_a_multiplexer_lets_no_server_be_paused(
-    scripts: Background, process: ServerProcess, make_script: Callable[[Background], str]
+    scripts: Background,
+    process: ServerProcess,
+    make_script: Callable[[Background], str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await scripts.start(process, make_script(scripts))
-    await until(lambda: not process.reads_console)
+    await until(lambda: FOUND in caplog.text)
     with pytest.raises(PluginError, match="in a window of tmux or screen"):
         process.pause()
     process.signal(signal.SIGCONT)
     assert scripts.accepts()
 
 
-async def test_a_daemon_is_paused(scripts: Background, process: ServerProcess) -> None:
+async def test_a_daemon_is_paused(
+    scripts: Background, process: ServerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
     await scripts.start(process, daemon(scripts))
-    await until(lambda: not process.reads_console)
+    await until(lambda: FOUND in caplog.text)
     process.pause()
     await until(lambda: (found := procfs.facts(scripts.pid)) is not None and found.stopped)
     process.resume()
