@@ -351,6 +351,11 @@ def test_a_broken_rule_is_reported(tmp_path: Path, module: str, source: str, com
     assert complaint in found
 
 
+def test_values_are_structs() -> None:
+    found = [name for name, path in MODULES.items() if "dataclasses" in imports(path)]
+    assert found == [], "a msgspec.Struct is declared in a ninth of the time: see docs/architecture.md"
+
+
 def test_no_import_cycle_between_modules() -> None:
     graph = {
         module: {each.removeprefix("zeroscale.") for each in imports(path) if each.startswith("zeroscale.")}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from zeroscale.frontend.access_log import AccessLog
@@ -36,7 +35,6 @@ class WaitingClient(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class FrontendContext:
     """Objects shared by all client connections of one proxy.
 
@@ -50,20 +48,26 @@ class FrontendContext:
     :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
-    reactor: Reactor
-    relays: RelayService
-    pending_connections: PendingConnections[EvictableConnection]
-    waiting_places: WaitingPlaces[WaitingClient]
-    handshake_timeout: float
-    answer_unknown_host: bool = False
-    poller: SocketPoller | None = None
-    access_log: AccessLog = field(init=False)
-    deadlines: Deadlines = field(init=False)
-    unrouted: Counter[str] = field(init=False, default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.access_log = AccessLog(self.reactor)
-        self.deadlines = Deadlines(self.reactor)
+    def __init__(
+        self,
+        reactor: Reactor,
+        relays: RelayService,
+        pending_connections: PendingConnections[EvictableConnection],
+        waiting_places: WaitingPlaces[WaitingClient],
+        handshake_timeout: float,
+        answer_unknown_host: bool = False,
+        poller: SocketPoller | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.relays = relays
+        self.pending_connections = pending_connections
+        self.waiting_places = waiting_places
+        self.handshake_timeout = handshake_timeout
+        self.answer_unknown_host = answer_unknown_host
+        self.poller = poller
+        self.access_log = AccessLog(reactor)
+        self.deadlines = Deadlines(reactor)
+        self.unrouted: Counter[str] = Counter()
 
 
 class ListenerSettings(Protocol):
