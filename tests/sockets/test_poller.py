@@ -129,6 +129,44 @@ def test_what_is_to_be_done_after_the_events_is_done_once(world: World) -> None:
     assert world.notes[-2:] == ["end", "end"]
 
 
+def test_what_is_asked_for_soon_and_outside_of_an_event_may_ask_for_the_end_of_the_events(world: World) -> None:
+    done: list[object] = []
+    for name in ("first", "second"):
+        world.poller.soon(lambda name=name: world.notes.append(name))  # type: ignore[misc]
+        world.poller.soon(lambda: world.poller.after_events(lambda: done.append(list(world.notes))))
+    world.reactor.advance(0)
+    assert done == [["first", "second"]] * 2
+
+
+def test_the_event_of_a_closed_socket_does_not_reach_the_next_one_with_its_number(world: World) -> None:
+    """Each of the two, whichever comes first, closes the other and opens another socket."""
+    watched: dict[int, socket.socket] = {}
+    stale: list[int] = []
+
+    def replace_other(own: int) -> None:
+        (other,) = watched.keys() - {own}
+        world.poller.forget(other)
+        watched[other].close()
+        new, theirs = socket.socketpair()
+        world.sockets += new, theirs
+        assert other in (new.fileno(), theirs.fileno())
+        world.poller.watch(other, select.EPOLLIN, Handler(lambda: stale.append(other)))
+
+    for _ in range(2):
+        ours, theirs = socket.socketpair()
+        world.sockets += ours, theirs
+        watched[ours.fileno()] = ours
+        theirs.send(b"!")
+
+        def handle(sock: socket.socket = ours) -> None:
+            sock.recv(1)
+            replace_other(sock.fileno())
+
+        world.poller.watch(ours.fileno(), select.EPOLLIN, Handler(handle))
+    world.reactor.turn(1)
+    assert stale == []
+
+
 def test_a_turn_ends_though_there_are_more_events(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poller, "TURN", 0.0)
     for _, theirs in [world.watch("event") for _ in range(3)]:

@@ -85,7 +85,7 @@ class SocketPoller:
         """Call `call` when what is being done now is over, before the next event."""
         self._later.append(call)
         if not self._handling and len(self._later) == 1:
-            self._reactor.callLater(0, self._run_later)
+            self._reactor.callLater(0, self._run_later_alone)
 
     def after_events(self, call: Callable[[], object]) -> None:
         """Call `call` when the events of this moment have been handled; of equal calls only the first one counts."""
@@ -107,29 +107,36 @@ class SocketPoller:
 
     def _handle_events(self, wait: float) -> int:
         """Handle the events that there are, wait for the first one, and return their number."""
-        found = self._epoll.poll(wait, MOST_EVENTS)
-        for descriptor, events in found:
-            handler = self._handlers.get(descriptor)
-            if handler is not None:  # else it was closed for an earlier event
+        found = [(each, self._handlers.get(each), events) for each, events in self._epoll.poll(wait, MOST_EVENTS)]
+        for descriptor, handler, events in found:
+            # Else it was closed for an earlier event, and another socket may have its number.
+            if handler is not None and self._handlers.get(descriptor) is handler:
                 self._call(handler.handle, events)
             if self._later:
                 self._run_later()
             if self.turn_is_over():
                 break
+        self._run_after_events()
+        return len(found)
+
+    def _run_after_events(self) -> None:
         while self._after_events:
             self._call(self._after_events.pop())
             self._run_later()
-        return len(found)
 
     def turn_is_over(self) -> bool:
         """Return whether what can wait has to wait for the reactor's next turn."""
         return monotonic() >= self._turn_ends
 
+    def _run_later_alone(self) -> None:
+        self._handling = True
+        self._run_later()
+        self._run_after_events()
+        self._handling = False
+
     def _run_later(self) -> None:
-        handling, self._handling = self._handling, True
         while self._later:
             self._call(self._later.popleft())
-        self._handling = handling
 
     def _call(self, call: Callable[..., object], *arguments: object) -> None:
         try:
