@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from relay.relay_fixture import reset, tcp_pair
+from relay.relay_fixture import descriptors, reset, tcp_pair
 from sockets.harness import Reactor
 
-from zeroscale.relay import Outcome
+from zeroscale.relay import Outcome, splice_loop
 from zeroscale.relay.new_pairs import MOST_PASSED_ON, NEW_FOR, NewPairs
 from zeroscale.relay.pipe_pool import Pipes
 from zeroscale.relay.splice_pair import Pair
@@ -49,6 +49,7 @@ class World:
 
     :ivar ends: the pairs that have ended, and how.
     :ivar passed_on: the pairs that were passed on.
+    :ivar react: called with each pair whose end was reported.
     """
 
     def __init__(self) -> None:
@@ -62,10 +63,15 @@ class World:
             self.poller,
             self.pipes,
             600.0,
-            lambda pair, end: self.ends.append((pair, end)),
+            self._ended,
             self.passed_on.append,
         )
         self.connections: list[Connection] = []
+        self.react: Callable[[Pair], object] = lambda _: None
+
+    def _ended(self, pair: Pair, end: object) -> None:
+        self.ends.append((pair, end))
+        self.react(pair)
 
     def connect(self, early: bytes = b"", buffers: int = 0) -> Connection:
         connection = Connection(early, buffers)
@@ -215,3 +221,87 @@ def test_a_fault_ends_its_pairs_and_takes_no_more(
     assert all(each.closed for each in connections)
     assert world.new_pairs.broken
     assert "closed elsewhere" in caplog.text
+
+
+def test_more_pairs_than_a_round_admits_are_admitted_without_another_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splice_loop, "LONGEST_COMMANDS", 0.0)
+    connections: list[Connection] = []
+    world.poller.soon(lambda: connections.extend(world.connect(b"early") for _ in range(10)))
+    world.reactor.advance(0)
+    world.until(lambda: all(each.got(each.backend) == b"early" for each in connections))
+    world.reactor.advance(NEW_FOR)
+    assert world.passed_on == [each.pair for each in connections]
+
+
+def test_many_pairs_aborted_within_an_event_are_all_reported_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = [world.connect() for _ in range(10)]
+    monkeypatch.setattr(splice_loop, "LONGEST_COMMANDS", 0.0)
+
+    def abort_all() -> None:
+        for _ in range(2):
+            assert all(world.new_pairs.abort(each.pair) for each in connections)
+
+    world.poller.soon(abort_all)
+    world.reactor.advance(NEW_FOR)
+    world.until(lambda: len(world.ends) == len(connections))
+    world.reactor.turn(0.01)
+    assert world.ends == [(each.pair, Outcome.aborted) for each in connections]
+    assert world.passed_on == []
+
+
+def test_a_fault_reports_what_has_ended_or_was_aborted_before_it_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a report aborts the other pairs."""
+    ended, aborted, live = connections = [world.connect(b"early") for _ in range(3)]
+    update = splice_loop.SpliceLoop._update_pair
+
+    def fail_after(loop: splice_loop.SpliceLoop, pair: Pair) -> None:
+        update(loop, pair)
+        if pair.over:
+            raise ValueError("a fault")
+
+    monkeypatch.setattr(splice_loop.SpliceLoop, "_update_pair", fail_after)
+    world.react = lambda _: [world.new_pairs.abort(each.pair) for each in connections]
+    reset(ended.backend)
+
+    def abort() -> None:
+        world.new_pairs.abort(aborted.pair)
+        world.new_pairs.handle(select.EPOLLIN)
+
+    world.poller.soon(abort)
+    world.reactor.advance(0)
+    assert len(world.ends) == 3
+    assert dict(world.ends) == {
+        ended.pair: Outcome.backend_reset,
+        aborted.pair: Outcome.aborted,
+        live.pair: Outcome.aborted,
+    }
+    assert all(each.closed for each in connections)
+    assert world.new_pairs.broken
+
+
+def test_it_can_be_closed_after_a_fault_and_twice(world: World) -> None:
+    world.connect()
+    world.new_pairs.close()
+    world.new_pairs.close()
+    world.new_pairs.handle(select.EPOLLIN)
+    assert world.ends == []
+
+
+def test_where_the_kernel_has_no_memory_to_watch_it_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    reactor, pipes = Reactor(), Pipes()
+    poller = SocketPoller(cast(Any, reactor))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(poller, "watch", refuse)
+    before = descriptors()
+    with pytest.raises(OSError, match="No space"):
+        NewPairs(cast(Any, reactor), poller, pipes, 600.0, lambda *_: None, lambda _: None)
+    assert descriptors() == before

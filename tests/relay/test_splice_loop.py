@@ -465,6 +465,35 @@ def test_a_pair_that_epoll_does_not_take_is_refused_and_untouched(running: Runni
             client.recv(1)
 
 
+def test_a_pair_that_has_moved_bytes_and_is_not_taken_is_aborted_and_not_refused(
+    running: Running, tmp_path: Path
+) -> None:
+    """Another connection to the server would not get these bytes."""
+    client, our_client = tcp_pair()
+    backend, our_backend = tcp_pair()
+    with client, our_client, backend, our_backend, (tmp_path / "file").open("wb") as unfit:
+        pair = Pair(our_client, our_backend)
+        pair.backend.fd = unfit.fileno()
+        pair.admitted = True
+        running.loop.admit(pair)
+        assert running.end_of(pair) is Outcome.aborted
+        assert running.observer.refusals.empty()
+        for peer in (client, backend):
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+
+
+def test_a_pair_of_another_loop_is_not_aborted(running: Running) -> None:
+    client, our_client = tcp_pair()
+    backend, our_backend = tcp_pair()
+    with client, our_client, backend, our_backend:
+        running.loop.abort(Pair(our_client, our_backend))
+        _, _, own = running.pair()
+        running.loop.abort(own)
+        assert running.end_of(own) is Outcome.aborted
+        assert our_client.fileno() != -1
+
+
 def test_a_descriptor_closed_behind_its_back_is_a_crash_not_a_guess(running: Running) -> None:
     _, _, pair = running.pair()
     client, backend, _ = running.pair()

@@ -41,8 +41,8 @@ class NewPairs:
     :param poller: tells when a pair has something to move.
     :param on_end: called with each pair that has ended here, and how, or why it was refused.
     :param pass_on: called with each pair that is not new any more.
-    :raises OSError: no descriptors left.
-    :ivar broken: it has failed, and takes no pair any more.
+    :raises OSError: no descriptors left, or no memory to watch one.
+    :ivar broken: it has failed or is closed, and takes no pair any more.
     """
 
     def __init__(
@@ -61,16 +61,18 @@ class NewPairs:
         self._loop = SpliceLoop(self, pipes, half_closed_limit)
         self._rounds = self._loop.rounds(wait=False)
         self._new_until: dict[Pair, float] = {}
+        self._aborting: set[Pair] = set()
         self._ended: deque[tuple[Pair, End]] = deque()
         self._timer: IDelayedCall | None = None
-        self._watched = False
         self.broken = False
+        try:
+            poller.watch(self._loop.fileno(), select.EPOLLIN, self)
+        except OSError:
+            self._loop.close()
+            raise
 
     def admit(self, pair: Pair) -> None:
         """Relay a pair, from the end of this turn on."""
-        if not self._watched:
-            self._poller.watch(self._loop.fileno(), select.EPOLLIN, self)
-            self._watched = True
         self._new_until[pair] = self._reactor.seconds() + NEW_FOR
         if self._timer is None:
             self._timer = self._reactor.callLater(NEW_FOR, self._pass_on_old)
@@ -79,19 +81,22 @@ class NewPairs:
 
     def abort(self, pair: Pair) -> bool:
         """End a pair; return False if it is not here."""
+        if pair in self._aborting:
+            return True
         if self._new_until.pop(pair, None) is None:
             return False
+        self._aborting.add(pair)
         self._loop.abort(pair)
         self._poller.after_events(self._turn)
         return True
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
         """See `PairObserver`."""
-        self._ended.append((pair, outcome))
+        self._add_end(pair, outcome)
 
     def refused(self, pair: Pair, error: OSError) -> None:
         """See `PairObserver`."""
-        self._ended.append((pair, error))
+        self._add_end(pair, error)
 
     def handle(self, events: int) -> None:
         """Move what can be moved; called by the poller."""
@@ -101,13 +106,13 @@ class NewPairs:
         """Forget all pairs, and release all descriptors but theirs."""
         if self.broken:
             return
+        self.broken = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._watched:
-            self._poller.forget(self._loop.fileno())
-            self._watched = False
+        self._poller.forget(self._loop.fileno())
         self._new_until.clear()
+        self._aborting.clear()
         self._rounds.close()
         self._loop.close()
 
@@ -116,24 +121,30 @@ class NewPairs:
         self._turn()  # now they may have something to move already
 
     def _turn(self) -> None:
-        try:
-            next(self._rounds)
-        except Exception:
-            self._break()
+        if not self.broken:
+            try:
+                next(self._rounds)
+            except Exception:
+                self._break()
         while self._ended:
-            pair, end = self._ended.popleft()
-            self._new_until.pop(pair, None)
-            self._on_end(pair, end)
+            self._on_end(*self._ended.popleft())
         if not self.broken:
             for pair in list(self._loop.lingering):
                 self._release(pair)
+            if self._loop.has_commands:
+                self._loop.wake()  # a round runs only some of them
+
+    def _add_end(self, pair: Pair, end: End) -> None:
+        self._new_until.pop(pair, None)
+        self._aborting.discard(pair)
+        self._ended.append((pair, end))
 
     def _break(self) -> None:
         logger.exception("A fault in zeroscale itself: its thread relays all connections from now on")
-        pairs = list(self._new_until)
+        pairs = [*self._new_until, *self._aborting]
         self.close()
-        self.broken = True
         for pair in pairs:
+            pair.over = True
             with contextlib.suppress(OSError):  # closed already
                 pair.close(Outcome.aborted)
             self._ended.append((pair, Outcome.aborted))

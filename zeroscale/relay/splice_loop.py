@@ -108,6 +108,11 @@ class SpliceLoop:
         return self._epoll.fileno()
 
     @property
+    def has_commands(self) -> bool:
+        """Whether what it was told waits for the next round."""
+        return bool(self._commands)
+
+    @property
     def lingering(self) -> Collection[Pair]:
         """The pairs whose end has to wait; only the time tells when it is over."""
         return self._lingering
@@ -215,8 +220,11 @@ class SpliceLoop:
             try:
                 self._epoll.register(end.fd, interest)
             except OSError as error:
-                self._forget(pair)
-                self._observer.refused(pair, error)
+                if pair.admitted:  # by another loop, which has moved bytes
+                    self._end(pair, Outcome.aborted)
+                else:
+                    self._forget(pair)
+                    self._observer.refused(pair, error)
                 return
             end.interest = interest
             self._ends[end.fd] = end
@@ -236,7 +244,7 @@ class SpliceLoop:
         pair.admitted = True
 
     def _abort(self, pair: Pair) -> None:
-        if not pair.over:
+        if self._ends.get(pair.client.fd) is pair.client:
             self._end(pair, Outcome.aborted)
 
     def _handle_event(self, fd: int, event: int) -> None:
