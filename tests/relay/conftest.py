@@ -50,3 +50,23 @@ def transporting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relays]:
     monkeypatch.setattr(relay_fixture, "on_a_poller", False)
     with relay_fixture.started(Relays(relay_fixture.reactor, "transport")) as relays:
         yield relays
+
+
+@pytest.fixture
+def passing(crashes: list[Failure], monkeypatch: pytest.MonkeyPatch) -> Iterator[Relays]:
+    """The splice relay alone, with new pairs in the reactor's thread."""
+    from relay.relay_fixture import poller, reactor, started
+
+    monkeypatch.setattr(new_pairs, "NEW_FOR", 0.02)
+    with started(Relays(reactor, "splice", crashes.append, poller=poller)) as relays:
+        yield relays
+    assert crashes == []
+
+
+@pytest.fixture
+def transporting_on_a_poller() -> Iterator[Relays]:
+    """The transport relay alone, with transports on a poller."""
+    from relay.relay_fixture import reactor, started
+
+    with started(Relays(reactor, "transport")) as relays:
+        yield relays

@@ -45,7 +45,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.threadpool import ThreadPool
 
 from zeroscale.errors import RelayError
-from zeroscale.relay import Outcome, Relays, Report
+from zeroscale.relay import Outcome, Relays, Report, new_pairs
 from zeroscale.relay.base import Moved
 from zeroscale.relay.pipe_pool import MOST_SPARE
 
@@ -181,6 +181,23 @@ async def test_any_conversation_through_transports(
     transporting: Relays, script: dict[str, Script], early: bytes, buffers: int
 ) -> None:
     await converse(transporting, tcp_pair, script, early, buffers, loses=True)
+
+
+@any_conversation
+@pytest_twisted.ensureDeferred
+async def test_any_conversation_through_transports_on_a_poller(
+    transporting_on_a_poller: Relays, script: dict[str, Script], early: bytes, buffers: int
+) -> None:
+    await converse(transporting_on_a_poller, tcp_pair, script, early, buffers, loses=True)
+
+
+@any_conversation
+@pytest_twisted.ensureDeferred
+async def test_any_conversation_passed_on_in_the_middle(
+    passing: Relays, script: dict[str, Script], early: bytes, buffers: int
+) -> None:
+    new_pairs.NEW_FOR = script["client"].seed % 8 * 0.004
+    await converse(passing, tcp_pair, script, early, buffers)
 
 
 @pytest_twisted.ensureDeferred

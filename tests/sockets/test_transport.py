@@ -121,6 +121,25 @@ def test_the_end_is_told_again_to_who_reads_again(connect: Connect) -> None:
     connection.reactor.until(lambda: connection.protocol.told == ["made", "read lost", "read lost"])
 
 
+def test_what_is_unread_when_both_directions_have_ended_is_read_later(connect: Connect) -> None:
+    connection = connect()
+    connection.transport.loseWriteConnection()
+    connection.reactor.turn()
+    connection.transport.pauseProducing()
+    connection.peer.sendall(b"last words")
+    connection.peer.close()
+    connection.reactor.until(lambda: "peer finished" in connection.protocol.told)
+    assert connection.reactor.readers == [], "it would be woken by the end again and again"
+    assert connection.protocol.told == ["made", "write lost", "peer finished"]
+    connection.transport.resumeProducing()
+    connection.reactor.until(lambda: "read lost" in connection.protocol.told)
+    assert connection.protocol.told[3:] == [b"last words", "read lost"]
+    assert connection.reactor.readers == []
+    connection.transport.loseConnection()
+    connection.reactor.turn()
+    assert connection.protocol.told[5:] == ["ConnectionDone"]
+
+
 def test_a_connection_whose_peer_has_finished_can_be_written_to(connect: Connect) -> None:
     connection = connect()
     connection.peer.shutdown(socket.SHUT_WR)

@@ -41,7 +41,7 @@ Address = IPv4Address | IPv6Address | UNIXAddress
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _PEER_FINISHED = getattr(select, "EPOLLRDHUP", 0)
-_DEAD = select.EPOLLERR | select.EPOLLHUP
+_DEAD, _HUNG_UP = select.EPOLLERR, select.EPOLLHUP
 
 _DONE, _LOST, _ABORTED = Failure(ConnectionDone()), Failure(ConnectionLost()), Failure(ConnectionAborted())
 
@@ -65,6 +65,7 @@ class SocketTransport:
         "_finish_wanted",
         "_finished",
         "_flushed",
+        "_hung_up",
         "_interest",
         "_on_peer_finished",
         "_peer",
@@ -95,7 +96,7 @@ class SocketTransport:
         self._interest: int | None = None
         self._busy = False
         self._reading = True
-        self._peer_finished = False
+        self._peer_finished = self._hung_up = False
         self._unsent = b""
         self._finish_wanted = self._finished = self._close_wanted = False
         self._reason: Failure | None = None
@@ -289,11 +290,13 @@ class SocketTransport:
     def _handle(self, events: int) -> None:
         if events & _WRITE:
             self._flush()
+        if events & _HUNG_UP:
+            self._hung_up = True
         if events & _READ and self._reading:
             self._read()
         elif events & _DEAD:
             self._close(_LOST)
-        elif events & _PEER_FINISHED and not self._reading:
+        elif events & (_PEER_FINISHED | _HUNG_UP) and not self._reading and not self._peer_finished:
             self._peer_finished = True
             self._on_peer_finished()
 
@@ -369,8 +372,16 @@ class SocketTransport:
         self.protocol.connectionLost(self._reason)
 
     def _update(self) -> None:
-        """Watch for what is waited for; in the middle of an event, when it has been handled."""
+        """Watch for what is waited for; in the middle of an event, when it has been handled.
+
+        When both directions have ended, epoll would report that again and again while nothing is read.
+        """
         if self._busy or not self.connected:
+            return
+        if self._hung_up and not self._reading and not self._unsent:
+            if self._interest is not None:
+                self._interest = None
+                self._poller.forget(self._descriptor)
             return
         interest = 0 if self._peer_finished else _PEER_FINISHED
         if self._reading:
