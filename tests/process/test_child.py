@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -350,6 +351,35 @@ async def test_pause_and_resume(process_fixture: ProcessFixture) -> None:
     process.resume()
     await process_fixture.output.line_with("got hello")
     assert process_fixture.output.lines == ["ready", "nobody looks", "got hello"]
+
+
+async def test_the_processes_of_a_paused_server_are_not_polled(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: list[int] = []
+    real = procfs.session_members
+
+    def count(sessions: Collection[int]) -> list[int]:
+        polls.append(len(sessions))
+        return real(sessions)
+
+    monkeypatch.setattr(procfs, "session_members", count)
+    for name in ("PIDFD_RECHECK_INTERVAL", "UNCLEAR_INTERVAL"):
+        monkeypatch.setattr(module, name, 0.01)
+    process = process_fixture.process()
+    await start(process, ECHO)
+    await process_fixture.output.line_with("ready")
+    await until(lambda: len(polls) > 10)
+    process.pause()
+    await asyncio.sleep(0.1)  # the poll that was due
+    polls.clear()
+    await asyncio.sleep(0.2)
+    assert polls == []
+    process.resume()
+    await until(lambda: len(polls) > 10)
+    process.pause()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    assert await process.wait() == 137
 
 
 async def test_a_paused_server_takes_its_sigterm(process_fixture: ProcessFixture) -> None:

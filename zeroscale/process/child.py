@@ -293,6 +293,8 @@ class ServerProcess:
         :raises PluginError: that is not permitted.
         """
         was_paused, self._paused = self._paused, False
+        if was_paused:
+            self._poll_processes()
         self.signal(signal.SIGCONT)
         if was_paused and self.alive:
             self._poll_output()
@@ -411,6 +413,8 @@ class ServerProcess:
                 self._pidfd = os.pidfd_open(members[0])
                 loop.add_reader(self._pidfd, self._poll_processes)
                 announced = True
+        if announced and self._paused and self._command is None and not self._record_failed:
+            return  # stopped processes start no others; `resume` polls again
         interval = PIDFD_RECHECK_INTERVAL if announced else EXIT_INTERVAL
         if self._is_unclear():
             interval = min(interval, UNCLEAR_INTERVAL)
