@@ -25,6 +25,7 @@ from relay import relay_fixture
 from relay.relay_fixture import (
     Connect,
     Finale,
+    Ours,
     Pair,
     Played,
     Script,
@@ -48,6 +49,7 @@ from zeroscale.errors import RelayError
 from zeroscale.relay import Outcome, Relays, Report, new_pairs
 from zeroscale.relay.base import Moved
 from zeroscale.relay.pipe_pool import MOST_SPARE
+from zeroscale.sockets.transport import SocketTransport
 
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.004])
 SIZES = st.one_of(st.integers(1, 600), st.integers(1, 150_000))
@@ -329,6 +331,67 @@ async def test_a_client_lost_while_it_is_flushed_fails_the_hand_over(splicing: R
     with pytest.raises(RelayError):
         await within(report)
     await pair.close()
+
+
+class Half:
+    """A client with a transport on a poller, and a backend of which the proxy has the bare socket."""
+
+    def __init__(self) -> None:
+        self.client, ours = tcp_pair()
+        ours.setblocking(False)
+        self.to_client = Ours()
+        SocketTransport(relay_fixture.poller, ours, None, self.to_client).start()
+        self.backend, self.to_backend = tcp_pair()
+        self.to_backend.setblocking(False)
+
+    async def gone(self) -> None:
+        await within(self.to_client.lost)
+        for sock in (self.client, self.backend, self.to_backend):
+            sock.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_without_a_transport_is_relayed_and_closed(relays: Relays) -> None:
+    half = Half()
+    await send(half.backend, b"banner")
+    report = relays.relay_socket(half.to_client.transport, half.to_backend, b"early ")
+    await send(half.client, b"question")
+    half.client.shutdown(socket.SHUT_WR)
+    assert await receive(half.backend) == b"early question"
+    await send(half.backend, b", answer")
+    half.backend.close()
+    assert await receive(half.client) == b"banner, answer"
+    assert await within(report) == Report(14, 14, Outcome.closed)
+    assert half.to_backend.fileno() == -1
+    await half.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_without_a_transport_is_reset_when_the_report_is_cancelled(relays: Relays) -> None:
+    half = Half()
+    report = relays.relay_socket(half.to_client.transport, half.to_backend, b"early")
+    report.cancel()
+    report.cancel()
+    assert (await within(report)).outcome is Outcome.aborted
+    for peer in (half.client, half.backend):
+        with pytest.raises(ConnectionResetError):
+            await receive(peer)
+    await half.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_without_a_transport_that_no_relay_takes_is_the_callers(relays: Relays) -> None:
+    half = Half()
+    await within(relays.stop(0))
+    with pytest.raises(RelayError, match="being stopped"):
+        relays.relay_socket(half.to_client.transport, half.to_backend, b"early")
+    await send(half.backend, b"hello")
+    half.to_backend.setblocking(True)
+    assert half.to_backend.recv(5) == b"hello"
+    half.to_client.transport.write(b"sorry")
+    half.to_client.transport.loseConnection()
+    assert await receive(half.client) == b"sorry"
+    await half.gone()
 
 
 @pytest_twisted.ensureDeferred

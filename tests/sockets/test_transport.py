@@ -395,6 +395,16 @@ def test_a_transport_beside_another_is_not_read(connect: Connect) -> None:
         connection.reactor.turn()
 
 
+def test_a_transport_beside_another_that_is_not_used_leaves_nothing(connect: Connect) -> None:
+    connection = connect()
+    ours, theirs = socket.socketpair()
+    connection.transport.beside(ours)
+    ours.close()
+    theirs.close()
+    connection.transport.loseConnection()
+    assert connection.reactor.readers == []
+
+
 def test_the_kernel_has_no_memory_to_watch_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = connect(start=False)
 

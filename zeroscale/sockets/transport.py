@@ -220,9 +220,9 @@ class SocketTransport:
         return bool(self._unsent)
 
     def beside(self, sock: socket.socket) -> SocketTransport:
-        """Return a transport of another connected socket, which is not read until `resumeProducing`."""
+        """Return a transport of another connected socket, which is neither read nor watched until `resumeProducing`."""
         other = SocketTransport(self._poller, sock, None, Protocol())
-        other.pauseProducing()
+        other._reading = False
         return other
 
     def flushed(self) -> Deferred[None]:
