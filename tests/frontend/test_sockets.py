@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from frontend.harness import FakeMessages, Server, answer, logged, login, packet, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, globalLogPublisher
 
 from zeroscale.frontend import login_hold as hold
 from zeroscale.frontend.admission import Admission
@@ -33,7 +36,7 @@ from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 from zeroscale.relay import Relays
 from zeroscale.sockets.listener import listening_reactor
 from zeroscale.sockets.poller import SocketPoller
-from zeroscale.status import Status
+from zeroscale.status import ClientInfo, Status
 from zeroscale.system.endpoints import listen
 
 reactor: Any = global_reactor
@@ -326,6 +329,50 @@ async def test_a_player_that_leaves_during_the_connect_leaves_nothing() -> None:
         await until(lambda: harness.server.players)
         peer.socket.close()
         await harness.over("left")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_player_that_is_refused_during_the_connect_leaves_nothing() -> None:
+    events: list[LogEvent] = []
+    async with front() as harness:
+        harness.backend.listen(0)
+        for filling in [harness.add(socket.socket()) for _ in range(3)]:
+            filling.socket.connect_ex(harness.backend.getsockname())
+        harness.server.status = Status.running
+        harness.server.closing = True
+        globalLogPublisher.addObserver(cast(Any, events.append))
+        peer = harness.connect()
+        await peer.send(login())
+        await peer.receive_all()
+        peer.socket.close()
+        await harness.over("kicked")
+    gc.collect()
+    globalLogPublisher.removeObserver(cast(Any, events.append))
+    assert not [event for event in events if "log_failure" in event]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_player_is_counted_once_though_the_server_is_not_ready_after_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with front() as harness:
+        harness.server.status = Status.running
+
+        def admit(client: ClientInfo) -> Deferred[Any]:
+            waiter: Deferred[Any] = Deferred(harness.server.waiters.remove)
+            harness.server.waiters.append(waiter)
+            return waiter
+
+        monkeypatch.setattr(harness.server, "admit", admit)
+        peer = harness.connect()
+        await peer.send(login())
+        await until(lambda: harness.server.waiters)
+        harness.server.set_status(Status.running)
+        assert harness.server.players == 1
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.socket.close()
+        await until(lambda: all(client.is_lost for client in harness.clients))
+        assert harness.server.players == 0
 
 
 @pytest_twisted.ensureDeferred

@@ -193,13 +193,13 @@ class Listening:
 
     def __init__(self, real: socket.socket, error: int) -> None:
         self._real = real
-        self._errors = [error]
+        self.errors = [error]
         self.calls = 0
 
     def _accept(self) -> Any:
         self.calls += 1
-        if self._errors:
-            raise OSError(self._errors.pop(), "it fails")
+        if self.errors:
+            raise OSError(self.errors.pop(), "it fails")
         return cast(Any, self._real)._accept()
 
     def __getattr__(self, name: str) -> Any:
@@ -220,7 +220,7 @@ def failing(world: World, error: int, monkeypatch: pytest.MonkeyPatch) -> Listen
     return made[0]
 
 
-@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL])
 def test_where_no_descriptor_is_left_clients_wait(
     world: World, error: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,6 +233,39 @@ def test_where_no_descriptor_is_left_clients_wait(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     world.reactor.advance(PAUSE)
     world.reactor.until(lambda: world.accepted)
+
+
+def test_a_long_lack_of_descriptors_is_reported_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listening = failing(world, errno.EMFILE, monkeypatch)
+    listening.errors *= 3
+    for shortage in (1, 2):
+        world.connect()
+        for _ in range(3):
+            world.reactor.until(world.reactor.getDelayedCalls)
+            world.reactor.advance(PAUSE)
+        world.reactor.until(lambda: len(world.accepted) == shortage)  # noqa: B023  # called at once
+        assert len(caplog.records) == shortage
+        listening.errors += [errno.EMFILE] * 3
+
+
+def test_a_port_that_cannot_be_watched_is_watched_later(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(world, errno.EMFILE, monkeypatch)
+    world.connect()
+    world.reactor.until(lambda: caplog.records)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.poller, "watch", no_memory)
+        world.reactor.advance(PAUSE)
+    assert world.accepted == []
+    world.reactor.advance(PAUSE)
+    world.reactor.until(lambda: world.accepted)
+
+
+def no_memory(*_: object) -> None:
+    raise OSError(errno.ENOMEM, "no memory")
 
 
 def test_a_port_can_stop_while_nothing_is_accepted(

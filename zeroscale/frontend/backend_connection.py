@@ -186,6 +186,13 @@ def start_connecting(
     return connected if isinstance(connected, Deferred) else BackendSocket(connected)
 
 
+def abandon(connecting: Deferred[socket.socket]) -> None:
+    """Close a connection that `start_connecting` has begun, however far it is."""
+    # Why it fails does not matter any more.
+    connecting.addCallbacks(lambda sock: BackendSocket(sock).abort(), lambda _: None)
+    connecting.cancel()
+
+
 async def _connect_to_address(
     reactor: Reactor, poller: SocketPoller, host: str, port: int, limit: float
 ) -> BackendSocket:

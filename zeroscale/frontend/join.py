@@ -17,7 +17,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from zeroscale.errors import BackendError, ProtocolError, RelayError, ServerUnavailable
-from zeroscale.frontend.backend_connection import BackendSocket, ServerConnection, connect, start_connecting
+from zeroscale.frontend.backend_connection import (
+    BackendSocket,
+    ServerConnection,
+    abandon,
+    connect,
+    start_connecting,
+)
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.decision import (
@@ -164,8 +170,10 @@ class Join:
             return None
         self._note_event(event)
         sessions: list[PlayerSession] = []
-        self._backend.server.admit(self._client_info).addCallbacks(sessions.append, lambda _: None)
+        admitting = self._backend.server.admit(self._client_info)
+        admitting.addCallbacks(sessions.append, lambda _: None)  # `run` asks again, and reports a refusal
         if not sessions:
+            admitting.cancel()  # or it would be a player's session, without a player, once the server is ready
             connecting.abort()
             return None
         session = sessions[0]
@@ -197,7 +205,7 @@ class Join:
             return await self._run(event, decision)
         finally:
             if self._attempt is not None:
-                self._attempt.cancel()
+                abandon(self._attempt)
 
     async def _run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
         self._event = event

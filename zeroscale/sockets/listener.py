@@ -29,9 +29,11 @@ MOST_ACCEPTED = 16
 """Connections accepted in one turn, at most: those that are accepted already have to be served, too."""
 
 PAUSE = 0.1
-"""Seconds for which nothing is accepted where there is no descriptor left."""
+"""Seconds for which nothing is accepted where nothing can be."""
 
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+LASTING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL})
+"""Errors of `accept` that the next call has, too: no descriptor or memory is left, or, `EINVAL`, another process has
+shut the socket down."""
 
 
 def listening_reactor(reactor: Reactor, poller: SocketPoller | None, factory: Factory) -> Reactor:
@@ -105,6 +107,7 @@ class _Listener:
         self._family = int(sock.family)
         self._factory = factory
         self._pause: IDelayedCall | None = None
+        self._reported = False
 
     def start(self) -> None:
         """Accept connections from now on."""
@@ -128,10 +131,12 @@ class _Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in EXHAUSTED:
+                if error.errno in LASTING:
+                    self._poller.forget(self._descriptor)
                     self._pause_accepting(error)
                     return
                 continue  # this one connection is gone already, or a firewall refuses it
+            self._reported = False
             # socket.accept() does the same, and converts family and type to enumerations and back.
             sock = socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor)
             try:
@@ -146,13 +151,20 @@ class _Listener:
                 return
 
     def _watch(self) -> None:
-        self._pause = None
         self._poller.watch(self._descriptor, select.EPOLLIN, self)
 
+    def _watch_again(self) -> None:
+        self._pause = None
+        try:
+            self._watch()
+        except OSError as error:  # no memory, or the user's limit of watched descriptors
+            self._pause_accepting(error)
+
     def _pause_accepting(self, error: OSError) -> None:
-        logger.warning("No connection can be accepted: %s", error.strerror)
-        self._poller.forget(self._descriptor)
-        self._pause = self._reactor.callLater(PAUSE, self._watch)
+        if not self._reported:
+            logger.warning("No connection can be accepted: %s", error.strerror)
+        self._reported = True
+        self._pause = self._reactor.callLater(PAUSE, self._watch_again)
 
 
 def _started(port: Any) -> IListeningPort:
