@@ -1,4 +1,4 @@
-"""Hand two connected Twisted transports over to a relay, and choose the relay."""
+"""Hand a client's connection and a server's over to a relay, and choose the relay."""
 
 from __future__ import annotations
 

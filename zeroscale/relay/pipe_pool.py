@@ -51,7 +51,7 @@ class Pipe:
 
 
 class Pipes:
-    """Spare pipes. `reserve` is called in the reactor's thread, `enlarge`, `take` and `give_back` in the relay's.
+    """Spare pipes of all loops. May be used in several threads, but `reserve` and `close` in the reactor's only.
 
     :ivar small: how often the kernel refused a pipe its full size.
     """

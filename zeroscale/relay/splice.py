@@ -1,6 +1,6 @@
 """Relay plain TCP and Unix sockets by splice(2), driven by a thread of its own. Linux only.
 
-This module is the reactor's side: it accepts pairs of sockets and reports their ends. `splice_loop` is the thread's.
+This module is the reactor's side: it accepts pairs of sockets and reports their ends. `splice_loop` moves the bytes.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class SpliceRelay:
             self._reactor.callFromThread(self._report_ends)
 
     def _ended_here(self, pair: Pair, end: Outcome | OSError) -> None:
-        """Report the end of a new pair."""
+        """Report an end; called in the reactor's thread."""
         if isinstance(end, Outcome):
             self._report(pair, end)
         else:

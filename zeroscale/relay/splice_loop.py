@@ -1,6 +1,7 @@
-"""The relay's thread: a blocking epoll loop, and two splices for each readable socket.
+"""A loop that relays pairs: epoll, and two splices for each readable socket.
 
-It runs independently of the reactor and uses sockets and pipes, but nothing of Twisted. Two rules:
+The relay's thread runs one, and `new_pairs` runs one in the reactor's thread. It uses sockets and pipes, but
+nothing of Twisted. Two rules:
 
 - One shared pipe serves all pairs, and is empty between two events. When a sink takes less than the pipe holds, the
   pipe belongs to its flow until it is empty, or one player's bytes would reach another. Until then the source is not
@@ -44,7 +45,7 @@ _READABLE = int(select.EPOLLIN)
 
 
 class PairObserver(Protocol):
-    """Callbacks about pairs, called in the relay's thread."""
+    """Callbacks about pairs, called in the loop's thread."""
 
     def ended(self, pair: Pair, outcome: Outcome) -> None:
         """Handle the end of a pair; its sockets are closed."""
@@ -58,7 +59,7 @@ class PairObserver(Protocol):
 class SpliceLoop:
     """Moves the bytes of all pairs.
 
-    `admit`, `abort`, `answer` and `quit` may be called in any thread; all private methods are called by `run` only.
+    `admit`, `abort`, `answer`, `quit` and `wake` may be called in any thread, all other methods in the loop's own.
 
     :raises OSError: no descriptors left.
     """
@@ -91,14 +92,14 @@ class SpliceLoop:
     def admit(self, pair: Pair, *, wake: bool = True) -> None:
         """Add a pair, or report that it is refused.
 
-        :param wake: False: when `wake` is called, or the thread runs anyway.
+        :param wake: whether to start a round for it; else it waits until one runs for another reason.
         """
         self._commands.append(partial(self._admit, pair))
         if wake:
             self.wake()
 
     def wake(self) -> None:
-        """Have the thread look for what it was told."""
+        """Start a round, which runs the commands that wait."""
         if not self._woken:
             self._woken = True
             os.eventfd_write(self._wake, 1)
@@ -109,7 +110,7 @@ class SpliceLoop:
 
     @property
     def has_commands(self) -> bool:
-        """Whether what it was told waits for the next round."""
+        """Whether commands wait for the next round."""
         return bool(self._commands)
 
     @property
@@ -132,7 +133,7 @@ class SpliceLoop:
         self._command(partial(self._abort, pair))
 
     def answer(self, call: Callable[[], None]) -> None:
-        """Call `call` in the relay's thread between two rounds of events, which shows that the loop still runs."""
+        """Call `call` in the loop's thread between two rounds of events, which shows that the loop still runs."""
         self._command(call)
 
     def quit(self) -> None:

@@ -1,4 +1,4 @@
-"""A relayed pair as the relay's thread sees it: two ends, and two flows with bytes that are not yet delivered."""
+"""A relayed pair as a `SpliceLoop` sees it: two ends, and two flows with bytes that are not yet delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relay pairs by Twisted's producers and consumers: for TLS, and for systems without splice.
+"""Relay pairs by producers and consumers, Twisted's or ours: for TLS, and for systems without splice.
 
 Twisted's transports cannot do or report all that the splice relay can. A peer that only keepalive finds dead counts
 as reset; what a peer sent right before its reset is lost if we write to it before that is read; a byte counts as moved
@@ -18,7 +18,7 @@ from zeroscale.relay.transport_pair import TransportPair, as_relay_transport
 
 
 class TransportRelay:
-    """The `base.Relay` for everything that runs on Twisted's TCP and Unix transports, TLS above all.
+    """The `base.Relay` for all transports of TCP and Unix sockets, TLS above all.
 
     :param half_closed_limit: seconds; see `base.HALF_CLOSED_LIMIT`.
     """
@@ -47,7 +47,7 @@ class TransportRelay:
         return succeed(None)
 
     def carries(self, client: ITransport, backend: ITransport) -> bool:
-        """Return whether both run on a socket of Twisted's."""
+        """Return whether both are transports of plain sockets, or wrappers of such."""
         return as_relay_transport(client) is not None and as_relay_transport(backend) is not None
 
     def add(
@@ -58,7 +58,7 @@ class TransportRelay:
             raise RelayError(f"the relay accepts no connection: {self._refusal}")
         sides = as_relay_transport(client), as_relay_transport(backend)
         if sides[0] is None or sides[1] is None:
-            raise RelayError("the transport relay can relay only Twisted's own connections")
+            raise RelayError("the transport relay can relay only TCP and Unix connections, and TLS on them")
         pair = TransportPair(self._reactor, sides[0], sides[1], self._half_closed_limit)
         pair.take_over()
         self._live[pair] = None

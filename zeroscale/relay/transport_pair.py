@@ -1,4 +1,4 @@
-"""One pair relayed by Twisted's transports: its two sides, and how the pair ends."""
+"""One pair relayed by transports, Twisted's or ours: its two sides, and how the pair ends."""
 
 from __future__ import annotations
 
