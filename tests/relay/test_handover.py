@@ -37,6 +37,7 @@ from relay.relay_fixture import (
     send,
     tcp_pair,
     unix_pair,
+    unsent,
     until,
     within,
 )
@@ -273,6 +274,31 @@ async def test_a_kick_before_a_reset_is_read(relays: Relays) -> None:
     assert await receive(pair.client, 14) == b"You are banned"
     with pytest.raises(ConnectionResetError):
         await receive(pair.client, 1)
+    assert (await within(report)).outcome is Outcome.backend_reset
+    await pair.gone()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_slow_reader_gets_all_that_was_sent_before_a_reset(relays: Relays) -> None:
+    pair = Pair(buffers=30_000)
+    report = pair.hand_over(relays)
+    await until(lambda: pairs_of(relays) == 1)
+    pair.backend.setblocking(False)
+    data = os.urandom(1 << 20)
+    sent, waits = 0, 0
+    while waits < 20:  # by then the relay has stopped to read
+        try:
+            sent += pair.backend.send(data[sent:])
+            waits = 0
+        except BlockingIOError:
+            waits += 1
+            await later(0.005)
+    arrived = sent - unsent(pair.backend)
+    reset(pair.backend)
+    await later(0.05)
+    assert await receive(pair.client, arrived) == data[:arrived]
+    with pytest.raises(ConnectionResetError):
+        await receive(pair.client)
     assert (await within(report)).outcome is Outcome.backend_reset
     await pair.gone()
 

@@ -140,6 +140,23 @@ def test_what_is_unread_when_both_directions_have_ended_is_read_later(connect: C
     assert connection.protocol.told[5:] == ["ConnectionDone"]
 
 
+def test_what_was_received_before_a_reset_is_read_later_if_that_is_wanted(connect: Connect) -> None:
+    connection = connect()
+    connection.transport.reads_later = True
+    connection.transport.pauseProducing()
+    connection.peer.sendall(b"last words")
+    connection.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.peer.close()
+    connection.reactor.until(lambda: connection.reactor.readers == [])
+    connection.transport.resumeProducing()
+    connection.reactor.until(lambda: "ConnectionLost" in connection.protocol.told)
+    assert [each for each in connection.protocol.told if each != "peer finished"] == [
+        "made",
+        b"last words",
+        "ConnectionLost",
+    ]
+
+
 def test_a_connection_whose_peer_has_finished_can_be_written_to(connect: Connect) -> None:
     connection = connect()
     connection.peer.shutdown(socket.SHUT_WR)

@@ -93,6 +93,8 @@ class _Side(Protocol):
 
     def take_over(self) -> None:
         """Replace the transport's own protocol."""
+        if isinstance(self.connection, SocketTransport):
+            self.connection.reads_later = True
         self._own = getattr(self.stream, self._holder)
         setattr(self.stream, self._holder, self)
 

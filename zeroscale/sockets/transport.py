@@ -56,6 +56,8 @@ class SocketTransport:
     :ivar protocol: gets what is received.
     :ivar connected: it is open, and belongs to this transport.
     :ivar producer: the registered producer.
+    :ivar reads_later: whoever pauses it will resume it; a reset waits until then, with what was received before it.
+        Without this, the connection is closed as soon as the reset comes.
     """
 
     __slots__ = (
@@ -79,6 +81,7 @@ class SocketTransport:
         "connected",
         "producer",
         "protocol",
+        "reads_later",
     )
 
     def __init__(
@@ -106,6 +109,7 @@ class SocketTransport:
         self._on_peer_finished = on_peer_finished
         self.protocol = protocol
         self.connected = 1
+        self.reads_later = False
 
     def start(self) -> None:
         """Connect the protocol, and read what has been received already."""
@@ -290,11 +294,11 @@ class SocketTransport:
     def _handle(self, events: int) -> None:
         if events & _WRITE:
             self._flush()
-        if events & _HUNG_UP:
+        if events & (_HUNG_UP | _DEAD):
             self._hung_up = True
         if events & _READ and self._reading:
             self._read()
-        elif events & _DEAD:
+        elif events & _DEAD and (self._reading or not self.reads_later):
             self._close(_LOST)
         elif events & (_PEER_FINISHED | _HUNG_UP) and not self._reading and not self._peer_finished:
             self._peer_finished = True
@@ -374,7 +378,7 @@ class SocketTransport:
     def _update(self) -> None:
         """Watch for what is waited for; in the middle of an event, when it has been handled.
 
-        When both directions have ended, epoll would report that again and again while nothing is read.
+        When both directions have ended, or by a reset, epoll would report that again and again while nothing is read.
         """
         if self._busy or not self.connected:
             return
