@@ -8,6 +8,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -400,6 +401,21 @@ async def test_held_then_joined_and_the_server_sees_only_the_login(monkeypatch: 
         assert (await peer.receive_all()).endswith(b"Encryption Request")
         peer.finish()
         assert await backend.receive_all()
+        await harness.over("closed")
+
+
+@pytest.mark.parametrize("relay", ["auto", "transport"])
+@pytest_twisted.ensureDeferred
+async def test_what_comes_with_a_header_reaches_the_running_server(relay: str) -> None:
+    async with front(make_conversation=TcpConversation, relay=relay) as harness:
+        harness.server.status = Status.running
+        harness.listener.accept_from = [ip_network("127.0.0.1")]
+        peer = harness.connect()
+        await peer.send(b"PROXY TCP4 203.0.113.9 198.51.100.1 5000 80\r\nrequest")
+        backend = await harness.accept()
+        await backend.receive(lambda: backend.received == b"request")
+        peer.finish()
+        backend.finish()
         await harness.over("closed")
 
 

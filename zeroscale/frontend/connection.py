@@ -7,7 +7,7 @@ The Conversation parses the bytes, `decision` decides what to do, `answers` send
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -89,7 +89,7 @@ class ClientConnection(TwistedProtocol):
             self.transport, self.conversation, self.record, self._closer, self._listener, self._time_limit
         )
         if self._address.is_known:
-            self._start_conversation()
+            self._start_conversation(b"")
             if self._join is not None or self.record.outcome is not None:
                 return  # decided already: of a server that runs and may send first
         elif self._address.rejects_header:
@@ -110,12 +110,10 @@ class ClientConnection(TwistedProtocol):
             except ProtocolError as problem:
                 self._abort_and_cancel("refused", str(problem))
                 return
-            if first is None:
-                return
-            self._address_known()
-            data = first
-        if data and self.record.outcome is None:
-            self._process_events(lambda: self.conversation.receive(data))
+            if first is not None:
+                self._address_known(first)
+            return
+        self._process_events(lambda: self.conversation.receive(data))
 
     def readConnectionLost(self) -> None:
         """Close the connection, unless the client's protocol may half-close."""
@@ -146,17 +144,35 @@ class ClientConnection(TwistedProtocol):
 
     # The client's address
 
-    def _start_conversation(self) -> None:
+    def _start_conversation(self, received: bytes) -> None:
         own_check = self._address.is_health_check and self._listener.reject_header
         self._is_checker = own_check or is_within(self._address.host, self._listener.health_check)
-        self._process_events(self.conversation.opened)
+        self._process_events(lambda: self._first_events(received))
         if self._is_checker and not self._awaits_trigger:
             self._closer.close("health-check")
 
-    def _address_known(self) -> None:
+    def _first_events(self, received: bytes) -> Iterator[Event]:
+        """Yield the events of a new connection, and of what was received with the header.
+
+        All is parsed before the first event: a connection that is relayed at once takes along what is parsed by then.
+        """
+        opened = self.conversation.opened()
+        following: Sequence[Event] = ()
+        problem: ProtocolError | None = None
+        if received and not (self._is_checker and not opened):
+            try:
+                following = self.conversation.receive(received)
+            except ProtocolError as error:
+                problem = error
+        yield from opened
+        if problem is not None:
+            raise problem
+        yield from following
+
+    def _address_known(self, received: bytes = b"") -> None:
         self._idle_timer.cancel()
         self._track_pending()
-        self._start_conversation()
+        self._start_conversation(received)
 
     def _header_wait_over(self) -> None:
         if self._address.has_partial_header:
@@ -190,7 +206,7 @@ class ClientConnection(TwistedProtocol):
 
     # From bytes to decisions
 
-    def _process_events(self, read: Callable[[], Sequence[Event]]) -> None:
+    def _process_events(self, read: Callable[[], Iterable[Event]]) -> None:
         answered = False
         try:
             for event in read():
