@@ -116,3 +116,17 @@ def test_both_sockets_are_closed_as_the_pair_ended(outcome: Outcome, is_reset: b
                     peer.recv(1)
             else:
                 assert peer.recv(1) == b""
+
+
+def test_a_pair_that_is_closed_has_no_leftovers_and_no_pipe(ends: Ends) -> None:
+    client, backend, _ = ends
+    before = descriptors()
+    pair = Pair(client, backend, b"early")
+    pair.to_client.keep(Pipe(), 9)
+    client.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        pair.close(Outcome.aborted)
+    backend.close()
+    assert not pair.to_client.waiting
+    assert not pair.to_backend.waiting
+    assert descriptors() == before - 2

@@ -137,7 +137,9 @@ class Pair:
         return self.to_backend.moved + self.to_client.moved
 
     def close(self, outcome: Outcome) -> None:
-        """Close both sockets: in order if the pair ended so, else with a reset."""
+        """Discard the leftovers and close both sockets: in order if the pair ended so, else with a reset."""
+        for end in self.ends:
+            end.outgoing.drop()
         for end in self.ends:
             if outcome is not Outcome.closed:
                 reset_on_close(end.socket)
