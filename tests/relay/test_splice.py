@@ -544,6 +544,30 @@ async def test_all_pairs_that_end_before_the_reactor_has_time_are_reported_at_on
     await within(relay.stop(0))
 
 
+@pytest_twisted.ensureDeferred
+async def test_idle_pairs_are_looked_for_as_long_as_there_are_pairs() -> None:
+    async def end_an_idle_pair() -> None:
+        idle = Sockets()
+        report = relay.add_sockets(idle.to_client, idle.to_backend, b"")
+        idle.client.shutdown(socket.SHUT_WR)
+        await until(lambda: bool(report.called))
+        assert (await report).outcome is Outcome.aborted
+        idle.close()
+
+    before = set(reactor.getDelayedCalls())
+    relay = SpliceRelay(reactor, ignore, half_closed_limit=0.2)
+    relay.start()
+    await end_an_idle_pair()
+    assert set(reactor.getDelayedCalls()) <= before
+    live = Sockets()
+    report = live.add(relay)
+    await end_an_idle_pair()
+    await within(relay.stop(0))
+    await report
+    assert set(reactor.getDelayedCalls()) <= before
+    live.close()
+
+
 OUT_OF_DESCRIPTORS = """
 import os, resource, socket, sys
 from twisted.internet import asyncioreactor

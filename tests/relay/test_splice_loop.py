@@ -18,7 +18,7 @@ import pytest
 from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent, with_small_pipes
 
 from zeroscale.relay import splice_loop as loop_module
-from zeroscale.relay.base import HALF_CLOSED_LIMIT, Outcome
+from zeroscale.relay.base import HALF_CLOSED_LIMIT, LINGER_INTERVAL, Outcome
 from zeroscale.relay.pipe_pool import CAPACITY, Pipe, Pipes
 from zeroscale.relay.splice_loop import MOST_COMMANDS, SpliceLoop
 from zeroscale.relay.splice_pair import Pair
@@ -53,14 +53,26 @@ class Running:
         self.loop = SpliceLoop(self.observer, pipes, half_closed_limit)
         self.crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
+        self._sweeper = threading.Thread(target=self._sweep)
+        self._closing = threading.Event()
         self._sockets = contextlib.ExitStack()
         self._thread.start()
+        self._sweeper.start()
 
     def _run(self) -> None:
         try:
             self.loop.run()
         except OSError as error:
             self.crash = error
+
+    def _sweep(self) -> None:
+        while not self._closing.wait(self.loop.sweep_interval):
+            self.loop.sweep()
+
+    def wake_ups(self) -> int:
+        """How often its thread has woken up so far."""
+        status = Path(f"/proc/self/task/{self._thread.native_id}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
     def pair(
         self,
@@ -92,6 +104,8 @@ class Running:
         assert not self._thread.is_alive()
 
     def close(self) -> None:
+        self._closing.set()
+        self._sweeper.join()
         if self.crash is None:
             self.loop.quit()
         self.join()
@@ -517,12 +531,25 @@ def test_a_sink_closed_behind_its_back_is_a_crash_as_well(running: Running) -> N
     assert running.crash.errno == errno.EBADF
 
 
-def test_it_sleeps_for_ever_when_there_are_no_pairs(running: Running) -> None:
+def test_without_events_it_sleeps(running: Running) -> None:
     client, backend, pair = running.pair()
-    client.close()
-    backend.close()
-    running.end_of(pair)
-    assert running.loop._pause is None
+    client.sendall(b"ping")
+    assert receive(backend, 4) == b"ping"
+    reset(client)  # the end of a pair that is reset is checked several times
+    assert running.end_of(pair) is Outcome.client_reset
+    client, backend, _ = running.pair()
+    client.sendall(b"ping")
+    assert receive(backend, 4) == b"ping"
+    client.shutdown(socket.SHUT_WR)
+    assert backend.recv(1) == b""
+    seen: list[int] = []
+
+    def asleep() -> bool:
+        seen.append(running.wake_ups())
+        select.select([], [], [], 5 * LINGER_INTERVAL)
+        return running.wake_ups() == seen[-1]
+
+    wait(asleep)
 
 
 def test_nothing_is_left_of_it() -> None:

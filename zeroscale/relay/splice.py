@@ -68,6 +68,7 @@ class SpliceRelay:
         self._total = 0
         self._refusal = "it has not been started"
         self._draining: IDelayedCall | None = None
+        self._sweeping: IDelayedCall | None = None
         self._stopped: list[Deferred[None]] = []
         self._heartbeats: list[Deferred[None]] = []
 
@@ -88,7 +89,7 @@ class SpliceRelay:
                     self._pipes,
                     self._half_closed_limit,
                     self._ended_here,
-                    self._loop.admit,
+                    self._hand_to_thread,
                 )
             self._thread = threading.Thread(target=self._run, name="zeroscale-relay", daemon=True)
             self._thread.start()
@@ -148,7 +149,10 @@ class SpliceRelay:
         self._live[pair] = report, transports
         self._total += 1
         new_pairs = self._new_pairs
-        (self._loop if new_pairs is None or new_pairs.broken else new_pairs).admit(pair)
+        if new_pairs is None or new_pairs.broken:
+            self._hand_to_thread(pair)
+        else:
+            new_pairs.admit(pair)
         return report
 
     def counters(self) -> Counters:
@@ -209,6 +213,8 @@ class SpliceRelay:
             self._report(pair, end)
         else:
             self._return(pair, end)
+        if not self._live:
+            self._stop_sweeping()
         self._quit_when_empty()
 
     def _report_ends(self) -> None:
@@ -229,6 +235,22 @@ class SpliceRelay:
     def _abort(self, pair: Pair) -> None:
         if self._loop is not None and not (self._new_pairs is not None and self._new_pairs.abort(pair)):
             self._loop.abort(pair)
+
+    def _hand_to_thread(self, pair: Pair) -> None:
+        if self._loop is not None:
+            self._loop.admit(pair)
+            if self._sweeping is None:
+                self._sweeping = self._reactor.callLater(self._loop.sweep_interval, self._sweep)
+
+    def _sweep(self) -> None:
+        if self._loop is not None:
+            self._loop.sweep()
+            self._sweeping = self._reactor.callLater(self._loop.sweep_interval, self._sweep)
+
+    def _stop_sweeping(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
     def _abort_all(self) -> None:
         for pair in list(self._live):
@@ -284,6 +306,7 @@ class SpliceRelay:
             self._answered(heartbeat)
         if self._draining is not None and self._draining.active():
             self._draining.cancel()
+        self._stop_sweeping()
 
     def _close_loops(self) -> None:
         for loop in (self._new_pairs, self._loop):

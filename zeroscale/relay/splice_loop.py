@@ -9,6 +9,8 @@ nothing of Twisted. Two rules:
   flow keeps its leftovers in memory.
 - A descriptor is used only while its end is in `_ends`. A pair is removed before its end is reported, and added only
   between two rounds of events, so that a reused descriptor is never taken for its former owner's.
+
+All descriptors are non-blocking, so splice needs no flag for that.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from typing import Protocol
 from zeroscale.relay.base import LINGER_INTERVAL, SWEEP_INTERVAL, Outcome
 from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.relay.pipe_pool import Pipe, Pipes
-from zeroscale.relay.splice_pair import SPLICE_FLAGS, End, Flow, Pair
+from zeroscale.relay.splice_pair import End, Flow, Pair
 from zeroscale.sockets.options import VANISHED_ERRORS, unacknowledged, vanished
 
 CHUNK = 256 * 1024
 """Bytes moved at most for one socket before the next one."""
 
-MOST_EVENTS = 256
-"""Events read from epoll at once."""
+MOST_EVENTS = 40
+"""Events read from epoll at once. For more of them the interpreter needs memory from malloc in each round."""
 
 MOST_COMMANDS = 32
 LONGEST_COMMANDS = 0.002
@@ -68,16 +70,14 @@ class SpliceLoop:
         self._observer = observer
         self._pipes = pipes
         self._half_closed_limit = half_closed_limit
-        self._sweep_interval = min(SWEEP_INTERVAL, half_closed_limit / 4)
+        self.sweep_interval = min(SWEEP_INTERVAL, half_closed_limit / 4)
         self._commands: deque[Callable[[], None]] = deque()
         self._woken = False
         self._ends: dict[int, End] = {}
-        self._sources: dict[int, Flow] = {}
         self._lingering: dict[Pair, Linger] = {}
         self._half_closed: dict[Pair, IdleLimit] = {}
         self._running = True
-        self._pause: float | None = None
-        self._linger_at = self._sweep_at = self._due = 0.0
+        self._linger_at = 0.0
         with contextlib.ExitStack() as undo:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             undo.callback(os.close, self._wake)
@@ -88,6 +88,8 @@ class SpliceLoop:
             self._shared = Pipe()
             pipes.enlarge(self._shared)
             undo.pop_all()
+        # What comes from each descriptor; None: nothing is read from it. A list, since it is used for every message.
+        self._flows: list[Flow | None] = [None] * (self._wake + 1)
 
     def admit(self, pair: Pair, *, wake: bool = True) -> None:
         """Add a pair, or report that it is refused.
@@ -122,7 +124,7 @@ class SpliceLoop:
         """Forget a live pair, so that another loop can `admit` it as it is. To be called between two rounds."""
         for end in pair.ends:
             if not end.gone:
-                self._sources.pop(end.fd, None)
+                self._flows[end.fd] = None
                 self._epoll.unregister(end.fd)
             del self._ends[end.fd]
         self._lingering.pop(pair, None)
@@ -136,6 +138,10 @@ class SpliceLoop:
         """Call `call` in the loop's thread between two rounds of events, which shows that the loop still runs."""
         self._command(call)
 
+    def sweep(self) -> None:
+        """End the pairs that have vanished or are idle. To be called every `sweep_interval` while there are pairs."""
+        self._command(self._sweep)
+
     def quit(self) -> None:
         """End `run`; all pairs must have ended before."""
         self._command(self._quit)
@@ -148,7 +154,6 @@ class SpliceLoop:
         for end in self._ends.values():
             end.outgoing.drop()
         self._ends.clear()
-        self._sources.clear()
         self._commands.clear()
 
     def _command(self, command: Callable[[], None]) -> None:
@@ -163,17 +168,20 @@ class SpliceLoop:
     def rounds(self, *, wait: bool) -> Generator[None, None, None]:
         """Move bytes until `quit`, in rounds of events. Any exception is a crash, as of `run`.
 
-        :param wait: each round waits for an event.
+        :param wait: wait for events, and never yield; else yield after each round.
         """
-        poll, splice = self._epoll.poll, os.splice
-        sources, shared = self._sources, self._shared
-        commands = self._commands
-        while self._running:
-            for fd, event in poll(self._pause if wait and not commands else 0, MOST_EVENTS):
-                flow = sources.get(fd)
-                if flow is not None and event == _READABLE:
+        # All of it is in local variables, since it is used for every message.
+        poll, most, flows, readable = self._epoll.poll, MOST_EVENTS, self._flows, _READABLE
+        splice, chunk = os.splice, CHUNK
+        reader, writer = self._shared.reader, self._shared.writer
+        pause = None if wait else 0.0  # a time limit would cost for every message
+        calm = False
+        while True:
+            for fd, event in poll(pause, most):
+                flow = flows[fd]
+                if flow is not None and event == readable:
                     try:
-                        count = splice(fd, shared.writer, CHUNK, None, None, SPLICE_FLAGS)
+                        count = splice(fd, writer, chunk)
                     except OSError as error:
                         self._not_read(flow, error)
                     else:
@@ -181,7 +189,7 @@ class SpliceLoop:
                             flow.ended = True
                         else:
                             try:
-                                sent = splice(shared.reader, flow.sink_fd, count, None, None, SPLICE_FLAGS)
+                                sent = splice(reader, flow.sink_fd, count)
                             except OSError as error:
                                 self._not_sent(flow, error, count)
                             else:
@@ -194,13 +202,22 @@ class SpliceLoop:
                     self._woken = False
                 else:
                     self._handle_event(fd, event)
-                shared = self._shared
-            if commands:
+                calm = False
+                reader, writer = self._shared.reader, self._shared.writer
+            if calm:
+                continue
+            if self._commands:
                 self._run_commands()
-            if monotonic() >= self._due:
-                self._tick(monotonic())
-            yield
-            shared = self._shared
+            if self._lingering:
+                self._end_lingering()
+            if not self._running:
+                return
+            reader, writer = self._shared.reader, self._shared.writer
+            if wait:
+                pause = 0.0 if self._commands else LINGER_INTERVAL if self._lingering else None
+                calm = pause is None
+            else:
+                yield
 
     def _run_commands(self) -> None:
         until = monotonic() + LONGEST_COMMANDS
@@ -229,11 +246,8 @@ class SpliceLoop:
                 return
             end.interest = interest
             self._ends[end.fd] = end
-            if interest:
-                self._sources[end.fd] = end.outgoing
+            self._set_flow(end, reads=bool(interest))
         self._pipes.enlarge(self._shared)
-        if self._pause is None:
-            self._schedule()
         flow = pair.to_backend
         try:
             flushed = flow.flush(self._pipes)
@@ -259,7 +273,7 @@ class SpliceLoop:
         else:
             if event & select.EPOLLOUT:
                 self._pump(end.incoming)
-            if event & select.EPOLLIN and fd in self._sources:
+            if event & select.EPOLLIN and self._flows[fd] is not None:
                 self._pump(end.outgoing)
         self._update_pair(end.pair)
 
@@ -276,7 +290,7 @@ class SpliceLoop:
                 self._finish(flow)
                 return
             try:
-                count = os.splice(flow.source.fd, self._shared.writer, CHUNK, None, None, SPLICE_FLAGS)
+                count = os.splice(flow.source.fd, self._shared.writer, CHUNK)
             except OSError as error:
                 if not self._not_read(flow, error):
                     return
@@ -285,7 +299,7 @@ class SpliceLoop:
                 flow.ended = True
                 continue
             try:
-                sent = os.splice(self._shared.reader, flow.sink_fd, count, None, None, SPLICE_FLAGS)
+                sent = os.splice(self._shared.reader, flow.sink_fd, count)
             except OSError as error:
                 self._not_sent(flow, error, count)
                 return
@@ -347,7 +361,7 @@ class SpliceLoop:
     def _stop_watching(self, end: End) -> None:
         if not end.gone:
             end.gone = True
-            self._sources.pop(end.fd, None)
+            self._flows[end.fd] = None
             self._epoll.unregister(end.fd)
 
     def _update_pair(self, pair: Pair) -> None:
@@ -377,10 +391,13 @@ class SpliceLoop:
         if interest != end.interest:
             self._epoll.modify(end.fd, interest)
             end.interest = interest
-            if reads:
-                self._sources[end.fd] = flow
-            else:
-                self._sources.pop(end.fd, None)
+            self._set_flow(end, reads)
+
+    def _set_flow(self, end: End, reads: bool) -> None:
+        missing = end.fd + 1 - len(self._flows)
+        if missing > 0:
+            self._flows.extend([None] * missing)
+        self._flows[end.fd] = end.outgoing if reads else None
 
     def _linger(self, pair: Pair, now: float) -> None:
         """End a pair of which one end is dead, once the other end has all that was sent before."""
@@ -390,7 +407,6 @@ class SpliceLoop:
         if pair not in self._lingering:
             self._lingering[pair] = Linger(now)
             self._linger_at = min(self._linger_at, now + LINGER_INTERVAL)
-            self._schedule()
         arrived = other.error or (flow.done and not owed)
         if arrived or self._lingering[pair].expired(now, flow.moved - owed):
             self._end(pair, pair.outcome or Outcome.aborted)
@@ -409,31 +425,16 @@ class SpliceLoop:
             end.outgoing.drop()
         self._lingering.pop(pair, None)
         self._half_closed.pop(pair, None)
-        self._schedule()
 
-    def _schedule(self) -> None:
-        """Set how long epoll may block: for ever when there are no pairs."""
-        if not self._ends:
-            self._pause = None
-        elif self._lingering:
-            self._pause = LINGER_INTERVAL
-            self._due = min(self._linger_at, self._sweep_at)
-        else:
-            self._pause = self._sweep_interval
-            self._due = self._sweep_at
-
-    def _tick(self, now: float) -> None:
+    def _end_lingering(self) -> None:
+        now = monotonic()
         if now >= self._linger_at:
             self._linger_at = now + LINGER_INTERVAL
             for pair in list(self._lingering):
                 self._linger(pair, now)
-        if now >= self._sweep_at:
-            self._sweep_at = now + self._sweep_interval
-            self._sweep(now)
-        self._due = self._sweep_at
-        self._schedule()
 
-    def _sweep(self, now: float) -> None:
+    def _sweep(self) -> None:
+        now = monotonic()
         self._pipes.enlarge(self._shared)
         for end in list(self._ends.values()):
             if not end.pair.over and not end.gone and vanished(end.socket):

@@ -9,8 +9,6 @@ from zeroscale.relay.base import Outcome
 from zeroscale.relay.pipe_pool import Pipe, Pipes
 from zeroscale.sockets.options import reset_on_close
 
-SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
-
 
 class End:
     """One socket of a pair.
@@ -81,7 +79,7 @@ class Flow:
                 self._held = self._held[sent:]
                 self.moved += sent
             while self._pipe is not None:
-                sent = os.splice(self._pipe.reader, self.sink_fd, self._left, None, None, SPLICE_FLAGS)
+                sent = os.splice(self._pipe.reader, self.sink_fd, self._left)
                 self._left -= sent
                 self.moved += sent
                 if self._left == 0:
