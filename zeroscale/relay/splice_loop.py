@@ -337,7 +337,8 @@ class SpliceLoop:
 
     def _finish(self, flow: Flow) -> None:
         flow.done = True
-        if not flow.source.error:
+        closing = flow.sink.outgoing.done and flow.source.pair.outcome is None  # which sends the FIN
+        if not flow.source.error and not closing:
             with contextlib.suppress(OSError):  # the sink is dead, which epoll reports next
                 flow.sink.socket.shutdown(socket.SHUT_WR)
 
@@ -369,7 +370,7 @@ class SpliceLoop:
         for end in (pair.client, pair.backend, pair.client):
             if end.gone and end.incoming.waiting:
                 self._pump(end.incoming)  # which fails: epoll does not report that it takes nothing any more
-            if end.gone or end.outgoing.ended:
+            if (end.gone or end.outgoing.ended) and not end.outgoing.done:
                 self._pump(end.outgoing)
         if pair.outcome is not None:
             self._linger(pair, monotonic())
