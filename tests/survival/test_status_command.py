@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers.programs import Program
+from peers.programs import Program, wait_until
 from survival.harness import AT_ONCE, SurvivalHarness, without_delay
 
 START_TIMEOUT = 1.5
 
 
-def begin(harness: SurvivalHarness, *options: str) -> Program:
+def begin(harness: SurvivalHarness, *options: str, status: str = "true") -> Program:
     """Start a zeroscale whose commands start and stop the small server."""
     program = Path(__file__).with_name("small_server.py")
     server = [sys.executable, "-S", "-E", str(program), str(harness.server_port), str(harness.record)]
@@ -25,7 +25,7 @@ def begin(harness: SurvivalHarness, *options: str) -> Program:
     stop.write_text("#!/bin/sh\nkill $(cat pid) && rm pid\n")
     for command in (start, stop):
         command.chmod(0o755)
-    words = ["start=./start", "stop=./stop", "status=true", "status_every=0.2", "protocol=minecraft"]
+    words = ["start=./start", "stop=./stop", f"status={status}", "status_every=0.2", "protocol=minecraft"]
     arguments = [word for argument in words for word in ("-a", argument)]
     return harness.run("command", "--start_timeout", f"{START_TIMEOUT}", *options, *arguments)
 
@@ -74,8 +74,15 @@ def test_without_players_nothing_is_started(harness: SurvivalHarness) -> None:
 
 @pytest.mark.slow
 def test_after_a_crash_the_next_player_starts_it(harness: SurvivalHarness) -> None:
-    proxy = begin(harness, "-t", "60", "--hold_limit", "20")
+    asked = harness.world / "asked"
+    status = harness.world / "status"
+    status.write_text("#!/bin/sh\necho >>asked\n")
+    status.chmod(0o755)
+    proxy = begin(harness, "-t", "60", "--hold_limit", "20", status="./status")
     harness.player().is_greeted()
+    # Before its port was seen open, the plugin takes a server that does not answer for one that still starts.
+    enough = len(asked.read_bytes()) + 2
+    wait_until(lambda: len(asked.read_bytes()) >= enough, "it is asked again", program=proxy)
     crash(harness)
     proxy.wait_for("has exited by itself")
     harness.player().is_greeted()
