@@ -484,6 +484,21 @@ async def test_what_was_looked_at_for_a_health_check_is_relayed_as_it_was_sent(s
 
 @pytest.mark.parametrize("relay", ["auto", "transport"])
 @pytest_twisted.ensureDeferred
+async def test_the_log_says_which_relay_has_a_client(relay: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "zeroscale.relay")
+    async with front(make_conversation=TcpConversation, relay=relay) as harness:
+        harness.server.status = Status.running
+        client = harness.connect()
+        await harness.accept()
+        name = "splice" if harness.context.poller is not None and relay == "auto" else "transport"
+        address = harness.clients[0].transport.getPeer()
+        (line,) = [record for record in caplog.records if hasattr(record, "relay")]
+        assert (line.getMessage(), line.relay) == (f"{address} is relayed by {name}", name)
+        client.socket.close()
+
+
+@pytest.mark.parametrize("relay", ["auto", "transport"])
+@pytest_twisted.ensureDeferred
 async def test_a_client_that_waits_for_a_server_with_health_checks_hears_from_it(relay: str) -> None:
     async with front(make_conversation=checked, relay=relay) as harness:
         harness.listener.timeout = 0.05

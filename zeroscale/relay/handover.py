@@ -33,6 +33,11 @@ def _log_crash(failure: Failure) -> None:
     logger.critical("The relay's thread has died: %s", failure.getTraceback())
 
 
+def _log_choice(client: ITransport, relay: Relay) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
+
+
 class Relays:
     """All relays of the proxy.
 
@@ -136,10 +141,11 @@ class Relays:
         :raises RelayError: no relay accepts the pair, or the client has closed its connection.
         """
         self._retry_start()
-        for relay in self._relays:
-            if isinstance(relay, SpliceRelay):
-                return relay.add_sockets(client, backend, early, client_finished=client_finished)
-        return self._relays[0].add(client, client.beside(backend), early, client_finished=client_finished)
+        relay = self._relays[0]  # the splice relay, where there is one
+        _log_choice(client, relay)
+        if isinstance(relay, SpliceRelay):
+            return relay.add_sockets(client, backend, early, client_finished=client_finished)
+        return relay.add(client, client.beside(backend), early, client_finished=client_finished)
 
     async def _hand_over(
         self,
@@ -150,8 +156,7 @@ class Relays:
         on_started: Callable[[Moved], object],
     ) -> Report:
         relay = self._choose(client, backend)
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
+        _log_choice(client, relay)
         for transport in (client, backend):
             IPushProducer(transport).pauseProducing()
         if relay.flushes:
