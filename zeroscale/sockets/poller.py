@@ -26,7 +26,6 @@ MOST_EVENTS = 64
 TURN = 0.002
 """Seconds after which the remaining events wait for the reactor's next turn: others have to run, too."""
 
-
 STAY = 0.001
 """Seconds to wait for more events: a turn of the reactor costs a multiple of what an event costs here, and a busy
 connection has its next event soon. Everything else waits no longer than that."""

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import select
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.errors import RelayError
+from zeroscale.sockets.options import reset_on_close
 from zeroscale.sockets.poller import SocketPoller
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,6 @@ READ_SIZE = 65536
 
 UNSENT_LIMIT = 65536
 """Unsent bytes from which a producer is paused."""
-
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""The value of SO_LINGER with which `close` sends a reset."""
 
 Address = IPv4Address | IPv6Address | UNIXAddress
 
@@ -197,7 +194,7 @@ class SocketTransport:
         """Reset the connection; what is unsent is lost."""
         if self.connected:
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                reset_on_close(self._sock)
             self._close(_ABORTED)
 
     def getTcpNoDelay(self) -> bool:
