@@ -9,7 +9,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
@@ -34,43 +34,18 @@ CONNECT_TIMEOUT = 5.0
 """Seconds. The server was ready a moment ago, so a slower connection is lost; three attempts fit into the client's own
 limit of 30 s."""
 
-
 OTHER_ADDRESS_TIMEOUT = 1.0
 """Seconds for each address of a name but the last: a machine that does not answer on one has others."""
 
 NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
-
-
-class ServerConnection(Protocol):
-    """A connection to the real server that nobody has read.
-
-    :ivar lost: it is known to be closed.
-    """
-
-    lost: bool
-
-    def hand_over(
-        self,
-        relays: RelayService,
-        client: IStreamTransport,
-        early: bytes,
-        *,
-        client_finished: bool,
-        on_started: Callable[[Moved], object],
-    ) -> Deferred[Report]:
-        """Hand it and the client's connection over; see `relay.Relays.hand_over`.
-
-        :raises RelayError: no relay takes them.
-        """
-        ...
-
-    def abort(self) -> None:
-        """Abort the connection, if it is not closed already."""
-        ...
+"""Errors that are no fault of the server: no descriptor, memory, port of ours or thread is left."""
 
 
 class BackendSocket:
-    """A connection for a client with a `SocketTransport`: a socket that no transport owns."""
+    """A connection for a client with a `SocketTransport`: a socket that no transport owns.
+
+    :ivar lost: it is known to be closed; never, since nobody watches it.
+    """
 
     lost = False
 
@@ -86,7 +61,11 @@ class BackendSocket:
         client_finished: bool,
         on_started: Callable[[Moved], object],
     ) -> ReportDeferred:
-        """See `ServerConnection.hand_over`."""
+        """Hand it and the client's connection over; see `relay.Relays.relay_socket`.
+
+        :param on_started: called with what returns the bytes moved so far.
+        :raises RelayError: no relay takes them.
+        """
         assert isinstance(client, SocketTransport)
         report = relays.relay_socket(client, self._sock, early, client_finished=client_finished)
         on_started(report.moved)
@@ -138,8 +117,12 @@ class BackendConnection(TwistedProtocol):
         client_finished: bool,
         on_started: Callable[[Moved], object],
     ) -> Deferred[Report]:
-        """See `ServerConnection.hand_over`."""
+        """Hand it and the client's connection over; see `relay.Relays.hand_over`."""
         return relays.hand_over(client, self.transport, early, client_finished=client_finished, on_started=on_started)
+
+
+ServerConnection = BackendSocket | BackendConnection
+"""A connection to the real server that nobody has read."""
 
 
 async def connect(
@@ -165,10 +148,8 @@ async def connect(
         if is_address(host):
             return await _connect_to_address(reactor, poller, host, port, CONNECT_TIMEOUT)
         return await _connect_to_name(reactor, poller, host, port)
-    except (error.ConnectBindError, BlockingIOError) as problem:
-        raise RelayError(f"no connection to {host}:{port} can be made: {_one_line(problem)}") from problem
     except (error.ConnectError, OSError, ValueError) as problem:
-        if isinstance(problem, OSError) and problem.errno in NO_RESOURCES:
+        if isinstance(problem, error.ConnectBindError) or getattr(problem, "errno", None) in NO_RESOURCES:
             raise RelayError(f"no connection to {host}:{port} can be made: {_one_line(problem)}") from problem
         raise BackendError(f"{host}:{port}: {_one_line(problem)}") from problem
 
