@@ -59,9 +59,12 @@ import sys
 
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
-        self.request.sendall(b"hello ")
-        while data := self.request.recv(65536):
-            self.request.sendall(data)
+        try:
+            self.request.sendall(b"hello ")
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+        except ConnectionError:
+            pass  # the client has reset it
 
 
 socketserver.ThreadingTCPServer.allow_reuse_address = True
