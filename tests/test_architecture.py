@@ -26,7 +26,7 @@ NETWORK = ("asyncio", "socket", "select", "selectors", "ssl", "subprocess", "thr
 PURE = (*NETWORK, *CLOCKS, *FILES)
 REACTOR = ("twisted.internet.reactor",)
 
-VALUES = ("errors", "status", "access_lists", "characters")
+VALUES = ("errors", "events", "status", "access_lists", "characters")
 
 STRUCTS = ("msgspec.Struct", "msgspec.field", "msgspec.structs")
 """What every module may import besides: values are declared with it. Its decoders are for those with a rule."""
@@ -56,6 +56,7 @@ RULES = [
     Rule(("version", "errors", "characters"), ()),
     Rule(("backoff",), (), never=(*PURE, "logging")),
     Rule(("status", "access_lists", "reports"), VALUES),
+    Rule(("events",), ("status",)),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
@@ -80,7 +81,7 @@ RULES = [
     Rule(("minecraft",), ("access_lists", "system.files"), outside=("msgspec",), never=("twisted",)),
     Rule(
         ("state",),
-        ("errors", "status", "system.files", "system.lock_file", "system.background_file"),
+        ("errors", "events", "status", "system.files", "system.lock_file", "system.background_file"),
         outside=("msgspec",),
         never=("twisted",),
     ),
@@ -122,7 +123,7 @@ RULES = [
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
-        ("backoff", "errors", "status"),
+        ("backoff", "errors", "events", "status"),
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
@@ -155,7 +156,7 @@ RULES = [
     ),
     Rule(
         ("control",),
-        ("errors", "reactor", "status", "reports", "system.endpoints", "system.unix_listener"),
+        ("errors", "events", "reactor", "status", "reports", "system.endpoints", "system.unix_listener"),
         outside=("twisted", "zope", "msgspec", "prometheus_client"),
         never=(*REACTOR, "twisted.web.server"),
     ),
@@ -218,6 +219,7 @@ QUARRY_IMPORTERS = {"plugins.demo.program"}
 
 WITHOUT_A_TEST_FILE = {
     "status": "values only",
+    "events": "values only",
     "reports": "values only",
     "version": "one constant",
     "characters": "constants only",
