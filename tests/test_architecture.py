@@ -55,6 +55,12 @@ RULES = [
     Rule(("__main__",), ("daemon",)),
     Rule(("version", "errors", "characters"), ()),
     Rule(("backoff",), (), never=(*PURE, "logging")),
+    Rule(("hidden_addresses",), (), never=PURE),
+    Rule(
+        ("message_template",),
+        ("errors", "protocols.conversation", "protocols.minecraft.text_component"),
+        never=(*PURE, "logging"),
+    ),
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("events",), ("status",)),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
@@ -134,7 +140,7 @@ RULES = [
     ),
     Rule(
         ("frontend",),
-        (*VALUES, "protocols", "reactor", "relay", "sockets", "system.host_endpoint"),
+        (*VALUES, "message_template", "protocols", "reactor", "relay", "sockets", "system.host_endpoint"),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),
@@ -146,12 +152,17 @@ RULES = [
             "frontend.decision",
             "frontend.favicon",
             "frontend.http_page",
-            "frontend.message_template",
             "frontend.messages",
             "frontend.rate_limit",
             "frontend.routing",
         ),
-        (*VALUES, "protocols.conversation", "protocols.proxy_protocol", "protocols.minecraft.text_component"),
+        (
+            *VALUES,
+            "message_template",
+            "protocols.conversation",
+            "protocols.proxy_protocol",
+            "protocols.minecraft.text_component",
+        ),
         never=PURE,
     ),
     Rule(
@@ -208,7 +219,7 @@ RULES = [
         outside=("twisted", "msgspec"),
     ),
     Rule(("daemon.reference",), ("config", "control.metrics"), outside=("msgspec",)),
-    Rule(("daemon.log_format",), ("characters",), never=(*NETWORK, *FILES)),
+    Rule(("daemon.log_format",), ("characters", "hidden_addresses"), never=(*NETWORK, *FILES)),
     Rule(("daemon.parser",), ("errors", "version", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
 ]
 

@@ -5,7 +5,6 @@ Names of players, hosts and server output are untrusted: nothing in a record can
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import math
@@ -13,21 +12,12 @@ import re
 from datetime import UTC, datetime
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
+from zeroscale.hidden_addresses import HIDDEN, without_addresses
 
 FORM = "%(levelname)s:%(name)s:%(message)s"
 
-HIDDEN = "[address]"
-"""Replaces an address that is kept out of the log."""
-
 CONTROLS = f"[\x00-\x08\x0b-\x1f{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]"
 """Control characters, line separators, bidirectional controls and surrogates; not newline and tab."""
-
-IPV6 = (
-    r"(?i)(?:(?<![\w:.])|(?<=\dm)|(?<=\[m)|(?<=§[0-9a-fk-or])|(?<=[g-z]:)|(?<=_))"  # after a word or a colour code
-    r"\[?((?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}))(?:%\w+)?\]?(?::\d{1,5}\b)?"
-)
-IPV4 = r"(?<!\d)((?:\d{1,3}\.){3}\d{1,3})(?!\d)(?::\d{1,5}\b)?"
-"""An address with its brackets, zone and port, where present."""
 
 OWN_FIELDS = frozenset({"time", "level", "logger", "message", "exception"})
 NO_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "asctime", "taskName"}) | OWN_FIELDS
@@ -86,24 +76,6 @@ class JsonLines(logging.Formatter):
         if value is None or isinstance(value, int):
             return value
         return str(value) if self._addresses else without_addresses(str(value))
-
-
-def without_addresses(text: str) -> str:
-    """Replace each IP address in a text by `HIDDEN`, except loopback and unspecified addresses."""
-    return re.sub(IPV4, _hidden, re.sub(IPV6, _hidden, text))
-
-
-def _hidden(match: re.Match[str]) -> str:
-    whole, address = match[0], match[1]
-    tail = ""
-    if address.endswith(":") and not address.endswith("::"):
-        # the colon belongs to the sentence
-        address, tail = address[:-1], ":"
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return whole
-    return whole if parsed.is_loopback or parsed.is_unspecified else HIDDEN + tail
 
 
 def _escaped(match: re.Match[str]) -> str:

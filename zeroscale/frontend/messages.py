@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
 from zeroscale.errors import ConfigError, suggest
 from zeroscale.frontend.favicon import ICON
-from zeroscale.frontend.message_template import ComponentTemplate, Template
+from zeroscale.message_template import ComponentTemplate, Template
 from zeroscale.protocols.conversation import Component, StatusReply
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.status import ServerSnapshot, Status

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ConfigError
-from zeroscale.frontend.message_template import LONGEST_TEXT, ComponentTemplate, Template
+from zeroscale.message_template import LONGEST_TEXT, ComponentTemplate, Template
 from zeroscale.protocols.minecraft.text_component import plain
 
 ALLOWED = frozenset({"name", "estimate", "waiting"})
