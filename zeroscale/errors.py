@@ -59,7 +59,7 @@ class StateError(ZeroscaleError):
 
 
 class ServerUnavailable(ZeroscaleError):
-    """The server will not become ready for the clients that wait; `str()` is the reason, as a text for players."""
+    """The server will not become ready for those who wait; `str()` is the reason, for players or for the operator."""
 
 
 class BackendError(ZeroscaleError):

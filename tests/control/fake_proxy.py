@@ -31,6 +31,7 @@ class FakeServer:
 
     :ivar asked: the commands so far, as text.
     :ivar refuses: the error of every command; None: commands succeed.
+    :ivar keeps_asleep: the error of a wake without force; None: it succeeds.
     :ivar ready: fires when the server is ready.
     """
 
@@ -39,6 +40,7 @@ class FakeServer:
         self.status = status
         self.asked: list[str] = []
         self.refuses: str | None = None
+        self.keeps_asleep: str | None = None
         self.ready: Deferred[None] = Deferred()
         self.output = ["first", "second"]
         self.subscribers: list[Callable[[str], None]] = []
@@ -50,8 +52,10 @@ class FakeServer:
         fields: dict[str, object] = {"status_age": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
         return ServerReport(name=self.name, plugin="demo", status=self.status, stats=NOTHING_COUNTED, **fields)  # type: ignore[arg-type]
 
-    def wake(self) -> Deferred[None]:
-        self._ask("wake")
+    def wake(self, *, force: bool = False) -> Deferred[None]:
+        if self.keeps_asleep and not force:
+            raise ControlError(self.keeps_asleep)
+        self._ask("wake by force" if force else "wake")
         self.status = Status.starting
         waiting: Deferred[None] = Deferred(lambda _: self.asked.append("waits no more"))
         self.ready.addCallbacks(lambda _: waiting.callback(None), waiting.errback)

@@ -22,13 +22,13 @@ from zeroscale.control import protocol
 from zeroscale.control.connection import (
     CLOSE_TIMEOUT,
     IDLE_TIMEOUT,
-    MAX_PENDING_REQUESTS,
     STALL_TIMEOUT,
     ControlConnection,
     PeerCredentials,
     peer_credentials,
 )
 from zeroscale.control.handlers import CommandHandler
+from zeroscale.control.protocol import MAX_PENDING_REQUESTS
 from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
 
 LOGGER = "zeroscale.control.connection"

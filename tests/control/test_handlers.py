@@ -61,6 +61,7 @@ def head(**fields: Any) -> dict[str, Any]:
     ("request_", "asked"),
     [
         (protocol.WakeRequest(**head()), ["wake", "waits no more"]),
+        (protocol.WakeRequest(**head(force=True)), ["wake by force"]),
         (protocol.SleepRequest(**head(server="a")), ["sleep"]),
         (protocol.SleepRequest(**head(now=True)), ["sleep now"]),
         (protocol.KeepAwakeRequest(**head(seconds=5.0)), ["keep awake 5.0"]),
@@ -198,8 +199,25 @@ def test_a_wake_that_fails() -> None:
     waiting = harness.ask(protocol.WakeRequest(**head(wait=True)))
     harness.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
     harness.clock.advance(0.1)
-    assert isinstance(harness.failure(waiting), ServerUnavailable)
+    error = harness.failure(waiting)
+    assert isinstance(error, ServerUnavailable) and str(error) == "a: it has crashed"
     assert harness.proxy.observers == []
+
+
+def test_a_forced_wake_waits_on_for_the_end_of_a_stop_and_may_fail() -> None:
+    harness = Harness("a")
+    harness.result(protocol.WakeRequest(**head(force=True)))
+    harness.proxy.servers["a"].ready.errback(ServerUnavailable("it has crashed"))
+    assert harness.proxy.servers["a"].asked == ["wake by force"]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_wake_of_a_server_that_is_kept_asleep(wait: bool) -> None:
+    harness = Harness("a")
+    harness.proxy.servers["a"].keeps_asleep = "it is locked"
+    with pytest.raises(ControlError, match="it is locked"):
+        harness.result(protocol.WakeRequest(**head(wait=wait)))
+    assert harness.proxy.servers["a"].asked == []
 
 
 @pytest.mark.parametrize("wait", [True, False])

@@ -45,6 +45,14 @@ def test_all_waiters_are_rejected_with_the_reason(waiters: Waiters) -> None:
     assert not waiters
 
 
+def test_the_operator_reads_the_detail(waiters: Waiters) -> None:
+    reasons: list[str] = []
+    waiters.add(ClientInfo("Alice")).addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
+    waiters.add_observer().addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
+    waiters.reject("it ended while it started", "it ended while it started (exit code 1: an error)")
+    assert reasons == ["it ended while it started", "it ended while it started (exit code 1: an error)"]
+
+
 def test_a_cancelled_waiter_is_removed(waiters: Waiters) -> None:
     player, observer = waiters.add(ClientInfo("Alice")), waiters.add_observer()
     assert waiters

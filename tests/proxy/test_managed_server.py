@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.proxy.reconfigure import apply_change, prepare_change
 from zeroscale.proxy.service import ProxyService
+from zeroscale.state.flag_files import KEEP_ASLEEP
 from zeroscale.status import ServerSnapshot, Status
 from zeroscale.system.background_file import FileWriter
 
@@ -91,7 +92,7 @@ async def test_the_operator_can_wake_it_during_a_lockout(world: World) -> None:
     server.lock_out("Back at eight.")
     assert await run(greeting(world.listen)) == b""
     assert (status(server), server.report().lockout) == (Status.stopped, "Back at eight.")
-    await server.wake()
+    await server.wake(force=True)
     await server.wake()
     assert (status(server), dict(server.report().stats.wakes)) == (Status.running, {"operator": 1})
     assert await run(greeting(world.listen)) == b""
@@ -100,10 +101,30 @@ async def test_the_operator_can_wake_it_during_a_lockout(world: World) -> None:
     assert await run(greeting(world.listen)) == b"one\n"
 
 
+@pytest.mark.parametrize(
+    ("lock", "source"),
+    [
+        (lambda server: server.lock_out("Later."), "its operator has locked it out"),
+        (lambda server: (server.directory / KEEP_ASLEEP).touch(), rf"/.*/{KEEP_ASLEEP} exists"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_wake_without_force_names_what_keeps_it_asleep(
+    world: World, lock: Callable[[ManagedServer], object], source: str
+) -> None:
+    server = await world.start()
+    lock(server)
+    with pytest.raises(ControlError, match=f"one is not started: {source}.*; use --force to start it anyway"):
+        await server.wake()
+    assert status(server) is Status.stopped
+    await server.wake(force=True)
+    assert status(server) is Status.running
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_failed_start_is_reported_to_the_waiting_operator(world: World) -> None:
     server = await world.start(plugin_keywords={"refuses": "no luck"}, max_crashes=1)
-    with pytest.raises(ServerUnavailable, match="it could not be started"):
+    with pytest.raises(ServerUnavailable, match="no luck"):
         await server.wake()
     report = server.report()
     assert (report.status, report.last_error, report.retry_in) == (Status.failed, "no luck", None)
@@ -228,6 +249,8 @@ async def test_a_server_without_a_console(world: World) -> None:
 async def test_a_lockout_of_the_configuration(world: World) -> None:
     server = await world.start(admission=AdmissionConfig(lockout="Closed for the season."))
     assert server.report().lockout == "Closed for the season."
+    with pytest.raises(ControlError, match=r"admission\.lockout is configured"):
+        await server.wake()
     assert await run(greeting(world.listen)) == b""
     assert status(server) is Status.stopped
 

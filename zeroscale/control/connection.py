@@ -22,16 +22,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.control import protocol
-from zeroscale.control.protocol import Code, LineBuffer, RequestError
+from zeroscale.control.protocol import MAX_PENDING_REQUESTS, Code, LineBuffer, RequestError
 from zeroscale.errors import ConfigError, ProtocolError, ServerUnavailable, ZeroscaleError
 
 if TYPE_CHECKING:
     from twisted.internet.unix import Server as UnixTransport
 
 logger = logging.getLogger(__name__)
-
-MAX_PENDING_REQUESTS = 16
-"""Requests of one client that are executed at the same time: a client needs one, a program a few."""
 
 IDLE_TIMEOUT = 120.0
 """Seconds after which a client without pending requests is disconnected, since the number of clients is limited."""

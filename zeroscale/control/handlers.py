@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zeroscale.control import protocol
 from zeroscale.control.interfaces import ProxyControl, ServerControl
 from zeroscale.control.protocol import RequestError
-from zeroscale.errors import suggest
+from zeroscale.errors import ServerUnavailable, suggest
 from zeroscale.reports import ProxyReport, ServerReport
 
 Send = Callable[[object], Deferred[None]]
@@ -160,10 +160,12 @@ class CommandHandler:
 
     async def _wake(self, request: protocol.WakeRequest, send: Send) -> ServerReport:
         server = self._server(request.server)
-        ready = server.wake()
+        ready = server.wake(force=request.force)
         if not request.wait:
             if ready.called:
-                await ready
+                await _named(ready, server.name)
+            elif request.force:
+                ready.addErrback(_ignore, ServerUnavailable)  # waits on: else a lockout would count after a stop
             else:
                 _cancel(ready)
             return server.report()
@@ -177,7 +179,7 @@ class CommandHandler:
                 await pause.wait(MIN_WATCH_INTERVAL)
                 if not ready.called:
                     await change.wait(WATCH_INTERVAL - MIN_WATCH_INTERVAL)
-            await ready
+            await _named(ready, server.name)
         finally:
             end()
             if not ready.called:
@@ -240,10 +242,21 @@ def _set_event(result: Failure | None, event: TimedEvent) -> Failure | None:
     return result
 
 
+async def _named(ready: Deferred[None], server: str) -> None:
+    """Await the end of a start; the reason of a failure begins with the server's name.
+
+    :raises ServerUnavailable: it has failed.
+    """
+    try:
+        await ready
+    except ServerUnavailable as error:
+        raise ServerUnavailable(f"{server}: {error}") from None
+
+
 def _cancel(waiting: Deferred[None]) -> None:
-    waiting.addErrback(_ignore_cancellation)
+    waiting.addErrback(_ignore, CancelledError)
     waiting.cancel()
 
 
-def _ignore_cancellation(failure: Failure) -> None:
-    failure.trap(CancelledError)
+def _ignore(failure: Failure, kind: type[Exception]) -> None:
+    failure.trap(kind)

@@ -25,10 +25,12 @@ class ServerControl(Protocol):
         """Return the current state of the server."""
         ...
 
-    def wake(self) -> Deferred[None]:
+    def wake(self, *, force: bool = False) -> Deferred[None]:
         """Start the server, regardless of its admission rules; failures of earlier starts are cleared first.
 
+        :param force: even while something keeps it asleep: a flag file, a lockout, a time of the configuration.
         :returns: fires when the server is ready; fails with `ServerUnavailable`. Cancelling it only stops waiting.
+        :raises ControlError: something keeps it asleep and `force` is false; the message names it.
         """
         ...
 

@@ -20,6 +20,9 @@ VERSION = 1
 MAX_REQUEST_BYTES = 32 * 1024
 """Enough for the longest console line (4096 characters), each escaped as six bytes, and the other fields."""
 
+MAX_PENDING_REQUESTS = 16
+"""Requests of one client that are executed at the same time: most need one, a wake of all servers several."""
+
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Limit for a client: a hundred servers with a thousand players of 100 bytes each are 10 MiB."""
 
@@ -90,9 +93,11 @@ class WakeRequest(ServerRequest, frozen=True, kw_only=True, tag="wake"):
     """Start the server.
 
     :ivar wait: respond once it is ready, and send reports as events until then.
+    :ivar force: even while a flag file, a lockout or a time of the configuration keeps it asleep.
     """
 
     wait: bool = False
+    force: bool = False
 
 
 class SleepRequest(ServerRequest, frozen=True, kw_only=True, tag="sleep"):

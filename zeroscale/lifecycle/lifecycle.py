@@ -179,8 +179,8 @@ class ServerLifecycle:
     def start_for_operator(self) -> Deferred[None]:
         """Start the server in spite of a lockout or of past failures.
 
-        :returns: fires once the server is ready; fails with `ServerUnavailable`. May be cancelled: the server is
-            started all the same.
+        :returns: fires once the server is ready; fails with `ServerUnavailable`, whose text is for the operator. May be
+            cancelled: the server is started all the same, unless it is still stopping and locked.
         """
         if self._shutdown.in_progress:
             return fail(ServerUnavailable(self._shutdown.reason))

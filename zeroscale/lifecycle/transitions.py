@@ -236,7 +236,7 @@ class ServerTransitions:
         self._log.error("%s: %s", self._name, error[1])
         self.stop()
         self._failure_after_stop = error
-        self.waiters.reject(error[0])
+        self.waiters.reject(*error)
 
     def escalate(self) -> None:
         """Do the next step with a server that does not stop."""
@@ -311,7 +311,7 @@ class ServerTransitions:
         if runs_again:
             self.machine.server_found()
         else:
-            self.waiters.reject(reason)
+            self.waiters.reject(reason, detail)
         self.shutdown.server_gone()
 
     def clear_failures(self) -> None:

@@ -49,7 +49,7 @@ class Waiters:
         return waiter
 
     def add_observer(self) -> Deferred[None]:
-        """Add an observer; fires once the server is ready, or fails with `ServerUnavailable`."""
+        """Add an observer; fires once the server is ready, or fails with `ServerUnavailable`, for the operator."""
         waiter: Deferred[None] = Deferred(self._remove_observer)
         self._observers[waiter] = None
         return waiter
@@ -69,17 +69,21 @@ class Waiters:
             if not observer.called:
                 observer.callback(None)
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, detail: str | None = None) -> None:
         """Reject all, as the server will not become ready.
 
         :param reason: for players to read.
+        :param detail: for the operator to read; None: the same.
         """
-        waiters: list[Deferred[PlayerSession] | Deferred[None]] = [*self._players, *self._observers]
-        self._players, self._observers = {}, {}
+        players, self._players = self._players, {}
+        observers, self._observers = self._observers, {}
         self._changed()
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.errback(Failure(ServerUnavailable(reason)))
+        for player in players:
+            if not player.called:
+                player.errback(Failure(ServerUnavailable(reason)))
+        for observer in observers:
+            if not observer.called:
+                observer.errback(Failure(ServerUnavailable(reason if detail is None else detail)))
 
     def _remove_player(self, waiter: Deferred[PlayerSession]) -> None:
         self._players.pop(waiter, None)

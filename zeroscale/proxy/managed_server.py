@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -207,8 +207,12 @@ class ManagedServer:
             self.lifecycle, self.config.plugin, self._stats.snapshot(now), self._keep_awake_reason(), now
         )
 
-    def wake(self) -> Deferred[None]:
+    def wake(self, *, force: bool = False) -> Deferred[None]:
         """See `ServerControl.wake`."""
+        self._view_changed()
+        if not force and self.lifecycle.view.status not in (Status.running, Status.starting):
+            for _, source in self._lockouts(self._setup):
+                raise ControlError(f"{self.name} is not started: {source}; use --force to start it anyway")
         return self.lifecycle.start_for_operator()
 
     def sleep(self, *, now: bool) -> None:
@@ -271,9 +275,21 @@ class ManagedServer:
         return self._setup.flag_files.keep_awake_reason() or self._overrides.keep_awake_reason()
 
     def _lockout(self, setup: PluginSetup) -> str | None:
-        texts = setup.flag_files.lockout(), self._overrides.lockout, self.config.admission.lockout
-        text = next((each for each in texts if each is not None), None)
-        return None if text is None else text.strip() or self.backend.messages.lockout_reason
+        for text, _ in self._lockouts(setup):
+            return text.strip() or self.backend.messages.lockout_reason
+        return None
+
+    def _lockouts(self, setup: PluginSetup) -> Iterator[tuple[str, str]]:
+        """Return what keeps the server asleep, the first of which counts.
+
+        :returns: of each the text for players, "" for the default text, and what it is, for the operator.
+        """
+        if (text := setup.flag_files.lockout()) is not None:
+            yield text, f"{setup.flag_files.keep_asleep} exists"
+        if (text := self._overrides.lockout) is not None:
+            yield text, "its operator has locked it out (zeroscalectl release undoes that)"
+        if (text := self.config.admission.lockout) is not None:
+            yield text, "admission.lockout is configured"
 
     def _start_obstacle(self, setup: PluginSetup) -> str | None:
         return self._start_history.lock_error() or setup.start_obstacle()

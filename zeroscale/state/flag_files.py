@@ -29,11 +29,12 @@ class FlagFiles:
     the target of a symlink would be shown to every player. Of a file with another name (a hard link) no text is shown.
 
     :param directory: the server's working directory.
+    :ivar keep_asleep: the path of the file that keeps the server asleep.
     """
 
     def __init__(self, directory: Path) -> None:
         self._keep_awake = directory / KEEP_AWAKE
-        self._keep_asleep = directory / KEEP_ASLEEP
+        self.keep_asleep = directory / KEEP_ASLEEP
         self._ignored: set[Path] = set()
 
     def keep_awake_reason(self) -> str | None:
@@ -42,12 +43,12 @@ class FlagFiles:
 
     def lockout(self) -> str | None:
         """Return the text for players while the server is kept asleep, "" if there is none; None if it is not."""
-        if not self._exists(self._keep_asleep):
+        if not self._exists(self.keep_asleep):
             return None
         try:
-            content = read_own(self._keep_asleep, LONGEST_TEXT, _check_names)
+            content = read_own(self.keep_asleep, LONGEST_TEXT, _check_names)
         except (OSError, ValueError) as error:
-            logger.debug("%s keeps the server asleep; its text cannot be used: %s", self._keep_asleep, error)
+            logger.debug("%s keeps the server asleep; its text cannot be used: %s", self.keep_asleep, error)
             return ""
         if content is None:
             return None
