@@ -111,6 +111,18 @@ def test_a_stream(answering: Answering) -> None:
     assert events == [Event(msgspec.Raw(b"1")), Event(msgspec.Raw(b"2")), Result(msgspec.Raw(b"3"))]
 
 
+def test_requests_that_are_open_together(answering: Answering) -> None:
+    path = answering(
+        b'{"id":2,"event":1}\n{"id":1,"error":{"code":"refused","message":"no"}}\n{"id":7,"result":0}\n',
+        b'{"id":2,"result":2}\n',
+    )
+    with ControlClient(path) as client:
+        answers = list(client.together("wake", [{"server": "a"}, {"server": "b"}], stream=True))
+    [first, (refused, error), last] = answers
+    assert (first, last) == ((1, Event(msgspec.Raw(b"1"))), (1, Result(msgspec.Raw(b"2"))))
+    assert refused == 0 and isinstance(error, ControlError) and str(error) == "no"
+
+
 def test_one_that_belongs_to_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = directory / "control.sock"
 

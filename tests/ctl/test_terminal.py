@@ -7,12 +7,31 @@ import json
 
 import pytest
 
-from zeroscale.ctl.terminal import clean, clean_json, render, wants_colour
+from zeroscale.ctl.terminal import LiveLines, can_overwrite, clean, clean_json, render, wants_colour
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_lines_are_overwritten_only_where_that_is_possible() -> None:
+    assert can_overwrite(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not can_overwrite(Terminal(), {"TERM": "dumb"})
+    assert not can_overwrite(io.StringIO(), {"TERM": "xterm"})
+
+
+def test_lines_that_are_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("LINES", "4")
+    stream = Terminal()
+    lines = LiveLines(stream)
+    lines.erase()
+    lines.show(["one", "a line that is too long"])
+    lines.show(["1", "2", "3", "4"])
+    lines.erase()
+    lines.erase()
+    assert stream.getvalue().split("\r\033[J") == ["", "one\na line th\033[1A", "1\n2\nand 2 mor\033[2A", ""]
 
 
 @pytest.mark.parametrize(

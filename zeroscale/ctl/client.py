@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from zeroscale.control.protocol import (
+    MAX_PENDING_REQUESTS,
     MAX_RESPONSE_BYTES,
     LineBuffer,
     Response,
@@ -20,7 +22,7 @@ from zeroscale.control.protocol import (
     decode_response,
     encode_request,
 )
-from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError
+from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
 
 T = TypeVar("T")
 
@@ -112,23 +114,54 @@ class ControlClient:
         self._socket.settimeout(None)
         return self._exchange(command, fields)
 
+    def together(
+        self, command: str, requests: Sequence[Mapping[str, object]], *, stream: bool
+    ) -> Iterator[tuple[int, Event | Result | ZeroscaleError]]:
+        """Send a command several times, as many at once as a proxy executes for one client.
+
+        :param requests: the fields of each request.
+        :param stream: the command is answered with a stream of events, which has no time limit.
+        :return: the answers as they come, each with the index of its request; the last of a request is a `Result`, or
+            the error with which it was refused.
+        :raises ZeroscaleError: the proxy has ended, or does not understand us.
+        """
+        self._socket.settimeout(None if stream else ANSWER_TIMEOUT)
+        return self._together(command, requests)
+
     def _exchange(self, command: str, fields: dict[str, object]) -> Iterator[Event | Result]:
+        for _, answer in self._together(command, [fields]):
+            if isinstance(answer, ZeroscaleError):
+                raise answer
+            yield answer
+
+    def _together(
+        self, command: str, requests: Sequence[Mapping[str, object]]
+    ) -> Iterator[tuple[int, Event | Result | ZeroscaleError]]:
+        waiting = deque(enumerate(requests))
+        pending: dict[int | str | None, int] = {}
+        while waiting or pending:
+            while waiting and len(pending) < MAX_PENDING_REQUESTS:
+                index, fields = waiting.popleft()
+                pending[self._send(command, fields)] = index
+            answer = self._receive()
+            if answer.error is not None and answer.id is None:
+                raise _refusal(answer.error.code, answer.error.message)
+            if answer.id not in pending:
+                continue  # belongs to an earlier stream
+            if isinstance(answer.event, msgspec.Raw):
+                yield pending[answer.id], Event(answer.event)
+            elif answer.error is not None:
+                yield pending.pop(answer.id), _refusal(answer.error.code, answer.error.message)
+            elif isinstance(answer.result, msgspec.Raw):
+                yield pending.pop(answer.id), Result(answer.result)
+
+    def _send(self, command: str, fields: Mapping[str, object]) -> int:
         number = next(self._numbers)
         try:
             self._socket.sendall(encode_request(command, number, fields))
         except OSError as error:
             raise self._lost(error) from None
-        while True:
-            answer = self._receive()
-            if answer.error is not None and answer.id in (number, None):
-                raise _refusal(answer.error.code, answer.error.message)
-            if answer.id != number:
-                continue  # belongs to an earlier stream
-            if isinstance(answer.result, msgspec.Raw):
-                yield Result(answer.result)
-                return
-            if isinstance(answer.event, msgspec.Raw):
-                yield Event(answer.event)
+        return number
 
     def _receive(self) -> Response:
         while not self._unread:

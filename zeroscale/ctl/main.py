@@ -6,10 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.client import UsageError
+from zeroscale.ctl import exit_codes, failure
 from zeroscale.ctl.parser import build_parser
-from zeroscale.errors import BackendError, ProtocolError, ZeroscaleError
+from zeroscale.errors import ZeroscaleError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,24 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except UsageError as error:
-        return _print_error(error, exit_codes.USAGE)
-    except (BackendError, ProtocolError) as error:
-        return _print_error(error, exit_codes.UNREACHABLE)
     except ZeroscaleError as error:
-        return _print_error(error, exit_codes.REFUSED)
+        return failure.report(error)
     except BrokenPipeError:
         # The reader has closed the pipe, as `head` does. Flushing the rest at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.DONE
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    return code
-
-
-def _print_error(error: ZeroscaleError, code: int) -> int:
-    lines = "\n".join(terminal.clean(line) for line in str(error).splitlines())
-    sys.stderr.write(f"zeroscalectl: error: {lines}\n")
     return code
 
 

@@ -1,9 +1,10 @@
-"""Text for a terminal: colours, and the removal of control characters from untrusted text."""
+"""Text for a terminal: colours, lines that are overwritten, untrusted text without its control characters."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS
@@ -30,6 +31,44 @@ def clean_json(text: str) -> str:
     return re.sub(f"[{HIGH_CONTROLS}{DIRECTIONS}]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def can_overwrite(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether lines that were written can be overwritten: on a terminal that is not dumb."""
+    return stream.isatty() and environment.get("TERM") != "dumb"
+
+
+class LiveLines:
+    """Lines at the end of a terminal's output that are overwritten until they are erased.
+
+    :param stream: writes to a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = 0
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show these lines in place of the former ones, as far as the terminal has room for them."""
+        columns, rows = shutil.get_terminal_size()
+        room = max(rows - 1, 1)  # what scrolls out at the top cannot be overwritten, nor can a line that is wrapped
+        fitting = list(lines) if len(lines) <= room else [*lines[: room - 1], f"and {len(lines) - room + 1} more"]
+        text = "\n".join(line[: max(columns - 1, 1)] for line in fitting)
+        self._stream.write(self._back() + text)
+        self._stream.flush()
+        self._shown = len(fitting)
+
+    def erase(self) -> None:
+        """Erase the lines."""
+        if self._shown:
+            self._stream.write(self._back())
+            self._stream.flush()
+            self._shown = 0
+
+    def _back(self) -> str:
+        """Return what moves the cursor to the first of our lines and erases them (ECMA-48 CUU, ED)."""
+        up = f"\033[{self._shown - 1}A" if self._shown > 1 else ""
+        return f"{up}\r\033[J"
+
+
 def paint(text: str, colour: str | None) -> str:
     """Return text in one of `COLOURS`; None: without colour."""
     return text if colour is None else f"\033[{COLOURS[colour]}m{text}\033[0m"
@@ -37,7 +76,7 @@ def paint(text: str, colour: str | None) -> str:
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Return whether to use colours: on a terminal that is not dumb, unless NO_COLOR is set and not empty."""
-    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return can_overwrite(stream, environment) and not environment.get("NO_COLOR")
 
 
 def render(text: Component, colour: bool) -> str:

@@ -63,7 +63,7 @@ needs_bash = pytest.mark.skipif(bash is None, reason="no bash here")
         (["sta"], ["status"]),
         (["re"], ["release", "reload"]),
         (["status", "--j"], ["--json"]),
-        (["wake", "--"], ["--help", "--socket", "--wait"]),
+        (["wake", "--"], ["--all", "--force", "--help", "--socket", "--wait"]),
         (["completion", ""], ["bash", "zsh"]),
     ],
 )

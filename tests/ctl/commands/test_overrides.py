@@ -6,6 +6,8 @@ import pytest
 import pytest_twisted
 from ctl.ctl_fixture import CtlHarness
 
+from zeroscale.status import Status
+
 
 @pytest.mark.parametrize(
     ("words", "asked", "out"),
@@ -34,6 +36,22 @@ async def test_one_that_is_refused(harness: CtlHarness) -> None:
     harness.proxy.servers["survival"].refuses = "2 players are on it: say --now"
     run = await harness.run("sleep")
     assert (run.code, run.err) == (1, "zeroscalectl: error: 2 players are on it: say --now\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_several_are_put_to_sleep(harness: CtlHarness) -> None:
+    servers = harness.proxy.servers
+    for name, status in (("creative", Status.running), ("lobby", Status.paused), ("empty", Status.failed)):
+        harness.proxy.add(name)
+        servers[name].status = status
+    servers["creative"].refuses = "one player is on creative: use --now to stop it anyway"
+    run = await harness.run("sleep", "--all")
+    assert (run.code, run.out) == (1, "lobby is being put to sleep: it is stopping\n")
+    assert run.err == "zeroscalectl: error: one player is on creative: use --now to stop it anyway\n"
+    assert {name for name, server in servers.items() if server.asked} == {"lobby"}, "the others do not run"
+    servers["creative"].refuses = None
+    run = await harness.run("sleep", "creative", "survival", "--now")
+    assert (run.code, len(run.out.splitlines())) == (0, 2)
 
 
 @pytest.mark.parametrize("duration", ["0", "-1", "soon", "2 parsecs"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from zeroscale.control.protocol import decode_body
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, with_reason
+from zeroscale.ctl.client import Event, Result
 from zeroscale.ctl.format import format_duration
 from zeroscale.ctl.server_names import split_words
+from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 from zeroscale.reports import ServerReport
@@ -19,10 +22,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the parsers of the commands."""
     sleep = commands.add_parser(
         "sleep",
-        help="stop or pause a server",
-        description="Stops or pauses a server as when it is idle; refused while players are on.",
+        help="stop or pause servers",
+        description="Stops or pauses servers as when they are idle; refused while players are on.",
     )
-    add_server(sleep)
+    add_servers(sleep, "all servers that run")
     sleep.add_argument("--now", action="store_true", help="even while players are on or it is kept awake")
     sleep.set_defaults(run=_sleep)
     keep_awake = commands.add_parser(
@@ -60,12 +63,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _sleep(args: argparse.Namespace) -> int:
-    with connect(args, args.server) as client:
-        report = client.ask(ServerReport, "sleep", server=args.server, now=args.now)
+    with connect(args, first_name(args)) as client:
+        servers = chosen(client, args, lambda report: report.status not in (Status.stopped, Status.failed))
+        return ask_each(client, "sleep", servers, {"now": args.now}, _put_to_sleep)
+
+
+def _put_to_sleep(_: str | None, answer: Event | Result) -> None:
+    report = decode_body(answer.body, ServerReport)
     # the server is queried for players before it is stopped, and so may still be running
     now = "it is first queried for players" if report.status is Status.running else f"it is {report.status.value}"
-    print(f"{clean(report.name)} is being put to sleep: {now}")
-    return exit_codes.DONE
+    print(f"{clean(report.name)} is being put to sleep: {now}", flush=True)
 
 
 def _keep_awake(args: argparse.Namespace) -> int:

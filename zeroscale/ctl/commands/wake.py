@@ -1,18 +1,19 @@
-"""`zeroscalectl wake`: start a server, as a player's login would."""
+"""`zeroscalectl wake`: start servers, as a player's login would."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TextIO
 
 from zeroscale.control.protocol import decode_body
-from zeroscale.ctl import exit_codes
-from zeroscale.ctl.arguments import add_server, add_socket
-from zeroscale.ctl.client import Result
+from zeroscale.ctl.arguments import add_socket
+from zeroscale.ctl.client import Event, Result
 from zeroscale.ctl.format import format_duration, progress_bar
+from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
-from zeroscale.ctl.terminal import clean
+from zeroscale.ctl.terminal import LiveLines, can_overwrite, clean
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
 
@@ -28,62 +29,82 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the parser of the command."""
     parser = commands.add_parser(
         "wake",
-        help="start a server",
-        description="Starts a server, whatever the rules for players are; a server that has failed is tried again.",
+        help="start servers",
+        description="Starts servers, whatever the rules for players are; a server that has failed is tried again. "
+        "What keeps a server asleep (zeroscale.keep-asleep, a lockout) is obeyed unless --force is given.",
     )
-    add_server(parser)
-    parser.add_argument("--wait", action="store_true", help="wait until it is ready, and show the progress")
+    add_servers(parser, "all servers")
+    parser.add_argument("--wait", action="store_true", help="wait until they are ready, and show the progress")
+    parser.add_argument("--force", action="store_true", help="even what is kept asleep")
     add_socket(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    with connect(args, args.server) as client:
-        if not args.wait:
-            report = client.ask(ServerReport, "wake", server=args.server)
-            print(f"{clean(report.name)} is {report.status.value}")
-            return exit_codes.DONE
-        progress = WakeProgress(sys.stderr)
+    fields: dict[str, object] = {name: True for name in ("wait", "force") if getattr(args, name)}
+    with connect(args, first_name(args)) as client:
+        servers = chosen(client, args, lambda report: not report.draining)
+        progress = WakeProgress(sys.stderr, can_overwrite(sys.stderr, os.environ))
+
+        def answered(server: str | None, answer: Event | Result) -> None:
+            report = decode_body(answer.body, ServerReport)
+            if isinstance(answer, Event):
+                progress.at(server, report)
+            else:
+                progress.end(server)
+                print(_outcome(report, args.wait), flush=True)
+
         try:
-            for answer in client.stream("wake", server=args.server, wait=True):
-                report = decode_body(answer.body, ServerReport)
-                if not isinstance(answer, Result):
-                    progress.at(report)
+            return ask_each(client, "wake", servers, fields, answered, progress.end, stream=args.wait)
         finally:
-            progress.end()
-    took = "" if report.last_start is None else f" (its last start took {format_duration(report.last_start)})"
-    print(f"{clean(report.name)} is {report.status.value}{took}")
-    return exit_codes.DONE
+            progress.erase()
+
+
+def _outcome(report: ServerReport, waited: bool) -> str:
+    took = ""
+    if waited and report.last_start is not None:
+        took = f" (its last start took {format_duration(report.last_start)})"
+    return f"{clean(report.name)} is {report.status.value}{took}"
 
 
 class WakeProgress:
-    """A progress bar, overwritten on a terminal; elsewhere a line every `LINE_EVERY` seconds."""
+    """One progress bar for each server, overwritten on a terminal; elsewhere a line every `LINE_EVERY` seconds.
 
-    def __init__(self, stream: TextIO) -> None:
+    :param overwrite: whether lines can be overwritten.
+    """
+
+    def __init__(self, stream: TextIO, overwrite: bool) -> None:
         self._stream = stream
-        self._on_terminal = stream.isatty()
-        self._longest = 0
-        self._next = 0.0
-        self._status: Status | None = None
+        self._live = LiveLines(stream) if overwrite else None
+        self._lines: dict[str | None, str] = {}
+        self._shown: dict[str | None, tuple[Status, float]] = {}
 
-    def at(self, report: ServerReport) -> None:
-        """Show the progress of this report."""
+    def at(self, server: str | None, report: ServerReport) -> None:
+        """Show the progress of a server.
+
+        :param server: the server as the command line names it.
+        """
         line = line_of(report)
-        if self._on_terminal:
-            self._longest = max(self._longest, len(line))
-            self._stream.write(f"\r{line:<{self._longest}}")
-        elif report.status is not self._status or report.status_age >= self._next:
+        if self._live is not None:
+            self._lines[server] = line
+            self._live.show(list(self._lines.values()))
+            return
+        status, next_at = self._shown.get(server, (None, 0.0))
+        if report.status is not status or report.status_age >= next_at:
+            self._shown[server] = report.status, report.status_age + LINE_EVERY
             self._stream.write(line + "\n")
-            self._next = report.status_age + LINE_EVERY
-        self._status = report.status
-        self._stream.flush()
-
-    def end(self) -> None:
-        """Erase the bar."""
-        if self._longest:
-            self._stream.write(f"\r{'':<{self._longest}}\r")
             self._stream.flush()
+
+    def end(self, server: str | None) -> None:
+        """End the progress of a server, and erase all bars, so that its result can be printed."""
+        self._lines.pop(server, None)
+        self.erase()
+
+    def erase(self) -> None:
+        """Erase the bars; the next progress shows them again."""
+        if self._live is not None:
+            self._live.erase()
 
 
 def line_of(report: ServerReport) -> str:
