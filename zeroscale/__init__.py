@@ -22,6 +22,7 @@ from zeroscale.plugins.api import (
     ReportsPauses,
     ReportsPlayers,
     ReportsStarts,
+    ReportsUsage,
     Signalable,
     Waitable,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "ReportsPauses",
     "ReportsPlayers",
     "ReportsStarts",
+    "ReportsUsage",
     "Signalable",
     "Status",
     "Waitable",

@@ -45,6 +45,7 @@ class FakePlugin:
         self.doubtful = False
         self.alive = False
         self.online: int | None = None
+        self.used: tuple[float, int] | None = None
         self.console: Callable[[str], Deferred[str | None]] = lambda line: succeed(None)
         self.write_line: Callable[[str], None] = lambda line: None
         self.report_found: Callable[[], None] = lambda: None
@@ -100,6 +101,9 @@ class FakePlugin:
 
     def players(self) -> Deferred[int | None]:
         return succeed(self.online)
+
+    def usage(self) -> Deferred[tuple[float, int] | None]:
+        return succeed(self.used)
 
     def adopt(self) -> Deferred[Status | None]:
         self.calls.append("adopt")

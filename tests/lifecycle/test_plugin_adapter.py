@@ -49,6 +49,7 @@ class Whole(Minimal):
         self.on_found: Callable[[], None] | None = None
         self.on_paused: Callable[[], None] | None = None
         self.signals: list[int] = []
+        self.used: object = (1.5, 4096)
 
     async def wait(self) -> int | None:
         await asyncio.Event().wait()
@@ -56,6 +57,9 @@ class Whole(Minimal):
 
     async def players(self) -> int | None:
         return 3
+
+    async def usage(self) -> object:
+        return self.used
 
     async def adopt(self) -> bool:
         return True
@@ -92,12 +96,26 @@ async def test_the_required_methods_are_enough() -> None:
     assert adapter.server_address is None
     assert not adapter.doubt()
     assert await adapter.players() is None
+    assert await adapter.usage() is None
     assert await adapter.adopt() is None
     adapter.on_output(print)
     adapter.on_found(print)
     adapter.on_paused(print)
     assert not any(name.startswith("on_") for name in vars(plugin))
     await adapter.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_server_uses_is_checked() -> None:
+    plugin = Whole()
+    adapter = PluginAdapter(plugin)
+    assert await adapter.usage() == (1.5, 4096)
+    plugin.used = None
+    assert await adapter.usage() is None
+    for wrong in ("much", (1.5,), (-1.0, 1), (float("nan"), 1), (1.0, 2.5), (1.0, 1 << 80)):
+        plugin.used = wrong
+        with pytest.raises(PluginError, match="usage"):
+            await adapter.usage()
 
 
 @pytest_twisted.ensureDeferred

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,26 @@ def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[byte
     assert group.exit_code() == 143
     group.forget()
     assert child.returncode == -signal.SIGTERM
+
+
+def test_what_all_its_processes_use(group: ProcessGroup) -> None:
+    assert group.usage() is None
+    script = "import subprocess; [subprocess.Popen(['sleep', '60']) for _ in range(2)]; print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            group.track_child(child, record_of(child))
+            wait_until(lambda: len(group.members()) == 3, "its processes")
+            used, of_the_child = group.usage(), procfs.usage(child.pid)
+            assert used is not None
+            assert of_the_child is not None
+            assert used[1] > of_the_child[1]
+            assert used[0] >= of_the_child[0] - 0.05
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def test_a_process_that_inherited_the_lock_is_a_member_in_any_session(group: ProcessGroup, tmp_path: Path) -> None:

@@ -27,6 +27,20 @@ def test_the_facts_of_this_process() -> None:
     assert procfs.boot_id()
 
 
+def test_what_a_process_uses() -> None:
+    before = procfs.usage(os.getpid())
+    assert before is not None
+    cpu, memory = before
+    assert 1 << 20 < memory < 1 << 36
+    while (after := procfs.usage(os.getpid())) is not None and after[0] == cpu:
+        sum(range(100_000))
+    assert after is not None
+    assert cpu < after[0] <= sum(os.times()[:4]) + 0.02
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    assert procfs.usage(ended.pid) is None
+
+
 def test_a_process_name_with_any_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "PROC", tmp_path)
     (tmp_path / "7").mkdir()

@@ -61,6 +61,9 @@ class AdaptedPlugin(Protocol):
     def players(self) -> Deferred[int | None]:
         """Return the number of players, where it is known."""
 
+    def usage(self) -> Deferred[tuple[float, int] | None]:
+        """Return the server's CPU seconds and bytes of memory, where they are known."""
+
     def adopt(self) -> Deferred[Status | None]:
         """Take over a running server; fires with `running` or `stopping`, or None if there is none."""
 

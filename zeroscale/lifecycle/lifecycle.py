@@ -176,6 +176,14 @@ class ServerLifecycle:
             return fail(PluginError(f"{self.name} does not run"))
         return self._slot.plugin.send(line)
 
+    def usage(self) -> Deferred[tuple[float, int] | None]:
+        """Ask the plugin what the server uses.
+
+        :returns: fires with its CPU seconds since its start and its bytes of memory; None: that is not known. Fails
+            with `PluginError`.
+        """
+        return succeed(None) if self._record.is_down else self._slot.plugin.usage()
+
     def start_for_operator(self) -> Deferred[None]:
         """Start the server in spite of a lockout or of past failures.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -183,6 +184,21 @@ class PluginAdapter:
         if not self.can_ask_players:
             return succeed(None)
         return self._call("players")
+
+    def usage(self) -> Deferred[tuple[float, int] | None]:
+        """Call `usage()`; fires with CPU seconds and bytes of memory, or None where the plugin does not know them."""
+
+        def checked(answer: object) -> tuple[float, int] | None:
+            match answer:
+                case None:
+                    return None
+                case (int() | float() as cpu, int() as memory) if 0 <= cpu < math.inf and 0 <= memory < 1 << 63:
+                    return float(cpu), memory
+            raise PluginError(f"usage() returned {answer!r}, not CPU seconds and bytes")
+
+        if not callable(getattr(self._plugin, "usage", None)):
+            return succeed(None)
+        return self._call("usage").addCallback(checked)
 
     def adopt(self) -> Deferred[Status | None]:
         """Call `adopt()`.

@@ -146,6 +146,17 @@ class ReportsPlayers(Protocol):
 
 
 @runtime_checkable
+class ReportsUsage(Protocol):
+    """Measures what its server uses of the machine, for `zeroscalectl stats`."""
+
+    async def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds that the server has used since its start, and the bytes of memory it has now.
+
+        None: that is not known now. Called once a minute while the server runs, and when it becomes idle or busy.
+        """
+
+
+@runtime_checkable
 class Closable(Protocol):
     """Holds connections or tasks that have to be ended."""
 
@@ -269,6 +280,7 @@ ABILITIES: tuple[type, ...] = (
     ProposesSigterm,
     HasConsole,
     ReportsPlayers,
+    ReportsUsage,
     Closable,
     ReportsOutput,
     ReportsStarts,

@@ -227,6 +227,10 @@ class ProcessServer:
         self._process.send(line)
         return None
 
+    async def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds that the server's processes have used, and the bytes of memory they have now."""
+        return self._process.usage()
+
     def detach(self) -> None:
         """Stop watching the server and leave it running, for the next zeroscale process to adopt."""
         self._process.detach()

@@ -147,6 +147,10 @@ class ServerProcess:
         """The last lines of its output, oldest first, bounded in number and length."""
         return tuple(self._output.last_lines)
 
+    def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds that its processes have used, and their bytes of memory; see `ProcessGroup.usage`."""
+        return self._group.usage() if self.alive else None
+
     @property
     def reads_console(self) -> bool:
         """Whether lines of `send` can reach the server; not if its command has left it with another standard input."""

@@ -118,6 +118,14 @@ class ProcessGroup:
         others = [process_id for process_id in members if process_id not in in_background]
         return sorted([*in_background, *others], key=lambda process_id: process_id != self._first)
 
+    def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds that the processes have used in all, and the bytes of memory they have now.
+
+        None: there are none, or there is no /proc.
+        """
+        found = [each for each in map(procfs.usage, self.members()) if each is not None]
+        return (sum(cpu for cpu, _ in found), sum(memory for _, memory in found)) if found else None
+
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server; do nothing if all have ended.
 

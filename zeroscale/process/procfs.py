@@ -24,6 +24,9 @@ MULTIPLEXERS = frozenset({"tmux", "tmux: server", "screen", "SCREEN", "dtach", "
 TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks of a second."""
 
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+"""Bytes of a page of memory."""
+
 
 class ProcessFacts(Struct, frozen=True):
     """One process at one moment, from /proc/PID/stat (proc_pid_stat(5)).
@@ -66,6 +69,21 @@ def facts(process_id: int) -> ProcessFacts | None:
         start_time=int(fields[19]),
         threads=int(fields[17]),
     )
+
+
+def usage(process_id: int) -> tuple[float, int] | None:
+    """Return the CPU seconds that a process and its ended children have used, and the bytes of memory it has now.
+
+    The memory is its resident set: what it shares with other processes counts for each of them. None: there is no
+    such process.
+    """
+    try:
+        fields = _content(process_id, "stat").rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if len(fields) < 22:
+        return None
+    return sum(map(int, fields[11:15])) / TICKS, int(fields[21]) * PAGE_SIZE
 
 
 def is_live(process_id: int) -> bool:
