@@ -83,6 +83,13 @@ RULES = [
     ),
     Rule(("schedule",), ("errors",), never=(*NETWORK, "time", "sched", *FILES, "logging")),
     Rule(
+        ("schedule.restart_times",),
+        (),
+        outside=("cronsim",),
+        never=(*NETWORK, "time", "sched", *FILES, "logging"),
+    ),
+    Rule(("schedule.countdown",), (), never=(*PURE, "logging")),
+    Rule(
         ("config",),
         ("errors", "access_lists", "schedule", "system.files"),
         outside=("msgspec",),
