@@ -106,6 +106,12 @@ def test_out_of_range(number: float) -> None:
         ("health_path", "/healthz", "/healthz"),
         ("health_path", "healthz", None),
         ("health_path", 5, None),
+        ("window", "mon-friday 6:00-22:00", "Mon-Fri 06:00-22:00"),
+        ("window", "22-6", None),
+        ("window", 22, None),
+        ("timezone", "Europe/Berlin", "Europe/Berlin"),
+        ("timezone", "Berlin", None),
+        ("timezone", 1, None),
     ],
 )
 def test_what_is_read(kind: str, given: object, value: object) -> None:

@@ -11,8 +11,9 @@ import pytest
 from msgspec import inspect
 
 from zeroscale.config import model
+from zeroscale.config.fields import KINDS
 from zeroscale.config.keys import key, keys_of
-from zeroscale.config.model import Rule
+from zeroscale.config.model import Rule, ScheduleWindow
 from zeroscale.config.reader import BAD, TableReader
 
 BASE = Path("/etc/zeroscale")
@@ -140,6 +141,10 @@ def test_hyphens_stand_for_underscores() -> None:
         (tuple[str, ...], '["a b", "c"]', ("a b", "c")),
         (tuple[str, ...], '[{env = "NAME"}]', ('[{env = "NAME"}]',)),
         (tuple[str, ...], "[broken", ("[broken",)),
+        (tuple[ScheduleWindow, ...], "Mon,Tue 6:00-8:00", ("Mon,Tue 06:00-08:00",)),
+        (tuple[ScheduleWindow, ...], "Mon 6:00-8:00; 9:00-10:00;", ("Mon 06:00-08:00", "09:00-10:00")),
+        (tuple[ScheduleWindow, ...], '["Mon 6:00-8:00"]', ("Mon 06:00-08:00",)),
+        (tuple[ScheduleWindow, ...], "", ()),
         (Mapping[str, Any], {"a": "{env}"}, {"a": "{env}"}),
     ],
 )
@@ -158,6 +163,12 @@ def test_plain_texts(annotation: Any, text: object, value: object) -> None:
         (Path, "", 'x: "" is not a path'),
         (Literal["stop", "leave"], "stp", 'x: "stp" is not "leave" or "stop"; did you mean "stop"?'),
         (tuple[int, ...], "1 b", 'x[1]: "b" is not a whole number'),
+        (
+            tuple[ScheduleWindow, ...],
+            "Mon 6:00-8:00; Mo 9:00-10:00",
+            f'x[1]: "Mo 9:00-10:00" is not {KINDS["window"].expected}; a day is one of Mon, Tue, Wed, Thu, Fri, Sat, '
+            "Sun, or daily",
+        ),
     ],
 )
 def test_mistakes_in_plain_texts(annotation: Any, text: str, mistake: str) -> None:

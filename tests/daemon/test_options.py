@@ -196,6 +196,24 @@ def test_idle_and_crash_options() -> None:
     assert '"many" is not a whole number' in mistake(*BASIC, "--max_crashes", "many")
 
 
+def test_schedules() -> None:
+    words = [
+        "--keep-awake",
+        "Mon-Fri 16:00-22:00",
+        "--keep_awake",
+        "Sat,Sun 10:00-24:00",
+        "--timezone",
+        "Europe/Berlin",
+    ]
+    parsed = server(*words, "--keep-asleep", "daily 1:00-7:00", "--keep-asleep-at-once")
+    assert parsed.keep_awake == ("Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00")
+    assert (parsed.keep_asleep, parsed.keep_asleep_at_once) == (("daily 01:00-07:00",), True)
+    assert (parsed.timezone, server().timezone) == ("Europe/Berlin", None)
+    assert mistake(*BASIC, "--timezone", "Berlin").startswith(
+        '--timezone: "Berlin" is not the name of a time zone, such as "Europe/Berlin"'
+    )
+
+
 def test_log_format_and_addresses() -> None:
     assert parse(BASIC).config.log == LogConfig()
     parsed = parse([*BASIC, "--log_format", "json", "--log_addresses", "no"]).config.log

@@ -353,6 +353,7 @@ GERMAN = {
     "unknown_reason": "unbekannt",
     "version": "Schlaf",
     "lockout_reason": "Wartung",
+    "keep_asleep_reason": "[bis {until}]",
     "sleeping": "{estimate}",
     "failed": "{reason}",
 }
@@ -373,6 +374,7 @@ def test_the_words_for_what_is_not_known_can_be_changed() -> None:
     assert motd(messages, replace(VIEWS["failed"], reason=None)) == "unbekannt"
     assert messages.status(VIEWS["sleeping"], NOW).version_name == "Schlaf"
     assert messages.lockout_reason == "Wartung"
+    assert (messages.keep_asleep_reason("7:00"), messages.keep_asleep_reason("")) == ("bis 7:00", "")
 
 
 @pytest.mark.parametrize("name", sorted(PHRASES))

@@ -29,11 +29,13 @@ class Kind(Struct, frozen=True):
     :ivar brief: the same in a few words, for the reference pages.
     :ivar read: converts the written value; its second argument is the base directory of relative paths. Raises
         ValueError with a text that is appended to `expected`. Returns `FieldValues` for several fields.
+    :ivar separator: pattern of what separates such values in a list that is written as plain text.
     """
 
     expected: str
     brief: str
     read: Callable[[object, Path], object]
+    separator: str = r"[\s,]+"
 
 
 class FieldValues(dict[str, object]):
@@ -250,6 +252,23 @@ def _server_host(given: object, base: Path) -> str:
     raise ValueError
 
 
+def _window(given: object, base: Path) -> str:
+    if not isinstance(given, str):
+        raise ValueError
+    from zeroscale.schedule import windows  # only where there is one
+
+    return windows.parse_window(given).text
+
+
+def _timezone(given: object, base: Path) -> str:
+    if not isinstance(given, str):
+        raise ValueError
+    from zeroscale.schedule import wall_time
+
+    wall_time.find_zone(given)
+    return given
+
+
 def _trigger(parse: Callable[[str], object]) -> Callable[[object, Path], str]:
     def read(given: object, base: Path) -> str:
         if not isinstance(given, str):
@@ -283,6 +302,13 @@ KINDS = {
         'a Unix socket such as "unix:/run/zeroscale/control.sock", or "" for none', "a Unix socket", _control_socket
     ),
     "host": Kind('a host name such as "survival.example.org" or "*.example.org"', "a host name", _host),
+    "window": Kind(
+        'a window such as "Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00" or "daily 22:00-02:00"',
+        "a time of a week",
+        _window,
+        separator=r"\s*;\s*",
+    ),
+    "timezone": Kind('the name of a time zone, such as "Europe/Berlin"', "a time zone", _timezone),
     "server_address": Kind(
         'where the real server listens, such as "127.0.0.1:25575", "[::1]:25575", or a port',
         "an address",

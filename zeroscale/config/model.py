@@ -63,6 +63,9 @@ Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
 ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 """`unix:` and a path; "": none."""
 
+ScheduleWindow = Annotated[str, msgspec.Meta(extra={"kind": "window"})]
+"""A window of each week, such as "Mon-Fri 16:00-22:00"; see `schedule.windows`."""
+
 HostName = Annotated[str, msgspec.Meta(extra={"kind": "host"})]
 """A name by which players reach a server, or `*.` and a name, for all names below it."""
 
@@ -305,6 +308,51 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             group=SERVER,
         ),
     ] = "stop"
+    keep_awake: Annotated[
+        tuple[ScheduleWindow, ...],
+        key(
+            "times at which it is started, and until whose end it is not stopped because it is idle",
+            details='`["Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00"]`; see docs/schedules.md',
+            group=SERVER,
+            metavar="WINDOW",
+            aliases=("awake", "keep_awake_windows", "uptime"),
+            hint='write keep_awake = ["Mon-Fri 16:00-22:00"]',
+            labels=True,
+        ),
+    ] = ()
+    keep_asleep: Annotated[
+        tuple[ScheduleWindow, ...],
+        key(
+            "times at which no player may join, and at which it stops once its players have left",
+            details='`"daily 23:00-07:00"`; the text for players is `keep_asleep_reason`',
+            group=SERVER,
+            metavar="WINDOW",
+            aliases=("asleep", "keep_asleep_windows", "downtime"),
+            hint='write keep_asleep = ["daily 23:00-07:00"]',
+            labels=True,
+        ),
+    ] = ()
+    keep_asleep_at_once: Annotated[
+        bool,
+        key(
+            "stop it when such a time begins, though players are on",
+            group=SERVER,
+            aliases=("at_once",),
+            labels=True,
+        ),
+    ] = False
+    timezone: Annotated[
+        str | None,
+        key(
+            "time zone of these times, such as Europe/Berlin",
+            default="the system's",
+            kind="timezone",
+            group=SERVER,
+            metavar="ZONE",
+            aliases=("time_zone", "tz"),
+            labels=True,
+        ),
+    ] = None
     start_timeout: Annotated[
         Timeout,
         key(

@@ -327,13 +327,15 @@ def _from_text(text: str, kind: inspect.Type) -> object:
             return float(text)
         case inspect.LiteralType():
             return next((value for value in kind.values if str(value) == text), text)
+        case inspect.VarTupleType(item_type=inspect.Metadata() as item) if (special := kind_of(item)) is not None:
+            return _items(text, special.separator)
         case inspect.VarTupleType():
             return _items(text)
     return text
 
 
-def _items(text: str) -> list[str]:
-    """Return the items of a list: as TOML in brackets, or with commas or blanks between them."""
+def _items(text: str, separator: str = r"[\s,]+") -> list[str]:
+    """Return the items of a list: as TOML in brackets, or with a separator between them."""
     if text.startswith("["):
         import tomllib
 
@@ -344,4 +346,4 @@ def _items(text: str) -> list[str]:
         # A table could name a variable of our environment, or a file.
         good = isinstance(items, list) and all(isinstance(each, str | int | float) for each in items)
         return [str(each) for each in items] if good else [text]
-    return [item for item in re.split(r"[\s,]+", text) if item]
+    return [item for item in re.split(separator, text.strip()) if item]

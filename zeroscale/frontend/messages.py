@@ -91,6 +91,7 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "page_note": "This page reloads itself until the server is there.",
     "version": "zeroscale",
     "lockout_reason": "This server is under maintenance. Please come back later.",
+    "keep_asleep_reason": "This server sleeps[ until {until}].",
     "unknown_reason": "not known",
     "unknown_time": "a little while",
     "about_moments": "a few seconds",
@@ -114,6 +115,7 @@ VARIABLES: Mapping[str, frozenset[str]] = {
     "page_note": frozenset(),
     "version": frozenset(),
     "lockout_reason": frozenset(),
+    "keep_asleep_reason": frozenset({"until"}),
     "unknown_reason": frozenset(),
     "unknown_time": frozenset(),
     "about_moments": frozenset(),
@@ -128,6 +130,7 @@ PHRASES = frozenset(
         "page_note",
         "version",
         "lockout_reason",
+        "keep_asleep_reason",
         "unknown_reason",
         "unknown_time",
         "about_moments",
@@ -190,7 +193,9 @@ class Messages:
                 self._hovers[name] = _hover(text, name)
             else:
                 self._templates[name] = _template(text, name)
-        self._phrases = {name: plain(self._templates[name].fill({"number": _NUMBER}, {})) for name in PHRASES}
+        self._phrases = {
+            name: plain(self._templates[name].fill({"number": _NUMBER, "until": ""}, {})) for name in PHRASES
+        }
         unknown_time = self._phrase("unknown_time")
         self._unknown = {
             "estimate": unknown_time,
@@ -250,6 +255,13 @@ class Messages:
     def lockout_reason(self) -> str:
         """The reason of a lockout without a text."""
         return self._phrase("lockout_reason")
+
+    def keep_asleep_reason(self, until: str) -> str:
+        """Return the reason of a lockout by a schedule.
+
+        :param until: when it ends, in words; "": never.
+        """
+        return plain(self._templates["keep_asleep_reason"].fill({"until": until}, {}))
 
     @property
     def page_note(self) -> str:

@@ -9,9 +9,6 @@ import re
 
 from msgspec import Struct
 
-EXPECTED = 'a window such as "Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00" or "daily 22:00-02:00"'
-"""What a window is, for the message about something else."""
-
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EVERY_DAY = frozenset(range(7))
 
@@ -45,7 +42,7 @@ def parse_window(text: str) -> Window:
     Days are names with commas and ranges (`Fri-Mon` is four days), `daily`, or left out. A window whose end is not
     after its start passes midnight, and belongs to the day on which it begins.
 
-    :raises ValueError: it is not `EXPECTED`; the message, which may be empty, is to be appended to that.
+    :raises ValueError: it is not a window; the message, which may be empty, is to be appended to what one is.
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"; it is longer than {LONGEST_TEXT} characters")
