@@ -26,7 +26,7 @@ NETWORK = ("asyncio", "socket", "select", "selectors", "ssl", "subprocess", "thr
 PURE = (*NETWORK, *CLOCKS, *FILES)
 REACTOR = ("twisted.internet.reactor",)
 
-VALUES = ("errors", "events", "status", "access_lists", "characters")
+VALUES = ("errors", "events", "event_text", "status", "access_lists", "characters")
 
 STRUCTS = ("msgspec.Struct", "msgspec.field", "msgspec.structs")
 """What every module may import besides: values are declared with it. Its decoders are for those with a rule."""
@@ -63,6 +63,7 @@ RULES = [
     ),
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("events",), ("status",)),
+    Rule(("event_text",), ("events", "status"), never=(*PURE, "logging")),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
@@ -142,7 +143,7 @@ RULES = [
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
-        ("backoff", "errors", "events", "status"),
+        ("backoff", "errors", "events", "event_text", "status"),
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
@@ -180,7 +181,16 @@ RULES = [
     ),
     Rule(
         ("control",),
-        ("errors", "events", "reactor", "status", "reports", "system.endpoints", "system.unix_listener"),
+        (
+            "errors",
+            "events",
+            "reactor",
+            "status",
+            "reports",
+            "system.accounts",
+            "system.endpoints",
+            "system.unix_listener",
+        ),
         outside=("twisted", "zope", "msgspec", "prometheus_client"),
         never=(*REACTOR, "twisted.web.server"),
     ),

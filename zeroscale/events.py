@@ -29,7 +29,7 @@ class CauseKind(Enum):
     schedule = "schedule"
     """A time of the configuration."""
     restart = "restart"
-    """A scheduled restart, or a player who waited for the end of a stop."""
+    """A scheduled restart."""
     found = "found"
     """The server ran, or stopped, without zeroscale."""
     idle = "idle"
@@ -74,7 +74,7 @@ class ServerEvent(Struct, frozen=True, kw_only=True):
 
 
 class Woken(ServerEvent, frozen=True, kw_only=True):
-    """A start began.
+    """A start began. A server that was found running has only `Ready`.
 
     :ivar cause: why.
     :ivar resumed: the server was paused.
@@ -102,7 +102,10 @@ class Ready(ServerEvent, frozen=True, kw_only=True):
 
 
 class Joined(ServerEvent, frozen=True, kw_only=True):
-    """A player came onto the server.
+    """A player came onto the server; of a protocol without names, a client.
+
+    It comes when the connection counts as a player's, a second late at most: a Minecraft server has sent 4 KiB by then.
+    There is none for a client that the server has kicked at once, and no `Left` either.
 
     :ivar client: the player.
     :ivar players: how many are on it now.
@@ -147,9 +150,9 @@ class Stopping(ServerEvent, frozen=True, kw_only=True):
 
 
 class Stopped(ServerEvent, frozen=True, kw_only=True):
-    """The server does not run any more.
+    """The server does not run any more, and has not failed.
 
-    :ivar cause: why.
+    :ivar cause: why; that of `Stopping`, where there was one.
     :ivar seconds: how long the stop took; 0 if the server ended by itself.
     """
 
@@ -190,7 +193,7 @@ class GivenUp(ServerEvent, frozen=True, kw_only=True):
 
 
 class Refused(ServerEvent, frozen=True, kw_only=True):
-    """A rule refused a login.
+    """A rule refused a login; a bounded number of them a minute is reported.
 
     :ivar client: who wanted to join.
     :ivar reason: the rule, in one word, as in the metrics: `not_whitelisted`, `banned`, `rate`, `lockout` and others.

@@ -30,6 +30,7 @@ class FakeServer:
     """A server that records its commands.
 
     :ivar asked: the commands so far, as text.
+    :ivar operators: the account names of those who woke it or put it to sleep.
     :ivar refuses: the error of every command; None: commands succeed.
     :ivar keeps_asleep: the error of a wake without force; None: it succeeds.
     :ivar ready: fires when the server is ready.
@@ -39,6 +40,7 @@ class FakeServer:
         self.name = name
         self.status = status
         self.asked: list[str] = []
+        self.operators: list[str] = []
         self.refuses: str | None = None
         self.keeps_asleep: str | None = None
         self.ready: Deferred[None] = Deferred()
@@ -52,16 +54,18 @@ class FakeServer:
         fields: dict[str, object] = {"status_age": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
         return ServerReport(name=self.name, plugin="demo", status=self.status, stats=NOTHING_COUNTED, **fields)  # type: ignore[arg-type]
 
-    def wake(self, *, force: bool = False) -> Deferred[None]:
+    def wake(self, *, force: bool = False, operator: str = "") -> Deferred[None]:
         if self.keeps_asleep and not force:
             raise ControlError(self.keeps_asleep)
         self._ask("wake by force" if force else "wake")
+        self.operators.append(operator)
         self.status = Status.starting
         waiting: Deferred[None] = Deferred(lambda _: self.asked.append("waits no more"))
         self.ready.addCallbacks(lambda _: waiting.callback(None), waiting.errback)
         return waiting
 
-    def sleep(self, *, now: bool) -> None:
+    def sleep(self, *, now: bool, operator: str = "") -> None:
+        self.operators.append(operator)
         self._ask("sleep now" if now else "sleep")
         self.status = Status.stopping
 

@@ -338,7 +338,7 @@ def test_no_input_leaves_anything_behind(steps: list[bytes | str]) -> None:
 def test_no_event_waits_while_the_client_reads() -> None:
     rooms: list[Deferred[None]] = []
 
-    async def perform(request: protocol.AnyRequest, send: Callable[[object], Deferred[None]]) -> object:
+    async def perform(request: protocol.AnyRequest, send: Callable[[object], Deferred[None]], _: str) -> object:
         rooms.append(send("one"))
         await succeed(None)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import socket
 import stat
@@ -92,6 +93,17 @@ async def test_requests_are_answered(serve: Serve) -> None:
             assert client.ask("logs", server="a") == {"id": 1, "result": {"lines": ["first", "second"], "skipped": 0}}
             assert client.ask("fly")["error"]["code"] == "unknown_command"
             assert len(client.ask("status")["result"]["servers"]) == 2
+
+    await serve(use_socket)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_server_learns_the_account_of_its_operator(serve: Serve) -> None:
+    def use_socket(path: Path, proxy: FakeProxy) -> None:
+        with Client(path) as client:
+            client.ask("wake", server="a")
+            client.ask("sleep", server="a")
+        assert proxy.servers["a"].operators == [pwd.getpwuid(os.getuid()).pw_name] * 2
 
     await serve(use_socket)
 

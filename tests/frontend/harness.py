@@ -21,6 +21,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError, ServerUnavailable
+from zeroscale.events import Cause
 from zeroscale.frontend.admission import Admission
 from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
@@ -211,10 +212,10 @@ class Server:
     fake: bytes | None = None
     closing: bool = False
     wakes: list[str] = field(default_factory=list)
+    refusals: list[tuple[ClientInfo, str]] = field(default_factory=list)
     sessions: list[PlayerSession] = field(default_factory=list)
     waiters: list[Deferred[PlayerSession]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
     admitted: list[ClientInfo] = field(default_factory=list)
 
     @property
@@ -235,9 +236,11 @@ class Server:
         """Sessions that have not ended."""
         return sum(not session.ended for session in self.sessions)
 
-    def wake(self, client: str, reason: str = "login") -> None:
-        self.wakes.append(client)
-        self.reasons.append(reason)
+    def refused(self, client: ClientInfo, reason: str) -> None:
+        self.refusals.append((client, reason))
+
+    def wake(self, cause: Cause) -> None:
+        self.wakes.append(f"{cause.kind.value}: {cause.client.name} ({cause.client.address})")
         if self.status in (Status.stopped, Status.failed, Status.paused):
             self.set_status(self.wakes_to)
 

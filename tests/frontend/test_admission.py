@@ -417,7 +417,18 @@ def test_too_many_wakes_are_refused_with_a_message(make_harness: Callable[..., F
     harness.player()
     harness.server.status = Status.stopped
     assert b"refusal rate Alex" in harness.player("Alex").received
-    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.7:40000)"]
+    assert [(client.name, client.address, reason) for client, reason in harness.server.refusals] == [
+        ("Alex", "203.0.113.7:40001", "rate")
+    ]
+
+
+def test_each_refused_login_is_counted_but_only_some_are_reported(make_harness: Callable[..., FrontendHarness]) -> None:
+    harness = make_harness(admission=Admission(Rules("nobody")))
+    for _ in range(30):
+        harness.player()
+    assert harness.counts.snapshot(0.0).refusals == {"nobody": 30}
+    assert len(harness.server.refusals) == 6
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_the_plugins_reply(answering: Answering, waiting: Waiting, fake: bytes |
     answering.harness.server.fake = fake
     assert answering.answers.plugin_reply(backend, HoldDecision(300.0)) == (expected is not None)
     assert answering.written == (expected or b"")
-    assert answering.harness.server.wakes == ([] if expected is None else ["203.0.113.7:40000"])
+    assert answering.harness.server.wakes == ([] if expected is None else ["connection:  (203.0.113.7:40000)"])
     assert answering.closer.calls == ([] if expected is None else [("linger", "answered", "")])
 
 

@@ -283,7 +283,7 @@ def test_a_legacy_login_wakes_and_is_kicked(harness: FrontendHarness) -> None:
     client = harness.connect()
     client.send(legacy_login())
     harness.settle()
-    assert harness.server.wakes == ["Notch (203.0.113.7:40000)"]
+    assert harness.server.wakes == ["login: Notch (203.0.113.7:40000)"]
     assert legacy_text(client.received) == "kick stopped Notch"
     client.finish()
     harness.assert_over(client, "kicked")
@@ -411,7 +411,7 @@ def test_a_generic_client_is_answered_with_what_the_plugin_has_for_it(generic: F
     client = generic.connect()
     generic.settle()
     assert client.received == b"asleep, come again\n"
-    assert generic.server.wakes == ["203.0.113.7:40000"]
+    assert generic.server.wakes == ["connection:  (203.0.113.7:40000)"]
     client.send(b"hello?")
     assert client.finished
     client.finish()
@@ -506,7 +506,7 @@ def test_a_recognised_client_wakes_and_all_its_bytes_are_kept(make_harness: Make
         client.send(bytes([byte]))
     client.send(b"more")
     harness.advance(60)
-    assert harness.server.wakes == ["203.0.113.7:40000"]
+    assert harness.server.wakes == ["connection:  (203.0.113.7:40000)"]
     harness.set_status(Status.running)
     harness.accept()
     (handover,) = harness.relays.handovers
@@ -1048,7 +1048,7 @@ def test_the_oldest_connection_of_an_address_is_evicted(make_harness: MakeHarnes
     harness.assert_log("203.0.113.7:40000: crowded-out")
     third.send(login())
     harness.settle()
-    assert harness.server.wakes == ["Steve (203.0.113.7:40003)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.7:40003)"]
     harness.connect()
     harness.settle()
     assert not second.closed, "who has logged in takes no room"
@@ -1191,7 +1191,7 @@ def test_a_player_behind_a_proxy_has_its_own_address(make_harness: MakeHarness, 
     for at in range(len(sent)):
         client.send(sent[at : at + 1])
     harness.settle()
-    assert harness.server.wakes == ["Steve (203.0.113.9:5000)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.9:5000)"]
     harness.set_status(Status.running)
     harness.accept()
     (handover,) = harness.relays.handovers
@@ -1336,7 +1336,7 @@ def test_it_is_the_client_behind_a_proxy_that_is_judged(make_harness: MakeHarnes
         behind(host, status())
     assert harness.outcomes.get("limited") == 1
     behind("203.0.113.1", login())
-    assert harness.server.wakes == ["Steve (203.0.113.1:5000)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.1:5000)"]
     assert harness.server.admitted == [ClientInfo("Steve", "203.0.113.1:5000", "203.0.113.1")]
 
 

@@ -44,7 +44,7 @@ KICKING = JoinPolicy(holds=False, hold_limit=300.0)
 
 def test_a_login_wakes_is_held_and_joined(harness: FrontendHarness) -> None:
     client = harness.player()
-    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.7:40000)"]
     assert len(harness.server.waiters) == 1
     assert client.received == b""
     assert len(harness.context.pending_connections) == 0
@@ -91,7 +91,7 @@ def test_the_protocol_number_of_a_client_that_a_rule_refuses_is_not_noted(make_h
 def test_a_transfer_is_a_login(harness: FrontendHarness) -> None:
     client = harness.connect()
     client.send(login(intent=3))
-    assert harness.server.wakes == ["Steve (203.0.113.7:40000)"]
+    assert harness.server.wakes == ["login: Steve (203.0.113.7:40000)"]
     client.vanish()
 
 
@@ -503,7 +503,7 @@ def test_it_wakes_only_once_the_client_has_answered(answering: FrontendHarness, 
     assert answering.server.wakes == []
     assert len(answering.context.pending_connections) == 1, "it has not shown yet that it is a player"
     client.send(answer(number))
-    assert answering.server.wakes == ["Steve (203.0.113.7:40000)"]
+    assert answering.server.wakes == ["login: Steve (203.0.113.7:40000)"]
     assert len(answering.context.pending_connections) == 0
     answering.advance(KEEPALIVE_EVERY)
     client.send(answer(requests(client.received)[-1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.frontend.rate_limit import Buckets
+from zeroscale.frontend.rate_limit import REPORTS, REPORTS_PER_ADDRESS, Buckets, RefusalReports
 
 
 def test_so_many_at_once_and_then_as_many_as_a_minute_brings() -> None:
@@ -66,3 +66,11 @@ def test_in_no_minute_more_than_a_bucket_and_what_fills_it(per_minute: int, paus
             taken.append(now)
     for start in taken:
         assert sum(start <= each <= start + 60.0 for each in taken) <= 2 * per_minute
+
+
+def test_a_flood_of_refused_logins_is_not_one_of_reports() -> None:
+    reports = RefusalReports()
+    assert sum(reports.may_report("a", second / 100) for second in range(1000)) <= REPORTS_PER_ADDRESS + 1
+    others = sum(reports.may_report(str(number), 10.0) for number in range(1000))
+    assert REPORTS - REPORTS_PER_ADDRESS - 1 <= others <= REPORTS
+    assert reports.may_report("b", 70.0)

@@ -11,13 +11,16 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from zeroscale.errors import BackendError, PluginError, StartRefused
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.stats import StatsRecorder
-from zeroscale.status import ProbeResult, Status
+from zeroscale.status import ClientInfo, ProbeResult, Status
 
+PLAYER = Cause(CauseKind.login, ClientInfo("Ada", "203.0.113.7:51234"))
+OPERATOR = Cause(CauseKind.operator, operator="max")
 LOGGER = logging.getLogger("tests.lifecycle")
 
 
@@ -326,6 +329,7 @@ class LifecycleHarness:
             keep_awake_reason=lambda: self.keep_awake_reason,
             lockout=self.look_for_lockout,
             on_address=self.addresses.append,
+            wall_clock=lambda: 1_700_000_000.0 + self.clock.seconds(),
             logger=LOGGER,
         )
         self.dependencies = dependencies
@@ -393,7 +397,7 @@ class LifecycleHarness:
         self.readinesses[-1].ran.callback(ProbeResult({"description": "real"}, 0))
 
     def running(self) -> LifecycleHarness:
-        self.lifecycle.wake("a test")
+        self.lifecycle.wake(PLAYER)
         self.become_ready()
         assert self.status() is Status.running
         return self
@@ -406,7 +410,7 @@ class LifecycleHarness:
 
     def in_state(self, state: Status) -> LifecycleHarness:
         if state is Status.starting:
-            self.lifecycle.wake("a test")
+            self.lifecycle.wake(PLAYER)
         elif state is not Status.stopped:
             self.running()
         if state is Status.failed:
@@ -414,7 +418,7 @@ class LifecycleHarness:
         elif state is Status.paused:
             self.clock.advance(60.0)
         elif state is Status.stopping:
-            self.lifecycle.sleep()
+            self.lifecycle.sleep(OPERATOR)
         assert self.status() is state
         return self
 

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
+from zeroscale.events import Cause, CauseKind, Joined, Left, ServerEvent
+from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.idle_monitor import MOST_WARNINGS, IdleMonitor, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.status import ClientInfo
@@ -23,6 +26,9 @@ class MonitorHarness:
         self.stops = 0
         logger = logging.getLogger("tests.monitor")
         self.changes: list[int] = []
+        self.causes: list[Cause] = []
+        self.errors: list[Failure] = []
+        self.source = EventSource(lambda: 1000.0 + self.clock.seconds(), self.errors.append)
         self.monitor = IdleMonitor(
             "test",
             self.clock,
@@ -30,6 +36,7 @@ class MonitorHarness:
             lambda: Deferred.fromCoroutine(self.query()),
             self.stop,
             logger,
+            self.source,
             lambda: self.changes.append(self.monitor.players),
         )
         self.monitor.begin()
@@ -41,8 +48,9 @@ class MonitorHarness:
             return await self.pending
         return self.busy
 
-    def stop(self) -> None:
+    def stop(self, cause: Cause) -> None:
         self.stops += 1
+        self.causes.append(cause)
         self.monitor.pause_timer()
 
 
@@ -410,3 +418,136 @@ def test_players_are_counted_when_that_is_asked_for() -> None:
     assert harness.monitor.counted_players == 1
     session.end()
     assert harness.monitor.counted_players == 0
+
+
+class Watched:
+    """A Minecraft server's monitor, and the events that it emits."""
+
+    def __init__(self, sign: PlayerSign = PlayerSign.server_bytes) -> None:
+        self.harness = MonitorHarness(IdlePolicy(900.0, player_sign=sign))
+        self.events: list[ServerEvent] = []
+        self.harness.source.add_observer(self.events.append)
+
+    def join(self, name: str, sent: int = 0) -> PlayerSession:
+        session = self.harness.monitor.add_session(ClientInfo(name, "203.0.113.7:51234"))
+        session.moved = lambda: (100, sent)
+        return session
+
+    @property
+    def story(self) -> list[str]:
+        return [
+            f"{each.event} {each.client.name} {each.players}" for each in self.events if isinstance(each, Joined | Left)
+        ]
+
+
+def test_a_player_has_joined_soon_after_the_server_has_sent_it_enough() -> None:
+    watched = Watched()
+    session = watched.join("Ada")
+    watched.harness.clock.advance(5.0)
+    assert watched.story == []
+    session.moved = lambda: (2000, 5000)
+    watched.harness.clock.advance(1.0)
+    assert watched.story == ["joined Ada 1"]
+    watched.harness.clock.advance(60.0)
+    session.end()
+    assert watched.story == ["joined Ada 1", "left Ada 0"]
+    left = watched.events[-1]
+    assert isinstance(left, Left)
+    assert (left.server, left.at, left.seconds) == ("test", 1066.0, 66.0)
+    assert (left.to_server, left.to_client) == (2000, 5000)
+
+
+def test_a_client_that_the_server_kicks_at_once_has_neither_joined_nor_left() -> None:
+    watched = Watched()
+    session = watched.join("Mallory", 300)
+    watched.harness.clock.advance(0.5)
+    session.end()
+    watched.harness.clock.advance(5.0)
+    assert watched.events == []
+
+
+def test_a_player_that_leaves_within_the_first_second_has_joined_and_left() -> None:
+    watched = Watched()
+    watched.join("Ada", 5000).end()
+    assert watched.story == ["joined Ada 1", "left Ada 0"]
+
+
+def test_players_that_count_at_the_same_time_are_numbered() -> None:
+    watched = Watched()
+    watched.join("Ada", 5000)
+    watched.join("Bob", 5000)
+    watched.harness.clock.advance(1.0)
+    assert watched.story == ["joined Ada 1", "joined Bob 2"]
+
+
+def test_the_players_of_a_server_that_has_exited_have_left() -> None:
+    watched = Watched()
+    ada = watched.join("Ada", 5000)
+    watched.join("Bob", 5000)
+    watched.join("Mallory", 100)
+    watched.harness.clock.advance(1.0)
+    watched.harness.monitor.reset()
+    assert watched.story == ["joined Ada 1", "joined Bob 2", "left Ada 1", "left Bob 0"]
+    ada.end()
+    assert len(watched.events) == 4
+    assert watched.harness.clock.getDelayedCalls() == []
+
+
+def test_a_connection_without_names_has_joined_at_once() -> None:
+    watched = Watched(PlayerSign.connection)
+    session = watched.join("")
+    assert watched.story == ["joined  1"]
+    session.end()
+    assert watched.story == ["joined  1", "left  0"]
+
+
+def test_an_observer_that_counts_the_players_gets_each_event_once() -> None:
+    watched = Watched()
+    watched.harness.source.add_observer(lambda event: watched.harness.monitor.count_players())
+    watched.join("Ada", 5000)
+    watched.join("Bob", 5000)
+    watched.harness.clock.advance(1.0)
+    assert watched.story == ["joined Ada 1", "joined Bob 2"]
+
+
+def test_connections_that_never_count_are_looked_at_seldom() -> None:
+    watched = Watched()
+    looks: list[float] = []
+    session = watched.join("Mallory")
+
+    def moved() -> tuple[int, int]:
+        looks.append(watched.harness.clock.seconds())
+        return 100, 100
+
+    session.moved = moved
+    watched.harness.clock.pump([1.0] * 660)
+    assert 55 <= len([at for at in looks if at <= 60]) <= 65
+    assert 5 <= len([at for at in looks if at > 60]) <= 15
+    watched.join("Ada", 5000)
+    watched.harness.clock.advance(1.0)
+    assert watched.story == ["joined Ada 1"]
+
+
+def test_without_an_observer_no_timer_looks_for_players(harness: MonitorHarness) -> None:
+    monitor = MonitorHarness(IdlePolicy(60.0, player_sign=PlayerSign.server_bytes))
+    timers = len(monitor.clock.getDelayedCalls())
+    monitor.monitor.add_session()
+    assert len(monitor.clock.getDelayedCalls()) == timers
+
+
+def test_the_cause_of_an_idle_stop(harness: MonitorHarness) -> None:
+    harness.clock.advance(60.0)
+    assert harness.causes == [Cause(CauseKind.idle, detail="no connections for 1 min")]
+    minecraft = MonitorHarness(IdlePolicy(900.0, player_sign=PlayerSign.server_bytes))
+    minecraft.clock.advance(900.0)
+    assert minecraft.causes == [Cause(CauseKind.idle, detail="no players for 15 min")]
+
+
+def test_a_stop_that_is_asked_for_has_its_own_cause(harness: MonitorHarness) -> None:
+    cause = Cause(CauseKind.operator, operator="max")
+    harness.busy = "2 players"
+    harness.monitor.ask_now(cause)
+    assert harness.causes == []
+    harness.busy = None
+    harness.monitor.ask_now(cause)
+    assert harness.causes == [cause]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
 from zeroscale.lifecycle.idle_monitor import PlayerSession
@@ -68,19 +68,19 @@ def test_a_refused_connection_is_a_crash_where_the_plugin_doubts_that_the_server
     harness.plugin.doubtful = True
     harness.lifecycle.unreachable("connection refused")
     assert harness.status() is Status.failed
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.plugin.calls == ["adopt", "start"]
 
 
 def test_a_locked_server_is_not_woken_and_players_read_why() -> None:
     harness = LifecycleHarness()
     harness.lockout = "a backup"
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.stopped
     assert harness.wait_to_join() == ["a backup"]
     assert harness.lifecycle.view.lockout == "a backup"
     harness.lockout = None
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
 
 
@@ -138,7 +138,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def player_joins(self) -> None:
-        self.harness.lifecycle.wake("a player")
+        self.harness.lifecycle.wake(PLAYER)
         outcome: list[PlayerSession | str] = []
         waiting = self.harness.lifecycle.admit()
         waiting.addCallbacks(outcome.append, lambda failure: outcome.append(failure.getErrorMessage()))
@@ -147,7 +147,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def scanner_wakes(self) -> None:
-        self.harness.lifecycle.wake("a scanner")
+        self.harness.lifecycle.wake(PLAYER)
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data())
@@ -247,20 +247,23 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def operator_wakes(self) -> None:
-        waiting = self.harness.lifecycle.start_for_operator()
+        waiting = self.harness.lifecycle.start_for_operator(OPERATOR)
         waiting.addErrback(lambda failure: failure.trap(ServerUnavailable, TimeoutError))
         waiting.addTimeout(400.0, self.harness.clock)
 
     @rule()
     def operator_stops(self) -> None:
         self.slept = True
-        self.harness.lifecycle.sleep()
+        self.harness.lifecycle.sleep(OPERATOR)
 
     @rule(at_once=st.booleans())
     def operator_releases(self, at_once: bool) -> None:
         self.harness.lockout = self.harness.keep_awake_reason = None
         self.harness.lifecycle.allow_retry()
-        self.harness.lifecycle.restart_idle_timer(at_once=at_once)
+        if at_once:
+            self.harness.lifecycle.sleep_when_empty(OPERATOR)
+        else:
+            self.harness.lifecycle.restart_idle_timer()
 
     @rule()
     def operator_hurries_stop(self) -> None:

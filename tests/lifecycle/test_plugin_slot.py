@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import PLAYER, LifecycleHarness
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
@@ -17,9 +17,9 @@ from zeroscale.status import Status
 def test_a_replaced_plugin_is_closed_and_its_reports_are_ignored() -> None:
     harness = LifecycleHarness()
     harness.start_fails = PluginError("no")
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.start_fails = None
-    harness.lifecycle.wake("another player")
+    harness.lifecycle.wake(PLAYER)
     first, second = harness.plugins
     assert first.calls[-1] == "close"
     assert "close" not in second.calls
@@ -60,7 +60,7 @@ def test_a_start_waits_for_the_adoption_of_the_new_plugin() -> None:
     harness = LifecycleHarness()
     adopting: Deferred[None] = Deferred()
     plugin = harness.replace_with(adopting=adopting, adoptable=True)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert plugin.calls == ["adopt"]
     adopting.callback(None)
     assert plugin.calls == ["adopt"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 from msgspec.structs import fields, replace
 
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
@@ -28,14 +28,14 @@ def failed(harness: LifecycleHarness) -> None:
 
 
 def stuck(harness: LifecycleHarness) -> None:
-    harness.lifecycle.sleep()
+    harness.lifecycle.sleep(OPERATOR)
     harness.lifecycle.view  # noqa: B018 - it is kept
     harness.clock.pump([150.0] * 2)
 
 
 def entered_later(harness: LifecycleHarness) -> None:
     harness.clock.rightNow += 5.0  # nothing is due
-    harness.lifecycle.sleep()
+    harness.lifecycle.sleep(OPERATOR)
 
 
 def locked(harness: LifecycleHarness) -> None:
@@ -43,7 +43,7 @@ def locked(harness: LifecycleHarness) -> None:
 
 
 CHANGES: dict[str, tuple[Status, Callable[[LifecycleHarness], object], object]] = {
-    "status": (Status.stopped, lambda harness: harness.lifecycle.wake("a test"), Status.starting),
+    "status": (Status.stopped, lambda harness: harness.lifecycle.wake(PLAYER), Status.starting),
     "since": (Status.running, entered_later, 5.0),
     "estimate": (Status.stopped, with_estimate, 20.0),
     "reason": (Status.running, failed, "it ended while it ran"),
@@ -130,7 +130,7 @@ def test_a_flag_file_takes_effect_within_a_second(before: str | None, after: str
     harness.clock.advance(LOOK_EVERY - 0.1)
     assert harness.lifecycle.view is first
     harness.clock.advance(0.1)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is (Status.starting if after is None else Status.stopped)
     assert harness.lifecycle.view.lockout == after
 

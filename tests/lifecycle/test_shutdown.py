@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import PLAYER, LifecycleHarness
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
@@ -57,7 +57,7 @@ def test_close_does_not_wait_for_ever_for_a_plugin_that_cannot_be_closed(caplog:
 def test_close_stops_the_server_from_every_state_and_waits_for_its_exit(state: str) -> None:
     harness = LifecycleHarness(pause_when_idle=True)
     if state == "starting":
-        harness.lifecycle.wake("a player")
+        harness.lifecycle.wake(PLAYER)
     elif state in ("running", "stopping", "paused"):
         harness.running()
     if state == "paused":
@@ -74,7 +74,7 @@ def test_close_stops_the_server_from_every_state_and_waits_for_its_exit(state: s
     else:
         assert harness.status() is Status.stopping
         _end_and_expect(harness, closed)
-    harness.lifecycle.wake("too late")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() in (Status.stopped, Status.failed)
     assert harness.wait_to_join() == ["the proxy is shutting down"]
 
@@ -91,7 +91,7 @@ def _end_and_expect(harness: LifecycleHarness, closed: Deferred[None]) -> None:
 @pytest.mark.parametrize("state", ["starting", "running", "paused"])
 def test_a_server_left_running_is_neither_stopped_nor_watched(state: str) -> None:
     harness = LifecycleHarness(pause_when_idle=True)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     if state != "starting":
         harness.become_ready()
     if state == "paused":
@@ -105,7 +105,7 @@ def test_a_server_left_running_is_neither_stopped_nor_watched(state: str) -> Non
 def test_a_start_that_has_not_returned_is_awaited_before_the_server_is_left() -> None:
     harness = LifecycleHarness()
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     closed = harness.lifecycle.close(leave=True)
     ended: list[None] = []
     closed.addCallback(ended.append)
@@ -200,7 +200,7 @@ def test_a_remote_server_that_does_not_stop_is_awaited_while_the_proxy_runs() ->
 
 def test_close_rejects_the_players_who_wait() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     harness.lifecycle.close()
     assert outcome == ["the proxy is shutting down"]
@@ -244,7 +244,7 @@ def test_a_retired_server_stops_from_every_state(state: str) -> None:
         harness.plugin.exit(0)
     assert gone == ["gone"]
     assert not harness.plugin.alive
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() in (Status.stopped, Status.failed)
 
 
@@ -295,7 +295,7 @@ def test_a_retired_server_with_players_can_be_reinstated() -> None:
     harness.clock.advance(1.0)
     harness.plugin.exit(0)
     assert (harness.status(), gone) == (Status.stopped, [])
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
 
 

@@ -6,7 +6,7 @@ import signal
 from functools import partial
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
@@ -24,7 +24,7 @@ def _note(order: list[int], number: int, _: object) -> None:
 
 def test_a_wake_starts_the_server_and_its_first_answer_makes_it_running() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
     assert harness.plugin.calls == ["adopt", "adopt", "start"]
     harness.clock.advance(12.5)
@@ -38,7 +38,7 @@ def test_ten_players_start_the_server_once_and_are_admitted_in_their_order() -> 
     harness = LifecycleHarness()
     order: list[int] = []
     for number in range(10):
-        harness.lifecycle.wake(str(number))
+        harness.lifecycle.wake(PLAYER)
         harness.lifecycle.admit().addCallback(partial(_note, order, number))
     assert harness.lifecycle.view.waiting == 10
     assert harness.plugin.calls.count("start") == 1
@@ -49,7 +49,7 @@ def test_ten_players_start_the_server_once_and_are_admitted_in_their_order() -> 
 
 def test_a_player_who_stops_waiting_does_not_cancel_the_start() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     waiting = harness.lifecycle.admit()
     waiting.addErrback(lambda failure: None)
     waiting.cancel()
@@ -62,19 +62,19 @@ def test_a_player_who_stops_waiting_does_not_cancel_the_start() -> None:
 def test_after_a_failed_start_the_next_login_starts_with_a_new_plugin() -> None:
     harness = LifecycleHarness()
     harness.start_fails = PluginError("no server.jar in /srv")
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.failed
     assert harness.lifecycle.view.detail == "no server.jar in /srv"
     assert harness.lifecycle.view.retry_at == 0.0
     harness.start_fails = None
-    harness.lifecycle.wake("another player")
+    harness.lifecycle.wake(PLAYER)
     assert len(harness.plugins) == 2
     assert harness.status() is Status.starting
 
 
 def test_waiting_players_are_rejected_when_the_server_exits_before_it_is_ready() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     harness.plugin.write_line("java.lang.OutOfMemoryError")
     harness.plugin.exit(1)
@@ -87,14 +87,14 @@ def test_waiting_players_are_rejected_when_the_server_exits_before_it_is_ready()
 
 def test_an_exit_before_ready_is_a_failure_even_with_exit_code_0() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.plugin.exit(0)
     assert harness.status() is Status.failed
 
 
 def test_a_plugin_may_give_the_reason_of_the_exit_itself() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.plugin.waiting is not None
     harness.plugin.waiting.errback(PluginError("say eula=true in /srv/eula.txt"))
     assert harness.status() is Status.failed
@@ -103,7 +103,7 @@ def test_a_plugin_may_give_the_reason_of_the_exit_itself() -> None:
 
 def test_a_start_that_takes_too_long_is_stopped_and_has_failed_once_the_process_is_gone() -> None:
     harness = LifecycleHarness(start_timeout=300.0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     harness.clock.advance(300.0)
     assert harness.status() is Status.stopping
@@ -116,7 +116,7 @@ def test_a_start_that_takes_too_long_is_stopped_and_has_failed_once_the_process_
 
 def test_output_while_starting_extends_the_deadline_but_not_for_ever() -> None:
     harness = LifecycleHarness(start_timeout=100.0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     for _ in range(5):
         harness.clock.advance(75.0)
         harness.plugin.write_line("loading")
@@ -127,7 +127,7 @@ def test_output_while_starting_extends_the_deadline_but_not_for_ever() -> None:
 
 def test_the_ready_line_is_passed_to_the_readiness_wait() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.readinesses[-1].expecting == 0
     harness.plugin.write_line("Starting net.minecraft.server.Main")
     assert (harness.readinesses[-1].expecting, harness.readinesses[-1].hurried) == (1, 0)
@@ -138,7 +138,7 @@ def test_the_ready_line_is_passed_to_the_readiness_wait() -> None:
 def test_output_of_a_server_without_a_ready_line_does_not_announce_one() -> None:
     harness = LifecycleHarness()
     harness.lifecycle.apply_policy(replace(harness.policy, ready_line=None))
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.plugin.write_line("Starting")
     assert (harness.readinesses[-1].expecting, harness.readinesses[-1].hurried) == (0, 0)
 
@@ -148,7 +148,7 @@ def test_the_server_is_not_started_where_another_copy_may_run(obstacle: str | No
     harness = LifecycleHarness()
     harness.start_obstacle = obstacle
     harness.probe.accepts = obstacle is None
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.failed
     assert "start" not in harness.plugin.calls
     assert (obstacle or "already answers") in str(harness.lifecycle.view.detail)
@@ -158,7 +158,7 @@ def test_who_answers_on_the_server_s_port_is_named() -> None:
     harness = LifecycleHarness()
     harness.listener = "process 77 (java)"
     harness.probe.accepts = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.lifecycle.view.detail == (
         "process 77 (java) already answers on the server's port: stop it, or give another server_port"
     )
@@ -168,7 +168,7 @@ def test_a_start_that_was_not_tried_is_no_crash() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.start_obstacle = "the world is open elsewhere"
     for _ in range(5):
-        harness.lifecycle.wake("a player")
+        harness.lifecycle.wake(PLAYER)
         assert harness.status() is Status.failed
         assert harness.lifecycle.view.retry_at == 0.0
     assert harness.start_history.crashes == 0
@@ -180,7 +180,7 @@ def test_a_plugin_whose_api_is_away_is_no_crash_of_the_server() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.adopt_fails = PluginError("the API does not answer")
     for _ in range(5):
-        harness.lifecycle.wake("a player")
+        harness.lifecycle.wake(PLAYER)
         assert harness.lifecycle.view.detail == "the API does not answer"
         assert harness.lifecycle.view.retry_at == 0.0
     assert harness.start_history.crashes == 0
@@ -199,14 +199,14 @@ def test_starts_without_a_process_left_are_no_crashes_and_wait_longer_each_time(
         return sum(plugin.calls.count("start") for plugin in harness.plugins)
 
     for number in range(8):
-        harness.lifecycle.wake("a player")
+        harness.lifecycle.wake(PLAYER)
         assert starts() == number + 1
         view = harness.lifecycle.view
         assert (view.status, view.detail) == (Status.failed, "no more processes are allowed")
         assert view.retry_at is not None
         waits.append(view.retry_at - harness.clock.seconds())
         harness.clock.advance(waits[-1] - 0.1)
-        harness.lifecycle.wake("an impatient player")
+        harness.lifecycle.wake(PLAYER)
         assert harness.wait_to_join() == ["it could not be started"], "who joins now is told at once"
         assert starts() == number + 1
         harness.clock.advance(0.1)
@@ -218,7 +218,7 @@ def test_starts_without_a_process_left_are_no_crashes_and_wait_longer_each_time(
     harness.running()
     harness.plugin.exit(0)
     harness.start_fails = StartRefused("no more processes are allowed")
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.lifecycle.view.retry_at == harness.clock.seconds() + 2.0, "it begins anew"
 
 
@@ -226,7 +226,7 @@ def test_a_server_whose_readiness_could_not_be_seen_is_not_started() -> None:
     harness = LifecycleHarness(max_crashes=2)
     harness.probe.accepts = StartRefused("game.internal cannot be looked up")
     for _ in range(3):
-        harness.lifecycle.wake("a player")
+        harness.lifecycle.wake(PLAYER)
         assert harness.lifecycle.view.detail == "game.internal cannot be looked up"
         harness.clock.advance(60.0)
     assert all("start" not in plugin.calls for plugin in harness.plugins)
@@ -238,7 +238,7 @@ def test_a_server_whose_readiness_could_not_be_seen_is_not_started() -> None:
 def test_players_who_wait_for_a_start_that_is_refused_are_told() -> None:
     harness = LifecycleHarness()
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcomes = [harness.wait_to_join() for _ in range(3)]
     assert outcomes == [[], [], []]
     assert harness.plugin.starting is not None
@@ -250,9 +250,9 @@ def test_players_who_wait_for_a_start_that_is_refused_are_told() -> None:
 def test_the_operator_need_not_wait_after_a_start_that_was_refused() -> None:
     harness = LifecycleHarness()
     harness.start_fails = StartRefused("no more processes are allowed")
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.start_fails = None
-    harness.lifecycle.start_for_operator()
+    harness.lifecycle.start_for_operator(OPERATOR)
     assert harness.status() is Status.starting
 
 
@@ -285,7 +285,7 @@ def test_a_server_of_an_earlier_proxy_is_taken_over_and_stopped_when_idle() -> N
 
 def test_a_player_who_joins_before_open_is_not_forgotten() -> None:
     harness = LifecycleHarness(opened=False)
-    harness.lifecycle.wake("an early one")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     assert harness.plugin.calls == []
     Deferred.fromCoroutine(harness.lifecycle.open())
@@ -324,7 +324,7 @@ def test_a_server_that_was_taken_over_is_not_stopped_because_we_cannot_ask_it(
 def test_a_player_who_came_before_the_search_is_not_forgotten_where_the_server_does_not_run_after_all() -> None:
     harness = LifecycleHarness(opened=False, start_timeout=300.0)
     harness.plugin.adoptable = harness.plugin.doubtful = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     Deferred.fromCoroutine(harness.lifecycle.open())
     harness.clock.advance(300.0)
     assert harness.plugin.calls == ["adopt", "doubt", "adopt", "start"]
@@ -334,7 +334,7 @@ def test_a_player_who_came_before_the_search_is_not_forgotten_where_the_server_d
 def test_a_server_that_was_found_and_does_not_run_after_all_is_started_for_a_player_who_has_come(waits: bool) -> None:
     harness = LifecycleHarness(start_timeout=300.0)
     harness.plugin.adoptable = harness.plugin.doubtful = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join() if waits else []
     harness.clock.advance(299.0)
     assert "doubt" not in harness.plugin.calls
@@ -352,7 +352,7 @@ def test_a_server_found_by_an_earlier_search_is_started_for_a_player_who_came_la
     harness.plugin.adoptable = harness.plugin.doubtful = True
     Deferred.fromCoroutine(harness.lifecycle.open())
     harness.clock.advance(100.0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(200.0)
     assert harness.plugin.calls[-1] == "start"
 
@@ -365,14 +365,14 @@ def test_without_a_player_a_server_that_was_found_and_does_not_run_after_all_is_
     assert harness.status() is Status.stopped
     assert harness.plugin.calls == ["adopt", "doubt"]
     assert harness.start_history.crashes == 0
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.plugin.calls[-1] == "start"
 
 
 def test_a_server_that_the_plugin_is_sure_of_is_stopped_as_any_other_that_is_never_ready() -> None:
     harness = LifecycleHarness(start_timeout=300.0)
     harness.plugin.adoptable = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(300.0)
     assert harness.plugin.calls[-2:] == ["doubt", "stop"]
     assert harness.status() is Status.stopping
@@ -381,7 +381,7 @@ def test_a_server_that_the_plugin_is_sure_of_is_stopped_as_any_other_that_is_nev
 def test_a_server_that_was_started_here_is_not_doubted() -> None:
     harness = LifecycleHarness(start_timeout=300.0)
     harness.plugin.doubtful = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(300.0)
     assert harness.plugin.calls == ["adopt", "adopt", "start", "stop"]
 
@@ -421,7 +421,7 @@ def test_a_server_that_is_found_stopping_is_waited_for() -> None:
 
 def test_a_player_is_held_while_the_stop_of_an_earlier_proxy_goes_on_and_gets_a_new_server() -> None:
     harness = found_stopping()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     harness.clock.advance(149.0)
     assert outcome == []
@@ -439,7 +439,7 @@ def test_a_player_is_held_while_the_stop_of_an_earlier_proxy_goes_on_and_gets_a_
 def test_a_wake_before_the_stopping_server_was_found_is_kept() -> None:
     harness = LifecycleHarness(opened=False)
     harness.plugin.adoptable = harness.plugin.found_stopping = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     Deferred.fromCoroutine(harness.lifecycle.open())
     assert harness.status() is Status.stopping
     harness.plugin.adoptable = False
@@ -450,7 +450,7 @@ def test_a_wake_before_the_stopping_server_was_found_is_kept() -> None:
 def test_a_start_that_finds_the_server_stopping_waits_for_its_end_and_starts_it_anew() -> None:
     harness = LifecycleHarness()
     harness.plugin.adoptable = harness.plugin.found_stopping = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.stopping
     assert harness.plugin.calls == ["adopt", "adopt", "stop"]
     harness.plugin.adoptable = False

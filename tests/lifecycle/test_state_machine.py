@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.state_machine import Inputs, Machine, StateOutputs
 
 STATES = ("stopped", "starting", "running", "stopping", "paused", "failed")
@@ -31,7 +32,7 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("stopping", "crashed"): ("failed", "fail"),
     ("paused", "wake"): ("starting", "resume"),
     ("paused", "stop"): ("stopping", "stop"),
-    ("paused", "timed_out"): ("stopping", "stop"),
+    ("paused", "timed_out"): ("stopping", "stop_paused"),
     ("paused", "exited"): ("stopped", "enter_stopped"),
     ("paused", "crashed"): ("failed", "fail"),
     ("failed", "wake"): ("starting", "start"),
@@ -57,23 +58,26 @@ class RecordedOutputs(StateOutputs):
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def start(self) -> None:
+    def start(self, cause: Cause) -> None:
         self.calls.append("start")
 
     def take_over(self) -> None:
         self.calls.append("take_over")
 
-    def resume(self) -> None:
+    def resume(self, cause: Cause) -> None:
         self.calls.append("resume")
 
     def enter_running(self) -> None:
         self.calls.append("enter_running")
 
-    def pause(self) -> None:
+    def pause(self, cause: Cause) -> None:
         self.calls.append("pause")
 
-    def stop(self) -> None:
+    def stop(self, cause: Cause) -> None:
         self.calls.append("stop")
+
+    def stop_paused(self) -> None:
+        self.calls.append("stop_paused")
 
     def continue_stop(self) -> None:
         self.calls.append("continue_stop")
@@ -84,7 +88,7 @@ class RecordedOutputs(StateOutputs):
     def escalate(self) -> None:
         self.calls.append("escalate")
 
-    def wake_after_stop(self) -> None:
+    def wake_after_stop(self, cause: Cause) -> None:
         self.calls.append("wake_after_stop")
 
     def enter_stopped(self) -> None:
@@ -98,8 +102,9 @@ class RecordedOutputs(StateOutputs):
 
 
 def send(machine: Inputs, name: str) -> None:
-    arguments = ("why", "and how") if name == "crashed" else ()
-    getattr(machine, name)(*arguments)
+    arguments: dict[str, tuple[object, ...]] = {"crashed": ("why", "and how")}
+    cause = (Cause(CauseKind.operator),) if name in ("wake", "stop", "pause") else ()
+    getattr(machine, name)(*arguments.get(name, cause))
 
 
 def machine_in(state: str) -> tuple[Inputs, RecordedOutputs]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.status_record import StatusRecord
 from zeroscale.status import Status
 
@@ -53,7 +54,7 @@ def test_each_change_is_reported() -> None:
 def test_a_change_of_status_forgets_a_wanted_start_and_a_stop_that_timed_out() -> None:
     record = StatusRecord(Clock().seconds)
     record.enter(Status.stopping)
-    record.start_wanted = True
+    record.start_wanted = Cause(CauseKind.operator)
     record.note_stop_timed_out("it does not stop")
     record.enter(Status.stopped)
-    assert (record.start_wanted, record.stop_timed_out, record.reason) == (False, False, None)
+    assert [record.start_wanted, record.stop_timed_out, record.reason] == [None, False, None]

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.status import Status
@@ -14,7 +14,7 @@ from zeroscale.status import Status
 
 def test_a_player_who_joins_during_a_stop_waits_for_the_stop_and_the_next_start() -> None:
     harness = LifecycleHarness().stopping()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     assert harness.plugin.calls.count("start") == 1
     harness.plugin.exit(0)
@@ -26,7 +26,7 @@ def test_a_player_who_joins_during_a_stop_waits_for_the_stop_and_the_next_start(
 
 def test_a_wake_during_a_stop_is_kept_even_when_the_player_has_left_again() -> None:
     harness = LifecycleHarness().stopping()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.plugin.exit(0)
     assert harness.status() is Status.starting
 
@@ -222,7 +222,7 @@ def test_without_signals_the_stop_waits_for_a_start_that_has_not_returned() -> N
     harness = LifecycleHarness(start_timeout=10.0)
     harness.plugin.can_signal = harness.plugin.can_wait = False
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(10.0)
     assert harness.status() is Status.stopping
     assert "stop" not in harness.plugin.calls
@@ -238,8 +238,8 @@ def test_without_signals_the_exit_is_waited_for_after_a_start_that_returned_late
     harness = LifecycleHarness()
     harness.plugin.can_signal = False
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
-    harness.lifecycle.sleep()
+    harness.lifecycle.wake(PLAYER)
+    harness.lifecycle.sleep(OPERATOR)
     harness.plugin.start_returns()
     harness.plugin.stop_returns()
     assert harness.status() is Status.stopping, "stop() has returned, but the process is still there"
@@ -252,7 +252,7 @@ def test_an_interruptible_start_is_interrupted_by_the_stop() -> None:
     harness.plugin.can_signal = False
     harness.plugin.interruptible_start = True
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(10.0)
     assert harness.plugin.calls[-1] == "stop"
     assert harness.plugin.starting is not None
@@ -267,7 +267,7 @@ def test_an_interruptible_start_is_not_awaited_when_the_server_is_left() -> None
     harness = LifecycleHarness()
     harness.plugin.interruptible_start = True
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     left = harness.lifecycle.close(leave=True)
     assert left.called
     assert harness.plugin.starting is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from lifecycle.harness import LifecycleHarness
+from lifecycle.harness import PLAYER, LifecycleHarness
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError
 
@@ -19,7 +19,7 @@ def test_a_clean_exit_while_running_is_no_crash(code: int) -> None:
     harness.plugin.exit(code)
     assert harness.status() is Status.stopped
     assert harness.start_history.crashes == 0
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
 
 
@@ -34,18 +34,18 @@ def test_any_other_exit_while_running_is_a_crash(code: int) -> None:
 def test_after_each_crash_in_a_row_the_wait_is_longer_and_ends_in_no_retry() -> None:
     harness = LifecycleHarness(max_crashes=3)
     harness.running().plugin.exit(1)
-    harness.lifecycle.wake("at once")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
     harness.plugin.exit(1)
-    harness.lifecycle.wake("too soon")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.failed
     harness.clock.advance(10.0)
-    harness.lifecycle.wake("late enough")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.starting
     harness.plugin.exit(1)
     assert harness.lifecycle.view.retry_at is None
     harness.clock.advance(86400.0)
-    harness.lifecycle.wake("in vain")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.failed
 
 
@@ -124,7 +124,7 @@ def test_a_cancelled_start_has_no_effect_whatever_error_it_ends_with(caplog: pyt
     harness.probe.accepts_connections = lambda: connecting  # type: ignore[method-assign] # as Twisted's endpoints do
     connecting: Deferred[bool] = Deferred(lambda it: it.errback(ConnectingCancelledError(None)))
     harness.plugin.can_wait = False
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     closed = harness.lifecycle.close()
     assert connecting.called
     assert harness.status() is Status.stopping
@@ -147,7 +147,7 @@ def test_a_server_that_is_kept_awake_is_not_asked_for_players() -> None:
 
 def test_a_lockout_during_a_stop_rejects_the_players_who_wait() -> None:
     harness = LifecycleHarness().stopping()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     harness.lockout = "a backup"
     harness.plugin.exit(0)
@@ -163,7 +163,7 @@ def test_an_idle_server_is_paused_and_a_wake_resumes_it() -> None:
     harness.clock.advance(60.0)
     assert harness.status() is Status.paused
     assert harness.plugin.calls[-1] == "pause"
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     assert harness.status() is Status.starting
     assert harness.plugin.calls[-1] == "resume"
@@ -184,7 +184,7 @@ def test_a_paused_server_is_resumed_and_stopped_after_pause_stop_after() -> None
 def test_a_resumed_server_that_does_not_answer_has_failed() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.clock.advance(60.0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.clock.advance(60.0)
     assert harness.status() is Status.stopping
     harness.plugin.exit(143)
@@ -196,7 +196,7 @@ def test_a_resumed_server_that_does_not_answer_has_failed() -> None:
 
 def test_the_servers_address_is_read_at_each_start() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.addresses == [None, None]
     harness.become_ready()
     harness.plugin.exit(0)
@@ -205,7 +205,7 @@ def test_the_servers_address_is_read_at_each_start() -> None:
     assert harness.addresses[2:] == [("172.20.0.2", 25565)]
     harness.become_ready()
     harness.plugin.exit(0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.addresses[3:] == [None, ("172.20.0.2", 25565)]
 
 
@@ -238,7 +238,7 @@ def test_a_player_is_held_while_a_server_that_was_reported_as_found_is_looked_at
     harness.plugin.adoptable = harness.plugin.found_stopping = True
     harness.plugin.adopting = Deferred()
     harness.plugin.report_found()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     outcome = harness.wait_to_join()
     assert "start" not in harness.plugin.calls
     harness.plugin.adopting.callback(None)
@@ -288,7 +288,7 @@ def test_a_restart_by_another_program_is_followed_though_the_exit_is_reported_af
 
 def test_an_earlier_restart_by_another_program_is_forgotten() -> None:
     harness = LifecycleHarness()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.plugin.report_found()
     harness.become_ready()
     harness.plugin.exit(0)
@@ -299,7 +299,7 @@ def test_a_server_paused_by_another_program_is_paused_and_a_login_resumes_it() -
     harness = LifecycleHarness().running()
     harness.plugin.report_paused()
     assert harness.status() is Status.paused
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.plugin.calls[-1] == "resume"
     harness.become_ready()
     assert harness.status() is Status.running
@@ -346,7 +346,7 @@ def test_a_pause_that_fails_after_a_wake_does_not_stop_the_server() -> None:
     harness = LifecycleHarness(pause_when_idle=True).running()
     harness.plugin.pausing = Deferred()
     harness.clock.advance(60.0)
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     harness.plugin.pausing.errback(PluginError("it cannot be paused"))
     assert harness.status() is Status.starting
     harness.become_ready()
@@ -367,7 +367,7 @@ def test_a_paused_server_that_cannot_be_resumed_is_stopped_before_it_has_failed(
     harness.clock.advance(60.0)
     harness.plugin.resume_fails = PluginError("it cannot be resumed")
     outcome = harness.wait_to_join()
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.stopping
     assert outcome == ["it could not be started"]
     harness.plugin.exit(143)
@@ -378,7 +378,7 @@ def test_a_paused_server_that_cannot_be_resumed_is_stopped_before_it_has_failed(
 def test_a_server_without_an_address_is_stopped_before_it_has_failed() -> None:
     harness = LifecycleHarness()
     harness.plugin.address = PluginError("it is not in that network")
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     assert harness.status() is Status.stopping
     harness.plugin.exit(0)
     assert harness.status() is Status.failed
@@ -390,7 +390,7 @@ def test_a_server_that_starts_only_after_the_stop_was_requested_is_stopped_again
     harness = LifecycleHarness()
     harness.plugin.can_wait = can_wait
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     closed = harness.lifecycle.close()
     harness.plugin.stop_returns()
     assert harness.status() is Status.stopping
@@ -407,7 +407,7 @@ def test_a_server_that_starts_only_after_the_stop_was_requested_is_stopped_again
 def test_a_start_that_fails_after_the_stop_was_requested_leaves_nothing_to_stop() -> None:
     harness = LifecycleHarness()
     harness.slow_start = True
-    harness.lifecycle.wake("a player")
+    harness.lifecycle.wake(PLAYER)
     closed = harness.lifecycle.close()
     harness.plugin.stop_returns()
     assert harness.plugin.starting is not None

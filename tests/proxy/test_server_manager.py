@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stub_server import Server as StubServer
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ConfigMistakes, ServerUnavailable, ZeroscaleError
+from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
 from zeroscale.system.lock_file import Lock
@@ -81,6 +83,27 @@ async def test_a_new_server_is_added_and_a_removed_one_is_drained(world: World) 
         assert await player.echo(b"still here\n") == b"still here\n"
         assert StubServer.running == {a, b}
     await until(lambda: StubServer.running == {b})
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_observer_gets_the_events_of_all_servers_also_of_later_ones(world: World) -> None:
+    first, second, a, b = free_ports(4)
+    proxy = await world.start(world.server("first", first, a))
+    events: list[ServerEvent] = []
+    proxy.add_event_observer(events.append)
+    before = time.time()
+    await run(greeting(first))
+    world.configure(world.server("first", first, a), world.server("second", second, b))
+    await proxy.reload()
+    await run(greeting(second))
+    for name in ("first", "second"):
+        await until(lambda name=name: "left" in [each.event for each in events if each.server == name])  # type: ignore[misc]
+        assert [each.event for each in events if each.server == name] == ["woken", "ready", "joined", "left"]
+    assert all(before - 1 < each.at < time.time() + 1 for each in events)
+    woken = events[0]
+    assert isinstance(woken, Woken) and woken.cause.kind is CauseKind.connection
+    proxy.servers["first"].sleep(now=True, operator="max")
+    assert isinstance(events[-1], Stopping) and events[-1].cause == Cause(CauseKind.operator, operator="max")
 
 
 @pytest_twisted.ensureDeferred

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from zeroscale.control import protocol
 from zeroscale.control.protocol import MAX_PENDING_REQUESTS, Code, LineBuffer, RequestError
 from zeroscale.errors import ConfigError, ProtocolError, ServerUnavailable, ZeroscaleError
+from zeroscale.system.accounts import account_name
 
 if TYPE_CHECKING:
     from twisted.internet.unix import Server as UnixTransport
@@ -43,8 +44,10 @@ CLOSE_TIMEOUT = 1.0
 class PerformRequest(Protocol):
     """The type of `CommandHandler.perform`."""
 
-    async def __call__(self, request: protocol.AnyRequest, send: Callable[[object], Deferred[None]]) -> object:
-        """Execute the request and return its result."""
+    async def __call__(
+        self, request: protocol.AnyRequest, send: Callable[[object], Deferred[None]], operator: str, /
+    ) -> object:
+        """Execute the request of an operator with this account name, and return its result."""
         ...
 
 
@@ -57,6 +60,11 @@ class PeerCredentials(Struct, frozen=True):
 
     user: int | None = None
     process: int | None = None
+
+    @property
+    def account(self) -> str:
+        """The user's account name, or the user id as text where it has none; "" if the user is not known."""
+        return "" if self.user is None else account_name(self.user)
 
     def __str__(self) -> str:
         return "unknown user" if self.user is None else f"user {self.user} (process {self.process})"
@@ -220,7 +228,7 @@ class ControlConnection(TwistedProtocol):
 
     async def _respond(self, request: protocol.AnyRequest) -> None:
         try:
-            result = await self._perform(request, lambda event: self._send_event(request.id, event))
+            result = await self._perform(request, lambda event: self._send_event(request.id, event), self._peer.account)
         except CancelledError:
             self._send_error(request, "refused", "cancelled: the proxy or the client closed the connection")
         except RequestError as error:

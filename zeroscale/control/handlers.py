@@ -113,10 +113,11 @@ class CommandHandler:
         self._proxy = proxy
         self._clock = clock
 
-    async def perform(self, request: protocol.AnyRequest, send: Send) -> object:
+    async def perform(self, request: protocol.AnyRequest, send: Send, operator: str = "") -> object:
         """Execute a request. Cancelling ends a stream.
 
         :param send: sends the events of a stream.
+        :param operator: name of the client's account; "" if it is not known.
         :returns: the result, to be encoded.
         :raises ZeroscaleError: the request cannot be executed; the message says why.
         """
@@ -124,7 +125,7 @@ class CommandHandler:
             case protocol.StatusRequest():
                 return await self._status(request, send)
             case protocol.WakeRequest():
-                return await self._wake(request, send)
+                return await self._wake(request, send, operator)
             case protocol.ReloadRequest():
                 return {"changes": list(await self._proxy.reload())}
             case protocol.LogsRequest():
@@ -135,7 +136,7 @@ class CommandHandler:
         server = self._server(request.server)
         match request:
             case protocol.SleepRequest():
-                server.sleep(now=request.now)
+                server.sleep(now=request.now, operator=operator)
             case protocol.KeepAwakeRequest():
                 server.keep_awake(request.seconds)
             case protocol.ReleaseRequest():
@@ -158,9 +159,9 @@ class CommandHandler:
         finally:
             end()
 
-    async def _wake(self, request: protocol.WakeRequest, send: Send) -> ServerReport:
+    async def _wake(self, request: protocol.WakeRequest, send: Send, operator: str) -> ServerReport:
         server = self._server(request.server)
-        ready = server.wake(force=request.force)
+        ready = server.wake(force=request.force, operator=operator)
         if not request.wait:
             if ready.called:
                 await _named(ready, server.name)

@@ -25,19 +25,21 @@ class ServerControl(Protocol):
         """Return the current state of the server."""
         ...
 
-    def wake(self, *, force: bool = False) -> Deferred[None]:
+    def wake(self, *, force: bool = False, operator: str = "") -> Deferred[None]:
         """Start the server, regardless of its admission rules; failures of earlier starts are cleared first.
 
         :param force: even while something keeps it asleep: a flag file, a lockout, a time of the configuration.
+        :param operator: name of the operator's account; "" if it is not known.
         :returns: fires when the server is ready; fails with `ServerUnavailable`. Cancelling it only stops waiting.
         :raises ControlError: something keeps it asleep and `force` is false; the message names it.
         """
         ...
 
-    def sleep(self, *, now: bool) -> None:
+    def sleep(self, *, now: bool, operator: str = "") -> None:
         """Stop the server without waiting for its idle time.
 
         :param now: stop it even while players are on it.
+        :param operator: name of the operator's account; "" if it is not known.
         :raises ControlError: it does not run, or players are on it and `now` is false.
         """
         ...

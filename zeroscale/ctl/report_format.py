@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from zeroscale.ctl.format import format_duration, format_size
+from zeroscale.ctl.format import format_size
 from zeroscale.ctl.terminal import clean, paint
+from zeroscale.event_text import format_duration
 from zeroscale.reports import ProxyReport, ServerReport
 from zeroscale.status import Status
 

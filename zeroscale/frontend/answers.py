@@ -85,7 +85,7 @@ class Answers:
         if isinstance(decided, RefuseDecision) and decided.reason:
             self._record.count_refusal(decided.reason)
         if isinstance(decided, HoldDecision) or decided.wakes:
-            backend.server.wake(self._record.label, "connection")
+            backend.server.wake(self._record.wake_cause)
         self._transport.write(reply or b"")
         self._record.log_debug("Answered %s for the server", self._record.address)
         self._closer.close_lingering("answered")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 
+from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_limits import rate_limit_key
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.decision import ClientEvent
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.protocols.conversation import LoginRequested, StatusRequested
+from zeroscale.status import ClientInfo
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,16 @@ class ConnectionRecord:
         plain = self.player.isprintable() and not _QUOTED.search(self.player)
         return f"{self.player if plain else repr(self.player)} ({self.address.peer})"
 
+    @property
+    def client(self) -> ClientInfo:
+        """The client, as far as it is known."""
+        return ClientInfo(self.player, self.address.peer, self._context.pending_connections.key(self.address.host))
+
+    @property
+    def wake_cause(self) -> Cause:
+        """Why its server is woken for it."""
+        return Cause(CauseKind.login if self.player else CauseKind.connection, self.client)
+
     def log_debug(self, message: str, *values: object) -> None:
         """Log one step of the connection, unless the access log only counts the connection.
 
@@ -59,9 +71,11 @@ class ConnectionRecord:
             logger.debug(message, *values, extra=self._fields)
 
     def count_refusal(self, reason: str) -> None:
-        """Count a login that a rule refuses, by the refusal's one word."""
+        """Count a login that a rule refuses, by the refusal's one word; report it, within limits."""
         if self.backend is not None:
             self.backend.stats.refused(reason)
+            if self._context.refusals.may_report(rate_limit_key(self.address.host), self._context.reactor.seconds()):
+                self.backend.server.refused(self.client, reason)
 
     def end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
         """Count and log the end of the connection; to be called once.

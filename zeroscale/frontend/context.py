@@ -12,6 +12,7 @@ from typing import Protocol
 from zeroscale.frontend.access_log import AccessLog
 from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.interfaces import Backend, Messages, RelayService
+from zeroscale.frontend.rate_limit import RefusalReports
 from zeroscale.frontend.timer import Deadlines
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.protocols.conversation import Conversation
@@ -45,6 +46,7 @@ class FrontendContext:
     :ivar deadlines: their timers.
     :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
     :ivar poller: watches the sockets of plain connections; None: they are the reactor's.
+    :ivar refusals: bounds how often refused logins are reported.
     :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
@@ -67,6 +69,7 @@ class FrontendContext:
         self.poller = poller
         self.access_log = AccessLog(reactor)
         self.deadlines = Deadlines(reactor)
+        self.refusals = RefusalReports()
         self.unrouted: Counter[str] = Counter()
 
 

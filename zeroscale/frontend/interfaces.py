@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 
+from zeroscale.events import Cause
 from zeroscale.frontend.decision import JoinPolicy, Refusal
 from zeroscale.protocols.conversation import ClientRecognised, Component, LoginRequested, MinecraftOptions, StatusReply
 from zeroscale.protocols.proxy_protocol import Version
@@ -44,11 +45,17 @@ class Server(Protocol):
         """The server's state now."""
         ...
 
-    def wake(self, client: str, reason: str = "login", /) -> None:
+    def wake(self, cause: Cause, /) -> None:
         """Start the server for a client; does nothing if it runs already, or may not be started.
 
-        :param client: its name and address, for the log.
-        :param reason: one word by which the wake is counted.
+        :param cause: the client, and whether it logs in or only connects.
+        """
+        ...
+
+    def refused(self, client: ClientInfo, reason: str, /) -> None:
+        """Note that a rule has refused a login.
+
+        :param reason: the rule, in one word.
         """
         ...
 

@@ -49,7 +49,7 @@ from zeroscale.protocols.conversation import (
 from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.sockets.transport import SocketTransport
-from zeroscale.status import ClientInfo, Status
+from zeroscale.status import Status
 
 CONNECT_ATTEMPTS = 3
 RECONNECT_AFTER = 0.5
@@ -170,7 +170,7 @@ class Join:
             return None
         self._note_event(event)
         sessions: list[PlayerSession] = []
-        admitting = self._backend.server.admit(self._client_info)
+        admitting = self._backend.server.admit(self._record.client)
         admitting.addCallbacks(sessions.append, lambda _: None)  # `run` asks again, and reports a refusal
         if not sessions:
             admitting.cancel()  # or it would be a player's session, without a player, once the server is ready
@@ -219,7 +219,7 @@ class Join:
                 match decision:
                     case RelayDecision():
                         self._context.pending_connections.remove(self._client)
-                        session = await self._backend.server.admit(self._client_info)
+                        session = await self._backend.server.admit(self._record.client)
                     case HoldDecision(limit=limit, once_answered=once_answered):
                         if not self._take_waiting_place():
                             return self._too_many_wait()
@@ -282,7 +282,7 @@ class Join:
             self._context.pending_connections.remove(self._client)
             self._wake()
             left = self._began + limit - self._reactor.seconds()
-            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._client_info)
+            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._record.client)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()
@@ -323,11 +323,6 @@ class Join:
         return Kicked(self._kick_outcome, message, reason=decision.reason)
 
     @property
-    def _client_info(self) -> ClientInfo:
-        address = self._record.address
-        return ClientInfo(self._record.player, address.peer, self._context.pending_connections.key(address.host))
-
-    @property
     def _kick_outcome(self) -> str:
         return self._event.kick_outcome if isinstance(self._event, ClientRecognised) else KICKED
 
@@ -337,7 +332,7 @@ class Join:
         return max(to_backend, len(self._client.conversation.replay_bytes)), to_client
 
     def _wake(self) -> None:
-        self._backend.server.wake(self._record.label, "login" if self._record.player else "connection")
+        self._backend.server.wake(self._record.wake_cause)
 
     def _unavailable(self, problem: ServerUnavailable) -> Kicked:
         view = self._backend.server.view

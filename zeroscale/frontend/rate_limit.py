@@ -8,6 +8,10 @@ MOST_ADDRESSES = 1024
 """Buckets kept: less than 256 KiB, and each of a hundred servers may have three such tables. An attacker with more
 addresses than this is not stopped by a limit for each address."""
 
+REPORTS_PER_ADDRESS = 6.0
+REPORTS = 60.0
+"""Refused logins a minute that are reported, of one address and of all: a player who tries again and again is seen."""
+
 
 class Buckets:
     """One token bucket for each address, full at first.
@@ -50,3 +54,22 @@ class Buckets:
             if now - self._buckets[oldest][1] < full_after:
                 return
             del self._buckets[oldest]
+
+
+class RefusalReports:
+    """Bounds how many refused logins are reported as events: a flood of logins must not become one of events.
+
+    All of them are counted in the metrics.
+    """
+
+    def __init__(self) -> None:
+        self._by_address = Buckets(REPORTS_PER_ADDRESS)
+        self._all = Buckets(REPORTS)
+
+    def may_report(self, key: str, now: float) -> bool:
+        """Count a refused login; return whether to report it.
+
+        :param key: the address's key.
+        :param now: seconds of a monotonic clock.
+        """
+        return self._by_address.take(key, now) and self._all.take("", now)

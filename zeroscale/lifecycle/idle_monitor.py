@@ -4,6 +4,8 @@ A connection counts as a player's once its bytes show it (`idle_policy.PlayerSig
 counters of the relay are read when the server is about to stop, and when players are counted.
 
 Nor is the timer set anew for each session: it may fire too early, and is then set for the rest of the time.
+Where events are wanted, one timer for all connections that do not count yet notices soon when one does.
+
 The times are computed by `idle_policy`; the caller stops the server. Uses no process and no client connection.
 """
 
@@ -17,10 +19,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from zeroscale.event_text import format_duration
+from zeroscale.events import Cause, CauseKind, Joined, Left
+from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
 from zeroscale.lifecycle.interfaces import Logger
-from zeroscale.lifecycle.probation import GRACE, Probation
+from zeroscale.lifecycle.probation import GRACE, PROBATION, Probation
 from zeroscale.status import ClientInfo
+
+LOOK_EVERY = 1.0
+LOOK_SELDOM = 60.0
+"""Seconds between two looks at connections that do not count as a player's yet, for `Joined`. Few count so late that
+the second one is in use: the youngest of them is older than `PROBATION`."""
 
 MOST_WARNINGS = 10
 """Warnings of a run about what keeps the server running; each reason is logged once."""
@@ -39,15 +49,17 @@ class PlayerSession:
     :ivar client: the player.
     :ivar joined_at: since when, in seconds of the monotonic clock.
     :ivar moved: returns the bytes that the client has sent so far, and those that it was sent; set by the frontend.
+    :ivar announced: there was an event `Joined` for it.
     """
 
-    __slots__ = ("_monitor", "_run", "client", "joined_at", "moved")
+    __slots__ = ("_monitor", "_run", "announced", "client", "joined_at", "moved")
 
     def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float) -> None:
         self._monitor: IdleMonitor | None = monitor
         self._run = run
         self.client = client
         self.joined_at = joined_at
+        self.announced = False
         self.moved: Callable[[], tuple[int, int]] = _no_bytes
 
     def end(self) -> None:
@@ -65,8 +77,9 @@ class IdleMonitor:
     :param policy: how long the server must be idle.
     :param busy_reason: looks for players that this proxy does not relay, and for other reasons to keep the server
         running; fires with such a reason as text, or None.
-    :param may_stop: called when the server may stop.
+    :param may_stop: called with the cause when the server may stop.
     :param log: the server's log.
+    :param events: passes on who joins and leaves.
     :param changed: called when a player has joined or left.
     :param counted: called when `counted_players` is another number, before `changed`.
     """
@@ -77,8 +90,9 @@ class IdleMonitor:
         clock: IReactorTime,
         policy: IdlePolicy,
         busy_reason: Callable[[], Deferred[str | None]],
-        may_stop: Callable[[], None],
+        may_stop: Callable[[Cause], None],
         log: Logger,
+        events: EventSource,
         changed: Callable[[], None] = lambda: None,
         counted: Callable[[], None] = lambda: None,
     ) -> None:
@@ -88,6 +102,7 @@ class IdleMonitor:
         self._busy_reason = busy_reason
         self._may_stop = may_stop
         self._log = log
+        self._events = events
         self._changed = changed
         self._counted = counted
         self._run = 0
@@ -101,6 +116,7 @@ class IdleMonitor:
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self._query: Deferred[str | None] | None = None
+        self._look: IDelayedCall | None = None
 
     @property
     def players(self) -> int:
@@ -131,27 +147,32 @@ class IdleMonitor:
         self._policy = policy
         self.restart_timer()
 
-    def restart_timer(self, *, at_once: bool = False) -> None:
-        """Compute anew when the server may stop, without regard to earlier results of `busy_reason`.
-
-        :param at_once: do not wait for the idle time.
-        """
+    def restart_timer(self) -> None:
+        """Compute anew when the server may stop, without regard to earlier results of `busy_reason`."""
         self._counts = replace(self._counts, grace_until=self._clock.seconds())
         if self._is_active and self.players == 0:
             self._cancel()
-            if at_once:
-                self._ask()
-            else:
-                self._set_timer()
+            self._set_timer()
+
+    def ask_now(self, cause: Cause) -> None:
+        """Call `busy_reason` now, and then `may_stop` with this cause, without waiting for the idle time."""
+        self._counts = replace(self._counts, grace_until=self._clock.seconds())
+        if self._is_active and self.players == 0:
+            self._cancel()
+            self._ask(cause)
 
     def reset(self) -> None:
         """Forget the players of a server that has exited: their sessions do not count for the next run."""
         self.pause_timer()
         self._run += 1
-        self._sessions.clear()
+        sessions, self._sessions = self._sessions, {}
         self._uncounted.clear()
+        self._cancel_look()
         self._probation.clear()
         self._set_counts(SessionCounts.begin(self._clock.seconds()))
+        announced = [session for session in sessions if session.announced]
+        for left, session in enumerate(announced, 1):
+            self._announce_left(session, len(announced) - left)
 
     def begin(self) -> None:
         """Note that the server has become ready; `start_timer` is called once the waiting players are admitted."""
@@ -180,10 +201,14 @@ class IdleMonitor:
         self._sessions[session] = None
         if sign is PlayerSign.connection:
             self._set_counts(self._counts.joined())
+            if self._events.wanted:
+                self._announce_joined(session, self._counts.players)
         else:
             self._uncounted[session] = None
             if sign is PlayerSign.server_bytes:
                 self._probation.add(session, client.limit_key, now)
+            if self._events.wanted:
+                self._look_soon()
         self._log.debug("Total clients: %d", len(self._sessions))
         self._update_timer()
         self._changed()
@@ -212,6 +237,10 @@ class IdleMonitor:
             if counts.players == 0:
                 self._empty_since = now
         self._set_counts(counts)
+        if is_player and self._events.wanted:
+            if not session.announced:
+                self._announce_joined(session, counts.players + 1)
+            self._announce_left(session, counts.players)
         self._log.debug("Lost connection, total clients: %d", len(self._sessions))
         self._update_timer()
         self._changed()
@@ -221,10 +250,54 @@ class IdleMonitor:
         if not self._uncounted:
             return
         shown_by, now = self._policy.player_sign.shown_by, self._clock.seconds()
-        for session in [each for each in self._uncounted if shown_by(*each.moved())]:
+        players = self._counts.players
+        shown = [each for each in self._uncounted if shown_by(*each.moved())]
+        for session in shown:
             del self._uncounted[session]
             self._probation.remove(session, now)
             self._set_counts(self._counts.joined())
+        if self._events.wanted:
+            for number, session in enumerate(shown, players + 1):
+                self._announce_joined(session, number)
+
+    def _announce_joined(self, session: PlayerSession, players: int) -> None:
+        session.announced = True
+        self._events.emit(Joined(server=self._name, at=self._events.now, client=session.client, players=players))
+
+    def _announce_left(self, session: PlayerSession, players: int) -> None:
+        to_server, to_client = session.moved()
+        self._events.emit(
+            Left(
+                server=self._name,
+                at=self._events.now,
+                client=session.client,
+                players=players,
+                seconds=self._clock.seconds() - session.joined_at,
+                to_server=to_server,
+                to_client=to_client,
+            )
+        )
+
+    def _look_soon(self) -> None:
+        """Look for new players in a second, if that is not due already."""
+        at = self._clock.seconds() + LOOK_EVERY
+        if self._look is None:
+            self._look = self._clock.callLater(LOOK_EVERY, self._look_for_players)
+        elif self._look.getTime() > at:
+            self._look.reset(LOOK_EVERY)
+
+    def _look_for_players(self) -> None:
+        self._look = None
+        self.count_players()
+        if self._uncounted and self._look is None:
+            youngest = next(reversed(self._uncounted))
+            is_new = self._clock.seconds() - youngest.joined_at < PROBATION
+            self._look = self._clock.callLater(LOOK_EVERY if is_new else LOOK_SELDOM, self._look_for_players)
+
+    def _cancel_look(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            look.cancel()
 
     def _set_counts(self, counts: SessionCounts) -> None:
         is_other = counts.players != self._counts.players
@@ -273,28 +346,28 @@ class IdleMonitor:
         else:
             self._ask()
 
-    def _ask(self) -> None:
+    def _ask(self, cause: Cause | None = None) -> None:
         self._log.debug("No clients online for %.0f seconds", self._clock.seconds() - self._empty_since)
         query = self._query = self._busy_reason()
 
         # A cancelled query may end with any error: Twisted's connectors have one of their own.
         def succeeded(reason: str | None) -> None:
             if self._query is query:
-                self._checked(reason)
+                self._checked(reason, cause)
 
         def failed(failure: Failure) -> None:
             if self._query is query:
                 self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())
-                self._checked("it could not be asked for players")
+                self._checked("it could not be asked for players", cause)
 
         query.addCallbacks(succeeded, failed)
 
-    def _checked(self, busy_reason: str | None) -> None:
+    def _checked(self, busy_reason: str | None, cause: Cause | None) -> None:
         self._query = None
         if self.players > 0:
             return
         if busy_reason is None:
-            self._may_stop()
+            self._may_stop(cause or self._idle_cause)
             return
         kind = re.sub("[0-9]+", "", busy_reason)  # the number of players changes all the time
         if kind not in self._warned_of and len(self._warned_of) < MOST_WARNINGS:
@@ -302,6 +375,12 @@ class IdleMonitor:
             self._log.warning("%s is not stopped: %s", self._name, busy_reason)
         self._counts = self._counts.busy(self._clock.seconds(), self._policy)
         self._set_timer()
+
+    @property
+    def _idle_cause(self) -> Cause:
+        clients = "players" if self._policy.player_sign is PlayerSign.server_bytes else "connections"
+        idle_for = format_duration(self._clock.seconds() - self._empty_since)
+        return Cause(CauseKind.idle, detail=f"no {clients} for {idle_for}")
 
     def _cancel(self) -> None:
         timer, self._timer = self._timer, None

@@ -215,6 +215,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     """The collaborators of a lifecycle.
 
     :ivar clock: monotonic.
+    :ivar wall_clock: returns seconds since 1970, for the time of an event.
     :ivar plugin: the first plugin.
     :ivar make_plugin: makes another one, after the first has failed.
     :ivar probe: asks the server.
@@ -242,6 +243,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     stats: LifecycleStats
     start_obstacle: Callable[[], str | None]
     logger: logging.Logger
+    wall_clock: Callable[[], float] = lambda: 0.0
     keep_awake_reason: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
     on_output: Callable[[str], None] = lambda _: None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
+from zeroscale.events import Cause, Refused, ServerEvent
 from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
@@ -53,6 +54,7 @@ class ServerLifecycle:
         self._slot = transitions.slot
         self._idle_monitor = transitions.idle_monitor
         self._shutdown = transitions.shutdown
+        self._events = transitions.events
 
     @property
     def view(self) -> ServerSnapshot:
@@ -100,13 +102,16 @@ class ServerLifecycle:
         """Register `changed`, to be called whenever a player has joined or left."""
         self._session_observers.add(lambda _: changed())
 
+    def add_event_observer(self, callback: Callable[[ServerEvent], None]) -> None:
+        """Register `callback`, to be called with each event of the server from now on; see `events`."""
+        self._events.add_observer(callback)
+
     # For clients
 
-    def wake(self, source: str, reason: str = "login", *, ignore_lockout: bool = False) -> None:
+    def wake(self, cause: Cause, *, ignore_lockout: bool = False) -> None:
         """Start the server where it does not run and may be started.
 
-        :param source: the client or operator that requests the start, for the log.
-        :param reason: what the wake is counted as, in one word.
+        :param cause: why; the wake is counted by its kind.
         :param ignore_lockout: start it though its operator has locked it.
         """
         if self._shutdown.in_progress or (self._view.get().lockout is not None and not ignore_lockout):
@@ -114,14 +119,14 @@ class ServerLifecycle:
         if self._record.status is Status.failed and not self._record.may_be_retried:
             return
         if self._record.is_down or self._record.status is Status.paused:
-            self._log.debug("Woken by %s", source)
-            self._slot.dependencies.stats.woken(reason)
+            self._slot.dependencies.stats.woken(cause.kind.value)
         if self._record.status is Status.starting:
-            self._record.start_wanted = True  # should it be a server that was found, and does not run after all
+            # should it be a server that was found, and does not run after all
+            self._record.start_wanted = self._record.start_wanted or cause
         if self._transitions.opened:
-            self._machine.wake()
+            self._machine.wake(cause)
         else:
-            self._record.start_wanted = True
+            self._record.start_wanted = self._record.start_wanted or cause
 
     def admit(self, client: ClientInfo = UNKNOWN_CLIENT) -> Deferred[PlayerSession]:
         """Wait until the server is ready, and count one more player from then on.
@@ -139,6 +144,14 @@ class ServerLifecycle:
         if self._record.status is Status.failed or self._record.stop_timed_out:
             return fail(ServerUnavailable(self._record.reason or "the server cannot be started"))
         return self._waiters.add(client)
+
+    def refused(self, client: ClientInfo, reason: str) -> None:
+        """Note that a rule has refused a login. The caller bounds how often that is noted.
+
+        :param reason: the rule, in one word.
+        """
+        if self._events.wanted:
+            self._events.emit(Refused(server=self.name, at=self._events.now, client=client, reason=reason))
 
     def unreachable(self, reason: str) -> None:
         """Note that a running server has not taken a connection.
@@ -184,9 +197,10 @@ class ServerLifecycle:
         """
         return succeed(None) if self._record.is_down else self._slot.plugin.usage()
 
-    def start_for_operator(self) -> Deferred[None]:
+    def start_for_operator(self, cause: Cause) -> Deferred[None]:
         """Start the server in spite of a lockout or of past failures.
 
+        :param cause: why.
         :returns: fires once the server is ready; fails with `ServerUnavailable`, whose text is for the operator. May be
             cancelled: the server is started all the same, unless it is still stopping and locked.
         """
@@ -196,29 +210,37 @@ class ServerLifecycle:
             return succeed(None)
         self._machine.release()
         ready = self._waiters.add_observer()
-        self.wake("its operator", "operator", ignore_lockout=True)
+        self.wake(cause, ignore_lockout=True)
         return ready
 
     def allow_retry(self) -> None:
         """Allow a failed server to be started again."""
         self._machine.release()
 
-    def sleep(self) -> None:
-        """Stop the server now, even with players on it."""
-        self._record.start_wanted = False
-        self._waiters.reject("its operator has put the server to sleep")
-        self._machine.stop()
+    def sleep(self, cause: Cause, reason: str = "its operator has put the server to sleep") -> None:
+        """Stop the server now, even with players on it.
+
+        :param cause: why.
+        :param reason: the same, for players who wait for the server.
+        """
+        self._record.start_wanted = None
+        self._waiters.reject(reason)
+        self._machine.stop(cause)
+
+    def sleep_when_empty(self, cause: Cause) -> None:
+        """Stop or pause the server now, without waiting for the idle time, unless it says that players are on it.
+
+        :param cause: why.
+        """
+        self._idle_monitor.ask_now(cause)
 
     def skip_to_sigterm(self) -> None:
         """Send SIGTERM at once to a server that is being stopped."""
         self._transitions.skip_to_sigterm()
 
-    def restart_idle_timer(self, *, at_once: bool = False) -> None:
-        """Compute anew when the server may stop, after a reason to keep it running has gone.
-
-        :param at_once: do not wait for the idle time, only ask the server for players.
-        """
-        self._idle_monitor.restart_timer(at_once=at_once)
+    def restart_idle_timer(self) -> None:
+        """Compute anew when the server may stop, after a reason to keep it running has gone."""
+        self._idle_monitor.restart_timer()
 
     # Beginning, end and configuration
 
@@ -232,8 +254,8 @@ class ServerLifecycle:
         self._transitions.opened = True
         if found is not None and not self._shutdown.in_progress:
             self._transitions.server_adopted(found)
-        elif self._waiters or self._record.start_wanted:
-            self._machine.wake()
+        elif (cause := self._record.start_wanted or self._waiters.cause) is not None:
+            self._machine.wake(cause)
 
     def close(self, *, leave: bool = False) -> Deferred[None]:
         """Stop the server, or leave it running, because the proxy exits.
@@ -242,7 +264,7 @@ class ServerLifecycle:
         :returns: fires when the server has stopped or was left, and its plugin is closed.
         """
         self._shutdown.proxy_exits = True
-        self._record.start_wanted = False
+        self._record.start_wanted = None
         if leave and self._record.status in (Status.starting, Status.running, Status.paused):
             if self._slot.plugin.can_adopt:
                 return self._shutdown.leave(self._transitions.start_call)
@@ -254,7 +276,7 @@ class ServerLifecycle:
 
         :returns: fires when the server has stopped and its plugin is closed.
         """
-        self._record.start_wanted = False
+        self._record.start_wanted = None
         closed = self._shutdown.begin(RETIRED)
         if self._record.status is Status.running:
             self._idle_monitor.apply_policy(IdlePolicy(0.0, player_sign=self._transitions.policy.idle.player_sign))
@@ -286,7 +308,7 @@ class ServerLifecycle:
             self._transitions.swap_plugin()
 
     def _stop_for_good(self, closed: Deferred[None]) -> Deferred[None]:
-        self._machine.stop()
+        self._machine.stop(self._shutdown.cause)
         if self._record.is_down:
             self._shutdown.server_gone()
         return closed

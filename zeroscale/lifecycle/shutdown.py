@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.lifecycle.plugin_slot import PluginSlot
 from zeroscale.lifecycle.shielded_call import ShieldedCall
@@ -43,6 +44,11 @@ class Shutdown:
         self.proxy_exits = False
         self.left = False
         self.reason = PROXY_EXITS
+
+    @property
+    def cause(self) -> Cause:
+        """Why the server is stopped for good."""
+        return Cause(CauseKind.shutdown if self.proxy_exits else CauseKind.removed)
 
     def begin(self, reason: str) -> Deferred[None]:
         """Allow no more starts.

@@ -9,12 +9,17 @@ from typing import Protocol
 
 from automat import TypeMachineBuilder
 
+from zeroscale.events import Cause
+
 
 class Inputs(Protocol):
     """What can happen to a server."""
 
-    def wake(self) -> None:
-        """Note that a player or the operator requests the server."""
+    def wake(self, cause: Cause) -> None:
+        """Note that a player, the operator or a schedule requests the server.
+
+        :param cause: why.
+        """
 
     def server_found(self) -> None:
         """Note that the server runs, started by an earlier proxy or by another program."""
@@ -25,11 +30,17 @@ class Inputs(Protocol):
     def ready(self) -> None:
         """Note that the server answers."""
 
-    def stop(self) -> None:
-        """Stop the server: it is idle, its operator requests it, or the proxy exits."""
+    def stop(self, cause: Cause) -> None:
+        """Stop the server.
 
-    def pause(self) -> None:
-        """Pause the idle server, or note that another program has paused it."""
+        :param cause: why: it is idle, its operator requests it, or the proxy exits, for example.
+        """
+
+    def pause(self, cause: Cause) -> None:
+        """Pause the idle server, or note that another program has paused it.
+
+        :param cause: why.
+        """
 
     def exited(self) -> None:
         """Note that the server has exited cleanly, as after a stop."""
@@ -51,23 +62,26 @@ class Inputs(Protocol):
 class StateOutputs(Protocol):
     """What a transition does; each is called right after its transition, in the new state."""
 
-    def start(self) -> None:
+    def start(self, cause: Cause) -> None:
         """Start the server."""
 
     def take_over(self) -> None:
         """Use a server that was found running."""
 
-    def resume(self) -> None:
+    def resume(self, cause: Cause) -> None:
         """Resume a paused server, and wait until it answers."""
 
     def enter_running(self) -> None:
         """Admit the waiting players."""
 
-    def pause(self) -> None:
+    def pause(self, cause: Cause) -> None:
         """Pause the server."""
 
-    def stop(self) -> None:
+    def stop(self, cause: Cause) -> None:
         """Ask the server to stop."""
+
+    def stop_paused(self) -> None:
+        """Ask a server to stop that has been paused for long enough."""
 
     def continue_stop(self) -> None:
         """Wait for the end of a server that was found stopping."""
@@ -78,7 +92,7 @@ class StateOutputs(Protocol):
     def escalate(self) -> None:
         """Do the next step with a server that does not stop."""
 
-    def wake_after_stop(self) -> None:
+    def wake_after_stop(self, cause: Cause) -> None:
         """Start the server again once it has stopped."""
 
     def enter_stopped(self) -> None:
@@ -89,6 +103,14 @@ class StateOutputs(Protocol):
 
     def clear_failures(self) -> None:
         """Forget past crashes."""
+
+
+def _start(inputs: Inputs, outputs: StateOutputs, cause: Cause) -> None:
+    outputs.start(cause)
+
+
+def _stop(inputs: Inputs, outputs: StateOutputs, cause: Cause) -> None:
+    outputs.stop(cause)
 
 
 def _fail(inputs: Inputs, outputs: StateOutputs, reason: str, detail: str) -> None:
@@ -120,34 +142,34 @@ for state in (running, stopping, paused):
 stopped.upon(Inputs.crashed).loop().returns(None)
 failed.upon(Inputs.crashed).loop().returns(None)
 
-stopped.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
+stopped.upon(Inputs.wake).to(starting)(_start)
 stopped.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
 stopped.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
 
 starting.upon(Inputs.ready).to(running)(lambda _, outputs: outputs.enter_running())
 starting.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
-starting.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
+starting.upon(Inputs.stop).to(stopping)(_stop)
 starting.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.give_up_starting())
 starting.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 starting.upon(Inputs.crashed).to(failed)(_fail)
 
-running.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
-running.upon(Inputs.pause).to(paused)(lambda _, outputs: outputs.pause())
+running.upon(Inputs.stop).to(stopping)(_stop)
+running.upon(Inputs.pause).to(paused)(lambda _, outputs, cause: outputs.pause(cause))
 running.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 running.upon(Inputs.crashed).to(failed)(_fail)
 
-stopping.upon(Inputs.wake).loop()(lambda _, outputs: outputs.wake_after_stop())
+stopping.upon(Inputs.wake).loop()(lambda _, outputs, cause: outputs.wake_after_stop(cause))
 stopping.upon(Inputs.timed_out).loop()(lambda _, outputs: outputs.escalate())
 stopping.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 stopping.upon(Inputs.crashed).to(failed)(_fail)
 
-paused.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.resume())
-paused.upon(Inputs.stop).to(stopping)(lambda _, outputs: outputs.stop())
-paused.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.stop())
+paused.upon(Inputs.wake).to(starting)(lambda _, outputs, cause: outputs.resume(cause))
+paused.upon(Inputs.stop).to(stopping)(_stop)
+paused.upon(Inputs.timed_out).to(stopping)(lambda _, outputs: outputs.stop_paused())
 paused.upon(Inputs.exited).to(stopped)(lambda _, outputs: outputs.enter_stopped())
 paused.upon(Inputs.crashed).to(failed)(_fail)
 
-failed.upon(Inputs.wake).to(starting)(lambda _, outputs: outputs.start())
+failed.upon(Inputs.wake).to(starting)(_start)
 failed.upon(Inputs.server_found).to(starting)(lambda _, outputs: outputs.take_over())
 failed.upon(Inputs.stopping_found).to(stopping)(lambda _, outputs: outputs.continue_stop())
 failed.upon(Inputs.release).to(stopped)(lambda _, outputs: outputs.clear_failures())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zeroscale.events import Cause
 from zeroscale.status import Status
 
 DOWN = (Status.stopped, Status.failed)
@@ -20,7 +21,7 @@ class StatusRecord:
     :ivar detail: why it has failed, for the operator.
     :ivar retry_at: when a failed server may be started again; None: not before the operator allows it.
     :ivar stop_timed_out: it has not reacted to SIGTERM in time.
-    :ivar start_wanted: it is to be started as soon as that is possible.
+    :ivar start_wanted: why it is to be started as soon as that is possible; None: it is not.
     :ivar last_start: how many seconds the last start took; None before there was one.
     :ivar last_error: why it failed last, for the operator, and when; None: it has not failed.
     """
@@ -50,7 +51,7 @@ class StatusRecord:
         self.detail: str | None = None
         self.retry_at: float | None = None
         self.stop_timed_out = False
-        self.start_wanted = False
+        self.start_wanted: Cause | None = None
         self._changed()
 
     def note_stop_timed_out(self, reason: str) -> None:

@@ -14,7 +14,10 @@ from twisted.python.failure import Failure
 
 from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
+from zeroscale.event_text import format_duration
+from zeroscale.events import Cause, CauseKind, Failed, GivenUp, Ready, Stopped, Stopping, Woken
 from zeroscale.lifecycle.escalation import back_off
+from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
 from zeroscale.lifecycle.idle_monitor import IdleMonitor
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
@@ -61,6 +64,7 @@ class ServerTransitions:
     :ivar slot: holds the plugin.
     :ivar shutdown: whether the lifecycle is about to end.
     :ivar idle_monitor: the players on the server.
+    :ivar events: passes on what happens to the server.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class ServerTransitions:
         self._pause_call: ShieldedCall[None] | None = None
         self._start_error: tuple[str, str] | None = None
         self._failure_after_stop: tuple[str, str] | None = None
+        self._end_cause: Cause | None = None
         self._found_again = False
         self._refusals = Backoff(FIRST_REFUSAL_DELAY, LONGEST_REFUSAL_DELAY)
         self._player_query = PlayerQuery(self._clock)
@@ -94,6 +99,7 @@ class ServerTransitions:
         self.waiters = Waiters(self.view.changed)
         self.slot = PluginSlot(name, dependencies, log, self._server_found, self._server_paused, self.view.look_again)
         self.shutdown = Shutdown(name, self.slot, self.waiters, self._detach, log)
+        self.events = EventSource(dependencies.wall_clock, self.log_fault)
         self.idle_monitor = IdleMonitor(
             name,
             self._clock,
@@ -101,6 +107,7 @@ class ServerTransitions:
             lambda: Deferred.fromCoroutine(self._busy_reason()),
             self._stop_idle_server,
             log,
+            self.events,
             sessions_changed,
             self.view.changed,
         )
@@ -146,11 +153,12 @@ class ServerTransitions:
 
     # The outputs of the state machine
 
-    def start(self) -> None:
+    def start(self, cause: Cause) -> None:
         """Start the server."""
         self._exit_watch.clear_output()
         self._enter(Status.starting)
-        self.record.start_wanted = True  # should the server be found running, and not run after all
+        self.record.start_wanted = cause  # should the server be found running, and not run after all
+        self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause))
         try:
             self.slot.replace_if_failed()
         except ZeroscaleError as error:
@@ -168,9 +176,10 @@ class ServerTransitions:
         attempt = self._begin_start(self.policy.start_timeout)
         self._await_first_answer(attempt.take_over())
 
-    def resume(self) -> None:
+    def resume(self, cause: Cause) -> None:
         """Resume a paused server."""
         self._enter(Status.starting)
+        self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause, resumed=True))
         self._log.info("Resuming %s", self._name)
         attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
         self._await_first_answer(attempt.resume(self._pause_call))
@@ -187,12 +196,22 @@ class ServerTransitions:
         self._enter(Status.running)
         self.idle_monitor.begin()
         self._log.info("%s is online, after %.1f s", self._name, seconds)
+        self.events.emit(
+            Ready(
+                server=self._name,
+                at=self.events.now,
+                seconds=seconds,
+                waiting=len(self.waiters),
+                found=self._start_attempt.taken_over,
+            )
+        )
         self.waiters.admit(self.idle_monitor.add_session)
         self.idle_monitor.start_timer()
 
-    def pause(self) -> None:
+    def pause(self, cause: Cause) -> None:
         """Pause the server; stop it where that fails."""
         self._enter(Status.paused)
+        self.events.emit(Stopping(server=self._name, at=self.events.now, cause=cause, pause=True))
         self._log.info("Pausing %s", self._name)
         self._state_task.set_timer(self.policy.pause_stop_after)
         pause_call = self._pause_call = ShieldedCall(self._plugin.pause())
@@ -202,21 +221,26 @@ class ServerTransitions:
             what = "cannot be paused, and is stopped" if is_paused else "could not be paused"
             self._log.error("%s %s: %s", self._name, what, failure.getErrorMessage())
             if is_paused:
-                self.machine.stop()
+                self.machine.stop(cause)
 
         pause_call.wait().addErrback(failed)
 
-    def stop(self) -> None:
+    def stop(self, cause: Cause) -> None:
         """Ask the server to stop."""
         paused = self.record.status is Status.paused
-        self._enter(Status.stopping)
+        self._enter_stopping(cause)
         self._log.info("Stopping %s", self._name)
         self._begin_stop(paused)
 
+    def stop_paused(self) -> None:
+        """Ask a server to stop that has been paused for long enough."""
+        paused_for = format_duration(self._clock.seconds() - self.record.since)
+        self.stop(Cause(CauseKind.idle, detail=f"paused for {paused_for}"))
+
     def continue_stop(self) -> None:
         """Wait for the end of a server that was found stopping; the plugin's `stop()` waits, or asks it again."""
-        start_wanted = self.record.start_wanted or self.record.status is Status.starting
-        self._enter(Status.stopping)
+        start_wanted = self.record.start_wanted
+        self._enter_stopping(Cause(CauseKind.found))
         self.record.start_wanted = start_wanted
         self._log.info(
             "Found %s stopping, as an earlier zeroscale or another program requested; waiting for its end", self._name
@@ -234,7 +258,7 @@ class ServerTransitions:
             problem = self._start_attempt.problem
             error = reason, reason + (f": {problem}" if problem else "") + self._exit_watch.last_output
         self._log.error("%s: %s", self._name, error[1])
-        self.stop()
+        self.stop(Cause(CauseKind.start_failed, detail=error[0]))
         self._failure_after_stop = error
         self.waiters.reject(*error)
 
@@ -255,16 +279,19 @@ class ServerTransitions:
             self.waiters.reject("the server does not stop; its operator has to fix it")
         self._set_step_timer()
 
-    def wake_after_stop(self) -> None:
+    def wake_after_stop(self, cause: Cause) -> None:
         """Start the server again once it has stopped."""
-        if not self.record.start_wanted:
+        if self.record.start_wanted is None:
             self._log.debug("Will start %s again once it has stopped", self._name)
-        self.record.start_wanted = True
+            self.record.start_wanted = cause
 
     def enter_stopped(self) -> None:
         """Note that the server has stopped, and start it again if a player waits."""
-        start_wanted = self.record.start_wanted or bool(self.waiters)
+        start_wanted = self.record.start_wanted or self.waiters.cause
+        cause = self._end_cause or Cause(CauseKind.exited)
+        seconds = self._clock.seconds() - self.record.since if self.record.status is Status.stopping else 0.0
         runs_again = self._enter_down(Status.stopped)
+        self.events.emit(Stopped(server=self._name, at=self.events.now, cause=cause, seconds=seconds))
         self._log.info("%s is offline", self._name)
         self._dependencies.start_history.clear_crashes()
         lockout = self.view.get().lockout
@@ -272,8 +299,8 @@ class ServerTransitions:
             self.machine.server_found()
         elif lockout is not None and not self.waiters.has_observers:
             self.waiters.reject(lockout)
-        elif start_wanted and not self.shutdown.in_progress:
-            self.machine.wake()
+        elif start_wanted is not None and not self.shutdown.in_progress:
+            self.machine.wake(start_wanted)
         self.shutdown.server_gone()
 
     def fail(self, reason: str, detail: str) -> None:
@@ -295,8 +322,13 @@ class ServerTransitions:
             delay = next(self._refusals)
         else:
             self._refusals.reset()
+        during = self._activity
         runs_again = self._enter_down(Status.failed)
         self.record.explain_failure(reason, detail, delay)
+        at = self.events.now
+        self.events.emit(Failed(server=self._name, at=at, during=during, reason=reason, detail=detail, retry_in=delay))
+        if delay is None:
+            self.events.emit(GivenUp(server=self._name, at=at, crashes=crashes, reason=reason))
         if not blocked:
             self._dependencies.stats.crashed()
         self._log.error("%s failed: %s", self._name, detail)
@@ -325,6 +357,7 @@ class ServerTransitions:
         self.record.enter(status)
         self._dependencies.stats.status_changed(status, self.record.since)
         self._found_again = False
+        self._end_cause = None
         self._failure_after_stop = None
         self._state_task.cancel()
         self.idle_monitor.pause_timer()
@@ -336,6 +369,18 @@ class ServerTransitions:
             self._pause_call = None
             self.swap_plugin()
         self._status_changed()
+
+    def _enter_stopping(self, cause: Cause) -> None:
+        self._enter(Status.stopping)
+        self._end_cause = cause
+        self.events.emit(Stopping(server=self._name, at=self.events.now, cause=cause))
+
+    @property
+    def _activity(self) -> str:
+        """What the server was doing, for `Failed.during`."""
+        if self.record.status is Status.starting or self._failure_after_stop is not None:
+            return "start"
+        return "stop" if self.record.status is Status.stopping else "run"
 
     def _enter_down(self, status: Status) -> bool:
         """Enter `stopped` or `failed`; return whether the plugin has seen the server started again before."""
@@ -451,6 +496,7 @@ class ServerTransitions:
         reason = end.crash_reason(self.record.status, adopted=adopted)
         if reason is None:
             self._log.info("%s has exited by itself (%s)", self._name, end.description)
+            self._end_cause = Cause(CauseKind.exited, detail=end.description)
             self.machine.exited()
         else:
             self.machine.crashed(reason, f"{reason} ({end.description}){end.last_output}")
@@ -463,7 +509,7 @@ class ServerTransitions:
             self.slot.adopt_in_background(self.server_adopted, self.log_fault, otherwise=Status.running)
         elif self.record.status is Status.paused:
             self._log.info("%s was resumed by another program", self._name)
-            self.machine.wake()
+            self.machine.wake(Cause(CauseKind.found))
         else:
             # Another program has restarted the server, and its start was reported before the exit of the former one.
             self._found_again = True
@@ -472,15 +518,17 @@ class ServerTransitions:
         # A retired server would not stop before it is resumed; at the proxy's exit it is left as it is.
         if self.record.status is Status.running and not self.shutdown.in_progress:
             self._log.info("%s was paused by another program", self._name)
-            self.machine.pause()
+            self.machine.pause(Cause(CauseKind.found))
 
     # Running
 
-    def _stop_idle_server(self) -> None:
-        if self.policy.pause_when_idle and self._plugin.can_pause and not self.shutdown.in_progress:
-            self.machine.pause()
+    def _stop_idle_server(self, cause: Cause) -> None:
+        if self.shutdown.in_progress:
+            self.machine.stop(self.shutdown.cause)
+        elif self.policy.pause_when_idle and self._plugin.can_pause:
+            self.machine.pause(cause)
         else:
-            self.machine.stop()
+            self.machine.stop(cause)
 
     async def _busy_reason(self) -> str | None:
         # Only its players keep a retired server running.

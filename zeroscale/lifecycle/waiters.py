@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ServerUnavailable
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import ClientInfo
 
@@ -40,6 +41,13 @@ class Waiters:
     def names(self) -> tuple[str, ...]:
         """The players' names."""
         return tuple(client.name for client in self._players.values())
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the server is to be started for those who wait; None: none does."""
+        for client in self._players.values():
+            return Cause(CauseKind.login if client.name else CauseKind.connection, client)
+        return Cause(CauseKind.operator) if self._observers else None
 
     def add(self, client: ClientInfo) -> Deferred[PlayerSession]:
         """Add a player; fires with its session, or fails with `ServerUnavailable`."""

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.errors import ControlError
+from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.lifecycle.interfaces import LifecycleDependencies
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
@@ -154,6 +155,7 @@ class ManagedServer:
         setup.player_protocol = lambda: self._start_history.player_protocol
         return LifecycleDependencies(
             clock=self._reactor,
+            wall_clock=time.time,
             plugin=setup.plugin,
             make_plugin=setup.make_plugin,
             probe=setup.probe,
@@ -207,22 +209,23 @@ class ManagedServer:
             self.lifecycle, self.config.plugin, self._stats.snapshot(now), self._keep_awake_reason(), now
         )
 
-    def wake(self, *, force: bool = False) -> Deferred[None]:
+    def wake(self, *, force: bool = False, operator: str = "") -> Deferred[None]:
         """See `ServerControl.wake`."""
         self._view_changed()
         if not force and self.lifecycle.view.status not in (Status.running, Status.starting):
             for _, source in self._lockouts(self._setup):
                 raise ControlError(f"{self.name} is not started: {source}; use --force to start it anyway")
-        return self.lifecycle.start_for_operator()
+        return self.lifecycle.start_for_operator(Cause(CauseKind.operator, operator=operator))
 
-    def sleep(self, *, now: bool) -> None:
+    def sleep(self, *, now: bool, operator: str = "") -> None:
         """See `ServerControl.sleep`."""
         self._view_changed()  # players who have just joined count, too
         view = self.lifecycle.view
+        cause = Cause(CauseKind.operator, operator=operator)
         if view.status in (Status.stopped, Status.failed):
             raise ControlError(f"{self.name} does not run: it is {view.status.value}")
         if now or view.status is Status.paused:
-            self.lifecycle.sleep()  # also while it stops: players waiting for the next start must not start it
+            self.lifecycle.sleep(cause)  # also while it stops: players waiting for the next start must not start it
             return
         if view.status is Status.stopping:
             return
@@ -233,7 +236,7 @@ class ManagedServer:
             raise ControlError(f"{self.name} is not stopped: {reason}; use --now to stop it anyway")
         if view.status is Status.starting:
             raise ControlError(f"{self.name} is starting for a waiting player: use --now to stop it anyway")
-        self.lifecycle.restart_idle_timer(at_once=True)
+        self.lifecycle.sleep_when_empty(cause)
 
     def keep_awake(self, seconds: float | None) -> None:
         """See `ServerControl.keep_awake`."""

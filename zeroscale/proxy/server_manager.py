@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.config.model import Config
 from zeroscale.errors import ZeroscaleError
+from zeroscale.events import ServerEvent
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.managed_server import ManagedServer
@@ -57,6 +58,7 @@ class ServerManager:
         self._writer = FileWriter()
         self._draining: dict[ManagedServer, Deferred[None]] = {}
         self._blocked: frozenset[str] = frozenset()
+        self._event_observers: list[Callable[[ServerEvent], None]] = []
         self.servers: dict[str, ManagedServer] = {}
         for server_config in config.servers:
             self._add(ManagedServer(server_config, config, reactor, self._writer))
@@ -81,6 +83,12 @@ class ServerManager:
         for server in self.servers.values():
             deque(use.add(server.config, server, server.directory), maxlen=0)  # its mistakes were checked before
         return use
+
+    def add_event_observer(self, callback: Callable[[ServerEvent], None]) -> None:
+        """Register `callback`, to be called with each event of each server, also of those that are added later."""
+        self._event_observers.append(callback)
+        for server in (*self.servers.values(), *self._draining):
+            server.lifecycle.add_event_observer(callback)
 
     # Startup and shutdown
 
@@ -187,6 +195,8 @@ class ServerManager:
         self.servers[server.name] = server
         server.lifecycle.add_observer(lambda view: self._server_changed(view.name))
         server.lifecycle.add_session_observer(lambda: self._server_changed(server.name))
+        for callback in self._event_observers:
+            server.lifecycle.add_event_observer(callback)
         server.on_replaced = self._server_replaced
 
     def _server_replaced(self) -> None:

@@ -19,6 +19,7 @@ from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import socket_path
 from zeroscale.control.server import ControlServer
 from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.events import ServerEvent
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
@@ -242,6 +243,14 @@ class ProxyService:
             self._observers.pop(key, None)
 
         return unsubscribe
+
+    def add_event_observer(self, callback: Callable[[ServerEvent], None]) -> None:
+        """Register `callback`, to be called with each event of each server; see `events`.
+
+        Servers that are added later, by a reload or a discovery, are included. An event is passed on at once, on the
+        reactor's time; a callback that raises is logged, and disturbs no other.
+        """
+        self._manager.add_event_observer(callback)
 
     def reload(self) -> Deferred[Sequence[str]]:
         """See `ProxyControl.reload`."""

@@ -9,11 +9,11 @@ from zeroscale.control.protocol import decode_body
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, with_reason
 from zeroscale.ctl.client import Event, Result
-from zeroscale.ctl.format import format_duration
 from zeroscale.ctl.server_names import split_words
 from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
+from zeroscale.event_text import format_duration
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
 

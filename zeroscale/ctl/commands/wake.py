@@ -10,10 +10,11 @@ from typing import TextIO
 from zeroscale.control.protocol import decode_body
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.client import Event, Result
-from zeroscale.ctl.format import format_duration, progress_bar
+from zeroscale.ctl.format import progress_bar
 from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import LiveLines, can_overwrite, clean
+from zeroscale.event_text import format_duration
 from zeroscale.reports import ServerReport
 from zeroscale.status import Status
 
