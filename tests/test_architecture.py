@@ -226,6 +226,7 @@ RULES = [
             "plugins",
             "probes",
             "process.environment",
+            "process.former_directory",
             "process.listeners",
             "protocols",
             "reactor",

@@ -42,10 +42,10 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
         with Program(python("-m", "zeroscale.ctl.main", "join", f"localhost:{public}")) as join:
             assert join.wait() == 1
         assert join.lines[0].endswith(": Hello zeroscalectl!")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:Starting demo-{private}")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{private} is online")
+        proxy.wait_for(f"INFO:zeroscale.plugins.demo:Starting demo-{public}")
+        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{public} is online")
         proxy.wait_for("INFO:zeroscale.access:zeroscalectl ")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{private} is offline")
+        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{public} is offline")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0
 

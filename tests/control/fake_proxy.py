@@ -38,6 +38,7 @@ class FakeServer:
 
     def __init__(self, name: str, status: Status = Status.stopped) -> None:
         self.name = name
+        self.former_name = ""
         self.status = status
         self.asked: list[str] = []
         self.operators: list[str] = []

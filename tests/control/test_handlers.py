@@ -84,6 +84,21 @@ def test_the_status_of_all_and_of_one() -> None:
     assert only.name == "b"
 
 
+def test_a_name_of_earlier_versions_is_understood() -> None:
+    harness = Harness("a", "b")
+    harness.proxy.servers["b"].former_name = "formerly"
+    [only] = harness.result(protocol.StatusRequest(**head(server="formerly"))).servers
+    assert only.name == "b"
+    harness.result(protocol.ReleaseRequest(**head(server="formerly")))
+    assert harness.proxy.servers["b"].asked == ["release"]
+    watching = harness.ask(protocol.StatusRequest(**head(server="formerly", watch=True)))
+    harness.clock.advance(0.2)
+    harness.proxy.changed("b")
+    assert len(harness.events) == 2
+    watching.cancel()
+    harness.failure(watching)
+
+
 @pytest.mark.parametrize(
     ("names", "server", "code", "message"),
     [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from zeroscale.ctl.client import ControlClient, UsageError
 from zeroscale.errors import BackendError
 
 Listen = Callable[[Path], Path]
+Answer = Callable[..., None]
 
 
 @pytest.fixture
@@ -30,6 +33,38 @@ def listen() -> Iterator[Listen]:
             return path
 
         yield make
+
+
+@pytest.fixture
+def answer() -> Iterator[Answer]:
+    """Makes sockets of proxies that have servers of these names, and no others."""
+    with contextlib.ExitStack() as stack:
+
+        def make(path: Path, *names: str) -> None:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            path.parent.mkdir(exist_ok=True)
+            listener.bind(str(path))
+            listener.listen()
+            thread = threading.Thread(target=serve, args=(listener, names))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+
+        yield make
+
+
+def serve(listener: socket.socket, names: tuple[str, ...]) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            with listener.accept()[0] as client, client.makefile("rwb") as stream:
+                for line in stream:
+                    request = json.loads(line)
+                    if request["server"] in names:
+                        answer: dict[str, object] = {"result": {}}
+                    else:
+                        answer = {"error": {"code": "unknown_server", "message": "no such server"}}
+                    stream.write(json.dumps({"id": request["id"], **answer}).encode() + b"\n")
+                    stream.flush()
 
 
 def dead(path: Path) -> None:
@@ -65,6 +100,32 @@ def test_of_several_the_one_called_as_the_server(directory: Path, listen: Listen
     assert found(directory, "demo-2") == "run/demo-2.sock"
     with pytest.raises(UsageError, match=r"choose one with --socket or \$ZEROSCALE_SOCKET: .*/demo-1.sock, .*demo-2"):
         found(directory)
+
+
+def test_of_several_the_one_whose_proxy_has_the_server(directory: Path, answer: Answer) -> None:
+    answer(directory / "run" / "control.sock", "survival")
+    answer(directory / "run" / "lobby-25565.sock", "lobby-25565", "lobby-25575")
+    answer(directory / "user" / "control.sock", "creative")
+    assert found(directory, "creative") == "user/control.sock"
+    assert found(directory, "lobby-25575") == "run/lobby-25565.sock"
+    assert found(directory, "survivel") == "run/control.sock", "it says which there are"
+
+
+def test_all_that_may_be_asked(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(discovery.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
+    monkeypatch.setattr("zeroscale.control.socket_path.SYSTEM_DIRECTORY", directory / "run")
+    expected = [
+        listen(directory / "zeroscale" / "control.sock"),
+        listen(directory / "run" / "a.sock"),
+        listen(directory / "run" / "b.sock"),
+    ]
+    dead(directory / "run" / "c.sock")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client) for client in discovery.connect_all(argparse.Namespace())]
+        assert [client.path for client in clients] == expected
+        [only] = discovery.connect_all(argparse.Namespace(socket=str(expected[1])))
+        assert stack.enter_context(only).path == expected[1]
 
 
 def test_instances_have_directories_of_their_own(directory: Path, listen: Listen) -> None:

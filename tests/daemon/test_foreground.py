@@ -75,7 +75,7 @@ def test_a_third_signal_ends_it_and_names_the_running_server(faked: Program) -> 
     faked.wait_for("WARNING:fake:skip to SIGTERM")
     faked.signal(signal.SIGTERM)
     assert faked.wait() == 1
-    assert "CRITICAL" in faked.lines[-1] and "stubborn-25575" in faked.lines[-1]
+    assert "CRITICAL" in faked.lines[-1] and "stubborn-25565" in faked.lines[-1]
 
 
 @pytest.mark.parametrize("faked", ["good"], indirect=True)

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.model import Config, LogConfig, ProxyProtocolConfig, ServerConfig
-from zeroscale.daemon.options import examine, parse, server_name
+from zeroscale.daemon.options import examine, former_name, parse, server_name
 from zeroscale.errors import ConfigError, ConfigMistakes
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.proxy.factory import child_environment
+from zeroscale.system.files import NAME
 
 BASIC = ["minecraft", "25565", "25575"]
 
@@ -40,7 +41,7 @@ def test_the_defaults() -> None:
     assert (only.start_timeout, only.stop_timeout, only.kill_timeout) == (300.0, 150.0, None)
     assert (only.plugin_positional, only.plugin_keywords) == ((), {})
     assert only.directory == Path.cwd()
-    assert only.name == "minecraft-25575"
+    assert (only.name, only.former_name) == ("minecraft-25565", "minecraft-25575")
 
 
 @pytest.mark.parametrize("words", [["-t", "900"], ["--idle_shutdown", "900"], ["--idle-shutdown=900"], ["-t900"]])
@@ -175,6 +176,50 @@ def test_durations(words: str, seconds: float) -> None:
 )
 def test_a_servers_name_is_fit_for_a_file(plugin: str, name: str) -> None:
     assert server_name(plugin, "1") == name
+    assert former_name(plugin, "1") == name
+
+
+@pytest.mark.parametrize(
+    ("listen", "name"),
+    [
+        ("25565", "generic-25565"),
+        ("tcp:25565", "generic-tcp-25565"),
+        ("tcp:25565:interface=127.0.0.1", "generic-tcp-25565-interface-127.0.0.1"),
+        (r"tcp6:25565:interface=\:\:1", "generic-tcp6-25565-interface-1"),
+        ("unix:/run/game.sock", "generic-unix-run-game.sock"),
+        ("systemd:survival", "generic-systemd-survival"),
+        (f"unix:/{'x' * 100}/a.sock", f"generic-{'x' * 53}-a.sock"),
+    ],
+)
+def test_a_server_is_called_after_where_it_listens(listen: str, name: str) -> None:
+    assert server_name("generic", listen) == name
+    assert NAME.fullmatch(name)
+
+
+def test_a_name_of_ones_own() -> None:
+    only = server("--name", "survival")
+    assert (only.name, only.former_name) == ("survival", "minecraft-25575")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--name", "a/b"], 'name: "a/b" cannot be a server\'s name'),
+        (["--name", ".."], 'name: ".." cannot be a server\'s name'),
+        (["--name="], 'name: "" cannot be a server\'s name'),
+        (["--name", "a" * 101], "use up to 100 letters"),
+        (["--name"], "--name: a value must follow"),
+    ],
+)
+def test_names_that_cannot_be(words: list[str], text: str) -> None:
+    with pytest.raises(ConfigMistakes) as raised:
+        parse([*BASIC, *words])
+    assert text in str(raised.value)
+
+
+def test_a_file_has_names_of_its_own(tmp_path: Path) -> None:
+    mistakes = [str(each) for each in examine(["--config", str(tmp_path / "a.toml"), "--name", "survival"]).mistakes]
+    assert "--name: write it in the file that --config names, as it is about one server" in mistakes
 
 
 def test_texts() -> None:
@@ -425,7 +470,7 @@ def test_all_mistakes_are_reported_and_the_rest_can_be_checked_further() -> None
         "--waiting",
     ]
     assert "it needs --wake-on http" in str([*invocation.mistakes][-1])
-    assert not invocation.mistakes.is_bad("servers.minecraft-25575.plugin_arguments"), "the others are checked"
+    assert not invocation.mistakes.is_bad("servers.minecraft-25565.plugin_arguments"), "the others are checked"
     [only] = invocation.config.servers
     assert (only.plugin, only.server_port, only.idle_shutdown, only.waiting) == ("minecraft", 25575, None, "page")
 

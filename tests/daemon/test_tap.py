@@ -211,9 +211,10 @@ def test_the_asyncio_reactor_may_be_asked_for(directory: Path) -> None:
 
 
 def test_a_mistake_in_the_command_line(directory: Path) -> None:
-    with twistd(directory, "-n", "zeroscale", "generic", "0", "25575") as program:
+    with twistd(directory, "-n", "zeroscale", "generic", "0", "25575", "--name", "a/b") as program:
         assert program.wait() == 1
     assert any('listen_port: "0" is not a port from 1 to 65535' in line for line in program.lines)
+    assert any('--name: "a/b" cannot be a server\'s name' in line for line in program.lines)
 
 
 def test_a_configuration_file(directory: Path) -> None:

@@ -16,7 +16,7 @@ from peers.programs import wait_until
 from zeroscale.errors import PluginError
 from zeroscale.process import procfs
 from zeroscale.process.background import ServerSigns
-from zeroscale.process.group import MARK, ProcessGroup
+from zeroscale.process.group import MARK, ProcessGroup, mark_of
 from zeroscale.process.record import ProcessRecord
 
 
@@ -29,7 +29,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def group_in(directory: Path) -> ProcessGroup:
-    return ProcessGroup(directory / "alive", ServerSigns(None))
+    return ProcessGroup(directory, ServerSigns(None))
 
 
 @pytest.fixture
@@ -130,7 +130,10 @@ def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Po
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_process_of_its_session_is_a_member_only_with_our_environment(group: ProcessGroup, ours: bool) -> None:
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_process_of_its_session_is_a_member_only_with_our_environment(
+    tmp_path: Path, group: ProcessGroup, ours: bool, renamed: bool
+) -> None:
     """After a server has restarted itself, no process holds the lock, and the recorded one has ended."""
     environment = {**os.environ, **(group.environment if ours else {MARK: "another"})}
     script = ["sh", "-c", "sleep 60 <&- >&- 2>&- & echo $!; read line"]
@@ -139,6 +142,8 @@ def test_a_process_of_its_session_is_a_member_only_with_our_environment(group: P
         assert first.stdout is not None
         heir = int(first.stdout.readline())
         record = record_of(first)
+    if renamed:
+        record, group = record.with_mark(mark_of(tmp_path)), group_in(tmp_path / "another name")
     try:
         assert group.find(record) is ours
         assert group.members() == ([heir] if ours else [])

@@ -190,7 +190,7 @@ def test_a_flood_of_output_neither_blocks_the_server_nor_fills_the_disk(harness:
     proxy = harness.run_demo("--info", switches=f"--fill-output {rate} --echo", idle=1)
     player = harness.player()
     player.is_joined()
-    state = harness.state / f"demo-{harness.server_port}"
+    state = harness.state / f"demo-{harness.port}"
     largest = 0
 
     def written() -> bool:

@@ -104,6 +104,14 @@ def empty(environment: Mapping[str, str], user_id: int) -> Config:
     return Config(servers=(), state_directory=model.default_state_directory(environment, user_id))
 
 
+def bad_name(name: str) -> str:
+    """Return the mistake of a name that `system.files.NAME` does not match."""
+    return (
+        f"{show(name)} cannot be a server's name, which becomes a directory's; use up to 100 letters, digits and "
+        ". _ + @ -, beginning with a letter, a digit or _"
+    )
+
+
 def in_file(mistake: Mistake, file: Path) -> Mistake:
     """Return a mistake that is shown with its file."""
     return replace(mistake, where=f"{file}: {mistake.path}" if mistake.path else f"{file}")
@@ -186,11 +194,7 @@ def _server(reader: TableReader, name: str, table: object) -> ServerConfig | Non
         return None
     good = NAME.fullmatch(name) is not None
     if not good:
-        reader.mistake(
-            path,
-            f"{show(name)} cannot be a server's name, which becomes a directory's; use up to 100 letters, digits and "
-            ". _ + @ -, beginning with a letter, a digit or _",
-        )
+        reader.mistake(path, bad_name(name))
     values = reader.values(table, ServerConfig, path) or {}
     server = reader.made(ServerConfig, {**values, "name": name, "default_directory": reader.base}, path)
     return server if good else None

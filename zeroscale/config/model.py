@@ -171,6 +171,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
     default_directory: Annotated[Path | None, key(internal=True)] = None
     on_command_line: Annotated[bool, key(internal=True)] = False
+    former_name: Annotated[str, key(internal=True)] = ""
     plugin: Annotated[
         str,
         key(

@@ -150,7 +150,8 @@ class CommandHandler:
             return self._report(request.server)
         pause = TimedEvent(self._clock)
         change = TimedEvent(self._clock)
-        end = self._proxy.watch(lambda name: change.set() if request.server in (None, name) else None)
+        watched = None if request.server is None else self._server(request.server).name
+        end = self._proxy.watch(lambda name: change.set() if watched in (None, name) else None)
         try:
             while True:
                 await send(self._report(request.server))
@@ -215,14 +216,17 @@ class CommandHandler:
         report = self._proxy.report()
         if name is None:
             return report
-        self._server(name)
-        return replace(report, servers=tuple(each for each in report.servers if each.name == name))
+        server = self._server(name)
+        return replace(report, servers=tuple(each for each in report.servers if each.name == server.name))
 
     def _server(self, name: str | None) -> ServerControl:
         servers = self._proxy.servers
         if name is not None:
             if name in servers:
                 return servers[name]
+            for server in servers.values():
+                if server.former_name == name:
+                    return server
             hint = suggest(name, servers, show=str, most=3) or f"there are: {_list_names(list(servers))}"
             raise RequestError("unknown_server", f"there is no server {name!r}; {hint}")
         if len(servers) == 1:

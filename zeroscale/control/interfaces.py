@@ -21,6 +21,11 @@ class ServerControl(Protocol):
         """The server's name."""
         ...
 
+    @property
+    def former_name(self) -> str:
+        """A name that it had in earlier versions, and that commands may still use; "": none."""
+        ...
+
     def report(self) -> ServerReport:
         """Return the current state of the server."""
         ...

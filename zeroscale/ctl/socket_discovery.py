@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from zeroscale.config.model import default_state_directory
 from zeroscale.control.socket_path import NAME_WITH_CONFIG_FILE, SUFFIX, socket_directories
 from zeroscale.ctl.client import ControlClient, UsageError
-from zeroscale.errors import BackendError
+from zeroscale.errors import BackendError, ZeroscaleError
 
 VARIABLE = "ZEROSCALE_SOCKET"
 
@@ -22,49 +23,95 @@ def connect(args: argparse.Namespace, server: str | None = None) -> ControlClien
     :raises BackendError: no proxy answers.
     :raises UsageError: several proxies answer, and nothing says which is meant.
     """
-    named = getattr(args, "socket", None) or os.environ.get(VARIABLE)
-    if named:
-        return ControlClient(Path(named))
-    state_directory = default_state_directory(os.environ, os.geteuid())
-    return search(socket_directories(state_directory, os.environ), server)
+    named = _named(args)
+    return ControlClient(named) if named is not None else search(_directories(), server)
+
+
+def connect_all(args: argparse.Namespace) -> Sequence[ControlClient]:
+    """Connect to the proxy that --socket or the environment names, else to all that may be asked.
+
+    :raises BackendError: no proxy answers.
+    """
+    named = _named(args)
+    return [ControlClient(named)] if named is not None else _answering(_directories())
 
 
 def search(directories: Sequence[Path], server: str | None) -> ControlClient:
     """Connect to a socket that answers, in this order of preference.
 
-    The first is a socket called `control` in one of the directories, in their order; the second a socket with the name
-    of the server; the third the only one that answers.
+    The first is a socket with the name of the server, the second the only one that answers, the third one whose proxy
+    has the server, the fourth a socket called `control` in one of the directories. Of several, those called `control`
+    come first, in the order of the directories.
 
     :raises BackendError: none answers.
-    :raises UsageError: several answer.
+    :raises UsageError: several answer, and none of this order is left.
+    """
+    answering = _answering(directories)
+    chosen = _chosen(answering, directories, server)
+    for client in answering:
+        if client is not chosen:
+            client.close()
+    if chosen is None:
+        names = ", ".join(str(client.path) for client in answering)
+        raise UsageError(f"several zeroscales run here: choose one with --socket or ${VARIABLE}: {names}")
+    return chosen
+
+
+def _named(args: argparse.Namespace) -> Path | None:
+    named = getattr(args, "socket", None) or os.environ.get(VARIABLE)
+    return Path(named) if named else None
+
+
+def _directories() -> Sequence[Path]:
+    return socket_directories(default_state_directory(os.environ, os.geteuid()), os.environ)
+
+
+def _answering(directories: Sequence[Path]) -> Sequence[ControlClient]:
+    """Connect to all sockets in the directories, those called `control` first.
+
+    :raises BackendError: none answers.
     """
     found = [path for directory in directories for path in _sockets(directory)]
-    preferred = [path for path in found if path.stem == NAME_WITH_CONFIG_FILE and path.parent in directories]
-    same_name = [path for path in found if path.stem == server]
-    answering: dict[Path, ControlClient] = {}
+    found.sort(key=lambda path: not _is_preferred(path, directories))
+    answering: list[ControlClient] = []
     problems: list[str] = []
-    for path in (*preferred, *same_name, *found):
-        if path in answering:
-            continue
+    for path in dict.fromkeys(found):
         try:
-            client = ControlClient(path)
+            answering.append(ControlClient(path))
         except BackendError as error:
             problems.append(str(error))
-            continue
-        if path in preferred or path in same_name:
-            return client
-        answering[path] = client
-    if len(answering) == 1:
-        return next(iter(answering.values()))
-    for client in answering.values():
-        client.close()
     if answering:
-        names = ", ".join(map(str, answering))
-        raise UsageError(f"several zeroscales run here: choose one with --socket or ${VARIABLE}: {names}")
+        return answering
     if problems:
-        raise BackendError("; ".join(dict.fromkeys(problems)))
+        raise BackendError("; ".join(problems))
     searched = ", ".join(map(str, directories))
     raise BackendError(f"no zeroscale runs here: no *{SUFFIX} in {searched}; if one runs elsewhere, give --socket PATH")
+
+
+def _chosen(
+    answering: Sequence[ControlClient], directories: Sequence[Path], server: str | None
+) -> ControlClient | None:
+    if len(answering) == 1:
+        return answering[0]
+    if server is not None:
+        same_name = (client for client in answering if client.path.stem == server)
+        having_it = (client for client in answering if _has(client, server))
+        for client in itertools.chain(same_name, having_it):
+            return client
+    return answering[0] if _is_preferred(answering[0].path, directories) else None
+
+
+def _has(client: ControlClient, server: str) -> bool:
+    """Return whether a proxy has a server of this name, also if only in earlier versions it was called so."""
+    try:
+        client.ask_raw("status", server=server)
+    except ZeroscaleError:
+        return False
+    return True
+
+
+def _is_preferred(path: Path, directories: Sequence[Path]) -> bool:
+    return path.stem == NAME_WITH_CONFIG_FILE and path.parent in directories
 
 
 def _sockets(directory: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from zeroscale.daemon.parser import (
     CONFIG_FILE,
     DISCOVER,
     MISSING,
+    NAME_OPTION,
     PLUGIN_ARGUMENT,
     Discoveries,
     Option,
@@ -36,11 +37,15 @@ from zeroscale.daemon.parser import (
 )
 from zeroscale.errors import ConfigError, suggest
 from zeroscale.system import environment
+from zeroscale.system.files import NAME
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 SHORT_FLAGS = "hid"
 """The one-letter options that take no value, and so may stand before another letter in one word (`-ia VALUE`)."""
+
+LONGEST_ENDPOINT = 60
+"""Characters of an endpoint string, from its end, that the name of a server has."""
 
 POSITIONALS = ("server_plugin", "listen_port", "server_port")
 
@@ -178,6 +183,7 @@ class _CommandLine:
             words = " ".join(self._positional)
             self._mistake(f"with {option} servers are described elsewhere: leave out {words}")
         foreign = [f"--{option.name}" for option in self._given if option.is_about_server]
+        foreign += [NAME_OPTION] if self._args.name is not None else []
         foreign += [PLUGIN_ARGUMENT] if self._plugin_arguments else []
         if foreign:
             self._mistake(f"{', '.join(sorted(foreign))}: write it {where}, as it is about one server")
@@ -187,10 +193,11 @@ class _CommandLine:
         if more := self._positional[len(POSITIONALS) :]:
             self._mistake(f"unrecognized arguments: {' '.join(more)}; {self._more}")
         plugin, listen, port = [*self._positional, "", "", ""][: len(POSITIONALS)]
-        name = server_name(plugin, port)
+        name = self._server_name(plugin, listen)
         path = join("servers", name)
         values: dict[str, object] = {
             "name": name,
+            "former_name": former_name(plugin, port),
             "plugin": plugin,
             "default_directory": self._base,
             "on_command_line": True,
@@ -217,6 +224,18 @@ class _CommandLine:
         if "listen_port" in missing:
             return None
         return self._made(ServerConfig, values, path)
+
+    def _server_name(self, plugin: str, listen: str) -> str:
+        name: str | None = self._args.name
+        if name is None:
+            return server_name(plugin, listen)
+        if name == MISSING:
+            self._mistake(f"{NAME_OPTION}: a value must follow")
+        elif NAME.fullmatch(name) is None:
+            self._mistake(f"{NAME_OPTION}: {loader.bad_name(name)}")
+        else:
+            return name
+        return server_name(plugin, listen)
 
     # Values.
 
@@ -365,13 +384,26 @@ def _overridden(config: T, values: Mapping[str, object]) -> T:
     return msgspec.structs.replace(config, **changed)
 
 
-def server_name(plugin: str, server_port: str) -> str:
-    """Return the name, on disk and in the log, of a server that the command line describes.
+def server_name(plugin: str, listen: str) -> str:
+    """Return the name, on disk and in the log, of a server that the command line describes: `minecraft-25565`.
 
-    A dotted path gives its last part; what is not a letter, digit, underscore or hyphen becomes a hyphen.
+    :param plugin: the plugin; of a dotted path, only the last part counts.
+    :param listen: the port that it listens on, or the endpoint, of which all counts: other zeroscales may listen on the
+        same port of other addresses.
     """
+    where = re.sub("[^A-Za-z0-9._-]+", "-", listen)[-LONGEST_ENDPOINT:].strip("-")
+    return f"{_plugin_name(plugin)}-{where}"
+
+
+def former_name(plugin: str, server_port: str) -> str:
+    """Return the name that earlier versions gave the same server, after the port of the real server."""
+    return f"{_plugin_name(plugin)}-{server_port}"
+
+
+def _plugin_name(plugin: str) -> str:
+    """Return a plugin's name with a hyphen for each character that is not a letter, digit, underscore or hyphen."""
     last = plugin.strip(".").rpartition(".")[2]
-    return f"{re.sub('[^A-Za-z0-9_-]', '-', last) or 'server'}-{server_port}"
+    return re.sub("[^A-Za-z0-9_-]", "-", last) or "server"
 
 
 def _sort_plugin_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:

@@ -25,6 +25,9 @@ CONFIG_FILE = "--config"
 DISCOVER = "--discover"
 """With either of them, servers are described elsewhere."""
 
+NAME_OPTION = "--name"
+"""Only the server of a command line can be called by it; a file has names of its own."""
+
 MISSING = "\0missing"
 """The value of an option without one; no word of a command line can be this."""
 
@@ -165,6 +168,12 @@ def build_parser(prog: str, *, for_help: bool = True) -> argparse.ArgumentParser
         metavar="VALUE",
         help="value for the plugin's constructor; may be given several times; the next word is its value, whatever it "
         "is",
+    )
+    groups[SERVER].add_argument(
+        NAME_OPTION,
+        metavar="NAME",
+        **value,
+        help="what it is called in the log, by zeroscalectl and in the state directory (default: PLUGIN-LISTENPORT)",
     )
     _add_the_proxy(groups[PROXY], value)
     if not for_help:  # of a parser's own -h argparse checks the text, for which it imports shutil and three compressors

@@ -23,7 +23,7 @@ from zeroscale.process.console_files import READ_SIZE, InputFifo, OutputFile
 from zeroscale.process.directory_lock import DirectoryLock
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
-from zeroscale.process.record import ProcessRecord, StopProgress, load_record
+from zeroscale.process.record import FILE, ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import PASSING_ERRORS, spawn
 from zeroscale.system.files import make_private, resolved
 
@@ -105,11 +105,11 @@ class ServerProcess:
         self.listener: str | None = None
         self._on_line = on_line
         self._ready_line = re.compile(ready_line) if ready_line else None
-        self._group = ProcessGroup(state_directory / "alive", signs or ServerSigns(None))
+        self._group = ProcessGroup(state_directory, signs or ServerSigns(None))
         self._directory_lock = DirectoryLock(exclusive_directory) if exclusive_directory else None
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
-        self._record_path = state_directory / "process.json"
+        self._record_path = state_directory / FILE
         self._record: ProcessRecord | None = None
         self._exit_code: int | None = None
         self._end: asyncio.Future[int | None] | None = None

@@ -27,6 +27,15 @@ MARK = "ZEROSCALE_SERVER"
 """The environment variable that every server of ours gets; its value is the path of the server's lock."""
 
 
+LOCK = "alive"
+"""The name of the lock in the server's state directory."""
+
+
+def mark_of(directory: Path) -> str:
+    """Return the value of `MARK` for the server of a state directory."""
+    return str(resolved(directory) / LOCK)
+
+
 class ProcessGroup:
     """The processes of one server.
 
@@ -34,14 +43,15 @@ class ProcessGroup:
     :ivar background: the part of the server that its command has left in the background.
     """
 
-    def __init__(self, lock_path: Path, signs: ServerSigns) -> None:
+    def __init__(self, directory: Path, signs: ServerSigns) -> None:
         """Find nothing yet.
 
-        :param lock_path: the lock's file; it is created when needed and never removed.
+        :param directory: the server's state directory; the lock's file in it is created when needed and never removed.
         :param signs: how a server that its command has left in the background is recognized.
         """
-        self.environment = {MARK: str(resolved(lock_path.parent) / lock_path.name)}
-        self._lock_path = lock_path
+        self._mark = mark_of(directory)
+        self.environment = {MARK: self._mark}
+        self._lock_path = directory / LOCK
         self._child: subprocess.Popen[bytes] | None = None
         self._first: int | None = None
         self._sessions: dict[int, int | None] = {}
@@ -64,6 +74,7 @@ class ProcessGroup:
 
     def track_child(self, child: subprocess.Popen[bytes], record: ProcessRecord) -> None:
         """Take this child, and what it starts, as the server. Only this object may wait for the child."""
+        self._mark = self.environment[MARK]
         self._forget_processes()
         self._child = child
         self._first = child.pid
@@ -80,6 +91,7 @@ class ProcessGroup:
         :raises PluginError: one is alive, but cannot be found now: a process is hidden for a moment while it calls
             exec.
         """
+        self._mark = record.mark if record and record.mark else self.environment[MARK]
         self._forget_processes()
         self._first = record.pid if record else None
         if record and _is_recorded(record):
@@ -202,7 +214,7 @@ class ProcessGroup:
         self.background = self._no_background()
 
     def _no_background(self) -> BackgroundServer:
-        return BackgroundServer(self._signs, (MARK, self.environment[MARK]))
+        return BackgroundServer(self._signs, (MARK, self._mark))
 
     def _find_in_background(self, record: ProcessRecord | None) -> None:
         if record and (record.boot_id is None or record.boot_id != procfs.boot_id()):
@@ -218,8 +230,7 @@ class ProcessGroup:
     def _has_descendants(self, record: ProcessRecord) -> bool:
         """Return whether the recorded session still has processes of this server, though its first one has ended."""
         return any(
-            procfs.environment(process_id).get(MARK) == self.environment[MARK]
-            and self.background.is_trusted(process_id)
+            procfs.environment(process_id).get(MARK) == self._mark and self.background.is_trusted(process_id)
             for process_id in procfs.session_members({record.pid})
         )
 

@@ -17,6 +17,9 @@ from msgspec.structs import asdict, replace
 from zeroscale.system.files import load, write_atomically
 
 VERSION = 1
+FILE = "process.json"
+"""The name of the record in the server's state directory."""
+
 LARGEST_RECORD = 1024 * 1024
 """Bytes: Linux takes no longer command line by default (execve(2), a quarter of an 8 MiB stack is 2 MiB)."""
 
@@ -42,6 +45,7 @@ class ProcessRecord(Struct, frozen=True):
     :ivar stop_began: when that began, in clock ticks since boot; None where unknown.
     :ivar background: the process groups in which it runs after its command has ended; each with the start time of its
         first process, None where that has ended.
+    :ivar mark: the value of `group.MARK` in its environment; None: it is that of the directory the record is in.
     """
 
     pid: int
@@ -52,6 +56,7 @@ class ProcessRecord(Struct, frozen=True):
     stop: StopProgress | None = None
     stop_began: int | None = None
     background: Mapping[int, int | None] = field(default_factory=dict)
+    mark: str | None = None
 
     def with_ready(self, line: str) -> ProcessRecord:
         """Return the record of the same start, ready by that line."""
@@ -67,6 +72,13 @@ class ProcessRecord(Struct, frozen=True):
     def with_background(self, groups: Mapping[int, int | None]) -> ProcessRecord:
         """Return the record of the same start, whose server runs in these process groups."""
         return replace(self, background=dict(groups))
+
+    def with_mark(self, mark: str) -> ProcessRecord:
+        """Return the record of the same start, for a directory that is about to be renamed; an earlier mark stays.
+
+        :param mark: the mark of the directory as it is called now.
+        """
+        return replace(self, mark=self.mark or mark)
 
     def save(self, path: Path) -> None:
         """Write the file atomically.
@@ -96,7 +108,7 @@ def _parse(content: object) -> ProcessRecord:
             **more,
         } if pid > 1 and all(isinstance(word, str) for word in argv):
             stop, background = more.get("stop"), more.get("background", [])  # of an earlier zeroscale: missing
-            stop_began = more.get("stop_began")
+            stop_began, mark = more.get("stop_began"), more.get("mark")
             return ProcessRecord(
                 pid=pid,
                 start_time=start_time,
@@ -106,6 +118,7 @@ def _parse(content: object) -> ProcessRecord:
                 stop=None if stop is None else StopProgress(str(stop)),
                 stop_began=stop_began if isinstance(stop_began, int) else None,
                 background=_groups(background),
+                mark=mark if isinstance(mark, str) else None,
             )
         case _:
             raise ValueError("it is damaged")

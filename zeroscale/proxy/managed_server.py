@@ -28,7 +28,7 @@ from zeroscale.proxy.server_report import server_report
 from zeroscale.reactor import Reactor
 from zeroscale.reports import ServerReport
 from zeroscale.state.operator_overrides import OperatorOverrides
-from zeroscale.state.start_history import StartHistory
+from zeroscale.state.start_history import LOCK, StartHistory
 from zeroscale.state.status_cache import StatusCache
 from zeroscale.status import Status
 from zeroscale.system.background_file import FileWriter
@@ -62,7 +62,7 @@ class ManagedServer:
         self.on_replaced: Callable[[], None] = _do_nothing
         self._reactor = reactor
         self._setup = setup = PluginSetup(config, proxy_config, reactor)
-        directory = server_directory(proxy_config.state_directory, config.name)
+        directory = self._directory = server_directory(proxy_config.state_directory, config.name)
         self._stats = StatsRecorder(Status.stopped, reactor.seconds())
         self._output = OutputBuffer()
         self._overrides = OperatorOverrides(directory, writer, time.time, self._view_changed)
@@ -86,6 +86,11 @@ class ManagedServer:
     def name(self) -> str:
         """The server's name."""
         return self.config.name
+
+    @property
+    def former_name(self) -> str:
+        """See `ServerControl.former_name`."""
+        return self.config.former_name
 
     @property
     def reactor(self) -> Reactor:
@@ -130,10 +135,15 @@ class ManagedServer:
     # Startup and shutdown
 
     def take_locks(self) -> None:
-        """Take the server's locks, and read its state directory.
+        """Take the server's locks, and read its state directory, which may have had another name.
 
         :raises ZeroscaleError: another process holds one of the locks.
         """
+        if self.config.former_name:
+            from zeroscale.process.former_directory import take_over
+
+            state = self.proxy_config.state_directory
+            take_over(state / self.config.former_name, self._directory, LOCK)
         self._start_history.open()
         self._overrides.open()
         self._warn_of_watchdog()

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 """The version of the file's format; a file of another version counts as damaged."""
 
+LOCK = "lock"
+"""The name of the lock in the state directory."""
+
 WORLD_LOCK = ".zeroscale.lock"
 
 STARTS_KEPT = 20
@@ -76,7 +79,7 @@ class StartHistory:
         self._directory = directory
         self._file = directory / "record.json"
         self._writer = BackgroundFile(self._file, writer)
-        self._lock = Lock(directory / "lock")
+        self._lock = Lock(directory / LOCK)
         self._world_lock = Lock(world / WORLD_LOCK) if world is not None else None
         self._history = _History()
         self._changed = changed
