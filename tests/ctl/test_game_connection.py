@@ -7,9 +7,10 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from ports import free_port
 
-from zeroscale.ctl.game_connection import Address, GameConnection, parse_address
+from zeroscale.ctl.game_connection import Address, GameConnection, parse_address, parse_host
 from zeroscale.errors import BackendError
 
 Serve = Callable[..., Address]
@@ -75,10 +76,20 @@ def test_silence_is_none(serve: Serve) -> None:
         assert connection.receive(-1) is None
 
 
-def test_a_reset_is_an_error_of_ours(serve: Serve) -> None:
+def test_a_reset_is_an_end(serve: Serve) -> None:
     def reset(connection: socket.socket) -> None:
+        connection.recv(1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    # it may come as early as while we connect
-    with pytest.raises(BackendError, match="reset"), GameConnection(serve(reset), 5) as connection:
-        connection.receive(5)
+    with GameConnection(serve(reset), 5) as connection:
+        connection.send(b"x")
+        assert connection.receive(5) == b""
+
+
+def test_another_host_that_is_named() -> None:
+    address = parse_address("192.0.2.1:1")
+    assert (address.name, replace(address, other_name="a.example.org").name) == ("192.0.2.1", "a.example.org")
+    assert parse_host("a.example.org") == "a.example.org"
+    for text in ("", "a b", "a" * 256):
+        with pytest.raises(ValueError, match="is not a host's name"):
+            parse_host(text)

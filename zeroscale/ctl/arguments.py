@@ -6,18 +6,32 @@ import argparse
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from zeroscale.config.durations import EXPECTED, seconds_of
-from zeroscale.ctl.game_connection import DEFAULT_PORT, parse_address
+from zeroscale.ctl.game_connection import DEFAULT_PORT, Address, parse_address, parse_host
 from zeroscale.protocols.minecraft.versions import protocol_number
 
 T = TypeVar("T")
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """Add HOST[:PORT] as `address`."""
+    """Add HOST[:PORT] as `address`, and --host as `host`; see `address_of`."""
     parser.add_argument(
         "address", metavar="HOST[:PORT]", type=with_reason(parse_address), help=f"the server (port: {DEFAULT_PORT})"
     )
+    parser.add_argument(
+        "--host",
+        type=with_reason(parse_host),
+        metavar="HOST",
+        help="name this host to the server, as a client does that has looked it up (default: the address)",
+    )
+
+
+def address_of(args: argparse.Namespace) -> Address:
+    """Return the address that the command line names."""
+    address: Address = args.address
+    return replace(address, other_name=args.host or "")
 
 
 def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:

@@ -14,12 +14,25 @@ from zeroscale.errors import BackendError
 DEFAULT_PORT = 25565
 READ_SIZE = 1 << 16
 
+LONGEST_HOST = 255
+"""Characters of the host in a handshake, of those that servers accept (docs/protocol.md, "Frames and handshake")."""
+
 
 class Address(Struct, frozen=True):
-    """The address of a server."""
+    """The address of a server.
+
+    :ivar host: where it is connected to.
+    :ivar other_name: the host that is named to the server in place of it; "": the same.
+    """
 
     host: str
     port: int
+    other_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """The host that is named to the server, by which a proxy chooses one of several."""
+        return self.other_name or self.host
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -42,6 +55,24 @@ def parse_address(text: str) -> Address:
     if not 1 <= port <= 65535:
         raise ValueError(f"{port} is not a port: 1 to 65535")
     return Address(host, port)
+
+
+def parse_host(text: str) -> str:
+    """Check a host that is named to the server.
+
+    :raises ValueError: it is empty, too long, or has blanks.
+    """
+    if not re.fullmatch(rf"\S{{1,{LONGEST_HOST}}}", text):
+        raise ValueError(f"{text!r} is not a host's name: 1 to {LONGEST_HOST} characters without blanks")
+    return text
+
+
+def closed_early(address: Address) -> BackendError:
+    """Return the error that a server has closed the connection instead of answering."""
+    return BackendError(
+        f"{address}: closed the connection without an answer; a zeroscale does that if none of its servers has the "
+        f"host {address.name!r} (--host names another one), or if there were too many connections from here"
+    )
 
 
 def _is_ipv6(text: str) -> bool:
@@ -88,7 +119,7 @@ class GameConnection:
             raise self._failure(error) from None
 
     def receive(self, timeout: float) -> bytes | None:
-        """Receive data: `b""` when the server has closed, None when nothing came within `timeout` seconds.
+        """Receive data: `b""` when the server has closed or reset, None when nothing came within `timeout` seconds.
 
         :raises BackendError: the connection is lost.
         """
@@ -97,6 +128,8 @@ class GameConnection:
             return self._socket.recv(READ_SIZE)
         except TimeoutError:
             return None
+        except ConnectionResetError:
+            return b""
         except OSError as error:
             raise self._failure(error) from None
 

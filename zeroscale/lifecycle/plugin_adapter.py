@@ -162,7 +162,8 @@ class PluginAdapter:
             server has no console.
         """
         if not self.can_send:
-            return fail(PluginError("this server has no console that can be written to"))
+            error = "this server has no console that can be written to; see zeroscalectl logs, or the server's own log"
+            return fail(PluginError(error))
         return self._call("send", line).addCallback(lambda answer: answer if isinstance(answer, str) else None)
 
     def wait(self) -> Deferred[int | None]:

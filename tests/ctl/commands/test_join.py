@@ -22,6 +22,7 @@ ConnectionHandler = Callable[[socket.socket], None]
 
 SUCCESS = packets.frame(2, bytes(16), packets.string("Steve"), b"\x00")
 KICK = packets.frame(0, packets.string('{"text": "Come again", "color": "red"}'))
+GREETING = packets.frame(0, packets.string(json.dumps({"text": "Hello Steve!", "insertion": "zeroscale:greeting"})))
 ENCRYPTION = packets.frame(1, packets.string(""), b"\x00", b"\x00")
 
 
@@ -99,12 +100,25 @@ def test_no_minecraft_at_all(serve: Serve) -> None:
     [
         (SUCCESS, 0, r"let in after \d\.\d s as Steve\n"),
         (KICK, 1, r"kicked after \d\.\d s: Come again\n"),
+        (GREETING, 0, r"greeted after \d\.\d s: Hello Steve!\n"),
         (ENCRYPTION, 0, r"the real server answered after \d\.\d s: it checks accounts"),
     ],
 )
 def test_the_command(serve: Serve, capsys: pytest.CaptureFixture[str], frame: bytes, code: int, text: str) -> None:
     assert main(["join", str(serve(says(frame))), "--name", "Steve", "--protocol", "1.21.4"]) == code
     assert re.match(text, capsys.readouterr().out)
+
+
+def test_the_host_that_is_named(serve: Serve) -> None:
+    logins: list[bytes] = []
+
+    def login(connection: socket.socket) -> None:
+        logins.append(connection.recv(1000))
+        connection.sendall(SUCCESS)
+
+    words = ["join", str(serve(login)), "--protocol", "1.21.4", "--host", "survival.example.org"]
+    assert main(words) == 0
+    assert b"\x14survival.example.org" in logins[0]
 
 
 def test_it_speaks_the_version_that_the_status_names(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from zeroscale.ctl.commands.ping import PingResult, ask, show
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
+from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.minecraft import packets
+from zeroscale.protocols.minecraft.responses import encode_status
 
 Serve = Callable[..., Address]
 
@@ -93,6 +97,17 @@ def test_one_that_closes(serve: Serve) -> None:
         ask(serve(lambda connection: receive(connection, b"\x01\x00") and None), 769, 5)
 
 
+def reset(connection: socket.socket) -> None:
+    receive(connection, b"\x01\x00")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_one_that_resets_names_the_host(serve: Serve) -> None:
+    address = replace(serve(reset), other_name="survival.example.org")
+    with pytest.raises(BackendError, match=r"none of its servers has the host 'survival\.example\.org'"):
+        ask(address, 769, 5)
+
+
 def test_one_that_speaks_something_else(serve: Serve) -> None:
     with pytest.raises(ProtocolError):
         ask(serve(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n" * 20)), 769, 5)
@@ -147,6 +162,39 @@ def test_json_is_the_reply_as_it_came(serve: Serve, capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out
     assert printed == raw.replace("\u009b", "\\u009b") + "\n"
     assert json.loads(printed) == json.loads(raw)
+
+
+def test_the_host_that_is_named(serve: Serve) -> None:
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(receive(connection, b"\x01\x00"))
+        connection.sendall(packets.frame(0, packets.string(json.dumps(STATUS))))
+
+    assert main(["ping", str(serve(answer)), "--host", "survival.example.org"]) == 0
+    assert b"\x14survival.example.org" in asked[0] and b"127.0.0.1" not in asked[0]
+
+
+@pytest.mark.parametrize(("text", "more"), [("", ""), ("Nothing here", "Nothing here\n")])
+def test_no_server_of_this_name(serve: Serve, capsys: pytest.CaptureFixture[str], text: str, more: str) -> None:
+    reply = encode_status(StatusReply(description=text, online=0, maximum=0, version_name=""), 769)
+
+    def answer(connection: socket.socket) -> None:
+        receive(connection, b"\x01\x00")
+        connection.sendall(reply)
+
+    assert main(["ping", str(serve(answer)), "--host", "creative.example.org"]) == 1
+    assert capsys.readouterr().out == f"no server of this name: creative.example.org\n{more}"
+    assert main(["ping", str(serve(answer)), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["players"]["max"] == 0
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a" * 256, "a\n"])
+def test_no_host(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["ping", "localhost", "--host", host])
+    assert raised.value.code == 2
+    assert "is not a host's name" in capsys.readouterr().err
 
 
 def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from mcstatus import JavaServer
 from plugins.process_fixture import kill_at_end
 from ports import free_port
 
+from zeroscale.ctl.commands.join import GREETING
 from zeroscale.errors import PluginError
 from zeroscale.plugins.demo.journal import verify_journal
 from zeroscale.plugins.demo.server import Server
@@ -162,6 +163,7 @@ async def test_clients_of_every_version_are_answered(demo: Demo) -> None:
             packet_id, greeting = unpacked(await demo.ask(login(protocol, "Steve", intent)))
             assert packet_id == 0
             assert "Hello Steve!" in str(greeting["text"])
+            assert greeting["insertion"] == GREETING
     await server.stop()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import msgspec
 
@@ -47,4 +48,8 @@ def run(args: argparse.Namespace) -> int:
         reply = client.ask(ConsoleReply, "console", server=server, line=line)
     for line in (reply.answer or "").splitlines():
         print(clean(line))
+    if reply.answer is None:
+        name = clean(reply.server)
+        where = f"see zeroscalectl logs {name}, or the server's own log"
+        sys.stderr.write(f"Sent. The console of {name} gives no answer: {where}\n")
     return exit_codes.DONE

@@ -7,14 +7,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from zeroscale.access_lists import LONGEST_NAME, is_player_name
 from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
+from zeroscale.ctl.arguments import add_address, add_protocol, address_of, duration, with_reason
 from zeroscale.ctl.commands.ping import ask
-from zeroscale.ctl.game_connection import Address, GameConnection
+from zeroscale.ctl.game_connection import Address, GameConnection, closed_early
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.minecraft import versions
 from zeroscale.protocols.minecraft.client import (
@@ -36,6 +36,9 @@ TICK = 1.0
 
 LINE_EVERY = 10.0
 """Seconds between two progress lines where they cannot be overwritten."""
+
+GREETING = "zeroscale:greeting"
+"""The `insertion` in the text with which the demo server disconnects a player whom it has let in."""
 
 Outcome = Disconnected | EncryptionRequested | LoginSucceeded
 
@@ -63,18 +66,21 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    protocol = _server_protocol(args.address, args.timeout) if args.protocol is None else args.protocol
+    address = address_of(args)
+    protocol = _server_protocol(address, args.timeout) if args.protocol is None else args.protocol
     began = time.monotonic()
     progress = HoldProgress(sys.stderr, began)
     try:
-        outcome = attempt(args.address, protocol, args.name, args.timeout, progress.at)
+        outcome = attempt(address, protocol, args.name, args.timeout, progress.at)
     finally:
         progress.end()
     took = f"after {time.monotonic() - began:.1f} s"
     match outcome:
         case Disconnected(reason):
-            print(f"kicked {took}: {terminal.render(reason, terminal.wants_colour(sys.stdout, os.environ))}")
-            return exit_codes.REFUSED
+            greeted = isinstance(reason, Mapping) and reason.get("insertion") == GREETING
+            text = terminal.render(reason, terminal.wants_colour(sys.stdout, os.environ))
+            print(f"{'greeted' if greeted else 'kicked'} {took}: {text}")
+            return exit_codes.DONE if greeted else exit_codes.REFUSED
         case EncryptionRequested():
             print(f"the real server answered {took}: it checks accounts (online mode), and this program has none")
         case LoginSucceeded(name):
@@ -90,7 +96,7 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
     :raises BackendError: connecting failed, or the server sent nothing for `timeout` seconds, or closed.
     :raises ProtocolError: the server does not speak Minecraft's protocol.
     """
-    client = LoginClient(address.host, address.port, protocol, name)
+    client = LoginClient(address.name, address.port, protocol, name)
     with GameConnection(address, timeout) as connection:
         connection.send(client.request())
         received_at = time.monotonic()
@@ -103,7 +109,7 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
             if data is None:
                 continue
             if not data:
-                raise BackendError(f"{address}: closed the connection without an answer")
+                raise closed_early(address)
             received_at = time.monotonic()
             for event in client.receive(data):
                 if isinstance(event, Outcome):

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, duration, with_reason
-from zeroscale.ctl.game_connection import Address, GameConnection
+from zeroscale.ctl.arguments import add_address, add_protocol, address_of, duration, with_reason
+from zeroscale.ctl.game_connection import Address, GameConnection, closed_early
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions
@@ -64,12 +64,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     protocol = versions.NEWEST if args.protocol is None else args.protocol
-    result = ask(args.address, protocol, args.timeout)
+    address = address_of(args)
+    result = ask(address, protocol, args.timeout)
+    found = not names_no_server(result.status)
+    colour = terminal.wants_colour(sys.stdout, os.environ)
     if args.json:
         print(terminal.clean_json(result.raw))
+    elif found:
+        print("\n".join(show(result, colour)))
     else:
-        print("\n".join(show(result, terminal.wants_colour(sys.stdout, os.environ))))
-    return exit_codes.DONE
+        print(f"no server of this name: {terminal.clean(address.name)}")
+        if text := terminal.render(_component(result.status.get("description")), colour):
+            print(text)
+    return exit_codes.DONE if found else exit_codes.REFUSED
 
 
 def ask(address: Address, protocol: int, timeout: float) -> PingResult:
@@ -79,7 +86,7 @@ def ask(address: Address, protocol: int, timeout: float) -> PingResult:
     :raises BackendError: connecting failed, or the server did not answer in time or closed.
     :raises ProtocolError: the server does not speak Minecraft's protocol.
     """
-    client = StatusClient(address.host, address.port, protocol)
+    client = StatusClient(address.name, address.port, protocol)
     with GameConnection(address, timeout) as connection:
         events = _events(client, connection, address, time.monotonic() + timeout)
         connection.send(client.request())
@@ -101,9 +108,16 @@ def _events(
 ) -> Iterator[StatusEvent]:
     while data := connection.receive(deadline - time.monotonic()):
         yield from client.receive(data)
-    raise BackendError(
-        f"{address}: " + ("no answer in time" if data is None else "closed the connection without an answer")
-    )
+    raise BackendError(f"{address}: no answer in time") if data is None else closed_early(address)
+
+
+def names_no_server(status: Mapping[str, object]) -> bool:
+    """Return whether a zeroscale has answered that it has no server of the host (`unknown_host = "answer"`).
+
+    Nothing else sends a status without the name of a version and with no place for players.
+    """
+    players = _mapping(status.get("players"))
+    return _mapping(status.get("version")).get("name") == "" and players.get("max") == 0 and players.get("online") == 0
 
 
 def show(result: PingResult, colour: bool) -> Iterable[str]:

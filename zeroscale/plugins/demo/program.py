@@ -165,10 +165,12 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             self.transport.write(self._received)
         else:
             self._server.log(f"{name} was greeted")
+            # `zeroscalectl join` knows by the insertion, which nobody sees, that this is no refusal
             self._kick(
                 f"\u00a7aHello {name}!\u00a7r\n\nYou have woken the zeroscale demo server: it was asleep, "
                 f"and took {self._server.started_in:.1f} seconds to start for you.\nSoon it will sleep again.\n\n"
-                "\u00a77To put your own server to sleep: \u00a7fzeroscale minecraft 25565 25575"
+                "\u00a77To put your own server to sleep: \u00a7fzeroscale minecraft 25565 25575",
+                insertion="zeroscale:greeting",
             )
 
     def readConnectionLost(self) -> None:
@@ -185,8 +187,8 @@ class DemoProtocol(ServerProtocol):  # type: ignore[misc] # quarry has no types
             self._server.log(f"{self._name} left the game")
         super().connection_lost(reason)
 
-    def _kick(self, text: str) -> None:
-        self.send_packet("login_disconnect", self.buff_type.pack_json({"text": text}))
+    def _kick(self, text: str, **fields: str) -> None:
+        self.send_packet("login_disconnect", self.buff_type.pack_json({"text": text, **fields}))
         self.close()
 
 
