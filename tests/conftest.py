@@ -41,6 +41,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes by their length: some are random, and processes that share the tests must name them alike."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the tests and modules that stay anyway: a tenth of the time of a run."""
     gc.collect()
