@@ -35,9 +35,9 @@ class World:
         self.changes = 0
         self._sockets: list[socket.socket] = []
         self.bind(self.path)
-        self.watch = PathWatch(cast(Any, self.reactor), self.path, self._changed)
+        self.watch = PathWatch(cast(Any, self.reactor), self.path, self.changed)
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
         self.changes += 1
 
     def bind(self, path: Path) -> None:
@@ -113,6 +113,46 @@ def test_a_change_is_noticed_once(world: World, change: Callable[[World], None])
     assert world.is_noticed()
     assert not world.is_noticed()
     assert world.reactor.readers == []
+
+
+def test_a_link_to_which_another_one_leads_is_replaced(world: World) -> None:
+    (world.root / "outer").symlink_to("link")
+    watch = PathWatch(cast(Any, world.reactor), world.root / "outer" / "directory" / "socket", world.changed)
+    watch.begin()
+    replace_link(world)
+    assert world.is_noticed()
+    watch.close()
+
+
+@pytest.mark.parametrize("target", ["directory/../directory/file", "{root}/real/directory/file", "second"])
+def test_the_content_of_a_file_at_the_end_of_links(world: World, target: str) -> None:
+    file = world.real / "directory" / "file"
+    file.touch()
+    (world.real / "second").symlink_to("directory/file")
+    link = world.real / "first"
+    link.symlink_to(target.format(root=world.root))
+    watch = PathWatch(cast(Any, world.reactor), link, world.changed, content=True)
+    watch.begin()
+    with file.open("w") as writer:
+        writer.write("x")
+        writer.flush()
+        assert not world.is_noticed(), "it is not complete"
+    assert world.is_noticed()
+    watch.begin()
+    file.read_text()
+    assert not world.is_noticed()
+    link.unlink()
+    assert world.is_noticed()
+    watch.close()
+
+
+def test_links_that_lead_in_a_circle(world: World) -> None:
+    (world.root / "a").symlink_to("b")
+    (world.root / "b").symlink_to("a")
+    watch = PathWatch(cast(Any, world.reactor), world.root / "a", world.changed, content=True)
+    with pytest.raises(OSError, match="symbolic links"):
+        watch.begin()
+    watch.close()
 
 
 def test_other_files_and_clients_cost_nothing(world: World) -> None:

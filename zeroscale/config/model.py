@@ -31,6 +31,7 @@ IdleAction = Literal["stop", "pause", "pause+stop"]
 OnExit = Literal["stop", "leave"]
 RelayChoice = Literal["auto", "splice", "transport"]
 UnknownHost = Literal["close", "answer"]
+Reload = Literal["manual", "auto"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
@@ -614,6 +615,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "connection, or answer with a text; it never wakes a server"
         ),
     ] = "close"
+    reload: Annotated[
+        Reload,
+        key(
+            "read this file again when it is told to (SIGHUP, `zeroscalectl reload`), or also when it has changed",
+            details="see below",
+        ),
+    ] = "manual"
     limits: Annotated[LimitsConfig, key("`[limits]`")] = LimitsConfig()
     control: Annotated[ControlConfig, key("`[control]`")] = ControlConfig()
     metrics: Annotated[MetricsConfig, key("`[metrics]`")] = MetricsConfig()

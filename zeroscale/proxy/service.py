@@ -39,6 +39,7 @@ from zeroscale.version import VERSION
 
 if TYPE_CHECKING:
     from zeroscale.control.metrics_http import MetricsServer
+    from zeroscale.proxy.config_watch import ConfigWatch
     from zeroscale.proxy.discovery import ServerDiscovery
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class ProxyService:
         self._read_config = read_config
         self._file = file
         self._started_at = reactor.seconds()
+        self._config_watch: ConfigWatch | None = None
         self._discovery: ServerDiscovery | None = None
         if config.discovery.enabled:
             from zeroscale.proxy.discovery import ServerDiscovery
@@ -168,6 +170,7 @@ class ProxyService:
         return self._change_lock.run(lambda: Deferred.fromCoroutine(self._start()))
 
     async def _start(self) -> None:
+        self._watch_file(self._config.reload == "auto")  # soon after the file was read
         _, limit = raise_descriptor_limit()
         logger.debug("Up to %d descriptors may be open", limit)
         self._relays.start()
@@ -191,6 +194,7 @@ class ProxyService:
     def stop(self) -> Deferred[None]:
         """Stop: accept no more clients, stop the servers and wait for them, then end what is still relayed."""
         self._stopping = True
+        self._watch_file(False)
         return self._change_lock.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     async def _stop(self) -> None:
@@ -276,6 +280,17 @@ class ProxyService:
         self._config, self._file_use = config, use
         return changes
 
+    def _watch_file(self, wanted: bool) -> None:
+        """Reload when the configuration file has changed, or no longer."""
+        if self._config_watch is not None and not wanted:
+            self._config_watch.stop()
+            self._config_watch = None
+        elif self._config_watch is None and wanted and self._file is not None and not self._stopping:
+            from zeroscale.proxy.config_watch import ConfigWatch
+
+            self._config_watch = ConfigWatch(self._reactor, self._file, self.reload)
+            self._config_watch.start()
+
     async def _reconcile(self, config: Config, use: ExclusiveUse) -> Sequence[str]:
         """Reconcile the servers with a configuration and with the discovered servers.
 
@@ -296,7 +311,9 @@ class ProxyService:
         first_limits = msgspec.structs.replace(self._first_config.limits, handshake_timeout=timeout)
         first = msgspec.structs.replace(self._first_config, limits=first_limits)
         late = [name for name in RESTART_FIELDS if getattr(config, name) != getattr(first, name)]
-        changes = ["unknown_host: changed"] if config.unknown_host != self._config.unknown_host else []
+        self._watch_file(config.reload == "auto")
+        immediate = ("unknown_host", "reload")
+        changes = [f"{name}: changed" for name in immediate if getattr(config, name) != getattr(self._config, name)]
         if timeout != self._config.limits.handshake_timeout:
             changes.append("limits.handshake_timeout: changed")
         changes += [f"{name}: changes at the next start of zeroscale" for name in late]

@@ -1,8 +1,8 @@
-"""Notice when a path comes to name another file, by inotify(7). Linux only.
+"""Notice when a path comes to name another file, or when the file is written, by inotify(7). Linux only.
 
-The file itself is watched, and the directories above it, but not what they contain: other files that come and go there
-cost nothing. Not noticed are a file system that is mounted over the path, a change of a symlink to which another one
-leads, and what another machine does in a network file system.
+The file itself is watched, and the directories and symlinks through which the path leads, but not what the directories
+contain: other files that come and go there cost nothing. Not noticed are a file system that is mounted over the path,
+and what another machine does in a network file system.
 
 Twisted's own inotify reads every event, and has no watch that ends with its first event. Both use ctypes, which
 Twisted imports in any case.
@@ -24,12 +24,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zeroscale.reactor import Reactor
-from zeroscale.system.files import resolved
 
 if TYPE_CHECKING:
     from ctypes import CDLL
 
 IN_ATTRIB = 0x4
+IN_CLOSE_WRITE = 0x8
 IN_DELETE_SELF = 0x400
 IN_MOVE_SELF = 0x800
 IN_DONT_FOLLOW = 0x2000000
@@ -39,7 +39,11 @@ IN_ONESHOT = 0x80000000
 FILE_EVENTS = IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF
 """The removal of a file that is still open changes only its number of links, which is `IN_ATTRIB`."""
 
-DIRECTORY_EVENTS = IN_DELETE_SELF | IN_MOVE_SELF
+PASSED_EVENTS = IN_DELETE_SELF | IN_MOVE_SELF
+"""Of the directories and links."""
+
+MOST_LINKS = 40
+"""Links in one path that the kernel follows (path_resolution(7))."""
 
 QUEUE = 65536
 """Bytes of events read at once. Each watch has one event, and one for its end, so that there are never more."""
@@ -50,13 +54,16 @@ class PathWatch:
     """Watches one path, once for each `begin`.
 
     :param changed: called when the path may name another file, or when mode, owner or times of the file have changed.
+    :param content: call it also when a program that has written the file has closed it; a link at the end of the path
+        is then followed.
     :raises OSError: this system has no inotify, or no more instances of it.
     """
 
-    def __init__(self, reactor: Reactor, path: Path, changed: Callable[[], object]) -> None:
+    def __init__(self, reactor: Reactor, path: Path, changed: Callable[[], object], *, content: bool = False) -> None:
         self._reactor = reactor
         self._path = path.absolute()
         self._changed = changed
+        self._content = content
         self._library = _library()
         self._descriptor = _checked(self._library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._is_watching = False
@@ -70,9 +77,10 @@ class PathWatch:
         self._end()
         with contextlib.suppress(BlockingIOError):
             os.read(self._descriptor, QUEUE)
-        self._add(self._path, FILE_EVENTS)
-        for directory in _directories(self._path):
-            self._add(directory, DIRECTORY_EVENTS)
+        *passed, file = _steps(self._path, follow_last=self._content)
+        self._add(file, FILE_EVENTS | (IN_CLOSE_WRITE if self._content else 0))
+        for each in passed:
+            self._add(each, PASSED_EVENTS)
         self._reactor.addReader(self)
         self._is_watching = True
 
@@ -107,12 +115,30 @@ class PathWatch:
         _checked(self._library.inotify_add_watch(self._descriptor, os.fsencode(path), flags))
 
 
-def _directories(path: Path) -> Iterator[Path]:
-    """Return the directories above a path and, where some are symlinks, the links and what they lead to."""
-    yield from path.parents[:-1]
-    real = resolved(path.parent)
-    if real != path.parent:
-        yield from (real, *real.parents[:-1])
+def _steps(path: Path, *, follow_last: bool) -> Iterator[Path]:
+    """Return the directories and links through which an absolute path leads, and at last the file.
+
+    :param follow_last: follow a link at the end of the path.
+    :raises OSError: there are too many links.
+    """
+    at = Path(path.root)
+    rest = [*path.parts[:0:-1]]
+    links = 0
+    while rest:
+        name = rest.pop()
+        if name == "..":
+            at = at.parent
+            continue
+        at /= name
+        yield at
+        if not at.is_symlink() or not (rest or follow_last):
+            continue
+        links += 1
+        if links > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        target = at.readlink()
+        at = at.parent / target.root
+        rest += target.parts[: 0 if target.root else None : -1]
 
 
 @functools.cache
