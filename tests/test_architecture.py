@@ -231,6 +231,7 @@ RULES = [
             "protocols",
             "reactor",
             "relay",
+            "schedule",
             "sockets",
             "state",
             "system",

@@ -196,6 +196,9 @@ UNUSED = {
     "zeroscale.plugins.kubernetes": "plugin kubernetes",
     "zeroscale.proxy.discovery": "discovery",
     "zeroscale.proxy.reload_plan": "reload",
+    "zeroscale.proxy.server_schedule": "keep_awake and keep_asleep",
+    "zeroscale.schedule": "schedules",
+    "zoneinfo": "timezone",
 }
 """Modules that a sleeping Minecraft server needs none of, and what does need them."""
 

@@ -303,6 +303,9 @@ class FakeMessages:
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
 
+    def keep_asleep_reason(self, until: str) -> str:
+        return f"asleep until {until}"
+
     @property
     def lockout_reason(self) -> str:
         return "locked out"

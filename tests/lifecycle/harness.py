@@ -21,6 +21,9 @@ from zeroscale.status import ClientInfo, ProbeResult, Status
 
 PLAYER = Cause(CauseKind.login, ClientInfo("Ada", "203.0.113.7:51234"))
 OPERATOR = Cause(CauseKind.operator, operator="max")
+EPOCH = 1_700_000_000.0
+"""The time of the wall clock at the beginning."""
+
 LOGGER = logging.getLogger("tests.lifecycle")
 
 
@@ -299,6 +302,8 @@ class LifecycleHarness:
         self.adopt_fails: PluginError | None = None
         self.start_fails: PluginError | None = None
         self.keep_awake_reason: str | None = None
+        self.schedule_reason: Callable[[], str | None] = lambda: None
+        self.schedule_lockout: Callable[[], str | None] = lambda: None
         self.flag_file: str | None = None
         self._lockout: str | None = None
         self.addresses: list[tuple[str, int] | None] = []
@@ -327,9 +332,10 @@ class LifecycleHarness:
             listener=lambda: self.listener,
             player_list=FakePlayerList(),
             keep_awake_reason=lambda: self.keep_awake_reason,
+            schedule_reason=self.look_for_schedule_reason,
             lockout=self.look_for_lockout,
             on_address=self.addresses.append,
-            wall_clock=lambda: 1_700_000_000.0 + self.clock.seconds(),
+            wall_clock=lambda: EPOCH + self.clock.seconds(),
             logger=LOGGER,
         )
         self.dependencies = dependencies
@@ -381,9 +387,13 @@ class LifecycleHarness:
         self._lockout = text
         self.lifecycle.look_again()
 
+    def look_for_schedule_reason(self) -> str | None:
+        return self.schedule_reason()
+
     def look_for_lockout(self) -> str | None:
         self.looks += 1
-        return self.flag_file if self._lockout is None else self._lockout
+        texts = self._lockout, self.flag_file, self.schedule_lockout()
+        return next((text for text in texts if text is not None), None)
 
     @property
     def plugin(self) -> FakePlugin:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.events import Cause, CauseKind, Joined, Left, ServerEvent
 from zeroscale.lifecycle.event_source import EventSource
-from zeroscale.lifecycle.idle_monitor import MOST_WARNINGS, IdleMonitor, PlayerSession
+from zeroscale.lifecycle.idle_monitor import MOST_WARNINGS, ExpectedReason, IdleMonitor, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.status import ClientInfo
 
@@ -114,6 +114,13 @@ def test_a_busy_server_is_asked_again_and_warned_about_once(
     harness.busy = None
     harness.clock.advance(60.0)
     assert harness.stops == 1
+
+
+def test_a_reason_that_is_configured_is_no_warning(harness: MonitorHarness, caplog: pytest.LogCaptureFixture) -> None:
+    harness.busy = ExpectedReason("schedule daily 08:00-22:00")
+    harness.clock.pump([60.0] * 4)
+    assert (harness.queries, harness.stops) == (4, 0)
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
 def test_each_reason_is_warned_about_once_and_a_number_in_it_is_no_other_reason(

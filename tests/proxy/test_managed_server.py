@@ -16,6 +16,7 @@ from harness import FakeReactor, client, greeting, proxy_config, run, running_re
 from ports import free_ports
 from stub_server import OnlyKnownNumber
 from stub_server import Server as StubServer
+from twisted.internet.task import deferLater
 
 from zeroscale.config.model import AdmissionConfig
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
@@ -44,6 +45,13 @@ class World:
         self.proxies.append(ProxyService(config, running_reactor()))
         await self.proxies[-1].start()
         return self.proxies[-1].servers["one"]
+
+    async def restart(self) -> None:
+        """Stop the proxy, and start another one with the same configuration."""
+        config = self.proxies[-1].servers["one"].proxy_config
+        await self.proxies.pop().stop()
+        self.proxies.append(ProxyService(config, running_reactor()))
+        await self.proxies[-1].start()
 
 
 @pytest.fixture
@@ -267,6 +275,43 @@ async def test_a_lockout_without_a_text_has_the_configured_default(world: World,
     assert server.report().lockout == "Closed."
 
 
+ALWAYS = ("00:00-24:00",)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_schedule_keeps_it_asleep_unless_its_operator_starts_it(world: World) -> None:
+    server = await world.start(keep_asleep=ALWAYS, timezone="UTC")
+    assert server.report().lockout == "This server sleeps."
+    with pytest.raises(ControlError, match="one is not started: the schedule 00:00-24:00 keeps it asleep; use --force"):
+        await server.wake()
+    assert await run(greeting(world.listen)) == b""
+    assert status(server) is Status.stopped
+    server.lock_out("A backup.")
+    assert server.report().lockout == "A backup."
+    await server.wake(force=True)
+    assert status(server) is Status.running
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_schedule_keeps_it_awake_unless_its_operator_stops_it(world: World) -> None:
+    server = await world.start(keep_awake=ALWAYS, idle_shutdown=0.0, minimum_online_time=0.0)
+    await until(lambda: status(server) is Status.running)
+    assert (server.report().keep_awake_reason, dict(server.report().stats.wakes)) == (
+        "schedule 00:00-24:00",
+        {"schedule": 1},
+    )
+    with pytest.raises(ControlError, match="one is not stopped: schedule 00:00-24:00; use --now"):
+        server.sleep(now=False)
+    server.sleep(now=True)
+    await until(lambda: status(server) is Status.stopped)
+    await world.restart()
+    server = world.proxies[-1].servers["one"]
+    await deferLater(running_reactor(), 0.0, lambda: None)
+    assert status(server) is Status.stopped
+    server.release()
+    await until(lambda: status(server) is Status.running)
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_answers_only_known_numbers_is_asked_with_that_of_the_last_player(world: World) -> None:
     OnlyKnownNumber.asked.clear()
@@ -338,6 +383,25 @@ def test_the_operators_commands_and_a_reload_are_seen_at_once(managed: Managed) 
     assert managed.lockout() == "Closed."
     managed.change(admission=AdmissionConfig())
     assert managed.lockout() is None
+
+
+def test_times_of_a_reload_are_seen_at_once(managed: Managed) -> None:
+    managed.change(keep_asleep=ALWAYS)
+    assert managed.lockout() == "This server sleeps."
+    managed.change(texts={"keep_asleep_reason": "Good night[ until {until}]!"})
+    assert managed.lockout() == "Good night!"
+    managed.change(keep_awake=ALWAYS, keep_asleep=())
+    assert (managed.lockout(), managed.server.report().keep_awake_reason) == (None, "schedule 00:00-24:00")
+    managed.change(keep_awake=())
+    assert managed.server.report().keep_awake_reason is None
+
+
+@pytest.mark.parametrize("end", [ManagedServer.retire, ManagedServer.close])
+def test_the_schedule_ends_with_the_server(managed: Managed, end: Callable[[ManagedServer], object]) -> None:
+    managed.change(keep_awake=("Mon 12:00-12:01",))
+    assert len(managed.reactor.getDelayedCalls()) == 1
+    end(managed.server)
+    assert managed.reactor.getDelayedCalls() == []
 
 
 def test_each_part_of_a_reload_is_seen_at_once(managed: Managed) -> None:

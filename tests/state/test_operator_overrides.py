@@ -57,6 +57,26 @@ def test_keep_awake_until_release(fixture: OverridesFixture) -> None:
     assert fixture.reopened().keep_awake_reason() is None
 
 
+def test_that_it_was_put_to_sleep_is_kept_until_it_is_woken_or_released(fixture: OverridesFixture) -> None:
+    assert fixture.overrides.slept_at is None
+    fixture.overrides.note_sleep()
+    fixture.overrides.close()
+    reopened = fixture.reopened()
+    assert reopened.slept_at == fixture.now
+    reopened.note_wake()
+    reopened.close()
+    assert fixture.reopened().slept_at is None
+    fixture.overrides.note_sleep()
+    fixture.overrides.release()
+    assert fixture.overrides.slept_at is None
+
+
+def test_a_wake_of_a_server_that_was_not_put_to_sleep_is_not_written(fixture: OverridesFixture) -> None:
+    fixture.overrides.note_wake()
+    fixture.overrides.close()
+    assert list(fixture.directory.iterdir()) == []
+
+
 def test_lock_out_with_a_text_and_without(fixture: OverridesFixture) -> None:
     fixture.overrides.lock_out("Back at eight.")
     fixture.overrides.keep_awake(60.0)

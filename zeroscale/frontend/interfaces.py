@@ -101,6 +101,10 @@ class Messages(Protocol):
         """Return the kick message for a player that was held as long as possible or allowed."""
         ...
 
+    def keep_asleep_reason(self, until: str) -> str:
+        """Return the reason of a lockout by a schedule, until a time in words; "": it does not end."""
+        ...
+
     @property
     def lockout_reason(self) -> str:
         """The reason of a lockout without a text."""

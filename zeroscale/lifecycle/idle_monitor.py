@@ -43,6 +43,12 @@ def _no_bytes() -> tuple[int, int]:
     return 0, 0
 
 
+class ExpectedReason(str):
+    """A reason not to stop a server of which no warning is needed: it is configured."""
+
+    __slots__ = ()
+
+
 class PlayerSession:
     """One connection of a client that has joined, from its admission until it is closed.
 
@@ -370,7 +376,9 @@ class IdleMonitor:
             self._may_stop(cause or self._idle_cause)
             return
         kind = re.sub("[0-9]+", "", busy_reason)  # the number of players changes all the time
-        if kind not in self._warned_of and len(self._warned_of) < MOST_WARNINGS:
+        if isinstance(busy_reason, ExpectedReason):
+            self._log.debug("%s is not stopped: %s", self._name, busy_reason)
+        elif kind not in self._warned_of and len(self._warned_of) < MOST_WARNINGS:
             self._warned_of.add(kind)
             self._log.warning("%s is not stopped: %s", self._name, busy_reason)
         self._counts = self._counts.busy(self._clock.seconds(), self._policy)

@@ -223,6 +223,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     :ivar start_history: past starts and crashes.
     :ivar status_cache: the server's last status.
     :ivar keep_awake_reason: why the operator keeps an idle server running; None: the operator does not.
+    :ivar schedule_reason: why the configuration keeps an idle server running now; None: it does not.
     :ivar lockout: why the server must not be woken now, in the operator's words; None: it may be.
     :ivar stats: counts what happens to the server.
     :ivar on_output: called with each line of the server's output.
@@ -245,6 +246,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     logger: logging.Logger
     wall_clock: Callable[[], float] = lambda: 0.0
     keep_awake_reason: Callable[[], str | None] = lambda: None
+    schedule_reason: Callable[[], str | None] = lambda: None
     lockout: Callable[[], str | None] = lambda: None
     on_output: Callable[[str], None] = lambda _: None
     listener: Callable[[], str | None] = lambda: None

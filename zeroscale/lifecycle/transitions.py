@@ -19,7 +19,7 @@ from zeroscale.events import Cause, CauseKind, Failed, GivenUp, Ready, Stopped, 
 from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
-from zeroscale.lifecycle.idle_monitor import IdleMonitor
+from zeroscale.lifecycle.idle_monitor import ExpectedReason, IdleMonitor
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
 from zeroscale.lifecycle.player_query import PlayerQuery
 from zeroscale.lifecycle.plugin_slot import PluginSlot
@@ -531,8 +531,11 @@ class ServerTransitions:
             self.machine.stop(cause)
 
     async def _busy_reason(self) -> str | None:
-        # Only its players keep a retired server running.
-        kept = None if self.shutdown.in_progress else self._dependencies.keep_awake_reason()
+        kept: str | None = None
+        if not self.shutdown.in_progress:  # only its players keep a retired server running
+            kept = self._dependencies.keep_awake_reason()
+            if kept is None and (scheduled := self._dependencies.schedule_reason()) is not None:
+                kept = ExpectedReason(scheduled)
         return kept or await self._player_query.busy_reason(
             self._plugin, self._dependencies, ask_server=self.policy.ask_players
         )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -33,6 +34,9 @@ from zeroscale.state.status_cache import StatusCache
 from zeroscale.status import Status
 from zeroscale.system.background_file import FileWriter
 from zeroscale.system.files import server_directory
+
+if TYPE_CHECKING:
+    from zeroscale.proxy.server_schedule import ServerSchedule
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class ManagedServer:
         self._overrides = OperatorOverrides(directory, writer, time.time, self._view_changed)
         self._start_history = StartHistory(directory, writer, setup.world_directory, self._view_changed)
         self._status_cache = StatusCache(directory, writer, self._fallback_status, self._view_changed)
+        self._schedule: ServerSchedule | None = None
         settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
         self.backend = Backend(
@@ -81,6 +86,7 @@ class ManagedServer:
             config.proxy_protocol.send,
             self._start_history.record_player,
         )
+        self._configure_schedule()
 
     @property
     def name(self) -> str:
@@ -148,8 +154,29 @@ class ManagedServer:
         self._overrides.open()
         self._warn_of_watchdog()
 
+    async def open(self) -> None:
+        """Adopt a server that still runs; from now on it may be started."""
+        await self.lifecycle.open()
+        if self._schedule is not None:
+            self._schedule.start()
+
+    def retire(self) -> Deferred[None]:
+        """See `ServerLifecycle.retire`."""
+        if self._schedule is not None:
+            self._schedule.stop()
+        return self.lifecycle.retire()
+
+    def reinstate(self) -> bool:
+        """See `ServerLifecycle.reinstate`."""
+        is_back = self.lifecycle.reinstate()
+        if is_back and self._schedule is not None:
+            self._schedule.start()
+        return is_back
+
     def close(self) -> Deferred[None]:
         """Stop the server, or leave it running if `on_exit` says so; fires when that is done."""
+        if self._schedule is not None:
+            self._schedule.stop()
         return self.lifecycle.close(leave=self.config.on_exit == "leave")
 
     def release_locks(self) -> None:
@@ -174,7 +201,8 @@ class ManagedServer:
             status_cache=self._status_cache,
             stats=self._stats,
             on_output=self._output.add,
-            keep_awake_reason=self._keep_awake_reason,
+            keep_awake_reason=self._operators_keep_awake_reason,
+            schedule_reason=self._schedule_reason,
             lockout=partial(self._lockout, setup),
             start_obstacle=partial(self._start_obstacle, setup),
             listener=setup.listener,
@@ -186,6 +214,9 @@ class ManagedServer:
     def use_config(self, config: ServerConfig, proxy_config: Config) -> None:
         """Use another configuration; what depends on `settings` or on a plugin is changed by the two below."""
         self.config, self.proxy_config = config, proxy_config
+        self._configure_schedule()
+        if self._schedule is not None:
+            self._schedule.start()
         self._view_changed()
 
     def use_setup(self, setup: PluginSetup) -> None:
@@ -261,6 +292,8 @@ class ManagedServer:
         self._overrides.release()
         self.lifecycle.allow_retry()
         self.lifecycle.restart_idle_timer()
+        if self._schedule is not None:
+            self._schedule.look()
 
     def console(self, line: str) -> Deferred[str | None]:
         """See `ServerControl.console`."""
@@ -284,7 +317,24 @@ class ManagedServer:
         setup.probe.set_address(host, port)
         self.backend.host, self.backend.port = host, port
 
+    def _configure_schedule(self) -> None:
+        config = self.config
+        if self._schedule is not None:
+            self._schedule.configure(config)
+        elif config.keep_awake or config.keep_asleep:
+            from zeroscale.proxy.server_schedule import ServerSchedule
+
+            self._schedule = ServerSchedule(
+                config, self.lifecycle, self._reactor, time.time, self._overrides, self._operators_keep_awake_reason
+            )
+
     def _keep_awake_reason(self) -> str | None:
+        return self._operators_keep_awake_reason() or self._schedule_reason()
+
+    def _schedule_reason(self) -> str | None:
+        return None if self._schedule is None else self._schedule.keep_awake_reason()
+
+    def _operators_keep_awake_reason(self) -> str | None:
         return self._setup.flag_files.keep_awake_reason() or self._overrides.keep_awake_reason()
 
     def _lockout(self, setup: PluginSetup) -> str | None:
@@ -303,6 +353,9 @@ class ManagedServer:
             yield text, "its operator has locked it out (zeroscalectl release undoes that)"
         if (text := self.config.admission.lockout) is not None:
             yield text, "admission.lockout is configured"
+        if self._schedule is not None and (asleep := self._schedule.asleep_until()) is not None:
+            until, reason = asleep
+            yield self.backend.messages.keep_asleep_reason(until), reason
 
     def _start_obstacle(self, setup: PluginSetup) -> str | None:
         return self._start_history.lock_error() or setup.start_obstacle()

@@ -205,7 +205,7 @@ class ServerManager:
 
     def _drain(self, server: ManagedServer) -> None:
         """Stop the server once no player is left on it."""
-        stopped = self._draining[server] = server.lifecycle.retire()
+        stopped = self._draining[server] = server.retire()
 
         def drained(_: None) -> None:
             del self._draining[server]
@@ -216,7 +216,7 @@ class ServerManager:
 
     def _reinstate(self, server: ManagedServer) -> bool:
         """Cancel draining; False: the server is stopping already."""
-        if not server.lifecycle.reinstate():
+        if not server.reinstate():
             return False
         del self._draining[server]
         self.servers[server.name] = server
@@ -253,7 +253,7 @@ class ServerManager:
 
 async def _adopt(servers: Iterable[ManagedServer]) -> None:
     """Take over running servers, all at the same time: a container engine that does not answer delays each of them."""
-    await gatherResults([Deferred.fromCoroutine(server.lifecycle.open()) for server in servers])
+    await gatherResults([Deferred.fromCoroutine(server.open()) for server in servers])
 
 
 def _log_bug(failure: Failure) -> None:

@@ -24,8 +24,8 @@ DAYS_BACK = 2
 class Wish(Enum):
     """What a schedule wants of a server."""
 
-    awake = "keep it awake"
-    asleep = "keep it asleep"
+    awake = "awake"
+    asleep = "asleep"
     nothing = "nothing"
 
 

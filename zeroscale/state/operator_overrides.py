@@ -1,4 +1,4 @@
-"""Overrides that a server's operator has set by command: keep-awake and lockout. Kept on disk across restarts."""
+"""What a server's operator has said by command: keep-awake, lockout, sleep. Kept on disk across restarts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     :ivar awake_until: seconds since 1970; 0: without end; None: not kept awake.
     :ivar lockout: the text for players; None: not locked out.
+    :ivar slept_at: when it was put to sleep in spite of its schedule, in seconds since 1970; None: it was not.
     """
 
     version: int = VERSION
     awake_until: float | None = None
     lockout: str | None = None
+    slept_at: float | None = None
 
 
 class OperatorOverrides:
@@ -76,8 +78,19 @@ class OperatorOverrides:
         self._overrides.lockout = message
         self._write()
 
+    def note_sleep(self) -> None:
+        """Note that the server is put to sleep now, though its schedule keeps it awake."""
+        self._overrides.slept_at = self._now()
+        self._write()
+
+    def note_wake(self) -> None:
+        """Forget that the server was put to sleep."""
+        if self._overrides.slept_at is not None:
+            self._overrides.slept_at = None
+            self._write()
+
     def release(self) -> None:
-        """End both overrides."""
+        """End all overrides."""
         if self._overrides != _Overrides():
             self._overrides = _Overrides()
             self._write()
@@ -96,6 +109,11 @@ class OperatorOverrides:
     def lockout(self) -> str | None:
         """The text for players while the server is locked out, "" if there is none; None if it is not."""
         return self._overrides.lockout
+
+    @property
+    def slept_at(self) -> float | None:
+        """When the server was put to sleep though its schedule keeps it awake; None: it was not, or woken since."""
+        return self._overrides.slept_at
 
     def _write(self) -> None:
         self._file.write(msgspec.json.encode(self._overrides))

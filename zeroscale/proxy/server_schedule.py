@@ -1,0 +1,245 @@
+"""Keep one server awake and asleep at the times of its configuration. Imported only for a server that has such times.
+
+One timer is set for the next change. A monotonic clock measures it, and in the meantime the wall clock may be set or
+the machine suspended: so the time is looked at at least every ten minutes. What players and operators are told is
+computed for the moment at which they ask.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from zeroscale.config.model import ServerConfig
+from zeroscale.events import Cause, CauseKind, Failed, Left, Ready, ServerEvent, Stopped, Stopping, Woken
+from zeroscale.lifecycle.lifecycle import ServerLifecycle
+from zeroscale.schedule.timeline import Phase, Timeline, Wish
+from zeroscale.schedule.wall_time import find_zone, shown_at
+from zeroscale.schedule.windows import parse_window
+from zeroscale.status import Status
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 600.0
+"""Seconds between two looks at the wall clock, at most; a flag file that was removed is noticed as late."""
+
+TRY_AGAIN = 60.0
+"""Seconds until a failed server is started again, and until a server is asked again whether its players have left."""
+
+A_DAY = 86400.0
+
+
+class SleepNote(Protocol):
+    """Remembers that the server was put to sleep at a time at which it is kept awake; `state.operator_overrides`."""
+
+    @property
+    def slept_at(self) -> float | None:
+        """When that was, in seconds since 1970; None: it was not, or has been woken since."""
+
+    def note_sleep(self) -> None:
+        """Note that it is put to sleep now."""
+
+    def note_wake(self) -> None:
+        """Note that it has been woken."""
+
+
+class ServerSchedule:
+    """Wakes one server when it is to be kept awake, and stops it when it is to be kept asleep.
+
+    The lifecycle is kept from stopping or starting it by what it asks: see `keep_awake_reason` and `asleep_until`.
+
+    :param config: the server's configuration.
+    :param lifecycle: the server's.
+    :param clock: monotonic.
+    :param wall_clock: returns seconds since 1970.
+    :param note: remembers that the server was put to sleep, across restarts.
+    :param kept_awake: returns why the operator keeps it awake; None: the operator does not.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        lifecycle: ServerLifecycle,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        note: SleepNote,
+        kept_awake: Callable[[], str | None],
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._note = note
+        self._kept_awake = kept_awake
+        self._is_active = False
+        self._timer: IDelayedCall | None = None
+        self._wish = Wish.nothing
+        self._stop_due = False
+        self._phase: Phase | None = None
+        self.configure(config)
+        lifecycle.add_event_observer(self._server_event)
+
+    def configure(self, config: ServerConfig) -> None:
+        """Use the times of another configuration, from the reactor's next turn on."""
+        self._timeline = Timeline(
+            [parse_window(each) for each in config.keep_awake],
+            [parse_window(each) for each in config.keep_asleep],
+            None if config.timezone is None else find_zone(config.timezone),
+        )
+        self._stops_at_once = config.keep_asleep_at_once
+        self._phase = None
+        self.look()
+
+    def start(self) -> None:
+        """Begin: the server may be started and stopped from now on."""
+        self._is_active = True
+        self.look()
+
+    def stop(self) -> None:
+        """End: the server is not started or stopped any more; `start` begins again."""
+        self._is_active = False
+        self._cancel()
+
+    def look(self) -> None:
+        """Look in the reactor's next turn: something has changed that may have kept the schedule from its aim."""
+        self._set_timer(0.0)
+
+    def keep_awake_reason(self) -> str | None:
+        """Return why the server is kept awake now; None if it is not."""
+        phase = self._now()
+        return _named(phase) if phase.wish is Wish.awake else None
+
+    def asleep_until(self) -> tuple[str, str] | None:
+        """Return until when the server is kept asleep, "" if for ever, and why; None: it is not kept asleep now."""
+        phase = self._now()
+        if phase.wish is not Wish.asleep:
+            return None
+        until = self._shown_end(phase)
+        return until, f"the {_named(phase)} keeps it asleep" + (f" until {until}" if until else "")
+
+    def _now(self) -> Phase:
+        now = self._wall_clock()
+        if self._phase is None or not self._phase.holds_at(now):
+            self._phase = self._timeline.phase_at(now)
+        return self._phase
+
+    def _shown_end(self, phase: Phase) -> str:
+        end = phase.wish_ends
+        if end is None:
+            return ""
+        is_soon = end - self._wall_clock() < A_DAY
+        return shown_at(end, self._timeline.zone).strftime("%H:%M" if is_soon else "%Y-%m-%d %H:%M")
+
+    # The timer
+
+    def _set_timer(self, seconds: float) -> None:
+        self._cancel()
+        if self._is_active:
+            self._timer = self._clock.callLater(seconds, self._look)
+
+    def _cancel(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        phase = self._now()
+        if phase.wish is not self._wish:
+            self._begin(phase)
+        if phase.wish is Wish.awake:
+            self._wake(phase)
+        elif self._stop_due:
+            self._stop(phase)
+        if self._timer is None:
+            self._set_timer(self._next_look(phase))
+
+    def _next_look(self, phase: Phase) -> float:
+        delays = [LOOK_EVERY]
+        if phase.ends is not None:
+            delays.append(max(0.0, phase.ends - self._wall_clock()))
+        if self._stop_due:
+            delays.append(TRY_AGAIN)
+        view = self._lifecycle.view
+        if phase.wish is Wish.awake and view.status is Status.failed and view.retry_at is not None:
+            delays.append(max(TRY_AGAIN, view.retry_at - self._clock.seconds()))
+        return min(delays)
+
+    def _begin(self, phase: Phase) -> None:
+        """Begin a time at which something else is wanted."""
+        before, self._wish = self._wish, phase.wish
+        self._stop_due = phase.wish is Wish.asleep and self._lifecycle.view.status in (Status.starting, Status.running)
+        self._lifecycle.look_again()
+        if before is Wish.awake and phase.wish is Wish.nothing:
+            self._lifecycle.restart_idle_timer()
+        if phase.wish is not Wish.nothing:
+            end = self._shown_end(phase)
+            logger.info(
+                "%s: kept %s by %s%s",
+                self._lifecycle.name,
+                phase.wish.value,
+                _named(phase),
+                f" until {end}" if end else "",
+            )
+
+    # Awake
+
+    def _wake(self, phase: Phase) -> None:
+        """Start the server, unless it was put to sleep at this time."""
+        if self._lifecycle.view.status in (Status.starting, Status.running) or self._was_put_to_sleep():
+            return
+        self._lifecycle.wake(Cause(CauseKind.schedule, detail=_named(phase)))
+
+    def _was_put_to_sleep(self) -> bool:
+        """Return whether the server was put to sleep since when it is kept awake without a break."""
+        slept_at, now = self._note.slept_at, self._wall_clock()
+        if slept_at is None or slept_at > now:
+            return False
+        phase = self._timeline.phase_at(slept_at)
+        return phase.wish is Wish.awake and (phase.wish_ends is None or now < phase.wish_ends)
+
+    # Asleep
+
+    def _stop(self, phase: Phase) -> None:
+        """Stop the server that runs since before this time: once it has no players, or at once."""
+        cause = Cause(CauseKind.schedule, detail=_named(phase))
+        if self._stops_at_once:
+            if self._kept_awake() is None:
+                self._lifecycle.sleep(cause, f"the {_named(phase)} keeps it asleep")
+        elif not self._lifecycle.sessions and not self._lifecycle.waiting:
+            self._lifecycle.sleep_when_empty(cause)
+
+    # What happens to the server
+
+    def _server_event(self, event: ServerEvent) -> None:
+        if not self._is_active:
+            return
+        match event:
+            case Woken() | Ready(found=True):
+                self._note.note_wake()
+            case Stopping(cause=cause):
+                self._stop_due = False
+                self._ended(by_others=cause.kind in (CauseKind.operator, CauseKind.found))
+            case Stopped(cause=cause):
+                self._stop_due = False
+                self._ended(by_others=cause.kind is CauseKind.exited)
+            case Left(players=0) if self._stop_due:
+                self.look()
+            case Failed():
+                self._stop_due = False
+                self._set_timer(self._next_look(self._now()))
+
+    def _ended(self, *, by_others: bool) -> None:
+        """Note that the server stops or has stopped: whoever did that may leave it down for the rest of this time."""
+        if self._now().wish is not Wish.awake:
+            return
+        if by_others:
+            self._note.note_sleep()
+        else:
+            self.look()
+
+
+def _named(phase: Phase) -> str:
+    return f"schedule {phase.window}"
