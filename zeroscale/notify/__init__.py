@@ -1,0 +1,1 @@
+"""Notifications: what happened to a server is sent to webhooks and commands, from threads of their own."""

@@ -1,0 +1,179 @@
+"""What a notification says: an event as words, as a flat table of values, as JSON, as a message of Discord. Pure.
+
+Names, reasons and lines of output are untrusted: they bring no control characters, and no markup of Discord's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from msgspec.structs import fields, replace
+
+from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
+from zeroscale.event_text import event_words, format_duration
+from zeroscale.events import EVENTS, Cause, CauseKind, Failed, ServerEvent
+from zeroscale.hidden_addresses import without_addresses
+from zeroscale.message_template import Template
+from zeroscale.protocols.minecraft.text_component import plain
+from zeroscale.status import ClientInfo
+
+LONGEST_VALUE = 2000
+"""Characters of one value: the last lines of output of a server that has failed are a few hundred."""
+
+LONGEST_TITLE = 256
+LONGEST_DESCRIPTION = 4096
+"""Characters of a title and a text in an embed of Discord's (its documentation, "Embed Limits")."""
+
+COLORS = {"ready": 0x57F287, "joined": 0x57F287, "failed": 0xED4245, "given_up": 0xED4245, "refused": 0xFEE75C}
+OTHER_COLOR = 0x5865F2
+"""Discord's own green, red, yellow and blue."""
+
+_CONTROLS = re.compile(f"[\x00-\x1f\xa7{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]+")
+_MARKUP = re.compile(r"[\\*_~`|<>\[\]()#:@-]")
+
+
+class NotificationTest(ServerEvent, frozen=True, kw_only=True):
+    """An operator tests a notification. No server is concerned, so its name is the notification's."""
+
+    event: ClassVar[str] = "test"
+
+
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "woken": ("player", "address", "operator", "cause", "detail"),
+    "ready": ("duration", "waiting"),
+    "joined": ("player", "address", "players"),
+    "left": ("player", "address", "players", "duration"),
+    "stopping": ("player", "address", "operator", "cause", "detail"),
+    "stopped": ("player", "address", "operator", "cause", "detail", "duration"),
+    "failed": ("during", "reason", "detail", "retry"),
+    "given_up": ("crashes", "reason"),
+    "refused": ("player", "address", "reason"),
+}
+"""The variables that the text of an event may have, besides `server` and `event`."""
+
+
+def template(text: str, event: str) -> Template:
+    """Return the template of an event's text.
+
+    :raises ConfigError: it has a variable that is not the event's.
+    """
+    return Template(text, event, {"server", "event", *VARIABLES[event]})
+
+
+def private(event: ServerEvent) -> ServerEvent:
+    """Return an event without addresses, neither its own ones nor those in its texts."""
+    return replace(event, **{each.name: _private(getattr(event, each.name)) for each in fields(event)})
+
+
+def words(event: ServerEvent, texts: Mapping[str, Template], escape: Callable[[str], str] = str) -> str:
+    """Return an event as one line.
+
+    :param texts: the operator's own texts by the events' names.
+    :param escape: makes a value harmless where the text has markup.
+    """
+    own = texts.get(event.event)
+    if isinstance(event, NotificationTest):
+        return "This is a test of the notifications of zeroscale."
+    if own is None:
+        return escape(clean(f"{event.server}: {event_words(event)}"))
+    return plain(own.fill({name: escape(clean(value)) for name, value in _variables(event).items()}, {}))
+
+
+def as_table(identifier: str, event: ServerEvent, texts: Mapping[str, Template]) -> dict[str, object]:
+    """Return what is sent: `id`, `event`, `time`, `server`, `text`, and the values that the event has besides."""
+    moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
+    return {
+        "id": identifier,
+        "event": event.event,
+        "time": moment.replace("+00:00", "Z"),
+        "server": event.server,
+        "text": words(event, texts),
+        **_values(event),
+    }
+
+
+def as_json(table: Mapping[str, object]) -> bytes:
+    """Return it as the JSON that a webhook or a command gets."""
+    return json.dumps(table).encode()
+
+
+def as_variables(table: Mapping[str, object]) -> dict[str, str]:
+    """Return it as environment variables: `ZEROSCALE_` and the name in upper case."""
+    return {f"ZEROSCALE_{name.upper()}": clean(_as_text(value)) for name, value in table.items()}
+
+
+def as_discord(event: ServerEvent, texts: Mapping[str, Template]) -> bytes:
+    """Return the body for a webhook of Discord: one embed, which mentions nobody."""
+    embed = {
+        "title": escape_markup(clean(event.server))[:LONGEST_TITLE],
+        "description": words(event, texts, escape_markup)[:LONGEST_DESCRIPTION],
+        "color": COLORS.get(event.event, OTHER_COLOR),
+        "timestamp": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
+    }
+    return json.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}}).encode()
+
+
+def clean(text: str) -> str:
+    """Return a text of others on one line: a blank for control characters, not too long."""
+    return _CONTROLS.sub(" ", text)[:LONGEST_VALUE]
+
+
+def escape_markup(text: str) -> str:
+    """Return a text that Discord shows as it is: without bold, links, mentions and the like."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def _private(value: object) -> object:
+    match value:
+        case ClientInfo():
+            return replace(value, address="", limit_key=None)
+        case Cause():
+            return replace(value, client=_private(value.client), detail=without_addresses(value.detail))
+        case str():
+            return without_addresses(value)
+    return value
+
+
+def _values(event: ServerEvent) -> dict[str, object]:
+    """Return the values of an event in one table; empty texts are left out."""
+    found: dict[str, object] = {}
+    for each in fields(event):
+        value = getattr(event, each.name)
+        match value:
+            case ClientInfo():
+                found |= {"player": value.name, "address": value.address}
+            case Cause(kind=CauseKind() as kind):
+                found |= {"cause": kind.value, "player": value.client.name, "address": value.client.address}
+                found |= {"operator": value.operator, "detail": value.detail}
+            case _ if each.name not in ("server", "at"):
+                found[each.name] = value
+    return {
+        name: value[:LONGEST_VALUE] if isinstance(value, str) else value for name, value in found.items() if value != ""
+    }
+
+
+def _variables(event: ServerEvent) -> dict[str, str]:
+    """Return the values of `VARIABLES` for an event, as text."""
+    values = _values(event)
+    seconds = values.get("seconds")
+    if isinstance(seconds, float):
+        values["duration"] = format_duration(seconds)
+    if isinstance(event, Failed) and event.retry_in is not None:
+        values["retry"] = format_duration(event.retry_in)
+    named = {name: _as_text(values.get(name, "")) for name in VARIABLES[event.event]}
+    return {"server": event.server, "event": event.event, **named}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "" if value is None else str(value)
+
+
+assert VARIABLES.keys() == EVENTS.keys()
