@@ -37,9 +37,9 @@ def test_its_name() -> None:
     assert PROJECT["scripts"].keys() == {"zeroscale", "zeroscalectl"}
 
 
-def test_the_extra_all_has_what_every_plugin_needs() -> None:
+def test_the_extra_all_has_everything() -> None:
     [everything] = map(Requirement, EXTRAS["all"])
-    assert everything.extras == {"docker", "kubernetes", "systemd"} <= EXTRAS.keys()
+    assert everything.extras == {"docker", "kubernetes", "notify", "systemd"} <= EXTRAS.keys()
 
 
 def test_project_urls_are_files_that_are_there() -> None:

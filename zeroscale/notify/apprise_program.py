@@ -1,7 +1,7 @@
 """A program that sends one notification through the library apprise, which takes too much memory for the proxy.
 
-`python -m zeroscale.notify.apprise_program` reads `{"url": ..., "title": ..., "body": ...}` from its standard input: on a
-command line every user of the machine could read the URL. What the library logs is not shown, since URLs may be in it.
+`python -m zeroscale.notify.apprise_program` reads `{"url": ..., "title": ..., "body": ...}` from its standard input:
+every user of the machine could read a URL on a command line. What the library logs may have it, too, and is not shown.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from zeroscale.notify.http_post import post
 from zeroscale.notify.http_response import ResponseHead, retry_after
 from zeroscale.notify.http_url import proxy_for
 from zeroscale.notify.signature import signed_headers, unsigned_headers
-from zeroscale.notify.target import Outcome, Target
+from zeroscale.notify.target import DeliveryOutcome, Target
 from zeroscale.process.blocking_run import run_with_input
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.version import VERSION
@@ -42,9 +42,9 @@ class Delivery:
     def __init__(self, target: Target, directory: Path) -> None:
         self._target = target
         self._directory = directory
-        self._texts = {event: payload.template(text, event) for event, text in target.texts.items()}
+        self._texts = payload.templates(target.texts)
 
-    def attempt(self, identifier: str, event: ServerEvent, now: float) -> Outcome:
+    def attempt(self, identifier: str, event: ServerEvent, now: float) -> DeliveryOutcome:
         """Try to deliver an event; this takes up to the target's time-out.
 
         :param identifier: the same at each attempt.
@@ -63,26 +63,26 @@ class Delivery:
                 table = payload.as_table(identifier, event, self._texts)
                 return self._run(payload.as_json(table), payload.as_variables(table))
 
-    def _post_json(self, identifier: str, event: ServerEvent, now: float) -> Outcome:
+    def _post_json(self, identifier: str, event: ServerEvent, now: float) -> DeliveryOutcome:
         body = payload.as_json(payload.as_table(identifier, event, self._texts))
         key = self._target.key
         if key is None:
             return self._post(body, unsigned_headers(identifier, int(now)), now)
         return self._post(body, signed_headers(key, identifier, int(now), body), now)
 
-    def _post(self, body: bytes, headers: dict[str, str], now: float) -> Outcome:
+    def _post(self, body: bytes, headers: dict[str, str], now: float) -> DeliveryOutcome:
         url = self._target.url
         assert url is not None
         headers = {"Content-Type": "application/json", "User-Agent": f"zeroscale/{VERSION}", **headers}
         try:
             head = post(url, headers, body, timeout=self._target.timeout, proxy=proxy_for(url, os.environ))
         except OSError as error:
-            return Outcome(_why(error))
+            return DeliveryOutcome(_why(error))
         except (ProtocolError, ValueError) as error:
-            return Outcome(str(error))
+            return DeliveryOutcome(str(error))
         return outcome_of(head, now)
 
-    def _run(self, content: bytes, variables: dict[str, str]) -> Outcome:
+    def _run(self, content: bytes, variables: dict[str, str]) -> DeliveryOutcome:
         limit = self._target.timeout
         try:
             ended = run_with_input(
@@ -93,27 +93,28 @@ class Delivery:
                 limit=limit,
             )
         except PluginError as error:
-            return Outcome(str(error))
+            return DeliveryOutcome(str(error))
         if ended.code is None:
-            return Outcome(f"it took more than {limit:g} s, and was killed")
+            return DeliveryOutcome(f"it took more than {limit:g} s, and was killed")
+        if ended.code == 0:
+            return DeliveryOutcome()
         said = f": {payload.clean(ended.last_line)}" if ended.last_line else ""
-        if ended.code < 0:
-            return Outcome(f"signal {-ended.code} has ended it{said}", final=True)
-        return Outcome(f"exit code {ended.code}{said}" if ended.code else "", final=ended.code != EX_TEMPFAIL)
+        how = f"exit code {ended.code}" if ended.code > 0 else f"signal {-ended.code} has ended it"
+        return DeliveryOutcome(how + said, final=ended.code != EX_TEMPFAIL)
 
 
-def outcome_of(head: ResponseHead, now: float) -> Outcome:
+def outcome_of(head: ResponseHead, now: float) -> DeliveryOutcome:
     """Return what the answer to a request means.
 
     :param now: seconds since 1970.
     """
     status = head.status
     if 200 <= status < 300:
-        return Outcome()
+        return DeliveryOutcome()
     if 300 <= status < 400:
-        return Outcome(f"HTTP {status}: redirects are not followed", final=True)
+        return DeliveryOutcome(f"HTTP {status}: redirects are not followed", final=True)
     final = 400 <= status < 500 and status not in TEMPORARY
-    return Outcome(f"HTTP {status}", final=final, retry_after=None if final else retry_after(head, now))
+    return DeliveryOutcome(f"HTTP {status}", final=final, retry_after=None if final else retry_after(head, now))
 
 
 def _why(error: OSError) -> str:

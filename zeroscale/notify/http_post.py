@@ -1,8 +1,8 @@
 """One POST over HTTP/1.1, in the calling thread, with one time limit for all of it.
 
-The standard library's client has a limit for each read only, follows no proxy by itself and takes 2 MiB (`urllib` 6 MiB).
-Redirects are not followed. TLS is verified against the system's certificates, or those that `SSL_CERT_FILE` and
-`SSL_CERT_DIR` name.
+The standard library's client has a limit for each read only, and takes 2 MiB, with proxies (`urllib`) 6 MiB. Redirects
+are not followed. TLS is verified against the system's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def post(
             _open_tunnel(connection, url, proxy, deadline)
         if url.secure:
             _limit(connection, deadline)
-            connection = _tls_context().wrap_socket(connection, server_hostname=url.host)
+            connection = tls_context().wrap_socket(connection, server_hostname=url.host)
         _send(connection, _request("POST", target, fields) + body, deadline)
         return _read_head(connection, deadline)
     finally:
@@ -115,12 +115,8 @@ def _limit(connection: socket.socket, deadline: float) -> None:
 
 
 @cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """Return the settings of all TLS connections: hosts are verified against the system's certificates."""
     import ssl
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile is not None or paths.capath is not None:
-        # Not load_default_certs(), which keeps all other threads from running for 40 ms.
-        context.load_verify_locations(paths.cafile, paths.capath)
-    return context
+    return ssl.create_default_context()

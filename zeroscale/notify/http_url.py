@@ -12,6 +12,7 @@ from msgspec import Struct
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+(%[A-Za-z0-9._-]+)?")
 _SAFE = "/%:@!$&'()*+,;=-._~?"
 """What stays in a path and a query: RFC 3986, 3.3 and 3.4; `%` since the text is encoded already."""
 
@@ -56,7 +57,7 @@ def parse_http_url(text: str) -> HttpUrl:
         host = (parts.hostname or "").encode("idna").decode()
     except UnicodeError:
         raise ValueError("its host is no name") from None
-    if not host or port == 0:
+    if _HOST.fullmatch(host) is None or port == 0:
         raise ValueError("its host or port is missing")
     target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
     authorization = ""
@@ -69,7 +70,7 @@ def parse_http_url(text: str) -> HttpUrl:
 def proxy_for(url: HttpUrl, environment: Mapping[str, str]) -> HttpUrl | None:
     """Return the proxy that the environment names for a URL; None: it is to be connected to itself.
 
-    As for curl and Python, `https_proxy` and `http_proxy` name it, `no_proxy` has the exceptions, and the names in lower
+    As for curl and Python, `https_proxy` and `http_proxy` name it, `no_proxy` has the exceptions, and names in lower
     case come first.
 
     :raises ValueError: it names one that cannot be used.

@@ -22,7 +22,7 @@ from zeroscale.notify.payload import NotificationTest, private
 from zeroscale.notify.queue import Waiting
 from zeroscale.notify.sender import Sender
 from zeroscale.notify.spool import Spool
-from zeroscale.notify.target import Outcome, Target
+from zeroscale.notify.target import DeliveryOutcome, Target
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Notifier:
             if wanting:
                 self._start()
 
-    def test(self, name: str, done: Callable[[Outcome], None]) -> None:
+    def test(self, name: str, done: Callable[[DeliveryOutcome], None]) -> None:
         """Deliver a test to a target at once, whatever waits for it.
 
         :param done: called with the outcome, in another thread.
@@ -143,20 +143,19 @@ class Notifier:
                 if not self._spool.is_open:
                     self._spool.open()
                     self._restore()
-                while self._write_next(wait=not ended):
-                    pass
+                busy = self._write_next(wait=not (ended or failed))
             except (OSError, StateError) as error:
                 if not failed:
                     reason = getattr(error, "strerror", None) or error
                     logger.warning("Notifications that wait are kept in memory only: %s", reason)
-                failed = True
+                failed, busy = True, False
                 self._begin()
             else:
                 if failed:
                     logger.warning("Notifications that wait are written to the disk again")
-                failed = False
-                backoff.reset()
-            if ended:
+                    failed = False
+                    backoff.reset()
+            if ended and not busy:
                 self._spool.close()
                 return
 

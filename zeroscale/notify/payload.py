@@ -14,8 +14,8 @@ from typing import ClassVar
 from msgspec.structs import fields, replace
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
-from zeroscale.event_text import event_words, format_duration
-from zeroscale.events import EVENTS, Cause, CauseKind, Failed, ServerEvent
+from zeroscale.event_text import format_duration
+from zeroscale.events import Cause, CauseKind, Failed, ServerEvent
 from zeroscale.hidden_addresses import without_addresses
 from zeroscale.message_template import Template
 from zeroscale.protocols.minecraft.text_component import plain
@@ -28,6 +28,22 @@ LONGEST_TITLE = 256
 LONGEST_DESCRIPTION = 4096
 """Characters of a title and a text in an embed of Discord's (its documentation, "Embed Limits")."""
 
+CAUSES = {
+    CauseKind.connection: "a client connected",
+    CauseKind.schedule: "by its schedule",
+    CauseKind.restart: "it was restarted",
+    CauseKind.found: "without zeroscale",
+    CauseKind.idle: "no players",
+    CauseKind.shutdown: "zeroscale exits",
+    CauseKind.removed: "it is not configured any more",
+    CauseKind.start_failed: "it did not become ready",
+    CauseKind.exited: "by itself",
+}
+"""What is said of a cause that has no detail."""
+
+UNKNOWN = {"player": "A client", "players": "0", "waiting": "0"}
+"""What a text has for a value that is empty: of a protocol without names, no client has one."""
+
 COLORS = {"ready": 0x57F287, "joined": 0x57F287, "failed": 0xED4245, "given_up": 0xED4245, "refused": 0xFEE75C}
 OTHER_COLOR = 0x5865F2
 """Discord's own green, red, yellow and blue."""
@@ -37,7 +53,7 @@ _MARKUP = re.compile(r"[\\*_~`|<>\[\]()#:@-]")
 
 
 class NotificationTest(ServerEvent, frozen=True, kw_only=True):
-    """An operator tests a notification. No server is concerned, so its name is the notification's."""
+    """An operator tests a notification. No server is concerned: the name is the notification's."""
 
     event: ClassVar[str] = "test"
 
@@ -52,16 +68,35 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "failed": ("during", "reason", "detail", "retry"),
     "given_up": ("crashes", "reason"),
     "refused": ("player", "address", "reason"),
+    "test": (),
 }
 """The variables that the text of an event may have, besides `server` and `event`."""
 
+DEFAULT_TEXTS = {
+    "woken": "{server} is starting[: {cause}]",
+    "ready": "{server} is ready after {duration}[, {waiting} waiting]",
+    "joined": "{player} joined {server}[, {players} on it]",
+    "left": "{player} left {server} after {duration}[, {players} on it]",
+    "stopping": "{server} is stopping[: {cause}]",
+    "stopped": "{server} has stopped[: {cause}]",
+    "failed": "{server} has failed: {reason}[ Next attempt in {retry}]",
+    "given_up": "{server} has failed {crashes} times in a row, and is not started again: {reason}",
+    "refused": "{player} was refused by {server}: {reason}",
+    "test": "This is a test of {server}",
+}
+"""What is said of an event for which the operator has no text."""
 
-def template(text: str, event: str) -> Template:
-    """Return the template of an event's text.
 
-    :raises ConfigError: it has a variable that is not the event's.
+def templates(texts: Mapping[str, str]) -> Mapping[str, Template]:
+    """Return the templates of all events.
+
+    :param texts: the operator's own texts, by the events' names.
+    :raises ConfigError: one has a variable that is not its event's.
     """
-    return Template(text, event, {"server", "event", *VARIABLES[event]})
+    return {
+        event: Template(texts.get(event, default), event, {"server", "event", *VARIABLES[event]})
+        for event, default in DEFAULT_TEXTS.items()
+    }
 
 
 def private(event: ServerEvent) -> ServerEvent:
@@ -72,15 +107,11 @@ def private(event: ServerEvent) -> ServerEvent:
 def words(event: ServerEvent, texts: Mapping[str, Template], escape: Callable[[str], str] = str) -> str:
     """Return an event as one line.
 
-    :param texts: the operator's own texts by the events' names.
+    :param texts: the templates of all events.
     :param escape: makes a value harmless where the text has markup.
     """
-    own = texts.get(event.event)
-    if isinstance(event, NotificationTest):
-        return "This is a test of the notifications of zeroscale."
-    if own is None:
-        return escape(clean(f"{event.server}: {event_words(event)}"))
-    return plain(own.fill({name: escape(clean(value)) for name, value in _variables(event).items()}, {}))
+    values = {name: escape(clean(value)) for name, value in _variables(event).items()}
+    return plain(texts[event.event].fill(values, UNKNOWN))
 
 
 def as_table(identifier: str, event: ServerEvent, texts: Mapping[str, Template]) -> dict[str, object]:
@@ -164,8 +195,20 @@ def _variables(event: ServerEvent) -> dict[str, str]:
         values["duration"] = format_duration(seconds)
     if isinstance(event, Failed) and event.retry_in is not None:
         values["retry"] = format_duration(event.retry_in)
+    cause = getattr(event, "cause", None)
+    if isinstance(cause, Cause):
+        values["cause"] = _cause_words(cause)
     named = {name: _as_text(values.get(name, "")) for name in VARIABLES[event.event]}
     return {"server": event.server, "event": event.event, **named}
+
+
+def _cause_words(cause: Cause) -> str:
+    match cause.kind:
+        case CauseKind.login:
+            return f"{cause.client.name or 'a client'} joined"
+        case CauseKind.operator:
+            return f"by {cause.operator or 'an operator'}"
+    return cause.detail or CAUSES.get(cause.kind, "")
 
 
 def _as_text(value: object) -> str:
@@ -174,6 +217,3 @@ def _as_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "" if value is None else str(value)
-
-
-assert VARIABLES.keys() == EVENTS.keys()

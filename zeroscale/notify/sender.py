@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeroscale.notify.delivery import Delivery
 from zeroscale.notify.queue import TargetQueue, Waiting
-from zeroscale.notify.target import Outcome, Target
+from zeroscale.notify.target import DeliveryOutcome, Target
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,10 @@ class Sender:
                 outcome = delivery.attempt(waiting.id, waiting.event, time.time())
             except Exception:  # a fault of ours must not stop all later notifications
                 logger.exception("A fault in zeroscale itself: notification %s", self.target.name)
-                outcome = Outcome("a fault in zeroscale itself", final=True)
+                outcome = DeliveryOutcome("a fault in zeroscale itself", final=True)
             with self._changed:
-                self._take(waiting, outcome)
+                if delivery is self.delivery or not outcome.problem:  # other settings may have another outcome
+                    self._take(waiting, outcome)
                 self._changed.notify_all()
 
     def _wait(self) -> tuple[Waiting, Delivery] | None:
@@ -113,7 +114,7 @@ class Sender:
                 self._changed.wait(None if waiting is None else delay)
             return None
 
-    def _take(self, waiting: Waiting, outcome: Outcome) -> None:
+    def _take(self, waiting: Waiting, outcome: DeliveryOutcome) -> None:
         """Take the outcome of an attempt."""
         name, problem = self.target.name, outcome.problem
         if problem and not outcome.final:
@@ -126,11 +127,11 @@ class Sender:
         self._queue.delivered(waiting)
         if was_dropped:
             return
-        if waiting.path is not None:
-            self._discard(waiting.path)
         if problem:
             self._lose([waiting], problem)
             return
+        if waiting.path is not None:
+            self._discard(waiting.path)
         if self._delayed or self._lost:
             lost = f"; {self._lost} were dropped" if self._lost else ""
             logger.warning("Notification %s is delivered again%s", name, lost)

@@ -26,7 +26,7 @@ def signed_headers(key: bytes, identifier: str, seconds: int, body: bytes) -> di
     """Return the headers that sign a webhook.
 
     :param identifier: what tells the receiver that an event is one that it has had already.
-    :param seconds: when it is sent, in seconds since 1970; a receiver refuses an old one, so that it cannot be replayed.
+    :param seconds: when it is sent, in seconds since 1970; receivers refuse an old one, which may be replayed.
     """
     content = b"%s.%d.%s" % (identifier.encode(), seconds, body)
     signature = b64encode(hmac.digest(key, content, "sha256")).decode()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from zeroscale.errors import StateError
 from zeroscale.events import EVENTS
 from zeroscale.notify.queue import Waiting
 from zeroscale.system.files import load, make_private, write_atomically
@@ -119,15 +118,13 @@ class Spool:
                 path.unlink()
 
     def forget(self, target: str) -> int:
-        """Delete everything of a target, and return how many notifications that were.
-
-        :raises OSError: that is not possible.
-        """
+        """Delete everything of a target, and return how many notifications that were."""
         directory = self._directory / target
-        if not directory.is_dir():
+        try:
+            number = sum(_NAME.fullmatch(each.name) is not None for each in directory.iterdir())
+        except OSError:
             return 0
-        number = sum(_NAME.fullmatch(each.name) is not None for each in directory.iterdir())
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
         return number
 
 

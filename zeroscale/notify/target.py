@@ -44,7 +44,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return event in self.events and (self.servers is None or server in self.servers)
 
 
-class Outcome(Struct, frozen=True):
+class DeliveryOutcome(Struct, frozen=True):
     """How one attempt has ended.
 
     :ivar problem: why it has failed, in words that have no secret in them; "": it was delivered.
@@ -55,4 +55,3 @@ class Outcome(Struct, frozen=True):
     problem: str = ""
     final: bool = False
     retry_after: float | None = None
-

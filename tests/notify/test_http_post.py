@@ -1,0 +1,181 @@
+"""One POST to a real server: TLS, proxies, and servers that are slow, broken or redirect."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from webhooks import Answer, Receiver
+
+from zeroscale.errors import ProtocolError
+from zeroscale.notify import http_post
+from zeroscale.notify.http_post import post
+from zeroscale.notify.http_url import HttpUrl, parse_http_url
+
+
+def send(url: str, timeout: float = 20.0, proxy: HttpUrl | None = None) -> int:
+    return post(parse_http_url(url), {"X-Given": "yes"}, b"{}", timeout=timeout, proxy=proxy).status
+
+
+def test_a_request_as_the_server_sees_it() -> None:
+    with Receiver(Answer(200)) as receiver:
+        assert send(receiver.url.replace("http://", "http://max:pw@")) == 200
+        request = receiver.get()
+    assert (request.method, request.target, request.body) == ("POST", "/hook?token=SECRET", b"{}")
+    assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert request.headers["x-given"] == "yes"
+    assert request.headers["authorization"] == "Basic bWF4OnB3"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with Receiver() as other, Receiver(Answer(307, [("Location", other.url)])) as receiver:
+        assert send(receiver.url) == 307
+        assert other.requests.empty()
+
+
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 20", b"what?\r\n\r\n", b"HTTP/1.1 100 x\r\n\r\n" * 1000])
+def test_an_answer_that_is_broken(raw: bytes) -> None:
+    with Receiver(Answer(raw=raw)) as receiver, pytest.raises((ProtocolError, ConnectionError)):
+        send(receiver.url)
+
+
+def test_nobody_listens() -> None:
+    with Receiver() as receiver:
+        url = receiver.url
+    with pytest.raises(ConnectionRefusedError):
+        send(url)
+
+
+def test_a_server_that_does_not_answer() -> None:
+    never = threading.Event()
+    with Receiver(Answer(wait_for=never)) as receiver, pytest.raises(TimeoutError):
+        try:
+            send(receiver.url, timeout=0.2)
+        finally:
+            never.set()
+
+
+def test_the_limit_is_for_the_whole_answer() -> None:
+    """A byte now and then does not extend it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        stop = threading.Event()
+
+        def drip() -> None:
+            with listening.accept()[0] as connection:
+                while not stop.wait(0.02):
+                    try:
+                        connection.sendall(b"HTTP/1.1 100 x\r\n\r\n")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError):
+            send(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout=0.3)
+        assert time.monotonic() - begin < 5
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=hook -addext subjectAltName=IP:127.0.0.1 -days 2 "
+        "-keyout key.pem -out cert.pem"
+    )
+    try:
+        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl to make a certificate with")
+    return directory / "cert.pem", directory / "key.pem"
+
+
+@pytest.fixture(autouse=True)
+def fresh_context() -> Iterator[None]:
+    http_post.tls_context.cache_clear()
+    yield
+    http_post.tls_context.cache_clear()
+
+
+def test_a_certificate_that_nobody_vouches_for(pair: tuple[Path, Path]) -> None:
+    with Receiver(certificate=pair) as receiver:
+        with pytest.raises(OSError, match="certificate verify failed"):
+            send(receiver.url)
+        assert receiver.requests.empty()
+
+
+def test_a_certificate_that_ssl_cert_file_vouches_for(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with Receiver(certificate=pair) as receiver:
+        assert send(receiver.url) == 204
+        assert receiver.get().body == b"{}"
+        with pytest.raises(OSError, match="mismatch"):
+            send(receiver.url.replace("127.0.0.1", "localhost"))
+
+
+@contextmanager
+def tunnel(status: int = 200) -> Iterator[tuple[HttpUrl, list[bytes]]]:
+    """A proxy that accepts one CONNECT."""
+    heads: list[bytes] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as client:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(1)
+                heads.append(head)
+                client.sendall(b"HTTP/1.1 %d x\r\n\r\n" % status)
+                if status != 200:
+                    return
+                host, port = head.split()[1].rsplit(b":", 1)
+                with socket.create_connection((host.decode(), int(port))) as server:
+                    copying = threading.Thread(target=copy, args=(server, client))
+                    copying.start()
+                    copy(client, server)
+                    copying.join()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield parse_http_url(f"http://user:pw@127.0.0.1:{listening.getsockname()[1]}"), heads
+        thread.join()
+
+
+def copy(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the other one has closed it
+
+
+def test_tls_through_a_proxy(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with Receiver(certificate=pair) as receiver, tunnel() as (proxy, heads):
+        assert send(receiver.url, proxy=proxy) == 204
+        assert "proxy-authorization" not in receiver.get().headers
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % receiver.port)
+    assert b"Proxy-Authorization: Basic dXNlcjpwdw==\r\n" in heads[0]
+
+
+def test_a_proxy_that_refuses() -> None:
+    with tunnel(407) as (proxy, _), pytest.raises(OSError, match="the proxy answers 407"):
+        send("https://127.0.0.1:1/", proxy=proxy)
+
+
+def test_plain_http_through_a_proxy() -> None:
+    with Receiver() as receiver:
+        proxy = parse_http_url(f"http://127.0.0.1:{receiver.port}")
+        assert send("http://hook.example/x?y", proxy=proxy) == 204
+        request = receiver.get()
+    assert (request.target, request.headers["host"]) == ("http://hook.example/x?y", "hook.example")
