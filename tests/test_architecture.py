@@ -101,7 +101,7 @@ RULES = [
     Rule(("minecraft",), ("access_lists", "system.files"), outside=("msgspec",), never=("twisted",)),
     Rule(
         ("state",),
-        ("errors", "events", "status", "system.files", "system.lock_file", "system.background_file"),
+        ("errors", "events", "event_text", "status", "system.files", "system.lock_file", "system.background_file"),
         outside=("msgspec",),
         never=("twisted",),
     ),
@@ -143,13 +143,13 @@ RULES = [
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
-        ("backoff", "errors", "events", "event_text", "status"),
+        ("backoff", "errors", "events", "event_text", "reports", "status"),
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
     Rule(
-        ("lifecycle.idle_policy", "lifecycle.probation", "lifecycle.stats"),
-        ("errors", "status", "reports"),
+        ("lifecycle.awake_reasons", "lifecycle.idle_policy", "lifecycle.probation", "lifecycle.stats"),
+        ("errors", "events", "event_text", "status", "reports"),
         never=(*PURE, "logging"),
     ),
     Rule(

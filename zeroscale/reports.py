@@ -7,6 +7,7 @@ seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
 from msgspec import Struct
 
@@ -24,6 +25,61 @@ class PlayerReport(Struct, frozen=True):
     name: str
     address: str
     seconds: float
+
+
+class AwakeKind(Enum):
+    """What keeps a server from sleeping, in one word."""
+
+    starting = "starting"
+    """It is starting."""
+    players = "players"
+    """Players are on it."""
+    kept_awake = "kept_awake"
+    """An operator or a flag file keeps it running."""
+    schedule = "schedule"
+    """A time of the configuration keeps it running."""
+    busy = "busy"
+    """It was asked, and has players that are not relayed, does not say who is on, or is busy."""
+    connection = "connection"
+    """Connections may be players'."""
+    minimum_time = "minimum_time"
+    """It runs for a minimum time."""
+    idle_time = "idle_time"
+    """Its idle time is not over."""
+    asked = "asked"
+    """It is being asked whether it may be stopped."""
+
+
+class AwakeReason(Struct, frozen=True):
+    """One reason why a server does not sleep.
+
+    :ivar kind: what it is, in one word.
+    :ivar text: the same for the operator.
+    :ivar seconds: how long it holds at least, if nothing changes; None: not known.
+    """
+
+    kind: AwakeKind
+    text: str
+    seconds: float | None = None
+
+
+class LastEvent(Struct, frozen=True, kw_only=True):
+    """The last wake of a server, or its last stop.
+
+    :ivar ago: time since then.
+    :ivar kind: why, in one word, as in `events.CauseKind`; `failed`: it crashed, or could not be stopped.
+    :ivar player: the name of the player who caused it; "": none did, or its protocol has no names.
+    :ivar operator: the account of the operator who caused it; "": none did, or it is not known.
+    :ivar detail: the rest, in words.
+    :ivar pause: it was paused, or resumed.
+    """
+
+    ago: float
+    kind: str
+    player: str = ""
+    operator: str = ""
+    detail: str = ""
+    pause: bool = False
 
 
 class ServerStats(Struct, frozen=True, kw_only=True):
@@ -66,9 +122,15 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     :ivar status_age: time in that status.
     :ivar players: players relayed to it, the first to join first.
     :ivar waiting: names of the players held for it; "" if their protocol has none.
+    :ivar listen: where clients connect, as it is configured.
+    :ivar hosts: the names by which players reach it; (): it gets the clients that name no other server.
+    :ivar awake: why it does not sleep, the reason that counts first; (): it sleeps, or is about to.
+    :ivar last_wake: its last wake, also before zeroscale was restarted; None: not known.
+    :ivar last_stop: its last stop, pause or crash, likewise.
     :ivar idle_in: time until it is checked whether it is idle; None: players are on it, or it does not run.
     :ivar keep_awake_reason: why it is kept running even when idle; None: it is not.
     :ivar lockout: the text for players during a lockout; None: there is none.
+    :ivar keep_asleep_reason: what locks it out; None: nothing does.
     :ivar uptime: time since it was ready; None: it is not.
     :ivar slept: time stopped or paused since the proxy started.
     :ivar last_start: duration of its last start; None: there was none.
@@ -86,9 +148,15 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     status_age: float
     players: tuple[PlayerReport, ...] = ()
     waiting: tuple[str, ...] = ()
+    listen: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    awake: tuple[AwakeReason, ...] = ()
+    last_wake: LastEvent | None = None
+    last_stop: LastEvent | None = None
     idle_in: float | None = None
     keep_awake_reason: str | None = None
     lockout: str | None = None
+    keep_asleep_reason: str | None = None
     uptime: float | None = None
     slept: float = 0.0
     last_start: float | None = None

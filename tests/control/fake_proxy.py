@@ -70,14 +70,16 @@ class FakeServer:
         self._ask("sleep now" if now else "sleep")
         self.status = Status.stopping
 
-    def keep_awake(self, seconds: float | None) -> None:
+    def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
+        self.operators.append(operator)
         self._ask(f"keep awake {seconds}")
         self.fields["keep_awake_reason"] = "its operator says so"
 
     def release(self) -> None:
         self._ask("release")
 
-    def lock_out(self, message: str) -> None:
+    def lock_out(self, message: str, *, operator: str = "") -> None:
+        self.operators.append(operator)
         self._ask(f"lock out {message!r}")
         self.fields["lockout"] = message or "locked"
 

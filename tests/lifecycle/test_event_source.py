@@ -224,3 +224,13 @@ def test_an_observer_that_raises_disturbs_no_other(observed: Observed, caplog: p
     harness.running()
     assert [each.event for each in seen] == ["woken", "ready"]
     assert "broken observer" in caplog.text
+
+
+def test_one_that_needs_no_clients_does_not_make_their_events_be_made() -> None:
+    harness = LifecycleHarness()
+    events: list[ServerEvent] = []
+    harness.lifecycle.add_event_observer(events.append, clients=False)
+    harness.running()
+    harness.lifecycle.refused(ClientInfo("Eve"), "banned")
+    harness.join().end()
+    assert [each.event for each in events] == ["woken", "ready"]

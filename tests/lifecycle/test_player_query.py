@@ -139,7 +139,7 @@ def test_what_the_status_says_is_the_reason_if_the_console_does_not_answer(caplo
     harness.plugin.console = lambda line: fail(PluginError("no console"))
     harness.clock.advance(60.0)
     assert harness.status() is Status.running
-    assert "could not be counted (no answer)" in caplog.text
+    assert "does not say who is on (no answer)" in caplog.text
 
 
 def test_a_player_who_joins_while_the_console_is_asked_ends_the_question() -> None:

@@ -70,7 +70,7 @@ def test_a_player_who_does_not_come_through_the_proxy_keeps_it_running(harness: 
     direct = harness.player(version, server_port, "Direct")
     direct.wait_for_event("joined")
     visitor.leave()
-    proxy.wait_for("players online that did not join through the proxy: 1")
+    proxy.wait_for("players that zeroscale does not relay: 1")
     direct.leave()
     proxy.wait_until_asleep()
     proxy.end()

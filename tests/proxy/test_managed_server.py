@@ -28,6 +28,7 @@ from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.proxy.reconfigure import apply_change, prepare_change
 from zeroscale.proxy.service import ProxyService
+from zeroscale.reports import AwakeKind
 from zeroscale.state.flag_files import KEEP_ASLEEP
 from zeroscale.status import ServerSnapshot, Status
 from zeroscale.system.background_file import FileWriter
@@ -112,7 +113,7 @@ async def test_the_operator_can_wake_it_during_a_lockout(world: World) -> None:
 @pytest.mark.parametrize(
     ("lock", "source"),
     [
-        (lambda server: server.lock_out("Later."), "its operator has locked it out"),
+        (lambda server: server.lock_out("Later."), "locked out by its operator"),
         (lambda server: (server.directory / KEEP_ASLEEP).touch(), rf"/.*/{KEEP_ASLEEP} exists"),
     ],
 )
@@ -159,7 +160,9 @@ async def test_the_operator_puts_it_to_sleep(world: World) -> None:
     await run(context.__aexit__(None, None, None))
     await until(lambda: not server.report().players)
     server.keep_awake(None)
-    with pytest.raises(ControlError, match="one is not stopped: its operator keeps it awake; use --now"):
+    with pytest.raises(
+        ControlError, match="one is not stopped: kept awake by its operator until it is released; use --now"
+    ):
         server.sleep(now=False)
     server.release()
     server.sleep(now=False)
@@ -210,13 +213,11 @@ async def test_sleep_now_cancels_waiting_wakes(world: World) -> None:
 @pytest_twisted.ensureDeferred
 async def test_keep_awake_prevents_the_idle_stop(world: World) -> None:
     server = await world.start(idle_shutdown=0.0)
-    server.keep_awake(3600.0)
+    server.keep_awake(3600.0, operator="max")
     assert await run(greeting(world.listen)) == b"one\n"
     await until(lambda: (server.report().idle_in or 0.0) > 1.0)
-    assert (status(server), server.report().keep_awake_reason) == (
-        Status.running,
-        "its operator keeps it awake for another 60 min",
-    )
+    assert status(server) is Status.running
+    assert str(server.report().keep_awake_reason).startswith("kept awake by max until ")
     server.release()
     await until(lambda: status(server) is Status.stopped)
 
@@ -228,7 +229,10 @@ async def test_overrides_survive_a_restart_of_the_proxy(world: World) -> None:
     server.keep_awake(None)
     await world.proxies.pop().stop()
     again = await world.start()
-    assert (again.report().lockout, again.report().keep_awake_reason) == ("Moving.", "its operator keeps it awake")
+    assert (again.report().lockout, again.report().keep_awake_reason) == (
+        "Moving.",
+        "kept awake by its operator until it is released",
+    )
 
 
 @pytest_twisted.ensureDeferred
@@ -482,3 +486,18 @@ def test_an_operator_sees_a_flag_file_at_once(managed: Managed) -> None:
     assert managed.server.report().lockout == "A backup."
     (managed.directory / "zeroscale.keep-asleep").unlink()
     assert managed.server.report().lockout is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_wake_and_stop_are_reported_after_a_restart(world: World) -> None:
+    server = await world.start(idle_shutdown=3600.0)
+    await server.wake(operator="max")
+    [awake] = server.report().awake
+    assert awake.kind is AwakeKind.idle_time
+    server.sleep(now=True, operator="eve")
+    await until(lambda: status(server) is Status.stopped)
+    await world.proxies.pop().stop()
+    again = await world.start()
+    wake, stop = again.report().last_wake, again.report().last_stop
+    assert wake is not None and (wake.kind, wake.operator) == ("operator", "max")
+    assert stop is not None and (stop.kind, stop.operator, stop.pause) == ("operator", "eve", False)

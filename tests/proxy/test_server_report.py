@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from harness import FakeReactor, proxy_config, stub_config
+from msgspec.structs import replace
 
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.server_report import server_report
+from zeroscale.reports import LastEvent
+from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
 from zeroscale.system.background_file import FileWriter
 
@@ -22,8 +25,8 @@ def server(tmp_path: Path) -> ManagedServer:
 
 def test_a_server_that_never_ran(server: ManagedServer) -> None:
     stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
-    report = server_report(server.lifecycle, "demo", stats, None, 30.0)
-    assert (report.name, report.plugin, report.status) == ("one", "demo", Status.stopped)
+    report = server_report(server.lifecycle, server.config, stats, LastEvents(), 30.0, 1e9)
+    assert (report.name, report.plugin, report.status) == ("one", "stub_server:Server", Status.stopped)
     assert (report.status_age, report.slept) == (30.0, 30.0)
     assert (report.uptime, report.idle_in, report.retry_in) == (None, None, None)
     assert (report.last_start, report.last_error, report.last_error_ago) == (None, None, None)
@@ -34,5 +37,22 @@ def test_reasons_and_waiting_players(server: ManagedServer) -> None:
     server.keep_awake(None)
     server.lock_out("Back at eight.")
     report = server.report()
-    assert (report.keep_awake_reason, report.lockout) == ("its operator keeps it awake", "Back at eight.")
+    assert (report.keep_awake_reason, report.lockout) == (
+        "kept awake by its operator until it is released",
+        "Back at eight.",
+    )
     assert report.waiting == ()
+
+
+def test_where_it_listens_and_what_happened_last(server: ManagedServer) -> None:
+    stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
+    events = LastEvents(
+        wake=CausedEvent(at=1000.0, kind="login", player="Ada"),
+        stop=CausedEvent(at=5000.0, kind="operator", operator="max", pause=True),
+    )
+    config = replace(server.config, hosts=("survival.example.org",))
+    report = server_report(server.lifecycle, config, stats, events, 30.0, 4000.0, keep_asleep_reason="a backup")
+    assert (report.listen, report.hosts) == (("25565",), ("survival.example.org",))
+    assert report.last_wake == LastEvent(ago=3000.0, kind="login", player="Ada")
+    assert report.last_stop == LastEvent(ago=0.0, kind="operator", operator="max", pause=True), "the clock was set back"
+    assert (report.awake, report.keep_asleep_reason) == ((), "a backup")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,12 @@ class OverridesFixture:
 
 
 @pytest.fixture
-def fixture(tmp_path: Path) -> OverridesFixture:
-    return OverridesFixture(tmp_path)
+def fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverridesFixture]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield OverridesFixture(tmp_path)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_without_overrides(fixture: OverridesFixture) -> None:
@@ -35,22 +41,27 @@ def test_without_overrides(fixture: OverridesFixture) -> None:
 
 
 def test_keep_awake_for_a_time_that_a_restart_does_not_reset(fixture: OverridesFixture) -> None:
-    fixture.overrides.keep_awake(7200.0)
-    assert fixture.overrides.keep_awake_reason() == "its operator keeps it awake for another 2.0 h"
+    fixture.overrides.keep_awake(7200.0, "max")
+    assert fixture.overrides.keep_awake_reason() == "kept awake by max until 10:00"
     fixture.overrides.close()
-    fixture.now += 7000.0
+    fixture.now += 7199.0
     reopened = fixture.reopened()
-    assert reopened.keep_awake_reason() == "its operator keeps it awake for another 3 min"
-    fixture.now += 170.0
-    assert reopened.keep_awake_reason() == "its operator keeps it awake for another 30 s"
-    fixture.now += 30.0
+    assert reopened.keep_awake_reason() == "kept awake by max until 10:00"
+    fixture.now += 1.0
     assert reopened.keep_awake_reason() is None
 
 
+def test_keep_awake_until_another_day(fixture: OverridesFixture) -> None:
+    fixture.overrides.keep_awake(86400.0, "max")
+    assert fixture.overrides.keep_awake_reason() == "kept awake by max until Sat 08:00"
+    fixture.overrides.keep_awake(366 * 86400.0, "max")
+    assert fixture.overrides.keep_awake_reason() == "kept awake by max until 2028-01-16 08:00"
+
+
 def test_keep_awake_until_release(fixture: OverridesFixture) -> None:
-    fixture.overrides.keep_awake(None)
+    fixture.overrides.keep_awake(None, "max")
     fixture.now += 1e8
-    assert fixture.overrides.keep_awake_reason() == "its operator keeps it awake"
+    assert fixture.overrides.keep_awake_reason() == "kept awake by max until it is released"
     fixture.overrides.release()
     assert fixture.overrides.keep_awake_reason() is None
     fixture.overrides.close()
@@ -77,6 +88,22 @@ def test_a_wake_of_a_server_that_was_not_put_to_sleep_is_not_written(fixture: Ov
     assert list(fixture.directory.iterdir()) == []
 
 
+def test_a_file_of_an_earlier_version_names_no_operator(fixture: OverridesFixture) -> None:
+    (fixture.directory / "operator.json").write_text('{"version":1,"awake_until":0.0,"lockout":"A backup."}')
+    overrides = fixture.reopened()
+    assert overrides.keep_awake_reason() == "kept awake by its operator until it is released"
+    assert (overrides.lockout, overrides.lockout_by) == ("A backup.", "its operator")
+
+
+def test_who_has_locked_it_out_survives_a_restart(fixture: OverridesFixture) -> None:
+    fixture.overrides.lock_out("", "max")
+    fixture.overrides.keep_awake(60.0, "x" * 1000)
+    fixture.overrides.close()
+    reopened = fixture.reopened()
+    assert reopened.lockout_by == "max"
+    assert reopened.keep_awake_reason() == f"kept awake by {'x' * 100} until 08:01"
+
+
 def test_lock_out_with_a_text_and_without(fixture: OverridesFixture) -> None:
     fixture.overrides.lock_out("Back at eight.")
     fixture.overrides.keep_awake(60.0)
@@ -97,7 +124,9 @@ def test_release_ends_a_lockout(fixture: OverridesFixture) -> None:
     assert fixture.reopened().lockout is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"lockout": 3}', b"[]", b"[" * 8000, b"x" * (LARGEST_FILE + 1)])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"lockout": 3}', b'{"awake_until": 1e300}', b"[]", b"[" * 8000, b"x" * (LARGEST_FILE + 1)]
+)
 def test_an_invalid_file_is_ignored_and_logged(
     fixture: OverridesFixture, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import StateError
+from zeroscale.events import Cause, CauseKind, Stopped, Woken
 from zeroscale.state import start_history
+from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.state.start_history import StartHistory
+from zeroscale.status import ClientInfo
 from zeroscale.system.background_file import FileWriter
 from zeroscale.system.privileges import Owner, acting_as
 
@@ -278,3 +281,22 @@ def test_each_change_of_the_estimate_is_reported(directory: Path) -> None:
     history.record_start(30.0)
     history.close()
     assert seen == [10.0, 15.0, 20.0]
+
+
+def test_the_last_wake_and_stop_survive_a_restart(directory: Path) -> None:
+    first = StartHistory(directory, FileWriter())
+    first.open()
+    first.record_event(Woken(server="a", at=10.0, cause=Cause(CauseKind.login, ClientInfo("Ada", "203.0.113.7:4321"))))
+    first.record_event(Stopped(server="a", at=20.0, cause=Cause(CauseKind.operator, operator="max")))
+    first.record_start(5.0)
+    first.close()
+    assert b"203.0.113.7" not in (directory / "record.json").read_bytes()
+    last = reopened(directory).last_events
+    assert last.wake == CausedEvent(at=10.0, kind="login", player="Ada")
+    assert last.stop == CausedEvent(at=20.0, kind="operator", operator="max")
+
+
+def test_a_file_of_an_earlier_version_has_no_last_events(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text('{"version":1,"starts":[40.0],"crashes":0,"reason":null}')
+    assert (reopened(directory).estimate, reopened(directory).last_events) == (40.0, LastEvents())

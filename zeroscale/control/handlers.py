@@ -138,11 +138,11 @@ class CommandHandler:
             case protocol.SleepRequest():
                 server.sleep(now=request.now, operator=operator)
             case protocol.KeepAwakeRequest():
-                server.keep_awake(request.seconds)
+                server.keep_awake(request.seconds, operator=operator)
             case protocol.ReleaseRequest():
                 server.release()
             case protocol.LockoutRequest():
-                server.lock_out(request.message)
+                server.lock_out(request.message, operator=operator)
         return server.report()
 
     async def _status(self, request: protocol.StatusRequest, send: Send) -> ProxyReport:

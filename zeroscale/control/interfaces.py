@@ -49,10 +49,11 @@ class ServerControl(Protocol):
         """
         ...
 
-    def keep_awake(self, seconds: float | None) -> None:
+    def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         """Keep the server from being stopped when idle. This does not start it.
 
         :param seconds: for how long; None: until `release()`.
+        :param operator: name of the operator's account; "" if it is not known.
         """
         ...
 
@@ -60,10 +61,11 @@ class ServerControl(Protocol):
         """Clear keep-awake, the lockout, and the count of failures."""
         ...
 
-    def lock_out(self, message: str) -> None:
+    def lock_out(self, message: str, *, operator: str = "") -> None:
         """Refuse all new players until `release()`; players on the server stay.
 
         :param message: the text for refused players; "" for the default text.
+        :param operator: name of the operator's account; "" if it is not known.
         """
         ...
 

@@ -22,10 +22,13 @@ class EventSource:
         self._observers: Observers[ServerEvent] = Observers(on_error)
         self.wanted = False
 
-    def add_observer(self, callback: Callable[[ServerEvent], None]) -> None:
-        """Register `callback`, to be called with each event from now on."""
+    def add_observer(self, callback: Callable[[ServerEvent], None], *, clients: bool = True) -> None:
+        """Register `callback`, to be called with each event from now on.
+
+        :param clients: whether it needs the events that may come for each connection; it may get them all the same.
+        """
         self._observers.add(callback)
-        self.wanted = True
+        self.wanted = self.wanted or clients
 
     @property
     def now(self) -> float:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind, Joined, Left
+from zeroscale.lifecycle.awake_reasons import IdleFacts
 from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
 from zeroscale.lifecycle.interfaces import Logger
@@ -139,6 +140,19 @@ class IdleMonitor:
     def sessions(self) -> Sequence[PlayerSession]:
         """All sessions, also those that do not count yet, in the order in which they began."""
         return tuple(self._sessions)
+
+    def facts(self) -> IdleFacts:
+        """Return what the idle time is computed from."""
+        self.count_players()
+        names = tuple(session.client.name for session in self._sessions if session not in self._uncounted)
+        return IdleFacts(
+            counts=self._counts,
+            policy=self._policy,
+            players=names,
+            candidates=len(self._uncounted),
+            probation_until=self._probation.until,
+            is_asked=self._query is not None,
+        )
 
     @property
     def check_at(self) -> float | None:

@@ -12,12 +12,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError, ServerUnavailable
 from zeroscale.events import Cause, Refused, ServerEvent
+from zeroscale.lifecycle.awake_reasons import awake_reasons
 from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.observers import Observers
 from zeroscale.lifecycle.shutdown import PROXY_EXITS, RETIRED
 from zeroscale.lifecycle.transitions import ServerTransitions
+from zeroscale.reports import AwakeReason
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 WARN_AGAIN = 60.0
@@ -80,6 +82,11 @@ class ServerLifecycle:
         return self._waiters.names
 
     @property
+    def awake_reasons(self) -> Sequence[AwakeReason]:
+        """Why the server does not sleep; the first one counts."""
+        return awake_reasons(self._transitions.awake_facts())
+
+    @property
     def idle_check_at(self) -> float | None:
         """When the server is asked for players and then stopped; None while players are on it, or it does not run."""
         return self._idle_monitor.check_at
@@ -102,9 +109,12 @@ class ServerLifecycle:
         """Register `changed`, to be called whenever a player has joined or left."""
         self._session_observers.add(lambda _: changed())
 
-    def add_event_observer(self, callback: Callable[[ServerEvent], None]) -> None:
-        """Register `callback`, to be called with each event of the server from now on; see `events`."""
-        self._events.add_observer(callback)
+    def add_event_observer(self, callback: Callable[[ServerEvent], None], *, clients: bool = True) -> None:
+        """Register `callback`, to be called with each event of the server from now on; see `events`.
+
+        :param clients: whether it needs `Joined`, `Left` and `Refused`; it may get them all the same.
+        """
+        self._events.add_observer(callback, clients=clients)
 
     # For clients
 

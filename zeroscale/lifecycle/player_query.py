@@ -39,8 +39,8 @@ class PlayerQuery:
             if not players and ask_server:
                 players = await self._count(plugin, dependencies)
         except (ZeroscaleError, TimeoutError) as error:
-            return f"its players could not be counted ({error})"
-        return f"players online that did not join through the proxy: {players}" if players else None
+            return f"it does not say who is on ({error})"
+        return f"players that zeroscale does not relay: {players}" if players else None
 
     def cache_status(self, answer: ProbeResult, dependencies: LifecycleDependencies) -> None:
         """Store the status of an answer that has one."""

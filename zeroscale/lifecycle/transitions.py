@@ -16,6 +16,7 @@ from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
 from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind, Failed, GivenUp, Ready, Stopped, Stopping, Woken
+from zeroscale.lifecycle.awake_reasons import AwakeFacts, BusyAnswer
 from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
@@ -86,6 +87,8 @@ class ServerTransitions:
         self._start_error: tuple[str, str] | None = None
         self._failure_after_stop: tuple[str, str] | None = None
         self._end_cause: Cause | None = None
+        self._woken: Cause | None = None
+        self._busy: BusyAnswer | None = None
         self._found_again = False
         self._refusals = Backoff(FIRST_REFUSAL_DELAY, LONGEST_REFUSAL_DELAY)
         self._player_query = PlayerQuery(self._clock)
@@ -110,6 +113,19 @@ class ServerTransitions:
             self.events,
             sessions_changed,
             self.view.changed,
+        )
+
+    def awake_facts(self) -> AwakeFacts:
+        """Return what keeps the server from sleeping now."""
+        return AwakeFacts(
+            status=self.record.status,
+            now=self._clock.seconds(),
+            waiting=self.waiters.names,
+            woken=self._woken,
+            keep_awake=self._keep_awake_reason(),
+            schedule=self._schedule_reason(),
+            busy=self._busy,
+            idle=self.idle_monitor.facts(),
         )
 
     @property
@@ -157,6 +173,7 @@ class ServerTransitions:
         """Start the server."""
         self._exit_watch.clear_output()
         self._enter(Status.starting)
+        self._woken = cause
         self.record.start_wanted = cause  # should the server be found running, and not run after all
         self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause))
         try:
@@ -179,6 +196,7 @@ class ServerTransitions:
     def resume(self, cause: Cause) -> None:
         """Resume a paused server."""
         self._enter(Status.starting)
+        self._woken = cause
         self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause, resumed=True))
         self._log.info("Resuming %s", self._name)
         attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
@@ -357,6 +375,8 @@ class ServerTransitions:
         self.record.enter(status)
         self._dependencies.stats.status_changed(status, self.record.since)
         self._found_again = False
+        self._woken = None
+        self._busy = None
         self._end_cause = None
         self._failure_after_stop = None
         self._state_task.cancel()
@@ -531,14 +551,24 @@ class ServerTransitions:
             self.machine.stop(cause)
 
     async def _busy_reason(self) -> str | None:
-        kept: str | None = None
-        if not self.shutdown.in_progress:  # only its players keep a retired server running
-            kept = self._dependencies.keep_awake_reason()
-            if kept is None and (scheduled := self._dependencies.schedule_reason()) is not None:
-                kept = ExpectedReason(scheduled)
-        return kept or await self._player_query.busy_reason(
+        kept: str | None = self._keep_awake_reason()
+        if kept is None and (scheduled := self._schedule_reason()) is not None:
+            kept = ExpectedReason(scheduled)
+        if kept is not None:
+            return kept
+        reason = await self._player_query.busy_reason(
             self._plugin, self._dependencies, ask_server=self.policy.ask_players
         )
+        self._busy = None if reason is None else BusyAnswer(reason, self._clock.seconds())
+        return reason
+
+    # Only its players keep a retired server running.
+
+    def _keep_awake_reason(self) -> str | None:
+        return None if self.shutdown.in_progress else self._dependencies.keep_awake_reason()
+
+    def _schedule_reason(self) -> str | None:
+        return None if self.shutdown.in_progress else self._dependencies.schedule_reason()
 
     @property
     def _dependencies(self) -> LifecycleDependencies:

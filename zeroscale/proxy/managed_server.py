@@ -75,6 +75,7 @@ class ManagedServer:
         self._schedule: ServerSchedule | None = None
         settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
+        self.lifecycle.add_event_observer(self._start_history.record_event, clients=False)
         self.backend = Backend(
             self.lifecycle,
             settings.messages,
@@ -247,7 +248,14 @@ class ManagedServer:
         self._view_changed()  # an operator who has just laid down a flag file sees its effect
         now = self._reactor.seconds()
         return server_report(
-            self.lifecycle, self.config.plugin, self._stats.snapshot(now), self._keep_awake_reason(), now
+            self.lifecycle,
+            self.config,
+            self._stats.snapshot(now),
+            self._start_history.last_events,
+            now,
+            time.time(),
+            keep_awake_reason=self._keep_awake_reason(),
+            keep_asleep_reason=next((source for _, source in self._lockouts(self._setup)), None),
         )
 
     def wake(self, *, force: bool = False, operator: str = "") -> Deferred[None]:
@@ -279,13 +287,13 @@ class ManagedServer:
             raise ControlError(f"{self.name} is starting for a waiting player: use --now to stop it anyway")
         self.lifecycle.sleep_when_empty(cause)
 
-    def keep_awake(self, seconds: float | None) -> None:
+    def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         """See `ServerControl.keep_awake`."""
-        self._overrides.keep_awake(seconds)
+        self._overrides.keep_awake(seconds, operator)
 
-    def lock_out(self, message: str) -> None:
+    def lock_out(self, message: str, *, operator: str = "") -> None:
         """See `ServerControl.lock_out`."""
-        self._overrides.lock_out(message)
+        self._overrides.lock_out(message, operator)
 
     def release(self) -> None:
         """See `ServerControl.release`."""
@@ -350,7 +358,7 @@ class ManagedServer:
         if (text := setup.flag_files.lockout()) is not None:
             yield text, f"{setup.flag_files.keep_asleep} exists"
         if (text := self._overrides.lockout) is not None:
-            yield text, "its operator has locked it out (zeroscalectl release undoes that)"
+            yield text, f"locked out by {self._overrides.lockout_by} (zeroscalectl release undoes that)"
         if (text := self.config.admission.lockout) is not None:
             yield text, "admission.lockout is configured"
         if self._schedule is not None and (asleep := self._schedule.asleep_until()) is not None:

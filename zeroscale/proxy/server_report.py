@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from zeroscale.config.model import ServerConfig
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.reports import PlayerReport, ServerReport, ServerStats
+from zeroscale.reports import LastEvent, PlayerReport, ServerReport, ServerStats
+from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
 
 
 def server_report(
-    lifecycle: ServerLifecycle, plugin: str, stats: ServerStats, keep_awake_reason: str | None, now: float
+    lifecycle: ServerLifecycle,
+    config: ServerConfig,
+    stats: ServerStats,
+    last_events: LastEvents,
+    now: float,
+    wall_clock: float,
+    *,
+    keep_awake_reason: str | None = None,
+    keep_asleep_reason: str | None = None,
 ) -> ServerReport:
     """Return the current state of a server.
 
-    :param plugin: the name of its plugin.
     :param now: time of the lifecycle's clock.
+    :param wall_clock: seconds since 1970.
+    :param keep_awake_reason: what keeps it awake even when idle.
+    :param keep_asleep_reason: what locks it out.
     """
     view = lifecycle.view
     status_age = now - view.since
@@ -21,7 +33,7 @@ def server_report(
     idle_check_at = lifecycle.idle_check_at
     return ServerReport(
         name=view.name,
-        plugin=plugin,
+        plugin=config.plugin,
         status=view.status,
         status_age=status_age,
         players=tuple(
@@ -29,9 +41,15 @@ def server_report(
             for session in lifecycle.sessions
         ),
         waiting=tuple(lifecycle.waiting),
+        listen=config.listen,
+        hosts=config.hosts,
+        awake=tuple(lifecycle.awake_reasons),
+        last_wake=_last(last_events.wake, wall_clock),
+        last_stop=_last(last_events.stop, wall_clock),
         idle_in=None if idle_check_at is None else max(0.0, idle_check_at - now),
         keep_awake_reason=keep_awake_reason,
         lockout=view.lockout,
+        keep_asleep_reason=keep_asleep_reason,
         uptime=status_age if view.status is Status.running else None,
         slept=sum(stats.seconds_by_status[status] for status in (Status.stopped, Status.paused)),
         last_start=lifecycle.last_start,
@@ -40,4 +58,17 @@ def server_report(
         last_error=None if error is None else error[0],
         last_error_ago=None if error is None else now - error[1],
         stats=stats,
+    )
+
+
+def _last(event: CausedEvent | None, wall_clock: float) -> LastEvent | None:
+    if event is None:
+        return None
+    return LastEvent(
+        ago=max(0.0, wall_clock - event.at),
+        kind=event.kind,
+        player=event.player,
+        operator=event.operator,
+        detail=event.detail,
+        pause=event.pause,
     )

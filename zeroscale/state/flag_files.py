@@ -38,8 +38,8 @@ class FlagFiles:
         self._ignored: set[Path] = set()
 
     def keep_awake_reason(self) -> str | None:
-        """Return why the server is kept awake, for the log; None if it is not."""
-        return f"{self._keep_awake} exists" if self._exists(self._keep_awake) else None
+        """Return what keeps the server awake; None if nothing does."""
+        return f"kept awake by {self._keep_awake}" if self._exists(self._keep_awake) else None
 
     def lockout(self) -> str | None:
         """Return the text for players while the server is kept asleep, "" if there is none; None if it is not."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from zeroscale.event_text import format_moment
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load
 
 logger = logging.getLogger(__name__)
+
+OPERATOR = "its operator"
+"""Whose account is not known."""
 
 VERSION = 1
 """The version of the file's format."""
@@ -20,17 +26,31 @@ LARGEST_FILE = 16 * 1024
 """Bytes; a text for players has a few hundred."""
 
 
+LONGEST_NAME = 100
+"""Characters of an account's name."""
+
+LATEST = 1e11
+"""Seconds since 1970 that are still a date of four digits."""
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
+Account = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
+
+
 class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The file's content.
 
     :ivar awake_until: seconds since 1970; 0: without end; None: not kept awake.
+    :ivar awake_by: the account that keeps it awake; "": not known, as in files of earlier versions.
     :ivar lockout: the text for players; None: not locked out.
+    :ivar lockout_by: the account that has locked it out; "": not known.
     :ivar slept_at: when it was put to sleep in spite of its schedule, in seconds since 1970; None: it was not.
     """
 
     version: int = VERSION
-    awake_until: float | None = None
+    awake_until: Moment | None = None
+    awake_by: Account = ""
     lockout: str | None = None
+    lockout_by: Account = ""
     slept_at: float | None = None
 
 
@@ -62,20 +82,24 @@ class OperatorOverrides:
         """Wait until everything is written."""
         self._file.flush()
 
-    def keep_awake(self, seconds: float | None) -> None:
+    def keep_awake(self, seconds: float | None, operator: str = "") -> None:
         """Keep the server awake.
 
         :param seconds: for how long from now; None: until `release()`.
+        :param operator: name of the operator's account; "": it is not known.
         """
-        self._overrides.awake_until = 0.0 if seconds is None else self._now() + seconds
+        self._overrides.awake_until = 0.0 if seconds is None else min(self._now() + seconds, LATEST)
+        self._overrides.awake_by = operator[:LONGEST_NAME]
         self._write()
 
-    def lock_out(self, message: str) -> None:
+    def lock_out(self, message: str, operator: str = "") -> None:
         """Let no player wake the server.
 
         :param message: the text for players; "": there is none.
+        :param operator: name of the operator's account; "": it is not known.
         """
         self._overrides.lockout = message
+        self._overrides.lockout_by = operator[:LONGEST_NAME]
         self._write()
 
     def note_sleep(self) -> None:
@@ -96,14 +120,12 @@ class OperatorOverrides:
             self._write()
 
     def keep_awake_reason(self) -> str | None:
-        """Return why the server is kept awake, for the log; None if it is not."""
-        until = self._overrides.awake_until
-        if until is None:
+        """Return who keeps the server awake, and until when; None if nobody does."""
+        until, now = self._overrides.awake_until, self._now()
+        if until is None or 0.0 < until <= now:
             return None
-        if until == 0.0:
-            return "its operator keeps it awake"
-        left = until - self._now()
-        return f"its operator keeps it awake for another {_duration(left)}" if left > 0 else None
+        end = "it is released" if until == 0.0 else format_moment(until, now, time.localtime)
+        return f"kept awake by {self._overrides.awake_by or OPERATOR} until {end}"
 
     @property
     def lockout(self) -> str | None:
@@ -115,6 +137,11 @@ class OperatorOverrides:
         """When the server was put to sleep though its schedule keeps it awake; None: it was not, or woken since."""
         return self._overrides.slept_at
 
+    @property
+    def lockout_by(self) -> str:
+        """Who has locked the server out."""
+        return self._overrides.lockout_by or OPERATOR
+
     def _write(self) -> None:
         self._file.write(msgspec.json.encode(self._overrides))
         self._changed()
@@ -122,8 +149,3 @@ class OperatorOverrides:
 
 def _decoded(content: bytes) -> _Overrides:
     return msgspec.json.decode(content, type=_Overrides)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -14,6 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from zeroscale.errors import StateError
+from zeroscale.events import ServerEvent
+from zeroscale.state.last_events import LastEvents
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load, make_private
 from zeroscale.system.lock_file import ForeignLockError, Lock
@@ -50,6 +52,7 @@ class _History(msgspec.Struct, kw_only=True):
     :ivar crashes: crashes in a row.
     :ivar reason: the reason of the last crash.
     :ivar player_protocol: the protocol number of the last player.
+    :ivar events: the last wake and the last stop.
     """
 
     version: int = VERSION
@@ -57,6 +60,7 @@ class _History(msgspec.Struct, kw_only=True):
     crashes: Annotated[int, msgspec.Meta(ge=0)] = 0
     reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)] | None = None
     player_protocol: int | None = None
+    events: LastEvents = LastEvents()
 
 
 class StartHistory:
@@ -182,6 +186,17 @@ class StartHistory:
         """Record the protocol number of a player's client."""
         if protocol != self._history.player_protocol:
             self._write(replace(self._history, player_protocol=protocol))
+
+    @property
+    def last_events(self) -> LastEvents:
+        """The last wake and the last stop."""
+        return self._history.events
+
+    def record_event(self, event: ServerEvent) -> None:
+        """Record the event if it is a wake or a stop."""
+        events = self._history.events.after(event)
+        if events is not self._history.events:
+            self._write(replace(self._history, events=events))
 
     def _lock_directory(self) -> None:
         try:

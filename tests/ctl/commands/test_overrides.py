@@ -14,8 +14,8 @@ from zeroscale.status import Status
     [
         (["sleep"], "sleep", "survival is being put to sleep: it is stopping\n"),
         (["sleep", "survival", "--now"], "sleep now", "survival is being put to sleep: it is stopping\n"),
-        (["keep-awake", "--for", "2h"], "keep awake 7200.0", "kept awake: its operator says so\n"),
-        (["keep-awake", "survival"], "keep awake None", "kept awake: its operator says so\n"),
+        (["keep-awake", "--for", "2h"], "keep awake 7200.0", "its operator says so\n"),
+        (["keep-awake", "survival"], "keep awake None", "its operator says so\n"),
         (["release", "survival"], "release", "survival is stopped\n"),
         (["lockout"], "lock out ''", "locked out: locked\n"),
         (["lockout", "survival"], "lock out ''", "locked out: locked\n"),

@@ -105,6 +105,6 @@ def _summary(report: ServerReport) -> Iterator[str]:
         line += f", and sleeps in {format_duration(report.idle_in)} unless a player joins"
     yield line
     if report.keep_awake_reason is not None:
-        yield f"kept awake: {clean(report.keep_awake_reason)}"
+        yield clean(report.keep_awake_reason)
     if report.lockout is not None:
         yield f"locked out: {clean(report.lockout)}"
