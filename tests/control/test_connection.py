@@ -133,9 +133,14 @@ def test_commands_that_change_something_are_logged_with_the_user(caplog: pytest.
     client.say(
         {"command": "status"},
         {"command": "sleep", "server": "a\n", "now": True},
+        {"command": "wake", "server": "a", "force": True},
         {"command": "console", "server": "a", "line": "login hunter2"},
     )
-    assert caplog.messages == ["unknown user: sleep 'a\\n' now", "unknown user: console 'a'"]
+    assert caplog.messages == [
+        "unknown user: sleep 'a\\n' now",
+        "unknown user: wake 'a' by force",
+        "unknown user: console 'a'",
+    ]
 
 
 def test_peer_credentials() -> None:

@@ -194,6 +194,7 @@ UNUSED = {
     "zeroscale.plugins.docker": "plugin docker",
     "zeroscale.plugins.generic": "plugin generic",
     "zeroscale.plugins.kubernetes": "plugin kubernetes",
+    "zeroscale.proxy.config_watch": 'reload = "auto"',
     "zeroscale.proxy.discovery": "discovery",
     "zeroscale.proxy.reload_plan": "reload",
     "zeroscale.proxy.server_schedule": "keep_awake and keep_asleep",

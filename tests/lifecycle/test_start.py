@@ -101,6 +101,17 @@ def test_a_plugin_may_give_the_reason_of_the_exit_itself() -> None:
     assert "eula=true" in str(harness.lifecycle.view.detail)
 
 
+def test_the_operator_reads_the_last_output_of_a_start_that_takes_too_long() -> None:
+    harness = LifecycleHarness(start_timeout=300.0)
+    reasons: list[str] = []
+    harness.lifecycle.start_for_operator(OPERATOR).addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
+    harness.plugin.write_line("Loading libraries, please wait...")
+    harness.clock.advance(600.0)
+    [reason] = reasons
+    assert reason.startswith("it was not ready within ")
+    assert reason.endswith("; its last output: Loading libraries, please wait...")
+
+
 def test_a_start_that_takes_too_long_is_stopped_and_has_failed_once_the_process_is_gone() -> None:
     harness = LifecycleHarness(start_timeout=300.0)
     harness.lifecycle.wake(PLAYER)

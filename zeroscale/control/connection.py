@@ -301,4 +301,5 @@ def _describe(request: protocol.AnyRequest) -> str:
     words = [str(request.__struct_config__.tag)]
     words += [repr(request.server)] if isinstance(request, protocol.ServerRequest) and request.server else []
     words += ["now"] if isinstance(request, protocol.SleepRequest) and request.now else []
+    words += ["by force"] if isinstance(request, protocol.WakeRequest) and request.force else []
     return " ".join(words)
