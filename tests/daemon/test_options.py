@@ -257,6 +257,11 @@ def test_schedules() -> None:
     assert mistake(*BASIC, "--timezone", "Berlin").startswith(
         '--timezone: "Berlin" is not the name of a time zone, such as "Europe/Berlin"'
     )
+    parsed = server("--restart", "0 5 * * *", "--stop-warnings", "5m", "--stop_warnings", "30s")
+    assert (parsed.restart, parsed.stop_warnings) == ("0 5 * * *", (300.0, 30.0))
+    assert server().stop_warnings == (600.0, 300.0, 60.0)
+    parsed = server("--busy-command", "pgrep -f 'a b'", "--stop-warning-command", "broadcast {text}")
+    assert (parsed.busy_command, parsed.stop_warning_command) == (("pgrep", "-f", "a b"), "broadcast {text}")
 
 
 def test_log_format_and_addresses() -> None:

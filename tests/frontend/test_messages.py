@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from zeroscale.errors import ConfigError
@@ -354,6 +357,8 @@ GERMAN = {
     "version": "Schlaf",
     "lockout_reason": "Wartung",
     "keep_asleep_reason": "[bis {until}]",
+    "stop_warning": "&cStopp in {time}!",
+    "warning_minutes": "{number} Minuten",
     "sleeping": "{estimate}",
     "failed": "{reason}",
 }
@@ -366,6 +371,25 @@ GERMAN = {
 def test_the_words_of_a_duration_can_be_changed(seconds: float, expected: str) -> None:
     view = replace(VIEWS["sleeping"], estimate=seconds)
     assert motd(Messages(GERMAN), view) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "time"),
+    [(0.2, "1 s"), (30, "30 s"), (59.6, "1 min"), (60, "1 min"), (90, "90 s"), (100, "2 min"), (599.7, "10 min")],
+)
+def test_a_warning_of_a_stop_names_the_time(seconds: float, time: str) -> None:
+    assert Messages().stop_warning(seconds, restart=False) == f"The server stops in {time}."
+    assert Messages().stop_warning(seconds, restart=True) == f"The server restarts in {time}."
+    assert Messages(GERMAN).stop_warning(300, restart=False) == "Stopp in 5 Minuten!"
+
+
+@given(st.text(max_size=100))
+def test_a_warning_is_one_line_without_codes_and_control_characters(text: str) -> None:
+    escaped = re.sub(r"[\[\]{}]", r"\g<0>\g<0>", text)
+    warning = Messages({"stop_warning": f"{escaped}\u00a7\u00a7\n{{time}}\x1b\u2028"}).stop_warning(60, restart=False)
+    assert warning.endswith("1 min")
+    assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in warning)
+    assert "\u00a7" not in warning
 
 
 def test_the_words_for_what_is_not_known_can_be_changed() -> None:

@@ -22,6 +22,10 @@ from zeroscale.config.model import HIGHEST_PORT, is_host
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
+LONGEST_COMMAND = 1000
+"""Characters of a line for a server's console."""
+
+
 class Kind(Struct, frozen=True):
     """A kind of values.
 
@@ -279,6 +283,32 @@ def _trigger(parse: Callable[[str], object]) -> Callable[[object, Path], str]:
     return read
 
 
+def _command(given: object, base: Path) -> tuple[str, ...]:
+    words = triggers.split_words(given) if isinstance(given, str) else given
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise ValueError
+    if not words or not words[0]:
+        raise ValueError
+    return tuple(words)
+
+
+def _warning_command(given: object, base: Path) -> str:
+    if not isinstance(given, str) or "{text}" not in given or not given.isprintable():
+        raise ValueError
+    if len(given) > LONGEST_COMMAND:
+        raise ValueError(f"; it is longer than {LONGEST_COMMAND} characters")
+    return given
+
+
+def _cron(given: object, base: Path) -> str:
+    if not isinstance(given, str):
+        raise ValueError
+    from zeroscale.schedule import restart_times  # only here: it imports a library
+
+    restart_times.check(given)
+    return given
+
+
 def _not_read_here(given: object, base: Path) -> NoReturn:
     raise NotImplementedError  # the reader reads it, since its keys have paths of their own
 
@@ -315,6 +345,15 @@ KINDS = {
         _server_address,
     ),
     "server_host": Kind(_HOST, "an address", _server_host),
+    "command": Kind('a command: a program and its arguments, such as ["pgrep", "backup"]', "a command", _command),
+    "warning_command": Kind(
+        'a line for the server\'s console with {text} in it, such as "say {text}"', "a text", _warning_command
+    ),
+    "cron": Kind(
+        'five fields as in a crontab (minute, hour, day, month, weekday), such as "0 5 * * *"',
+        "a cron expression",
+        _cron,
+    ),
     "umask": Kind('three octal digits, such as "027"', "three octal digits", _umask),
     "environment_value": Kind("text in quotes", "a text", _environment_value),
     "wake_on": Kind(triggers.WAKE_EXPECTED, "a text", _trigger(triggers.parse_wake_on)),

@@ -377,6 +377,56 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         Seconds | None,
         key("send SIGKILL this long after an unanswered SIGTERM; this may lose data", default="never", group=SERVER),
     ] = None
+    restart: Annotated[
+        str | None,
+        key(
+            'when a running server is restarted, as in a crontab, such as "0 5 * * *"',
+            details="see docs/schedules.md",
+            kind="cron",
+            group=SERVER,
+            metavar="CRON",
+            aliases=("restart_at", "restarts", "cron"),
+            labels=True,
+        ),
+    ] = None
+    stop_warnings: Annotated[
+        tuple[Timeout, ...],
+        key(
+            "how long before a restart or another planned stop players are warned",
+            details='`["10m", "5m", "1m"]`; the texts are `stop_warning` and `restart_warning` (docs/messages.md)',
+            default="10m, 5m and 1m",
+            group=SERVER,
+            metavar="DURATION",
+            aliases=("warnings", "warn_before"),
+            labels=True,
+        ),
+    ] = (600.0, 300.0, 60.0)
+    stop_warning_command: Annotated[
+        str | None,
+        key(
+            "what the server's console is sent to warn players; `{text}` stands for the warning",
+            default="say {text} for Minecraft, else none",
+            kind="warning_command",
+            group=SERVER,
+            metavar="COMMAND",
+            aliases=("warning_command", "say_command"),
+        ),
+    ] = None
+    busy_command: Annotated[
+        tuple[str, ...] | None,
+        key(
+            "command that keeps an idle server running while it exits with 0, such as one that looks for a backup",
+            details='`["pgrep", "-f", "backup.sh"]`; see docs/schedules.md',
+            default="none",
+            kind="command",
+            group=SERVER,
+            metavar="COMMAND",
+            aliases=("busy_check", "keep_awake_command"),
+        ),
+    ] = None
+    busy_timeout: Annotated[
+        Timeout, key("how long `busy_command` may take; after that the server counts as not busy", group=SERVER)
+    ] = 10.0
     max_crashes: Annotated[
         Count, key("keep the server down after this many crashes in a row", group=SERVER, labels=True)
     ] = 5

@@ -126,7 +126,7 @@ def parse_ready(text: str) -> ReadyCheck:
         case "http" if value or not colon:
             return _http_check(value or "/")
         case "command" if value.strip():
-            return ExecCheck(_words(value))
+            return ExecCheck(split_words(value))
         case "line" if value:
             return OutputLineCheck(_text_pattern(value))
     raise ValueError
@@ -159,7 +159,11 @@ def _http_check(value: str) -> HttpCheck:
     return HttpCheck(path, range(int(status), int(status) + 1))
 
 
-def _words(command: str) -> tuple[str, ...]:
+def split_words(command: str) -> tuple[str, ...]:
+    """Split a command line as a shell would.
+
+    :raises ValueError: it cannot be split; the message is to be appended to what was expected.
+    """
     try:
         return tuple(shlex.split(command))
     except ValueError as error:

@@ -85,7 +85,8 @@ class Option(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether it may be given several times."""
-        return isinstance(_plain(self.key.type), inspect.VarTupleType | inspect.DictType)
+        is_several = isinstance(_plain(self.key.type), inspect.VarTupleType | inspect.DictType)
+        return is_several and _kind_name(self.key.type) != "command"
 
     @property
     def metavar(self) -> str:

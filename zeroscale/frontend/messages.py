@@ -92,6 +92,10 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
     "version": "zeroscale",
     "lockout_reason": "This server is under maintenance. Please come back later.",
     "keep_asleep_reason": "This server sleeps[ until {until}].",
+    "stop_warning": "The server stops in {time}.",
+    "restart_warning": "The server restarts in {time}.",
+    "warning_seconds": "{number} s",
+    "warning_minutes": "{number} min",
     "unknown_reason": "not known",
     "unknown_time": "a little while",
     "about_moments": "a few seconds",
@@ -116,6 +120,10 @@ VARIABLES: Mapping[str, frozenset[str]] = {
     "version": frozenset(),
     "lockout_reason": frozenset(),
     "keep_asleep_reason": frozenset({"until"}),
+    "stop_warning": frozenset({"time"}),
+    "restart_warning": frozenset({"time"}),
+    "warning_seconds": frozenset({"number"}),
+    "warning_minutes": frozenset({"number"}),
     "unknown_reason": frozenset(),
     "unknown_time": frozenset(),
     "about_moments": frozenset(),
@@ -131,6 +139,10 @@ PHRASES = frozenset(
         "version",
         "lockout_reason",
         "keep_asleep_reason",
+        "stop_warning",
+        "restart_warning",
+        "warning_seconds",
+        "warning_minutes",
         "unknown_reason",
         "unknown_time",
         "about_moments",
@@ -194,7 +206,8 @@ class Messages:
             else:
                 self._templates[name] = _template(text, name)
         self._phrases = {
-            name: plain(self._templates[name].fill({"number": _NUMBER, "until": ""}, {})) for name in PHRASES
+            name: plain(self._templates[name].fill({"number": _NUMBER, "until": "", "time": _NUMBER}, {}))
+            for name in PHRASES
         }
         unknown_time = self._phrase("unknown_time")
         self._unknown = {
@@ -262,6 +275,20 @@ class Messages:
         :param until: when it ends, in words; "": never.
         """
         return plain(self._templates["keep_asleep_reason"].fill({"until": until}, {}))
+
+    def stop_warning(self, seconds: float, *, restart: bool) -> str:
+        """Return the warning of a planned stop, without codes and in one line.
+
+        :param seconds: until the stop.
+        :param restart: the server is started again.
+        """
+        whole = max(1, round(seconds))
+        in_seconds = whole < 100 and whole % 60 != 0
+        time = (
+            self._phrase("warning_seconds", whole) if in_seconds else self._phrase("warning_minutes", round(whole / 60))
+        )
+        text = self._phrases["restart_warning" if restart else "stop_warning"].replace(_NUMBER, time)
+        return " ".join(re.sub(_UNFIT, "", text).split())
 
     @property
     def page_note(self) -> str:

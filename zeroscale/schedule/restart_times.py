@@ -11,9 +11,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim, CronSimError
 
-EXPECTED = 'five fields as in a crontab (minute, hour, day, month, weekday), such as "0 5 * * *"'
-"""What an expression is, for the message about something else."""
-
 LONGEST_TEXT = 200
 """Characters of an expression; a list of all minutes has 169."""
 
@@ -46,8 +43,8 @@ _SYSTEM = _SystemZone()
 def check(expression: str) -> None:
     """Check a cron expression.
 
-    :raises ValueError: it is not `EXPECTED`, or no day matches it; the message, which may be empty, is to be appended
-        to that.
+    :raises ValueError: it is none of five fields, or no day matches it; the message, which may be empty, is to be
+        appended to what was expected.
     """
     if len(expression) > LONGEST_TEXT or len(expression.split()) != 5:
         raise ValueError
