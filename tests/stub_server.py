@@ -85,6 +85,18 @@ class Server:
             self._clients.discard(task)
 
 
+class WithConsole(Server):
+    """A server with a console.
+
+    :cvar sent: the lines that it was sent.
+    """
+
+    sent: list[str] = []
+
+    async def send(self, line: str) -> None:
+        self.sent.append(line)
+
+
 class Minecraft(Server):
     """A server that claims to speak the Minecraft protocol."""
 

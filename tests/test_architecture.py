@@ -107,7 +107,16 @@ RULES = [
     ),
     Rule(
         ("probes",),
-        ("protocols", "errors", "process.environment", "process.oneshot", "reactor", "status", "system.host_endpoint"),
+        (
+            "characters",
+            "errors",
+            "process.environment",
+            "process.oneshot",
+            "protocols",
+            "reactor",
+            "status",
+            "system.host_endpoint",
+        ),
         outside=("twisted", "zope"),
         never=REACTOR,
     ),

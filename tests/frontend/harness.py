@@ -310,6 +310,9 @@ class FakeMessages:
     def lockout_reason(self) -> str:
         return "locked out"
 
+    def stop_warning(self, seconds: float, *, restart: bool) -> str:
+        return f"{'restart' if restart else 'stop'} in {seconds:g}"
+
     @property
     def page_note(self) -> str:
         return "it reloads itself"

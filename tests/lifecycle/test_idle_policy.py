@@ -95,6 +95,8 @@ def test_a_busy_server_is_asked_again_neither_at_once_nor_in_hours() -> None:
     assert stop_at(SessionCounts.begin(0.0).busy(900.0, PLAYERS), PLAYERS) == 1200.0
     hasty = IdlePolicy(0.0)
     assert stop_at(SessionCounts.begin(0.0).busy(0.0, hasty), hasty) == 5.0
+    curious = IdlePolicy(900.0, ask_again_at_most=60.0)
+    assert stop_at(SessionCounts.begin(0.0).busy(900.0, curious), curious) == 960.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000)), max_size=20))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from zeroscale.process.oneshot import CompletedProgram, run_program
+from zeroscale.process.oneshot import MOST_OUTPUT, CompletedProgram, run_program
 
 
 async def test_its_exit_code_and_output_where_it_runs(tmp_path: Path) -> None:
@@ -20,6 +20,12 @@ async def test_its_exit_code_and_output_where_it_runs(tmp_path: Path) -> None:
     script = 'ls; echo "$GIVEN" >&2; cat; exit 3'
     done = await run_program(["sh", "-c", script], directory=tmp_path, environment={"GIVEN": "yes"}, capture=True)
     assert done == CompletedProgram(3, b"file\n", b"yes\n")
+
+
+async def test_of_a_long_output_the_beginning_is_kept() -> None:
+    script = f"head -c {MOST_OUTPUT} /dev/zero | tr '\\0' x; echo more; echo error >&2"
+    done = await run_program(["sh", "-c", script], capture=True)
+    assert done == CompletedProgram(0, b"x" * MOST_OUTPUT, b"error\n")
 
 
 async def test_without_capture_its_output_is_discarded() -> None:

@@ -14,12 +14,13 @@ import pytest
 import pytest_twisted
 from harness import FakeReactor, client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
-from stub_server import OnlyKnownNumber
+from stub_server import OnlyKnownNumber, WithConsole
 from stub_server import Server as StubServer
 from twisted.internet.task import deferLater
 
 from zeroscale.config.model import AdmissionConfig
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
+from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.messages import DEFAULTS
 from zeroscale.lifecycle.interfaces import LifecycleDependencies
 from zeroscale.protocols.minecraft.client import LoginClient
@@ -166,6 +167,40 @@ async def test_the_operator_puts_it_to_sleep(world: World) -> None:
         server.sleep(now=False)
     server.release()
     server.sleep(now=False)
+    await until(lambda: status(server) is Status.stopped)
+
+
+@pytest.mark.parametrize("command", ["tell all: {text}", None])
+@pytest_twisted.ensureDeferred
+async def test_players_are_warned_of_a_planned_stop(world: World, command: str | None) -> None:
+    WithConsole.sent.clear()
+    server = await world.start(
+        plugin="stub_server:WithConsole", stop_warning_command=command, stop_warnings=(0.2,), restart="0 5 * * *"
+    )
+    context = client(world.listen)
+    reader, _ = await run(context.__aenter__())
+    assert await run(reader.readline()) == b"one\n"
+    server.stop_planner.stop_with_warnings(Cause(CauseKind.schedule), "later")
+    await until(lambda: status(server) is Status.stopped)
+    await run(context.__aexit__(None, None, None))
+    assert WithConsole.sent == ([] if command is None else ["tell all: The server stops in 1 s."])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_busy_command_keeps_an_idle_server_running(world: World) -> None:
+    busy = world.directory / "busy"
+    busy.touch()
+    server = await world.start(idle_shutdown=0.0, busy_command=("sh", "-c", "echo >> runs; test -e busy"))
+    assert await run(greeting(world.listen)) == b"one\n"
+    await until((world.directory / "runs").exists)
+    await until(lambda: server.report().idle_in)
+    assert status(server) is Status.running
+    busy.unlink()
+    change = prepare_change(
+        server, msgspec.structs.replace(server.config, busy_command=("test", "-e", "busy")), server.proxy_config
+    )
+    assert change is not None
+    apply_change(server, change)
     await until(lambda: status(server) is Status.stopped)
 
 

@@ -110,6 +110,10 @@ class Messages(Protocol):
         """The reason of a lockout without a text."""
         ...
 
+    def stop_warning(self, seconds: float, *, restart: bool) -> str:
+        """Return what players are told of a stop in so many seconds, or of a restart then."""
+        ...
+
     @property
     def page_note(self) -> str:
         """The last paragraph of the page that browsers get."""

@@ -25,7 +25,8 @@ GRACE = 15.0
 
 ASK_AGAIN_AT_LEAST = 5.0
 ASK_AGAIN_AT_MOST = 300.0
-"""Bounds of the delay between two checks of a busy server, which otherwise is its idle time."""
+"""Bounds of the delay between two checks of a busy server, which otherwise is its idle time. The upper one is the
+default of `IdlePolicy.ask_again_at_most`."""
 
 
 class PlayerSign(Enum):
@@ -50,12 +51,14 @@ class IdlePolicy(Struct, frozen=True):
     :ivar minimum_unvisited: the same while no client has been connected to it: a player who was kicked while it
         started may have been asked to join again.
     :ivar player_sign: from when on a connection counts as a player's.
+    :ivar ask_again_at_most: the longest delay between two checks of a busy server.
     """
 
     idle_shutdown: float
     minimum_online: float = 0.0
     minimum_unvisited: float = 0.0
     player_sign: PlayerSign = PlayerSign.connection
+    ask_again_at_most: float = ASK_AGAIN_AT_MOST
 
 
 class SessionCounts(Struct, frozen=True):
@@ -101,7 +104,7 @@ class SessionCounts(Struct, frozen=True):
 
     def busy(self, now: float, policy: IdlePolicy) -> SessionCounts:
         """Note that there was a reason not to stop; the next check comes later."""
-        again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), ASK_AGAIN_AT_MOST)
+        again = min(max(policy.idle_shutdown, ASK_AGAIN_AT_LEAST), policy.ask_again_at_most)
         return replace(self, grace_until=max(self.grace_until, now + again))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.lifecycle.idle_policy import IdlePolicy
@@ -224,6 +224,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     :ivar status_cache: the server's last status.
     :ivar keep_awake_reason: why the operator keeps an idle server running; None: the operator does not.
     :ivar schedule_reason: why the configuration keeps an idle server running now; None: it does not.
+    :ivar busy: asks why an idle server without players is to be kept running; fires with None if it is not.
     :ivar lockout: why the server must not be woken now, in the operator's words; None: it may be.
     :ivar stats: counts what happens to the server.
     :ivar on_output: called with each line of the server's output.
@@ -247,6 +248,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     wall_clock: Callable[[], float] = lambda: 0.0
     keep_awake_reason: Callable[[], str | None] = lambda: None
     schedule_reason: Callable[[], str | None] = lambda: None
+    busy: Callable[[], Deferred[str | None]] = lambda: succeed(None)
     lockout: Callable[[], str | None] = lambda: None
     on_output: Callable[[str], None] = lambda _: None
     listener: Callable[[], str | None] = lambda: None

@@ -237,6 +237,22 @@ class ServerLifecycle:
         self._waiters.reject(reason)
         self._machine.stop(cause)
 
+    def restart(self, cause: Cause) -> None:
+        """Stop a running server, even with players on it, and start it again; not if it is locked by then.
+
+        :param cause: why.
+        """
+        if self._record.status is Status.running and not self._shutdown.in_progress:
+            self._machine.stop(cause)
+            self.wake(cause)
+
+    def unrelayed_players(self) -> Deferred[str | None]:
+        """Ask a running server for players that this proxy does not relay.
+
+        :returns: fires with why it may not count as empty; None: it does, as far as the server can tell.
+        """
+        return self._transitions.unrelayed_players() if self._record.status is Status.running else succeed(None)
+
     def sleep_when_empty(self, cause: Cause) -> None:
         """Stop or pause the server now, without waiting for the idle time, unless it says that players are on it.
 

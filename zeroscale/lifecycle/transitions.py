@@ -138,6 +138,12 @@ class ServerTransitions:
         if self._stop_attempt is not None and self._stop_attempt.skip_to_sigterm(self._clock.seconds()):
             self._set_step_timer()
 
+    def unrelayed_players(self) -> Deferred[str | None]:
+        """Ask the running server for players that this proxy does not relay; see `PlayerQuery.busy_reason`."""
+        return Deferred.fromCoroutine(
+            self._player_query.busy_reason(self._plugin, self._dependencies, ask_server=self.policy.ask_players)
+        )
+
     def swap_plugin(self) -> None:
         """Use the plugin that is scheduled, if there is one; call this only while the server does not run."""
         if self.slot.swap_pending() and self.opened and not self.shutdown.in_progress:
@@ -556,9 +562,9 @@ class ServerTransitions:
             kept = ExpectedReason(scheduled)
         if kept is not None:
             return kept
-        reason = await self._player_query.busy_reason(
-            self._plugin, self._dependencies, ask_server=self.policy.ask_players
-        )
+        reason = await self.unrelayed_players()
+        if reason is None and not self.shutdown.in_progress and (busy := await self._dependencies.busy()) is not None:
+            reason = ExpectedReason(busy)
         self._busy = None if reason is None else BusyAnswer(reason, self._clock.seconds())
         return reason
 

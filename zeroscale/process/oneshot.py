@@ -19,6 +19,9 @@ from msgspec import Struct
 from zeroscale.errors import PROCESS_LIMIT
 from zeroscale.process.environment import ChildEnvironment
 
+MOST_OUTPUT = 1024 * 1024
+"""Bytes of each output that are kept: all programs that are run here write a few lines."""
+
 
 class CompletedProgram(Struct, frozen=True):
     """How a program ended.
@@ -44,7 +47,7 @@ async def run_program(
 
     :param directory: where it runs; None: where we do.
     :param environment: its environment variables; None: those of every child.
-    :param capture: whether to return its output instead of discarding it.
+    :param capture: whether to return its output, up to `MOST_OUTPUT`, instead of discarding it.
     :raises OSError: it cannot be started.
     """
     starting = asyncio.ensure_future(
@@ -60,7 +63,7 @@ async def run_program(
     )
     try:
         process = await asyncio.shield(starting)
-        output, errors = await process.communicate()
+        output, errors, code = await asyncio.gather(_read(process.stdout), _read(process.stderr), process.wait())
     except BlockingIOError:
         raise BlockingIOError(errno.EAGAIN, PROCESS_LIMIT) from None
     except asyncio.CancelledError:
@@ -69,5 +72,11 @@ async def run_program(
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()  # reads the pipes to their end, and closes them
         raise
-    assert process.returncode is not None
-    return CompletedProgram(process.returncode, output or b"", errors or b"")
+    return CompletedProgram(code, output, errors)
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    kept = bytearray()
+    while stream is not None and (chunk := await stream.read(64 * 1024)):
+        kept += chunk[: MOST_OUTPUT - len(kept)]
+    return bytes(kept)

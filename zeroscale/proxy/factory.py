@@ -18,7 +18,7 @@ from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.messages import Messages
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import ASK_AGAIN_AT_MOST, IdlePolicy, PlayerSign
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
@@ -35,6 +35,9 @@ OTHERS = IdlePolicy(15.0)
 UNVISITED = 60.0
 """Seconds for which a player who was kicked while a Minecraft server started finds it running, with the default
 `idle_shutdown`: the player was asked to join again in a little while."""
+
+BUSY_COMMAND_EVERY = 60.0
+"""Seconds from one run of a `busy_command` to the next one, at most."""
 
 
 class ServerSettings(Struct, frozen=True):
@@ -135,6 +138,7 @@ def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
         minimum_online=default.minimum_online if minimum_online is None else minimum_online,
         minimum_unvisited=UNVISITED if minecraft and idle_shutdown is None else 0.0,
         player_sign=sign,
+        ask_again_at_most=ASK_AGAIN_AT_MOST if server.busy_command is None else BUSY_COMMAND_EVERY,
     )
 
 

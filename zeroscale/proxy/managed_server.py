@@ -23,9 +23,11 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.output_buffer import OutputBuffer
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft import player_list
+from zeroscale.proxy.busy_check import BusyCheck
 from zeroscale.proxy.factory import ServerSettings, server_settings
 from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.proxy.server_report import server_report
+from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.reactor import Reactor
 from zeroscale.reports import ServerReport
 from zeroscale.state.operator_overrides import OperatorOverrides
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from zeroscale.proxy.server_schedule import ServerSchedule
 
 logger = logging.getLogger(__name__)
+
+SAY = "say {text}"
+"""The command of a Minecraft server's console that tells all players a text."""
 
 
 class ManagedServer:
@@ -55,6 +60,7 @@ class ManagedServer:
     :ivar proxy_config: the configuration of the proxy that came with it.
     :ivar lifecycle: the state machine of the server.
     :ivar backend: the server as the frontend sees it.
+    :ivar stop_planner: plans stops of which the players are warned.
     :ivar restart_pending: a part of `config` takes effect only once the running server has stopped.
     :ivar on_replaced: called when that part has taken effect.
     """
@@ -71,6 +77,7 @@ class ManagedServer:
         self._output = OutputBuffer()
         self._overrides = OperatorOverrides(directory, writer, time.time, self._view_changed)
         self._start_history = StartHistory(directory, writer, setup.world_directory, self._view_changed)
+        self._busy_check = BusyCheck(reactor.seconds)
         self._status_cache = StatusCache(directory, writer, self._fallback_status, self._view_changed)
         self._schedule: ServerSchedule | None = None
         settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
@@ -88,6 +95,9 @@ class ManagedServer:
             self._start_history.record_player,
         )
         self._configure_schedule()
+        self.stop_planner = StopPlanner(
+            config, self.lifecycle, reactor, time.time, self._stop_warning, self._view_changed
+        )
 
     @property
     def name(self) -> str:
@@ -178,6 +188,7 @@ class ManagedServer:
         """Stop the server, or leave it running if `on_exit` says so; fires when that is done."""
         if self._schedule is not None:
             self._schedule.stop()
+        self.stop_planner.close()
         return self.lifecycle.close(leave=self.config.on_exit == "leave")
 
     def release_locks(self) -> None:
@@ -204,6 +215,7 @@ class ManagedServer:
             on_output=self._output.add,
             keep_awake_reason=self._operators_keep_awake_reason,
             schedule_reason=self._schedule_reason,
+            busy=lambda: self._busy_check.ask(self.config),
             lockout=partial(self._lockout, setup),
             start_obstacle=partial(self._start_obstacle, setup),
             listener=setup.listener,
@@ -218,6 +230,7 @@ class ManagedServer:
         self._configure_schedule()
         if self._schedule is not None:
             self._schedule.start()
+        self.stop_planner.configure(config)
         self._view_changed()
 
     def use_setup(self, setup: PluginSetup) -> None:
@@ -364,6 +377,11 @@ class ManagedServer:
         if self._schedule is not None and (asleep := self._schedule.asleep_until()) is not None:
             until, reason = asleep
             yield self.backend.messages.keep_asleep_reason(until), reason
+
+    def _stop_warning(self, seconds: float, restart: bool) -> str | None:
+        command = self.config.stop_warning_command or (SAY if self.speaks_minecraft else None)
+        text = self.backend.messages.stop_warning(seconds, restart=restart)
+        return None if command is None else command.replace("{text}", text)
 
     def _start_obstacle(self, setup: PluginSetup) -> str | None:
         return self._start_history.lock_error() or setup.start_obstacle()

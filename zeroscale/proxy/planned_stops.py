@@ -1,0 +1,280 @@
+"""The planned stops of one server: an operator's, a schedule's, and restarts. The players on it are warned of each.
+
+Imported only for a server that has such stops; a timer runs only while the server does. Times are those of a clock on
+the wall, in seconds since 1970: a stop that is planned for 05:00 is at 05:00, though clocks may be set in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import tzinfo
+from typing import Any
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from zeroscale.errors import ZeroscaleError
+from zeroscale.events import Cause, CauseKind
+from zeroscale.lifecycle.lifecycle import ServerLifecycle
+from zeroscale.schedule.countdown import Countdown
+from zeroscale.status import ServerSnapshot, Status
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 60.0
+"""Seconds after which the time is looked at again: clocks are set, and a timer stands still while a machine sleeps."""
+
+LATEST = 60.0
+"""Seconds: a stop that is later than this, as the machine has slept, is left out."""
+
+CAN_STOP = (Status.starting, Status.running, Status.paused)
+
+
+class PlannedStop(Struct, frozen=True):
+    """A stop at a time to come.
+
+    :ivar at: when.
+    :ivar cause: why; of each kind there is one stop.
+    :ivar reason: the same, for players who wait for the server.
+    :ivar restart: the server is started again. This is only for a running one.
+    """
+
+    at: float
+    cause: Cause
+    reason: str
+    restart: bool = False
+
+
+class StopOptions(Struct, frozen=True):
+    """What is configured about planned stops.
+
+    :ivar before: how many seconds before a stop its players are warned.
+    :ivar restart: the cron expression of restarts; None: there are none.
+    :ivar zone: its time zone; None: the system's.
+    """
+
+    before: tuple[float, ...] = ()
+    restart: str | None = None
+    zone: tzinfo | None = None
+
+    def next_restart(self, after: float) -> PlannedStop | None:
+        """Return the first restart after a moment; None: there is none."""
+        if self.restart is None:
+            return None
+        from zeroscale.schedule.restart_times import next_restart
+
+        at = next_restart(self.restart, self.zone, after)
+        cause = Cause(CauseKind.restart, detail=f"restart {self.restart}")
+        return None if at is None else PlannedStop(at, cause, "the server restarts", restart=True)
+
+
+class PlannedStops:
+    """Carries out the planned stops of one server.
+
+    :param lifecycle: the server's.
+    :param clock: runs the timer.
+    :param now: returns seconds since 1970.
+    :param options: what is configured.
+    :param warn: tells the players that the server stops in so many seconds, or is restarted then; fails with
+        `ZeroscaleError` if they cannot be told.
+    :param changed: called when another stop is planned, or one is not any more.
+    """
+
+    def __init__(
+        self,
+        lifecycle: ServerLifecycle,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        options: StopOptions,
+        warn: Callable[[float, bool], Deferred[object]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._now = now
+        self._options = options
+        self._warn = warn
+        self._changed = changed
+        self._plans: dict[CauseKind, PlannedStop] = {}
+        self._next: PlannedStop | None = None
+        self._countdown = Countdown(0.0, ())
+        self._warned = False
+        self._reported = False
+        self._timer: IDelayedCall | None = None
+        self._closed = False
+        self._no_restart_before = float("-inf")
+        self._status = lifecycle.view.status
+        lifecycle.add_observer(self._view_changed)
+        lifecycle.add_session_observer(self._sessions_changed)
+        self._plan_restart(now())
+        self._update()
+
+    @property
+    def first(self) -> PlannedStop | None:
+        """The first stop that is planned; restarts are planned only while the server runs."""
+        return min(self._plans.values(), key=lambda plan: plan.at, default=None)
+
+    def planned(self, kind: CauseKind) -> PlannedStop | None:
+        """Return the stop of a kind that is planned."""
+        return self._plans.get(kind)
+
+    def plan(self, stop: PlannedStop) -> None:
+        """Plan a stop, in place of another one of its kind. Players are warned at once if a warning's time is over."""
+        if self._plans.get(stop.cause.kind) != stop:
+            self._plans[stop.cause.kind] = stop
+            self._update(announced=stop)
+            self._changed()
+
+    def stop_with_warnings(self, cause: Cause, reason: str) -> None:
+        """Stop the server as soon as its players have been warned; at once if there are none.
+
+        Without effect while a stop of the same kind is planned.
+
+        :param reason: why, for players who wait for the server.
+        """
+        if cause.kind not in self._plans and self._can_stop(restart=False):
+            stop = PlannedStop(self._now() + max(self._options.before, default=0.0), cause, reason)
+            self.plan(stop)
+            self._run(self._stop_if_empty(stop))
+
+    def cancel(self, kind: CauseKind) -> bool:
+        """Cancel the stop of a kind; of restarts, the next one.
+
+        :returns: whether there was one.
+        """
+        stop = self._plans.pop(kind, None)
+        if stop is None:
+            return False
+        if stop.restart:
+            self._no_restart_before = stop.at
+            self._plan_restart(stop.at)
+        self._update()
+        self._changed()
+        return True
+
+    def use_options(self, options: StopOptions) -> None:
+        """Use another configuration from now on."""
+        if options != self._options:
+            self._options = options
+            self._next = None
+            self._plan_restart(self._now())
+            self._update()
+            self._changed()
+
+    def close(self) -> None:
+        """Carry out nothing more: the server is left as it is."""
+        self._closed = True
+        self._update()
+
+    # When something is due
+
+    def _view_changed(self, view: ServerSnapshot) -> None:
+        if view.status is self._status:
+            return
+        self._status = view.status
+        self._leave_out_missed(0.0)  # nothing was looked at while it did not run
+        self._plan_restart(self._now())
+        self._update()
+        self._changed()
+
+    def _can_stop(self, *, restart: bool) -> bool:
+        return not self._closed and (self._status is Status.running if restart else self._status in CAN_STOP)
+
+    def _plan_restart(self, after: float) -> None:
+        after = max(after, self._no_restart_before)
+        stop = self._options.next_restart(after) if self._can_stop(restart=True) else None
+        if stop is None:
+            self._plans.pop(CauseKind.restart, None)
+        else:
+            self._plans[CauseKind.restart] = stop
+
+    def _leave_out_missed(self, latest: float) -> None:
+        now = self._now()
+        missed = [plan for plan in self._plans.values() if now - plan.at > latest]
+        for plan in missed:
+            del self._plans[plan.cause.kind]
+            logger.info("%s: a planned stop was missed, and is left out", self._lifecycle.name)
+        if any(plan.restart for plan in missed):
+            self._plan_restart(now)
+        if missed:
+            self._changed()
+
+    def _update(self, announced: PlannedStop | None = None) -> None:
+        """Set the timer for the first stop that can take place.
+
+        :param announced: a stop that the players do not know of yet.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        possible = [plan for plan in self._plans.values() if self._can_stop(restart=plan.restart)]
+        first = min(possible, key=lambda plan: plan.at, default=None)
+        now = self._now()
+        if first != self._next:
+            self._next = first
+            self._warned = self._reported = False
+            if first is not None:
+                self._countdown = Countdown.begin(now, first.at, self._options.before, announce=first is announced)
+        if first is not None:
+            seconds = min(max(0.0, self._countdown.next_at - now), LOOK_EVERY)
+            self._timer = self._clock.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._leave_out_missed(LATEST)
+        now, stop = self._now(), self._next
+        if stop is not None and self._plans.get(stop.cause.kind) is stop:
+            if now >= stop.at:
+                self._carry_out(stop)
+                return
+            self._countdown, seconds = self._countdown.advance(now)
+            if seconds is not None:
+                self._run(self._warn_players(stop, seconds))
+        self._update()
+
+    def _carry_out(self, stop: PlannedStop) -> None:
+        del self._plans[stop.cause.kind]
+        if stop.restart:
+            self._lifecycle.restart(stop.cause)
+        else:
+            self._lifecycle.sleep(stop.cause, stop.reason)
+        self._update()
+        self._changed()
+
+    # The players
+
+    async def _warn_players(self, stop: PlannedStop, seconds: float) -> None:
+        if not await self._has_players() or stop is not self._next:
+            return
+        self._warned = True
+        try:
+            await self._warn(seconds, stop.restart)
+        except ZeroscaleError as error:
+            if not self._reported:
+                logger.warning("%s: the players cannot be warned of its stop: %s", self._lifecycle.name, error)
+            self._reported = True
+        self._sessions_changed()
+
+    def _sessions_changed(self) -> None:
+        """Stop at once if all players who were warned have left."""
+        if self._warned and self._next is not None and self._lifecycle.view.players == 0:
+            self._run(self._stop_if_empty(self._next))
+
+    async def _stop_if_empty(self, stop: PlannedStop) -> None:
+        if not await self._has_players() and stop is self._next:
+            self._carry_out(stop)
+
+    async def _has_players(self) -> bool:
+        if self._lifecycle.view.players > 0:
+            return True
+        unrelayed = await self._lifecycle.unrelayed_players()
+        return unrelayed is not None or self._lifecycle.view.players > 0
+
+    def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        Deferred.fromCoroutine(work).addErrback(self._log_fault)
+
+    def _log_fault(self, failure: Failure) -> None:
+        logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
